@@ -1,0 +1,71 @@
+# Everything a newcomer needs is `make demo` and `make test`; both set up what they use. `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+DEMO := .venv-demo
+BIN := $(VENV)/bin
+LANES := $(BIN)/python scripts/lanes.py
+
+.PHONY: help setup demo quick test bench judges endure lint format types imports tidy docs lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: requirements/dev.lock requirements/build.lock pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh $(VENV) requirements/dev.lock
+
+$(DEMO)/.ready: requirements/runtime.lock requirements/build.lock pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh $(DEMO) requirements/runtime.lock
+
+setup: $(VENV)/.ready ## make .venv with everything that development needs
+
+demo: $(DEMO)/.ready ## the whole product on made-up data, with the default dependencies only (DEMO_ARGS="--exit --no-browser")
+	@$(DEMO)/bin/tokenroll demo $(DEMO_ARGS)
+
+quick: $(VENV)/.ready ## at most 90 s: lint, types, imports, tidy, unit tests, derandomised properties
+	@$(LANES) quick
+
+test: $(VENV)/.ready ## quick, then two lanes side by side: laws and crashes · clients, pages, papers, demo
+	@$(LANES) test
+
+bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine
+	@scripts/system_packages.sh gcc openssl nginx wrk haproxy
+	@PATH="$$PWD/$(BIN):$$PATH" bench/run.sh
+
+judges: $(VENV)/.ready ## by hand: outside programs judge us; writes results/judges-DATE.md
+	@$(LANES) judges
+
+endure: $(VENV)/.ready ## by hand: chaos, soak, fuzz, mutation; writes results/endure-DATE.md
+	@$(LANES) endure
+
+lint: $(VENV)/.ready ## ruff and codespell
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/codespell
+
+format: $(VENV)/.ready ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix --exit-zero
+	@$(BIN)/ruff format
+
+types: $(VENV)/.ready ## mypy: strict on src, checked on the rest
+	@$(BIN)/mypy
+
+imports: $(VENV)/.ready ## imports point down only
+	@$(BIN)/lint-imports
+
+tidy: $(VENV)/.ready ## house rules that no other tool knows
+	@$(BIN)/pytest -q tests/tidy
+
+docs: $(VENV)/.ready ## links, spelling, changelog fragments
+	@$(BIN)/pytest -q tests/tidy/test_docs.py
+	@$(BIN)/codespell docs README.md CONTRIBUTING.md
+	@$(BIN)/towncrier build --draft
+
+lock: $(VENV)/.ready ## rewrite requirements/*.lock (LOCK_ARGS=--upgrade moves every version)
+	@scripts/lock.sh $(LOCK_ARGS)
+
+clean: ## remove environments, caches and results of lanes
+	@rm -rf .bootstrap .bootstrap.lock $(VENV) $(DEMO) .lanes .bench .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""The door for programs: administration and self-service as JSON."""

@@ -1,0 +1,1 @@
+"""The door for calls: a relay that authorises, meters and settles, and never reaches SQL."""
