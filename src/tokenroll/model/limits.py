@@ -1,0 +1,80 @@
+"""Every limit of the product, named, with its reason (DESIGN §4 law 11).
+
+A limit that lives beside the code it guards is found by nobody; one file is read by everybody.
+"""
+
+from typing import Final
+
+# --- money -------------------------------------------------------------------------------------------
+AMOUNT_NANOS_MAX: Final = 10**18
+"""One billion credits in one row: int64 holds nine times that, so the sum of two valid rows still fits."""
+RATE_ATTOS_MAX: Final = 10**21
+"""One thousand credits for one unit: dearer rates are typing errors (a price per million entered per token)."""
+UNIT_COUNT_MAX: Final = 10**12
+"""Units of one meter in one attempt: a trillion model tokens is a broken report, not a call."""
+CHARGE_NANOS_MAX: Final = AMOUNT_NANOS_MAX
+"""One attempt may not charge more than one row may hold."""
+
+# --- names and sizes ---------------------------------------------------------------------------------
+NAME_CHARACTERS_MAX: Final = 200
+"""Names are shown in tables and papers; longer ones are pasted text."""
+TAGS_MAX: Final = 16
+"""Tags per call: enough for project, purpose, cost centre, session and outcome, small enough for a record."""
+TAG_CHARACTERS_MAX: Final = 128
+"""A tag is a label, not a document; prompts must not travel in it."""
+SLICES_MAX: Final = 255
+"""Slices of one hold: its count is one byte on the tape. A wallet with more live lots merges none, it refuses."""
+LOTS_PER_GRANT_MAX: Final = 600
+"""Fifty years of monthly vesting."""
+
+# --- calls -------------------------------------------------------------------------------------------
+BODY_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Largest request body: a million-token context is about 6 MB of JSON; providers refuse above 32 MB."""
+HEADER_BYTES_MAX: Final = 64 * 1024
+"""Largest request or response head: clients send about 1 kB; SDKs never near this."""
+TARGET_BYTES_MAX: Final = 8 * 1024
+"""Largest request target."""
+CONNECTIONS_MAX: Final = 16_384
+"""Client connections of one worker: beyond this accept stops and the kernel's queue holds the rest."""
+UPSTREAM_CONNECTIONS_MAX: Final = 8_192
+"""Provider connections of one worker."""
+CALL_AGE_SECONDS_MAX: Final = 3_600
+"""A call is ended by its worker after an hour: SDKs give up after 600 s, batches do not come this way."""
+HEAD_SECONDS_MAX: Final = 20
+"""Time for a client to send its head: slow senders are cut."""
+BODY_SECONDS_MAX: Final = 120
+"""Time for a client to send its body, renewed by nothing: 32 MB in two minutes is 2 Mbit/s."""
+IDLE_SECONDS_MAX: Final = 120
+"""Keep-alive time of an idle client connection."""
+DRAIN_SECONDS_MAX: Final = 300
+"""How long an answer is read on after its client left, to learn the true usage (law 5)."""
+DRAIN_BYTES_MAX: Final = 64 * 1024 * 1024
+"""How much of it is read."""
+BUFFERED_RESPONSE_BYTES_MAX: Final = 1024 * 1024
+"""Non-streamed answers up to this size are buffered so that `x-tokenroll-cost` can be in the head."""
+OUTPUT_CAP_DEFAULT_TOKENS: Final = 16_384
+"""Output cap injected when client and plan name none (DESIGN §6)."""
+OUTPUT_CAP_FLOOR_TOKENS: Final = 256
+"""No injected cap below this: a shorter answer is useless and is refused instead."""
+WAIT_SECONDS_MAX: Final = 5
+"""How long a call may wait for parallel calls of its wallet to settle before it is denied."""
+
+# --- bounds (reference: ANSWERS, money and bounds) ------------------------------------------------------
+OVERHEAD_TOKENS_PER_MESSAGE: Final = 16
+OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS: Final = 512
+OVERHEAD_TOKENS_PER_TOOL: Final = 32
+"""Overheads are added to the input bound until a provider's own figures are proven smaller."""
+
+# --- suspense, tape, ledger ----------------------------------------------------------------------------
+SUSPENSE_SECONDS_MAX: Final = 72 * 3_600
+"""Law 4: after this the evidence decides and the rest returns to the wallet."""
+TAPE_SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A segment is the unit of digest and deletion."""
+TAPE_BLOCK_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One write of the tape; a reader never allocates more for one block."""
+FOLD_RECORDS_MAX: Final = 65_536
+"""Attempts folded in one transaction: larger batches save nothing more and make a crash's repeat longer."""
+MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""One message of the ledger protocol."""
+IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 128
+"""A client's own call or command id."""

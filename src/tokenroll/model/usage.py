@@ -1,0 +1,86 @@
+"""Usage: what one attempt consumed, as the provider reported it or as evidence bounds it."""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Final
+
+from tokenroll.model.limits import UNIT_COUNT_MAX
+
+
+class UsageSource(StrEnum):
+    """Where the counts come from; only `reported` is a provider's own word about this attempt."""
+
+    REPORTED = "reported"
+    ESTIMATED = "estimated"
+    BILL = "bill"
+
+
+class Meter(StrEnum):
+    """What is counted, each disjoint from the others: their sum is the attempt's whole consumption.
+
+    Providers report overlapping numbers (cached inside prompt, reasoning inside completion); dialects take them apart.
+    """
+
+    INPUT = "input"
+    CACHE_READ = "cache_read"
+    CACHE_WRITE_5M = "cache_write_5m"
+    CACHE_WRITE_1H = "cache_write_1h"
+    INPUT_AUDIO = "input_audio"
+    INPUT_IMAGE = "input_image"
+    OUTPUT = "output"
+    REASONING = "reasoning"
+    OUTPUT_AUDIO = "output_audio"
+    OUTPUT_IMAGE = "output_image"
+    REQUEST = "request"
+    WEB_SEARCH = "web_search"
+    WEB_FETCH = "web_fetch"
+    FILE_SEARCH = "file_search"
+    CODE_SECOND = "code_second"
+
+
+METERS: Final[tuple[Meter, ...]] = tuple(Meter)
+"""Their order on the tape, in rows and in rate tuples. Append only: old records count on the positions."""
+METER_INDEX: Final[dict[Meter, int]] = {meter: index for index, meter in enumerate(METERS)}
+INPUT_METERS: Final = (
+    Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE_5M, Meter.CACHE_WRITE_1H, Meter.INPUT_AUDIO, Meter.INPUT_IMAGE,
+)  # fmt: skip
+"""They make up the context length that long-context tiers ask for."""
+OUTPUT_METERS: Final = (Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Counts by meter; None means "not reported", which is not zero (DESIGN §7.4)."""
+
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_5m_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    output_image_tokens: int | None = None
+    request_count: int | None = None
+    web_search_count: int | None = None
+    web_fetch_count: int | None = None
+    file_search_count: int | None = None
+    code_second_count: int | None = None
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            count = getattr(self, one.name)
+            if count is not None and (type(count) is not int or not 0 <= count <= UNIT_COUNT_MAX):
+                message = f"usage {one.name} must be 0 to {UNIT_COUNT_MAX}, not {count!r}"
+                raise ValueError(message)
+
+    @property
+    def counts(self) -> tuple[int | None, ...]:
+        """The counts in the order of METERS."""
+        return tuple(getattr(self, one.name) for one in fields(self))
+
+    @classmethod
+    def from_counts(cls, counts: "tuple[int | None, ...]") -> "Usage":
+        """A usage of counts in the order of METERS."""
+        return cls(**dict(zip((one.name for one in fields(cls)), counts, strict=True)))

@@ -1,0 +1,244 @@
+"""The protocol between ledger and everybody else: messages and their framing (DESIGN §5).
+
+One codec for every transport: a Unix socket on one machine, TCP + mTLS on many, a loopback in tests. A frame is a 32-bit
+big-endian length and one msgpack message, tagged by type.
+"""
+
+import struct
+from typing import Any, Final
+
+import msgspec
+
+from tokenroll.model.limits import MESSAGE_BYTES_MAX
+
+PROTOCOL_VERSION: Final = 1
+_LENGTH = struct.Struct(">I")
+
+
+class ProtocolError(Exception):
+    """Bytes that are not this protocol: the connection is closed, nothing is applied."""
+
+
+# ---- terms that a worker needs to spend -------------------------------------------------------------
+
+
+class LotTerms(msgspec.Struct, array_like=True, frozen=True):
+    """One lot of a leased wallet; `available_nanos` is what the worker may hold of it, also before `effective_at` comes."""
+
+    id: int
+    priority: int
+    effective_at: int
+    expires_at: int
+    """0: never."""
+    available_nanos: int
+    classification: str
+
+
+class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
+    """A leased wallet. Enforcement comes from the newest plan behind its grants."""
+
+    id: int
+    public_id: str
+    name: str
+    holder_kind: str
+    zone: str
+    lots: list[LotTerms]
+    enforcement: str
+    cap_policy: str
+    output_cap_tokens: int
+    overage_nanos_left: int
+    spent_nanos: int
+    held_nanos: int
+    suspense_nanos: int
+
+
+class KeyTerms(msgspec.Struct, array_like=True, frozen=True):
+    """An api key and whose wallet and pool it spends. `expires_at` 0: never; `revoked` keys are sent to be forgotten."""
+
+    id: int
+    public_id: str
+    secret_hash: bytes
+    scope: str
+    member_id: int
+    member_public_id: str
+    wallet_id: int
+    pool_wallet_id: int
+    """0: none."""
+    expires_at: int
+    revoked: bool
+
+
+class CardTerms(msgspec.Struct, array_like=True, frozen=True):
+    """A rate card as canonical JSON (engine/rating), so that worker and ledger read the very same bytes."""
+
+    id: int
+    digest: str
+    canonical_json: bytes
+
+
+# ---- worker <-> ledger --------------------------------------------------------------------------------
+
+
+class Hello(msgspec.Struct, tag="hello", frozen=True):
+    """A worker asks to work. `epoch` 0: a new life; else it goes on in its own after a lost connection."""
+
+    version: int
+    worker: int
+    epoch: int
+    boot_id: bytes
+    last_delta: int
+
+
+class Welcome(msgspec.Struct, tag="welcome", frozen=True):
+    """The epoch to write under and, by epoch, the last sequence folded: everything after it is to be reported (again)."""
+
+    epoch: int
+    folded_sequences: dict[int, int]
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    """All earlier epochs are reported: the worker asks for its VIEW and LEASE."""
+
+    worker: int
+    epoch: int
+
+
+class View(msgspec.Struct, tag="view", frozen=True):
+    """A part of what a worker must know besides money: keys and rate cards. `last`: no more parts follow."""
+
+    keys: list[KeyTerms]
+    cards: list[CardTerms]
+    settings: dict[str, str]
+    last: bool
+
+
+class Lease(msgspec.Struct, tag="lease", frozen=True):
+    """Wallets whose lots this worker may spend. With one host and one worker: whole wallets, `expires_at` 0 (no deadline)."""
+
+    wallets: list[WalletTerms]
+    expires_at: int
+    delta: int
+    last: bool
+
+
+class LotChange(msgspec.Struct, array_like=True, frozen=True):
+    """A lot that is new (`terms`) or whose spendable part changed by `change_nanos` (clawback, suspense resolved)."""
+
+    wallet_id: int
+    lot_id: int
+    change_nanos: int
+    terms: LotTerms | None
+
+
+class Delta(msgspec.Struct, tag="delta", frozen=True):
+    """One change to leases or view, numbered without gaps. The worker answers Applied; a repeated one changes nothing."""
+
+    number: int
+    wallets: list[WalletTerms]
+    lots: list[LotChange]
+    keys: list[KeyTerms]
+    cards: list[CardTerms]
+    settings: dict[str, str]
+
+
+class Applied(msgspec.Struct, tag="applied", frozen=True):
+    """The worker spends by this delta from now on."""
+
+    worker: int
+    number: int
+
+
+class Report(msgspec.Struct, tag="report", frozen=True):
+    """Raw tape blocks of one epoch, one after another, in order."""
+
+    worker: int
+    epoch: int
+    blocks: bytes
+
+
+class Ack(msgspec.Struct, tag="ack", frozen=True):
+    """Everything up to `sequence` of `epoch` is folded and durable in the ledger."""
+
+    epoch: int
+    sequence: int
+
+
+# ---- doors <-> ledger ---------------------------------------------------------------------------------
+
+
+class Command(msgspec.Struct, tag="command", frozen=True):
+    """A write, named and idempotent by `id`: the same id gives the first answer, a different body under it conflicts (law 7)."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    dry_run: bool = False
+
+
+class Reply(msgspec.Struct, tag="reply", frozen=True):
+    """The answer to one command: `result`, or `problem` with a sentence that says what to do next."""
+
+    id: str
+    result: dict[str, Any] | None = None
+    problem: str = ""
+    problem_kind: str = ""
+
+
+class Status(msgspec.Struct, tag="status", frozen=True):
+    """A question about the ledger itself, answered with StatusReply: workers, lag, head."""
+
+
+class StatusReply(msgspec.Struct, tag="status_reply", frozen=True):
+    """What the ledger knows of itself."""
+
+    values: dict[str, Any]
+
+
+Message = (
+    Hello | Welcome | Ready | View | Lease | Delta | Applied | Report | Ack | Command | Reply | Status | StatusReply
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """One frame. Raises ProtocolError when it is larger than a message may be."""
+    body = _encoder.encode(message)
+    if len(body) > MESSAGE_BYTES_MAX:
+        text = f"a message of {len(body)} bytes is above the limit of {MESSAGE_BYTES_MAX}"
+        raise ProtocolError(text)
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameReader:
+    """Turns received bytes into messages, in any number of pieces."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages completed by `data`. Raises ProtocolError for bytes that are not messages."""
+        buffer = self._buffer
+        buffer += data
+        messages: list[Message] = []
+        offset = 0
+        while len(buffer) - offset >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer, offset)
+            if length > MESSAGE_BYTES_MAX:
+                text = f"a message of {length} bytes is above the limit of {MESSAGE_BYTES_MAX}"
+                raise ProtocolError(text)
+            end = offset + _LENGTH.size + length
+            if len(buffer) < end:
+                break
+            try:
+                messages.append(_decoder.decode(memoryview(buffer)[offset + _LENGTH.size : end]))
+            except msgspec.MsgspecError as error:
+                text = f"not a message of this protocol: {error}"
+                raise ProtocolError(text) from error
+            offset = end
+        if offset:
+            del buffer[:offset]
+        return messages

@@ -1,0 +1,420 @@
+"""The tape: a gateway worker's append-only file of what it did (DESIGN §7.1). Format, writer and reader.
+
+A segment is a header and blocks; a block is one write of whole records under one checksum. A block that is torn or damaged
+counts as never written, which is right because nobody was told of it: a hold is dispatched only after its block is durable.
+Sequence numbers belong to records, count from 1 in each (worker, epoch), and have no gaps.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import TAPE_BLOCK_BYTES_MAX, TAPE_SEGMENT_BYTES_MAX
+
+MAGIC: Final = b"TKRLTAPE"
+VERSION: Final = 1
+CODEC_PACKED: Final = 1
+
+# magic, version, codec, worker, epoch, segment, boot id, first sequence, created at; then crc32 of all that
+_SEGMENT = struct.Struct("<8sHBBII16sQq")
+_CRC = struct.Struct("<I")
+SEGMENT_HEADER_BYTES: Final = _SEGMENT.size + _CRC.size
+# payload bytes, crc32 of (first sequence, record count, payload), first sequence, record count
+_BLOCK = struct.Struct("<IIQI")
+_BLOCK_COVERED = struct.Struct("<QI")
+BLOCK_HEADER_BYTES: Final = _BLOCK.size
+# every record: type, flags, whole length
+RECORD_HEAD: Final = struct.Struct("<BBH")
+RECORD_BYTES_MAX: Final = 0xFFFF
+
+
+class Durability(StrEnum):
+    """What a hold survives before its call is sent: `written` the process's death, `synced` also power loss."""
+
+    WRITTEN = "written"
+    SYNCED = "synced"
+
+
+class RecordType(IntEnum):
+    """What a record says. Numbers are part of the format; append only."""
+
+    NAME = 1
+    HOLD = 2
+    DISPATCHED = 3
+    EVIDENCE = 4
+    SETTLE = 5
+    RELEASE = 6
+    LAPSE = 7
+    LEASE = 8
+
+
+class Finish(IntEnum):
+    """How an attempt ended, as one byte."""
+
+    UNKNOWN = 0
+    COMPLETE = 1
+    CLIENT_GONE = 2
+    UPSTREAM_CUT = 3
+    UPSTREAM_ERROR = 4
+    TIMED_OUT = 5
+    WORKER_DIED = 6
+
+
+class TapeSource(IntEnum):
+    """Where the counts of a SETTLE or EVIDENCE come from."""
+
+    REPORTED = 1
+    ESTIMATED = 2
+    BILL = 3
+
+
+class TapeRelease(IntEnum):
+    """Why a hold was released."""
+
+    NOT_SENT = 1
+    PROVIDER_ERROR = 2
+    NEVER_DISPATCHED = 3
+
+
+# Flags of a HOLD.
+HOLD_STREAM: Final = 1
+HOLD_WOULD_DENY: Final = 2
+HOLD_CAP_INJECTED: Final = 4
+HOLD_PERSONAL: Final = 8
+
+# Bodies, without RECORD_HEAD. `…_name` are ids of NAME records of the same (worker, epoch); 0 is "none".
+NAME_HEAD: Final = struct.Struct("<I")  # name id; then UTF-8 text
+HOLD: Final = struct.Struct("<BBHBB2x16sqqqqqqIIIIIIII")
+"""type, flags, length, attempt, slice count; call number (big-endian 16 bytes), wallet id, key id, rate card id, admitted at,
+bound nanos, would-deny needed nanos; requested model name, deployment name, tags name, client call id name, output cap tokens,
+input bytes, message count, tool count. Slices follow."""
+SLICE: Final = struct.Struct("<qq")  # lot id, nanos
+DISPATCHED_HEAD: Final = struct.Struct("<BBHq")  # type, flags, length, at; then u64 hold sequences
+EVIDENCE: Final = struct.Struct("<BBHQqqBBH")
+"""type, flags, length; hold sequence, at, answer bytes relayed, source, finish, HTTP status. Counts follow."""
+SETTLE: Final = struct.Struct("<BBHQqqqqqqBBBBHHII")
+"""type, flags, length; hold sequence, settled at, first byte at, charge nanos, list cost nanos, net cost nanos, answer bytes;
+source, finish, service tier index, dialect; HTTP status, reserved; answered model name, provider request id name. Counts follow."""
+RELEASE: Final = struct.Struct("<BBHQqBBH")  # type, flags, length; hold sequence, at, reason, finish, HTTP status
+LAPSE: Final = struct.Struct("<BBHQqqBBH")  # type, flags, length; hold sequence, at, answer bytes, finish, spare, HTTP status
+LEASE: Final = struct.Struct("<BBHQq")  # type, flags, length; last delta applied, at
+COUNTS_MASK: Final = struct.Struct("<H")
+COUNT: Final = struct.Struct("<q")
+
+SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
+"""Service tier index of a SETTLE record. Append only."""
+
+
+def pack_counts(counts: "tuple[int | None, ...] | list[int | None]") -> bytes:
+    """Usage counts in the order of METERS: a bit mask of the non-null ones, then their values."""
+    mask = 0
+    values = []
+    for index, count in enumerate(counts):
+        if count is not None:
+            mask |= 1 << index
+            values.append(count)
+    return struct.pack(f"<H{len(values)}q", mask, *values)
+
+
+def unpack_counts(data: "bytes | memoryview", offset: int, meter_count: int) -> tuple[int | None, ...]:
+    """The counts that `pack_counts` packed at `offset`; absent ones are None."""
+    (mask,) = COUNTS_MASK.unpack_from(data, offset)
+    values = struct.unpack_from(f"<{mask.bit_count()}q", data, offset + 2)
+    known = iter(values)
+    return tuple(next(known) if mask >> index & 1 else None for index in range(meter_count))
+
+
+def pack_name(name_id: int, text: str) -> bytes:
+    """A NAME record: from here on `name_id` stands for `text` in this (worker, epoch)."""
+    body = text.encode()[:1024]
+    return RECORD_HEAD.pack(RecordType.NAME, 0, RECORD_HEAD.size + 4 + len(body)) + NAME_HEAD.pack(name_id) + body
+
+
+class TapeError(Exception):
+    """A tape that cannot be what a worker wrote: damage before the tail, a foreign header, a gap in the sequence."""
+
+
+class SegmentHeader(NamedTuple):
+    """The first bytes of a segment: who wrote it, in which life of process and kernel."""
+
+    worker: int
+    epoch: int
+    segment: int
+    boot_id: bytes
+    first_sequence: int
+    created_at: Instant
+
+
+class Block(NamedTuple):
+    """One whole block: its bytes as written (`raw`), the records in it, and where it ends in its file."""
+
+    first_sequence: int
+    record_count: int
+    payload: bytes
+    raw: bytes
+    end_offset: int
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence of its last record."""
+        return self.first_sequence + self.record_count - 1
+
+
+class Disk(Protocol):
+    """The few file operations a tape needs, so that tests can lose power at any of them."""
+
+    def open_append(self, path: Path) -> int:
+        """A descriptor that appends to `path`, created with mode 0600."""
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """All of `data` handed to the kernel, else OSError."""
+
+    def sync(self, descriptor: int) -> None:
+        """All data written so far on stable storage, else OSError."""
+
+    def sync_directory(self, path: Path) -> None:
+        """The directory's entries on stable storage."""
+
+    def close(self, descriptor: int) -> None:
+        """The descriptor given back."""
+
+
+class KernelDisk:
+    """The real disk."""
+
+    def open_append(self, path: Path) -> int:
+        """See Disk."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """See Disk. A short write is continued: a full disk raises on the next turn."""
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+
+    def sync(self, descriptor: int) -> None:
+        """See Disk. fdatasync: the size is data's metadata and is synced with it."""
+        os.fdatasync(descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        """See Disk."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """See Disk."""
+        os.close(descriptor)
+
+
+def kernel_boot_id() -> bytes:
+    """Sixteen bytes that change when the kernel restarts: only then can written but unsynced data be gone."""
+    try:
+        return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", ""))
+    except OSError:
+        return bytes(16)
+
+
+def worker_directory(tape_directory: Path, worker: int) -> Path:
+    """Where one worker's segments lie."""
+    return tape_directory / f"worker-{worker:03d}"
+
+
+def segment_path(directory: Path, epoch: int, segment: int) -> Path:
+    """The file of one segment; names sort in the order of writing."""
+    return directory / f"{epoch:08d}-{segment:06d}.tape"
+
+
+def segment_paths(directory: Path) -> list[Path]:
+    """All segments of one worker in the order of writing."""
+    return sorted(directory.glob("*.tape")) if directory.is_dir() else []
+
+
+def pack_block(first_sequence: int, records: list[bytes]) -> bytes:
+    """One block of whole records."""
+    payload = b"".join(records)
+    if len(payload) > TAPE_BLOCK_BYTES_MAX:
+        message = f"a tape block of {len(payload)} bytes is above the limit of {TAPE_BLOCK_BYTES_MAX}"
+        raise TapeError(message)
+    count = len(records)
+    checksum = zlib.crc32(payload, zlib.crc32(_BLOCK_COVERED.pack(first_sequence, count)))
+    return _BLOCK.pack(len(payload), checksum, first_sequence, count) + payload
+
+
+class TapeWriter:
+    """Collects records and turns them into blocks; the caller decides when to write and when to sync.
+
+    Not thread-safe by itself: `append` and `take_block` belong to the worker's loop, `write` and `sync` to whoever commits,
+    one at a time, in the order of `take_block`.
+    """
+
+    __slots__ = (
+        "_boot_id", "_bytes", "_descriptor", "_directory", "_disk", "_first", "_pending", "_segment",
+        "epoch", "names", "next_sequence", "worker",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - a tape is named by all of these
+        self, directory: Path, *, worker: int, epoch: int, boot_id: bytes, created_at: Instant, disk: Disk | None = None
+    ) -> None:
+        self.worker = worker
+        self.epoch = epoch
+        self.next_sequence = 1
+        self.names: dict[str, int] = {}
+        self._directory = directory
+        self._boot_id = boot_id
+        self._disk: Disk = disk or KernelDisk()
+        self._pending: list[bytes] = []
+        self._first = 1
+        self._segment = 0
+        self._bytes = 0
+        self._descriptor = -1
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._open_segment(created_at, 1)
+
+    def _open_segment(self, created_at: Instant, first_sequence: int) -> None:
+        if self._descriptor >= 0:
+            self._disk.sync(self._descriptor)
+            self._disk.close(self._descriptor)
+        self._segment += 1
+        path = segment_path(self._directory, self.epoch, self._segment)
+        self._descriptor = self._disk.open_append(path)
+        head = _SEGMENT.pack(
+            MAGIC, VERSION, CODEC_PACKED, self.worker, self.epoch, self._segment, self._boot_id, first_sequence, created_at
+        )
+        self._disk.write(self._descriptor, head + _CRC.pack(zlib.crc32(head)))
+        self._disk.sync(self._descriptor)
+        self._disk.sync_directory(self._directory)
+        self._bytes = SEGMENT_HEADER_BYTES
+
+    def append(self, record: bytes) -> int:
+        """The record's sequence; it will be in the next block."""
+        self._pending.append(record)
+        sequence = self.next_sequence
+        self.next_sequence = sequence + 1
+        return sequence
+
+    def name_id(self, text: str) -> int:
+        """The id that stands for `text` on this tape, recorded at its first use; 0 for the empty text."""
+        if not text:
+            return 0
+        known = self.names.get(text)
+        if known is None:
+            known = self.names[text] = len(self.names) + 1
+            self.append(pack_name(known, text))
+        return known
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether records wait for a block."""
+        return bool(self._pending)
+
+    def take_block(self) -> bytes:
+        """The next block: every record appended since the last one. Empty bytes when there is none."""
+        records = self._pending
+        if not records:
+            return b""
+        self._pending = []
+        first = self._first
+        self._first = first + len(records)
+        return pack_block(first, records)
+
+    def write(self, block: bytes, at: Instant) -> None:
+        """The block handed to the kernel, in a new segment when this one is full. OSError: the worker must stop admitting."""
+        if self._bytes + len(block) > TAPE_SEGMENT_BYTES_MAX:
+            (_, _, first, _) = _BLOCK.unpack_from(block)
+            self._open_segment(at, first)
+        self._disk.write(self._descriptor, block)
+        self._bytes += len(block)
+
+    def sync(self) -> None:
+        """Everything written so far on stable storage."""
+        self._disk.sync(self._descriptor)
+
+    def close(self) -> None:
+        """The segment synced and closed; pending records are the caller's to have taken."""
+        if self._descriptor >= 0:
+            self._disk.sync(self._descriptor)
+            self._disk.close(self._descriptor)
+            self._descriptor = -1
+
+
+def read_header(data: bytes) -> SegmentHeader:
+    """The header of a segment's first bytes. Raises TapeError."""
+    if len(data) < SEGMENT_HEADER_BYTES:
+        message = f"a tape segment starts with {SEGMENT_HEADER_BYTES} bytes of header; this one has {len(data)}"
+        raise TapeError(message)
+    magic, version, codec, worker, epoch, segment, boot_id, first, created_at = _SEGMENT.unpack_from(data)
+    (checksum,) = _CRC.unpack_from(data, _SEGMENT.size)
+    if magic != MAGIC or checksum != zlib.crc32(data[: _SEGMENT.size]):
+        message = "not a tape segment: magic or header checksum differ"
+        raise TapeError(message)
+    if version != VERSION or codec != CODEC_PACKED:
+        message = f"tape version {version} codec {codec} is not ours ({VERSION}, {CODEC_PACKED}); use the release that wrote it"
+        raise TapeError(message)
+    return SegmentHeader(worker, epoch, segment, boot_id, first, created_at)
+
+
+def parse_block(data: "bytes | memoryview", offset: int) -> Block | None:
+    """The block at `offset`, or None when the bytes there are not a whole, undamaged block."""
+    if offset + BLOCK_HEADER_BYTES > len(data):
+        return None
+    length, checksum, first, count = _BLOCK.unpack_from(data, offset)
+    end = offset + BLOCK_HEADER_BYTES + length
+    if length > TAPE_BLOCK_BYTES_MAX or end > len(data) or count == 0:
+        return None
+    payload = bytes(data[offset + BLOCK_HEADER_BYTES : end])
+    if checksum != zlib.crc32(payload, zlib.crc32(_BLOCK_COVERED.pack(first, count))):
+        return None
+    return Block(first, count, payload, bytes(data[offset:end]), end)
+
+
+def read_blocks(data: bytes) -> Iterator[Block]:
+    """The whole blocks of one segment's bytes, in order; stops at the first torn one.
+
+    Raises TapeError when sequences do not continue: that is not a torn tail but a tape nobody wrote.
+    """
+    header = read_header(data)
+    expected = header.first_sequence
+    offset = SEGMENT_HEADER_BYTES
+    while (block := parse_block(data, offset)) is not None:
+        if block.first_sequence != expected:
+            message = f"tape {header.worker}/{header.epoch}/{header.segment}: expected sequence {expected}, found {block.first_sequence}"
+            raise TapeError(message)
+        yield block
+        expected = block.last_sequence + 1
+        offset = block.end_offset
+
+
+def split_blocks(data: bytes) -> Iterator[Block]:
+    """The blocks of a REPORT: raw blocks one after another, nothing before and nothing behind. Raises TapeError."""
+    offset = 0
+    while offset < len(data):
+        block = parse_block(data, offset)
+        if block is None:
+            message = f"a reported block at byte {offset} is damaged"
+            raise TapeError(message)
+        yield block
+        offset = block.end_offset
+
+
+def iter_records(payload: bytes) -> Iterator[tuple[int, int, int]]:
+    """`(type, offset, length)` of each record of a block's payload. Raises TapeError when lengths do not add up."""
+    offset = 0
+    end = len(payload)
+    while offset < end:
+        if offset + RECORD_HEAD.size > end:
+            message = f"a record at byte {offset} is cut"
+            raise TapeError(message)
+        kind, _flags, length = RECORD_HEAD.unpack_from(payload, offset)
+        if length < RECORD_HEAD.size or offset + length > end:
+            message = f"a record at byte {offset} claims {length} bytes of {end - offset}"
+            raise TapeError(message)
+        yield kind, offset, length
+        offset += length
