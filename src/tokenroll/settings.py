@@ -1,1 +1,356 @@
-"""The only reader of the environment, so that every other module behaves the same wherever it runs."""
+"""The only reader of the environment and of `config.toml`, so that every other module behaves the same wherever it runs.
+
+Precedence: what a command line says, then `config.toml` in the home, then the defaults here. A key that this file does not know
+is an error that names its line: a misspelt limit that is silently ignored would be found by an invoice.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+HOME_VARIABLE: Final = "TOKENROLL_HOME"
+CONFIG_NAME: Final = "config.toml"
+DATABASE_NAME: Final = "ledger.db"
+SECRET_NAME: Final = "secret"  # noqa: S105 - the name of a file, not a secret
+CLOCK_NAME: Final = "clock"
+DEMO_MARK_NAME: Final = "made-by-demo"
+"""Only a home that holds this file may have a virtual clock."""
+
+Dialect = Literal["openai", "anthropic"]
+Durability = Literal["written", "synced"]
+DIALECTS: Final[tuple[Dialect, ...]] = ("openai", "anthropic")
+DURABILITIES: Final[tuple[Durability, ...]] = ("synced", "written")
+SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
+WORKERS_MAX: Final = 64
+"""Gateway processes of one host: more than a core each is waste, and no host here has more cores."""
+
+
+class SettingsError(Exception):
+    """A home or a `config.toml` that cannot be used; the message says where and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """A TCP address to listen on; port 0 lets the kernel choose, and the choice is printed."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """The data plane: where clients come in, how many processes serve them, and what a hold survives."""
+
+    listen: Listen = field(default_factory=lambda: Listen(host="127.0.0.1", port=8787))
+    workers: int = 1
+    durability: Durability = "synced"
+    observe: bool = False
+    """Refuse nobody, record every would-be denial: overrides every plan's enforcement while it is on."""
+    decode_request_bodies: bool = False
+    """Accept gzip, br and zstd request bodies (bounded); off answers 415."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """Pages and admin JSON."""
+
+    listen: Listen = field(default_factory=lambda: Listen(host="127.0.0.1", port=8788))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanySettings:
+    """What the company is called and in which zone its own cycles begin."""
+
+    name: str = "Company"
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentSettings:
+    """One way to reach a provider: a dialect at a base URL, with whose key, for which models.
+
+    `models` empty: every model that has a rate card of `provider`. `aliases` maps a client's model name to the provider's.
+    """
+
+    name: str
+    dialect: Dialect
+    base_url: str
+    provider: str
+    api_key: str = field(repr=False)
+    models: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    ca_file: Path | None = None
+    service_tier: str = "standard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a role needs to know before it starts. Two processes that read the same home see the same."""
+
+    home: Path
+    company: CompanySettings = field(default_factory=CompanySettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    deployments: tuple[DeploymentSettings, ...] = ()
+
+    @property
+    def database_path(self) -> Path:
+        """The ledger."""
+        return self.home / DATABASE_NAME
+
+    @property
+    def tape_directory(self) -> Path:
+        """Every worker's tape."""
+        return self.home / "tape"
+
+    @property
+    def run_directory(self) -> Path:
+        """Socket, lock and process ids."""
+        return self.home / "run"
+
+    @property
+    def socket_path(self) -> Path:
+        """Where the ledger listens."""
+        return self.run_directory / "ledger.sock"
+
+    @property
+    def lock_path(self) -> Path:
+        """Who holds this lock may write the ledger."""
+        return self.run_directory / "lock"
+
+    @property
+    def config_path(self) -> Path:
+        """The file that people edit."""
+        return self.home / CONFIG_NAME
+
+    @property
+    def clock_path(self) -> Path | None:
+        """The virtual clock of a home that `demo` made, else None. Raises SettingsError for a clock anywhere else."""
+        path = self.home / CLOCK_NAME
+        if not path.exists():
+            return None
+        if not (self.home / DEMO_MARK_NAME).exists():
+            message = f"{path} moves the clock, and only the demo's own throw-away home may have one: remove the file"
+            raise SettingsError(message)
+        return path
+
+    def pepper(self) -> bytes:
+        """The home's secret: hashes of keys and signatures of cookies depend on it. Raises SettingsError when it is not there."""
+        path = self.home / SECRET_NAME
+        try:
+            secret = path.read_bytes()
+        except OSError as error:
+            message = f"{path} cannot be read ({error.strerror}): make this home with `tokenroll init`"
+            raise SettingsError(message) from error
+        if len(secret) != 32:
+            message = f"{path} must hold 32 bytes, not {len(secret)}: restore it from your backup"
+            raise SettingsError(message)
+        return secret
+
+
+def home_from_environment() -> Path:
+    """TOKENROLL_HOME, else `~/.tokenroll`."""
+    return Path(os.environ.get(HOME_VARIABLE) or "~/.tokenroll").expanduser().absolute()
+
+
+def child_environment(home: Path) -> dict[str, str]:
+    """The environment for a role that works in `home`."""
+    return {**os.environ, HOME_VARIABLE: str(home), "PYTHONUNBUFFERED": "1"}
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """The settings of a home. Raises SettingsError, naming file, line and key, for what cannot be right."""
+    place = (home or home_from_environment()).expanduser().absolute()
+    path = place / CONFIG_NAME
+    if not path.exists():
+        return Settings(home=place)
+    text = path.read_text(encoding="utf-8")
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = f"{path} is not TOML: {error}"
+        raise SettingsError(message) from error
+    return _settings_from(place, _Table(path, text, (), document))
+
+
+class _Table:
+    """One table of the file, read key by key; what nobody asked for is an error at the end."""
+
+    def __init__(self, path: Path, text: str, where: tuple[str, ...], values: Mapping[str, Any]) -> None:
+        self.path = path
+        self.text = text
+        self.where = where
+        self.values = values
+        self.asked: set[str] = set()
+
+    def problem(self, key: str, what: str) -> SettingsError:
+        """The error for one key, with its line when it can be found."""
+        line = _line_of(self.text, self.where, key)
+        place = f"{self.path}:{line}" if line else str(self.path)
+        return SettingsError(f"{place}: {'.'.join((*self.where, key))} {what}")
+
+    def table(self, key: str) -> "_Table":
+        """The table under `key`, empty when there is none."""
+        self.asked.add(key)
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            raise self.problem(key, "must be a table")
+        return _Table(self.path, self.text, (*self.where, key), value)
+
+    def text_of(self, key: str, default: str | None = None) -> str:
+        """The text under `key`; without a default it must be there."""
+        self.asked.add(key)
+        value = self.values.get(key, default)
+        if value is None:
+            raise self.problem(key, "is missing")
+        if not isinstance(value, str) or not value:
+            raise self.problem(key, f"must be a text, not {value!r}")
+        return value
+
+    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        """The text under `key`, one of `choices`."""
+        value = self.text_of(key, default)
+        if value not in choices:
+            raise self.problem(key, f"must be one of {', '.join(choices)}, not {value!r}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """The truth value under `key`, false when there is none."""
+        self.asked.add(key)
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self.problem(key, f"must be true or false, not {value!r}")
+        return value
+
+    def number(self, key: str, default: int, least: int, most: int) -> int:
+        """The integer under `key`, between `least` and `most`."""
+        self.asked.add(key)
+        value = self.values.get(key, default)
+        if type(value) is not int or not least <= value <= most:
+            raise self.problem(key, f"must be a whole number from {least} to {most}, not {value!r}")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """The list of texts under `key`."""
+        self.asked.add(key)
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+            raise self.problem(key, "must be a list of texts")
+        return tuple(value)
+
+    def pairs(self, key: str) -> dict[str, str]:
+        """The table of texts under `key`."""
+        inner = self.table(key)
+        for name, value in inner.values.items():
+            if not isinstance(value, str) or not value:
+                raise inner.problem(name, "must be a text")
+        return dict(inner.values)
+
+    def listen(self, key: str, default: Listen) -> Listen:
+        """The `host:port` under `key`."""
+        value = self.text_of(key, str(default))
+        try:
+            return listen_from_text(value)
+        except SettingsError as error:
+            raise self.problem(key, str(error)) from error
+
+    def finished(self) -> None:
+        """Every key was known, else SettingsError naming all that were not."""
+        unknown = [key for key in self.values if key not in self.asked]
+        if unknown:
+            known = ", ".join(sorted(self.asked))
+            problems = [str(self.problem(key, f"is not a setting; known here: {known}")) for key in unknown]
+            raise SettingsError("\n".join(problems))
+
+
+def listen_from_text(text: str) -> Listen:
+    """`host:port` or `[v6]:port` as an address. Raises SettingsError."""
+    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:(\d{1,5})|([A-Za-z0-9._-]+):(\d{1,5})", text)
+    if match is None or int(match[2] or match[4]) > 65_535:
+        message = f"must be host:port such as 127.0.0.1:8787, not {text!r}"
+        raise SettingsError(message)
+    return Listen(host=match[1] or match[3], port=int(match[2] or match[4]))
+
+
+def _line_of(text: str, where: tuple[str, ...], key: str) -> int:
+    """The line on which `key` of table `where` stands, or its table, or 0; TOML's reader keeps no lines."""
+    table: tuple[str, ...] = ()
+    table_line = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.fullmatch(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?", line):
+            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            if table == where:
+                table_line = number
+            if table == (*where, key):
+                return number
+        elif assignment := re.match(r"\s*([^=#]+?)\s*=", line):
+            name = tuple(part.strip().strip("\"'") for part in assignment[1].split("."))
+            if (*table, *name) == (*where, key):
+                return number
+    return table_line
+
+
+def _settings_from(home: Path, root: _Table) -> Settings:
+    company, gateway, web, deployments = (root.table(key) for key in ("company", "gateway", "web", "deployments"))
+    defaults = Settings(home=home)
+    settings = Settings(
+        home=home,
+        company=CompanySettings(
+            name=company.text_of("name", defaults.company.name), zone=company.text_of("zone", defaults.company.zone)
+        ),
+        gateway=GatewaySettings(
+            listen=gateway.listen("listen", defaults.gateway.listen),
+            workers=gateway.number("workers", 1, 1, WORKERS_MAX),
+            durability="written" if gateway.choice("durability", "synced", DURABILITIES) == "written" else "synced",
+            observe=gateway.flag("observe"),
+            decode_request_bodies=gateway.flag("decode_request_bodies"),
+        ),
+        web=WebSettings(listen=web.listen("listen", defaults.web.listen)),
+        deployments=tuple(_deployment(name, deployments.table(name)) for name in deployments.values),
+    )
+    for table in (company, gateway, web, root):
+        table.finished()
+    return settings
+
+
+def _deployment(name: str, table: _Table) -> DeploymentSettings:
+    dialect = table.choice("dialect", table.text_of("dialect"), DIALECTS)
+    base_url = table.text_of("base_url").rstrip("/")
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", base_url):
+        raise table.problem("base_url", f"must be http(s)://host[:port][/path], not {base_url!r}")
+    ca_file = table.text_of("ca_file") if "ca_file" in table.values else None
+    deployment = DeploymentSettings(
+        name=name,
+        dialect="anthropic" if dialect == "anthropic" else "openai",
+        base_url=base_url,
+        provider=table.text_of("provider", dialect),
+        api_key=_api_key(table),
+        models=table.texts("models"),
+        aliases=table.pairs("aliases"),
+        ca_file=None if ca_file is None else Path(ca_file).expanduser(),
+        service_tier=table.choice("service_tier", "standard", SERVICE_TIERS),
+    )
+    table.finished()
+    return deployment
+
+
+def _api_key(table: _Table) -> str:
+    """The provider's key from the variable or file that the configuration names; keys never stand in the configuration itself."""
+    table.asked |= {"api_key_env", "api_key_file"}
+    if "api_key_env" in table.values:
+        variable = table.text_of("api_key_env")
+        return os.environ.get(variable, "")
+    if "api_key_file" in table.values:
+        path = Path(table.text_of("api_key_file")).expanduser()
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise table.problem("api_key_file", f"cannot be read: {error.strerror}") from error
+    raise table.problem("api_key_env", "or api_key_file must say where the provider's key is")
