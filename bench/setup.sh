@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Builds the mock provider and the stream load generator and renders the peers' configurations into $BENCH_DIR
+# (default: .bench in the current folder). Needs gcc and openssl; nginx, haproxy and wrk come from the distribution.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$(realpath -m "${BENCH_DIR:-.bench}")
+mkdir -p "$dir/bin" "$dir/ng" "$dir/tls" "$dir/peers"
+for program in mock/mockup load/sseload; do
+  target=$dir/bin/$(basename "$program")
+  [ "$target" -nt "$here/$program.c" ] || gcc -O2 -w -o "$target" "$here/$program.c"
+done
+for template in "$here"/peers/*.in; do
+  sed "s#@DIR@#$dir#g" "$template" >"$dir/peers/$(basename "${template%.in}")"
+done
+cp "$here"/peers/*.cfg "$dir/peers/"
+if [ ! -f "$dir/tls/both.pem" ]; then
+  openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+    -keyout "$dir/tls/k.pem" -out "$dir/tls/c.pem" 2>/dev/null
+  cat "$dir/tls/c.pem" "$dir/tls/k.pem" >"$dir/tls/both.pem"
+fi
+echo "$dir"
