@@ -1,0 +1,99 @@
+"""The words people read, one table per classification, shared by pages, CLI and papers (DESIGN §2, law 12).
+
+Pay vests, tools unlock: a paper that says "pay" of a working tool, or the other way round, is evidence against the company in
+a tax audit, so no other module spells these words.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from tokenroll.model.classification import Classification
+from tokenroll.model.grant import GrantKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """How one classification speaks. Verbs are third person; nouns carry no article."""
+
+    allowance: str
+    paper: str
+    vests: str
+    vested: str
+    unvested: str
+    why: str
+    kinds: Mapping[GrantKind, str]
+
+
+PAY: Final = Words(
+    allowance="pay",
+    paper="Pay slip",
+    vests="vests",
+    vested="vested",
+    unvested="not yet vested",
+    why="It rewards the person, so it is pay: it vests over time, and payroll and tax see it.",
+    kinds=MappingProxyType(
+        {
+            GrantKind.SIGNING_BONUS: "signing bonus",
+            GrantKind.STIPEND: "stipend",
+            GrantKind.PERFORMANCE_BONUS: "performance bonus",
+            GrantKind.SPOT_BONUS: "spot bonus",
+            GrantKind.TOP_UP: "top-up",
+            GrantKind.ADJUSTMENT: "adjustment",
+        }
+    ),
+)
+TOOL: Final = Words(
+    allowance="working tool",
+    paper="Allowance statement",
+    vests="unlocks",
+    vested="unlocked",
+    unvested="still locked",
+    why="It serves the company's work and stays the company's, so it is a working tool: it unlocks, and nobody is taxed.",
+    kinds=MappingProxyType(
+        {
+            GrantKind.SIGNING_BONUS: "starting allowance",
+            GrantKind.STIPEND: "working allowance",
+            GrantKind.PERFORMANCE_BONUS: "additional allowance",
+            GrantKind.SPOT_BONUS: "additional allowance",
+            GrantKind.TOP_UP: "top-up",
+            GrantKind.ADJUSTMENT: "adjustment",
+        }
+    ),
+)
+WORDS: Final[Mapping[Classification, Words]] = MappingProxyType(
+    {
+        Classification.COMPENSATION: PAY,
+        Classification.TOOL: TOOL,
+    }
+)
+MIXED_PAPER: Final = "Pay slip and allowance statement"
+
+SPENT: Final = "spent"
+IN_USE: Final = "in use now"
+LEFT: Final = "left"
+BEING_CHECKED: Final = "being checked"
+EXPIRED: Final = "expired unused"
+FINAL_COST: Final = "final cost"
+CARRIED: Final = "carried by the company"
+USAGE_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "reported": "reported by the provider",
+        "estimated": "estimated from what was seen of the answer",
+        "bill": "from the provider's bill",
+    }
+)
+
+
+def words_of(classification: str | Classification) -> Words:
+    """The table of one classification, given as itself or as its row's text."""
+    return WORDS[Classification(classification)]
+
+
+def paper_name(classifications: Iterable[str]) -> str:
+    """What the paper of a wallet with lots of these classifications is called; a wallet without any holds a tool's."""
+    found = {Classification(one) for one in classifications}
+    if len(found) == 2:
+        return MIXED_PAPER
+    return WORDS[found.pop() if found else Classification.TOOL].paper
