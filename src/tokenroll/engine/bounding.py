@@ -1,0 +1,151 @@
+"""Bounding: the most a call can cost, known before its first byte is sent.
+
+No overspend rests on this (DESIGN §4 law 3, §6): a call is dispatched only with a hold of at least this much, and
+settlement can never be dearer. So everything here rounds up and takes the dearest rate that could apply.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tokenroll.engine.rating import UnpricedError, ceil_div, dearest
+from tokenroll.model.amount import ATTOS_PER_NANO
+from tokenroll.model.limits import UNIT_COUNT_MAX
+from tokenroll.model.rate_card import RateCard
+from tokenroll.model.usage import INPUT_METERS, Meter
+
+TEXT_INPUT_METERS: Final = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE_5M, Meter.CACHE_WRITE_1H)
+"""The input meters of a call without audio and image parts."""
+TEXT_OUTPUT_METERS: Final = (Meter.OUTPUT, Meter.REASONING)
+"""The output meters of a call that asks for text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSize:
+    """What is known of a call before it is sent; every figure is an upper bound.
+
+    `input_bytes` stands for input tokens: no tokenizer makes more tokens than bytes, and what providers add themselves is
+    in the card's overheads. `output_cap_tokens` holds per choice; the fee maxima are counts the call itself caps.
+    """
+
+    input_bytes: int
+    message_count: int
+    output_cap_tokens: int
+    tool_count: int = 0
+    has_tools: bool = False
+    choice_count: int = 1
+    web_search_max: int = 0
+    web_fetch_max: int = 0
+    file_search_max: int = 0
+    code_second_max: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not 0 <= getattr(self, name) <= UNIT_COUNT_MAX:
+                raise ValueError(f"{name} must be 0 to {UNIT_COUNT_MAX}, not {getattr(self, name)!r}")
+        if self.choice_count < 1:
+            raise ValueError("a call has at least one choice")
+        if self.tool_count and not self.has_tools:
+            raise ValueError(f"a call with {self.tool_count} tools has tools")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundRates:
+    """A card's dearest rates as plain integers, found once per card so that a call's bound is a few multiplications.
+
+    Attos per token, request or unit of a fee; None where the fee has no price and so cannot be bounded.
+    """
+
+    model: str
+    input_attos: int
+    output_attos: int
+    request_attos: int
+    web_search_attos: int | None
+    web_fetch_attos: int | None
+    file_search_attos: int | None
+    code_second_attos: int | None
+    overhead_tokens_per_message: int
+    overhead_tokens_per_request_with_tools: int
+    overhead_tokens_per_tool: int
+
+
+def compile_bound(
+    card: RateCard, service_tiers: tuple[str, ...], input_meters: Iterable[Meter] = INPUT_METERS
+) -> BoundRates:
+    """The dearest internal rates of a card over the service tiers that could answer and every context length.
+
+    `input_meters` may leave out meters that the call provably cannot touch, such as audio in a call of text. Raises
+    UnpricedError if input or output has no price, or a tier is not sold.
+    """
+
+    def fee(meter: Meter) -> int | None:
+        try:
+            return dearest(card.internal_prices, service_tiers, (meter,), card.model)
+        except UnpricedError:
+            return None
+
+    return BoundRates(
+        model=card.model,
+        input_attos=dearest(card.internal_prices, service_tiers, input_meters, card.model),
+        output_attos=dearest(card.internal_prices, service_tiers, TEXT_OUTPUT_METERS, card.model),
+        request_attos=dearest(card.internal_prices, service_tiers, (Meter.REQUEST,), card.model),
+        web_search_attos=fee(Meter.WEB_SEARCH),
+        web_fetch_attos=fee(Meter.WEB_FETCH),
+        file_search_attos=fee(Meter.FILE_SEARCH),
+        code_second_attos=fee(Meter.CODE_SECOND),
+        overhead_tokens_per_message=card.overhead_tokens_per_message,
+        overhead_tokens_per_request_with_tools=card.overhead_tokens_per_request_with_tools,
+        overhead_tokens_per_tool=card.overhead_tokens_per_tool,
+    )
+
+
+def bound_nanos(card: RateCard, size: CallSize, service_tiers: tuple[str, ...]) -> int:
+    """The most credits, in nanos and rounded up, that a call of that size can cost on that card.
+
+    Raises UnpricedError where `compile_bound` does, and for a fee that the call allows but the card does not price.
+    """
+    return bound_nanos_at(compile_bound(card, service_tiers), size)
+
+
+def bound_nanos_at(bound_rates: BoundRates, size: CallSize) -> int:
+    """The same from compiled rates. Raises UnpricedError for an allowed fee without a price."""
+    output_attos = size.choice_count * size.output_cap_tokens * bound_rates.output_attos
+    return ceil_div(_fixed_attos(bound_rates, size) + output_attos, ATTOS_PER_NANO)
+
+
+def input_tokens_max(bound_rates: BoundRates, size: CallSize) -> int:
+    """The most input tokens that a provider can count for the call: its bytes and the card's overheads."""
+    tokens = size.input_bytes + size.message_count * bound_rates.overhead_tokens_per_message
+    if size.has_tools:
+        tokens += bound_rates.overhead_tokens_per_request_with_tools
+        tokens += size.tool_count * bound_rates.overhead_tokens_per_tool
+    return tokens
+
+
+def affordable_output_tokens(bound_rates: BoundRates, size: CallSize, budget_nanos: int) -> int:
+    """The largest output cap per choice with which the call's bound still fits the budget; 0 if nothing fits.
+
+    The size's own cap is ignored. Output that costs nothing is capped by UNIT_COUNT_MAX alone. Raises UnpricedError as
+    `bound_nanos_at` does.
+    """
+    left_attos = budget_nanos * ATTOS_PER_NANO - _fixed_attos(bound_rates, size)
+    if left_attos < 0:
+        return 0
+    per_token_attos = size.choice_count * bound_rates.output_attos
+    return UNIT_COUNT_MAX if per_token_attos == 0 else min(left_attos // per_token_attos, UNIT_COUNT_MAX)
+
+
+def _fixed_attos(bound_rates: BoundRates, size: CallSize) -> int:
+    """All but the output: input, the request's fee and the tools' fees."""
+    attos = input_tokens_max(bound_rates, size) * bound_rates.input_attos + bound_rates.request_attos
+    for meter, count, rate in (
+        (Meter.WEB_SEARCH, size.web_search_max, bound_rates.web_search_attos),
+        (Meter.WEB_FETCH, size.web_fetch_max, bound_rates.web_fetch_attos),
+        (Meter.FILE_SEARCH, size.file_search_max, bound_rates.file_search_attos),
+        (Meter.CODE_SECOND, size.code_second_max, bound_rates.code_second_attos),
+    ):
+        if count:
+            if rate is None:
+                raise UnpricedError(meter, bound_rates.model)
+            attos += count * rate
+    return attos

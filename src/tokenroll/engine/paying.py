@@ -1,0 +1,152 @@
+"""Paying: one wallet's pay slip for one cycle.
+
+Opening and closing come from the lots' states, the movements from settlements and dates, and the slip refuses to be born
+unless they meet. So a slip that exists is a check that was passed.
+
+At a boundary the old cycle ends before the new one starts: a lot that expires at that instant broke in the old cycle, and one
+that becomes effective then vests in the new.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tokenroll.model.grant import Grant
+from tokenroll.model.instant import Instant
+from tokenroll.model.lot import Lot, LotState
+from tokenroll.model.pay_cycle import PayCycle, PaySlip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LotFacts:
+    """One lot's part in a cycle.
+
+    `opened` is its state as the cycle began (None: not known then), `closed` as it ended, without what later calls did.
+    `spent_nanos` sums the settlements of this cycle's calls, `adjusted_nanos` those of earlier cycles' calls that were
+    still open when their cycle was recorded (DESIGN §5).
+    """
+
+    opened: LotState | None
+    closed: LotState
+    spent_nanos: int = 0
+    adjusted_nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleFacts:
+    """All that one wallet's slip is made of. `grants` are all of the wallet's; the cycle picks its own."""
+
+    wallet_id: int
+    cycle: PayCycle
+    lots: tuple[LotFacts, ...]
+    grants: tuple[Grant, ...] = ()
+    company_carried_nanos: int = 0
+    call_count: int = 0
+
+
+def pay_slip(facts: CycleFacts) -> PaySlip:
+    """The slip of one wallet for one cycle, in nanos of spendable credits.
+
+    Raises AssertionError if opening + movements is not closing: then a settlement, a lot or a date is wrong, and no paper
+    may say otherwise. A grant is told in the cycle in which it is both known and effective.
+    """
+    start_at, end_until = facts.cycle.start_at, facts.cycle.end_until
+    lots = facts.lots
+    next_vest_at, next_vest_nanos = _next_vest(lots, end_until)
+    next_expiry_at, next_expiry_nanos = _next_expiry(lots, end_until)
+    known_grants = ((max(grant.effective_at, grant.recorded_at), grant.amount_nanos) for grant in facts.grants)
+    return PaySlip(
+        wallet_id=facts.wallet_id,
+        cycle_name=facts.cycle.name,
+        opening_nanos=sum(spendable_nanos(one.opened, start_at) for one in lots if one.opened is not None),
+        granted_nanos=sum(nanos for at, nanos in known_grants if start_at <= at < end_until),
+        vested_nanos=sum(_vested_nanos(one, start_at, end_until) for one in lots),
+        spent_nanos=sum(one.spent_nanos for one in lots),
+        adjustments_nanos=sum(one.adjusted_nanos + _moved_nanos(one, end_until) for one in lots),
+        breakage_nanos=sum(_broken_nanos(one, start_at, end_until) for one in lots),
+        forfeited_nanos=sum(_since(one, "forfeited_nanos", end_until) for one in lots),
+        clawed_back_nanos=sum(_since(one, "clawed_back_nanos", end_until) for one in lots),
+        closing_nanos=sum(spendable_nanos(one.closed, end_until) for one in lots),
+        suspense_nanos=sum(one.closed.suspense_nanos for one in lots),
+        company_carried_nanos=facts.company_carried_nanos,
+        call_count=facts.call_count,
+        next_vest_at=next_vest_at,
+        next_vest_nanos=next_vest_nanos,
+        next_expiry_at=next_expiry_at,
+        next_expiry_nanos=next_expiry_nanos,
+    )
+
+
+def spendable_nanos(state: LotState, boundary_at: Instant) -> int:
+    """What a lot carries over a boundary between cycles: its remainder if vested and alive, and all that is held.
+
+    Held slices and slices in suspense outlive their lot's expiry (DESIGN §5).
+    """
+    alive = _vested_by(state.lot, boundary_at) and not _expired_by(state.lot, boundary_at)
+    return state.held_nanos + state.suspense_nanos + (state.remainder_nanos if alive else 0)
+
+
+def _vested_by(lot: Lot, boundary_at: Instant) -> bool:
+    return lot.effective_at < boundary_at
+
+
+def _expired_by(lot: Lot, boundary_at: Instant) -> bool:
+    return lot.expires_at is not None and lot.expires_at <= boundary_at
+
+
+def _vested_nanos(one: LotFacts, start_at: Instant, end_until: Instant) -> int:
+    """What became spendable: the lot less what was taken from it while unvested, or all of a lot granted backdated."""
+    if not _vested_by(one.closed.lot, end_until):
+        return 0
+    if one.opened is None:
+        return one.closed.lot.amount_nanos
+    return 0 if _vested_by(one.closed.lot, start_at) else one.opened.remainder_nanos
+
+
+def _broken_nanos(one: LotFacts, start_at: Instant, end_until: Instant) -> int:
+    """What lapsed unused: the remainder at expiry, and later what open calls returned to an expired lot."""
+    if not _expired_by(one.closed.lot, end_until):
+        return 0
+    if one.opened is not None and _expired_by(one.closed.lot, start_at):
+        return one.closed.remainder_nanos - one.opened.remainder_nanos
+    return one.closed.remainder_nanos
+
+
+def _since(one: LotFacts, name: str, end_until: Instant) -> int:
+    """How much of a vested lot was taken in the cycle; what is taken from an unvested lot never was spendable."""
+    if not _vested_by(one.closed.lot, end_until):
+        return 0
+    before: int = 0 if one.opened is None else getattr(one.opened, name)
+    after: int = getattr(one.closed, name)
+    return after - before
+
+
+def _moved_nanos(one: LotFacts, end_until: Instant) -> int:
+    """Voids and transfers have no line of their own on the slip."""
+    return _since(one, "voided_nanos", end_until) + _since(one, "transferred_out_nanos", end_until)
+
+
+def _next_vest(lots: Iterable[LotFacts], end_until: Instant) -> tuple[Instant | None, int]:
+    return _first(
+        (one.closed.lot.effective_at, one.closed.remainder_nanos)
+        for one in lots
+        if not _vested_by(one.closed.lot, end_until)
+    )
+
+
+def _next_expiry(lots: Iterable[LotFacts], end_until: Instant) -> tuple[Instant | None, int]:
+    return _first(
+        (one.closed.lot.expires_at, one.closed.remainder_nanos)
+        for one in lots
+        if one.closed.lot.expires_at is not None
+        and not _expired_by(one.closed.lot, end_until)
+        and one.closed.lot.effective_at <= end_until
+    )
+
+
+def _first(dated: Iterable[tuple[Instant, int]]) -> tuple[Instant | None, int]:
+    """The earliest instant that moves something, with all it moves; None if nothing is to come."""
+    moving = [(at, nanos) for at, nanos in dated if nanos > 0]
+    if not moving:
+        return None, 0
+    first_at = min(at for at, _ in moving)
+    return first_at, sum(nanos for at, nanos in moving if at == first_at)
