@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 env_dir=$1
 lock=$2
 tools=.bootstrap
-export UV_PYTHON_DOWNLOADS=never UV_NO_CONFIG=1 UV_LINK_MODE="${UV_LINK_MODE:-copy}"
+export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE="${UV_LINK_MODE:-copy}"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() {

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / ".lanes"
+OUT = ROOT / ".lanes" / f"{os.getpid()}"  # a folder of its own for each run, so that two at once do not mix
+KEEP_SECONDS = 86400
 BIN = Path(sys.prefix) / "bin"
 IN_CI = os.environ.get("CI") == "true"
 QUICK_SECONDS = 90
@@ -248,8 +249,10 @@ def main(argv: list[str]) -> int:
     if len(argv) != 1 or argv[0] not in commands:
         say(f"usage: lanes.py {'|'.join(commands)}")
         return 2
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir()
+    OUT.mkdir(parents=True, exist_ok=True)
+    for old in OUT.parent.iterdir():
+        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
     return close(commands[argv[0]]())
 
 

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export UV_PYTHON_DOWNLOADS=never UV_CUSTOM_COMPILE_COMMAND="make lock"
 uv=.bootstrap/bin/uv
-compile=("$uv" pip compile --quiet --universal --generate-hashes --no-config --python-version 3.11 --no-emit-index-url "$@")
+compile=("$uv" pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url "$@")
 "${compile[@]}" requirements/build.in --output-file requirements/build.lock
 "${compile[@]}" pyproject.toml --output-file requirements/runtime.lock
 "${compile[@]}" pyproject.toml --all-extras --group dev --constraints requirements/runtime.lock --output-file requirements/dev.lock

@@ -21,7 +21,7 @@ MAX_FUNCTION_LINES = 70
 # What `model` and `engine` may import: parts of the standard library without I/O, clock, randomness or floats.
 PURE_MODULES = frozenset({
     "__future__", "abc", "base64", "binascii", "bisect", "calendar", "collections", "dataclasses", "datetime",
-    "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "itertools", "operator", "re", "string",
+    "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "itertools", "json", "operator", "re", "string",
     "struct", "textwrap", "types", "typing", "unicodedata", "zlib",
 })  # fmt: skip
 IMPURE_ATTRIBUTES = frozenset({"now", "today", "utcnow", "random", "urandom", "uuid1", "uuid4", "getenv"})
