@@ -1,0 +1,245 @@
+"""What every provider's dialect must be able to do: read a request's head, change as little as policy asks, meter, refuse.
+
+Nothing here does I/O. A dialect never decodes a prompt or an answer into text: it reads the head fields it needs (DESIGN §6, law 10).
+"""
+
+from typing import Final, NamedTuple, Protocol
+
+from tokenroll.model.amount import text_from_nanos
+from tokenroll.model.instant import Instant, text_from_instant
+from tokenroll.model.usage import METERS, UsageSource
+
+METER_COUNT: Final = len(METERS)
+BYTES_PER_TOKEN_ESTIMATE: Final = 4
+"""Only for evidence of attempts whose usage never came: about four bytes of text make a token of today's models."""
+
+
+class Facts:
+    """What the head of a request says, as far as bounds and policy need it. Mutable and slotted because one is made per call."""
+
+    __slots__ = (
+        "cap_field", "choice_count", "extra_input_tokens", "has_stream_options", "has_tools", "include_usage", "input_bytes",
+        "message_count", "metadata", "model", "output_cap_tokens", "server_tool_uses_max", "service_tier", "stream",
+        "thinking_budget_tokens", "tool_count", "user", "web_search_max",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.model = ""
+        self.stream = False
+        self.output_cap_tokens = 0
+        """The client's own cap on output, 0: it named none."""
+        self.cap_field = ""
+        """The field that a cap is written to: the client's own one, else the dialect's preferred one."""
+        self.choice_count = 1
+        self.message_count = 0
+        self.tool_count = 0
+        self.has_tools = False
+        self.input_bytes = 0
+        self.extra_input_tokens = 0
+        """Input that the provider adds for the tools it defines itself, beyond the card's own overheads."""
+        self.include_usage = False
+        self.has_stream_options = False
+        self.service_tier = ""
+        """As the client wrote it; "" when it named none."""
+        self.thinking_budget_tokens = 0
+        self.web_search_max = 0
+        self.server_tool_uses_max = 0
+        """Tool uses on the provider's side: each may read a whole context again, so the bound asks for the context window."""
+        self.metadata: dict[str, str] | None = None
+        self.user = ""
+
+
+class RequestRefused(Exception):
+    """A request that must not reach the provider: malformed, or nothing bounds its cost. Rendered by `Dialect.error`."""
+
+    def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+
+
+class ErrorAnswer(NamedTuple):
+    """A whole error answer: `headers` are lines that end in CRLF, without content-length and connection, which the door adds."""
+
+    status: int
+    headers: bytes
+    body: bytes
+
+
+class Denial:
+    """Why a call was not admitted, with everything law 4 says a person must be told."""
+
+    __slots__ = (
+        "approver", "call_id", "code", "cost_nanos", "held_nanos", "left_nanos", "model", "needed_nanos", "next_at",
+        "next_nanos", "scope", "state",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        scope: str = "",
+        needed_nanos: int = 0,
+        left_nanos: int = 0,
+        held_nanos: int = 0,
+        next_at: Instant = 0,
+        next_nanos: int = 0,
+        approver: str = "",
+        model: str = "",
+        call_id: str = "",
+        state: str = "",
+        cost_nanos: int | None = None,
+    ) -> None:
+        self.code = code
+        """`wallet_empty`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
+        self.scope = scope
+        self.needed_nanos = needed_nanos
+        self.left_nanos = left_nanos
+        self.held_nanos = held_nanos
+        self.next_at = next_at
+        self.next_nanos = next_nanos
+        self.approver = approver
+        self.model = model
+        self.call_id = call_id
+        self.state = state
+        self.cost_nanos = cost_nanos
+
+    def sentence(self) -> str:
+        """The denial in words: what was needed, what is left, when more arrives, who can approve."""
+        return _SENTENCES[self.code](self)
+
+
+def _wallet_empty(denial: Denial) -> str:
+    parts = [
+        f"{denial.scope} has {text_from_nanos(denial.left_nanos)} credits left, "
+        f"and this call may cost up to {text_from_nanos(denial.needed_nanos)}."
+    ]
+    if denial.held_nanos:
+        parts.append(f"{text_from_nanos(denial.held_nanos)} credits are in use by other calls now.")
+    if denial.next_at:
+        parts.append(f"{text_from_nanos(denial.next_nanos)} more credits arrive at {text_from_instant(denial.next_at)}.")
+    else:
+        parts.append("No more credits are scheduled to arrive.")
+    parts.append(f"A top-up can be approved by {denial.approver}.")
+    return " ".join(parts)
+
+
+def _call_repeated(denial: Denial) -> str:
+    cost = "" if denial.cost_nanos is None else f" It cost {text_from_nanos(denial.cost_nanos)} credits."
+    return (
+        f"The call id {denial.call_id} was used before and is never sent twice; that call is {denial.state}.{cost} "
+        "Use a new id for a new call."
+    )
+
+
+_SENTENCES: Final = {
+    "wallet_empty": _wallet_empty,
+    "unknown_model": lambda d: (
+        f"The model {d.model!r} has no rate card here, so its cost is unknown and the call is refused, never free. "
+        "Whoever runs the gateway can add it with `tokenroll ratecard import`."
+    ),
+    "tier_not_sold": lambda d: (
+        f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
+    ),
+    "call_not_bounded": lambda d: (
+        f"Nothing bounds the cost of this call to {d.model!r}: {d.state}. Name an output cap, or ask for a model with known limits."
+    ),
+    "call_repeated": _call_repeated,
+    "too_many_lots": lambda d: (
+        f"{d.scope} would pay this call from more lots than one hold may have; {d.approver} can merge small lots."
+    ),
+    "not_ready": lambda d: f"{d.scope} is not known to this gateway yet; try again in a second.",
+}
+
+
+class CallMeter:
+    """What one attempt's answer tells about its usage, fed with the answer's bytes as they pass.
+
+    `counts` are in the order of METERS and disjoint; None means not reported. One is made per attempt.
+    """
+
+    __slots__ = (
+        "answered_model", "complete", "counts", "degraded", "delivered_output_bytes", "error_code", "finish_reason",
+        "output_events", "provider_request_id", "saw_error", "saw_usage", "service_tier",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.counts: list[int | None] = [None] * METER_COUNT
+        self.saw_usage = False
+        """Whether the provider's final usage was read."""
+        self.saw_error = False
+        self.error_code = ""
+        self.complete = False
+        """Whether the answer reached its own end (a whole body, `[DONE]`, `message_stop`)."""
+        self.degraded = ""
+        """Why reported counts were not believed as they stand; "" when they were."""
+        self.service_tier = ""
+        """The tier that the answer says was used, in the words of rate cards; "" when it does not say."""
+        self.answered_model = ""
+        self.provider_request_id = ""
+        self.finish_reason = ""
+        self.delivered_output_bytes = 0
+        self.output_events = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes to pass on for `data`, which are answer bytes without transfer coding; the same object when nothing is withheld."""
+        raise NotImplementedError
+
+    def finish(self) -> bytes:
+        """The end of the answer: what was kept back and must still go out. Further calls give nothing."""
+        raise NotImplementedError
+
+    def output_tokens_seen(self) -> int:
+        """How many output tokens the bytes that passed show at least, for attempts whose usage never came."""
+        raise NotImplementedError
+
+    @property
+    def source(self) -> UsageSource:
+        """REPORTED only when the provider's final word was read and stands."""
+        return UsageSource.REPORTED if self.saw_usage and not self.degraded else UsageSource.ESTIMATED
+
+
+class Dialect(Protocol):
+    """One provider's way of speaking."""
+
+    index: int
+    """On the tape: 0 chat completions, 1 messages."""
+    name: str
+    paths: tuple[bytes, ...]
+
+    def facts(self, body: bytes) -> Facts:
+        """The head of a request. Raises RequestRefused for what is malformed or cannot be bounded."""
+
+    def rewrite(
+        self, body: bytes, facts: Facts, *, model: str, output_cap_tokens: int, inject_usage: bool, service_tier: str | None
+    ) -> list[bytes]:
+        """The body to send, as buffers: `[body]`, the same object, when nothing changes.
+
+        `model` and `output_cap_tokens` as sent (0: leave the cap alone); `service_tier` None: leave it alone.
+        """
+
+    def upstream_target(self) -> bytes:
+        """The request target at the provider, such as `/v1/messages`."""
+
+    def upstream_headers(self, api_key: str) -> bytes:
+        """Header lines, each ending in CRLF, that authenticate us at the provider."""
+
+    def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:
+        """A meter for one attempt. `withhold_usage`: we asked for usage and the client did not."""
+
+    def denial(self, denial: Denial) -> ErrorAnswer:
+        """A denial as this dialect's clients read it."""
+
+    def error(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        should_retry: bool | None = None,
+        retry_after_seconds: int = 0,
+    ) -> ErrorAnswer:
+        """Any other error as this dialect's clients read it."""
