@@ -1,0 +1,156 @@
+"""UnitOfWork: what a command's handler may do to the ledger, all of it or nothing.
+
+A handler reads and inserts rows through `connection`, says what became of it (`append`, `lots_added`, `keys_changed` …), and
+returns its answer. What it said becomes one batch of the chain and one Delta for the workers that hold the leases. Handlers never
+commit, never read a clock and never make ids of their own, so running one twice with the same inputs does the same.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Table, func, select
+from sqlalchemy.dialects.sqlite import insert
+
+from tokenroll.model.entry import Entry
+from tokenroll.model.identifier import identifier
+from tokenroll.model.instant import Instant
+from tokenroll.model.lot import Lot
+from tokenroll.services.protocol import Delta, LotChange
+from tokenroll.store import schema, terms
+from tokenroll.store.journal import Journal
+
+RandomBits: TypeAlias = Callable[[int], int]
+"""As `secrets.randbits`: so many random bits, injected so that tests repeat."""
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error of the program
+    """A command that was understood and not done. `kind` is for programs, the message is a sentence with the next step."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class UnitOfWork:
+    """One command's transaction. Valid inside its handler only."""
+
+    def __init__(
+        self, connection: Connection, journal: Journal, *, now: Instant, command_id: str, random_bits: RandomBits
+    ) -> None:
+        self.connection = connection
+        self.now = now
+        self.command_id = command_id
+        self.journal = journal
+        self._random_bits = random_bits
+        self._next_ids: dict[str, int] = {}
+        self._wallets: set[int] = set()
+        self._lots: list[LotChange] = []
+        self._keys: set[int] = set()
+        self._cards: set[int] = set()
+        self._settings: dict[str, str] = {}
+
+    def new_id(self, table: str) -> int:
+        """The next inside id of a table: dense and ascending, so that ids index arrays (store/mirror.py)."""
+        following = self._next_ids.get(table)
+        if following is None:
+            column = schema.metadata.tables[table].c.id
+            following = (self.connection.scalar(select(func.max(column))) or 0) + 1
+        self._next_ids[table] = following + 1
+        return following
+
+    def public_id(self, prefix: str) -> str:
+        """A new outside id: the prefix and 128 time-ordered bits."""
+        return identifier(prefix, self.now // 1000, self._random_bits(80))
+
+    def append(self, entry: Entry) -> None:
+        """The entry and its postings in the journal."""
+        self.journal.append_entry(entry)
+
+    def fact(self, table: Table, row_id: int) -> None:
+        """The immutable row's digest in the chain: for grants, pay slips and what else money or paper depends on.
+
+        `lots_added` and `cards_added` do it for lots and rate cards.
+        """
+        self.journal.append_fact(self.connection, table, row_id)
+
+    def wallet_changed(self, wallet_id: int) -> None:
+        """A wallet that is new, or whose policy (plan, zone, name) changed: its terms go to the workers."""
+        self._open_wallet(wallet_id)
+        self._wallets.add(wallet_id)
+
+    def lots_added(self, wallet_id: int, lots: Iterable[Lot]) -> None:
+        """New lots of a wallet: inserts their rows, opens their values and tells the workers. The grant's row comes first."""
+        self._open_wallet(wallet_id)
+        for lot in lots:
+            self.connection.execute(
+                schema.lots.insert().values(
+                    id=lot.id, grant_id=lot.grant_id, wallet_id=wallet_id, classification=lot.classification.value,
+                    priority=lot.priority, amount_nanos=lot.amount_nanos, effective_at=lot.effective_at,
+                    expires_at=lot.expires_at,
+                )
+            )  # fmt: skip
+            self.connection.execute(schema.lot_values.insert().values(lot_id=lot.id, spent_nanos=0))
+            self.journal.append_fact(self.connection, schema.lots, lot.id)
+            self._lots.append(LotChange(wallet_id, lot.id, lot.amount_nanos, terms.lot_terms(lot, lot.amount_nanos)))
+
+    def lot_changed(self, wallet_id: int, lot_id: int, change_nanos: int) -> None:
+        """Nanos that came back to a lot (suspense resolved), so that its worker may hold them again.
+
+        Only a return is possible here: taking nanos from a leased lot needs the worker's consent first.
+        """
+        if change_nanos < 0:
+            raise ValueError(f"lot {lot_id} is leased: {-change_nanos} nanos cannot be taken from it without its worker")
+        if change_nanos:
+            self._lots.append(LotChange(wallet_id, lot_id, change_nanos, None))
+
+    def keys_changed(self, key_ids: Iterable[int]) -> None:
+        """Api keys that are new, revoked, or whose member's pool changed."""
+        self._keys.update(key_ids)
+
+    def cards_added(self, card_ids: Iterable[int]) -> None:
+        """New rate cards; their digests enter the chain."""
+        for card_id in card_ids:
+            if card_id not in self._cards:
+                self.journal.append_fact(self.connection, schema.rate_cards, card_id)
+                self._cards.add(card_id)
+
+    def setting_changed(self, name: str, value: str) -> None:
+        """A setting that workers obey, stored and sent."""
+        row = {"value": value, "recorded_at": self.now}
+        statement = insert(schema.settings).values(name=name, **row)
+        self.connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+        self._settings[name] = value
+
+    def delta(self, number: int) -> Delta | None:
+        """Everything said, as one message; None when workers need not know of it."""
+        if not (self._wallets or self._lots or self._keys or self._cards or self._settings):
+            return None
+        return Delta(
+            number=number,
+            wallets=terms.wallet_policies(self.connection, sorted(self._wallets)),
+            lots=list(self._lots),
+            keys=terms.key_terms(self.connection, sorted(self._keys)),
+            cards=terms.card_terms(self.connection, sorted(self._cards)),
+            settings=dict(self._settings),
+        )
+
+    @property
+    def changed_lots(self) -> frozenset[int]:
+        """Lots whose values the mirror must read again."""
+        return frozenset(change.lot_id for change in self._lots)
+
+    @property
+    def changed_wallets(self) -> frozenset[int]:
+        """Wallets whose values the mirror must read again."""
+        return frozenset(self._wallets) | {change.wallet_id for change in self._lots}
+
+    def _open_wallet(self, wallet_id: int) -> None:
+        statement = insert(schema.wallet_values).values(
+            wallet_id=wallet_id, last_seq=0, call_count=0, charged_nanos=0, company_nanos=0
+        )
+        self.connection.execute(statement.on_conflict_do_nothing())
+
+
+Handler: TypeAlias = Callable[[UnitOfWork, Mapping[str, Any]], dict[str, Any]]
+"""A use case: reads and writes through the unit of work and returns what the door shows."""

@@ -1,0 +1,276 @@
+"""The ledger's tables, the same on SQLite and PostgreSQL (SQLAlchemy Core, DESIGN §7.3 and §7.5).
+
+Four kinds of tables, and the kind decides who may change a row:
+
+- *journal* (`entries`, `postings`, `settlements`, `facts`, `commands`, `batches`): append-only, refused by triggers otherwise;
+- *nouns* (`members` … `lots`, `rate_cards`): written by commands; grants, lots and cards are immutable and chained as facts;
+- *values* (`lot_values`, `wallet_values`, `holds`): derived; replaying the journal from empty gives them again (law 8);
+- *machinery* (`workers`, `tapes`, `names`, `deltas` …): who writes what, and how far the ledger has read.
+
+Amounts are int64 nanos between 0 and AMOUNT_NANOS_MAX, refused at birth above it (law 1); only a posting has a sign.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+
+from tokenroll.model.limits import AMOUNT_NANOS_MAX
+
+metadata: Final = MetaData()
+
+_INT: Final = BigInteger().with_variant(Integer(), "sqlite")
+_STRICT: Final = {"sqlite_strict": True}
+_KEYED: Final = {"sqlite_strict": True, "sqlite_with_rowid": False}
+
+
+def _id() -> Column[int]:
+    return Column("id", _INT, CheckConstraint("id > 0"), primary_key=True, autoincrement=False)
+
+
+def _public_id() -> Column[str]:
+    return Column("public_id", Text, nullable=False, unique=True)
+
+
+def _int(name: str, *extra: Any, null: bool = False) -> Column[int]:
+    return Column(name, _INT, *extra, nullable=null)
+
+
+def _text(name: str, *, null: bool = False, unique: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null, unique=unique)
+
+
+def _blob(name: str, *, null: bool = False, unique: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=null, unique=unique)
+
+
+def _nanos(name: str, default: str | None = None) -> Column[int]:
+    """An amount: between nothing and the named limit."""
+    return Column(
+        name, _INT, CheckConstraint(f"{name} BETWEEN 0 AND {AMOUNT_NANOS_MAX}"), nullable=False, server_default=default
+    )
+
+
+# ---- nouns ------------------------------------------------------------------------------------------------------------
+departments: Final = Table(
+    "departments", metadata, _id(), _public_id(), _text("name", unique=True), _text("cost_centre"),
+    _int("parent_id", ForeignKey("departments.id"), null=True), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+members: Final = Table(
+    "members", metadata, _id(), _public_id(), _text("name", unique=True), _text("kind"),
+    _int("department_id", ForeignKey("departments.id")), _text("zone"),
+    _text("hired_on", null=True), _text("left_on", null=True), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""`hired_on`, `left_on`: ISO dates. A member's name is unique, so that people can be named on the command line."""
+plans: Final = Table(
+    "plans", metadata, _id(), _public_id(), _text("name"), _int("version"), _text("kind"), _text("classification"),
+    _nanos("amount_nanos"), _int("effective_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
+    _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"), _text("enforcement"),
+    _text("cap_policy"), _int("output_cap_tokens"), _nanos("overage_nanos_max"), _int("recorded_at"),
+    UniqueConstraint("name", "version"), **_STRICT,
+)  # fmt: skip
+api_keys: Final = Table(
+    "api_keys", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _text("name"), _text("scope"),
+    _text("shown_prefix"), _blob("secret_hash", unique=True), _int("created_at"), _int("expires_at", null=True),
+    _int("revoked_at", null=True), **_STRICT,
+)  # fmt: skip
+wallets: Final = Table(
+    "wallets", metadata, _id(), _public_id(), _text("holder_kind"), _int("holder_id"), _text("name"), _text("zone"),
+    _int("recorded_at"), UniqueConstraint("holder_kind", "holder_id", "name"), **_STRICT,
+)  # fmt: skip
+pools: Final = Table(
+    "pools", metadata, Column("wallet_id", _INT, ForeignKey("wallets.id"), primary_key=True, autoincrement=False),
+    _int("department_id", ForeignKey("departments.id"), null=True), **_STRICT,
+)  # fmt: skip
+grants: Final = Table(
+    "grants", metadata, _id(), _public_id(), _int("wallet_id", ForeignKey("wallets.id")),
+    _int("plan_id", ForeignKey("plans.id")), _text("kind"), _text("classification"), _nanos("amount_nanos"),
+    _int("effective_at"), _int("recorded_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
+    _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"), **_STRICT,
+)  # fmt: skip
+lots: Final = Table(
+    "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
+    _text("classification"), _int("priority"), _nanos("amount_nanos"), _int("effective_at"),
+    _int("expires_at", null=True), **_STRICT,
+)  # fmt: skip
+rate_cards: Final = Table(
+    "rate_cards", metadata, _id(), _public_id(), _text("provider"), _text("model"), _int("effective_at"),
+    _int("recorded_at"), _text("currency"), _text("source"), _text("digest", unique=True), _blob("canonical_json"),
+    **_STRICT,
+)  # fmt: skip
+pay_runs: Final = Table(
+    "pay_runs", metadata, _id(), _public_id(), Column("cycle", _INT, nullable=False, unique=True), _text("cycle_name"),
+    _int("closed_at"), _int("ledger_seq"), **_STRICT,
+)  # fmt: skip
+"""A row closes its cycle: from then on a call admitted in it becomes an adjustment of the first open one (DESIGN §5).
+`cycle` is YYYYMM; `ledger_seq` is the last row that the run saw."""
+pay_slips: Final = Table(
+    "pay_slips", metadata, _id(), _public_id(), _int("pay_run_id", ForeignKey("pay_runs.id")),
+    _int("wallet_id", ForeignKey("wallets.id")), _text("values_json"),
+    UniqueConstraint("pay_run_id", "wallet_id"), **_STRICT,
+)  # fmt: skip
+settings: Final = Table(
+    "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
+)
+
+Index("members_by_department", members.c.department_id)
+Index("api_keys_by_member", api_keys.c.member_id)
+Index("grants_by_wallet", grants.c.wallet_id)
+Index("lots_by_wallet", lots.c.wallet_id)
+Index("rate_cards_by_model", rate_cards.c.model)
+Index("pay_slips_by_wallet", pay_slips.c.wallet_id)
+
+# ---- values -----------------------------------------------------------------------------------------------------------
+lot_values: Final = Table(
+    "lot_values", metadata,
+    Column("lot_id", _INT, primary_key=True, autoincrement=False),
+    _nanos("held_nanos", "0"), _nanos("suspense_nanos", "0"), _int("spent_nanos", CheckConstraint("spent_nanos >= 0")),
+    _nanos("forfeited_nanos", "0"), _nanos("clawed_back_nanos", "0"), _nanos("voided_nanos", "0"),
+    _nanos("transferred_out_nanos", "0"), **_STRICT,
+)  # fmt: skip
+"""Where a lot's nanos are. Lot 0 is the company's (COMPANY_LOT_ID). Apart from `lots`, so that a fold writes few bytes."""
+wallet_values: Final = Table(
+    "wallet_values", metadata,
+    Column("wallet_id", _INT, primary_key=True, autoincrement=False),
+    _int("last_seq"), _int("call_count"), _int("charged_nanos"), _int("company_nanos"), **_STRICT,
+)  # fmt: skip
+"""`last_seq`: the newest settlement of this wallet, head of the list that `settlements.previous_seq` links (0: none).
+`charged_nanos`: what its calls cost, whoever paid (own lots, pool, company); `company_nanos`: the company's part of it."""
+holds: Final = Table(
+    "holds", metadata,
+    Column("hold_key", _INT, primary_key=True, autoincrement=False),
+    _int("wallet_id"), _text("state"), _int("dispatched_at", null=True), _int("lapsed_at", null=True), _int("recorded_at"),
+    _blob("record"), **_STRICT,
+)  # fmt: skip
+"""Open attempts only: `held`, `dispatched` or `suspense`. `record`: HOLD, newest EVIDENCE, LAPSE as on the tape."""
+
+# ---- journal ------------------------------------------------------------------------------------------------------------
+settlements: Final = Table(
+    "settlements", metadata,
+    Column("ledger_seq", _INT, primary_key=True, autoincrement=False),
+    Column("hold_key", _INT, nullable=False, unique=True),
+    _int("wallet_id"), _int("api_key_id"), _int("admitted_at"), _int("cycle"), _nanos("charge_nanos"), _int("outcome"),
+    _int("previous_seq"), _blob("record"), **_STRICT,
+)  # fmt: skip
+"""One compact row per ended attempt; its postings are a function of it (store/settlement_row.py). `record` holds the bytes of
+the tape: HOLD, EVIDENCE and LAPSE if any, then SETTLE or RELEASE. `previous_seq` links the rows of one wallet from newest to oldest,
+so no index on wallets is paid for at fold."""
+pool_draws: Final = Table(
+    "pool_draws", metadata,
+    Column("wallet_id", _INT, primary_key=True, autoincrement=False),
+    Column("ledger_seq", _INT, primary_key=True, autoincrement=False), _nanos("nanos"), **_KEYED,
+)  # fmt: skip
+"""What a settlement took from another wallet's lots (a pool's): `wallet_id` is the pool."""
+attempts: Final = Table(
+    "attempts", metadata,
+    Column("call_key", _INT, primary_key=True, autoincrement=False),
+    Column("attempt", _INT, primary_key=True, autoincrement=False), _int("hold_key"), **_KEYED,
+)  # fmt: skip
+"""Second and later attempts of a call: `call_key` is the hold key inside the call's id."""
+client_calls: Final = Table(
+    "client_calls", metadata,
+    Column("api_key_id", _INT, primary_key=True, autoincrement=False),
+    Column("client_call_id", Text, primary_key=True), _int("hold_key"), **_KEYED,
+)  # fmt: skip
+"""A client's own call id -> the call it named (law 7)."""
+entries: Final = Table(
+    "entries", metadata,
+    Column("ledger_seq", _INT, primary_key=True, autoincrement=False),
+    _public_id(), _text("kind"), _int("effective_at"), _int("recorded_at"), _text("reference"), **_STRICT,
+)  # fmt: skip
+postings: Final = Table(
+    "postings", metadata,
+    Column("ledger_seq", _INT, ForeignKey("entries.ledger_seq"), primary_key=True, autoincrement=False),
+    Column("leg", _INT, primary_key=True, autoincrement=False),
+    _text("account"), _int("wallet_id"), _int("lot_id"),
+    _int("nanos", CheckConstraint(f"nanos BETWEEN -{AMOUNT_NANOS_MAX} AND {AMOUNT_NANOS_MAX}")), **_KEYED,
+)  # fmt: skip
+facts: Final = Table(
+    "facts", metadata,
+    Column("ledger_seq", _INT, primary_key=True, autoincrement=False),
+    _text("noun"), _int("row_id"), _blob("digest"), UniqueConstraint("noun", "row_id"), **_STRICT,
+)  # fmt: skip
+"""sha256 of an immutable row (grant, lot, rate card, pay slip), so that the chain covers what money depends on."""
+commands: Final = Table(
+    "commands", metadata,
+    Column("id", Text, primary_key=True), _int("ledger_seq"), _text("name"), _blob("body_digest"), _text("result_json"),
+    _int("delta", null=True), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""The first answer of every write, by its id (law 7)."""
+batches: Final = Table(
+    "batches", metadata,
+    Column("number", _INT, primary_key=True, autoincrement=False),
+    _int("first_seq"), Column("last_seq", _INT, nullable=False, unique=True), _int("closed_at"),
+    _int("worker", null=True), _int("epoch", null=True), _int("first_record", null=True), _int("last_record", null=True),
+    _blob("root"), _blob("previous_hash"), _blob("hash"), **_STRICT,
+)  # fmt: skip
+"""One transaction each: a fold of `first_record … last_record` of one worker's epoch, or one command."""
+
+# ---- machinery ----------------------------------------------------------------------------------------------------------
+workers: Final = Table(
+    "workers", metadata,
+    Column("worker", _INT, primary_key=True, autoincrement=False),
+    _int("epoch"), _blob("boot_id"), _int("hello_at"), _int("ready_at", null=True), _int("applied_delta"),
+    _text("halt_reason"), **_STRICT,
+)  # fmt: skip
+tapes: Final = Table(
+    "tapes", metadata,
+    Column("worker", _INT, primary_key=True, autoincrement=False),
+    Column("epoch", _INT, primary_key=True, autoincrement=False), _int("folded_sequence"), **_KEYED,
+)  # fmt: skip
+tape_segments: Final = Table(
+    "tape_segments", metadata,
+    Column("worker", _INT, primary_key=True, autoincrement=False),
+    Column("epoch", _INT, primary_key=True, autoincrement=False),
+    Column("segment", _INT, primary_key=True, autoincrement=False),
+    _int("first_sequence"), _int("last_sequence"), _blob("digest"), _int("recorded_at"), **_KEYED,
+)  # fmt: skip
+"""sha256 of a segment that is no longer on disk: written before the file is deleted."""
+names: Final = Table(
+    "names", metadata,
+    Column("worker", _INT, primary_key=True, autoincrement=False),
+    Column("epoch", _INT, primary_key=True, autoincrement=False),
+    Column("name_id", _INT, primary_key=True, autoincrement=False), _text("text"), **_KEYED,
+)  # fmt: skip
+deltas: Final = Table(
+    "deltas", metadata, Column("number", _INT, primary_key=True, autoincrement=False), _blob("body"), _int("recorded_at"),
+    **_STRICT,
+)  # fmt: skip
+variances: Final = Table(
+    "variances", metadata,
+    Column("call_id", Text, primary_key=True), Column("attempt", _INT, primary_key=True, autoincrement=False),
+    _int("ledger_seq", ForeignKey("entries.ledger_seq")), **_KEYED,
+)  # fmt: skip
+"""Which differences with a provider's bill are booked already, so that a bill read twice books once."""
+
+APPEND_ONLY: Final = (
+    settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
+    pay_runs, pay_slips, tape_segments, variances,
+)  # fmt: skip
+"""Tables whose rows are never changed nor deleted (law 8)."""
+
+
+def _refuse_changes() -> None:
+    for table in APPEND_ONLY:
+        for verb in ("UPDATE", "DELETE"):
+            ddl = DDL(
+                f"CREATE TRIGGER {table.name}_refuses_{verb.lower()} BEFORE {verb} ON {table.name} "
+                f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only: a correction is a reversal and a replacement'); END"
+            )
+            event.listen(table, "after_create", ddl.execute_if(dialect="sqlite"))
+
+
+_refuse_changes()
