@@ -1,46 +1,49 @@
-"""Keys: their text, their checksum and the hash by which they are found. The secret itself is kept nowhere."""
+"""API keys as text and as hash. Free of SQL, because a worker hashes a key on every call.
 
-import base64
+A key is `tr-`, 34 random url-safe characters and 6 characters of checksum: the prefix lets scanners find a leaked key, the
+checksum tells a mistyped one from a revoked one without asking anybody. Only the keyed hash is ever stored.
+"""
+
 import hashlib
+import string
 import zlib
 from typing import Final
 
 KEY_PREFIX: Final = "tr-"
-_RANDOM_BYTES: Final = 26
-_CHECKSUM_BYTES: Final = 4
-PEPPER_BYTES: Final = 32
+RANDOM_BYTES: Final = 34
+KEY_CHARACTERS: Final = len(KEY_PREFIX) + 40
+SHOWN_CHARACTERS: Final = 9
+"""How much of a key is kept in the clear to recognise it by: the prefix and 36 bits of 204."""
+_ALPHABET: Final = string.ascii_letters + string.digits + "-_"
+KEY_CHARACTERS_MAX: Final = 256
+"""Longest foreign key text that may be registered."""
 
 
 def key_hash(pepper: bytes, key: bytes) -> bytes:
-    """Keyed BLAKE2b of a key, 32 bytes: without the home's `secret` file a stolen ledger proves nothing about keys.
-
-    A plain fast hash suffices because keys are random; a person's password would need a slow one.
-    """
+    """The 32 bytes under which a key is known: blake2b keyed with the home's secret, so that a stolen ledger opens nothing."""
     return hashlib.blake2b(key, key=pepper, digest_size=32).digest()
 
 
-def new_key(random_bytes: bytes) -> str:
-    """The text of a new key from 26 random bytes given by the caller: `tr-` and 40 url-safe characters.
-
-    The last four of the thirty bytes behind it are a checksum, so that a typing error is told from a wrong key and secret
-    scanners can be sure. Raises ValueError for another number of bytes.
-    """
-    if len(random_bytes) != _RANDOM_BYTES:
-        message = f"a key is made of {_RANDOM_BYTES} random bytes, not {len(random_bytes)}"
+def new_key(random: bytes) -> str:
+    """The key made of RANDOM_BYTES random bytes, which the caller owns; six bits of each are used."""
+    if len(random) != RANDOM_BYTES:
+        message = f"a key is made of {RANDOM_BYTES} random bytes, not {len(random)}"
         raise ValueError(message)
-    return KEY_PREFIX + base64.urlsafe_b64encode(random_bytes + _checksum(random_bytes)).decode("ascii")
+    body = "".join(_ALPHABET[byte & 63] for byte in random)
+    return f"{KEY_PREFIX}{body}{_checksum(body)}"
 
 
-def key_is_whole(key: str) -> bool:
-    """Whether `key` has our form and its checksum holds. Keys registered from a file need not have it."""
-    if not key.startswith(KEY_PREFIX) or len(key) != len(KEY_PREFIX) + 40:
-        return False
-    try:
-        raw = base64.b64decode(key[len(KEY_PREFIX) :], altchars=b"-_", validate=True)
-    except ValueError:
-        return False
-    return raw[_RANDOM_BYTES:] == _checksum(raw[:_RANDOM_BYTES])
+def is_well_formed(key: str) -> bool:
+    """Whether a text that claims to be one of our keys has its length and checksum; says nothing about whether it is known."""
+    body = key[len(KEY_PREFIX) : -6]
+    return key.startswith(KEY_PREFIX) and len(key) == KEY_CHARACTERS and key.endswith(_checksum(body))
 
 
-def _checksum(random_bytes: bytes) -> bytes:
-    return zlib.crc32(KEY_PREFIX.encode() + random_bytes).to_bytes(_CHECKSUM_BYTES, "big")
+def shown_prefix(key: str) -> str:
+    """The first characters, by which people recognise a key in a list."""
+    return key[: min(SHOWN_CHARACTERS, len(key) // 2)]
+
+
+def _checksum(body: str) -> str:
+    value = zlib.crc32(body.encode())
+    return "".join(_ALPHABET[value >> shift & 63] for shift in range(0, 36, 6))
