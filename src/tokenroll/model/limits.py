@@ -34,6 +34,20 @@ HEADER_BYTES_MAX: Final = 64 * 1024
 """Largest request or response head: clients send about 1 kB; SDKs never near this."""
 TARGET_BYTES_MAX: Final = 8 * 1024
 """Largest request target."""
+CHUNK_LINE_BYTES_MAX: Final = 256
+"""Largest line that names a chunk's size: sixteen hexadecimal digits and an extension nobody sends."""
+TRAILER_BYTES_MAX: Final = 8 * 1024
+"""Largest trailer section of a chunked body; trailers are read over, never used."""
+PIPELINED_BYTES_MAX: Final = 64 * 1024
+"""What a client may send ahead while its call is under way; beyond it we stop reading until the answer is out."""
+BODIES_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""Request bodies of one worker that are being received or sent: many large uploads at once are answered 503, not swapped."""
+RELAY_BUFFER_BYTES_MAX: Final = 256 * 1024
+"""What one connection may hold unsent before the other side is no longer read (back-pressure)."""
+DECODED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""How much of a compressed answer is decoded for metering: a small body that grows beyond this is not an answer."""
+LINGER_BYTES_MAX: Final = 1024 * 1024
+"""What is still read and dropped after a refusal, so that closing does not destroy the refusal on its way."""
 CONNECTIONS_MAX: Final = 16_384
 """Client connections of one worker: beyond this accept stops and the kernel's queue holds the rest."""
 UPSTREAM_CONNECTIONS_MAX: Final = 8_192
@@ -46,6 +60,24 @@ BODY_SECONDS_MAX: Final = 120
 """Time for a client to send its body, renewed by nothing: 32 MB in two minutes is 2 Mbit/s."""
 IDLE_SECONDS_MAX: Final = 120
 """Keep-alive time of an idle client connection."""
+LINGER_SECONDS_MAX: Final = 2
+"""How long a refused client may take to read its refusal before the connection is closed on it."""
+CLIENT_STALL_SECONDS_MAX: Final = 120
+"""A client that takes not one byte of its answer for this long counts as gone."""
+CONNECT_SECONDS_MAX: Final = 10
+"""Time to reach a provider: a connection and its TLS handshake."""
+FIRST_BYTE_SECONDS_MAX: Final = 900
+"""Time for a provider's first byte: long reasoning without streaming takes minutes, SDKs give up after ten."""
+UPSTREAM_IDLE_SECONDS_MAX: Final = 300
+"""Time between two bytes of an answer: providers send pings every few seconds."""
+POOLED_IDLE_SECONDS_MAX: Final = 50
+"""How long an unused provider connection is kept: below the 60 s after which common front ends close it on their side."""
+WAITING_CALLS_MAX: Final = 64
+"""Calls of one wallet that may wait for its parallel calls to settle; more are denied at once."""
+EVIDENCE_BYTES: Final = 256 * 1024
+"""Evidence is written again after so many relayed bytes: what a crash can make us forget of a stream."""
+EVIDENCE_SECONDS: Final = 5
+"""Evidence is written again after so long, for the same reason."""
 DRAIN_SECONDS_MAX: Final = 300
 """How long an answer is read on after its client left, to learn the true usage (law 5)."""
 DRAIN_BYTES_MAX: Final = 64 * 1024 * 1024
