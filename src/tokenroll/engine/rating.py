@@ -8,10 +8,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from tokenroll.model.amount import ATTOS_PER_NANO
-from tokenroll.model.rate_card import RateCard, Rates, RateTable
+from tokenroll.model.instant import Instant
+from tokenroll.model.rate_card import RateCard, Rates, RateTable, RateTier
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, Meter, Usage
 
 _FALLBACKS: Final[Mapping[Meter, Meter]] = {
@@ -125,6 +126,11 @@ def card_digest(card: RateCard) -> str:
 
     The same prices read twice have the same digest, so importing again adds nothing; one changed rate changes it.
     """
+    return hashlib.sha256(canonical_json(card)).hexdigest()
+
+
+def canonical_json(card: RateCard) -> bytes:
+    """What a card says in one spelling: the bytes that its digest covers, that rows keep and that workers are sent."""
     said = {
         "provider": card.provider,
         "model": card.model,
@@ -143,7 +149,25 @@ def card_digest(card: RateCard) -> str:
         "time_of_day_dearest": card.time_of_day_dearest,
     }
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text.encode()
+
+
+def card_from_json(data: bytes, *, card_id: int, public_id: str, recorded_at: Instant) -> RateCard:
+    """The card that `canonical_json` wrote, with its digest computed from the bytes. Raises ValueError for other bytes."""
+    said = json.loads(data)
+    try:
+        prices = {name: _tables(said.pop(name)) for name in ("list_prices", "net_prices", "internal_prices")}
+        return RateCard(
+            id=card_id,
+            public_id=public_id,
+            recorded_at=recorded_at,
+            digest=hashlib.sha256(data).hexdigest(),
+            aliases=tuple(said.pop("aliases")),
+            **prices,
+            **said,
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not the canonical JSON of a rate card: {error}") from error
 
 
 def pinned(card: RateCard) -> RateCard:
@@ -176,3 +200,17 @@ def _said(prices: Mapping[str, RateTable]) -> dict[str, object]:
 
 def _named(rates: Rates) -> dict[str, int]:
     return {meter.value: attos for meter, attos in rates.items()}
+
+
+def _tables(said: Mapping[str, Any]) -> dict[str, RateTable]:
+    return {
+        service_tier: RateTable(
+            base=_rates(table["base"]),
+            tiers=tuple(RateTier(input_tokens_above=above, rates=_rates(rates)) for above, rates in table["tiers"]),
+        )
+        for service_tier, table in said.items()
+    }
+
+
+def _rates(said: Mapping[str, int]) -> dict[Meter, int]:
+    return {Meter(name): attos for name, attos in said.items()}

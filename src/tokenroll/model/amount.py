@@ -12,7 +12,7 @@ NANOS_PER_CREDIT: Final = 10**9
 ATTOS_PER_NANO: Final = 10**9
 ATTOS_PER_CREDIT: Final = 10**18
 
-_DECIMAL = re.compile(r"(-?)(\d{1,18})(?:\.(\d{1,9}))?")
+_DECIMAL = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,9}))?")
 
 
 class AmountError(ValueError):

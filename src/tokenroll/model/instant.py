@@ -32,7 +32,7 @@ def datetime_from_instant(at: Instant) -> datetime:
 def text_from_instant(at: Instant) -> str:
     """RFC 3339 in UTC, seconds at least: `2026-01-31T09:00:00Z`."""
     moment = datetime_from_instant(at)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    text = moment.replace(tzinfo=None).isoformat(timespec="seconds")
     fraction = f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else ""
     return f"{text}{fraction}Z"
 

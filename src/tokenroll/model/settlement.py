@@ -31,6 +31,6 @@ class Settlement:
         amount_nanos_checked(self.charge_nanos, "charge")
         amount_nanos_checked(self.list_cost_nanos, "list cost")
         amount_nanos_checked(self.net_cost_nanos, "net cost")
-        if sum(one.nanos for one in self.consumed) != self.charge_nanos:
-            message = f"consumed slices {self.consumed} do not sum to the charge {self.charge_nanos}"
+        if any(one.nanos <= 0 for one in self.consumed) or sum(one.nanos for one in self.consumed) != self.charge_nanos:
+            message = f"consumed slices {self.consumed} are not positive parts of the charge {self.charge_nanos}"
             raise ValueError(message)

@@ -1,0 +1,14 @@
+import pytest
+
+from tokenroll.model.pool import Pool
+
+
+def test_it_serves_a_department_or_everybody():
+    assert Pool(wallet_id=9, department_id=2).department_id == 2
+    assert Pool(wallet_id=9, department_id=None).department_id is None
+
+
+@pytest.mark.parametrize("numbers", [{"wallet_id": 0, "department_id": 1}, {"wallet_id": 1, "department_id": 0}])
+def test_it_is_valid_at_birth(numbers):
+    with pytest.raises(ValueError, match="must be a positive"):
+        Pool(**numbers)
