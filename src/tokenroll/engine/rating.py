@@ -154,16 +154,15 @@ def canonical_json(card: RateCard) -> bytes:
 
 def card_from_json(data: bytes, *, card_id: int, public_id: str, recorded_at: Instant) -> RateCard:
     """The card that `canonical_json` wrote, with its digest computed from the bytes. Raises ValueError for other bytes."""
-    said = json.loads(data)
+    said: dict[str, Any] = json.loads(data)
     try:
-        prices = {name: _tables(said.pop(name)) for name in ("list_prices", "net_prices", "internal_prices")}
+        said |= {name: _tables(said[name]) for name in ("list_prices", "net_prices", "internal_prices")}
+        said["aliases"] = tuple(said["aliases"])
         return RateCard(
             id=card_id,
             public_id=public_id,
             recorded_at=recorded_at,
             digest=hashlib.sha256(data).hexdigest(),
-            aliases=tuple(said.pop("aliases")),
-            **prices,
             **said,
         )
     except (AttributeError, KeyError, TypeError) as error:
