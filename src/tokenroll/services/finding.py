@@ -1,0 +1,89 @@
+"""Finding a row by what a person types: its id or its name. What is not found, or is more than one, is refused in words."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Table, or_, select
+
+from tokenroll.model.instant import Instant
+from tokenroll.model.wallet import HolderKind
+from tokenroll.services.unit_of_work import Refused
+from tokenroll.store import schema
+
+_PUBLIC_ID: Final = re.compile(r"[a-z]+_[0-9a-f]{32}")
+
+
+def required(arguments: Mapping[str, Any], name: str) -> Any:
+    """The argument, which must be there. Raises Refused."""
+    value = arguments.get(name)
+    if value is None or value == "":
+        message = f"{name.replace('_', ' ')} is missing"
+        raise Refused("argument", message)
+    return value
+
+
+def find_department(connection: Connection, reference: str) -> Row[Any]:
+    """The department with this id or name. Raises Refused."""
+    return _find(connection, schema.departments, reference, "department", "`tokenroll department list` shows them")
+
+
+def find_member(connection: Connection, reference: str) -> Row[Any]:
+    """The member with this id or name. Raises Refused."""
+    return _find(connection, schema.members, reference, "member", "`tokenroll member list` shows them")
+
+
+def find_plan(connection: Connection, reference: str, at: Instant) -> Row[Any]:
+    """The version with this id, else the version of this name that holds at `at`, else its first to come. Raises Refused."""
+    plans = schema.plans
+    if _PUBLIC_ID.fullmatch(reference):
+        row = connection.execute(select(plans).where(plans.c.public_id == reference)).one_or_none()
+        if row is not None:
+            return row
+    versions = connection.execute(select(plans).where(plans.c.name == reference).order_by(plans.c.version)).all()
+    if not versions:
+        message = f"there is no plan {reference!r}: `tokenroll plan list` shows them"
+        raise Refused("not_found", message)
+    holding = [row for row in versions if row.effective_at <= at]
+    return holding[-1] if holding else versions[0]
+
+
+def find_wallet(connection: Connection, reference: str) -> Row[Any]:
+    """The wallet with this id, of this member (id or name), or of this pool's name. Raises Refused."""
+    wallets, members = schema.wallets, schema.members
+    holder = select(members.c.id).where(or_(members.c.public_id == reference, members.c.name == reference))
+    rows = connection.execute(
+        select(wallets).where(
+            or_(
+                wallets.c.public_id == reference,
+                (wallets.c.holder_kind == HolderKind.MEMBER.value) & wallets.c.holder_id.in_(holder),
+                (wallets.c.holder_kind != HolderKind.MEMBER.value) & (wallets.c.name == reference),
+            )
+        )
+    ).all()
+    return _one(rows, reference, "wallet", "`tokenroll wallet list` shows them")
+
+
+def find_key(connection: Connection, reference: str) -> Row[Any]:
+    """The key with this id, name or first characters. Raises Refused."""
+    keys = schema.api_keys
+    where = or_(keys.c.public_id == reference, keys.c.name == reference, keys.c.shown_prefix == reference)
+    return _one(
+        connection.execute(select(keys).where(where)).all(), reference, "key", "`tokenroll key list` shows them"
+    )
+
+
+def _find(connection: Connection, table: Table, reference: str, noun: str, hint: str) -> Row[Any]:
+    where = or_(table.c.public_id == reference, table.c.name == reference)
+    return _one(connection.execute(select(table).where(where)).all(), reference, noun, hint)
+
+
+def _one(rows: Any, reference: str, noun: str, hint: str) -> Row[Any]:
+    found: list[Row[Any]] = list(rows)
+    if not found:
+        message = f"there is no {noun} {reference!r}: {hint}"
+        raise Refused("not_found", message)
+    if len(found) > 1:
+        message = f"{reference!r} names {len(found)} {noun}s: use the id; {hint}"
+        raise Refused("ambiguous", message)
+    return found[0]

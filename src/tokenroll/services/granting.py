@@ -1,0 +1,128 @@
+"""Granting: an award becomes lots with their dates and balanced entries, and running gateways are told (DESIGN §5)."""
+
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row
+
+from tokenroll.books.words import words_of
+from tokenroll.engine.posting import grant_entries
+from tokenroll.engine.vesting import vest
+from tokenroll.model.grant import Grant, GrantKind
+from tokenroll.model.plan import Plan
+from tokenroll.model.vesting import Period, Vesting
+from tokenroll.services.finding import find_plan, find_wallet, required
+from tokenroll.services.planning import newest_plan_of_wallet, plan_from_row, terms_of
+from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.store import schema
+
+
+def create_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What the plan says, from `effective_at` (default: now) on, for the plan's amount unless another is given."""
+    wallet = find_wallet(work.connection, required(arguments, "to"))
+    effective_at = arguments.get("effective_at") or work.now
+    plan = plan_from_row(find_plan(work.connection, required(arguments, "plan"), effective_at))
+    if plan.effective_at > effective_at:
+        message = f"plan {plan.name} holds only from its own date on; grant with a later --effective-at"
+        raise Refused("plan_not_effective", message)
+    amount_nanos = arguments.get("amount_nanos")
+    return _award(
+        work,
+        wallet,
+        plan,
+        kind=plan.kind,
+        amount_nanos=plan.amount_nanos if amount_nanos is None else amount_nanos,
+        effective_at=effective_at,
+        vesting=plan.vesting,
+        lifetime=plan.lot_lifetime,
+    )
+
+
+def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Credits spendable at once, under the newest plan behind the wallet: its classification, lifetime and place in draw order."""
+    wallet = find_wallet(work.connection, required(arguments, "to"))
+    plan = newest_plan_of_wallet(work.connection, wallet.id)
+    if plan is None:
+        message = f"{wallet.name} was never granted anything, so nothing says what a top-up is: `tokenroll grant create` first"
+        raise Refused("no_plan", message)
+    return _award(
+        work,
+        wallet,
+        plan,
+        kind=GrantKind.TOP_UP,
+        amount_nanos=required(arguments, "amount_nanos"),
+        effective_at=work.now,
+        vesting=Vesting(),
+        lifetime=plan.lot_lifetime,
+        reason=arguments.get("reason") or "",
+    )
+
+
+def _award(
+    work: UnitOfWork,
+    wallet: Row[Any],
+    plan: Plan,
+    *,
+    kind: GrantKind,
+    amount_nanos: int,
+    effective_at: int,
+    vesting: Vesting,
+    lifetime: Period | None,
+    reason: str = "",
+) -> dict[str, Any]:
+    grant = Grant(
+        id=work.new_id("grants"),
+        public_id=work.public_id("grant"),
+        wallet_id=wallet.id,
+        plan_id=plan.id,
+        kind=kind,
+        classification=plan.classification,
+        amount_nanos=amount_nanos,
+        effective_at=effective_at,
+        recorded_at=work.now,
+        vesting=vesting,
+        lot_lifetime=lifetime,
+        priority=plan.priority,
+    )
+    lots = vest(grant, ZoneInfo(wallet.zone), work.new_id("lots"))
+    work.connection.execute(schema.grants.insert().values(**_row_of(grant)))
+    work.fact(schema.grants, grant.id)
+    work.lots_added(wallet.id, lots)
+    for entry in grant_entries(grant, lots, [work.public_id("entry") for _ in range(len(lots) + 1)]):
+        work.append(entry)
+    # The newest plan behind a wallet decides how it is enforced, so a grant may change that too.
+    work.wallet_changed(wallet.id)
+    words = words_of(grant.classification)
+    return {
+        "grant": grant.public_id,
+        "wallet": wallet.public_id,
+        "wallet_name": wallet.name,
+        "plan_name": plan.name,
+        "words": f"{words.kinds[kind]} ({words.allowance})",
+        "why": words.why,
+        "classification": grant.classification.value,
+        "amount_nanos": amount_nanos,
+        "effective_at": effective_at,
+        "reason": reason,
+        "lots": [
+            {"amount_nanos": lot.amount_nanos, "effective_at": lot.effective_at, "expires_at": lot.expires_at}
+            for lot in lots
+        ],
+    }
+
+
+def _row_of(grant: Grant) -> dict[str, Any]:
+    return {
+        "id": grant.id,
+        "public_id": grant.public_id,
+        "wallet_id": grant.wallet_id,
+        "plan_id": grant.plan_id,
+        "kind": grant.kind.value,
+        "classification": grant.classification.value,
+        "amount_nanos": grant.amount_nanos,
+        "effective_at": grant.effective_at,
+        "recorded_at": grant.recorded_at,
+        **terms_of(grant.vesting, grant.lot_lifetime),
+        "priority": grant.priority,
+    }

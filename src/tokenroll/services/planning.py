@@ -1,0 +1,160 @@
+"""Plans: a name, and versions of it that hold from their dates on."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, select
+
+from tokenroll.model.classification import Classification
+from tokenroll.model.enforcement import CapPolicy, Enforcement
+from tokenroll.model.grant import GrantKind
+from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
+from tokenroll.model.plan import Plan
+from tokenroll.model.vesting import Period, PeriodUnit, Vesting, VestingKind
+from tokenroll.services.finding import required
+from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.store import schema
+
+_LIFETIME: Final = re.compile(r"(\d{1,5})([dm])")
+_UNITS: Final = {"d": PeriodUnit.DAY, "m": PeriodUnit.MONTH}
+
+
+def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan's first or next version. Old grants keep what they were given; wallets under it are enforced by the new version."""
+    plans, grants = schema.plans, schema.grants
+    name = required(arguments, "name")
+    version = (work.connection.scalar(select(func.max(plans.c.version)).where(plans.c.name == name)) or 0) + 1
+    plan = Plan(
+        id=work.new_id("plans"),
+        public_id=work.public_id("plan"),
+        name=name,
+        version=version,
+        kind=GrantKind(required(arguments, "kind")),
+        classification=Classification(required(arguments, "classification")),
+        amount_nanos=required(arguments, "amount_nanos"),
+        effective_at=arguments.get("effective_at") or work.now,
+        vesting=Vesting(
+            kind=VestingKind(arguments.get("vesting") or VestingKind.IMMEDIATE),
+            months=arguments.get("months") or 0,
+            cliff_months=arguments.get("cliff_months") or 0,
+        ),
+        lot_lifetime=lifetime_from_text(arguments.get("lifetime")),
+        priority=arguments.get("priority", 100),
+        enforcement=Enforcement(arguments.get("enforcement") or Enforcement.ENFORCE),
+        cap_policy=CapPolicy(arguments.get("cap_policy") or CapPolicy.DENY),
+        output_cap_tokens=arguments.get("output_cap_tokens") or OUTPUT_CAP_DEFAULT_TOKENS,
+        overage_nanos_max=arguments.get("overage_nanos_max") or 0,
+    )
+    work.connection.execute(plans.insert().values(**_row_of(plan), recorded_at=work.now))
+    under_it = select(grants.c.wallet_id).join(plans, plans.c.id == grants.c.plan_id).where(plans.c.name == name)
+    for wallet_id in work.connection.scalars(under_it.distinct()).all():
+        work.wallet_changed(wallet_id)
+    return {
+        "plan": plan.public_id,
+        "name": name,
+        "version": version,
+        "kind": plan.kind.value,
+        "classification": plan.classification.value,
+        "amount_nanos": plan.amount_nanos,
+        "effective_at": plan.effective_at,
+        "schedule": schedule_text(plan.vesting, plan.lot_lifetime),
+        "enforcement": plan.enforcement.value,
+    }
+
+
+def plan_from_row(row: Row[Any]) -> Plan:
+    """The noun of a row."""
+    return Plan(
+        id=row.id,
+        public_id=row.public_id,
+        name=row.name,
+        version=row.version,
+        kind=GrantKind(row.kind),
+        classification=Classification(row.classification),
+        amount_nanos=row.amount_nanos,
+        effective_at=row.effective_at,
+        vesting=vesting_from_row(row),
+        lot_lifetime=lifetime_from_row(row),
+        priority=row.priority,
+        enforcement=Enforcement(row.enforcement),
+        cap_policy=CapPolicy(row.cap_policy),
+        output_cap_tokens=row.output_cap_tokens,
+        overage_nanos_max=row.overage_nanos_max,
+    )
+
+
+def newest_plan_of_wallet(connection: Connection, wallet_id: int) -> Plan | None:
+    """The plan behind the wallet's newest grant; None for a wallet that was never granted anything."""
+    plans, grants = schema.plans, schema.grants
+    row = connection.execute(
+        select(plans)
+        .join(grants, grants.c.plan_id == plans.c.id)
+        .where(grants.c.wallet_id == wallet_id)
+        .order_by(grants.c.recorded_at.desc(), grants.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else plan_from_row(row)
+
+
+def vesting_from_row(row: Row[Any]) -> Vesting:
+    """The schedule of a plan's or grant's row."""
+    return Vesting(kind=VestingKind(row.vesting_kind), months=row.vesting_months, cliff_months=row.cliff_months)
+
+
+def lifetime_from_row(row: Row[Any]) -> Period | None:
+    """The lifetime of a plan's or grant's row."""
+    return None if row.lifetime_count is None else Period(count=row.lifetime_count, unit=PeriodUnit(row.lifetime_unit))
+
+
+def terms_of(vesting: Vesting, lifetime: Period | None) -> dict[str, Any]:
+    """The columns of a schedule and a lifetime, the same for plans and grants."""
+    return {
+        "vesting_kind": vesting.kind.value,
+        "vesting_months": vesting.months,
+        "cliff_months": vesting.cliff_months,
+        "lifetime_count": None if lifetime is None else lifetime.count,
+        "lifetime_unit": None if lifetime is None else lifetime.unit.value,
+    }
+
+
+def lifetime_from_text(text: str | None) -> Period | None:
+    """`90d` or `12m`; nothing is for ever. Raises Refused."""
+    if not text:
+        return None
+    match = _LIFETIME.fullmatch(text)
+    if match is None:
+        message = f"a lifetime is a number of days or months such as 90d or 12m, not {text!r}"
+        raise Refused("argument", message)
+    return Period(count=int(match[1]), unit=_UNITS[match[2]])
+
+
+def schedule_text(vesting: Vesting, lifetime: Period | None) -> str:
+    """One line for people: when it becomes spendable and how long each part lives."""
+    parts = ["at once"]
+    if vesting.kind is VestingKind.MONTHLY:
+        parts = [f"over {vesting.months} months"]
+        if vesting.cliff_months:
+            parts.append(f"nothing before month {vesting.cliff_months}")
+    if lifetime is not None:
+        parts.append(f"each part lives {lifetime.count} {lifetime.unit.value}{'s' if lifetime.count > 1 else ''}")
+    return ", ".join(parts)
+
+
+def _row_of(plan: Plan) -> dict[str, Any]:
+    return {
+        "id": plan.id,
+        "public_id": plan.public_id,
+        "name": plan.name,
+        "version": plan.version,
+        "kind": plan.kind.value,
+        "classification": plan.classification.value,
+        "amount_nanos": plan.amount_nanos,
+        "effective_at": plan.effective_at,
+        **terms_of(plan.vesting, plan.lot_lifetime),
+        "priority": plan.priority,
+        "enforcement": plan.enforcement.value,
+        "cap_policy": plan.cap_policy.value,
+        "output_cap_tokens": plan.output_cap_tokens,
+        "overage_nanos_max": plan.overage_nanos_max,
+    }
