@@ -1,0 +1,237 @@
+"""What a request to the simulated provider asks for, taken from both dialects into one shape."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from tokenroll.upstream.simulated.prompt_cache import Segment
+
+OVERHEAD_PER_MESSAGE: Final = 16
+OVERHEAD_WITH_TOOLS: Final = 512
+OVERHEAD_PER_TOOL: Final = 32
+"""Tokens that the provider adds around what the client sent: a bound that forgets them is too small, and then tests fail."""
+BYTES_PER_TOKEN: Final = 4
+SIZE_NAMES: Final = ("input_tokens", "output_tokens", "reasoning_tokens", "chunk_tokens", "interval_us", "web_searches")
+"""Sizes that a client may set: header `x-sim-output-tokens`, or `sim_output_tokens` in the body's `metadata`."""
+
+
+class Refusal(Exception):  # noqa: N818  a refusal is an answer, not an error of ours
+    """A request that the provider does not serve; each dialect words it in its own shape."""
+
+    def __init__(self, status: int, kind: str, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.message, self.param, self.code = status, kind, message, param, code
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, understood."""
+
+    dialect: str
+    model: str
+    stream: bool
+    segments: list[Segment]
+    input_tokens: int
+    last_role: str
+    cap: int
+    """Most output tokens per choice; 0 when the client gave none."""
+    choices: int = 1
+    include_usage: bool = False
+    service_tier: str = ""
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    """Function tools as name and JSON schema, whatever the dialect calls them."""
+    forced_tool: str = ""
+    """A tool's name, `*` for any, `-` for none, empty when the model decides."""
+    legacy_functions: bool = False
+    schema: dict[str, Any] | None = None
+    thinking_budget: int = 0
+    reasons: bool = False
+    sizes: dict[str, int] = field(default_factory=dict)
+    faults: str = ""
+    worst_tokenizer: bool = False
+
+
+def _tokens(text: bytes) -> int:
+    return -(-len(text) // BYTES_PER_TOKEN)
+
+
+def decoded(body: bytes) -> dict[str, Any]:
+    """The body as an object. Raises Refusal."""
+    try:
+        value = msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        raise Refusal(
+            400,
+            "invalid_request_error",
+            "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly.)",
+        ) from None
+    if not isinstance(value, dict):
+        raise Refusal(400, "invalid_request_error", "The body of the request must be a JSON object.")
+    return value
+
+
+def _mark(part: Any) -> str:
+    control = part.get("cache_control") if isinstance(part, dict) else None
+    if not isinstance(control, dict):
+        return ""
+    return "1h" if control.get("ttl") == "1h" else "5m"
+
+
+def _content_segments(role: str, content: Any) -> list[Segment]:
+    """One segment per part; the role opens the first one's text without counting as tokens."""
+    opening = role.encode() + b"\0"
+    if content is None:
+        return [Segment(opening, 0, "")]
+    if isinstance(content, str):
+        text = content.encode()
+        return [Segment(opening + text, _tokens(text), "")]
+    segments = []
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            text = part["text"].encode()
+        else:
+            text = msgspec.json.encode(part)
+        segments.append(Segment(opening + text, _tokens(text), _mark(part)))
+        opening = b""
+    return segments
+
+
+def _messages(body: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Segment]]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
+        raise Refusal(
+            400,
+            "invalid_request_error",
+            "Missing required parameter: 'messages'.",
+            "messages",
+            "missing_required_parameter",
+        )
+    segments: list[Segment] = []
+    for message in messages:
+        segments += _content_segments(str(message.get("role", "")), message.get("content"))
+        for call in message.get("tool_calls") or ():
+            text = msgspec.json.encode(call)
+            segments.append(Segment(text, _tokens(text), ""))
+    return messages, segments
+
+
+def _model(body: dict[str, Any]) -> str:
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise Refusal(400, "invalid_request_error", "you must provide a model parameter")
+    return model
+
+
+def _count(body: dict[str, Any], name: str) -> int:
+    value = body.get(name)
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise Refusal(400, "invalid_request_error", f"Invalid value for '{name}': must be a positive integer.", name)
+    return value
+
+
+def _tool_segments(tools: list[Any]) -> list[Segment]:
+    texts = [msgspec.json.encode(tool) for tool in tools]
+    return [Segment(text, _tokens(text), _mark(tool)) for text, tool in zip(texts, tools, strict=True)]
+
+
+def _sized(asked: Asked, body: dict[str, Any], message_count: int, tool_count: int) -> Asked:
+    """The input count by the stated rule: one token per four bytes of each part, rounded up, and the overheads."""
+    counted = sum(segment.tokens for segment in asked.segments)
+    counted += OVERHEAD_PER_MESSAGE * message_count
+    if tool_count:
+        counted += OVERHEAD_WITH_TOOLS + OVERHEAD_PER_TOOL * tool_count
+    asked.input_tokens = counted
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict):
+        for name in SIZE_NAMES:
+            value = metadata.get(f"sim_{name}")
+            if isinstance(value, str) and value.isdigit():
+                asked.sizes[name] = int(value)
+        asked.faults = str(metadata.get("sim_fault", ""))
+    return asked
+
+
+def asked_of_chat(raw: bytes) -> Asked:
+    """What a chat completion request asks for. Raises Refusal."""
+    body = decoded(raw)
+    model = _model(body)
+    messages, segments = _messages(body)
+    tools = [tool for tool in body.get("tools") or () if isinstance(tool, dict)]
+    functions = [one for one in body.get("functions") or () if isinstance(one, dict)]
+    options = body.get("stream_options") or {}
+    shape = body.get("response_format") or {}
+    asked = Asked(
+        dialect="openai",
+        model=model,
+        stream=body.get("stream") is True,
+        segments=_tool_segments(tools + functions) + segments,
+        input_tokens=0,
+        last_role=str(messages[-1].get("role", "")),
+        cap=_count(body, "max_completion_tokens") or _count(body, "max_tokens"),
+        choices=_count(body, "n") or 1,
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        service_tier=str(body.get("service_tier") or ""),
+        tools=[
+            {"name": str(one.get("name", "")), "schema": one.get("parameters") or {}}
+            for one in [tool.get("function") or {} for tool in tools if tool.get("type") == "function"] + functions
+        ],
+        forced_tool=_forced_in_chat(body.get("tool_choice", body.get("function_call"))),
+        legacy_functions=bool(functions),
+        schema=(shape.get("json_schema") or {}).get("schema") if isinstance(shape, dict) else None,
+        reasons=body.get("reasoning_effort") not in {None, "none"},
+    )
+    if isinstance(shape, dict) and shape.get("type") == "json_object":
+        asked.schema = {"type": "object"}
+    return _sized(asked, body, len(messages), len(tools) + len(functions))
+
+
+def _forced_in_chat(choice: Any) -> str:
+    if isinstance(choice, dict):
+        named = choice.get("function") or choice
+        return str(named.get("name") or "*") if isinstance(named, dict) else "*"
+    return {"required": "*", "none": "-"}.get(str(choice), "")
+
+
+def asked_of_messages(raw: bytes, *, counting: bool = False) -> Asked:
+    """What an Anthropic messages request asks for; `counting` needs no output cap. Raises Refusal."""
+    body = decoded(raw)
+    model = _model(body)
+    messages, segments = _messages(body)
+    tools = [tool for tool in body.get("tools") or () if isinstance(tool, dict)]
+    system = _content_segments("system", body["system"]) if body.get("system") else []
+    cap = _count(body, "max_tokens")
+    if not cap and not counting:
+        raise Refusal(400, "invalid_request_error", "max_tokens: Field required", "max_tokens")
+    thinking = body.get("thinking") or {}
+    budget = thinking.get("budget_tokens", 0) if thinking.get("type") == "enabled" else 0
+    if budget and cap and budget >= cap:
+        raise Refusal(400, "invalid_request_error", "`max_tokens` must be greater than `thinking.budget_tokens`.")
+    choice = body.get("tool_choice") or {}
+    forced = {"any": "*", "none": "-", "tool": str(choice.get("name", "*"))}.get(str(choice.get("type")), "")
+    last = messages[-1]
+    answered = isinstance(last.get("content"), list) and any(
+        isinstance(part, dict) and part.get("type") == "tool_result" for part in last["content"]
+    )
+    asked = Asked(
+        dialect="anthropic",
+        model=model,
+        stream=body.get("stream") is True,
+        segments=_tool_segments(tools) + system + segments,
+        input_tokens=0,
+        last_role="tool" if answered else str(last.get("role", "")),
+        cap=cap,
+        service_tier=str(body.get("service_tier") or ""),
+        tools=[
+            {"name": str(tool.get("name", "")), "schema": tool["input_schema"]}
+            for tool in tools
+            if "input_schema" in tool
+        ],
+        forced_tool=forced,
+        thinking_budget=budget,
+        reasons=bool(budget) or thinking.get("type") == "adaptive",
+        include_usage=True,
+    )
+    return _sized(asked, body, len(messages) + bool(system), len(tools))

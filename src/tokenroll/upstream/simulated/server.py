@@ -1,0 +1,227 @@
+"""The simulated provider's HTTP/1.1: one protocol object per connection, no task per call.
+
+Requests of one connection are answered in their order; everything about faults on the wire lives here and in `sending`.
+"""
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from types import ModuleType
+from typing import Any, Final
+
+import httptools
+
+from tokenroll.upstream.simulated import chat, messages
+from tokenroll.upstream.simulated.asked import SIZE_NAMES, Asked, Refusal, asked_of_messages
+from tokenroll.upstream.simulated.bill import ABORTED
+from tokenroll.upstream.simulated.provider import Attempt, Provider
+from tokenroll.upstream.simulated.sending import Sender, head
+from tokenroll.upstream.simulated.shapes import compact
+
+BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+_SIZE_HEADERS: Final = {f"x-sim-{name.replace('_', '-')}".encode(): name for name in SIZE_NAMES}
+
+
+class Request:
+    """One received request."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "path")
+
+    def __init__(
+        self, method: bytes, path: bytes, headers: dict[bytes, bytes], body: bytes, *, keep_alive: bool
+    ) -> None:
+        self.method, self.path, self.headers, self.body, self.keep_alive = method, path, headers, body, keep_alive
+
+
+class Connection(asyncio.Protocol):
+    """One client connection."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any data comes
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._waiting: deque[Request] = deque()
+        self._sender: Sender | None = None
+        self._attempt: Attempt | None = None
+        self._busy = False
+
+    # ---- receiving ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.provider.transports.add(transport)
+        self.provider.counters["connections"] += 1
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.transport.close()
+        except httptools.HttpParserError:
+            self.transport.write(head(400, b"content-length: 0\r\nconnection: close\r\n"))
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._url, self._headers, self._parts, self._size = b"", {}, [], 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        if self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > BODY_BYTES_MAX:
+            self.transport.abort()
+            return
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        keep_alive = self._parser.should_keep_alive()
+        path = self._url.partition(b"?")[0]
+        self._waiting.append(Request(self._parser.get_method(), path, self._headers, body, keep_alive=keep_alive))
+        if not self._busy:
+            self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  part of the protocol
+        self.provider.transports.discard(self.transport)
+        self._waiting.clear()
+        if self._sender is not None:
+            self._sender.stop()
+        if self._attempt is not None:
+            self.provider.bill_end(self._attempt, ABORTED)
+            self._attempt = None
+
+    def pause_writing(self) -> None:
+        if self._sender is not None:
+            self._sender.pause()
+
+    def resume_writing(self) -> None:
+        if self._sender is not None:
+            self._sender.resume()
+
+    # ---- answering ----------------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        while self._waiting and not self._busy and not self.transport.is_closing():
+            request = self._waiting.popleft()
+            self._busy = True
+            self._answer(request)
+
+    def _done(self, *, keep_alive: bool) -> None:
+        self._busy = False
+        self._sender = None
+        self._attempt = None
+        if not keep_alive:
+            self.transport.close()
+
+    def finished(self, *, keep_alive: bool) -> None:
+        """The sender has written the last byte of its answer."""
+        self._done(keep_alive=keep_alive)
+        self._next()
+
+    def _plain(
+        self, request: Request, status: int, body: bytes, more: bytes = b"", kind: bytes = b"application/json"
+    ) -> None:
+        lines = b"content-type: %b\r\ncontent-length: %d\r\n%b" % (kind, len(body), more)
+        self.transport.write(head(status, lines) + (b"" if request.method == b"HEAD" else body))
+        self._done(keep_alive=request.keep_alive)
+
+    def _answer(self, request: Request) -> None:
+        path = request.path
+        if path.startswith(b"/-/"):
+            status, body = self.provider.control(request.method, path, request.body)
+            self._plain(request, status, body)
+            return
+        self.provider.counters["requests"] += 1
+        anthropic = path.startswith(b"/v1/messages") or b"anthropic-version" in request.headers
+        dialect = messages if anthropic else chat
+        try:
+            self._authorised(request)
+            if path in {b"/v1/chat/completions", b"/chat/completions", b"/v1/messages"} and request.method == b"POST":
+                self._call(request)
+            else:
+                self._plain(request, 200, self._lookup(request, dialect))
+        except Refusal as refusal:
+            self._refuse(request, refusal, dialect)
+
+    def _refuse(self, request: Request, refusal: Refusal, dialect: ModuleType) -> None:
+        self.provider.counters["refused"] += 1
+        request_id = f"req_{time.monotonic_ns():024x}"
+        limits = dialect.LIMITED_HEADERS if refusal.status == 429 else b""
+        more = dialect.REQUEST_ID_HEADER + b": " + request_id.encode() + b"\r\n" + limits
+        self._plain(request, refusal.status, dialect.error_body(refusal, request_id), more)
+
+    def _authorised(self, request: Request) -> None:
+        expected = self.provider.options.api_key
+        if expected:
+            given = request.headers.get(b"x-api-key") or request.headers.get(b"authorization", b"").removeprefix(
+                b"Bearer "
+            )
+            if given != expected.encode():
+                raise Refusal(401, "invalid_request_error", "Incorrect API key provided.", None, "invalid_api_key")
+
+    def _lookup(self, request: Request, dialect: ModuleType) -> bytes:
+        """What is asked without being billed: models, token counts, life signs. Raises Refusal."""
+        prices = self.provider.prices
+        path = request.path
+        if path == b"/v1/messages/count_tokens" and request.method == b"POST":
+            return compact({"input_tokens": asked_of_messages(request.body, counting=True).input_tokens})
+        if request.method in {b"GET", b"HEAD"}:
+            if path in {b"/v1/models", b"/models"}:
+                objects = [dialect.model_object(name, prices.models[name].vendor) for name in prices.names]
+                return compact(dialect.model_list(objects))
+            if path.startswith(b"/v1/models/"):
+                name = path.removeprefix(b"/v1/models/").decode("utf-8", "replace")
+                if name not in prices.models:
+                    raise dialect.unknown_model(name)
+                return compact(dialect.model_object(name, prices.models[name].vendor))
+            if path in {b"/", b"/healthz"}:
+                return b'{"status": "ok"}'
+        raise Refusal(404, "invalid_request_error", f"Unknown request URL: {request.method.decode()} {path.decode()}.")
+
+    def _call(self, request: Request) -> None:
+        provider, headers = self.provider, request.headers
+        asked = provider.understand(request.path, request.body)
+        _sizes_from_headers(asked, headers)
+        client_request_id = headers.get(b"x-client-request-id", b"").decode("latin-1")
+        attempt = provider.begin(
+            asked, request.body, client_request_id, headers.get(b"x-sim-fault", b"").decode("latin-1")
+        )
+        self._attempt = attempt
+        self._sender = Sender(self, attempt, keep_alive=request.keep_alive)
+        if provider.holding or "hold" in attempt.answer.faults:
+            provider.bill_open(attempt)
+            provider.held.append(self._sender.begin)
+        else:
+            self._sender.begin()
+
+
+def _sizes_from_headers(asked: Asked, headers: dict[bytes, bytes]) -> None:
+    for header, name in _SIZE_HEADERS.items():
+        value = headers.get(header)
+        if value is not None:
+            if not value.isdigit():
+                raise Refusal(400, "invalid_request_error", f"{header.decode()} must be a count")
+            asked.sizes[name] = int(value)
+    asked.worst_tokenizer = headers.get(b"x-sim-tokenizer") == b"worst"
+
+
+async def serve(
+    provider: Provider, host: str, port: int, context: ssl.SSLContext | None = None
+) -> tuple[asyncio.Server, int]:
+    """A listening server and the port it got."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(provider), host, port, backlog=8192, ssl=context)
+    return server, server.sockets[0].getsockname()[1]
