@@ -77,6 +77,7 @@ class DeploymentSettings:
     """One way to reach a provider: a dialect at a base URL, with whose key, for which models.
 
     `models` empty: every model that has a rate card of `provider`. `aliases` maps a client's model name to the provider's.
+    `pin_tier` writes the service tier into each request; `plain_http_allowed` lets the key cross a network unprotected.
     """
 
     name: str
@@ -88,6 +89,8 @@ class DeploymentSettings:
     aliases: Mapping[str, str] = field(default_factory=dict)
     ca_file: Path | None = None
     service_tier: str = "standard"
+    pin_tier: bool = False
+    plain_http_allowed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +339,8 @@ def _deployment(name: str, table: _Table) -> DeploymentSettings:
         aliases=table.pairs("aliases"),
         ca_file=None if ca_file is None else Path(ca_file).expanduser(),
         service_tier=table.choice("service_tier", "standard", SERVICE_TIERS),
+        pin_tier=table.flag("pin_tier"),
+        plain_http_allowed=table.flag("plain_http_allowed"),
     )
     table.finished()
     return deployment
