@@ -43,11 +43,12 @@ RELEASABLE: Final = frozenset({HoldState.HELD, HoldState.DISPATCHED, HoldState.S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookedHold:
-    """A hold, where it stands, and what ended it."""
+    """A hold, where it stands and has been, and what ended it; so a late repetition of any event is recognised."""
 
     hold: Hold
     state: HoldState = HoldState.HELD
     dispatched: bool = False
+    suspended: bool = False
     settlement: Settlement | None = None
     reason: ReleaseReason | None = None
     variance_nanos: int | None = None
@@ -322,12 +323,12 @@ class _Draft:
 
     def _suspended(self, event: Suspended) -> None:
         booked = self._booked(event.key)
-        if booked.state is HoldState.SUSPENSE:
+        if booked.suspended:
             return
         if booked.state not in SUSPENDABLE:
             raise TransitionError(f"hold {event.key} is {booked.state} and cannot be in suspense")
         self._shift(booked.hold.slices, held=-1, suspense=1)
-        self._put(replace(booked, state=HoldState.SUSPENSE))
+        self._put(replace(booked, state=HoldState.SUSPENSE, suspended=True))
 
     def _proven(self, event: Proven) -> None:
         booked = self._booked(event.key)
