@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from tokenroll.services import granting, keyring, people, planning
+from tokenroll.services import granting, keyring, paying, people, planning
 from tokenroll.services.unit_of_work import Handler, Refused, UnitOfWork
 
 
@@ -30,5 +30,6 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "grant.top_up": granting.top_up,
     "key.create": keyring.create_key,
     "key.revoke": keyring.revoke_key,
+    "payrun.close": paying.close,
 }
 COMMANDS: Final[Mapping[str, Handler]] = MappingProxyType({name: _in_words(one) for name, one in _HANDLERS.items()})

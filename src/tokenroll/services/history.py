@@ -1,0 +1,138 @@
+"""A wallet's calls, newest first, by walking the list that its settlements form; and what a usual day costs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, select, text
+
+from tokenroll.model.identifier import call_identifier
+from tokenroll.model.instant import MICROS_PER_SECOND, Instant, datetime_from_instant
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, OUTPUT_METERS
+from tokenroll.store import schema
+from tokenroll.store.attempt_record import AttemptRecord, Outcome, hold_key, parse_record
+
+CALLS_SHOWN_MAX: Final = 1000
+"""Calls of one page or listing; more are asked for by the next page's start."""
+USUAL_DAYS: Final = 28
+"""Days looked back for a usual day: four whole weeks, so that weekends weigh the same in each."""
+USUAL_CALLS_MAX: Final = 50_000
+"""Calls looked at for it; a wallet that makes more in four weeks is judged by its newest ones."""
+USUAL_RULE: Final = (
+    f"left divided by the mean spending of the days with calls among the last {USUAL_DAYS}, rounded down"
+)
+
+_WALK: Final = text(
+    "WITH RECURSIVE walk(ledger_seq, hold_key, admitted_at, charge_nanos, outcome, previous_seq, step) AS ("
+    " SELECT ledger_seq, hold_key, admitted_at, charge_nanos, outcome, previous_seq, 1"
+    " FROM settlements WHERE ledger_seq = :head"
+    " UNION ALL"
+    " SELECT s.ledger_seq, s.hold_key, s.admitted_at, s.charge_nanos, s.outcome, s.previous_seq, w.step + 1"
+    " FROM settlements s JOIN walk w ON s.ledger_seq = w.previous_seq WHERE w.step < :most)"
+    " SELECT ledger_seq, hold_key, admitted_at, charge_nanos, outcome, previous_seq FROM walk"
+)
+_OUTCOMES: Final = {
+    Outcome.SETTLED: "settled",
+    Outcome.RELEASED: "not charged",
+    Outcome.RESOLVED: "settled after a check",
+}
+_OPEN_STATES: Final = {"held": "in use now", "dispatched": "in use now", "suspense": "being checked"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsualDay:
+    """What a day with calls costs on average, and how many such days there were."""
+
+    mean_nanos: int
+    active_day_count: int
+
+    def days_for(self, left_nanos: int) -> int | None:
+        """How many such days `left_nanos` buys, rounded down; None without any to judge by."""
+        return None if self.mean_nanos == 0 else left_nanos // self.mean_nanos
+
+
+def usual_day(connection: Connection, wallet_id: int, zone: str, now: Instant) -> UsualDay:
+    """The mean over the days (in `zone`) with a charge among the last USUAL_DAYS."""
+    since = now - USUAL_DAYS * 86_400 * MICROS_PER_SECOND
+    where = ZoneInfo(zone)
+    days: dict[int, int] = {}
+    for row in walk(connection, wallet_id, USUAL_CALLS_MAX):
+        if row.admitted_at < since:
+            # rows are in the order of their ends; a call lasts at most an hour, which four weeks do not notice
+            break
+        day = datetime_from_instant(row.admitted_at).astimezone(where).toordinal()
+        days[day] = days.get(day, 0) + row.charge_nanos
+    spent = [nanos for nanos in days.values() if nanos]
+    return UsualDay(mean_nanos=sum(spent) // len(spent) if spent else 0, active_day_count=len(spent))
+
+
+def walk(connection: Connection, wallet_id: int, most: int, head: int | None = None) -> Iterator[Any]:
+    """Rows of a wallet's settlements from the newest (or from `head`) back, without their records."""
+    if head is None:
+        values = schema.wallet_values
+        head = connection.scalar(select(values.c.last_seq).where(values.c.wallet_id == wallet_id)) or 0
+    if head:
+        yield from connection.execute(_WALK, {"head": head, "most": most})
+
+
+def open_calls(connection: Connection, wallet_id: int) -> list[dict[str, Any]]:
+    """Calls in use now or being checked, newest first."""
+    holds = schema.holds
+    rows = connection.execute(select(holds).where(holds.c.wallet_id == wallet_id).order_by(holds.c.hold_key.desc()))
+    found = []
+    for row in rows:
+        record = parse_record(row.record)
+        facts = _facts(connection, row.hold_key, record)
+        found.append({**facts, "outcome": _OPEN_STATES[row.state], "charge_nanos": None})
+    return sorted(found, key=lambda one: -one["admitted_at"])[:CALLS_SHOWN_MAX]
+
+
+def ended_calls(connection: Connection, wallet_id: int, limit: int, head: int | None = None) -> list[dict[str, Any]]:
+    """Ended calls, newest first. `previous_seq` of the last is where the next page starts (0: no more)."""
+    settlements = schema.settlements
+    found = []
+    for row in walk(connection, wallet_id, min(limit, CALLS_SHOWN_MAX), head):
+        record = connection.scalar(select(settlements.c.record).where(settlements.c.ledger_seq == row.ledger_seq))
+        facts = _facts(connection, row.hold_key, parse_record(record or b""))
+        found.append(
+            {
+                **facts,
+                "outcome": _OUTCOMES[Outcome(row.outcome)],
+                "charge_nanos": row.charge_nanos,
+                "ledger_seq": row.ledger_seq,
+                "previous_seq": row.previous_seq,
+            }
+        )
+    return found
+
+
+def _facts(connection: Connection, number: int, record: AttemptRecord) -> dict[str, Any]:
+    key = hold_key(number)
+    settle = record.settle
+    model = settle.answered_model_name if settle and settle.answered_model_name else record.hold.model_name
+    counts = settle.counts if settle else ()
+    return {
+        "call": call_identifier(record.hold.call_number),
+        "attempt": record.hold.attempt,
+        "admitted_at": record.hold.admitted_at,
+        "model": name_text(connection, key.worker, key.epoch, model),
+        "hold_nanos": record.hold.bound_nanos,
+        "input_tokens": _sum(counts, INPUT_METERS),
+        "output_tokens": _sum(counts, OUTPUT_METERS),
+    }
+
+
+def name_text(connection: Connection, worker: int, epoch: int, name_id: int) -> str:
+    """The text that a name id of a tape stands for; empty for none."""
+    if not name_id:
+        return ""
+    names = schema.names
+    where = (names.c.worker == worker) & (names.c.epoch == epoch) & (names.c.name_id == name_id)
+    return connection.scalar(select(names.c.text).where(where)) or ""
+
+
+def _sum(counts: tuple[int | None, ...], meters: Any) -> int | None:
+    known = [counts[METER_INDEX[meter]] for meter in meters if METER_INDEX[meter] < len(counts)]
+    given = [count for count in known if count is not None]
+    return sum(given) if given else None

@@ -1,0 +1,85 @@
+"""What wallets hold, read from the ledger's values: lots with where their nanos are, and what that means for people."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from tokenroll.engine.balance import balance_at
+from tokenroll.model.classification import Classification
+from tokenroll.model.instant import Instant
+from tokenroll.model.lot import Lot, LotState
+from tokenroll.store import schema
+
+
+def lot_from_row(row: Row[Any]) -> Lot:
+    """The noun of a row of `lots`."""
+    return Lot(
+        id=row.id,
+        grant_id=row.grant_id,
+        wallet_id=row.wallet_id,
+        classification=Classification(row.classification),
+        priority=row.priority,
+        amount_nanos=row.amount_nanos,
+        effective_at=row.effective_at,
+        expires_at=row.expires_at,
+    )
+
+
+def states_by_wallet(connection: Connection, wallet_ids: Sequence[int] | None = None) -> dict[int, list[LotState]]:
+    """The lots of these wallets (default: of all) with their values, in order of their ids."""
+    lots, values = schema.lots, schema.lot_values
+    query: Select[Any] = select(lots, values).join(values, values.c.lot_id == lots.c.id).order_by(lots.c.id)
+    if wallet_ids is not None:
+        query = query.where(lots.c.wallet_id.in_(wallet_ids))
+    found: dict[int, list[LotState]] = {}
+    for row in connection.execute(query):
+        state = LotState(
+            lot=lot_from_row(row),
+            held_nanos=row.held_nanos,
+            suspense_nanos=row.suspense_nanos,
+            spent_nanos=row.spent_nanos,
+            forfeited_nanos=row.forfeited_nanos,
+            clawed_back_nanos=row.clawed_back_nanos,
+            voided_nanos=row.voided_nanos,
+            transferred_out_nanos=row.transferred_out_nanos,
+        )
+        found.setdefault(row.wallet_id, []).append(state)
+    return found
+
+
+def amounts_for_people(states: Iterable[LotState], at: Instant) -> dict[str, Any]:
+    """A wallet's amounts at an instant, conservation checked: left, in use, being checked, spent, and what comes next."""
+    known = list(states)
+    balance = balance_at(known, at, leased=False)
+    next_vest_at, next_vest_nanos = _next(known, at, "effective_at")
+    next_expiry_at, next_expiry_nanos = _next(known, at, "expires_at")
+    return {
+        "left_nanos": balance.available_nanos,
+        "in_use_nanos": balance.held_nanos,
+        "being_checked_nanos": balance.suspense_nanos,
+        "spent_nanos": balance.spent_nanos,
+        "expired_nanos": balance.breakage_nanos,
+        "unvested_nanos": balance.unvested_nanos,
+        "granted_nanos": balance.granted_nanos,
+        "next_vest_at": next_vest_at,
+        "next_vest_nanos": next_vest_nanos,
+        "next_expiry_at": next_expiry_at,
+        "next_expiry_nanos": next_expiry_nanos,
+    }
+
+
+def _next(states: list[LotState], at: Instant, name: str) -> tuple[Instant | None, int]:
+    """The first instant after `at` at which a lot with something left vests or expires, and how much does."""
+    coming: dict[Instant, int] = {}
+    for state in states:
+        moment: Instant | None = getattr(state.lot, name)
+        if moment is None or moment <= at or state.remainder_nanos == 0:
+            continue
+        if name == "expires_at" and state.lot.effective_at > at:
+            continue
+        coming[moment] = coming.get(moment, 0) + state.remainder_nanos
+    if not coming:
+        return None, 0
+    first = min(coming)
+    return first, coming[first]

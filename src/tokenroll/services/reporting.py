@@ -1,0 +1,361 @@
+"""Questions about the ledger, answered read-only as of one instant, for every door alike.
+
+Answers are plain structures whose names say their units (`left_nanos`, `effective_at`); `services/wire.py` turns them into JSON.
+"""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, func, select
+
+from tokenroll.books.words import words_of
+from tokenroll.engine.calendar import month_cycle_at
+from tokenroll.model.instant import Instant
+from tokenroll.model.lot import LotState
+from tokenroll.model.pay_cycle import PayCycle
+from tokenroll.model.wallet import HolderKind
+from tokenroll.services import history
+from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet
+from tokenroll.services.holdings import amounts_for_people, states_by_wallet
+from tokenroll.services.planning import lifetime_from_row, schedule_text, vesting_from_row
+from tokenroll.services.unit_of_work import Refused
+from tokenroll.store import schema
+from tokenroll.store.cycles import cycle_number
+
+NANOS = 10**9
+"""Sums of amounts are added in two halves, because a sum of int64s need not be one."""
+
+
+class Reports:
+    """All questions, over one read-only connection and one `now`, so that two figures of a page are of the same instant."""
+
+    def __init__(self, connection: Connection, now: Instant) -> None:
+        self.connection = connection
+        self.now = now
+        self._states: dict[int, list[LotState]] | None = None
+        self._spent_this_cycle: dict[int, int] | None = None
+
+    # ---- people -------------------------------------------------------------------------------------------------
+
+    def departments(self) -> list[dict[str, Any]]:
+        """All departments with their head count and this cycle's spending, by name."""
+        departments, members = schema.departments, schema.members
+        counts: dict[int, int] = dict(
+            self.connection.execute(
+                select(members.c.department_id, func.count())
+                .where(members.c.left_on.is_(None))
+                .group_by(members.c.department_id)
+            )
+            .tuples()
+            .all()
+        )
+        spent = self._spent_by_department()
+        return [
+            {
+                "department": row.public_id,
+                "name": row.name,
+                "cost_centre": row.cost_centre,
+                "member_count": counts.get(row.id, 0),
+                "spent_this_cycle_nanos": spent.get(row.id, 0),
+            }
+            for row in self.connection.execute(select(departments).order_by(departments.c.name))
+        ]
+
+    def department(self, reference: str) -> dict[str, Any]:
+        """One department and its members."""
+        row = find_department(self.connection, reference)
+        parent = None
+        if row.parent_id is not None:
+            departments = schema.departments
+            parent = self.connection.scalar(select(departments.c.name).where(departments.c.id == row.parent_id))
+        return {
+            "department": row.public_id,
+            "name": row.name,
+            "cost_centre": row.cost_centre,
+            "parent": parent,
+            "spent_this_cycle_nanos": self._spent_by_department().get(row.id, 0),
+            "members": self.members(row.public_id),
+        }
+
+    def members(self, department: str | None = None) -> list[dict[str, Any]]:
+        """Members by name, each with what is left, in use and spent this cycle."""
+        members, departments, wallets = schema.members, schema.departments, schema.wallets
+        query = (
+            select(members, departments.c.name.label("department_name"), wallets.c.id.label("wallet_id"))
+            .join(departments, departments.c.id == members.c.department_id)
+            .join(wallets, (wallets.c.holder_id == members.c.id) & (wallets.c.holder_kind == HolderKind.MEMBER.value))
+            .order_by(members.c.name)
+        )
+        if department is not None:
+            query = query.where(members.c.department_id == find_department(self.connection, department).id)
+        found = []
+        for row in self.connection.execute(query).all():
+            amounts = self._amounts(row.wallet_id)
+            found.append(
+                {
+                    "member": row.public_id,
+                    "name": row.name,
+                    "kind": row.kind,
+                    "department_name": row.department_name,
+                    "left_nanos": amounts["left_nanos"],
+                    "in_use_nanos": amounts["in_use_nanos"],
+                    "spent_this_cycle_nanos": self.spent_this_cycle(row.wallet_id),
+                    "left_on": row.left_on,
+                }
+            )
+        return found
+
+    def member(self, reference: str) -> dict[str, Any]:
+        """One member, their wallet's amounts and their keys."""
+        row = find_member(self.connection, reference)
+        departments = schema.departments
+        department = self.connection.scalar(select(departments.c.name).where(departments.c.id == row.department_id))
+        return {
+            "member": row.public_id,
+            "name": row.name,
+            "kind": row.kind,
+            "department_name": department,
+            "zone": row.zone,
+            "hired_on": row.hired_on,
+            "left_on": row.left_on,
+            "wallet": self.wallet(row.public_id),
+            "keys": self.keys(row.public_id),
+        }
+
+    def keys(self, member: str | None = None) -> list[dict[str, Any]]:
+        """Keys, newest first; never a secret, which nobody has."""
+        keys, members = schema.api_keys, schema.members
+        query = (
+            select(keys, members.c.name.label("member_name"))
+            .join(members, members.c.id == keys.c.member_id)
+            .order_by(keys.c.id.desc())
+        )
+        if member is not None:
+            query = query.where(keys.c.member_id == find_member(self.connection, member).id)
+        return [
+            {
+                "key": row.public_id,
+                "name": row.name,
+                "member_name": row.member_name,
+                "shown_prefix": row.shown_prefix,
+                "scope": row.scope,
+                "state": self._key_state(row),
+                "created_at": row.created_at,
+                "expires_at": row.expires_at,
+                "revoked_at": row.revoked_at,
+            }
+            for row in self.connection.execute(query)
+        ]
+
+    def member_of_key(self, secret_hash: bytes) -> Row[Any] | None:
+        """The member whose live key has this hash; None for an unknown, expired or revoked one."""
+        keys, members = schema.api_keys, schema.members
+        row = self.connection.execute(select(keys).where(keys.c.secret_hash == secret_hash)).one_or_none()
+        if row is None or self._key_state(row) != "live":
+            return None
+        return self.connection.execute(select(members).where(members.c.id == row.member_id)).one_or_none()
+
+    def _key_state(self, row: Row[Any]) -> str:
+        if row.revoked_at is not None:
+            return "revoked"
+        return "expired" if row.expires_at is not None and row.expires_at <= self.now else "live"
+
+    # ---- plans and grants ---------------------------------------------------------------------------------------
+
+    def plans(self) -> list[dict[str, Any]]:
+        """All versions that hold now or are to come, by name."""
+        plans = schema.plans
+        rows = self.connection.execute(select(plans).order_by(plans.c.name, plans.c.version)).all()
+        holding = {row.name: row.id for row in rows if row.effective_at <= self.now}
+        return [_plan(row) for row in rows if row.effective_at > self.now or holding.get(row.name) == row.id]
+
+    def plan(self, reference: str) -> dict[str, Any]:
+        """The version that holds now, with what its classification means."""
+        found = _plan(find_plan(self.connection, reference, self.now))
+        return {**found, "why": words_of(found["classification"]).why}
+
+    def grants(self, to: str | None = None) -> list[dict[str, Any]]:
+        """Grants, newest first, with how much of each is spendable by now."""
+        grants, wallets, lots = schema.grants, schema.wallets, schema.lots
+        vested = (
+            select(func.coalesce(func.sum(lots.c.amount_nanos), 0))
+            .where((lots.c.grant_id == grants.c.id) & (lots.c.effective_at <= self.now))
+            .scalar_subquery()
+        )
+        query = (
+            select(grants, wallets.c.name.label("wallet_name"), vested.label("vested_nanos"))
+            .join(wallets, wallets.c.id == grants.c.wallet_id)
+            .order_by(grants.c.id.desc())
+        )
+        if to is not None:
+            query = query.where(grants.c.wallet_id == find_wallet(self.connection, to).id)
+        return [_grant(row) for row in self.connection.execute(query)]
+
+    def grant(self, public_id: str) -> dict[str, Any]:
+        """One grant and its tranches."""
+        found = [one for one in self.grants() if one["grant"] == public_id]
+        if not found:
+            message = f"there is no grant {public_id!r}: `tokenroll grant list` shows them"
+            raise Refused("not_found", message)
+        grants = schema.grants
+        row = self.connection.execute(select(grants).where(grants.c.public_id == public_id)).one()
+        states = [one for one in self._states_of(row.wallet_id) if one.lot.grant_id == row.id]
+        return {
+            **found[0],
+            "why": words_of(row.classification).why,
+            "lots": [
+                {
+                    "amount_nanos": one.lot.amount_nanos,
+                    "left_nanos": one.remainder_nanos,
+                    "spent_nanos": one.spent_nanos,
+                    "effective_at": one.lot.effective_at,
+                    "expires_at": one.lot.expires_at,
+                }
+                for one in states
+            ],
+        }
+
+    # ---- wallets ------------------------------------------------------------------------------------------------
+
+    def wallets(self) -> list[dict[str, Any]]:
+        """All wallets by name."""
+        wallets = schema.wallets
+        rows = self.connection.execute(select(wallets).order_by(wallets.c.name)).all()
+        return [{**_holder(row), **self._amounts(row.id)} for row in rows]
+
+    def pools(self) -> list[dict[str, Any]]:
+        """Pools and whom they serve."""
+        wallets, pools, departments = schema.wallets, schema.pools, schema.departments
+        query = (
+            select(wallets, departments.c.name.label("department_name"))
+            .join(pools, pools.c.wallet_id == wallets.c.id)
+            .outerjoin(departments, departments.c.id == pools.c.department_id)
+            .order_by(wallets.c.name)
+        )
+        return [
+            {**_holder(row), "serves": row.department_name or "everybody", **self._amounts(row.id)}
+            for row in self.connection.execute(query).all()
+        ]
+
+    def wallet(self, reference: str) -> dict[str, Any]:
+        """One wallet: amounts, what comes next, and how long it lasts at its usual pace."""
+        row = find_wallet(self.connection, reference)
+        amounts = self._amounts(row.id)
+        usual = history.usual_day(self.connection, row.id, row.zone, self.now)
+        classifications = sorted({one.lot.classification.value for one in self._states_of(row.id)})
+        words = words_of(classifications[0] if len(classifications) == 1 else "tool")
+        values = schema.wallet_values
+        totals = self.connection.execute(select(values).where(values.c.wallet_id == row.id)).one_or_none()
+        return {
+            **_holder(row),
+            **amounts,
+            "zone": row.zone,
+            "as_of_at": self.now,
+            "cycle": self.cycle(row.zone).name,
+            "spent_this_cycle_nanos": self.spent_this_cycle(row.id),
+            "call_count": 0 if totals is None else totals.call_count,
+            "company_carried_nanos": 0 if totals is None else totals.company_nanos,
+            "classifications": classifications,
+            "words_vests": "becomes spendable" if len(classifications) > 1 else words.vests,
+            "words_unvested": "not yet spendable" if len(classifications) > 1 else words.unvested,
+            "usual_work": {
+                "days": usual.days_for(amounts["left_nanos"]),
+                "mean_nanos": usual.mean_nanos,
+                "active_day_count": usual.active_day_count,
+                "rule": history.USUAL_RULE,
+            },
+        }
+
+    def calls(self, reference: str, *, limit: int = 20, head: int | None = None) -> list[dict[str, Any]]:
+        """Calls of a wallet, those under way first, then newest first; `head` goes on from a `previous_seq`."""
+        row = find_wallet(self.connection, reference)
+        under_way = [] if head is not None else history.open_calls(self.connection, row.id)
+        return [*under_way, *history.ended_calls(self.connection, row.id, limit, head)][: max(limit, len(under_way))]
+
+    def cycle(self, zone: str) -> PayCycle:
+        """The cycle that contains now in a zone."""
+        return month_cycle_at(self.now, zone, ZoneInfo(zone))
+
+    def spent_this_cycle(self, wallet_id: int) -> int:
+        """What a wallet's calls of this cycle cost, whoever paid."""
+        if self._spent_this_cycle is None:
+            self._spent_this_cycle = self._spent_by_wallet()
+        return self._spent_this_cycle.get(wallet_id, 0)
+
+    def _spent_by_wallet(self) -> dict[int, int]:
+        wallets, settlements = schema.wallets, schema.settlements
+        zones: dict[int, str] = dict(self.connection.execute(select(wallets.c.id, wallets.c.zone)).tuples().all())
+        cycles = {zone: cycle_number(self.cycle(zone).name) for zone in set(zones.values())}
+        rows = self.connection.execute(
+            select(
+                settlements.c.wallet_id,
+                settlements.c.cycle,
+                func.sum(settlements.c.charge_nanos // NANOS),
+                func.sum(settlements.c.charge_nanos % NANOS),
+            )
+            .where(settlements.c.cycle.in_(sorted(set(cycles.values()))))
+            .group_by(settlements.c.wallet_id, settlements.c.cycle)
+        ).tuples()
+        return {
+            wallet_id: int(whole) * NANOS + int(rest)
+            for wallet_id, cycle, whole, rest in rows
+            if cycle == cycles[zones[wallet_id]]
+        }
+
+    def _spent_by_department(self) -> dict[int, int]:
+        members, wallets = schema.members, schema.wallets
+        of_wallet = self.connection.execute(
+            select(wallets.c.id, members.c.department_id)
+            .join(members, members.c.id == wallets.c.holder_id)
+            .where(wallets.c.holder_kind == HolderKind.MEMBER.value)
+        ).tuples()
+        sums: dict[int, int] = {}
+        for wallet_id, department_id in of_wallet.all():
+            sums[department_id] = sums.get(department_id, 0) + self.spent_this_cycle(wallet_id)
+        return sums
+
+    def _states_of(self, wallet_id: int) -> list[LotState]:
+        if self._states is None:
+            self._states = states_by_wallet(self.connection)
+        return self._states.get(wallet_id, [])
+
+    def _amounts(self, wallet_id: int) -> dict[str, Any]:
+        return amounts_for_people(self._states_of(wallet_id), self.now)
+
+
+def _holder(row: Row[Any]) -> dict[str, Any]:
+    return {"wallet": row.public_id, "name": row.name, "holder_kind": row.holder_kind}
+
+
+def _plan(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "plan": row.public_id,
+        "name": row.name,
+        "version": row.version,
+        "kind": row.kind,
+        "classification": row.classification,
+        "amount_nanos": row.amount_nanos,
+        "schedule": schedule_text(vesting_from_row(row), lifetime_from_row(row)),
+        "priority": row.priority,
+        "enforcement": row.enforcement,
+        "cap_policy": row.cap_policy,
+        "output_cap_tokens": row.output_cap_tokens,
+        "overage_max_nanos": row.overage_nanos_max,
+        "effective_at": row.effective_at,
+    }
+
+
+def _grant(row: Row[Any]) -> dict[str, Any]:
+    words = words_of(row.classification)
+    return {
+        "grant": row.public_id,
+        "wallet_name": row.wallet_name,
+        "kind": row.kind,
+        "classification": row.classification,
+        "words": f"{words.kinds[row.kind]} ({words.allowance})",
+        "amount_nanos": row.amount_nanos,
+        "vested_nanos": row.vested_nanos,
+        "schedule": schedule_text(vesting_from_row(row), lifetime_from_row(row)),
+        "effective_at": row.effective_at,
+        "recorded_at": row.recorded_at,
+    }
