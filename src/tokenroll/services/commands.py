@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from tokenroll.services import granting, keyring, paying, people, planning
+from tokenroll.services import granting, keyring, paying, people, planning, pricing
 from tokenroll.services.unit_of_work import Handler, Refused, UnitOfWork
 
 
@@ -30,6 +30,8 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "grant.top_up": granting.top_up,
     "key.create": keyring.create_key,
     "key.revoke": keyring.revoke_key,
+    "ratecard.import": pricing.import_cards,
+    "ratecard.set": pricing.set_card,
     "payrun.close": paying.close,
 }
 COMMANDS: Final[Mapping[str, Handler]] = MappingProxyType({name: _in_words(one) for name, one in _HANDLERS.items()})

@@ -91,20 +91,34 @@ def open_calls(connection: Connection, wallet_id: int) -> list[dict[str, Any]]:
 def ended_calls(connection: Connection, wallet_id: int, limit: int, head: int | None = None) -> list[dict[str, Any]]:
     """Ended calls, newest first. `previous_seq` of the last is where the next page starts (0: no more)."""
     settlements = schema.settlements
-    found = []
-    for row in walk(connection, wallet_id, min(limit, CALLS_SHOWN_MAX), head):
-        record = connection.scalar(select(settlements.c.record).where(settlements.c.ledger_seq == row.ledger_seq))
-        facts = _facts(connection, row.hold_key, parse_record(record or b""))
-        found.append(
-            {
-                **facts,
-                "outcome": _OUTCOMES[Outcome(row.outcome)],
-                "charge_nanos": row.charge_nanos,
-                "ledger_seq": row.ledger_seq,
-                "previous_seq": row.previous_seq,
-            }
-        )
+    rows = walk(connection, wallet_id, min(limit, CALLS_SHOWN_MAX), head)
+    whole = (
+        connection.execute(select(settlements).where(settlements.c.ledger_seq == row.ledger_seq)).one() for row in rows
+    )
+    return [_ended(connection, row) for row in whole]
+
+
+def calls_of_cycle(connection: Connection, wallet_id: int, cycle: int, limit: int) -> list[dict[str, Any]]:
+    """The newest ended calls that are booked to a cycle (YYYYMM)."""
+    settlements = schema.settlements
+    found: list[dict[str, Any]] = []
+    for row in walk(connection, wallet_id, USUAL_CALLS_MAX):
+        whole = connection.execute(select(settlements).where(settlements.c.ledger_seq == row.ledger_seq)).one()
+        if whole.cycle < cycle or len(found) == min(limit, CALLS_SHOWN_MAX):
+            break
+        if whole.cycle == cycle:
+            found.append(_ended(connection, whole))
     return found
+
+
+def _ended(connection: Connection, row: Any) -> dict[str, Any]:
+    return {
+        **_facts(connection, row.hold_key, parse_record(row.record)),
+        "outcome": _OUTCOMES[Outcome(row.outcome)],
+        "charge_nanos": row.charge_nanos,
+        "ledger_seq": row.ledger_seq,
+        "previous_seq": row.previous_seq,
+    }
 
 
 def _facts(connection: Connection, number: int, record: AttemptRecord) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history
+from tokenroll.services import history, paying, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.planning import lifetime_from_row, schedule_text, vesting_from_row
@@ -271,6 +271,45 @@ class Reports:
         row = find_wallet(self.connection, reference)
         under_way = [] if head is not None else history.open_calls(self.connection, row.id)
         return [*under_way, *history.ended_calls(self.connection, row.id, limit, head)][: max(limit, len(under_way))]
+
+    def calls_of_cycle(self, reference: str, cycle: str, *, limit: int) -> list[dict[str, Any]]:
+        """The newest ended calls that a slip counts."""
+        row = find_wallet(self.connection, reference)
+        return history.calls_of_cycle(self.connection, row.id, paying.cycle_from_text(cycle), limit)
+
+    # ---- prices -------------------------------------------------------------------------------------------------
+
+    def rate_cards(self) -> list[dict[str, Any]]:
+        """The cards that hold now."""
+        return [price_reports.listed(card) for card in price_reports.cards_now(self.connection, self.now)]
+
+    def rate_card(self, reference: str) -> dict[str, Any]:
+        """The card that holds now for a model, every rate of it."""
+        return price_reports.card_for(self.connection, reference, self.now)
+
+    # ---- pay ----------------------------------------------------------------------------------------------------
+
+    def pay_runs(self) -> list[dict[str, Any]]:
+        """Closed cycles, newest first."""
+        return paying.runs(self.connection)
+
+    def pay_run(self, cycle: str) -> dict[str, Any]:
+        """All slips of a cycle with their sums, and what stands in the way of closing it."""
+        number = paying.cycle_from_text(cycle)
+        slips = paying.slips_of(self.connection, number)
+        return {
+            "cycle": cycle,
+            "slip_count": len(slips),
+            "sums": paying.summary(slips),
+            "obstacles": paying.obstacles(self.connection, number, self.now),
+            "slips": slips,
+        }
+
+    def payslip(self, reference: str, cycle: str) -> dict[str, Any]:
+        """One wallet's slip: the stored one of a closed cycle, else as it stands now."""
+        return paying.slip_of(self.connection, reference, paying.cycle_from_text(cycle))
+
+    # ---- cycles -------------------------------------------------------------------------------------------------
 
     def cycle(self, zone: str) -> PayCycle:
         """The cycle that contains now in a zone."""
