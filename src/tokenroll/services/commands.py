@@ -21,6 +21,7 @@ def _in_words(handler: Handler) -> Handler:
 
 
 _HANDLERS: Final[dict[str, Handler]] = {
+    "company.set": people.set_company,
     "department.create": people.create_department,
     "member.create": people.create_member,
     "member.leave": people.leave,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, select
@@ -15,7 +15,16 @@ from tokenroll.services.finding import find_department, find_member, required
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 
-COMPANY_ZONE_SETTING = "company_zone"
+COMPANY_NAME_SETTING: Final = "company_name"
+COMPANY_ZONE_SETTING: Final = "company_zone"
+
+
+def set_company(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The company's name and zone; pools begin their months in that zone. Wallets that exist keep theirs."""
+    name, zone = required(arguments, "name"), zone_checked(required(arguments, "zone"))
+    work.setting_changed(COMPANY_NAME_SETTING, name)
+    work.setting_changed(COMPANY_ZONE_SETTING, zone)
+    return {"name": name, "zone": zone}
 
 
 def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
