@@ -43,12 +43,13 @@ def tier_of(asked: Asked, faults: dict[str, str], model: PricedModel) -> str:
 def split_input(asked: Asked, model: PricedModel, cache: PromptCache) -> CacheSplit:
     """The input as the dialect's cache divides it."""
     total = asked.sizes.get("input_tokens", asked.input_tokens)
+    scaled = "input_tokens" in asked.sizes
     if asked.worst_tokenizer:
         total += sum(len(segment.text) for segment in asked.segments) - sum(
             segment.tokens for segment in asked.segments
         )
     if asked.dialect == "anthropic":
-        return cache.marked(model.name, asked.segments, total)
+        return cache.marked(model.name, asked.segments, total, scaled=scaled)
     return cache.automatic(model.name, asked.segments, total, writes=model.writes_cache)
 
 

@@ -83,8 +83,11 @@ class PromptCache:
         written = blocks * BLOCK_TOKENS - read if writes else 0
         return CacheSplit(total - read - written, read, written, 0)
 
-    def marked(self, model: str, segments: Sequence[Segment], total: int) -> CacheSplit:
-        """Anthropic's rule: prefixes that end at a marked segment are written with its lifetime; the longest one seen is read."""
+    def marked(self, model: str, segments: Sequence[Segment], total: int, *, scaled: bool) -> CacheSplit:
+        """Anthropic's rule: prefixes that end at a marked segment are written with its lifetime; the longest one seen is read.
+
+        `scaled`: the client set the total itself, so the parts are the same shares of it as of what was counted.
+        """
         counted = sum(segment.tokens for segment in segments)
         if not any(segment.lifetime for segment in segments) or total < TOKENS_MIN or not counted:
             return CacheSplit(total, 0, 0, 0)
@@ -109,8 +112,7 @@ class PromptCache:
                     covered = end
                 if end > read:
                     self._keep(key, now, LIFETIMES_MICROS[lifetime])
-        if counted != total:
-            # Sizes were set by the client: the same shares of the total that it asked for.
+        if scaled:
             read, written["5m"], written["1h"] = (
                 part * total // counted for part in (read, written["5m"], written["1h"])
             )

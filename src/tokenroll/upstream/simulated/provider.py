@@ -3,11 +3,11 @@
 import asyncio
 import json
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from tokenroll.upstream.simulated import answering, chat, messages
 from tokenroll.upstream.simulated.asked import Asked, Refusal, asked_of_chat, asked_of_messages
@@ -16,9 +16,6 @@ from tokenroll.upstream.simulated.faults import Schedule, UnknownFault, parse_fa
 from tokenroll.upstream.simulated.prices import PricedModel, PriceTable
 from tokenroll.upstream.simulated.prompt_cache import PromptCache
 from tokenroll.upstream.simulated.shapes import Answer
-
-STAMPS_MAX: Final = 200_000
-"""Arrival and answer times kept for latency measurements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +75,6 @@ class Provider:
             "connections": 0,
             "open": 0,
         }
-        self.stamps: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self.transports: set[asyncio.Transport] = set()
 
     # ---- one request ------------------------------------------------------------------------------------
@@ -87,7 +83,7 @@ class Provider:
         """The request in either dialect. Raises Refusal."""
         return asked_of_chat(body) if path.endswith(b"/chat/completions") else asked_of_messages(body)
 
-    def begin(self, asked: Asked, body: bytes, client_request_id: str, header_faults: str) -> Attempt:
+    def begin(self, asked: Asked, body: bytes, client_request_id: str, header_faults: str, received_ns: int) -> Attempt:
         """Decide the whole answer. Raises Refusal for what is not sold, for unknown faults, and for error faults."""
         digest = self._digest(body)
         try:
@@ -108,8 +104,7 @@ class Provider:
         if not number.isdigit():
             call_id, number = client_request_id, "1"
         self.counters["open"] += 1
-        now_ns = time.monotonic_ns()
-        return Attempt(call_id, int(number), answer, model, time.time_ns() // 1_000, now_ns)
+        return Attempt(call_id, int(number), answer, model, time.time_ns() // 1_000, received_ns)
 
     def _digest(self, body: bytes) -> bytes:
         plain = answering.digest_of(self.options.seed, body, 0)
@@ -149,12 +144,6 @@ class Provider:
             )
         )
 
-    def stamp(self, attempt: Attempt) -> None:
-        """The first answer byte leaves now."""
-        self.stamps[f"{attempt.call_id}/{attempt.attempt}"] = (attempt.received_ns, time.monotonic_ns())
-        if len(self.stamps) > STAMPS_MAX:
-            self.stamps.popitem(last=False)
-
     # ---- control ------------------------------------------------------------------------------------------
 
     def hold(self) -> None:
@@ -193,13 +182,11 @@ class Provider:
                 return 200, self.bill.text()
             if path == b"/-/state":
                 return 200, json.dumps(self.state()).encode()
-            if path == b"/-/stamps":
-                return 200, json.dumps(self.stamps).encode()
         elif method == b"POST":
             return self._command(path, arguments)
         return (
             404,
-            b'{"error": "control paths: GET /-/bill, /-/state, /-/stamps; POST /-/hold, /-/release, /-/faults, /-/reset"}',
+            b'{"error": "control paths: GET /-/bill, /-/state; POST /-/hold, /-/release, /-/faults, /-/reset"}',
         )
 
     def _command(self, path: bytes, arguments: dict[str, Any]) -> tuple[int, bytes]:
@@ -219,7 +206,6 @@ class Provider:
             self.bill.clear()
             self.cache.clear()
             self._occurrences.clear()
-            self.stamps.clear()
             return 200, b"{}"
         return 404, b'{"error": "no such control path"}'
 

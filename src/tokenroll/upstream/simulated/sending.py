@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -156,7 +157,6 @@ class Sender:
         length = len(body) + (64 if "length-long" in faults else -16 if "length-short" in faults else 0)
         framing = b"connection: close\r\n" if "no-length" in faults else b"content-length: %d\r\n" % length
         top = self._head(b"application/json", framing)
-        provider.stamp(self._attempt)
         if "cut" in faults:
             self._write(top + body[: len(body) // 2])
             self._finish(keep_alive=False)
@@ -216,14 +216,12 @@ class Sender:
         interval = self._answer.asked.sizes.get("interval_us", provider.options.interval_us)
         if interval or self._stop_at >= 0 or "split-head" in faults or "split-body" in faults:
             provider.bill_open(self._attempt)
-            provider.stamp(self._attempt)
             self._interval = interval / 1_000_000
             self._write(top)
             self._step()
             return
         self._attempt.generated = events[-1].output_tokens
         provider.bill_end(self._attempt, CUT if "error-event" in faults else COMPLETE)
-        provider.stamp(self._attempt)
         self._write(top + b"".join([self._framed(event.data) for event in events]) + self._tail())
         self._finish(keep_alive=self._keeps())
 
@@ -269,8 +267,9 @@ class Sender:
     def _head(self, kind: bytes, framing: bytes) -> bytes:
         faults, request_id = self._faults, self._answer.request_id.encode()
         encoding = b"content-encoding: %b\r\n" % self._encoding.encode() if self._encoding else b""
+        stamps = b"x-sim-stamps: %d,%d\r\n" % (self._attempt.received_ns, time.monotonic_ns())
         lines = b"content-type: %b\r\n%b%b%b: %b\r\n%b" % (
-            kind, framing, encoding, self._dialect.REQUEST_ID_HEADER, request_id, self._dialect.LIMIT_HEADERS,
+            kind, framing, encoding, self._dialect.REQUEST_ID_HEADER, request_id, self._dialect.LIMIT_HEADERS + stamps,
         )  # fmt: skip
         top = head(200, lines)
         if "early-hints" in faults:

@@ -26,12 +26,13 @@ _SIZE_HEADERS: Final = {f"x-sim-{name.replace('_', '-')}".encode(): name for nam
 class Request:
     """One received request."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path")
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "received_ns")
 
     def __init__(
         self, method: bytes, path: bytes, headers: dict[bytes, bytes], body: bytes, *, keep_alive: bool
     ) -> None:
         self.method, self.path, self.headers, self.body, self.keep_alive = method, path, headers, body, keep_alive
+        self.received_ns = time.monotonic_ns()
 
 
 class Connection(asyncio.Protocol):
@@ -196,9 +197,8 @@ class Connection(asyncio.Protocol):
         asked = provider.understand(request.path, request.body)
         _sizes_from_headers(asked, headers)
         client_request_id = headers.get(b"x-client-request-id", b"").decode("latin-1")
-        attempt = provider.begin(
-            asked, request.body, client_request_id, headers.get(b"x-sim-fault", b"").decode("latin-1")
-        )
+        faults = headers.get(b"x-sim-fault", b"").decode("latin-1")
+        attempt = provider.begin(asked, request.body, client_request_id, faults, request.received_ns)
         self._attempt = attempt
         self._sender = Sender(self, attempt, keep_alive=request.keep_alive)
         if provider.holding or "hold" in attempt.answer.faults:

@@ -129,10 +129,6 @@ class SimulatedProvider:
 
         self._on_loop(change)
 
-    def stamps(self) -> dict[str, tuple[int, int]]:
-        """Monotonic nanoseconds of arrival and first answer byte, by `call id/attempt`."""
-        return self._on_loop(lambda: dict(self._provider.stamps))
-
     def abort_connections(self) -> None:
         """Reset every open connection, as a failing provider does."""
         self._on_loop(self._provider.abort_connections)
