@@ -88,6 +88,18 @@ OUTPUT_CAP_DEFAULT_TOKENS: Final = 16_384
 """Output cap injected when client and plan name none (DESIGN §6)."""
 OUTPUT_CAP_FLOOR_TOKENS: Final = 256
 """No injected cap below this: a shorter answer is useless and is refused instead."""
+OUTPUT_CAP_TOKENS_MAX: Final = 10_000_000
+"""Largest output cap a client may name: ten times the largest context window of today; more is a slip of the finger."""
+CHOICES_MAX: Final = 128
+"""Largest `n`: the providers' own limit."""
+SERVER_TOOL_USES_MAX: Final = 100
+"""Uses of provider-side tools one call may allow: each may read a whole context again."""
+METER_EVENT_BYTES_MAX: Final = 1024 * 1024
+"""Bytes of one event of a stream that a meter keeps; of a longer one it keeps the end, where usage stands."""
+METER_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bytes of a whole answer that a meter keeps; of a longer one it keeps the end."""
+METER_TAIL_BYTES: Final = 64 * 1024
+"""How much of the end is kept then: usage objects are under 1 kB."""
 WAIT_SECONDS_MAX: Final = 5
 """How long a call may wait for parallel calls of its wallet to settle before it is denied."""
 

@@ -1,7 +1,8 @@
 """Group commit: one write, and under `synced` one fdatasync, for every hold that came in meanwhile. On demand, without a timer.
 
-A hold is durable before its call is sent (DESIGN §4 law 6), so every call passes here; while the disk works, the next group gathers.
-The only thread is the one that waits for the disk.
+A hold is durable before its call is sent (DESIGN §4 law 6), so every call passes here; while the disk works, the next group
+gathers. The only thread is the one that waits for the disk: it writes and syncs one group at a time, and the loop writes nothing
+while it does, so blocks reach the file in the order in which they were taken.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from tokenroll.store.tape import Durability, TapeWriter
 
 
 class Waiter(Protocol):
-    """A call on its way out. All four are used on the loop's thread only."""
+    """A call on its way out. All methods are called on the loop's thread."""
 
     hold: HotHold
 
     def on_durable(self) -> None:
-        """Its HOLD survives what the durability promises. With a connection at hand it calls `dispatch(self)` at once, else dials first."""
+        """Its HOLD survives what the durability promises. With a connection at hand it calls `dispatch` at once, else dials first."""
 
     def on_dispatched(self) -> None:
         """Its DISPATCHED is written: the first byte may go out, now."""
@@ -33,14 +34,14 @@ class Waiter(Protocol):
 class GroupCommit:
     """Owns the writing of one tape.
 
-    `on_block` gets every block after it is written (the worker reports it to the ledger); `append_dispatched` appends one DISPATCHED
-    record for the holds given. After a failed write or sync nothing is ever written again: what lies behind a torn block cannot be
-    read back, so pretending to go on would lose calls; the worker answers 503 until it is started anew.
+    `on_block` gets every block after it is written (the worker reports it to the ledger); `append_dispatched` appends one
+    DISPATCHED record for the holds given. After a failed write or sync nothing is ever written again: what lies behind a torn block
+    cannot be read back, so going on would lose calls; the worker answers 503 until it is started anew.
     """
 
     __slots__ = (
         "_append_dispatched", "_busy", "_clock", "_dispatching", "_jobs", "_loop", "_on_block", "_on_failure", "_scheduled",
-        "_synced", "_tape", "_thread", "_unsynced", "_waiters", "failure",
+        "_synced", "_tape", "_thread", "_waiters", "failure",
     )  # fmt: skip
 
     def __init__(
@@ -65,23 +66,142 @@ class GroupCommit:
         self._dispatching: list[Waiter] = []
         self._busy = False
         self._scheduled = False
-        self._unsynced = False
         self.failure: OSError | None = None
         self._jobs: queue.SimpleQueue[tuple[list[bytes], list[Waiter]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        if self._synced:
+            self._thread = threading.Thread(target=self._work, name="tape", daemon=True)
+            self._thread.start()
 
     def hold_ready(self, waiter: Waiter) -> None:
         """The waiter's HOLD is appended; it hears `on_durable` when the hold is."""
-        raise NotImplementedError
+        self._waiters.append(waiter)
+        self.soon()
 
     def dispatch(self, waiter: Waiter) -> None:
-        """The waiter has a connection; it hears `on_dispatched` when its DISPATCHED is written (never before its hold is durable)."""
-        raise NotImplementedError
+        """The waiter has a connection; it hears `on_dispatched` when its DISPATCHED is written.
+
+        Its hold must be durable. Called from `on_durable`, all holds of the group share one record and one write.
+        """
+        self._dispatching.append(waiter)
+        self.soon()
 
     def soon(self) -> None:
         """Something was appended (a settlement, evidence): written at the loop's next turn even though nobody waits."""
-        raise NotImplementedError
+        if not self._scheduled and not self._busy:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
 
     def close(self) -> None:
         """Everything appended is written and, under `synced`, synced; the thread ends. Blocks for the disk."""
-        raise NotImplementedError
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+        if self.failure is None and self._tape.has_pending:
+            self._write_now()
+        if self.failure is None and self._synced:
+            try:
+                self._tape.sync()
+            except OSError as error:
+                self._fail(error)
+
+    def _turn(self) -> None:
+        """One turn of the wheel: dispatch what is durable, then commit what waits."""
+        self._scheduled = False
+        if self._busy:
+            return
+        if self.failure is not None:
+            self._fail(self.failure)
+            return
+        if self._dispatching and not self._dispatch_all():
+            return
+        waiters = self._waiters
+        if not waiters:
+            if self._tape.has_pending:
+                self._write_now()
+            return
+        self._waiters = []
+        if self._synced:
+            self._busy = True
+            self._jobs.put((self._take_blocks(), waiters))
+        elif self._write_now():
+            self._durable(waiters)
+        else:
+            self._refuse(waiters)
+
+    def _dispatch_all(self) -> bool:
+        going = self._dispatching
+        self._dispatching = []
+        self._append_dispatched([waiter.hold for waiter in going])
+        if not self._write_now():
+            self._refuse(going)
+            return False
+        for waiter in going:
+            waiter.on_dispatched()
+        return True
+
+    def _durable(self, waiters: list[Waiter]) -> None:
+        for waiter in waiters:
+            waiter.on_durable()
+        # what they dispatched goes out in this very turn, and what came in meanwhile is committed next
+        if self._dispatching or self._waiters or self._tape.has_pending:
+            self._turn()
+
+    def _take_blocks(self) -> list[bytes]:
+        blocks = []
+        while block := self._tape.take_block():
+            blocks.append(block)
+        return blocks
+
+    def _write_now(self) -> bool:
+        """All pending records written from the loop, without a sync; False after a failure."""
+        try:
+            for block in self._take_blocks():
+                self._tape.write(block, self._clock())
+                self._on_block(block)
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _work(self) -> None:
+        """The disk's thread."""
+        while (job := self._jobs.get()) is not None:
+            blocks, waiters = job
+            error: OSError | None = None
+            try:
+                for block in blocks:
+                    self._tape.write(block, self._clock())
+                self._tape.sync()
+            except OSError as failed:
+                error = failed
+            self._loop.call_soon_threadsafe(self._synced_back, blocks, waiters, error)
+
+    def _synced_back(self, blocks: list[bytes], waiters: list[Waiter], error: OSError | None) -> None:
+        self._busy = False
+        if error is not None:
+            self._refuse_after(waiters, error)
+            return
+        for block in blocks:
+            self._on_block(block)
+        self._durable(waiters)
+
+    def _refuse_after(self, waiters: list[Waiter], error: OSError) -> None:
+        self._waiters = waiters + self._waiters
+        self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        first = self.failure is None
+        self.failure = error
+        waiting = self._waiters + self._dispatching
+        self._waiters = []
+        self._dispatching = []
+        if first:
+            self._on_failure(error)
+        self._refuse(waiting)
+
+    def _refuse(self, waiters: list[Waiter]) -> None:
+        assert self.failure is not None
+        for waiter in waiters:
+            waiter.on_commit_failed(self.failure)

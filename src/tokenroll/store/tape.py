@@ -31,6 +31,8 @@ BLOCK_HEADER_BYTES: Final = _BLOCK.size
 # every record: type, flags, whole length
 RECORD_HEAD: Final = struct.Struct("<BBH")
 RECORD_BYTES_MAX: Final = 0xFFFF
+_BLOCK_RECORDS_SAFE: Final = TAPE_BLOCK_BYTES_MAX // (RECORD_BYTES_MAX + 1)
+"""So many records fit one block whatever their lengths."""
 
 
 class Durability(StrEnum):
@@ -101,7 +103,9 @@ SETTLE: Final = struct.Struct("<BBHQqqqqqqBBBBHHII")
 """type, flags, length; hold sequence, settled at, first byte at, charge nanos, list cost nanos, net cost nanos, answer bytes;
 source, finish, service tier index, dialect; HTTP status, reserved; answered model name, provider request id name. Counts follow."""
 RELEASE: Final = struct.Struct("<BBHQqBBH")  # type, flags, length; hold sequence, at, reason, finish, HTTP status
-LAPSE: Final = struct.Struct("<BBHQqqBBH")  # type, flags, length; hold sequence, at, answer bytes, finish, spare, HTTP status
+LAPSE: Final = struct.Struct(
+    "<BBHQqqBBH"
+)  # type, flags, length; hold sequence, at, answer bytes, finish, spare, HTTP status
 LEASE: Final = struct.Struct("<BBHQq")  # type, flags, length; last delta applied, at
 COUNTS_MASK: Final = struct.Struct("<H")
 COUNT: Final = struct.Struct("<q")
@@ -217,7 +221,9 @@ class KernelDisk:
 def kernel_boot_id() -> bytes:
     """Sixteen bytes that change when the kernel restarts: only then can written but unsynced data be gone."""
     try:
-        return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", ""))
+        return bytes.fromhex(
+            Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", "")
+        )
     except OSError:
         return bytes(16)
 
@@ -286,7 +292,15 @@ class TapeWriter:
         path = segment_path(self._directory, self.epoch, self._segment)
         self._descriptor = self._disk.open_append(path)
         head = _SEGMENT.pack(
-            MAGIC, VERSION, CODEC_PACKED, self.worker, self.epoch, self._segment, self._boot_id, first_sequence, created_at
+            MAGIC,
+            VERSION,
+            CODEC_PACKED,
+            self.worker,
+            self.epoch,
+            self._segment,
+            self._boot_id,
+            first_sequence,
+            created_at,
         )
         self._disk.write(self._descriptor, head + _CRC.pack(zlib.crc32(head)))
         self._disk.sync(self._descriptor)
@@ -316,11 +330,17 @@ class TapeWriter:
         return bool(self._pending)
 
     def take_block(self) -> bytes:
-        """The next block: every record appended since the last one. Empty bytes when there is none."""
+        """The next block: every record appended since the last one that fits a block. Empty bytes when there is none.
+
+        A disk that stalls while calls go on gathers more than one block holds, so callers take until nothing is left.
+        """
         records = self._pending
         if not records:
             return b""
         self._pending = []
+        while len(records) > _BLOCK_RECORDS_SAFE and sum(map(len, records)) > TAPE_BLOCK_BYTES_MAX:
+            half = len(records) // 2
+            records, self._pending = records[:half], records[half:] + self._pending
         first = self._first
         self._first = first + len(records)
         return pack_block(first, records)

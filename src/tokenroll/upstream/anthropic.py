@@ -1,34 +1,367 @@
-"""The dialect of messages."""
+"""The dialect of Anthropic's messages."""
 
-from tokenroll.upstream.dialect import CallMeter, Denial, ErrorAnswer, Facts
+import json
+from typing import Any, Final
+
+import msgspec
+
+from tokenroll.model.limits import OUTPUT_CAP_TOKENS_MAX, SERVER_TOOL_USES_MAX
+from tokenroll.upstream import usage as counts
+from tokenroll.upstream.dialect import (
+    JSON_HEADER,
+    Buffers,
+    CallMeter,
+    Denial,
+    ErrorAnswer,
+    Facts,
+    denial_headers,
+    retry_headers,
+)
+from tokenroll.upstream.heads import (
+    Part,
+    boolean,
+    cap_tokens,
+    check_parts,
+    edited,
+    items,
+    model_name,
+    not_bounded,
+    option,
+    parts_of,
+    raw_value,
+    read_head,
+    refuse,
+    text,
+    whole_number,
+)
+from tokenroll.upstream.sse import EventMeter
+from tokenroll.upstream.usage import WholeMeter, count_of, object_of
+
+ANTHROPIC_VERSION: Final = b"2023-06-01"
+_NESTED_TYPES: Final = frozenset({b'"text"', b'"search_result"', b'"tool_reference"'})
+_PART_TYPES: Final = frozenset(
+    {
+        b'"text"', b'"thinking"', b'"redacted_thinking"', b'"tool_use"', b'"tool_result"', b'"server_tool_use"',
+        b'"web_search_tool_result"', b'"search_result"', b'"mcp_tool_use"', b'"mcp_tool_result"', b'"tool_reference"',
+    }
+)  # fmt: skip
+_CLIENT_TOOL_TOKENS: Final = {"bash_": 1_024, "text_editor_": 2_048, "memory_": 2_048, "computer_": 4_096}
+"""Tools that run at the client but whose description the provider adds: at least twice what it documents for each."""
+_UNBOUNDED: Final = {
+    "mcp_servers": "tools on servers that the provider calls",
+    "container": "code that runs on the provider's side",
+    "fallbacks": "an answer from a model that was not asked",
+}
+_REQUEST_TIERS: Final = {"": "", "auto": "", "standard_only": "standard"}
+_TIER_WORDS: Final = {"standard": "standard_only", "priority": "auto"}
+_ANSWER_TIERS: Final = {"standard": "standard", "priority": "priority", "batch": "batch"}
+_DELTA_ENVELOPE_BYTES: Final = 120
+"""What a content delta's event weighs beside its text; for estimates alone."""
+
+
+class _Delta(msgspec.Struct, gc=False):
+    stop_reason: str | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    """A whole answer, or the message inside `message_start`; content is skipped."""
+
+    type: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str | None = None
+    message: _Message | None = None
+    delta: _Delta | None = None
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+class _Reported:
+    """The counts as the provider words them; the last non-null report wins per field, snapshots are never added."""
+
+    __slots__ = ("created", "created_1h", "created_5m", "fetches", "input", "output", "read", "searches", "thinking")
+
+    def __init__(self) -> None:
+        self.input: int | None = None
+        self.read: int | None = None
+        self.created: int | None = None
+        self.created_5m: int | None = None
+        self.created_1h: int | None = None
+        self.output: int | None = None
+        self.thinking: int | None = None
+        self.searches: int | None = None
+        self.fetches: int | None = None
+
+    def merge(self, usage: dict[str, Any], meter: CallMeter) -> None:
+        """One usage object over what was reported before."""
+        split = object_of(usage.get("cache_creation"))
+        tools = object_of(usage.get("server_tool_use"))
+        details = object_of(usage.get("output_tokens_details"))
+        for field, value in (
+            ("input", usage.get("input_tokens")),
+            ("read", usage.get("cache_read_input_tokens")),
+            ("created", usage.get("cache_creation_input_tokens")),
+            ("created_5m", split.get("ephemeral_5m_input_tokens")),
+            ("created_1h", split.get("ephemeral_1h_input_tokens")),
+            ("output", usage.get("output_tokens")),
+            ("thinking", details.get("thinking_tokens")),
+            ("searches", tools.get("web_search_requests")),
+            ("fetches", tools.get("web_fetch_requests")),
+        ):
+            count = count_of(value, meter, field)
+            if count is not None:
+                setattr(self, field, count)
+
+    def write(self, meter: CallMeter) -> None:
+        """The disjoint counts. `input_tokens` is already without what was cached."""
+        mine = meter.counts
+        mine[counts.INPUT] = self.input
+        mine[counts.CACHE_READ] = self.read
+        mine[counts.CACHE_WRITE_5M] = self.created_5m
+        mine[counts.CACHE_WRITE_1H] = self.created_1h
+        split = (self.created_5m or 0) + (self.created_1h or 0)
+        if self.created is not None and self.created != split:
+            if self.created_5m is None and self.created_1h is None:
+                mine[counts.CACHE_WRITE_5M] = self.created  # the default life when none is named
+            elif self.created > split:
+                mine[counts.CACHE_WRITE_5M] = (self.created_5m or 0) + self.created - split
+            else:
+                meter.degraded = "cache_creation is more than cache_creation_input_tokens"
+        output, thinking = self.output, self.thinking
+        if output is not None and thinking is not None and thinking > output:
+            meter.degraded = "thinking_tokens are more than output_tokens"
+            thinking = None
+        mine[counts.OUTPUT] = output if output is None or thinking is None else output - thinking
+        mine[counts.REASONING] = thinking
+        mine[counts.WEB_SEARCH] = self.searches
+        mine[counts.WEB_FETCH] = self.fetches
+
+
+def read_usage(meter: CallMeter, reported: _Reported, usage: dict[str, Any]) -> None:
+    """Counts of one `usage` object merged over the earlier ones.
+
+    Several sampling passes (`iterations`) are all billed, and the top-level counts hold only the last of them, so their sum stands.
+    A pass by another model is priced at the hold's card and marked: the bill decides (reference: gateways, T30).
+    """
+    passes = usage.get("iterations")
+    if isinstance(passes, list) and len(passes) > 1 and all(isinstance(one, dict) for one in passes):
+        usage = {**usage, **_summed(passes)}
+        if any(one.get("type") not in {"message", "compaction"} for one in passes):
+            meter.degraded = "an iteration ran on another model"
+    reported.merge(usage, meter)
+    reported.write(meter)
+    tier = usage.get("service_tier")
+    if isinstance(tier, str):
+        meter.service_tier = _ANSWER_TIERS.get(tier, meter.service_tier)
+
+
+def _summed(passes: list[dict[str, Any]]) -> dict[str, Any]:
+    sums: dict[str, Any] = {}
+    for field in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"):
+        values = [one.get(field) for one in passes]
+        known = [value for value in values if type(value) is int and value >= 0]
+        if known:
+            sums[field] = sum(known)
+    split: dict[str, int] = {}
+    for one in passes:
+        for field, value in object_of(one.get("cache_creation")).items():
+            if type(value) is int and value >= 0:
+                split[field] = split.get(field, 0) + value
+    if split:
+        sums["cache_creation"] = split
+    return sums
+
+
+def _read_error(meter: CallMeter, error: Any) -> None:
+    if error:
+        meter.saw_error = True
+        meter.error_code = str(object_of(error).get("type") or "error")
+
+
+def _has_all(meter: CallMeter) -> bool:
+    return meter.counts[counts.INPUT] is not None and meter.counts[counts.OUTPUT] is not None
+
+
+class WholeMessageMeter(WholeMeter):
+    """Usage of a message that is not streamed."""
+
+    __slots__ = ()
+
+    def _on_body(self, body: bytes) -> None:
+        try:
+            message = _decode_message(body)
+        except (msgspec.MsgspecError, RecursionError):
+            self.degraded = "the answer is not the JSON it should be"
+            return
+        self.complete = True
+        self.answered_model = message.model or ""
+        self.finish_reason = message.stop_reason or ""
+        _read_error(self, message.error)
+        if message.usage is not None:
+            self._on_usage(message.usage)
+
+    def _on_usage(self, usage: dict[str, Any]) -> None:
+        read_usage(self, _Reported(), usage)
+        self.saw_usage = _has_all(self)
+        if self.saw_usage:
+            self.counts[counts.REQUEST] = 1
+
+
+class StreamMessageMeter(EventMeter):
+    """Usage of a streamed message: input from `message_start`, output from the last `message_delta`. Nothing is withheld."""
+
+    __slots__ = ("_delta_seen", "_reported")
+
+    def __init__(self) -> None:
+        super().__init__(withhold=False)
+        self._reported = _Reported()
+        self._delta_seen = False
+        self._envelope_bytes = _DELTA_ENVELOPE_BYTES
+
+    def _is_plain(self, data: bytes) -> bool:
+        # message_start, message_delta and message_stop are the only events with counts or an end; `error` is the only failure
+        if data.find(b"message_") >= 0 or data.find(b'"error"') >= 0:
+            return False
+        self.output_events += data.count(b"\n\n")
+        return True
+
+    def _on_event(self, name: bytes, payload: bytes) -> bool:
+        try:
+            event = _decode_event(payload)
+        except (msgspec.MsgspecError, RecursionError):
+            self.degraded = "an event is not the JSON it should be"
+            return False
+        kind = event.type or name.decode("ascii", "replace")
+        if kind == "content_block_delta":
+            self.output_events += 1
+        elif kind == "message_start" and event.message is not None:
+            self.answered_model = event.message.model or ""
+            self._merge(event.message.usage)
+        elif kind == "message_delta":
+            self._merge(event.usage)
+            self._delta_seen = self._delta_seen or event.usage is not None
+            if event.delta is not None and event.delta.stop_reason:
+                self.finish_reason = event.delta.stop_reason
+                self._final()
+        elif kind == "message_stop":
+            self.complete = True
+            self._final()
+        elif kind == "error":
+            _read_error(self, event.error or True)
+        return False
+
+    def _merge(self, usage: dict[str, Any] | None) -> None:
+        if usage is not None:
+            read_usage(self, self._reported, usage)
+
+    def _final(self) -> None:
+        """The output in `message_start` is a placeholder: only a `message_delta` makes the counts final."""
+        if self._delta_seen and _has_all(self):
+            self.saw_usage = True
+            self.counts[counts.REQUEST] = 1
+
+
+_DENIAL_STATUS: Final = {
+    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "not_ready": 503,
+}  # fmt: skip
+_ERROR_TYPES: Final = {
+    400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
+    404: "not_found_error", 405: "invalid_request_error", 408: "timeout_error", 409: "conflict_error",
+    413: "request_too_large", 415: "invalid_request_error", 429: "rate_limit_error", 500: "api_error", 502: "api_error",
+    503: "api_error", 504: "timeout_error", 529: "overloaded_error",
+}  # fmt: skip
 
 
 class Messages:
-    """The dialect of `POST /v1/messages`; see Dialect for what each method promises."""
+    """The dialect of `POST /v1/messages`; see Dialect for what each method promises.
+
+    `wallet_status` is what an empty wallet answers: 402 `billing_error` is clear to people, 400 `invalid_request_error` is what the
+    provider itself says for a spend limit (reference: gateways, 6.5).
+    """
 
     index = 1
     name = "messages"
     paths = (b"/v1/messages",)
 
+    def __init__(self, wallet_status: int = 402) -> None:
+        if wallet_status not in {400, 402}:
+            message = f"an empty wallet is answered with 402 or 400, not {wallet_status}"
+            raise ValueError(message)
+        self.wallet_status = wallet_status
+
     def facts(self, body: bytes) -> Facts:
-        raise NotImplementedError
+        """See Dialect. Images, documents and provider-side tools without `max_uses` are refused: nothing bounds them beforehand."""
+        head = read_head(body)
+        facts = Facts()
+        facts.input_bytes = len(body)
+        facts.model = model_name(head)
+        facts.fields = frozenset(head)
+        get = head.get
+        facts.stream = boolean(get("stream"), "stream")
+        facts.cap_field = "max_tokens"
+        facts.output_cap_tokens = cap_tokens(get("max_tokens"), "max_tokens")
+        if not facts.output_cap_tokens:
+            refuse("missing_required_parameter", "max_tokens: Field required", "max_tokens")
+        messages = items(get("messages"), "messages")
+        if not messages:
+            refuse("invalid_value", "messages: at least one message is required", "messages")
+        facts.message_count = len(messages)
+        check_parts(messages, _PART_TYPES, "messages", _check_nested)
+        system = get("system")
+        if system is not None:
+            facts.message_count += 1
+            if type(system) is not str:
+                _check_system(items(system, "system"))
+        _tools(head, facts)
+        _options(head, facts)
+        return facts
 
     def rewrite(
-        self, body: bytes, facts: Facts, *, model: str, output_cap_tokens: int, inject_usage: bool, service_tier: str | None
-    ) -> list[bytes]:
-        raise NotImplementedError
+        self,
+        body: bytes,
+        facts: Facts,
+        *,
+        model: str,
+        output_cap_tokens: int,
+        inject_usage: bool,  # noqa: ARG002 - part of the protocol
+        service_tier: str | None,
+    ) -> Buffers:
+        """See Dialect. Streams of this dialect always carry usage, so nothing is injected."""
+        values: dict[str, bytes] = {}
+        if model != facts.model:
+            values["model"] = json.dumps(model).encode()
+        if output_cap_tokens:
+            values[facts.cap_field] = b"%d" % output_cap_tokens
+        if service_tier is not None:
+            values["service_tier"] = json.dumps(_TIER_WORDS.get(service_tier, "auto")).encode()
+        return edited(body, values, facts.fields) if values else [body]
 
     def upstream_target(self) -> bytes:
+        """See Dialect."""
         return b"/v1/messages"
 
     def upstream_headers(self, api_key: str) -> bytes:
-        raise NotImplementedError
+        """See Dialect. The client's own `anthropic-version` passes instead of ours when it sent one; the door drops ours then."""
+        return b"x-api-key: %s\r\n" % api_key.encode("ascii")
 
-    def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:
-        raise NotImplementedError
+    def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - part of the protocol
+        """See Dialect."""
+        return StreamMessageMeter() if stream else WholeMessageMeter()
 
     def denial(self, denial: Denial) -> ErrorAnswer:
-        raise NotImplementedError
+        """See Dialect. Never a bare 429: clients of this dialect would try again for ever."""
+        status = _DENIAL_STATUS.get(denial.code, self.wallet_status)
+        headers = JSON_HEADER + denial_headers(denial, should_retry=status == 503)
+        return ErrorAnswer(status, headers, _error_body(status, denial.code, denial.sentence()))
 
     def error(
         self,
@@ -40,4 +373,90 @@ class Messages:
         should_retry: bool | None = None,
         retry_after_seconds: int = 0,
     ) -> ErrorAnswer:
-        raise NotImplementedError
+        """See Dialect."""
+        named = f"{param}: {message}" if param and not message.startswith(param) and param not in message else message
+        return ErrorAnswer(
+            status, JSON_HEADER + retry_headers(should_retry, retry_after_seconds), _error_body(status, code, named)
+        )
+
+
+def _check_system(blocks: list[Any]) -> None:
+    for place, block in enumerate(blocks):
+        if raw_value(block.type) != "text":
+            not_bounded(f"system[{place}]", f"a system block of type {str(raw_value(block.type))[:80]!r}")
+
+
+def _check_nested(part: Part, param: str) -> None:
+    """Content inside a part: a tool's result may hold parts of its own."""
+    if bytes(part.type) in {b'"tool_result"', b'"mcp_tool_result"'} and memoryview(part.content)[0] == 0x5B:
+        for place, inner in enumerate(parts_of(part.content, f"{param}.content")):
+            if bytes(inner.type) not in _NESTED_TYPES:
+                not_bounded(f"{param}.content[{place}]", f"a tool result of type {raw_value(inner.type)!r}")
+
+
+def _tools(head: dict[str, Any], facts: Facts) -> None:
+    """Client tools are bounded by their bytes; the provider's own ones by `max_uses`, else refused."""
+    tools = head.get("tools")
+    if tools is None:
+        return
+    listed = items(tools, "tools")
+    facts.tool_count = len(listed)
+    facts.has_tools = bool(listed)
+    for index, tool in enumerate(listed):
+        kind = raw_value(tool.type)
+        if kind is None or kind == "custom":
+            continue
+        if not isinstance(kind, str):
+            refuse("invalid_type", f"tools[{index}].type: must be a string", f"tools[{index}].type")
+        extra = next((tokens for prefix, tokens in _CLIENT_TOOL_TOKENS.items() if kind.startswith(prefix)), 0)
+        if extra:
+            facts.extra_input_tokens += extra
+            continue
+        if not kind.startswith("web_search_"):
+            not_bounded(f"tools[{index}].type", f"a tool of type {kind!r}")
+        uses = raw_value(tool.max_uses)
+        if uses is None:
+            not_bounded(f"tools[{index}].max_uses", "searching the web without a limit of uses")
+        facts.web_search_max += whole_number(uses, f"tools[{index}].max_uses", 1, SERVER_TOOL_USES_MAX)
+    facts.server_tool_uses_max = facts.web_search_max
+
+
+def _options(head: dict[str, Any], facts: Facts) -> None:
+    get = head.get
+    thinking = option(get("thinking"), "thinking")
+    if thinking is not None:
+        budget = raw_value(thinking.budget_tokens)
+        if budget is not None:
+            facts.thinking_budget_tokens = whole_number(budget, "thinking.budget_tokens", 1, OUTPUT_CAP_TOKENS_MAX)
+            if facts.thinking_budget_tokens >= facts.output_cap_tokens:
+                refuse("invalid_value", "max_tokens: must be greater than thinking.budget_tokens", "max_tokens")
+    tier = text(get("service_tier"), "service_tier")
+    if tier not in _REQUEST_TIERS:
+        refuse("invalid_value", f"service_tier: must be 'auto' or 'standard_only', not {tier!r}", "service_tier")
+    facts.service_tier = _REQUEST_TIERS[tier]
+    metadata = option(get("metadata"), "metadata")
+    if metadata is not None:
+        facts.user = text(raw_value(metadata.user_id), "metadata.user_id")
+    if get("speed") not in {None, "standard"}:
+        not_bounded("speed", f"the speed {get('speed')!r}")
+    management = option(get("context_management"), "context_management")
+    if management is not None:
+        _check_edits(raw_value(management.edits))
+    for field, what in _UNBOUNDED.items():
+        if get(field) not in (None, []):
+            not_bounded(field, what)
+
+
+def _check_edits(edits: Any) -> None:
+    """Edits that clear content only make a call cheaper; those that summarise it run the model once more."""
+    for index, edit in enumerate(edits if isinstance(edits, list) else []):
+        kind = str(object_of(edit).get("type"))
+        if not kind.startswith("clear_"):
+            not_bounded(f"context_management.edits[{index}]", f"an edit of type {kind!r}")
+
+
+def _error_body(status: int, code: str, message: str) -> bytes:
+    kind = _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    return json.dumps(
+        {"type": "error", "error": {"type": kind, "message": message, "code": code}}, ensure_ascii=False
+    ).encode()

@@ -3,13 +3,16 @@
 Nothing here does I/O. A dialect never decodes a prompt or an answer into text: it reads the head fields it needs (DESIGN §6, law 10).
 """
 
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.usage import METERS, UsageSource
 
 METER_COUNT: Final = len(METERS)
+Buffers: TypeAlias = list[bytes | memoryview]
+"""A body in pieces, so that a large one is never copied."""
 BYTES_PER_TOKEN_ESTIMATE: Final = 4
 """Only for evidence of attempts whose usage never came: about four bytes of text make a token of today's models."""
 
@@ -18,9 +21,9 @@ class Facts:
     """What the head of a request says, as far as bounds and policy need it. Mutable and slotted because one is made per call."""
 
     __slots__ = (
-        "cap_field", "choice_count", "extra_input_tokens", "has_stream_options", "has_tools", "include_usage", "input_bytes",
-        "message_count", "metadata", "model", "output_cap_tokens", "server_tool_uses_max", "service_tier", "stream",
-        "thinking_budget_tokens", "tool_count", "user", "web_search_max",
+        "cap_field", "choice_count", "extra_input_tokens", "fields", "has_stream_options", "has_tools", "include_usage", "input_bytes",
+        "message_count", "metadata", "model", "output_cap_tokens", "second_cap_field", "server_tool_uses_max",
+        "service_tier", "stream", "thinking_budget_tokens", "tool_count", "user", "web_search_max",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -30,6 +33,10 @@ class Facts:
         """The client's own cap on output, 0: it named none."""
         self.cap_field = ""
         """The field that a cap is written to: the client's own one, else the dialect's preferred one."""
+        self.second_cap_field = ""
+        """The other cap field when the client gave both."""
+        self.fields: frozenset[str] = frozenset()
+        """The names of the request's fields, so that one that is there is replaced and never doubled."""
         self.choice_count = 1
         self.message_count = 0
         self.tool_count = 0
@@ -40,7 +47,7 @@ class Facts:
         self.include_usage = False
         self.has_stream_options = False
         self.service_tier = ""
-        """As the client wrote it; "" when it named none."""
+        """In the words of rate cards; "" when the client named none or left it to the provider."""
         self.thinking_budget_tokens = 0
         self.web_search_max = 0
         self.server_tool_uses_max = 0
@@ -49,7 +56,7 @@ class Facts:
         self.user = ""
 
 
-class RequestRefused(Exception):
+class RequestRefused(Exception):  # noqa: N818 - it says what happened; nothing went wrong
     """A request that must not reach the provider: malformed, or nothing bounds its cost. Rendered by `Dialect.error`."""
 
     def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
@@ -72,7 +79,7 @@ class Denial:
     """Why a call was not admitted, with everything law 4 says a person must be told."""
 
     __slots__ = (
-        "approver", "call_id", "code", "cost_nanos", "held_nanos", "left_nanos", "model", "needed_nanos", "next_at",
+        "approver", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "model", "needed_nanos", "next_at",
         "next_nanos", "scope", "state",
     )  # fmt: skip
 
@@ -91,6 +98,7 @@ class Denial:
         call_id: str = "",
         state: str = "",
         cost_nanos: int | None = None,
+        fitting_cap_tokens: int = 0,
     ) -> None:
         self.code = code
         """`wallet_empty`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
@@ -105,6 +113,8 @@ class Denial:
         self.call_id = call_id
         self.state = state
         self.cost_nanos = cost_nanos
+        self.fitting_cap_tokens = fitting_cap_tokens
+        """With which output cap the call would fit; 0: with none."""
 
     def sentence(self) -> str:
         """The denial in words: what was needed, what is left, when more arrives, who can approve."""
@@ -112,14 +122,16 @@ class Denial:
 
 
 def _wallet_empty(denial: Denial) -> str:
-    parts = [
-        f"{denial.scope} has {text_from_nanos(denial.left_nanos)} credits left, "
-        f"and this call may cost up to {text_from_nanos(denial.needed_nanos)}."
-    ]
+    left, needed = text_from_nanos(denial.left_nanos), text_from_nanos(denial.needed_nanos)
+    parts = [f"{denial.scope} has {left} credits left, and this call may cost up to {needed}."]
+    if denial.fitting_cap_tokens:
+        parts.append(f"It would fit with an output cap of {denial.fitting_cap_tokens} tokens.")
     if denial.held_nanos:
         parts.append(f"{text_from_nanos(denial.held_nanos)} credits are in use by other calls now.")
     if denial.next_at:
-        parts.append(f"{text_from_nanos(denial.next_nanos)} more credits arrive at {text_from_instant(denial.next_at)}.")
+        parts.append(
+            f"{text_from_nanos(denial.next_nanos)} more credits arrive at {text_from_instant(denial.next_at)}."
+        )
     else:
         parts.append("No more credits are scheduled to arrive.")
     parts.append(f"A top-up can be approved by {denial.approver}.")
@@ -134,7 +146,7 @@ def _call_repeated(denial: Denial) -> str:
     )
 
 
-_SENTENCES: Final = {
+_SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "wallet_empty": _wallet_empty,
     "unknown_model": lambda d: (
         f"The model {d.model!r} has no rate card here, so its cost is unknown and the call is refused, never free. "
@@ -152,6 +164,28 @@ _SENTENCES: Final = {
     ),
     "not_ready": lambda d: f"{d.scope} is not known to this gateway yet; try again in a second.",
 }
+
+
+JSON_HEADER: Final = b"content-type: application/json\r\n"
+
+
+def retry_headers(should_retry: bool | None, retry_after_seconds: int = 0) -> bytes:
+    """What the providers' own clients read before they try again; None leaves it to their own rules."""
+    lines = (
+        b"" if should_retry is None else b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"
+    )
+    if retry_after_seconds:
+        lines += b"retry-after: %d\r\n" % retry_after_seconds
+    return lines
+
+
+def denial_headers(denial: Denial, *, should_retry: bool) -> bytes:
+    """The denial for programs: its code and amounts, and that trying again cannot help (or can)."""
+    lines = retry_headers(should_retry, 1 if should_retry else 0) + b"x-tokenroll-denied: %s\r\n" % denial.code.encode()
+    if denial.needed_nanos:
+        lines += b"x-tokenroll-needed: %s\r\n" % text_from_nanos(denial.needed_nanos).encode()
+        lines += b"x-tokenroll-available: %s\r\n" % text_from_nanos(denial.left_nanos).encode()
+    return lines
 
 
 class CallMeter:
@@ -213,11 +247,18 @@ class Dialect(Protocol):
         """The head of a request. Raises RequestRefused for what is malformed or cannot be bounded."""
 
     def rewrite(
-        self, body: bytes, facts: Facts, *, model: str, output_cap_tokens: int, inject_usage: bool, service_tier: str | None
-    ) -> list[bytes]:
+        self,
+        body: bytes,
+        facts: Facts,
+        *,
+        model: str,
+        output_cap_tokens: int,
+        inject_usage: bool,
+        service_tier: str | None,
+    ) -> Buffers:
         """The body to send, as buffers: `[body]`, the same object, when nothing changes.
 
-        `model` and `output_cap_tokens` as sent (0: leave the cap alone); `service_tier` None: leave it alone.
+        `model` and `output_cap_tokens` as sent (0: leave the cap alone); `service_tier` in the words of rate cards, None: leave it.
         """
 
     def upstream_target(self) -> bytes:

@@ -1,0 +1,312 @@
+"""Reading the head of a JSON request in one scan, and changing single fields of it without touching any other byte.
+
+The scan keeps duplicate keys apart, because two readers of `{"max_tokens":1,"max_tokens":9}` may read two different caps, and a
+bound must hold for both. Prompts are skipped, not decoded, wherever the shape allows.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from json.decoder import scanstring  # type: ignore[attr-defined]  # public in name, missing in the stubs
+from typing import Any, Final, NoReturn
+
+import msgspec
+from msgspec import Raw
+
+from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX
+from tokenroll.upstream.dialect import Buffers, RequestRefused
+
+NOTHING: Final = Raw(b"")
+_SPACE = re.compile(rb"[ \t\n\r]*")
+_SNIFFED_BYTES: Final = 2048
+
+
+class _Key(str):
+    """A key that equals by text but hashes by identity, so that a dict keeps both of two equal keys."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+
+class Part(msgspec.Struct, gc=False):
+    """One content part: its type, and the fields that would carry what cannot be bounded whatever the type says."""
+
+    type: Raw = NOTHING
+    content: Raw = NOTHING
+    source: Raw = NOTHING
+    image_url: Raw = NOTHING
+    input_audio: Raw = NOTHING
+    file: Raw = NOTHING
+
+
+class Item(msgspec.Struct, gc=False):
+    """An object in the head: a message, a tool or an option. Only what bounds and policy ask for, undecoded."""
+
+    content: Raw = NOTHING
+    audio: Raw = NOTHING
+    type: Raw = NOTHING
+    include_usage: Raw = NOTHING
+    budget_tokens: Raw = NOTHING
+    max_uses: Raw = NOTHING
+    user_id: Raw = NOTHING
+    edits: Raw = NOTHING
+
+
+class PartsItem(msgspec.Struct, gc=False):
+    """The same, for bodies whose messages hold lists of parts: they are read in the same scan."""
+
+    content: list[Part] | str | None = None
+    audio: Raw = NOTHING
+    type: Raw = NOTHING
+    include_usage: Raw = NOTHING
+    budget_tokens: Raw = NOTHING
+    max_uses: Raw = NOTHING
+    user_id: Raw = NOTHING
+    edits: Raw = NOTHING
+
+
+_Scalar = str | int | float | bool | None
+
+
+def _decoder(item: Any) -> Callable[[bytes], dict[_Key, Any]]:
+    value: Any = item | list[item | list[Raw] | _Scalar] | _Scalar
+    decoder: Any = msgspec.json.Decoder(dict[_Key, value], dec_hook=str.__new__)
+    decode: Callable[[bytes], dict[_Key, Any]] = decoder.decode
+    return decode
+
+
+_decode_texts = _decoder(Item)
+_decode_parts = _decoder(PartsItem)
+_decode_raw_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__).decode
+decode_parts_list: Final = msgspec.json.Decoder(list[Part]).decode
+
+
+def refuse(code: str, message: str, param: str | None = None) -> NoReturn:
+    """Raises RequestRefused with status 400."""
+    raise RequestRefused(400, code, message, param)
+
+
+def read_head(body: bytes) -> dict[str, Any]:
+    """The fields of a request's object by name. Objects are Item or PartsItem, lists are lists of them or of scalars.
+
+    Raises RequestRefused for what is not one UTF-8 JSON object without duplicate keys.
+    """
+    try:
+        at = body.find(b'"content":', 0, _SNIFFED_BYTES)
+        pairs = _decode_parts(body) if at >= 0 and body[at + 10 : at + 12].lstrip()[:1] == b"[" else _decode_texts(body)
+        if not body.isascii():
+            str(body, "utf-8")
+    except msgspec.ValidationError as error:
+        _refuse_shape(body, error)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
+        refuse("invalid_json", f"The request body is not valid JSON: {reason}.")
+    head = dict(zip(map(str, pairs), pairs.values(), strict=True))
+    if len(head) != len(pairs):
+        _refuse_twice([str(key) for key in pairs])
+    return head
+
+
+def _refuse_twice(names: list[str]) -> NoReturn:
+    twice = next(name for name in names if names.count(name) > 1)
+    refuse("duplicate_key", f"The field {twice!r} is given more than once; which one counts would be a guess.", twice)
+
+
+def _refuse_shape(body: bytes, error: msgspec.ValidationError) -> NoReturn:
+    """Valid JSON of a shape that no request has: not an object, or content that is neither text nor a list of parts."""
+    if not body.lstrip(b" \t\n\r").startswith(b"{"):
+        refuse("invalid_type", "The request body must be a JSON object.")
+    refuse("invalid_type", f"The request body has a value of the wrong type: {error}.", "messages")
+
+
+def is_given(raw: Raw) -> bool:
+    """Whether a field was there and not null."""
+    data = bytes(raw)
+    return data not in {b"", b"null"}
+
+
+def raw_value(raw: Raw) -> Any:
+    """The value of a small undecoded field; None for null or absent. Duplicate keys inside an object raise RequestRefused."""
+    data = bytes(raw)
+    return json.loads(data, object_pairs_hook=_pairs_once) if data else None
+
+
+def _pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    once = dict(pairs)
+    if len(once) != len(pairs):
+        _refuse_twice([name for name, _ in pairs])
+    return once
+
+
+def model_name(head: dict[str, Any]) -> str:
+    """The model asked for."""
+    model = head.get("model")
+    if model is None:
+        refuse("missing_required_parameter", "Missing required parameter: 'model'.", "model")
+    if type(model) is not str:
+        wrong_type("model", "a string", model)
+    if not model or len(model) > NAME_CHARACTERS_MAX or not model.isprintable():
+        refuse("invalid_value", f"'model' must be 1 to {NAME_CHARACTERS_MAX} printable characters.", "model")
+    return model
+
+
+def boolean(value: Any, param: str) -> bool:
+    """A boolean field; null and absent are False."""
+    if value is None:
+        return False
+    if type(value) is not bool:
+        wrong_type(param, "a boolean", value)
+    return value
+
+
+def whole_number(value: Any, param: str, low: int, high: int) -> int:
+    """An integer field within its limits."""
+    if type(value) is not int:
+        wrong_type(param, "an integer", value)
+    if not low <= value <= high:
+        refuse("invalid_value", f"'{param}' must be between {low} and {high}, not {str(value)[:40]}.", param)
+    return value
+
+
+def cap_tokens(value: Any, param: str) -> int:
+    """An output cap; null and absent are 0."""
+    return 0 if value is None else whole_number(value, param, 1, OUTPUT_CAP_TOKENS_MAX)
+
+
+def text(value: Any, param: str) -> str:
+    """A short text field such as a service tier or a user; null and absent are empty."""
+    if value is None:
+        return ""
+    if type(value) is not str:
+        wrong_type(param, "a string", value)
+    if len(value) > NAME_CHARACTERS_MAX:
+        refuse("invalid_value", f"'{param}' may have at most {NAME_CHARACTERS_MAX} characters.", param)
+    return value
+
+
+def items(value: Any, param: str) -> list[Any]:
+    """A list of objects."""
+    if type(value) is not list:
+        wrong_type(param, "an array", value)
+    for index, one in enumerate(value):
+        if not isinstance(one, Item | PartsItem):
+            wrong_type(f"{param}[{index}]", "an object", one)
+    return value
+
+
+def option(value: Any, param: str) -> Any:
+    """An option object, None for null or absent."""
+    if value is not None and not isinstance(value, Item | PartsItem):
+        wrong_type(param, "an object", value)
+    return value
+
+
+_KINDS: Final = {
+    str: "a string", int: "an integer", float: "a number", bool: "a boolean", list: "an array", type(None): "null",
+}  # fmt: skip
+
+
+def wrong_type(param: str, expected: str, value: Any) -> NoReturn:
+    """Raises RequestRefused in the words that providers use."""
+    got = _KINDS.get(type(value), "an object")
+    refuse("invalid_type", f"Invalid type for '{param}': expected {expected}, but got {got} instead.", param)
+
+
+def not_bounded(param: str, what: str) -> NoReturn:
+    """Raises RequestRefused for what nobody can bound before it is sent (DESIGN §4 law 3)."""
+    refuse(
+        "call_not_bounded",
+        f"The cost of {what} ('{param}') cannot be bounded before the call is sent, so this gateway refuses it.",
+        param,
+    )
+
+
+def check_parts(
+    messages: list[Any], allowed: frozenset[bytes], param: str, nested: Callable[[Part, str], None] | None = None
+) -> None:
+    """Every content part of every message is of a type whose bytes bound its tokens. Raises RequestRefused naming the first other."""
+    for index, message in enumerate(messages):
+        content = message.content
+        if type(content) is list:
+            parts = content
+        elif content.__class__ is Raw:
+            data = memoryview(content)
+            if not data or data[0] != 0x5B:
+                if data and data[0] not in b'"n':
+                    wrong_type(f"{param}[{index}].content", "a string or an array", raw_value(content))
+                continue
+            parts = parts_of(content, f"{param}[{index}].content")
+        else:
+            continue
+        for place, part in enumerate(parts):
+            _check_part(part, allowed, f"{param}[{index}].content[{place}]", nested)
+
+
+def parts_of(content: Raw, param: str) -> list[Part]:
+    """The parts of an undecoded list of them. Raises RequestRefused when one is not an object."""
+    try:
+        return decode_parts_list(content)
+    except msgspec.ValidationError:
+        refuse("invalid_type", f"Invalid type for '{param}': every part must be an object.", param)
+
+
+def _check_part(part: Part, allowed: frozenset[bytes], param: str, nested: Callable[[Part, str], None] | None) -> None:
+    kind = bytes(part.type)
+    if kind not in allowed:  # perhaps only written with escapes
+        name = raw_value(part.type)
+        if f'"{name}"'.encode("utf-8", "replace") not in allowed:
+            not_bounded(param, f"a content part of type {str(name)[:80]!r}")
+    if part.image_url is not NOTHING or part.input_audio is not NOTHING or part.file is not NOTHING:
+        not_bounded(param, "a content part with an image, audio or a file")
+    if part.source is not NOTHING and memoryview(part.source)[0] == 0x7B:
+        not_bounded(f"{param}.source", "a content part with a source of bytes")
+    if nested is not None and part.content is not NOTHING:
+        nested(part, param)
+
+
+def spans(body: bytes) -> dict[str, tuple[int, int]]:
+    """Where the value of each field of an object begins and ends in `body`, which `read_head` has accepted."""
+    found: dict[str, tuple[int, int]] = {}
+    at = _skip(body, 0) + 1
+    for key, raw in _decode_raw_pairs(body).items():
+        at = _skip(body, at)
+        quoted = b'"%s"' % key.encode()
+        if body.startswith(quoted, at):
+            at += len(quoted)
+        else:  # the key is written with escapes
+            _, characters = scanstring(body[at:].decode("utf-8"), 1, True)
+            at += len(body[at:].decode("utf-8")[:characters].encode())
+        at = _skip(body, _skip(body, at) + 1)
+        end = at + len(memoryview(raw))
+        found[str(key)] = (at, end)
+        at = _skip(body, end) + 1
+    return found
+
+
+def _skip(body: bytes, at: int) -> int:
+    match = _SPACE.match(body, at)
+    return at if match is None else match.end()
+
+
+def edited(body: bytes, values: dict[str, bytes], present: frozenset[str] | set[str]) -> Buffers:
+    """`body` with the fields of `values` set: replaced in place where `present`, else put first. All other bytes are the same objects.
+
+    Only pieces are made, no copy of a large body.
+    """
+    buffers: Buffers = []
+    view = memoryview(body)
+    at = _skip(body, 0) + 1
+    added = b"".join(b'"%s":%s,' % (name.encode(), value) for name, value in values.items() if name not in present)
+    if added:
+        buffers.append(body[:at] + added)
+    else:
+        at = 0
+    replaced = [name for name in values if name in present]
+    if replaced:
+        where = spans(body)
+        for name in sorted(replaced, key=lambda one: where[one]):
+            start, end = where[name]
+            buffers.extend((view[at:start], values[name]))
+            at = end
+    buffers.append(view[at:])
+    return buffers

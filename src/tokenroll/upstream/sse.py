@@ -1,0 +1,115 @@
+"""Server-sent events as they pass: found whatever the reads, line ends and spacing, relayed unchanged, kept only while unfinished.
+
+Most reads hold whole events that say nothing about usage; a dialect's `_is_plain` recognises them with a few byte searches, and
+they pass as the very same object. All else goes through `_take`, which is exact and not fast.
+"""
+
+import re
+from typing import Final
+
+from tokenroll.model.limits import METER_EVENT_BYTES_MAX, METER_TAIL_BYTES
+from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
+
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+_OVERLAP: Final = 2
+"""Bytes before new data that a blank line may begin in: the longest is three bytes."""
+
+
+def event_payload(event: bytes) -> tuple[bytes, bytes]:
+    """`(name, data)` of one event: comments and other fields dropped, several data lines joined by a line feed."""
+    name = b""
+    data: list[bytes] = []
+    for line in event.splitlines():
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+        elif line.startswith(b"event:"):
+            name = line[6:].strip()
+    return name, b"\n".join(data)
+
+
+class EventMeter(CallMeter):
+    """A meter of a stream of events. Subclasses say what an event means and whether to withhold it."""
+
+    __slots__ = ("_cut", "_envelope_bytes", "_started", "_tail", "_withhold")
+
+    def __init__(self, withhold: bool) -> None:
+        super().__init__()
+        self._withhold = withhold
+        self._started = False
+        """Whether the first event was read: it names the model."""
+        self._tail = bytearray()
+        """The unfinished event. When withholding, these bytes have not been passed on yet."""
+        self._cut = False
+        """Whether the unfinished event is too long to keep: its beginning is gone, and its bytes were passed on."""
+        self._envelope_bytes = 0
+
+    def feed(self, data: bytes) -> bytes:
+        self.delivered_output_bytes += len(data)
+        if self._started and not self._tail and data[-2:] == b"\n\n" and self._is_plain(data):
+            return data
+        return self._take(data)
+
+    def finish(self) -> bytes:
+        rest = bytes(self._tail)
+        withheld = False
+        if rest:
+            self._tail.clear()
+            withheld = self._on_bytes(rest)
+        return rest if self._withhold and not self._cut and not withheld else b""
+
+    def output_tokens_seen(self) -> int:
+        text_bytes = self.delivered_output_bytes - self.output_events * self._envelope_bytes
+        return max(self.output_events, text_bytes // BYTES_PER_TOKEN_ESTIMATE if self._envelope_bytes else 0)
+
+    def _take(self, data: bytes) -> bytes:
+        """The exact way: whole events are read one by one; what is unfinished is kept."""
+        tail = self._tail
+        kept_before = len(tail)
+        tail += data
+        start = 0
+        search_from = max(0, kept_before - _OVERLAP)
+        passed: list[bytes] = []
+        anything_withheld = False
+        while (match := _BLANK_LINE.search(tail, search_from)) is not None:
+            end = match.end()
+            event = bytes(tail[start:end])
+            if self._cut:  # its bytes went out as they came; only those of this read are new
+                self._cut = False
+                self._on_bytes(event)
+                passed.append(event[max(0, kept_before - start) :])
+            elif self._on_bytes(event):
+                anything_withheld = True
+            else:
+                passed.append(event)
+            start = search_from = end
+        del tail[:start]
+        unsent = max(0, kept_before - start) if self._cut else 0
+        too_long = len(tail) > METER_EVENT_BYTES_MAX or (self._cut and len(tail) > 2 * METER_TAIL_BYTES)
+        if self._cut or too_long:
+            passed.append(bytes(tail[unsent:]))
+            self._cut = True
+            if too_long:
+                del tail[:-METER_TAIL_BYTES]
+        if not self._withhold:
+            return data
+        if not anything_withheld and not kept_before and not tail:
+            return data
+        return b"".join(passed)
+
+    def _on_bytes(self, event: bytes) -> bool:
+        """One whole event as received; True: withhold it."""
+        name, payload = event_payload(event)
+        if not payload:
+            return False
+        if not self._started:
+            self._started = True
+            self._envelope_bytes = self._envelope_bytes or len(event)
+        return self._on_event(name, payload) and self._withhold
+
+    def _is_plain(self, data: bytes) -> bool:
+        """Whether whole events say nothing that changes counts. Counts them as output when so. Must never be wrong about True."""
+        raise NotImplementedError
+
+    def _on_event(self, name: bytes, payload: bytes) -> bool:
+        """One event's data; True: it exists only because we asked for usage."""
+        raise NotImplementedError

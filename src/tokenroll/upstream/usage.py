@@ -1,0 +1,103 @@
+"""Reading counts that providers report, without ever believing an impossible one.
+
+Whatever is negative, absurd or contradicts itself is degraded evidence: it is charged by what still holds, marked `estimated`,
+and proven later by the provider's bill; it is never a negative charge (reference: gateways, T24, T25).
+"""
+
+import json
+import re
+from typing import Any, Final
+
+from tokenroll.model.limits import METER_BODY_BYTES_MAX, METER_TAIL_BYTES, UNIT_COUNT_MAX
+from tokenroll.model.usage import METER_INDEX, Meter
+from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
+
+INPUT: Final = METER_INDEX[Meter.INPUT]
+CACHE_READ: Final = METER_INDEX[Meter.CACHE_READ]
+CACHE_WRITE_5M: Final = METER_INDEX[Meter.CACHE_WRITE_5M]
+CACHE_WRITE_1H: Final = METER_INDEX[Meter.CACHE_WRITE_1H]
+INPUT_AUDIO: Final = METER_INDEX[Meter.INPUT_AUDIO]
+INPUT_IMAGE: Final = METER_INDEX[Meter.INPUT_IMAGE]
+OUTPUT: Final = METER_INDEX[Meter.OUTPUT]
+REASONING: Final = METER_INDEX[Meter.REASONING]
+OUTPUT_AUDIO: Final = METER_INDEX[Meter.OUTPUT_AUDIO]
+OUTPUT_IMAGE: Final = METER_INDEX[Meter.OUTPUT_IMAGE]
+REQUEST: Final = METER_INDEX[Meter.REQUEST]
+WEB_SEARCH: Final = METER_INDEX[Meter.WEB_SEARCH]
+WEB_FETCH: Final = METER_INDEX[Meter.WEB_FETCH]
+
+_USAGE_KEY: Final = re.compile(rb'"usage"\s*:\s*(?=\{)')
+_WHOLE_ENVELOPE_BYTES: Final = 300
+"""About what a whole answer weighs beside its text; for estimates alone."""
+
+
+def count_of(value: Any, meter: CallMeter, name: str) -> int | None:
+    """A reported count: None for null and absent, and for an impossible one, which degrades the meter."""
+    if value is None:
+        return None
+    if type(value) is int and 0 <= value <= UNIT_COUNT_MAX:
+        return value
+    meter.degraded = f"{name} is {str(value)[:40]}"
+    return None
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """The value if it is an object, else an empty one: details that are missing say nothing."""
+    return value if isinstance(value, dict) else {}
+
+
+class WholeMeter(CallMeter):
+    """A meter of an answer that is one JSON object: kept until its end, then read once. Nothing is withheld."""
+
+    __slots__ = ("_cut", "_pieces", "_size")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._cut = False
+
+    def feed(self, data: bytes) -> bytes:
+        self.delivered_output_bytes += len(data)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > METER_BODY_BYTES_MAX:
+            tail = b"".join(self._pieces)[-METER_TAIL_BYTES:]
+            self._pieces = [tail]
+            # leave room for the next pieces, so that each byte of a long answer is copied about once
+            self._size = len(tail)
+            self._cut = True
+        return data
+
+    def finish(self) -> bytes:
+        if self._pieces:
+            whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces = []
+            if self._cut:
+                self._on_tail(whole)
+            else:
+                self._on_body(whole)
+        return b""
+
+    def output_tokens_seen(self) -> int:
+        return max(0, self.delivered_output_bytes - _WHOLE_ENVELOPE_BYTES) // BYTES_PER_TOKEN_ESTIMATE
+
+    def _on_tail(self, tail: bytes) -> None:
+        """An answer too long to keep: the last usage object in its end is evidence, not the provider's plain word."""
+        found = list(_USAGE_KEY.finditer(tail))
+        if not found:
+            return
+        try:
+            usage, _ = json.JSONDecoder().raw_decode(tail[found[-1].end() :].decode("utf-8", "replace"))
+        except ValueError:
+            return
+        self._on_usage(usage)
+        self.degraded = self.degraded or "the answer is too long to be read whole"
+
+    def _on_body(self, body: bytes) -> None:
+        """A whole body."""
+        raise NotImplementedError
+
+    def _on_usage(self, usage: dict[str, Any]) -> None:
+        """A usage object."""
+        raise NotImplementedError
