@@ -1,0 +1,69 @@
+"""Answers that the gateway itself gives: refusals in the shape of the client's dialect, problem+json elsewhere, JSON and text."""
+
+import json
+from http import HTTPStatus
+from typing import Any, Final
+
+from tokenroll.gateway.heads import RequestHead
+from tokenroll.upstream.anthropic import Messages
+from tokenroll.upstream.dialect import Dialect, ErrorAnswer
+from tokenroll.upstream.openai import ChatCompletions
+
+OPENAI: Final[Dialect] = ChatCompletions()
+ANTHROPIC: Final[Dialect] = Messages()
+
+STATUS_LINES: Final = {
+    status: b"HTTP/1.1 %d %b\r\n"
+    % (status, HTTPStatus(status).phrase.encode() if status in set(HTTPStatus) else b"Status")
+    for status in range(100, 600)
+}
+"""The first line of an answer. The phrase means nothing to programs."""
+
+
+def status_line(status: int) -> bytes:
+    """The first line for any three-digit status."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
+
+
+def dialect_of(head: RequestHead) -> Dialect | None:
+    """In whose words a request is answered: by path, else by the header that only one dialect has; None: in our own."""
+    path = head.path
+    if path == b"/v1/messages" or (head.anthropic and path.startswith(b"/v1/")):
+        return ANTHROPIC
+    return OPENAI if path.startswith(b"/v1/") else None
+
+
+def dialect_of_bytes(data: bytes) -> Dialect | None:
+    """The same for a head that could not be read: what its first line and names look like."""
+    line, _, rest = data.partition(b"\n")
+    if b"/v1/messages" in line or (b"/v1/" in line and b"anthropic-version" in rest.lower()):
+        return ANTHROPIC
+    return OPENAI if b"/v1/" in line else None
+
+
+def error_answer(
+    dialect: Dialect | None, status: int, code: str, message: str, *, retry_after_seconds: int = 0, headers: bytes = b""
+) -> ErrorAnswer:
+    """An error for a reader of `dialect`, or problem+json (RFC 9457) for a reader of ours. `headers` are lines to add."""
+    if dialect is not None:
+        answer = dialect.error(status, code, message, retry_after_seconds=retry_after_seconds)
+        return ErrorAnswer(answer.status, answer.headers + headers, answer.body)
+    body = json.dumps(
+        {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": message}
+    )
+    retry = b"retry-after: %d\r\n" % retry_after_seconds if retry_after_seconds else b""
+    return ErrorAnswer(status, b"content-type: application/problem+json\r\n" + retry + headers, body.encode())
+
+
+def json_answer(value: dict[str, Any], status: int = 200) -> ErrorAnswer:
+    """A JSON answer of ours; never stored by anything between, because it is about money."""
+    return ErrorAnswer(
+        status,
+        b"content-type: application/json\r\ncache-control: no-store\r\n",
+        json.dumps(value, ensure_ascii=False).encode(),
+    )
+
+
+def text_answer(text: str, content_type: bytes = b"text/plain; version=0.0.4; charset=utf-8") -> ErrorAnswer:
+    """A text answer of ours."""
+    return ErrorAnswer(200, b"content-type: %b\r\ncache-control: no-store\r\n" % content_type, text.encode())

@@ -1,0 +1,495 @@
+"""The client's side of a connection: strict HTTP/1.1 in any number of reads, one request after the other, bounded in everything.
+
+Whole requests go to a Call or are answered here. What is refused is answered in the words of the client's dialect and never reaches
+a provider; the connection stays usable whenever it is known where the next request begins.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from tokenroll.gateway import local
+from tokenroll.gateway.answers import dialect_of, dialect_of_bytes, error_answer, status_line
+from tokenroll.gateway.call import Call
+from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
+from tokenroll.gateway.decoding import DecodingError, decoder_for
+from tokenroll.gateway.heads import CHUNKED, HEAD_END, HeadError, RequestHead, head_is_hopeless
+from tokenroll.model.limits import LINGER_BYTES_MAX, PIPELINED_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
+from tokenroll.services.hot import HotKey
+from tokenroll.upstream.dialect import Dialect, ErrorAnswer
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.worker import Gateway
+
+HEAD, BODY, BUSY, LINGER, CLOSED = range(5)
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_READ_BEFORE_REFUSAL_BYTES_MAX: Final = 64 * 1024
+"""A refused request's body up to this size is read first, so that the connection can be used again."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client. See the module."""
+
+    __slots__ = (
+        "_body_bytes", "_buffer", "_chunks", "_dialect", "_half_closed", "_head", "_key", "_length", "_lingered", "_looping",
+        "_parts", "_reading_paused", "_refusal", "_reserved", "call", "closed", "deadline", "gateway", "state", "transport",
+        "writing_paused",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(self, gateway: "Gateway") -> None:
+        self.gateway = gateway
+        self.state = HEAD
+        self.deadline = 0
+        self.closed = False
+        self.call: Call | None = None
+        self.writing_paused = False
+        self._buffer = bytearray()
+        """Bytes received and not yet used: the beginning of a head, or requests sent ahead."""
+        self._head: RequestHead | None = None
+        self._dialect: Dialect | None = None
+        self._key: HotKey | None = None
+        self._length = 0
+        self._parts: list[bytes] = []
+        self._body_bytes = 0
+        self._chunks: ChunkDecoder | None = None
+        self._refusal: ErrorAnswer | None = None
+        self._reserved = 0
+        self._half_closed = False
+        self._reading_paused = False
+        self._looping = False
+        self._lingered = 0
+
+    # ---- the connection ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        gateway = self.gateway
+        self.transport = transport  # type: ignore[assignment]  # uvloop's transports are full ones
+        metrics = gateway.metrics
+        metrics.client_connections_total += 1
+        metrics.client_connections += 1
+        gateway.clients.add(self)
+        self.deadline = gateway.wheel.now + gateway.ticks.head
+        gateway.wheel.add(self)
+        self.transport.set_write_buffer_limits(high=RELAY_BUFFER_BYTES_MAX)
+        if metrics.client_connections > gateway.edge.connections:
+            metrics.refused_connections += 1
+            self._refuse(
+                error_answer(
+                    None, 503, "too_many_connections", "Too many connections; try again.", retry_after_seconds=1
+                )
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.closed = True
+        self.state = CLOSED
+        gateway = self.gateway
+        gateway.metrics.client_connections -= 1
+        gateway.clients.discard(self)
+        gateway.body_bytes -= self._reserved
+        self._reserved = 0
+        call, self.call = self.call, None
+        if call is not None:
+            call.client_gone()
+        gateway.connection_ended()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. A call under way is still answered: half-closing is allowed, and leaving shows when we write."""
+        self._half_closed = True
+        if self.state == BUSY and self.call is not None and not self.call.is_waiting:
+            return True
+        if self.state == BODY or (self.state == HEAD and self._buffer):
+            self._refuse(
+                error_answer(self._dialect_now(), 400, "malformed_request", "The request ended before it was whole.")
+            )
+        self.transport.close()
+        return True
+
+    def pause_writing(self) -> None:
+        self.writing_paused = True
+        self.deadline = self.gateway.wheel.now + self.gateway.ticks.client_stall
+        if self.call is not None:
+            self.call.pause_upstream()
+
+    def resume_writing(self) -> None:
+        self.writing_paused = False
+        self.deadline = 0 if self.state == BUSY else self.gateway.wheel.now + self.gateway.ticks.idle
+        if self.call is not None:
+            self.call.resume_upstream()
+        elif self.state == HEAD and self._buffer:
+            self._resume()
+
+    def deadline_passed(self) -> None:
+        """Too slow: told so where a request has begun, closed silently where none has."""
+        if self.state == HEAD and not self._buffer:
+            self.transport.close()
+        elif self.state in {HEAD, BODY}:
+            self._refuse(
+                error_answer(self._dialect_now(), 408, "request_timeout", "The request did not arrive in time.")
+            )
+        else:
+            self.transport.abort()
+        self.deadline = 0 if self.state != LINGER else self.deadline
+
+    def close_when_idle(self) -> None:
+        """The worker is stopping: an idle connection goes now, a busy one after its answer."""
+        if self.state == HEAD and not self._buffer:
+            self.transport.close()
+
+    # ---- reading ----------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        state = self.state
+        if state == HEAD:
+            if self._buffer:
+                self._more_head(data)
+            else:
+                self._read_requests(data)
+        elif state == BODY:
+            self._read_body(data)
+        elif state == BUSY:
+            self._buffer += data
+            if len(self._buffer) > PIPELINED_BYTES_MAX:
+                self._pause_reading()
+        else:
+            self._lingered += len(data)
+            if self._lingered > LINGER_BYTES_MAX:
+                self.transport.abort()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def _more_head(self, data: bytes) -> None:
+        """A head that comes in several reads; only what is new is looked at."""
+        buffer = self._buffer
+        before = len(buffer)
+        buffer += data
+        if buffer.find(HEAD_END, max(0, before - 3)) >= 0:
+            whole = bytes(buffer)
+            buffer.clear()
+            self._read_requests(whole)
+        else:
+            self._judge_partial_head(bytes(buffer[max(0, before - 1) :]), before == 0)
+
+    def _judge_partial_head(self, new: bytes, is_first: bool) -> None:
+        if head_is_hopeless(new if is_first else b"A" + new):
+            self._refuse_bytes(
+                bytes(self._buffer), HeadError(400, "malformed_request", "The request head is malformed.")
+            )
+        elif len(self._buffer) > self.gateway.edge.header_bytes:
+            self._refuse_bytes(bytes(self._buffer), _head_too_large(self.gateway.edge.header_bytes))
+
+    def _resume(self) -> None:
+        """Goes on with what was sent ahead."""
+        if self.state != HEAD or self.writing_paused:
+            return
+        if self._reading_paused:
+            self._reading_paused = False
+            self.transport.resume_reading()
+        if self._buffer:
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            self._read_requests(data)
+
+    def _read_requests(self, data: bytes) -> None:
+        """Requests one after the other, as far as `data` and the answers go."""
+        self._looping = True
+        while data:
+            data = self._read_request(data)
+            if (
+                self.state == HEAD
+                and self._buffer
+                and not data
+                and not self.writing_paused
+                and self._buffer.find(HEAD_END) >= 0
+            ):
+                data = bytes(self._buffer)
+                self._buffer.clear()
+        self._looping = False
+
+    def _read_request(self, data: bytes) -> bytes:
+        """One request out of `data`; gives what follows it when it is already answered, else keeps that and gives nothing."""
+        end = data.find(HEAD_END)
+        if end < 0:
+            self._begin_partial_head(data)
+            return b""
+        if data.startswith(b"\r\n"):  # an empty line before a request is read over (RFC 9112 §2.2)
+            return data[2:]
+        end += 4
+        gateway = self.gateway
+        head_bytes = data[:end]
+        if end > gateway.edge.header_bytes:
+            self._refuse_bytes(head_bytes, _head_too_large(gateway.edge.header_bytes))
+            return b""
+        head = self._head
+        length = -1 if head is None else head.same_but_length(head_bytes)
+        if length < 0 or head is None:
+            try:
+                head = gateway.request_reader.read(head_bytes)
+            except HeadError as error:
+                self._refuse_bytes(head_bytes, error)
+                return b""
+            self._head = head
+            self._dialect = dialect_of(head)
+            length = head.content_length
+        self._length = length
+        refusal = self._judge(head, length)
+        have = len(data) - end
+        if length == 0:
+            return self._whole(b"", data[end:], refusal)
+        if 0 < length <= have:
+            stop = end + length
+            return self._whole(data[end:stop], data[stop:] if length < have else b"", refusal)
+        self._begin_body(head, length, data[end:], refusal)
+        return b""
+
+    def _begin_partial_head(self, data: bytes) -> None:
+        self._buffer += data
+        self.deadline = self.gateway.wheel.now + self.gateway.ticks.head
+        self._judge_partial_head(data, is_first=True)
+
+    def _begin_body(self, head: RequestHead, length: int, data: bytes, refusal: ErrorAnswer | None) -> None:
+        """The body is not whole yet: refuse now, or receive it."""
+        gateway = self.gateway
+        if refusal is not None and (not 0 < length <= _READ_BEFORE_REFUSAL_BYTES_MAX or head.expects_continue):
+            self._refuse(refusal)
+            return
+        if refusal is None:
+            self._reserved = length if length > 0 else RELAY_BUFFER_BYTES_MAX
+            if gateway.body_bytes + self._reserved > gateway.edge.bodies_bytes:
+                self._reserved = 0
+                self._refuse(
+                    error_answer(
+                        self._dialect, 503, "overloaded", "Too many large requests at once.", retry_after_seconds=1
+                    )
+                )
+                return
+            gateway.body_bytes += self._reserved
+        self.state = BODY
+        self._refusal = refusal
+        self._chunks = ChunkDecoder() if length == CHUNKED else None
+        self._body_bytes = 0
+        self._parts = []
+        self.deadline = gateway.wheel.now + gateway.ticks.body
+        if head.expects_continue and not data:
+            self.transport.write(_CONTINUE)
+        if data:
+            self._read_body(data)
+
+    def _read_body(self, data: bytes) -> None:
+        if self._chunks is not None:
+            self._read_chunked(data)
+            return
+        have = self._body_bytes + len(data)
+        if have < self._length:
+            self._parts.append(data)
+            self._body_bytes = have
+            return
+        rest = b""
+        if have > self._length:
+            cut = self._length - self._body_bytes
+            data, rest = data[:cut], data[cut:]
+        self._parts.append(data)
+        self._body_whole(rest)
+
+    def _read_chunked(self, data: bytes) -> None:
+        chunks = self._chunks
+        assert chunks is not None
+        try:
+            end = chunks.feed(data)
+        except ChunkError as error:
+            self._refuse(
+                error_answer(self._dialect_now(), 400, "malformed_request", f"The request body is malformed: {error}.")
+            )
+            return
+        for piece in chunks.pieces:
+            self._body_bytes += len(piece)
+        self._parts += chunks.pieces
+        chunks.pieces.clear()
+        gateway = self.gateway
+        if self._body_bytes > gateway.edge.body_bytes:
+            self._refuse(_body_too_large(self._dialect_now(), gateway.edge.body_bytes))
+            return
+        if self._body_bytes > self._reserved and self._refusal is None:
+            gateway.body_bytes += self._body_bytes - self._reserved
+            self._reserved = self._body_bytes
+            if gateway.body_bytes > gateway.edge.bodies_bytes:
+                self._refuse(
+                    error_answer(
+                        self._dialect, 503, "overloaded", "Too many large requests at once.", retry_after_seconds=1
+                    )
+                )
+                return
+        if chunks.done:
+            self._chunks = None
+            self._body_whole(data[end:])
+
+    def _body_whole(self, rest: bytes) -> None:
+        parts, self._parts = self._parts, []
+        refusal, self._refusal = self._refusal, None
+        self.state = HEAD
+        rest = self._whole(parts[0] if len(parts) == 1 else b"".join(parts), rest, refusal)
+        if rest:
+            self._read_requests(rest)
+
+    # ---- acting on a whole request ----------------------------------------------------------------------
+
+    def _judge(self, head: RequestHead, length: int) -> ErrorAnswer | None:
+        """What can be refused by the head alone, before any body is received."""
+        gateway = self.gateway
+        if length > gateway.edge.body_bytes:
+            return _body_too_large(self._dialect, gateway.edge.body_bytes)
+        if head.path not in local.CALL_PATHS:
+            self._key = None
+            return local.refusal(gateway, head, self._dialect)
+        if head.method != b"POST":
+            return error_answer(
+                self._dialect, 405, "method_not_allowed", "Calls are made with POST.", headers=b"allow: POST\r\n"
+            )
+        if gateway.not_ready:
+            return error_answer(self._dialect, 503, "not_ready", gateway.not_ready, retry_after_seconds=1)
+        key = local.authenticate(gateway, head, self._dialect)
+        if isinstance(key, ErrorAnswer):
+            return key
+        self._key = key
+        if head.content_encoding and not gateway.settings.decode_request_bodies:
+            return error_answer(
+                self._dialect, 415, "encoded_body", "Encoded request bodies are not taken here; send the JSON as it is.",
+                headers=b"accept-encoding: identity\r\n",
+            )  # fmt: skip
+        return None
+
+    def _whole(self, body: bytes, rest: bytes, refusal: ErrorAnswer | None) -> bytes:
+        """A request is whole: answer it or start its call. Gives `rest` when the next request may be read now."""
+        head = self._head
+        assert head is not None
+        gateway = self.gateway
+        if refusal is None and head.content_encoding and self._key is not None:
+            try:
+                body = decoder_for(head.content_encoding, gateway.edge.body_bytes).feed(body)
+            except DecodingError as error:
+                refusal = error_answer(
+                    self._dialect, 415, "encoded_body", f"The request body cannot be decoded: {error}."
+                )
+        if refusal is not None:
+            self.answer(refusal)
+        elif self._key is not None and self._dialect is not None:
+            self.state = BUSY
+            self.deadline = 0
+            self.call = Call(self, head, self._dialect, self._key, body)
+            self.call.start()
+        else:
+            self.answer(local.answer(gateway, head, self._dialect))
+        if not rest:
+            return b""
+        if self.state == HEAD and not self.writing_paused:
+            return rest
+        if self.state in {HEAD, BUSY}:
+            self._buffer += rest
+            if len(self._buffer) > PIPELINED_BYTES_MAX or self.writing_paused:
+                self._pause_reading()
+        else:
+            self._lingered += len(rest)
+        return b""
+
+    # ---- answering --------------------------------------------------------------------------------------
+
+    @property
+    def will_keep_alive(self) -> bool:
+        """Whether the connection is used again after the present answer."""
+        head = self._head
+        return head is not None and head.keep_alive and not self._half_closed and not self.gateway.stopping
+
+    @property
+    def is_http10(self) -> bool:
+        """Whether the client cannot read chunked answers."""
+        return self._head is not None and self._head.http10
+
+    def connection_line(self) -> bytes:
+        """The header line that says what becomes of the connection, where the version's default does not say it."""
+        if not self.will_keep_alive:
+            return b"connection: close\r\n"
+        return b"connection: keep-alive\r\n" if self.is_http10 else b""
+
+    def answer(self, answer: ErrorAnswer) -> None:
+        """A whole answer of ours to the present request."""
+        body = b"" if self._head is not None and self._head.method == b"HEAD" else answer.body
+        self.transport.write(
+            b"%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (status_line(answer.status), answer.headers, self.connection_line(), len(answer.body), body)
+        )
+        self.finished()
+
+    def finished(self) -> None:
+        """The present request is answered: on to the next one, or the end."""
+        self.call = None
+        if self._reserved:
+            self.gateway.body_bytes -= self._reserved
+            self._reserved = 0
+        if self.closed:
+            return
+        if not self.will_keep_alive:
+            self._close()
+            return
+        self.state = HEAD
+        self.deadline = self.gateway.wheel.now + (
+            self.gateway.ticks.client_stall if self.writing_paused else self.gateway.ticks.idle
+        )
+        if (self._buffer or self._reading_paused) and not self._looping:
+            self.gateway.loop.call_soon(self._resume)
+
+    def cut(self) -> None:
+        """The answer under way cannot be finished truthfully: the client must see it end early."""
+        self.call = None
+        if not self.closed:
+            self.transport.abort() if self.is_http10 else self.transport.close()
+
+    def _close(self) -> None:
+        """After the last answer. Unread bytes would turn closing into a reset that destroys the answer, so they are read first."""
+        if self._buffer or self._half_closed or self._reading_paused:
+            self._linger()
+        else:
+            self.state = LINGER
+            self.transport.close()
+
+    def _linger(self) -> None:
+        self.state = LINGER
+        self._buffer.clear()
+        if self._reading_paused:
+            self._reading_paused = False
+            self.transport.resume_reading()
+        self.deadline = self.gateway.wheel.now + self.gateway.ticks.linger
+        if self._half_closed:
+            self.transport.close()
+        elif self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _refuse_bytes(self, data: bytes, error: HeadError) -> None:
+        self._refuse(error_answer(dialect_of_bytes(data), error.status, error.code, error.message))
+
+    def _refuse(self, answer: ErrorAnswer) -> None:
+        """Answer and end the connection, because where the next request begins cannot be known."""
+        self.gateway.metrics.requests["refused"] += 1
+        self.gateway.body_bytes -= self._reserved
+        self._reserved = 0
+        self._parts = []
+        self.transport.write(
+            b"%b%bconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+            % (status_line(answer.status), answer.headers, len(answer.body), answer.body)
+        )
+        self._linger()
+
+    def _dialect_now(self) -> Dialect | None:
+        """The dialect of what is being received: known after the head, guessed before."""
+        return dialect_of_bytes(bytes(self._buffer)) if self.state == HEAD else self._dialect
+
+
+def _head_too_large(bytes_max: int) -> HeadError:
+    return HeadError(431, "head_too_large", f"A request head has at most {bytes_max} bytes.")
+
+
+def _body_too_large(dialect: Dialect | None, bytes_max: int) -> ErrorAnswer:
+    return error_answer(dialect, 413, "request_too_large", f"A request body has at most {bytes_max} bytes.")

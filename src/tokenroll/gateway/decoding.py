@@ -1,0 +1,136 @@
+"""Compressed bodies, decoded in bounded steps: copies of answers for metering, and requests where a setting allows it."""
+
+import zlib
+from typing import Final, Protocol
+
+import brotli
+import zstandard
+
+from tokenroll.model.limits import DECODED_BYTES_MAX
+
+_STEP_BYTES: Final = 256 * 1024
+"""No single step yields more: a few bytes that unfold into gigabytes are stopped before they are memory."""
+CODINGS: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"br", b"zstd"})
+
+
+class DecodingError(Exception):
+    """Bytes that are not what their coding says, that grow beyond the limit, or a coding we do not know."""
+
+
+class Decoder(Protocol):
+    """One body being decoded."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What `data` adds to the decoded body. Raises DecodingError."""
+
+
+class Identity:
+    """No coding: the same bytes."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> bytes:
+        """The same object."""
+        return data
+
+
+class _Bounded:
+    """Counts what came out; beyond the limit it is no answer but a bomb."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, bytes_max: int) -> None:
+        self._left = bytes_max
+
+    def _take(self, parts: list[bytes], part: bytes) -> None:
+        self._left -= len(part)
+        if self._left < 0:
+            raise DecodingError("the decoded body is above the limit")
+        parts.append(part)
+
+
+class _Zlib(_Bounded):
+    """gzip and deflate; members that follow one another are one body. `deflate` may lack its zlib wrapper."""
+
+    __slots__ = ("_deflate", "_machine", "_window")
+
+    def __init__(self, *, deflate: bool, bytes_max: int) -> None:
+        super().__init__(bytes_max)
+        self._deflate = deflate
+        self._window = 15 if deflate else 31
+        self._machine = zlib.decompressobj(self._window)
+
+    def feed(self, data: bytes) -> bytes:
+        """See Decoder."""
+        parts: list[bytes] = []
+        if self._deflate and data:
+            self._deflate = False
+            if data[0] & 0x0F != 8:  # raw deflate, as some servers send it
+                self._machine = zlib.decompressobj(-15)
+        try:
+            while data:
+                self._take(parts, self._machine.decompress(data, _STEP_BYTES))
+                if self._machine.eof:
+                    data = self._machine.unused_data
+                    if data:
+                        self._machine = zlib.decompressobj(self._window)
+                else:
+                    data = self._machine.unconsumed_tail
+        except zlib.error as error:
+            raise DecodingError(f"the body is not what its coding says: {error}") from error
+        return b"".join(parts)
+
+
+class _Brotli(_Bounded):
+    __slots__ = ("_machine",)
+
+    def __init__(self, *, bytes_max: int) -> None:
+        super().__init__(bytes_max)
+        self._machine = brotli.Decompressor()
+
+    def feed(self, data: bytes) -> bytes:
+        """See Decoder."""
+        parts: list[bytes] = []
+        try:
+            self._take(parts, self._machine.process(data, output_buffer_limit=_STEP_BYTES))
+            while not self._machine.can_accept_more_data():
+                self._take(parts, self._machine.process(b"", output_buffer_limit=_STEP_BYTES))
+        except brotli.error as error:
+            raise DecodingError(f"the body is not what its coding says: {error}") from error
+        return b"".join(parts)
+
+
+class _Zstandard(_Bounded):
+    __slots__ = ("_machine",)
+
+    _INPUT_STEP_BYTES: Final = 256
+    """The binding has no bound on its output, so its input is fed in steps: one unfolds to 8 MiB at worst."""
+
+    def __init__(self, *, bytes_max: int) -> None:
+        super().__init__(bytes_max)
+        self._machine = zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).decompressobj()
+
+    def feed(self, data: bytes) -> bytes:
+        """See Decoder."""
+        parts: list[bytes] = []
+        try:
+            for start in range(0, len(data), self._INPUT_STEP_BYTES):
+                self._take(parts, self._machine.decompress(data[start : start + self._INPUT_STEP_BYTES]))
+        except zstandard.ZstdError as error:
+            raise DecodingError(f"the body is not what its coding says: {error}") from error
+        return b"".join(parts)
+
+
+def decoder_for(coding: bytes, bytes_max: int = DECODED_BYTES_MAX) -> Decoder:
+    """A decoder for one content coding. Raises DecodingError for an unknown or a stacked one."""
+    if coding in {b"", b"identity"}:
+        return Identity()
+    if coding in {b"gzip", b"x-gzip"}:
+        return _Zlib(deflate=False, bytes_max=bytes_max)
+    if coding == b"deflate":
+        return _Zlib(deflate=True, bytes_max=bytes_max)
+    if coding == b"br":
+        return _Brotli(bytes_max=bytes_max)
+    if coding == b"zstd":
+        return _Zstandard(bytes_max=bytes_max)
+    raise DecodingError(f"the coding {coding.decode('latin-1')} is not known")

@@ -1,0 +1,56 @@
+"""The limits of one worker's edge, as its connections use them: seconds become ticks of the wheel once."""
+
+from dataclasses import dataclass
+
+from tokenroll.gateway.wheel import Wheel
+from tokenroll.model import limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeLimits:
+    """Defaults are the product's (model/limits.py); tests shrink them, so that a slow sender is cut within a test's patience."""
+
+    head_seconds: float = limits.HEAD_SECONDS_MAX
+    body_seconds: float = limits.BODY_SECONDS_MAX
+    idle_seconds: float = limits.IDLE_SECONDS_MAX
+    linger_seconds: float = limits.LINGER_SECONDS_MAX
+    client_stall_seconds: float = limits.CLIENT_STALL_SECONDS_MAX
+    wait_seconds: float = limits.WAIT_SECONDS_MAX
+    connect_seconds: float = limits.CONNECT_SECONDS_MAX
+    first_byte_seconds: float = limits.FIRST_BYTE_SECONDS_MAX
+    upstream_idle_seconds: float = limits.UPSTREAM_IDLE_SECONDS_MAX
+    pooled_idle_seconds: float = limits.POOLED_IDLE_SECONDS_MAX
+    drain_seconds: float = limits.DRAIN_SECONDS_MAX
+    drain_bytes: int = limits.DRAIN_BYTES_MAX
+    call_age_seconds: float = limits.CALL_AGE_SECONDS_MAX
+    evidence_seconds: float = limits.EVIDENCE_SECONDS
+    header_bytes: int = limits.HEADER_BYTES_MAX
+    body_bytes: int = limits.BODY_BYTES_MAX
+    bodies_bytes: int = limits.BODIES_BYTES_MAX
+    connections: int = limits.CONNECTIONS_MAX
+    upstream_connections: int = limits.UPSTREAM_CONNECTIONS_MAX
+    buffered_response_bytes: int = limits.BUFFERED_RESPONSE_BYTES_MAX
+    tick_seconds: float = 1.0
+
+
+class Ticks:
+    """The same in ticks, as plain attributes of plain integers."""
+
+    __slots__ = (
+        "body", "call_age", "client_stall", "drain", "evidence", "first_byte", "head", "idle", "linger", "pooled_idle",
+        "upstream_idle", "wait",
+    )  # fmt: skip
+
+    def __init__(self, edge: EdgeLimits, wheel: Wheel) -> None:
+        self.head = wheel.ticks(edge.head_seconds)
+        self.body = wheel.ticks(edge.body_seconds)
+        self.idle = wheel.ticks(edge.idle_seconds)
+        self.linger = wheel.ticks(edge.linger_seconds)
+        self.client_stall = wheel.ticks(edge.client_stall_seconds)
+        self.wait = wheel.ticks(edge.wait_seconds)
+        self.first_byte = wheel.ticks(edge.first_byte_seconds)
+        self.upstream_idle = wheel.ticks(edge.upstream_idle_seconds)
+        self.pooled_idle = wheel.ticks(edge.pooled_idle_seconds)
+        self.drain = wheel.ticks(edge.drain_seconds)
+        self.call_age = wheel.ticks(edge.call_age_seconds)
+        self.evidence = wheel.ticks(edge.evidence_seconds)

@@ -1,0 +1,108 @@
+"""Which headers pass, in both directions: the table of docs/headers.md, as code.
+
+Names are looked up as they arrived; what a name means is worked out once and remembered, because clients and providers send the
+same few dozen names in every message.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+_NAMES_MAX: Final = 4096
+"""Remembered spellings; a client that invents names only loses the shortcut."""
+
+
+class Request(IntEnum):
+    """What a request header is to us. PASS goes on to the provider byte by byte, all others do not."""
+
+    PASS = 0
+    DROP = 1
+    HOST = 2
+    CONTENT_LENGTH = 3
+    TRANSFER_ENCODING = 4
+    CONNECTION = 5
+    AUTHORIZATION = 6
+    API_KEY = 7
+    EXPECT = 8
+    CONTENT_ENCODING = 9
+    CALL_ID = 10
+    ANTHROPIC_VERSION = 11
+
+
+class Response(IntEnum):
+    """What a response header is to us. PASS and CONTENT_TYPE and CONTENT_ENCODING go on to the client."""
+
+    PASS = 0
+    DROP = 1
+    CONTENT_LENGTH = 2
+    TRANSFER_ENCODING = 3
+    CONNECTION = 4
+    CONTENT_TYPE = 5
+    CONTENT_ENCODING = 6
+
+
+OUR_PREFIX: Final = b"x-tokenroll-"
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade", b"http2-settings",
+    }
+)  # fmt: skip
+REQUEST_DROPPED: Final = HOP_BY_HOP | {
+    b"accept-encoding",  # ours: identity, so that usage can be read
+    b"cookie",  # of our own origin, if any; never a provider's business
+    b"openai-organization", b"openai-project",  # the company's, not the client's, to name
+    b"x-client-request-id",  # ours: the call id, so that a provider's log can be matched
+    b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip",
+}  # fmt: skip
+RESPONSE_DROPPED: Final = HOP_BY_HOP | {
+    b"set-cookie", b"set-cookie2",  # a provider's session belongs to the company's account
+    b"alt-svc", b"strict-transport-security",  # promises about the provider's origin, not about ours
+}  # fmt: skip
+
+_REQUEST_SPECIAL: Final = {
+    b"host": Request.HOST,
+    b"content-length": Request.CONTENT_LENGTH,
+    b"transfer-encoding": Request.TRANSFER_ENCODING,
+    b"connection": Request.CONNECTION,
+    b"authorization": Request.AUTHORIZATION,
+    b"x-api-key": Request.API_KEY,
+    b"expect": Request.EXPECT,
+    b"content-encoding": Request.CONTENT_ENCODING,
+    b"x-tokenroll-call-id": Request.CALL_ID,
+    b"anthropic-version": Request.ANTHROPIC_VERSION,
+}
+_RESPONSE_SPECIAL: Final = {
+    b"content-length": Response.CONTENT_LENGTH,
+    b"transfer-encoding": Response.TRANSFER_ENCODING,
+    b"connection": Response.CONNECTION,
+    b"content-type": Response.CONTENT_TYPE,
+    b"content-encoding": Response.CONTENT_ENCODING,
+}
+
+
+class RequestRules(dict[bytes, int]):
+    """Header name as received -> Request; fills itself."""
+
+    def __missing__(self, name: bytes) -> int:
+        lower = name.lower()
+        rule = _REQUEST_SPECIAL.get(lower, Request.PASS)
+        if rule is Request.PASS and (lower in REQUEST_DROPPED or lower.startswith(OUR_PREFIX)):
+            rule = Request.DROP
+        return _remember(self, name, int(rule))
+
+
+class ResponseRules(dict[bytes, int]):
+    """Header name as received -> Response; fills itself."""
+
+    def __missing__(self, name: bytes) -> int:
+        lower = name.lower()
+        rule = _RESPONSE_SPECIAL.get(lower, Response.PASS)
+        if rule is Response.PASS and (lower in RESPONSE_DROPPED or lower.startswith(OUR_PREFIX)):
+            rule = Response.DROP
+        return _remember(self, name, int(rule))
+
+
+def _remember(rules: dict[bytes, int], name: bytes, rule: int) -> int:
+    if len(rules) < _NAMES_MAX:
+        rules[name] = rule
+    return rule

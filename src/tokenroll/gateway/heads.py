@@ -1,0 +1,289 @@
+"""Message heads: what llhttp accepts and what we still refuse on top of it.
+
+A head is collected whole before it is parsed, in however many reads it came, so there is one place where it is judged and one
+parser for all connections of a worker.
+"""
+
+import re
+from typing import Final
+
+import httptools
+
+from tokenroll.gateway.headers import Request, RequestRules, Response, ResponseRules
+from tokenroll.model.limits import BODY_BYTES_MAX, TARGET_BYTES_MAX
+
+HEAD_END: Final = b"\r\n\r\n"
+_REQUEST_LINE: Final = re.compile(rb"([A-Z]+(?:-[A-Z]+)*) ([\x21-\x7e]+) HTTP/(\d)\.(\d)")
+_ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
+_CALL_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_CONTENT_LENGTH_NAME: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (?=\d)")
+
+CHUNKED: Final = -1
+"""Instead of a length: the body is chunked."""
+UNTIL_CLOSE: Final = -2
+"""Instead of a length: the body ends where the connection ends (answers only)."""
+
+
+class HeadError(Exception):
+    """A head that is answered with `status` and never acted on."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class RequestHead:
+    """What a request's head says. Never changed after it is read, so a connection may use it again for an equal head."""
+
+    __slots__ = (
+        "anthropic", "api_key", "authorization", "call_id", "content_encoding", "content_length", "expects_continue", "forward",
+        "host_count", "http10", "keep_alive", "length_count", "method", "path", "prefix", "query", "suffix",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.path = b""
+        self.query = b""
+        """With its question mark, or empty."""
+        self.http10 = False
+        self.keep_alive = True
+        self.content_length = 0
+        self.authorization = b""
+        self.api_key = b""
+        self.call_id: bytes | None = None
+        self.content_encoding = b""
+        self.expects_continue = False
+        self.anthropic = False
+        self.forward = b""
+        """Header lines that go on to the provider."""
+        self.host_count = 0
+        self.length_count = 0
+        self.prefix = b""
+        self.suffix = b""
+        """The head around the digits of its content-length; empty when it has none."""
+
+    def same_but_length(self, head: bytes) -> int:
+        """The content-length of `head` when it is this very head with another length, else -1.
+
+        Clients of one connection repeat their heads; comparing is much cheaper than reading again, and as strict.
+        """
+        prefix = self.prefix
+        if prefix and head.startswith(prefix) and head.endswith(self.suffix):
+            digits = head[len(prefix) : len(head) - len(self.suffix)]
+            if digits.isdigit() and len(digits) < 12:
+                return int(digits)
+        return -1
+
+
+class RequestReader:
+    """Reads whole request heads."""
+
+    __slots__ = ("_connection", "_head", "_lines", "_parser", "_rules")
+
+    def __init__(self) -> None:
+        self._rules = RequestRules()
+        self._lines: list[bytes] = []
+        self._connection = b""
+        self._head = RequestHead()
+        self._parser = httptools.HttpRequestParser(self)
+
+    def read(self, data: bytes) -> RequestHead:
+        """The head that `data` is, up to and with its empty line. Raises HeadError."""
+        head = self._head = RequestHead()
+        self._lines = []
+        self._connection = b""
+        _request_line(head, data)
+        try:
+            self._parser.__init__(self)  # type: ignore[misc]  # how this binding is reset: no parser is made per message
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # an offer we do not take: the request is answered as if it had not been made (RFC 9110 §7.8)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, HeadError):
+                raise error.__context__ from None
+            raise HeadError(400, "malformed_request", f"The request head is malformed: {error}.") from None
+        if head.host_count != 1 and not (head.http10 and head.host_count == 0):
+            raise HeadError(400, "malformed_request", "A request names exactly one Host.")
+        self._connection_options(head)
+        head.forward = b"".join(self._lines)
+        if head.content_length > 0 and (match := _CONTENT_LENGTH_NAME.search(data)):
+            head.prefix = data[: match.end()]
+            head.suffix = data[data.index(b"\r\n", match.end()) :]
+        return head
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Llhttp found a header; its value has no leading blanks."""
+        rule = self._rules[name]
+        if rule == Request.PASS:
+            self._lines.append(b"%b: %b\r\n" % (name, value))
+        elif rule != Request.DROP:
+            self._special(rule, value.rstrip(b" \t"), name)
+
+    def _special(self, rule: int, value: bytes, name: bytes) -> None:
+        head = self._head
+        if rule == Request.HOST:
+            head.host_count += 1
+        elif rule == Request.CONTENT_LENGTH:
+            head.content_length = _length(value)
+            head.length_count += 1
+        elif rule == Request.TRANSFER_ENCODING:
+            if value.lower() != b"chunked":
+                raise HeadError(
+                    501, "unsupported_transfer_coding", "Only the chunked transfer coding is understood here."
+                )
+            if head.http10 or head.content_length == CHUNKED:
+                raise HeadError(400, "malformed_request", "Transfer-Encoding does not fit this request.")
+            head.content_length = CHUNKED
+        elif rule == Request.CONNECTION:
+            self._connection += b"," + value.lower()
+        elif rule == Request.AUTHORIZATION:
+            head.authorization = _only_one(head.authorization, value, name)
+        elif rule == Request.API_KEY:
+            head.api_key = _only_one(head.api_key, value, name)
+        elif rule == Request.EXPECT:
+            if value.lower() != b"100-continue":
+                raise HeadError(417, "unknown_expectation", "The only expectation met here is 100-continue.")
+            head.expects_continue = not head.http10
+        elif rule == Request.CONTENT_ENCODING:
+            head.content_encoding = _only_one(head.content_encoding, value, name).lower()
+        elif rule == Request.CALL_ID:
+            if _CALL_ID.fullmatch(value) is None:
+                raise HeadError(
+                    400, "malformed_call_id", "x-tokenroll-call-id is 1 to 128 letters, digits or . _ : / + = -"
+                )
+            head.call_id = _only_one(head.call_id or b"", value, name)
+        else:
+            head.anthropic = True
+            self._lines.append(b"%b: %b\r\n" % (name, value))
+
+    def _connection_options(self, head: RequestHead) -> None:
+        """Keep-alive by version and option; headers that the sender names as its hop's own do not go on."""
+        options = {option.strip() for option in self._connection.split(b",")} - {b""}
+        head.keep_alive = b"close" not in options and (not head.http10 or b"keep-alive" in options)
+        named = options - {b"close", b"keep-alive"}
+        if named:
+            self._lines = [line for line in self._lines if line.partition(b":")[0].lower() not in named]
+
+
+def _request_line(head: RequestHead, data: bytes) -> None:
+    line = data[: data.find(b"\r\n")]
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise HeadError(400, "malformed_request", "The request line is not METHOD TARGET HTTP/1.1.")
+    method, target, major, minor = match.groups()
+    if major != b"1" or minor > b"1":
+        raise HeadError(505, "unsupported_version", "HTTP/1.1 is spoken here.")
+    if len(target) > TARGET_BYTES_MAX:
+        raise HeadError(414, "target_too_long", f"A request target has at most {TARGET_BYTES_MAX} bytes.")
+    head.method = method
+    head.http10 = minor == b"0"
+    if not target.startswith(b"/"):
+        absolute = _ABSOLUTE.match(target)
+        if absolute is not None:
+            target = target[absolute.end() :]
+            target = target if target.startswith(b"/") else b"/" + target
+    path, mark, query = target.partition(b"?")
+    head.path = path
+    head.query = mark + query
+
+
+def _length(value: bytes) -> int:
+    if not value.isdigit():
+        raise HeadError(400, "malformed_request", "Content-Length is not a number.")
+    if len(value) > 18 or int(value) > BODY_BYTES_MAX:
+        raise HeadError(413, "request_too_large", f"A request body has at most {BODY_BYTES_MAX} bytes.")
+    return int(value)
+
+
+def _only_one(known: bytes, value: bytes, name: bytes) -> bytes:
+    if known:
+        raise HeadError(400, "malformed_request", f"The header {name.decode('ascii')} is given twice.")
+    return value
+
+
+def head_is_hopeless(data: bytes) -> bool:
+    """Whether no further byte can make a head of this beginning: told at once instead of waiting for the time limit."""
+    if b"\0" in data or _BARE_LF.search(data) is not None:
+        return True
+    first = data[2:3] if data.startswith(b"\r\n") else data[:1]
+    return not (b"A" <= first <= b"Z" or data in {b"\r", b"\r\n"})
+
+
+class ResponseHead:
+    """What a provider's head says."""
+
+    __slots__ = ("content_encoding", "content_length", "event_stream", "forward", "keep_alive", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.content_length = UNTIL_CLOSE
+        self.event_stream = False
+        self.content_encoding = b""
+        self.keep_alive = True
+        self.forward: list[bytes] = []
+        """Header lines that go on to the client."""
+
+
+class ResponseReader:
+    """Reads whole response heads."""
+
+    __slots__ = ("_head", "_parser", "_rules")
+
+    def __init__(self) -> None:
+        self._rules = ResponseRules()
+        self._head = ResponseHead()
+        self._parser = httptools.HttpResponseParser(self)
+
+    def read(self, data: bytes) -> ResponseHead:
+        """The head that `data` is, up to and with its empty line. Raises HeadError (502)."""
+        head = self._head = ResponseHead()
+        parser = self._parser
+        try:
+            parser.__init__(self)  # type: ignore[misc]  # see RequestReader
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise HeadError(502, "bad_gateway", "The provider switched protocols.") from None
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, HeadError):
+                raise error.__context__ from None
+            raise HeadError(502, "bad_gateway", f"The provider's response head is malformed: {error}.") from None
+        head.status = status = parser.get_status_code()
+        if not data.startswith(b"HTTP/1."):
+            raise HeadError(502, "bad_gateway", "The provider does not speak HTTP/1.1.")
+        if data.startswith(b"HTTP/1.0"):
+            head.keep_alive = False
+        if status in {204, 304}:
+            head.content_length = 0
+        return head
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Llhttp found a header."""
+        rule = self._rules[name]
+        head = self._head
+        if rule == Response.PASS:
+            head.forward.append(b"%b: %b\r\n" % (name, value))
+            return
+        if rule == Response.DROP:
+            return
+        plain = value.rstrip(b" \t")
+        lower = plain.lower()
+        if rule == Response.CONTENT_TYPE:
+            head.event_stream = lower.startswith(b"text/event-stream")
+            head.forward.append(b"%b: %b\r\n" % (name, value))
+        elif rule == Response.CONTENT_LENGTH:
+            if not plain.isdigit() or len(plain) > 18:
+                raise HeadError(502, "bad_gateway", "The provider's Content-Length is not a number.")
+            head.content_length = int(plain)
+        elif rule == Response.TRANSFER_ENCODING:
+            if lower != b"chunked" or head.content_length == CHUNKED:
+                raise HeadError(502, "bad_gateway", "The provider's transfer coding is not understood.")
+            head.content_length = CHUNKED
+        elif rule == Response.CONNECTION:
+            if b"close" in lower:
+                head.keep_alive = False
+        else:
+            head.content_encoding = lower
+            head.forward.append(b"%b: %b\r\n" % (name, value))

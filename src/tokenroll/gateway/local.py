@@ -1,0 +1,139 @@
+"""What the worker answers itself: models, one's own wallet and calls, health and metrics. Nothing here moves money."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from tokenroll.gateway.answers import ANTHROPIC, error_answer, json_answer, text_answer
+from tokenroll.gateway.heads import RequestHead
+from tokenroll.services.hot import HotKey
+from tokenroll.upstream.dialect import Dialect, ErrorAnswer
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.worker import Gateway
+
+CALL_PATHS: Final = frozenset({b"/v1/chat/completions", b"/v1/messages"})
+_OPEN_PATHS: Final = frozenset({b"/healthz", b"/metrics"})
+_KEYED_PATHS: Final = frozenset({b"/v1/models", b"/me/wallet"})
+_KEYED_PREFIXES: Final = (b"/v1/models/", b"/me/calls/")
+
+
+def authenticate(
+    gateway: "Gateway", head: RequestHead, dialect: Dialect | None, *, calls: bool = True
+) -> HotKey | ErrorAnswer:
+    """The key behind a request, or its refusal. A client may send its key as either dialect does; its own way is read first."""
+    bearer = _bearer(head.authorization)
+    if dialect is ANTHROPIC:
+        bearer = head.api_key or bearer
+    elif not bearer:
+        bearer = head.api_key
+    if not bearer:
+        return error_answer(
+            dialect, 401, "missing_api_key",
+            "No key was given; send yours as `Authorization: Bearer …` or `x-api-key: …`.", headers=b"www-authenticate: Bearer\r\n",
+        )  # fmt: skip
+    key = gateway.spending.key_for(bearer, gateway.clock())
+    if key is None:
+        return error_answer(
+            dialect, 401, "invalid_api_key", "This key is not known here, or it was revoked or has expired.",
+            headers=b"www-authenticate: Bearer\r\n",
+        )  # fmt: skip
+    if key.is_admin and calls:
+        return error_answer(
+            dialect, 403, "admin_key", "An admin key cannot call models; use a key with scope inference."
+        )
+    return key
+
+
+def _bearer(authorization: bytes) -> bytes:
+    if authorization.startswith(b"Bearer "):
+        return authorization[7:].strip()
+    scheme, _, value = authorization.partition(b" ")
+    return value.strip() if scheme.lower() == b"bearer" else b""
+
+
+def refusal(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> ErrorAnswer | None:
+    """What the head alone decides about a request that is no call: unknown path, wrong method."""
+    del gateway
+    path = head.path
+    if path not in _OPEN_PATHS and path not in _KEYED_PATHS and not path.startswith(_KEYED_PREFIXES):
+        name = path.decode("ascii")
+        return error_answer(dialect, 404, "not_found", f"There is no {name} here.")
+    if head.method not in {b"GET", b"HEAD"}:
+        return error_answer(
+            dialect, 405, "method_not_allowed", "This is read with GET.", headers=b"allow: GET, HEAD\r\n"
+        )
+    return None
+
+
+def answer(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> ErrorAnswer:
+    """The answer to a request that `refusal` let pass."""
+    path = head.path
+    gateway.metrics.requests[_route_name(path)] += 1
+    if path == b"/healthz":
+        return _health(gateway)
+    if path == b"/metrics":
+        return text_answer(gateway.metrics.text(gateway.extra_metrics(), gateway.metric_labels))
+    if gateway.not_ready:
+        return error_answer(dialect, 503, "not_ready", gateway.not_ready, retry_after_seconds=1)
+    key = authenticate(gateway, head, dialect, calls=False)
+    if isinstance(key, ErrorAnswer):
+        return key
+    if path == b"/me/wallet":
+        return json_answer(gateway.spending.wallet_view(key, gateway.clock()))
+    if path.startswith(b"/me/calls/"):
+        call_id = unquote(path[len(b"/me/calls/") :].decode("ascii"))
+        view = gateway.spending.call_view(key, call_id)
+        if view is None:
+            return error_answer(
+                None, 404, "call_not_found",
+                f"This gateway does not remember a call {call_id} of your wallet; older calls are on your page, or `tokenroll call show`.",
+            )  # fmt: skip
+        return json_answer(view)
+    return _models(gateway, path, dialect)
+
+
+def _route_name(path: bytes) -> str:
+    for prefix in _KEYED_PREFIXES:
+        if path.startswith(prefix):
+            return prefix.decode("ascii") + "*"
+    return path.decode("ascii")
+
+
+def _health(gateway: "Gateway") -> ErrorAnswer:
+    reason = gateway.not_ready or ("The gateway is stopping." if gateway.stopping else "")
+    state: dict[str, Any] = {"status": "not_admitting" if reason else "ok", "durability": gateway.settings.durability}
+    if reason:
+        state["reason"] = reason
+    return json_answer(state, 503 if reason else 200)
+
+
+def _served_models(gateway: "Gateway", dialect: Dialect) -> Iterator[str]:
+    for name in gateway.spending.model_names(gateway.clock()):
+        if gateway.routes.find(dialect, name) is not None:
+            yield name
+
+
+def _models(gateway: "Gateway", path: bytes, dialect: Dialect | None) -> ErrorAnswer:
+    """Only models that have a price and a way: what is listed can be called."""
+    assert dialect is not None
+    shape = _anthropic_model if dialect is ANTHROPIC else _openai_model
+    names = list(_served_models(gateway, dialect))
+    if path != b"/v1/models":
+        name = unquote(path[len(b"/v1/models/") :].decode("ascii"))
+        if name not in names:
+            return error_answer(dialect, 404, "model_not_found", f"The model {name!r} is not served here.")
+        return json_answer(shape(name))
+    data = [shape(name) for name in names]
+    if dialect is ANTHROPIC:
+        first, last = (names[0], names[-1]) if names else (None, None)
+        return json_answer({"data": data, "has_more": False, "first_id": first, "last_id": last})
+    return json_answer({"object": "list", "data": data})
+
+
+def _openai_model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "tokenroll"}
+
+
+def _anthropic_model(name: str) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}

@@ -1,0 +1,274 @@
+"""The provider's side: pooled connections, and answers read strictly in any number of reads."""
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
+from tokenroll.gateway.deployment import Target
+from tokenroll.gateway.heads import CHUNKED, HEAD_END, UNTIL_CLOSE, HeadError, ResponseHead
+from tokenroll.model.limits import HEADER_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
+from tokenroll.store.tape import Finish
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.call import Call
+    from tokenroll.gateway.worker import Gateway
+
+_IDLE, _HEAD, _CHUNKED, _LENGTH, _UNTIL_CLOSE = range(5)
+_JOIN_BYTES_MAX: Final = 16 * 1024
+"""Head and body up to this size go out as one buffer; larger bodies as they are, without being copied."""
+_INTERIM_HEADS_MAX: Final = 16
+"""Interim (1xx) heads before the real one; more are a provider that will never answer."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to a provider: idle in its pool, or carrying one attempt."""
+
+    __slots__ = (
+        "_buffer", "_chunks", "_interim", "_keep", "_left", "_state", "call", "closed", "deadline", "gateway", "got_bytes", "pool",
+        "reused", "transport",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(self, pool: "Pool") -> None:
+        self.pool = pool
+        self.gateway = pool.gateway
+        self.call: Call | None = None
+        self.closed = False
+        self.deadline = 0
+        self.reused = False
+        """Whether it has answered before: only then may a silent close mean that it was stale."""
+        self.got_bytes = False
+        self._state = _IDLE
+        self._buffer = b""
+        self._chunks = ChunkDecoder()
+        self._left = 0
+        self._keep = True
+        self._interim = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]  # uvloop's transports are full ones
+        self.transport.set_write_buffer_limits(high=RELAY_BUFFER_BYTES_MAX)
+        self.gateway.metrics.upstream_connections += 1
+        self.gateway.wheel.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.closed = True
+        self.gateway.metrics.upstream_connections -= 1
+        self.pool.forget(self)
+        call, self.call = self.call, None
+        if call is not None:
+            call.upstream_lost(Finish.UPSTREAM_CUT, "The provider closed the connection before its answer was whole.")
+
+    def eof_received(self) -> bool:
+        """The provider sends no more: the end of an answer without a length, else the connection is of no more use."""
+        if self._state == _UNTIL_CLOSE and self.call is not None:
+            self._complete()
+        self.closed = True
+        return False
+
+    def deadline_passed(self) -> None:
+        """Unused for too long, or an answer that does not come."""
+        self.deadline = 0
+        call, self.call = self.call, None
+        self.abort()
+        if call is not None:
+            call.upstream_lost(Finish.TIMED_OUT, "The provider did not answer in time.")
+
+    def abort(self) -> None:
+        """The connection ends now, whatever is under way."""
+        self.closed = True
+        self.call = None
+        self.transport.abort()
+
+    # ---- one attempt ------------------------------------------------------------------------------------
+
+    def send(self, call: "Call", head: bytes, buffers: list[bytes | memoryview], body_bytes: int) -> None:
+        """The attempt's bytes go out; the answer goes to `call`."""
+        self.call = call
+        self.got_bytes = False
+        self._state = _HEAD
+        self._keep = True
+        self._interim = 0
+        self.deadline = self.gateway.wheel.now + self.gateway.ticks.first_byte
+        transport = self.transport
+        if body_bytes <= _JOIN_BYTES_MAX:
+            transport.write(b"".join((head, *buffers)))
+        else:
+            transport.writelines([head, *buffers])
+
+    def data_received(self, data: bytes) -> None:
+        call = self.call
+        if call is None:  # nobody asked: an answer to nothing must not become the answer to the next call
+            self.abort()
+            return
+        self.got_bytes = True
+        gateway = self.gateway
+        self.deadline = gateway.wheel.now + gateway.ticks.upstream_idle
+        state = self._state
+        if state == _CHUNKED:
+            self._read_chunked(call, data)
+        elif state == _HEAD:
+            self._read_head(call, data)
+        elif state == _LENGTH:
+            self._read_length(call, data)
+        else:
+            call.on_data(data, data)
+
+    def _read_head(self, call: "Call", data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        while True:
+            end = data.find(HEAD_END)
+            if end < 0:
+                if len(data) > HEADER_BYTES_MAX or b"\0" in data or (b"\n" in data and b"\r\n" not in data):
+                    self._broken(call, "The provider's response head is malformed or too long.")
+                else:
+                    self._buffer = data
+                return
+            end += 4
+            try:
+                head = self.gateway.response_reader.read(data[:end])
+            except HeadError as error:
+                self._broken(call, error.message)
+                return
+            if head.status >= 200:
+                break
+            self._interim += 1
+            if head.status == 101 or self._interim > _INTERIM_HEADS_MAX:
+                self._broken(call, "The provider sent interim answers only.")
+                return
+            data = data[end:]
+        self._keep = head.keep_alive
+        self._begin_body(call, head, data[end:])
+
+    def _begin_body(self, call: "Call", head: ResponseHead, rest: bytes) -> None:
+        length = head.content_length
+        call.on_head(head)
+        if length == CHUNKED:
+            self._state = _CHUNKED
+            self._chunks = ChunkDecoder()
+            if rest:
+                self._read_chunked(call, rest)
+        elif length == UNTIL_CLOSE:
+            self._state = _UNTIL_CLOSE
+            self._keep = False
+            if rest:
+                call.on_data(rest, rest)
+        elif length == 0:
+            self._keep = self._keep and not rest
+            self._complete()
+        else:
+            self._state = _LENGTH
+            self._left = length
+            if rest:
+                self._read_length(call, rest)
+
+    def _read_length(self, call: "Call", data: bytes) -> None:
+        left = self._left - len(data)
+        if left < 0:  # bytes behind the answer are nobody's
+            data = data[: self._left]
+            self._keep = False
+        self._left = left
+        call.on_data(data, data)
+        if left <= 0 and self.call is call:
+            self._complete()
+
+    def _read_chunked(self, call: "Call", data: bytes) -> None:
+        chunks = self._chunks
+        try:
+            end = chunks.feed(data)
+        except ChunkError as error:
+            self._broken(call, f"The provider's answer is malformed: {error}.")
+            return
+        pieces = chunks.pieces
+        payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if not chunks.done:
+            call.on_data(data if chunks.coding_end == end else data[: chunks.coding_end], payload)
+            return
+        if end != len(data):
+            self._keep = False
+        if end == len(data) and chunks.coding_end == end - 2:
+            call.on_data(data, payload)
+        else:
+            call.on_data(data[: chunks.coding_end] + b"\r\n", payload)
+        if self.call is call:
+            self._complete()
+
+    def _complete(self) -> None:
+        """The answer is whole: the connection goes back to its pool before the call ends, so that the next call finds it."""
+        call, self.call = self.call, None
+        self._state = _IDLE
+        if (
+            self._keep
+            and not self.closed
+            and self.transport.get_write_buffer_size() == 0
+            and not self.transport.is_closing()
+        ):
+            self.reused = True
+            self.deadline = self.gateway.wheel.now + self.gateway.ticks.pooled_idle
+            self.pool.give(self)
+        else:
+            self.closed = True
+            self.transport.close()
+        if call is not None:
+            call.on_end()
+
+    def _broken(self, call: "Call", message: str) -> None:
+        self.abort()
+        call.upstream_lost(Finish.UPSTREAM_CUT, message)
+
+
+class Pool:
+    """The connections to one target. The most recently used one is used next, so that the others can go when load falls."""
+
+    __slots__ = ("gateway", "idle", "target")
+
+    def __init__(self, gateway: "Gateway", target: Target) -> None:
+        self.gateway = gateway
+        self.target = target
+        self.idle: list[UpstreamConnection] = []
+
+    def take(self) -> UpstreamConnection | None:
+        """An idle connection that has not been seen closed, or None."""
+        idle = self.idle
+        while idle:
+            connection = idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    def give(self, connection: UpstreamConnection) -> None:
+        """The connection is free again."""
+        self.idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """The connection is gone."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    async def dial(self) -> UpstreamConnection:
+        """A new connection, its TLS verified. Raises OSError (which covers timeouts and failed verification)."""
+        gateway = self.gateway
+        metrics = gateway.metrics
+        if metrics.upstream_connections >= gateway.edge.upstream_connections:
+            raise OSError(f"this worker already has {metrics.upstream_connections} provider connections")
+        metrics.upstream_dials += 1
+        target = self.target
+        try:
+            async with asyncio.timeout(gateway.edge.connect_seconds):
+                _, protocol = await gateway.loop.create_connection(
+                    lambda: UpstreamConnection(self),
+                    target.host,
+                    target.port,
+                    ssl=target.tls,
+                    server_hostname=target.host if target.tls is not None else None,
+                )
+        except (OSError, ssl.CertificateError) as error:
+            metrics.upstream_dial_failures += 1
+            raise OSError(str(error) or type(error).__name__) from error
+        return protocol

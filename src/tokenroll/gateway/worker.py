@@ -1,0 +1,171 @@
+"""One worker of the gateway: what its connections share, and its life from listening to the last settled call."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tokenroll.gateway.answers import ANTHROPIC, OPENAI
+from tokenroll.gateway.client import ClientConnection
+from tokenroll.gateway.deployment import Deployment, Routes, Target
+from tokenroll.gateway.edge import EdgeLimits, Ticks
+from tokenroll.gateway.heads import RequestReader, ResponseReader
+from tokenroll.gateway.metrics import Metrics
+from tokenroll.gateway.telling import cycle_line
+from tokenroll.gateway.upstream import Pool
+from tokenroll.gateway.wheel import Wheel
+from tokenroll.model.instant import Instant
+from tokenroll.services.clock import Clock
+from tokenroll.services.group_commit import GroupCommit
+from tokenroll.services.hot import HotKey
+from tokenroll.services.spending import Spending
+from tokenroll.store.tape import Durability
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.call import Call
+
+BACKLOG: Final = 4096
+"""Connections the kernel may hold for us while we are busy; its own limit (somaxconn) caps it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """Everything one gateway process must know; nothing is read from the environment here.
+
+    `port` 0: the kernel chooses, and `ready` of `run_gateway` is told. `decode_request_bodies`: take gzip, br and zstd bodies.
+    """
+
+    home: Path
+    worker: int = 0
+    host: str = "127.0.0.1"
+    port: int = 0
+    durability: Durability = Durability.SYNCED
+    deployments: tuple[Deployment, ...] = ()
+    decode_request_bodies: bool = False
+    stop_seconds: float = 30.0
+    """How long calls under way may take to end once the process is asked to stop."""
+    edge: EdgeLimits = field(default_factory=EdgeLimits)
+
+
+class Gateway:
+    """The shared state of all connections of one worker. Used on its loop's thread only."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        spending: Spending,
+        commit: GroupCommit,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.settings = settings
+        self.edge = settings.edge
+        self.spending = spending
+        self.commit = commit
+        self.clock = clock
+        self.loop = loop
+        self.metrics = Metrics()
+        self.metric_labels = f'worker="{settings.worker}"'
+        self.wheel = Wheel(loop, settings.edge.tick_seconds)
+        self.ticks = Ticks(settings.edge, self.wheel)
+        self.request_reader = RequestReader()
+        self.response_reader = ResponseReader()
+        self.routes = Routes(settings.deployments, {"openai": OPENAI, "anthropic": ANTHROPIC})
+        self.pools: dict[Target, Pool] = {target: Pool(self, target) for target in self.routes.targets}
+        self.clients: set[ClientConnection] = set()
+        self.body_bytes = 0
+        """Request bodies being received or sent, beyond those that came in one read."""
+        self.not_ready = "The gateway has no lease yet."
+        """Why no call is admitted now; empty when calls are."""
+        self.stopping = False
+        self.extra_sources: list[Callable[[], Iterable[tuple[str, str, str, float]]]] = []
+        """Where /metrics asks others: the worker link for its fold lag."""
+        self._cycles: dict[str, tuple[Instant, bytes]] = {}
+        self._server: asyncio.Server | None = None
+        self._dials: set[asyncio.Task[None]] = set()
+        self._all_gone: asyncio.Event | None = None
+
+    # ---- shared by connections ----------------------------------------------------------------------------
+
+    def dial(self, call: "Call", pool: Pool) -> None:
+        """A new connection for `call`, which is told when there is one, or why not."""
+        task = self.loop.create_task(self._dial(call, pool))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    @staticmethod
+    async def _dial(call: "Call", pool: Pool) -> None:
+        try:
+            connection = await pool.dial()
+        except OSError as error:
+            call.dialled(None, str(error))
+        else:
+            call.dialled(connection, "it closed at once")
+
+    def cycle_line(self, key: HotKey) -> bytes:
+        """The header line that says when this key's pay cycle ends; worked out once per zone and cycle."""
+        zone = key.wallet.zone
+        known = self._cycles.get(zone)
+        now = self.clock()
+        if known is None or known[0] <= now:
+            ends_at = self.spending.cycle_ends_at(key, now)
+            known = self._cycles[zone] = (ends_at, cycle_line(ends_at))
+        return known[1]
+
+    def extra_metrics(self) -> Iterable[tuple[str, str, str, float]]:
+        """What others count: tape, commit and ledger link."""
+        durability = self.settings.durability.value
+        yield "tokenroll_durability_info", "gauge", f'mode="{durability}"', 1
+        yield "tokenroll_admitting", "gauge", "", 0 if self.not_ready else 1
+        yield "tokenroll_open_holds", "gauge", "", len(self.spending.open_holds)
+        yield "tokenroll_request_body_bytes", "gauge", "", self.body_bytes
+        for source in self.extra_sources:
+            yield from source()
+
+    # ---- life ---------------------------------------------------------------------------------------------
+
+    async def listen(self) -> int:
+        """Accepts connections from now on. The port. Several workers may share one (SO_REUSEPORT); the kernel spreads."""
+        settings = self.settings
+        self.wheel.start()
+        self._server = await self.loop.create_server(
+            lambda: ClientConnection(self),
+            settings.host,
+            settings.port,
+            reuse_address=True,
+            reuse_port=hasattr(socket, "SO_REUSEPORT") and settings.port != 0,
+            backlog=BACKLOG,
+        )
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def connection_ended(self) -> None:
+        """A client's connection is gone; the last one ends a stop."""
+        if self._all_gone is not None and not self.clients:
+            self._all_gone.set()
+
+    async def stop(self) -> None:
+        """No new connection or request; calls under way end or are cut at `stop_seconds`; nothing is left unsettled but in suspense."""
+        self.stopping = True
+        if self._server is not None:
+            self._server.close()
+        self._all_gone = asyncio.Event()
+        for client in list(self.clients):
+            client.close_when_idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.stop_seconds):
+                while self.clients or self.spending.open_holds:
+                    if self.clients:
+                        await self._all_gone.wait()
+                    else:  # answers that are read on after their clients left
+                        await asyncio.sleep(self.edge.tick_seconds / 4)
+        for client in list(self.clients):
+            client.transport.abort()
+        for pool in self.pools.values():
+            for connection in list(pool.idle):
+                connection.abort()
+        self.wheel.stop()
+        await asyncio.sleep(0)

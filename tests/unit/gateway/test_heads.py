@@ -1,0 +1,183 @@
+"""Heads: what is read out of them, what goes on, and what is refused."""
+
+import pytest
+
+from tokenroll.gateway.heads import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    HeadError,
+    RequestReader,
+    ResponseReader,
+    head_is_hopeless,
+)
+
+LINE = b"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\n"
+
+
+def request(data: bytes):
+    return RequestReader().read(data)
+
+
+def response(data: bytes):
+    return ResponseReader().read(data)
+
+
+def refused(data: bytes) -> int:
+    with pytest.raises(HeadError) as caught:
+        request(data)
+    return caught.value.status
+
+
+def test_it_reads_what_a_call_needs():
+    head = request(
+        LINE.replace(b"completions", b"completions?beta=true")
+        + b"Authorization: Bearer My API Key\r\nContent-Length: 12\r\n"
+        b"x-tokenroll-call-id: build-7\r\nExpect: 100-Continue\r\n\r\n"
+    )
+    assert (head.method, head.path, head.query) == (b"POST", b"/v1/chat/completions", b"?beta=true")
+    assert head.authorization == b"Bearer My API Key"
+    assert head.content_length == 12
+    assert head.call_id == b"build-7"
+    assert head.expects_continue
+    assert head.keep_alive
+
+
+def test_only_the_clients_own_business_goes_on():
+    head = request(
+        LINE
+        + b"Content-Type: application/json\r\nanthropic-version: 2023-06-01\r\nAnthropic-Beta: x\r\nX-Stainless-Lang: python\r\n"
+        b"Authorization: Bearer k\r\nx-api-key: k\r\nCookie: a=b\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nTE: trailers\r\n"
+        b"Accept-Encoding: gzip\r\nOpenAI-Organization: org-1\r\nOpenAI-Project: p\r\nOpenAI-Beta: y\r\nX-Forwarded-For: 10.0.0.7\r\n"
+        b"x-tokenroll-tag: z\r\nX-Client-Request-Id: 9\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n"
+    )
+    assert head.forward == (
+        b"Content-Type: application/json\r\nanthropic-version: 2023-06-01\r\nAnthropic-Beta: x\r\nX-Stainless-Lang: python\r\n"
+        b"OpenAI-Beta: y\r\n"
+    )
+    assert head.anthropic
+
+
+@pytest.mark.parametrize(
+    ("lines", "keep"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", True),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", False),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Close\r\n\r\n", False),
+        (b"POST / HTTP/1.0\r\n\r\n", False),
+        (b"POST / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", True),
+    ],
+)
+def test_it_knows_whether_the_connection_is_used_again(lines, keep):
+    assert request(lines).keep_alive is keep
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (LINE + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (LINE + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400),
+        (LINE + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
+        (LINE + b"Content-Length: 1, 1\r\n\r\n", 400),
+        (LINE + b"Content-Length: +1\r\n\r\n", 400),
+        (LINE + b"Content-Length: 0x1\r\n\r\n", 400),
+        (LINE + b"Content-Length: 99999999999999999999\r\n\r\n", 400),
+        (LINE + b"Content-Length: 33554433\r\n\r\n", 413),
+        (LINE + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (LINE + b"Transfer-Encoding: chunked, chunked\r\n\r\n", 400),
+        (LINE + b"Transfer-Encoding: identity\r\n\r\n", 501),
+        (LINE + b"X: a\r\n b\r\n\r\n", 400),
+        (LINE + b"X : a\r\n\r\n", 400),
+        (LINE + b"X: a\x00b\r\n\r\n", 400),
+        (LINE + b"X: a\nY: b\r\n\r\n", 400),
+        (LINE + b"Host: b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\n\r\n", 400),
+        (b"POST  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"POST /\r\nHost: a\r\n\r\n", 400),
+        (b"post / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"POST / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        (b"POST / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
+        (b"POST /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (LINE + b"Expect: 200-ok\r\n\r\n", 417),
+        (LINE + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400),
+        (LINE + b"x-tokenroll-call-id: a b\r\n\r\n", 400),
+        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    ],
+)
+def test_it_refuses_what_two_readers_could_understand_differently(data, status):
+    assert refused(data) == status
+
+
+def test_absolute_targets_mean_their_path():
+    assert request(b"POST http://other.example/v1/messages?x=1 HTTP/1.1\r\nHost: a\r\n\r\n").path == b"/v1/messages"
+    assert request(b"GET http://other.example HTTP/1.1\r\nHost: a\r\n\r\n").path == b"/"
+
+
+def test_a_repeated_head_is_known_again_by_everything_but_its_length():
+    first = LINE + b"Content-Length: 12\r\nX: y\r\n\r\n"
+    head = request(first)
+    assert head.same_but_length(first) == 12
+    assert head.same_but_length(first.replace(b": 12", b": 40001")) == 40001
+    assert head.same_but_length(first.replace(b": 12", b": 1 2")) == -1
+    assert head.same_but_length(first.replace(b": 12", b": -1")) == -1
+    assert head.same_but_length(first.replace(b": 12", b": ")) == -1
+    assert head.same_but_length(first.replace(b": 12\r\n", b": 12\r\nContent-Length: 1\r\n")) == -1
+    assert head.same_but_length(first.replace(b"X: y", b"X: z")) == -1
+    assert request(LINE + b"\r\n").same_but_length(LINE + b"\r\n") == -1
+
+
+@pytest.mark.parametrize(
+    "data", [b"POST / HTTP/1.1\nHost: a\n\n", b"\x16\x03\x01\x02", b"\x00", b"{}", b"get / HTTP/1.1", b" POST"]
+)
+def test_it_sees_at_once_that_nothing_can_come_of_this(data):
+    assert head_is_hopeless(data)
+
+
+@pytest.mark.parametrize("data", [b"P", b"\r", b"\r\n", b"\r\nPO", b"POST / HTTP/1.1\r\nHo"])
+def test_it_waits_for_the_rest_of_a_possible_head(data):
+    assert not head_is_hopeless(data)
+
+
+def test_it_reads_a_providers_head():
+    head = response(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a=b\r\n"
+        b"x-request-id: req_1\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nAlt-Svc: h3\r\nx-tokenroll-available: 9\r\n\r\n"
+    )
+    assert head.status == 200
+    assert head.event_stream
+    assert head.content_length == CHUNKED
+    assert head.keep_alive
+    assert b"".join(head.forward) == b"Content-Type: text/event-stream; charset=utf-8\r\nx-request-id: req_1\r\n"
+
+
+def test_a_providers_answer_without_length_ends_with_its_connection():
+    assert response(b"HTTP/1.0 200 OK\r\n\r\n").content_length == UNTIL_CLOSE
+    assert not response(b"HTTP/1.0 200 OK\r\n\r\n").keep_alive
+    assert response(b"HTTP/1.1 204 No Content\r\n\r\n").content_length == 0
+    assert not response(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").keep_alive
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+        b"HTTP/2 200\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+    ],
+)
+def test_a_providers_broken_head_is_a_bad_gateway(data):
+    with pytest.raises(HeadError) as caught:
+        response(data)
+    assert caught.value.status == 502
+
+
+def test_one_reader_serves_many_heads():
+    reader = RequestReader()
+    for _ in range(3):
+        with pytest.raises(HeadError):
+            reader.read(LINE + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert reader.read(LINE + b"Content-Length: 5\r\n\r\n").content_length == 5
+        assert reader.read(LINE + b"Transfer-Encoding: chunked\r\n\r\n").content_length == CHUNKED
