@@ -131,7 +131,11 @@ class LotChange(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Delta(msgspec.Struct, tag="delta", frozen=True):
-    """One change to leases or view, numbered without gaps. The worker answers Applied; a repeated one changes nothing."""
+    """One change to leases or view, numbered without gaps. The worker answers Applied; a repeated one changes nothing.
+
+    `wallets` say who is new and how all are enforced; they carry no lots and no sums, because those of a leased wallet are its
+    worker's own. Lots travel as changes.
+    """
 
     number: int
     wallets: list[WalletTerms]
@@ -161,6 +165,16 @@ class Ack(msgspec.Struct, tag="ack", frozen=True):
 
     epoch: int
     sequence: int
+
+
+class Refusal(msgspec.Struct, tag="refusal", frozen=True):
+    """What the ledger does not do for this worker, and why. `kind` is a fold's halt reason, `closed_epoch` or `leased`.
+
+    Nothing of the refused message was applied. A closed epoch may never spend again: its process ends.
+    """
+
+    kind: str
+    text: str
 
 
 # ---- doors <-> ledger ---------------------------------------------------------------------------------
@@ -195,7 +209,7 @@ class StatusReply(msgspec.Struct, tag="status_reply", frozen=True):
 
 
 Message = (
-    Hello | Welcome | Ready | View | Lease | Delta | Applied | Report | Ack | Command | Reply | Status | StatusReply
+    Hello | Welcome | Ready | View | Lease | Delta | Applied | Report | Ack | Refusal | Command | Reply | Status | StatusReply
 )
 
 _encoder = msgspec.msgpack.Encoder()
