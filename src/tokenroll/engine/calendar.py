@@ -36,7 +36,8 @@ def period_step(anchor: Instant, n: int, period: Period, zone: tzinfo) -> Instan
         return month_step(anchor, n * period.count, zone)
     local = datetime_from_instant(anchor).astimezone(zone)
     try:
-        return _instant_of_wall(local + timedelta(days=n * period.count))
+        # adding a timedelta forgets which of two equal wall times it was
+        return _instant_of_wall((local + timedelta(days=n * period.count)).replace(fold=local.fold))
     except OverflowError as error:
         raise ValueError(f"{n * period.count} days from {local.isoformat()} is a date that cannot be named") from error
 

@@ -50,6 +50,9 @@ def test_a_time_that_comes_twice_keeps_the_anchors_side():
     # 25 October 2026 02:30 comes at 00:30Z and again at 01:30Z
     assert month_step(utc("2026-09-25T00:30"), 1, BERLIN) == utc("2026-10-25T00:30")
     assert month_step(utc("2026-10-25T01:30"), 0, BERLIN) == utc("2026-10-25T01:30")
+    assert period_step(utc("2026-10-25T01:30"), 0, Period(count=1, unit=PeriodUnit.DAY), BERLIN) == utc(
+        "2026-10-25T01:30"
+    )
 
 
 def test_a_day_that_a_country_skipped_moves_forward():
