@@ -5,9 +5,9 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(realpath -m "${BENCH_DIR:-.bench}")
 mkdir -p "$dir/bin" "$dir/ng" "$dir/tls" "$dir/peers"
-for program in mock/mockup load/sseload; do
+for program in mock/mockup load/sseload load/openload load/awake; do
   target=$dir/bin/$(basename "$program")
-  [ "$target" -nt "$here/$program.c" ] || gcc -O2 -w -o "$target" "$here/$program.c"
+  [ "$target" -nt "$here/$program.c" ] || gcc -O2 -w -o "$target" "$here/$program.c" -lm
 done
 for template in "$here"/peers/*.in; do
   sed "s#@DIR@#$dir#g" "$template" >"$dir/peers/$(basename "${template%.in}")"
