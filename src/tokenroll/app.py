@@ -1,1 +1,52 @@
 """The parts wired together: the one place where a service meets its store, its clock and its transport."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tokenroll.services.clock import Clock, VirtualClock, system_clock
+from tokenroll.services.history import DaySums
+from tokenroll.services.reporting import Reports
+from tokenroll.settings import Settings
+from tokenroll.store.database import open_reader
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The machine's clock, or the moving one of a home that `demo` made. Raises SettingsError for a clock anywhere else."""
+    path = settings.clock_path
+    return system_clock if path is None else VirtualClock(path)
+
+
+class Reader:
+    """A home's ledger for questions only: any number of threads, each question one snapshot. Raises SchemaError without a ledger."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = clock_of(settings)
+        self._engine = open_reader(settings.database_path)
+
+    @contextmanager
+    def reports(self, day_sums: dict[int, DaySums] | None = None) -> Iterator[Reports]:
+        """Questions over one snapshot, as of the home's clock now."""
+        with self._engine.connect() as connection:
+            yield Reports(connection, self.clock(), day_sums)
+
+    def close(self) -> None:
+        """Every connection closed."""
+        self._engine.dispose()
+
+
+@contextmanager
+def open_reports(settings: Settings) -> Iterator[Reports]:
+    """One set of questions over one snapshot."""
+    reader = Reader(settings)
+    try:
+        with reader.reports() as reports:
+            yield reports
+    finally:
+        reader.close()
+
+
+def random_bits(count: int) -> int:
+    """So many bits that nobody can guess."""
+    return secrets.randbits(count)

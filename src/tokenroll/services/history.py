@@ -1,5 +1,6 @@
 """A wallet's calls, newest first, by walking the list that its settlements form; and what a usual day costs."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,8 +18,10 @@ CALLS_SHOWN_MAX: Final = 1000
 """Calls of one page or listing; more are asked for by the next page's start."""
 USUAL_DAYS: Final = 28
 """Days looked back for a usual day: four whole weeks, so that weekends weigh the same in each."""
-USUAL_CALLS_MAX: Final = 50_000
-"""Calls looked at for it; a wallet that makes more in four weeks is judged by its newest ones."""
+DAYS_REMEMBERED: Final = 62
+"""Two of the longest months, so that a cycle and the usual days before it are both covered."""
+CALLS_WALKED_MAX: Final = 200_000
+"""Calls looked at for one answer; a wallet that makes more is judged by its newest ones."""
 USUAL_RULE: Final = (
     f"left divided by the mean spending of the days with calls among the last {USUAL_DAYS}, rounded down"
 )
@@ -29,7 +32,7 @@ _WALK: Final = text(
     " FROM settlements WHERE ledger_seq = :head"
     " UNION ALL"
     " SELECT s.ledger_seq, s.hold_key, s.admitted_at, s.charge_nanos, s.outcome, s.previous_seq, w.step + 1"
-    " FROM settlements s JOIN walk w ON s.ledger_seq = w.previous_seq WHERE w.step < :most)"
+    " FROM settlements s JOIN walk w ON s.ledger_seq = w.previous_seq WHERE w.step < :most AND s.ledger_seq > :stop)"
     " SELECT ledger_seq, hold_key, admitted_at, charge_nanos, outcome, previous_seq FROM walk"
 )
 _OUTCOMES: Final = {
@@ -52,28 +55,55 @@ class UsualDay:
         return None if self.mean_nanos == 0 else left_nanos // self.mean_nanos
 
 
-def usual_day(connection: Connection, wallet_id: int, zone: str, now: Instant) -> UsualDay:
-    """The mean over the days (in `zone`) with a charge among the last USUAL_DAYS."""
-    since = now - USUAL_DAYS * 86_400 * MICROS_PER_SECOND
-    where = ZoneInfo(zone)
-    days: dict[int, int] = {}
-    for row in walk(connection, wallet_id, USUAL_CALLS_MAX):
-        if row.admitted_at < since:
-            # rows are in the order of their ends; a call lasts at most an hour, which four weeks do not notice
-            break
-        day = datetime_from_instant(row.admitted_at).astimezone(where).toordinal()
-        days[day] = days.get(day, 0) + row.charge_nanos
-    spent = [nanos for nanos in days.values() if nanos]
-    return UsualDay(mean_nanos=sum(spent) // len(spent) if spent else 0, active_day_count=len(spent))
+class DaySums:
+    """What a wallet's calls cost per day of their admission, in its zone. Remembers, so a later question reads only new calls."""
+
+    __slots__ = ("_days", "_head", "_lock", "wallet_id", "zone")
+
+    def __init__(self, wallet_id: int, zone: str) -> None:
+        self.wallet_id = wallet_id
+        self.zone = ZoneInfo(zone)
+        self._head = 0
+        self._lock = threading.Lock()
+        self._days: dict[int, int] = {}
+
+    def read(self, connection: Connection, now: Instant) -> None:
+        """Every call that ended since the last reading, and none older than DAYS_REMEMBERED."""
+        since = now - DAYS_REMEMBERED * 86_400 * MICROS_PER_SECOND
+        head = head_of(connection, self.wallet_id)
+        with self._lock:
+            for row in walk(connection, head, CALLS_WALKED_MAX, self._head):
+                if row.admitted_at >= since:
+                    day = self._day(row.admitted_at)
+                    self._days[day] = self._days.get(day, 0) + row.charge_nanos
+            # another thread's snapshot may have been newer than this one
+            self._head = max(head, self._head)
+
+    def usual_day(self, now: Instant) -> UsualDay:
+        """The mean over the days with a charge among the last USUAL_DAYS, today included."""
+        today = self._day(now)
+        spent = [nanos for day, nanos in self._days.items() if today - USUAL_DAYS < day <= today and nanos]
+        return UsualDay(mean_nanos=sum(spent) // len(spent) if spent else 0, active_day_count=len(spent))
+
+    def spent_since(self, at: Instant) -> int:
+        """What was charged on the day of `at` and later."""
+        first = self._day(at)
+        return sum(nanos for day, nanos in self._days.items() if day >= first)
+
+    def _day(self, at: Instant) -> int:
+        return datetime_from_instant(at).astimezone(self.zone).toordinal()
 
 
-def walk(connection: Connection, wallet_id: int, most: int, head: int | None = None) -> Iterator[Any]:
-    """Rows of a wallet's settlements from the newest (or from `head`) back, without their records."""
-    if head is None:
-        values = schema.wallet_values
-        head = connection.scalar(select(values.c.last_seq).where(values.c.wallet_id == wallet_id)) or 0
-    if head:
-        yield from connection.execute(_WALK, {"head": head, "most": most})
+def head_of(connection: Connection, wallet_id: int) -> int:
+    """The newest settlement of a wallet; 0 for none."""
+    values = schema.wallet_values
+    return connection.scalar(select(values.c.last_seq).where(values.c.wallet_id == wallet_id)) or 0
+
+
+def walk(connection: Connection, head: int, most: int, stop: int = 0) -> Iterator[Any]:
+    """Rows of a wallet's settlements from `head` back to before `stop`, without their records."""
+    if head > stop:
+        yield from connection.execute(_WALK, {"head": head, "most": most, "stop": stop})
 
 
 def open_calls(connection: Connection, wallet_id: int) -> list[dict[str, Any]]:
@@ -90,8 +120,9 @@ def open_calls(connection: Connection, wallet_id: int) -> list[dict[str, Any]]:
 
 def ended_calls(connection: Connection, wallet_id: int, limit: int, head: int | None = None) -> list[dict[str, Any]]:
     """Ended calls, newest first. `previous_seq` of the last is where the next page starts (0: no more)."""
+    start = head_of(connection, wallet_id) if head is None else head
     settlements = schema.settlements
-    rows = walk(connection, wallet_id, min(limit, CALLS_SHOWN_MAX), head)
+    rows = walk(connection, start, min(limit, CALLS_SHOWN_MAX))
     whole = (
         connection.execute(select(settlements).where(settlements.c.ledger_seq == row.ledger_seq)).one() for row in rows
     )
@@ -102,7 +133,7 @@ def calls_of_cycle(connection: Connection, wallet_id: int, cycle: int, limit: in
     """The newest ended calls that are booked to a cycle (YYYYMM)."""
     settlements = schema.settlements
     found: list[dict[str, Any]] = []
-    for row in walk(connection, wallet_id, USUAL_CALLS_MAX):
+    for row in walk(connection, head_of(connection, wallet_id), CALLS_WALKED_MAX):
         whole = connection.execute(select(settlements).where(settlements.c.ledger_seq == row.ledger_seq)).one()
         if whole.cycle < cycle or len(found) == min(limit, CALLS_SHOWN_MAX):
             break

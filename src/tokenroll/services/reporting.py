@@ -29,9 +29,12 @@ NANOS = 10**9
 class Reports:
     """All questions, over one read-only connection and one `now`, so that two figures of a page are of the same instant."""
 
-    def __init__(self, connection: Connection, now: Instant) -> None:
+    def __init__(
+        self, connection: Connection, now: Instant, day_sums: dict[int, history.DaySums] | None = None
+    ) -> None:
         self.connection = connection
         self.now = now
+        self._day_sums = {} if day_sums is None else day_sums
         self._states: dict[int, list[LotState]] | None = None
         self._spent_this_cycle: dict[int, int] | None = None
 
@@ -88,6 +91,7 @@ class Reports:
         )
         if department is not None:
             query = query.where(members.c.department_id == find_department(self.connection, department).id)
+        self._read_all_states()
         found = []
         for row in self.connection.execute(query).all():
             amounts = self._amounts(row.wallet_id)
@@ -220,6 +224,7 @@ class Reports:
     def wallets(self) -> list[dict[str, Any]]:
         """All wallets by name."""
         wallets = schema.wallets
+        self._read_all_states()
         rows = self.connection.execute(select(wallets).order_by(wallets.c.name)).all()
         return [{**_holder(row), **self._amounts(row.id)} for row in rows]
 
@@ -238,10 +243,16 @@ class Reports:
         ]
 
     def wallet(self, reference: str) -> dict[str, Any]:
-        """One wallet: amounts, what comes next, and how long it lasts at its usual pace."""
+        """One wallet: amounts, what comes next, and how long it lasts at its usual pace.
+
+        The `day_sums` that a door keeps between questions make the next one read new calls only.
+        """
         row = find_wallet(self.connection, reference)
         amounts = self._amounts(row.id)
-        usual = history.usual_day(self.connection, row.id, row.zone, self.now)
+        days = self._day_sums.setdefault(row.id, history.DaySums(row.id, row.zone))
+        days.read(self.connection, self.now)
+        usual = days.usual_day(self.now)
+        cycle = self.cycle(row.zone)
         classifications = sorted({one.lot.classification.value for one in self._states_of(row.id)})
         words = words_of(classifications[0] if len(classifications) == 1 else "tool")
         values = schema.wallet_values
@@ -251,8 +262,9 @@ class Reports:
             **amounts,
             "zone": row.zone,
             "as_of_at": self.now,
-            "cycle": self.cycle(row.zone).name,
-            "spent_this_cycle_nanos": self.spent_this_cycle(row.id),
+            "cycle": cycle.name,
+            "cycle_ends_at": cycle.end_until,
+            "spent_this_cycle_nanos": days.spent_since(cycle.start_at),
             "call_count": 0 if totals is None else totals.call_count,
             "company_carried_nanos": 0 if totals is None else totals.company_nanos,
             "classifications": classifications,
@@ -353,10 +365,15 @@ class Reports:
             sums[department_id] = sums.get(department_id, 0) + self.spent_this_cycle(wallet_id)
         return sums
 
+    def _read_all_states(self) -> None:
+        """One query for a listing, in place of one for each of its wallets."""
+        self._states = states_by_wallet(self.connection)
+
     def _states_of(self, wallet_id: int) -> list[LotState]:
-        if self._states is None:
-            self._states = states_by_wallet(self.connection)
-        return self._states.get(wallet_id, [])
+        known = self._states
+        if known is None:
+            known = states_by_wallet(self.connection, [wallet_id])
+        return known.get(wallet_id, [])
 
     def _amounts(self, wallet_id: int) -> dict[str, Any]:
         return amounts_for_people(self._states_of(wallet_id), self.now)
