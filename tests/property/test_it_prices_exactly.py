@@ -1,5 +1,6 @@
 """Laws 1 and 3: integers agree with fractions, and no call within its size costs more than its bound."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -141,3 +142,11 @@ def test_the_dearest_rate_is_never_exceeded(table, tokens):
     rates = rating.rates_for(table, tokens)
     for meter in METERS:
         assert rates[meter] <= rating.dearest({"standard": table}, ("standard",), (meter,))
+
+
+@given(table=tables() | text_tables(), aliases=st.sets(st.text(min_size=1, max_size=5), max_size=3))
+def test_a_card_is_read_back_as_it_was_written(table, aliases):
+    card = rating.pinned(make_card(table, aliases=tuple(sorted(aliases))))
+    written = rating.canonical_json(card)
+    assert rating.card_from_json(written, card_id=1, public_id=card.public_id, recorded_at=card.recorded_at) == card
+    assert json.loads(written)["source"] == "test"

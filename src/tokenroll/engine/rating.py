@@ -158,7 +158,7 @@ def card_from_json(data: bytes, *, card_id: int, public_id: str, recorded_at: In
     try:
         said |= {name: _tables(said[name]) for name in ("list_prices", "net_prices", "internal_prices")}
         said["aliases"] = tuple(said["aliases"])
-        return RateCard(
+        card = RateCard(
             id=card_id,
             public_id=public_id,
             recorded_at=recorded_at,
@@ -167,6 +167,9 @@ def card_from_json(data: bytes, *, card_id: int, public_id: str, recorded_at: In
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not the canonical JSON of a rate card: {error}") from error
+    if canonical_json(card) != data:  # another spelling of the same card would have another digest
+        raise ValueError(f"not the canonical JSON of the rate card of {card.model}")
+    return card
 
 
 def pinned(card: RateCard) -> RateCard:

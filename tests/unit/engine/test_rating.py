@@ -3,7 +3,9 @@ import pytest
 from tests.cast import SONNET_RATES, make_card
 from tokenroll.engine.rating import (
     UnpricedError,
+    canonical_json,
     card_digest,
+    card_from_json,
     ceil_div,
     charge_attos,
     charge_nanos,
@@ -190,3 +192,36 @@ def test_a_digest_is_of_what_a_card_says_and_not_of_when_it_was_written():
 def test_a_digest_changes_with_what_a_card_says(changes):
     table = RateTable(base={Meter.INPUT: 3})
     assert card_digest(make_card(table, **changes)) != card_digest(make_card(table))
+
+
+def test_a_card_is_read_back_as_it_was_written():
+    card = pinned(make_card(LONG["standard"], aliases=("s-1", "s-2")))
+    assert (
+        card_from_json(canonical_json(card), card_id=1, public_id=card.public_id, recorded_at=card.recorded_at) == card
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"model":', b'"modell":'),
+        (b'"model":', b'"model": '),
+        (b'"input"', b'"inputs"'),
+        (b'"tiers":[]', b'"tiers":[[1]]'),
+        (b'"tiers":[]', b'"tiers":7'),
+        (b'{"aliases":[]', b'{"aliases":7'),
+        (b'"currency"', b'"rate":1,"currency"'),
+        (b"}", b""),
+    ],
+)
+def test_bytes_that_are_not_a_card_in_its_one_spelling_are_refused(old, new):
+    data = canonical_json(make_card(RateTable(base={Meter.INPUT: 3})))
+    assert old in data
+    with pytest.raises(ValueError, match=r"canonical JSON|Meter|delimiter|unpack"):
+        card_from_json(data.replace(old, new), card_id=1, public_id="", recorded_at=0)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"null", b"7", b'"card"'])
+def test_json_of_something_else_is_no_card(data):
+    with pytest.raises(ValueError, match=r"canonical JSON|Expecting value"):
+        card_from_json(data, card_id=1, public_id="", recorded_at=0)
