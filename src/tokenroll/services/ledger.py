@@ -1,5 +1,390 @@
-"""The ledger: sole author of grants, lots, leases, keys and the chain; folds what workers report (DESIGN §5)."""
+"""The ledger: sole author of grants, lots, leases, keys and the chain; folds what workers report (DESIGN §5).
 
+Synchronous and without transport: `ledger_server.py` puts it on a socket, tests and the CLI call it directly. One command or one
+fold is one transaction and one batch of the chain, so that a crash leaves whole batches and nothing else.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
+from tokenroll.services import leasing
+from tokenroll.services.clock import Clock
+from tokenroll.services.protocol import (
+    PROTOCOL_VERSION,
+    Ack,
+    Applied,
+    Command,
+    Delta,
+    Hello,
+    Lease,
+    Ready,
+    Refusal,
+    Reply,
+    Report,
+    StatusReply,
+    View,
+    Welcome,
+)
 from tokenroll.services.unit_of_work import Handler, RandomBits, Refused, UnitOfWork
+from tokenroll.store import schema
+from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, LapseRecord, hold_key, pack_lapse
+from tokenroll.store.cycles import CycleBook
+from tokenroll.store.fold import Fold
+from tokenroll.store.fold_batch import FoldBatch
+from tokenroll.store.halt import FoldHalt
+from tokenroll.store.hold_changes import HoldChanges
+from tokenroll.store.journal import Journal, canonical, command_leaf
+from tokenroll.store.mirror import Mirror
+from tokenroll.store.tape import Finish
 
-__all__ = ["Handler", "RandomBits", "Refused", "UnitOfWork"]
+__all__ = ["Handler", "Ledger", "RandomBits", "Refused", "UnitOfWork"]
+
+DELIVERED: Final = "applied"
+PENDING: Final = "pending"
+NO_WORKER: Final = "no_worker"
+
+
+class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never meant to be kept
+    """Carries a dry run's answer out of its transaction."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        super().__init__("dry run")
+        self.result = result
+
+
+class _Worker:
+    """What the ledger knows of one worker."""
+
+    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "ready_at")
+
+    def __init__(
+        self, epoch: int, boot_id: bytes, ready_at: Instant | None, applied_delta: int, halt_reason: str
+    ) -> None:
+        self.epoch = epoch
+        self.boot_id = boot_id
+        self.ready_at = ready_at
+        self.applied_delta = applied_delta
+        self.halt_reason = halt_reason
+
+
+class Ledger:
+    """All that may change the ledger's rows. Not thread-safe: one owner calls it, one call at a time."""
+
+    def __init__(
+        self, connection: Connection, clock: Clock, commands: Mapping[str, Handler], random_bits: RandomBits
+    ) -> None:
+        self.connection = connection
+        self._clock = clock
+        self._commands = commands
+        self._random_bits = random_bits
+        self._journal = Journal(connection)
+        self._mirror = Mirror()
+        self._changes = HoldChanges(self._journal, self._mirror, CycleBook())
+        self._fold = Fold(connection, self._changes)
+        self._undelivered: list[Delta] = []
+        self._last_at = 0
+        self._last_delta = 0
+        self._workers: dict[int, _Worker] = {}
+        self._folded: dict[tuple[int, int], int] = {}
+        self._reload()
+
+    # ---- commands -----------------------------------------------------------------------------------
+
+    def execute(self, command: Command) -> Reply:
+        """The answer to a write: done and durable, or refused with nothing changed (law 7).
+
+        The same id gives the first answer, a different body under it conflicts; a refusal wrote nothing and may be tried again.
+        A dry run does everything and keeps nothing.
+        """
+        if not command.id or len(command.id) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
+            return Reply(
+                command.id, problem=f"a command id has 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters",
+                problem_kind="argument",
+            )  # fmt: skip
+        body_digest = hashlib.sha256(canonical([command.name, command.arguments])).digest()
+        earlier = self._earlier_answer(command, body_digest)
+        if earlier is not None:
+            return earlier
+        handler = self._commands.get(command.name)
+        if handler is None:
+            return Reply(command.id, problem=f"there is no command {command.name!r}", problem_kind="unknown_command")
+        try:
+            result, number = self._run(command, handler, body_digest)
+        except Refused as refused:
+            return Reply(command.id, problem=refused.message, problem_kind=refused.kind)
+        except _DryRun as dry:
+            return Reply(command.id, result={**dry.result, "dry_run": True})
+        return Reply(command.id, result={**result, "delivery": self.delivery(number)})
+
+    def delivery(self, delta: int) -> str:
+        """Whether the workers spend by that delta: `applied`, `pending`, or `no_worker` to tell."""
+        ready = [worker for worker in self._workers.values() if worker.ready_at is not None]
+        if not ready:
+            return NO_WORKER
+        return DELIVERED if all(worker.applied_delta >= delta for worker in ready) else PENDING
+
+    def take_deltas(self) -> list[Delta]:
+        """Deltas made since the last call, for the transport to send to every ready worker."""
+        taken, self._undelivered = self._undelivered, []
+        return taken
+
+    @property
+    def last_delta(self) -> int:
+        """The newest delta's number."""
+        return self._last_delta
+
+    def _earlier_answer(self, command: Command, body_digest: bytes) -> Reply | None:
+        query = select(schema.commands).where(schema.commands.c.id == command.id)
+        row = self.connection.execute(query).one_or_none()
+        self.connection.rollback()
+        if row is None:
+            return None
+        if row.body_digest != body_digest:
+            return Reply(
+                command.id, problem=f"command id {command.id} was used for another {row.name}; use a new id",
+                problem_kind="conflict",
+            )  # fmt: skip
+        return Reply(command.id, result={**json.loads(row.result_json), "delivery": self.delivery(row.delta or 0)})
+
+    def _run(self, command: Command, handler: Handler, body_digest: bytes) -> tuple[dict[str, Any], int]:
+        """The handler's answer as it was stored, and the number of its delta (0: none)."""
+        with self._transaction() as now:
+            work = UnitOfWork(
+                self.connection, self._changes, now=now, command_id=command.id, random_bits=self._random_bits
+            )
+            result_json = canonical(handler(work, command.arguments)).decode()
+            work.write()
+            delta = work.delta(self._last_delta + 1)
+            if command.dry_run:
+                raise _DryRun(json.loads(result_json))
+            if delta is not None:
+                body = msgspec.msgpack.encode(delta)
+                self.connection.execute(schema.deltas.insert().values(number=delta.number, body=body, recorded_at=now))
+            leaf = command_leaf(self._journal.next_seq, command.id, command.name, body_digest, result_json)
+            self.connection.execute(
+                schema.commands.insert().values(
+                    id=command.id, ledger_seq=self._journal.take(leaf), name=command.name, body_digest=body_digest,
+                    result_json=result_json, delta=delta.number if delta else None, recorded_at=now,
+                )
+            )  # fmt: skip
+            self._journal.close_batch(now)
+        if delta is not None:
+            self._last_delta = delta.number
+            self._undelivered.append(delta)
+        self._changes.cycles.reload(self.connection)
+        self.connection.rollback()
+        return json.loads(result_json), delta.number if delta else 0
+
+    # ---- workers ------------------------------------------------------------------------------------
+
+    def hello(self, message: Hello) -> Welcome | Refusal:
+        """A new life for a worker, or its present one again after a lost connection."""
+        if message.version != PROTOCOL_VERSION:
+            return Refusal(
+                "version", f"the ledger speaks protocol {PROTOCOL_VERSION}, not {message.version}: restart both"
+            )
+        if not 0 <= message.worker <= WORKER_MAX:
+            return Refusal("worker", f"workers are numbered 0 to {WORKER_MAX}, not {message.worker}")
+        known = self._workers.get(message.worker)
+        if message.epoch == 0:
+            epoch = (known.epoch if known else 0) + 1
+            if epoch > EPOCH_MAX:
+                return Refusal(
+                    "worker", f"worker {message.worker} has had {EPOCH_MAX} lives: give the process another number"
+                )
+            self._begin_epoch(message, epoch)
+        elif known is None or known.epoch != message.epoch:
+            return self._closed(message.worker, message.epoch)
+        epoch = self._workers[message.worker].epoch
+        folded = {one: sequence for (worker, one), sequence in self._folded.items() if worker == message.worker}
+        return Welcome(epoch=epoch, folded_sequences=folded)
+
+    def ready(self, message: Ready) -> Iterator[View | Lease] | Refusal:
+        """What a worker needs to spend, once its earlier epochs are reported; from here on those are closed.
+
+        What they left open without a word goes to suspense: their worker is dead, so nobody else will ever tell.
+        """
+        worker = self._workers.get(message.worker)
+        if worker is None or worker.epoch != message.epoch:
+            return self._closed(message.worker, message.epoch)
+        others = [
+            number for number, one in self._workers.items() if one.ready_at is not None and number != message.worker
+        ]
+        if others:
+            return Refusal(
+                "leased", f"worker {others[0]} holds every wallet; leases of a part of them come with sized leases"
+            )
+        with self._transaction() as now:
+            self._lapse_earlier(message.worker, message.epoch, now)
+            table = schema.workers
+            self.connection.execute(
+                update(table)
+                .where(table.c.worker == message.worker)
+                .values(ready_at=now, applied_delta=self._last_delta)
+            )
+            self._journal.close_batch(now)
+        worker.ready_at = now
+        worker.applied_delta = self._last_delta
+        return self._lease_messages(now)
+
+    def missed_deltas(self, worker: int, after: int) -> list[Delta]:
+        """What a worker that goes on in its life has not applied yet."""
+        deltas = schema.deltas.c
+        rows = self.connection.scalars(select(deltas.body).where(deltas.number > after).order_by(deltas.number)).all()
+        self.connection.rollback()
+        known = self._workers.get(worker)
+        return (
+            [msgspec.msgpack.decode(body, type=Delta) for body in rows] if known and known.ready_at is not None else []
+        )
+
+    def applied(self, message: Applied) -> None:
+        """A worker spends by that delta from now on. Kept in memory: a worker says its last one in every HELLO."""
+        worker = self._workers.get(message.worker)
+        if worker is not None:
+            worker.applied_delta = max(worker.applied_delta, message.number)
+
+    def report(self, message: Report) -> Ack | Refusal:
+        """The worker's blocks folded and durable, or refused with nothing applied."""
+        worker = self._workers.get(message.worker)
+        at = (message.worker, message.epoch)
+        if worker is None or at not in self._folded or (message.epoch != worker.epoch and worker.ready_at is not None):
+            return self._closed(message.worker, message.epoch)
+        try:
+            with self._transaction() as now:
+                first = self._folded[at]
+                folded = self._fold.apply(message.worker, message.epoch, message.blocks, first, now)
+                if folded > first:
+                    tapes = schema.tapes
+                    self.connection.execute(
+                        update(tapes)
+                        .where(tapes.c.worker == message.worker, tapes.c.epoch == message.epoch)
+                        .values(folded_sequence=folded)
+                    )
+                self._journal.close_batch(now, (message.worker, message.epoch, first + 1, folded))
+        except FoldHalt as halt:
+            return self._halted(message, halt)
+        self._folded[at] = folded
+        if worker.halt_reason:
+            self._note_halt(message.worker, "")
+        return Ack(epoch=message.epoch, sequence=folded)
+
+    def open_sequences(self, worker: int, epoch: int) -> set[int]:
+        """Sequences of that epoch's holds that are not ended: a tape segment with one of them is not deleted."""
+        keys = (hold_key(number) for number in self._mirror.holds)
+        return {key.sequence for key in keys if key.worker == worker and key.epoch == epoch}
+
+    # ---- the ledger itself ----------------------------------------------------------------------------
+
+    def status(self) -> StatusReply:
+        """Where everything stands."""
+        suspense = [hold for hold in self._mirror.holds.values() if hold.lapsed_at is not None]
+        return StatusReply(
+            values={
+                "ledger_seq": self._journal.next_seq - 1,
+                "batch": self._journal.batch_number,
+                "head": self._journal.head_hash.hex(),
+                "last_delta": self._last_delta,
+                "open_holds": len(self._mirror.holds) - len(suspense),
+                "suspense_holds": len(suspense),
+                "suspense_nanos": sum(one.nanos for hold in suspense for one in hold.slices),
+                "workers": [
+                    {
+                        "worker": number, "epoch": one.epoch, "ready_at": one.ready_at, "applied_delta": one.applied_delta,
+                        "folded_sequence": self._folded.get((number, one.epoch), 0), "halt_reason": one.halt_reason,
+                    }
+                    for number, one in sorted(self._workers.items())
+                ],
+            }
+        )  # fmt: skip
+
+    def now(self) -> Instant:
+        """The clock, never before what was recorded last."""
+        return max(self._clock(), self._last_at)
+
+    def _closed(self, worker: int, epoch: int) -> Refusal:
+        return Refusal(
+            "closed_epoch", f"epoch {epoch} of worker {worker} is over: it may not spend; start the process again"
+        )
+
+    def _begin_epoch(self, message: Hello, epoch: int) -> None:
+        row = {
+            "epoch": epoch, "boot_id": message.boot_id, "ready_at": None, "applied_delta": 0, "halt_reason": "",
+        }  # fmt: skip
+        with self._transaction() as now:
+            statement = insert(schema.workers).values(worker=message.worker, hello_at=now, **row)
+            self.connection.execute(
+                statement.on_conflict_do_update(index_elements=["worker"], set_={"hello_at": now, **row})
+            )
+            self.connection.execute(schema.tapes.insert().values(worker=message.worker, epoch=epoch, folded_sequence=0))
+        self._workers[message.worker] = _Worker(epoch, message.boot_id, None, 0, "")
+        self._folded[message.worker, epoch] = 0
+
+    def _lapse_earlier(self, worker: int, epoch: int, now: Instant) -> None:
+        changes = self._changes
+        changes.batch = FoldBatch()
+        for number, hold in sorted(self._mirror.holds.items()):
+            key = hold_key(number)
+            if key.worker == worker and key.epoch < epoch and hold.lapsed_at is None:
+                lapse = LapseRecord(at=now, answer_bytes=0, finish=int(Finish.WORKER_DIED), status=0)
+                changes.suspend(hold, pack_lapse(key.sequence, lapse), now, now)
+        changes.batch.write(self.connection, self._mirror, now)
+
+    def _lease_messages(self, now: Instant) -> Iterator[View | Lease]:
+        delta = self._last_delta
+        try:
+            yield from leasing.view_parts(self.connection)
+            yield from leasing.lease_parts(self.connection, delta, now)
+        finally:
+            self.connection.rollback()
+
+    def _halted(self, message: Report, halt: FoldHalt) -> Refusal:
+        self._note_halt(message.worker, halt.reason)
+        return Refusal(halt.reason, f"fold of worker {message.worker} epoch {message.epoch} halted: {halt}")
+
+    def _note_halt(self, worker: int, reason: str) -> None:
+        with self.connection.begin():
+            table = schema.workers
+            self.connection.execute(update(table).where(table.c.worker == worker).values(halt_reason=reason))
+        self._workers[worker].halt_reason = reason
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Instant]:
+        """One transaction; whatever is raised inside leaves rows, mirror and journal as they were."""
+        self.connection.rollback()
+        now = self.now()
+        try:
+            with self.connection.begin():
+                yield now
+        except BaseException:
+            self._reload()
+            raise
+        self._last_at = now
+
+    def _reload(self) -> None:
+        """Everything in memory from the committed rows."""
+        connection = self.connection
+        self._journal.reload()
+        self._mirror.load(connection)
+        self._changes.cycles.reload(connection)
+        self._last_at = self._journal.last_closed_at()
+        self._last_delta = connection.scalar(select(func.max(schema.deltas.c.number))) or 0
+        ready = {number: one.applied_delta for number, one in self._workers.items()}
+        self._workers = {
+            row.worker: _Worker(
+                row.epoch, row.boot_id, row.ready_at, max(row.applied_delta, ready.get(row.worker, 0)), row.halt_reason
+            )
+            for row in connection.execute(select(schema.workers))
+        }
+        self._folded = {
+            (row.worker, row.epoch): row.folded_sequence for row in connection.execute(select(schema.tapes))
+        }
+        connection.rollback()

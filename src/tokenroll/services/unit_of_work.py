@@ -15,9 +15,13 @@ from tokenroll.model.entry import Entry
 from tokenroll.model.identifier import identifier
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot
+from tokenroll.services import leasing
 from tokenroll.services.protocol import Delta, LotChange
-from tokenroll.store import schema, terms
-from tokenroll.store.journal import Journal
+from tokenroll.store import schema
+from tokenroll.store.attempt_record import Outcome, SettleRecord, hold_key, pack_settle
+from tokenroll.store.fold_batch import FoldBatch
+from tokenroll.store.hold_changes import HoldChanges
+from tokenroll.store.mirror import OpenHold
 
 RandomBits: TypeAlias = Callable[[int], int]
 """As `secrets.randbits`: so many random bits, injected so that tests repeat."""
@@ -36,12 +40,14 @@ class UnitOfWork:
     """One command's transaction. Valid inside its handler only."""
 
     def __init__(
-        self, connection: Connection, journal: Journal, *, now: Instant, command_id: str, random_bits: RandomBits
+        self, connection: Connection, changes: HoldChanges, *, now: Instant, command_id: str, random_bits: RandomBits
     ) -> None:
+        changes.batch = FoldBatch()
         self.connection = connection
         self.now = now
         self.command_id = command_id
-        self.journal = journal
+        self.journal = changes.journal
+        self._changes = changes
         self._random_bits = random_bits
         self._next_ids: dict[str, int] = {}
         self._wallets: set[int] = set()
@@ -91,8 +97,9 @@ class UnitOfWork:
                 )
             )  # fmt: skip
             self.connection.execute(schema.lot_values.insert().values(lot_id=lot.id, spent_nanos=0))
+            self._next_ids["lots"] = max(self._next_ids.get("lots", 0), lot.id + 1)
             self.journal.append_fact(self.connection, schema.lots, lot.id)
-            self._lots.append(LotChange(wallet_id, lot.id, lot.amount_nanos, terms.lot_terms(lot, lot.amount_nanos)))
+            self._lots.append(LotChange(wallet_id, lot.id, lot.amount_nanos, leasing.lot_terms(lot, lot.amount_nanos)))
 
     def lot_changed(self, wallet_id: int, lot_id: int, change_nanos: int) -> None:
         """Nanos that came back to a lot (suspense resolved), so that its worker may hold them again.
@@ -100,9 +107,36 @@ class UnitOfWork:
         Only a return is possible here: taking nanos from a leased lot needs the worker's consent first.
         """
         if change_nanos < 0:
-            raise ValueError(f"lot {lot_id} is leased: {-change_nanos} nanos cannot be taken from it without its worker")
+            raise ValueError(
+                f"lot {lot_id} is leased: {-change_nanos} nanos cannot be taken from it without its worker"
+            )
         if change_nanos:
             self._lots.append(LotChange(wallet_id, lot_id, change_nanos, None))
+
+    def open_hold(self, key: int) -> OpenHold | None:
+        """The open attempt of that hold key: held, dispatched or in suspense."""
+        return self._changes.mirror.holds.get(key)
+
+    def holds_in_suspense(self) -> list[OpenHold]:
+        """Every attempt whose fate is being found out, oldest first."""
+        return sorted(
+            (hold for hold in self._changes.mirror.holds.values() if hold.lapsed_at is not None),
+            key=lambda one: one.key,
+        )
+
+    def resolve(self, hold: OpenHold, settle: SettleRecord) -> int:
+        """An attempt in suspense settled at last; what went back to its lots, in nanos. Raises Refused for another state."""
+        if hold.lapsed_at is None:
+            raise Refused("not_in_suspense", f"attempt {hold_key(hold.key)} is {hold.state}; its worker will end it")
+        end = pack_settle(hold_key(hold.key).sequence, settle)
+        returned = self._changes.end(hold, Outcome.RESOLVED, end, settle.charge_nanos)
+        back = 0
+        for lot_id, nanos in returned:
+            owner = self._changes.mirror.lot_wallet[lot_id]
+            if owner:
+                self.lot_changed(owner, lot_id, nanos)
+                back += nanos
+        return back
 
     def keys_changed(self, key_ids: Iterable[int]) -> None:
         """Api keys that are new, revoked, or whose member's pool changed."""
@@ -128,22 +162,22 @@ class UnitOfWork:
             return None
         return Delta(
             number=number,
-            wallets=terms.wallet_policies(self.connection, sorted(self._wallets)),
+            wallets=leasing.wallet_policies(self.connection, self._wallets, self.now),
             lots=list(self._lots),
-            keys=terms.key_terms(self.connection, sorted(self._keys)),
-            cards=terms.card_terms(self.connection, sorted(self._cards)),
+            keys=leasing.key_terms(self.connection, self._keys) if self._keys else [],
+            cards=leasing.card_terms(self.connection, self._cards) if self._cards else [],
             settings=dict(self._settings),
         )
 
-    @property
-    def changed_lots(self) -> frozenset[int]:
-        """Lots whose values the mirror must read again."""
-        return frozenset(change.lot_id for change in self._lots)
-
-    @property
-    def changed_wallets(self) -> frozenset[int]:
-        """Wallets whose values the mirror must read again."""
-        return frozenset(self._wallets) | {change.wallet_id for change in self._lots}
+    def write(self) -> None:
+        """What the handler resolved, as rows; the values of what it added, in the mirror. Once, after the handler."""
+        mirror = self._changes.mirror
+        self._changes.batch.write(self.connection, mirror, self.now)
+        mirror.refresh(
+            self.connection,
+            [change.lot_id for change in self._lots if change.terms is not None],
+            self._wallets | {change.wallet_id for change in self._lots},
+        )
 
     def _open_wallet(self, wallet_id: int) -> None:
         statement = insert(schema.wallet_values).values(

@@ -33,8 +33,8 @@ from tokenroll.model.limits import AMOUNT_NANOS_MAX
 metadata: Final = MetaData()
 
 _INT: Final = BigInteger().with_variant(Integer(), "sqlite")
-_STRICT: Final = {"sqlite_strict": True}
-_KEYED: Final = {"sqlite_strict": True, "sqlite_with_rowid": False}
+_STRICT: Final[dict[str, Any]] = {"sqlite_strict": True}
+_KEYED: Final[dict[str, Any]] = {"sqlite_strict": True, "sqlite_with_rowid": False}
 
 
 def _id() -> Column[int]:
@@ -266,7 +266,7 @@ APPEND_ONLY: Final = (
 def _refuse_changes() -> None:
     for table in APPEND_ONLY:
         for verb in ("UPDATE", "DELETE"):
-            ddl = DDL(
+            ddl: Any = DDL(  # type: ignore[no-untyped-call]
                 f"CREATE TRIGGER {table.name}_refuses_{verb.lower()} BEFORE {verb} ON {table.name} "
                 f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only: a correction is a reversal and a replacement'); END"
             )

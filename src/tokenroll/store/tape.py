@@ -266,7 +266,7 @@ class TapeWriter:
         "epoch", "names", "next_sequence", "worker",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - a tape is named by all of these
+    def __init__(
         self, directory: Path, *, worker: int, epoch: int, boot_id: bytes, created_at: Instant, disk: Disk | None = None
     ) -> None:
         self.worker = worker

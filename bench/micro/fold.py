@@ -1,0 +1,141 @@
+"""Settlements folded per second: tape bytes to durable rows of settlements, lots, wallets and chain, on one core.
+
+Every attempt is a HOLD, a share of a DISPATCHED and a SETTLE with four counts, of a wallet drawn evenly from all of them, which is
+the worst case for a page cache. Reports hold `--batch` attempts; attempts overlap by `--open` calls, so that a part of each
+report's holds stays open. The time is the wall clock of `Fold` and commit, without making the tape's bytes.
+
+usage: python bench/micro/fold.py [--wallets 1000000] [--batch 65536] [--reports 6] [--open 512]
+"""
+
+import argparse
+import cProfile
+import json
+import os
+import pstats
+import random
+import struct
+import tempfile
+import time
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from tokenroll.store import tape
+from tokenroll.store.cycles import CycleBook
+from tokenroll.store.database import open_writer, raw_connection
+from tokenroll.store.fold import Fold
+from tokenroll.store.hold_changes import HoldChanges
+from tokenroll.store.journal import Journal
+from tokenroll.store.mirror import Mirror
+from tokenroll.store.tape import RecordType
+
+AT = 1_767_600_000_000_000  # 2026-01-05T08:00Z
+GRANT_NANOS = 10**15
+HOLD_NANOS = 40_000_000
+CHARGE_NANOS = 12_345_678
+FLUSH = 64
+
+
+def fill(connection: Connection, wallets: int) -> None:
+    """A company of so many wallets with one lot each."""
+    raw = raw_connection(connection)
+    raw.execute("BEGIN")
+    plan = (1, "p", "Plan", 1, "stipend", "tool", 0, 0, "immediate", 0, 0, None, None, 100, "enforce", "deny", 1, 0, 0)
+    raw.execute(f"INSERT INTO plans VALUES ({','.join('?' * len(plan))})", plan)
+    ids = range(1, wallets + 1)
+    raw.executemany("INSERT INTO wallets VALUES (?,?,'member',?,'Ada','UTC',0)", ((i, f"w{i}", i) for i in ids))
+    raw.executemany("INSERT INTO wallet_values VALUES (?,0,0,0,0)", ((i,) for i in ids))
+    grants = ((i, f"g{i}", i, GRANT_NANOS) for i in ids)
+    raw.executemany("INSERT INTO grants VALUES (?,?,?,1,'stipend','tool',?,0,0,'immediate',0,0,NULL,NULL,100)", grants)
+    raw.executemany("INSERT INTO lots VALUES (?,?,?,'tool',100,?,0,NULL)", ((i, i, i, GRANT_NANOS) for i in ids))
+    raw.executemany("INSERT INTO lot_values(lot_id, spent_nanos) VALUES (?,0)", ((i,) for i in ids))
+    raw.execute("COMMIT")
+
+
+def hold(sequence: int, wallet: int) -> bytes:
+    call = (AT // 1000 << 80 | 1 << 72 | 1 << 48 | sequence).to_bytes(16, "big")
+    return tape.HOLD.pack(
+        RecordType.HOLD, 0, tape.HOLD.size + tape.SLICE.size, 1, 1, call, wallet, wallet, 1, AT + sequence, HOLD_NANOS, 0,
+        1, 2, 0, 0, 512, 900, 3, 0,
+    ) + tape.SLICE.pack(wallet, HOLD_NANOS)  # fmt: skip
+
+
+def settle(opened: int) -> bytes:
+    counts = tape.pack_counts((213, 58, None, None, None, None, 128, None, None, None, 1, None, None, None, None))
+    return tape.SETTLE.pack(
+        RecordType.SETTLE, 0, tape.SETTLE.size + len(counts), opened, AT + opened, AT, CHARGE_NANOS, CHARGE_NANOS,
+        CHARGE_NANOS, 835, 1, 1, 0, 0, 200, 0, 1, 0,
+    ) + counts  # fmt: skip
+
+
+def reports(wallets: int, batch: int, count: int, overlap: int) -> list[bytes]:
+    """So many reports of so many attempts each."""
+    rng = random.Random(7)
+    waiting: list[int] = []
+    sequence, first, done = 1, 1, []
+    for _ in range(count):
+        blocks = []
+        for _ in range(batch // FLUSH):
+            opened = list(range(sequence, sequence + FLUSH))
+            records = [hold(one, rng.randrange(1, wallets + 1)) for one in opened]
+            head = tape.DISPATCHED_HEAD.pack(RecordType.DISPATCHED, 0, tape.DISPATCHED_HEAD.size + 8 * FLUSH, AT)
+            records.append(head + struct.pack(f"<{FLUSH}Q", *opened))
+            waiting += opened
+            while len(waiting) > overlap:
+                records.append(settle(waiting.pop(rng.randrange(min(len(waiting), FLUSH)))))
+            sequence += len(records)
+            blocks.append(tape.pack_block(first, records))
+            first = sequence
+        done.append(b"".join(blocks))
+    return done
+
+
+def measure(connection: Connection, made: list[bytes]) -> dict[str, object]:
+    """The reports folded one after another, each one transaction."""
+    mirror, journal = Mirror(), Journal(connection)
+    mirror.load(connection)
+    connection.rollback()
+    fold = Fold(connection, HoldChanges(journal, mirror, CycleBook()))
+    sequence, seconds, cpu = 0, [], []
+    for report in made:
+        started, started_cpu = time.perf_counter(), time.process_time()
+        with connection.begin():
+            sequence = fold.apply(1, 1, report, sequence, AT)
+            journal.close_batch(AT, (1, 1, None, sequence))
+        seconds.append(time.perf_counter() - started)
+        cpu.append(time.process_time() - started_cpu)
+    settled = journal.next_seq - 1
+    return {
+        "settlements": settled,
+        "settlements_per_second": round(settled / sum(seconds)),
+        "settlements_per_cpu_second": round(settled / sum(cpu)),
+        "seconds_per_batch": [round(one, 3) for one in seconds],
+        "head": journal.head_hash.hex(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--wallets", type=int, default=1_000_000)
+    parser.add_argument("--batch", type=int, default=65_536)
+    parser.add_argument("--reports", type=int, default=6)
+    parser.add_argument("--open", type=int, default=512)
+    parser.add_argument("--folder", default=None)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        connection = open_writer(Path(folder) / "ledger.db")
+        connection.rollback()
+        fill(connection, options.wallets)
+        made = reports(options.wallets, options.batch, options.reports, options.open)
+        profiler = cProfile.Profile()
+        result = profiler.runcall(measure, connection, made) if options.profile else measure(connection, made)
+        if options.profile:
+            pstats.Stats(profiler).sort_stats("tottime").print_stats(12)
+        print(json.dumps({"wallets": options.wallets, "batch_attempts": options.batch, **result}))
+
+
+if __name__ == "__main__":
+    main()

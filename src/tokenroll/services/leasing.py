@@ -1,0 +1,211 @@
+"""Leasing: what rows say about wallets, keys and rate cards, as the messages that a worker spends by (DESIGN §5).
+
+A lease on one host with one worker is every wallet, whole and without deadline: it moves no money, it only names who writes.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, select
+
+from tokenroll.model.enforcement import CapPolicy, Enforcement
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
+from tokenroll.model.lot import Lot
+from tokenroll.model.wallet import HolderKind
+from tokenroll.services.protocol import CardTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
+from tokenroll.store import schema
+
+WALLETS_PER_MESSAGE: Final = 5_000
+KEYS_PER_MESSAGE: Final = 20_000
+CARDS_PER_MESSAGE: Final = 1_000
+"""Parts of about 2 MB: far below a message's limit, large enough that their number does not matter."""
+_IDS_PER_QUERY: Final = 500
+
+
+def lot_terms(lot: Lot, available_nanos: int) -> LotTerms:
+    """A new lot as a worker needs it."""
+    return LotTerms(
+        lot.id, lot.priority, lot.effective_at, lot.expires_at or 0, available_nanos, lot.classification.value
+    )
+
+
+def wallet_policies(connection: Connection, wallet_ids: Iterable[int], now: Instant) -> list[WalletTerms]:
+    """Wallets without their lots: who they are and how they are enforced. For deltas, whose lots travel as changes."""
+    found: list[WalletTerms] = []
+    for part in _parts(sorted(wallet_ids)):
+        query = _wallet_query().where(schema.wallets.c.id.in_(part))
+        found += _wallet_terms(connection, connection.execute(query).all(), {}, now)
+    return found
+
+
+def lease_parts(connection: Connection, delta: int, now: Instant) -> Iterator[Lease]:
+    """The lease of every wallet in parts; the last one says so, also when there is no wallet at all."""
+    after = 0
+    while True:
+        query = _wallet_query().where(schema.wallets.c.id > after).limit(WALLETS_PER_MESSAGE)
+        rows = connection.execute(query).all()
+        last = len(rows) < WALLETS_PER_MESSAGE
+        through = rows[-1].id if rows else after
+        lots = _lots_between(connection, after, through)
+        yield Lease(wallets=_wallet_terms(connection, rows, lots, now), expires_at=0, delta=delta, last=last)
+        if last:
+            return
+        after = through
+
+
+def view_parts(connection: Connection) -> Iterator[View]:
+    """Every living key, every rate card and every setting, in parts."""
+    names = schema.settings.c
+    settings: dict[str, str] = {row[0]: row[1] for row in connection.execute(select(names.name, names.value))}
+    yield View(keys=[], cards=[], settings=settings, last=False)
+    keys = key_terms(connection)
+    for start in range(0, len(keys), KEYS_PER_MESSAGE):
+        yield View(keys=keys[start : start + KEYS_PER_MESSAGE], cards=[], settings={}, last=False)
+    cards = card_terms(connection)
+    for start in range(0, len(cards), CARDS_PER_MESSAGE):
+        yield View(keys=[], cards=cards[start : start + CARDS_PER_MESSAGE], settings={}, last=False)
+    yield View(keys=[], cards=[], settings={}, last=True)
+
+
+def key_terms(connection: Connection, key_ids: Iterable[int] | None = None) -> list[KeyTerms]:
+    """These keys, or all that are not revoked; each with its member's wallet and the nearest pool."""
+    keys, members = schema.api_keys.c, schema.members.c
+    query = select(schema.api_keys, members.public_id.label("member_public_id"), members.department_id).join(
+        schema.members, members.id == keys.member_id
+    )
+    rows: list[Row[Any]] = []
+    if key_ids is None:
+        rows += connection.execute(query.where(keys.revoked_at.is_(None)).order_by(keys.id))
+    else:
+        for part in _parts(sorted(key_ids)):
+            rows += connection.execute(query.where(keys.id.in_(part)).order_by(keys.id))
+    wallets = schema.wallets.c
+    of_members = select(wallets.holder_id, wallets.id).where(wallets.holder_kind == HolderKind.MEMBER.value)
+    wallet_of: dict[int, int] = {row[0]: row[1] for row in connection.execute(of_members)} if rows else {}
+    pools = _Pools(connection)
+    return [
+        KeyTerms(
+            row.id, row.public_id, row.secret_hash, row.scope, row.member_id, row.member_public_id,
+            wallet_of.get(row.member_id, 0), pools.nearest(row.department_id), row.expires_at or 0,
+            row.revoked_at is not None,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def card_terms(connection: Connection, card_ids: Iterable[int] | None = None) -> list[CardTerms]:
+    """These rate cards, or all."""
+    cards = schema.rate_cards.c
+    query = select(cards.id, cards.digest, cards.canonical_json).order_by(cards.id)
+    if card_ids is None:
+        return [CardTerms(*row) for row in connection.execute(query)]
+    return [
+        CardTerms(*row)
+        for part in _parts(sorted(card_ids))
+        for row in connection.execute(query.where(cards.id.in_(part)))
+    ]
+
+
+class _Pools:
+    """Which pool serves a department: its own, else its nearest ancestor's, else the company's."""
+
+    def __init__(self, connection: Connection) -> None:
+        pools, departments = schema.pools.c, schema.departments.c
+        rows = connection.execute(select(pools.department_id, pools.wallet_id).order_by(pools.wallet_id.desc()))
+        self._wallet_of: dict[int | None, int] = {row[0]: row[1] for row in rows}
+        parents = connection.execute(select(departments.id, departments.parent_id))
+        self._parent_of: dict[int, int | None] = {row[0]: row[1] for row in parents}
+
+    def nearest(self, department_id: int | None) -> int:
+        """The pool's wallet id, 0 for none."""
+        seen: set[int] = set()
+        while department_id is not None and department_id not in seen:
+            if department_id in self._wallet_of:
+                return self._wallet_of[department_id]
+            seen.add(department_id)
+            department_id = self._parent_of.get(department_id)
+        return self._wallet_of.get(None, 0)
+
+
+def _wallet_query() -> Select[Any]:
+    wallets, values = schema.wallets, schema.wallet_values
+    query = select(wallets, values.c.company_nanos).outerjoin(values, values.c.wallet_id == wallets.c.id)
+    return query.order_by(wallets.c.id)
+
+
+def _lots_between(connection: Connection, after: int, through: int) -> dict[int, list[Row[Any]]]:
+    lots, values = schema.lots, schema.lot_values.c
+    taken = values.forfeited_nanos + values.clawed_back_nanos + values.voided_nanos + values.transferred_out_nanos
+    query = (
+        select(lots, values.held_nanos, values.suspense_nanos, values.spent_nanos, taken.label("taken_nanos"))
+        .join(schema.lot_values, values.lot_id == lots.c.id)
+        .where(lots.c.wallet_id > after, lots.c.wallet_id <= through)
+        .order_by(lots.c.wallet_id, lots.c.id)
+    )
+    found: dict[int, list[Row[Any]]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.wallet_id, []).append(row)
+    return found
+
+
+def _wallet_terms(
+    connection: Connection, rows: Iterable[Row[Any]], lots: dict[int, list[Row[Any]]], now: Instant
+) -> list[WalletTerms]:
+    rows = list(rows)
+    policies = _policies(connection, [row.id for row in rows], now)
+    terms = []
+    for row in rows:
+        own = lots.get(row.id, [])
+        enforcement, cap_policy, output_cap_tokens, overage_nanos_max = policies.get(row.id, _NO_PLAN)
+        terms.append(
+            WalletTerms(
+                row.id, row.public_id, row.name, row.holder_kind, row.zone,
+                [one for lot in own if (one := _leased_lot(lot, now)) is not None],
+                enforcement, cap_policy, output_cap_tokens, max(0, overage_nanos_max - (row.company_nanos or 0)),
+                sum(lot.spent_nanos for lot in own), sum(lot.held_nanos for lot in own),
+                sum(lot.suspense_nanos for lot in own),
+            )
+        )  # fmt: skip
+    return terms
+
+
+def _leased_lot(lot: Row[Any], now: Instant) -> LotTerms | None:
+    """A lot that may still be held of; one that is used up or expired is nobody's business any more."""
+    left = lot.amount_nanos - lot.held_nanos - lot.suspense_nanos - lot.spent_nanos - lot.taken_nanos
+    expired = lot.expires_at is not None and lot.expires_at <= now
+    if (left == 0 or expired) and lot.suspense_nanos == 0:
+        return None
+    return LotTerms(lot.id, lot.priority, lot.effective_at, lot.expires_at or 0, left, lot.classification)
+
+
+_Policy = tuple[str, str, int, int]
+_NO_PLAN: Final[_Policy] = (Enforcement.ENFORCE.value, CapPolicy.DENY.value, OUTPUT_CAP_DEFAULT_TOKENS, 0)
+
+
+def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> dict[int, _Policy]:
+    """By wallet: the policy of the newest plan behind its grants, in the version that holds now."""
+    if not wallet_ids:
+        return {}
+    plans = schema.plans.c
+    newest: dict[str, tuple[tuple[Instant, int], _Policy]] = {}
+    names: dict[int, str] = {}
+    for row in connection.execute(select(schema.plans).order_by(plans.name, plans.version)):
+        names[row.id] = row.name
+        if row.effective_at <= now or row.name not in newest:
+            policy = (row.enforcement, row.cap_policy, row.output_cap_tokens, row.overage_nanos_max)
+            newest[row.name] = ((row.effective_at, row.id), policy)
+    grants = schema.grants.c
+    query = select(grants.wallet_id, grants.plan_id).distinct()
+    chosen: dict[int, tuple[tuple[Instant, int], _Policy]] = {}
+    for wallet_id, plan_id in connection.execute(
+        query.where(grants.wallet_id >= wallet_ids[0], grants.wallet_id <= wallet_ids[-1])
+    ):
+        candidate = newest[names[plan_id]]
+        if wallet_id not in chosen or candidate[0] > chosen[wallet_id][0]:
+            chosen[wallet_id] = candidate
+    return {wallet_id: policy for wallet_id, (_, policy) in chosen.items()}
+
+
+def _parts(ids: list[int]) -> Iterator[list[int]]:
+    return (ids[start : start + _IDS_PER_QUERY] for start in range(0, len(ids), _IDS_PER_QUERY))

@@ -1,0 +1,234 @@
+"""The bytes of one attempt as rows keep them: its tape records one after another, read back into facts.
+
+A settlements row or an open hold holds HOLD, then the newest EVIDENCE and a LAPSE if there were any, then SETTLE or RELEASE: the
+worker's own words, so nothing is lost between tape and ledger and everything can be computed again from them (law 8).
+"""
+
+import struct
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from tokenroll.engine.drawing import split
+from tokenroll.model.hold import Slice
+from tokenroll.model.identifier import HoldKey
+from tokenroll.model.instant import Instant
+from tokenroll.model.usage import METERS, Usage
+from tokenroll.store import tape
+from tokenroll.store.tape import RecordType, TapeError
+
+WORKER_MAX: Final = 127
+EPOCH_MAX: Final = (1 << 16) - 1
+SEQUENCE_MAX: Final = (1 << 40) - 1
+"""A hold key as one positive int64: 7 bits of worker, 16 of epoch, 40 of sequence (a worker restarting hourly lasts 7 years)."""
+METER_COUNT: Final = len(METERS)
+
+
+class Outcome(IntEnum):
+    """How an attempt ended in the ledger. `RESOLVED` came out of suspense, by a provider's bill or by the evidence."""
+
+    SETTLED = 1
+    RELEASED = 2
+    RESOLVED = 3
+
+
+def hold_number(key: HoldKey) -> int:
+    """The hold key as rows keep it."""
+    return key.worker << 56 | key.epoch << 40 | key.sequence
+
+
+def hold_key(number: int) -> HoldKey:
+    """The parts of a row's hold key."""
+    return HoldKey(number >> 56, number >> 40 & EPOCH_MAX, number & SEQUENCE_MAX)
+
+
+class HoldRecord(NamedTuple):
+    """A HOLD of the tape. `…_name` are ids of NAME records of the same worker and epoch, 0 for none."""
+
+    flags: int
+    attempt: int
+    call_number: int
+    wallet_id: int
+    api_key_id: int
+    rate_card_id: int
+    admitted_at: Instant
+    bound_nanos: int
+    needed_nanos: int
+    model_name: int
+    deployment_name: int
+    tags_name: int
+    client_call_name: int
+    output_cap_tokens: int
+    input_bytes: int
+    message_count: int
+    tool_count: int
+    slices: tuple[Slice, ...]
+
+
+class EvidenceRecord(NamedTuple):
+    """What had been seen of an answer at `at`."""
+
+    at: Instant
+    answer_bytes: int
+    source: int
+    finish: int
+    status: int
+    counts: tuple[int | None, ...]
+
+
+class LapseRecord(NamedTuple):
+    """The hold's worker died, or gave its fate away: to suspense."""
+
+    at: Instant
+    answer_bytes: int
+    finish: int
+    status: int
+
+
+class SettleRecord(NamedTuple):
+    """What the attempt cost and why."""
+
+    at: Instant
+    first_byte_at: Instant
+    charge_nanos: int
+    list_cost_nanos: int
+    net_cost_nanos: int
+    answer_bytes: int
+    source: int
+    finish: int
+    service_tier: str
+    dialect: int
+    status: int
+    answered_model_name: int
+    request_id_name: int
+    counts: tuple[int | None, ...]
+
+    @property
+    def usage(self) -> Usage:
+        """The counts as the engine takes them."""
+        return Usage.from_counts(self.counts)
+
+
+class ReleaseRecord(NamedTuple):
+    """The attempt ended without a charge."""
+
+    at: Instant
+    reason: int
+    finish: int
+    status: int
+
+
+class AttemptRecord(NamedTuple):
+    """Everything that a row's bytes say."""
+
+    hold: HoldRecord
+    evidence: EvidenceRecord | None
+    lapse: LapseRecord | None
+    settle: SettleRecord | None
+    release: ReleaseRecord | None
+
+    @property
+    def charge_nanos(self) -> int:
+        """What the end charged; nothing while open or when released."""
+        return self.settle.charge_nanos if self.settle else 0
+
+    @property
+    def consumed(self) -> tuple[Slice, ...]:
+        """The hold's slices that the charge took, in their order, the company's excess last."""
+        return split(self.hold.slices, self.charge_nanos)[0]
+
+
+def parse_record(record: bytes) -> AttemptRecord:
+    """The facts in a row's bytes. Raises TapeError for bytes that no fold would have kept."""
+    hold: HoldRecord | None = None
+    evidence: EvidenceRecord | None = None
+    lapse: LapseRecord | None = None
+    settle: SettleRecord | None = None
+    release: ReleaseRecord | None = None
+    try:
+        for kind, offset, length in tape.iter_records(record):
+            if hold is None:
+                hold = _hold(record, offset, kind, length)
+            elif settle or release:
+                raise TapeError("a record follows the end of its attempt")
+            elif kind == RecordType.EVIDENCE:
+                evidence = _evidence(record, offset, length)
+            elif kind == RecordType.LAPSE:
+                lapse = LapseRecord(*_picked(tape.LAPSE, record, offset, (4, 5, 6, 8)))
+            elif kind == RecordType.SETTLE:
+                settle = _settle(record, offset, length)
+            elif kind == RecordType.RELEASE:
+                release = ReleaseRecord(*_picked(tape.RELEASE, record, offset, (4, 5, 6, 7)))
+            else:
+                raise TapeError(f"a record of type {kind} has no place in an attempt")
+    except (struct.error, IndexError, StopIteration) as error:
+        raise TapeError(f"an attempt's record is cut: {error}") from error
+    if hold is None:
+        raise TapeError("an attempt without a hold")
+    return AttemptRecord(hold, evidence, lapse, settle, release)
+
+
+def _picked(layout: struct.Struct, record: bytes, offset: int, places: tuple[int, ...]) -> list[int]:
+    values = layout.unpack_from(record, offset)
+    return [values[place] for place in places]
+
+
+def _hold(record: bytes, offset: int, kind: int, length: int) -> HoldRecord:
+    values = tape.HOLD.unpack_from(record, offset)
+    count = values[4]
+    if kind != RecordType.HOLD or length != tape.HOLD.size + count * tape.SLICE.size:
+        raise TapeError(f"a record of type {kind} and {length} bytes is not a hold of {count} slices")
+    start = offset + tape.HOLD.size
+    slices = tuple(Slice(*tape.SLICE.unpack_from(record, start + index * tape.SLICE.size)) for index in range(count))
+    return HoldRecord._make((values[1], values[3], int.from_bytes(values[5], "big"), *values[6:], slices))
+
+
+def _counts(record: bytes, offset: int, size: int, length: int) -> tuple[int | None, ...]:
+    (mask,) = tape.COUNTS_MASK.unpack_from(record, offset + size)
+    if mask >> METER_COUNT or length != size + tape.COUNTS_MASK.size + mask.bit_count() * tape.COUNT.size:
+        raise TapeError(f"counts under mask {mask:b} do not fill a record of {length} bytes")
+    return tape.unpack_counts(record, offset + size, METER_COUNT)
+
+
+def _evidence(record: bytes, offset: int, length: int) -> EvidenceRecord:
+    at, answer_bytes, source, finish, status = _picked(tape.EVIDENCE, record, offset, (4, 5, 6, 7, 8))
+    counts = _counts(record, offset, tape.EVIDENCE.size, length)
+    return EvidenceRecord(at, answer_bytes, source, finish, status, counts)
+
+
+def _settle(record: bytes, offset: int, length: int) -> SettleRecord:
+    _, _, _, _, at, first_byte_at, charge, list_cost, net_cost, answer_bytes, *rest = tape.SETTLE.unpack_from(
+        record, offset
+    )
+    source, finish, tier, dialect, status, _, answered_model_name, request_id_name = rest
+    return SettleRecord(
+        at, first_byte_at, charge, list_cost, net_cost, answer_bytes, source, finish, tape.SERVICE_TIERS[tier], dialect,
+        status, answered_model_name, request_id_name, _counts(record, offset, tape.SETTLE.size, length),
+    )  # fmt: skip
+
+
+def pack_settle(sequence: int, settle: SettleRecord) -> bytes:
+    """A SETTLE record of these facts, as a worker would have written it: for what the ledger resolves itself."""
+    counts = tape.pack_counts(settle.counts)
+    return (
+        tape.SETTLE.pack(
+            RecordType.SETTLE, 0, tape.SETTLE.size + len(counts), sequence, settle.at, settle.first_byte_at,
+            settle.charge_nanos, settle.list_cost_nanos, settle.net_cost_nanos, settle.answer_bytes, settle.source,
+            settle.finish, tape.SERVICE_TIERS.index(settle.service_tier), settle.dialect, settle.status, 0,
+            settle.answered_model_name, settle.request_id_name,
+        )
+        + counts
+    )  # fmt: skip
+
+
+def pack_lapse(sequence: int, lapse: LapseRecord) -> bytes:
+    """A LAPSE record."""
+    return tape.LAPSE.pack(
+        RecordType.LAPSE, 0, tape.LAPSE.size, sequence, lapse.at, lapse.answer_bytes, lapse.finish, 0, lapse.status
+    )
+
+
+def pack_release(sequence: int, release: ReleaseRecord) -> bytes:
+    """A RELEASE record."""
+    return tape.RELEASE.pack(
+        RecordType.RELEASE, 0, tape.RELEASE.size, sequence, release.at, release.reason, release.finish, release.status
+    )

@@ -1,0 +1,115 @@
+"""Opening the ledger's database: one writer in WAL mode that syncs every commit, and any number of readers.
+
+SQLite with `synchronous=FULL` answers a commit when it is on stable storage, which is what an Ack promises. Only the holder of
+the home's lock may open it for writing.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.pool import StaticPool
+
+from tokenroll.store import schema
+
+PAGE_BYTES: Final = 4096
+CACHE_KIBIBYTES: Final = 256 * 1024
+"""A million wallets' values fit, so a fold reads from memory; pages are taken only as they are used."""
+WAL_PAGES: Final = 16_384
+"""Pages in the write-ahead log before it is moved into the database: longer logs write a hot page once, not at every fold."""
+SCHEMA_HEAD: Final = "0001"
+"""The newest migration; a database at it needs no look at Alembic."""
+
+
+class SchemaError(Exception):
+    """A database that this release cannot use; the message says what to do."""
+
+
+def open_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
+    """The writing connection, its schema brought up to date; `None` opens an empty ledger in memory.
+
+    Transactions begin with BEGIN IMMEDIATE, so that a lock is refused at once and not in the middle. `factory` lets tests
+    fail at any statement.
+    """
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    engine = create_engine(
+        "sqlite://" if path is None else f"sqlite:///{path}",
+        poolclass=StaticPool,
+        connect_args={"factory": factory, "cached_statements": 256, "check_same_thread": False, "timeout": 5},
+    )
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+    connection = engine.connect()
+    _bring_up_to_date(connection)
+    return connection
+
+
+def open_reader(path: Path) -> Engine:
+    """An engine of read-only connections, each transaction a snapshot of one instant. Raises SchemaError if there is no ledger.
+
+    A reader never creates, locks or migrates anything; it sees what was committed when its transaction began.
+    """
+    if not path.is_file():
+        raise SchemaError(f"there is no ledger at {path}: run `tokenroll init` first")
+    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", connect_args={"check_same_thread": False})
+    event.listen(engine, "connect", _on_read_connect)
+    with engine.connect() as connection:
+        found = schema_version(connection)
+    if found != SCHEMA_HEAD:
+        raise SchemaError(
+            f"the ledger at {path} has schema {found or 'none'}, this release reads {SCHEMA_HEAD}: start the ledger once"
+        )
+    return engine
+
+
+def schema_version(connection: Connection) -> str:
+    """The newest migration applied; empty for a database without any."""
+    if connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").scalar() is None:
+        return ""
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")
+
+
+def raw_connection(connection: Connection) -> sqlite3.Connection:
+    """The sqlite3 connection underneath, for the few statements that run a hundred thousand times a second."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
+
+
+def checkpoint(connection: Connection) -> None:
+    """Everything committed moved from the log into the database file. Outside a transaction only."""
+    raw_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _bring_up_to_date(connection: Connection) -> None:
+    found = schema_version(connection)
+    connection.rollback()
+    if found == SCHEMA_HEAD:
+        return
+    from tokenroll.store.migrations.apply import migrate  # noqa: PLC0415 - Alembic costs 0.2 s, once per schema change
+
+    migrate(connection)
+    if connection.scalar(select(schema.lot_values.c.lot_id).where(schema.lot_values.c.lot_id == 0)) is None:
+        connection.execute(schema.lot_values.insert().values(lot_id=0, spent_nanos=0))
+    connection.commit()
+
+
+def _on_connect(raw: sqlite3.Connection, _record: Any) -> None:
+    raw.isolation_level = None  # transactions are ours: BEGIN IMMEDIATE in _on_begin
+    for pragma in (
+        f"page_size={PAGE_BYTES}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY",
+        f"cache_size=-{CACHE_KIBIBYTES}", f"wal_autocheckpoint={WAL_PAGES}", "trusted_schema=OFF",
+    ):  # fmt: skip
+        raw.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _on_read_connect(raw: sqlite3.Connection, _record: Any) -> None:
+    raw.execute("PRAGMA query_only=ON")
+
+
+def _on_begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,362 @@
+"""The fold: what workers wrote on their tapes becomes rows (DESIGN §5). It applies, it never chooses.
+
+One call folds a report's blocks inside the caller's transaction: checksums and gapless sequence, the table of allowed
+transitions, slices exactly as the worker drew them. A damaged or impossible record raises FoldHalt with a reason by name and the
+caller rolls back everything (halt over wrong). The main loop is written for speed: most attempts begin and end within one
+batch and never become an object; everything rarer is handled by named methods on OpenHold.
+
+| record | allowed when the hold is | becomes |
+|---|---|---|
+| HOLD | new | held |
+| DISPATCHED | held | dispatched |
+| EVIDENCE | dispatched | dispatched |
+| SETTLE | dispatched | ended: a settlements row |
+| RELEASE not_sent, never_dispatched | held | ended: a row without charge |
+| RELEASE provider_error | dispatched | ended: a row without charge |
+| LAPSE | held, dispatched | suspense: an entry |
+"""
+
+import struct
+from hashlib import sha256
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from tokenroll.model.hold import COMPANY_LOT_ID, Slice
+from tokenroll.model.identifier import call_identifier, hold_key_from_call
+from tokenroll.model.instant import Instant
+from tokenroll.store import schema, tape
+from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, Outcome, hold_number, parse_record
+from tokenroll.store.cycles import NEVER
+from tokenroll.store.fold_batch import FoldBatch
+from tokenroll.store.halt import FoldHalt
+from tokenroll.store.hold_changes import HoldChanges
+from tokenroll.store.mirror import OpenHold
+from tokenroll.store.tape import Block, RecordType, TapeError, TapeRelease
+
+_HOLD, _SETTLE, _DISPATCHED = int(RecordType.HOLD), int(RecordType.SETTLE), int(RecordType.DISPATCHED)
+# The parts of records that the loop needs, as unsigned where a negative could pass for an index from the end.
+_HOLD_HOT: Final = struct.Struct("<2xHBB2x16xQQ8xqQ20xI16xQQ")
+"""length, attempt, slice count, wallet, key, admitted at, bound, client call name; lot and nanos of the first slice."""
+_SETTLE_HOT: Final = struct.Struct("<2xHQ16xQ")
+_END_HOT: Final = struct.Struct("<2xHQq")
+_RELEASE_REASON: Final = 20
+_AT: Final = struct.Struct("<q")
+_LEAF_HOT: Final = struct.Struct("<2sqqqii")
+"""engine.chaining's leaf mark and journal.SETTLEMENT_LEAF in one; a test compares them."""
+_HOLD_ONE_SLICE: Final = tape.HOLD.size + tape.SLICE.size
+_RARER_MIN: Final = {
+    _DISPATCHED: tape.DISPATCHED_HEAD.size,
+    int(RecordType.NAME): tape.RECORD_HEAD.size + tape.NAME_HEAD.size,
+    int(RecordType.EVIDENCE): tape.EVIDENCE.size + tape.COUNTS_MASK.size,
+    int(RecordType.RELEASE): tape.RELEASE.size,
+    int(RecordType.LAPSE): tape.LAPSE.size,
+    int(RecordType.LEASE): tape.LEASE.size,
+}
+_SETTLE_MIN: Final = tape.SETTLE.size + tape.COUNTS_MASK.size
+
+
+class Fold:
+    """Folds one report after another; the caller owns the transaction, and reloads mirror and journal when it rolls back."""
+
+    def __init__(self, connection: Connection, changes: HoldChanges) -> None:
+        self._connection = connection
+        self._journal = changes.journal
+        self._mirror = changes.mirror
+        self._cycles = changes.cycles
+        self._changes = changes
+        self._now = 0
+        self._base = 0
+        self._worker = 0
+        self._epoch = 0
+        self._fresh: dict[int, tuple[bytes, int, int, int, int, int]] = {}
+        self._dispatched: dict[int, Instant] = {}
+        self._evidence: dict[int, bytes] = {}
+        self._names: dict[int, str] = {}
+
+    def apply(self, worker: int, epoch: int, blocks: bytes, folded_sequence: int, now: Instant) -> int:
+        """The last sequence folded of that worker's epoch. Blocks that were folded before are passed over.
+
+        Raises FoldHalt.
+        """
+        if not (0 <= worker <= WORKER_MAX and 0 < epoch <= EPOCH_MAX):
+            raise FoldHalt("worker", f"worker {worker} epoch {epoch} is outside what a hold key can name")
+        self._changes.batch = FoldBatch()
+        self._now = now
+        self._worker, self._epoch = worker, epoch
+        self._base = worker << 56 | epoch << 40
+        self._fresh, self._dispatched, self._evidence, self._names = {}, {}, {}, {}
+        sequence = folded_sequence
+        for block in self._blocks(blocks):
+            if block.last_sequence <= sequence:
+                continue
+            if block.first_sequence != sequence + 1:
+                raise FoldHalt(
+                    "gap", f"expected record {sequence + 1}, the next block starts with {block.first_sequence}"
+                )
+            self._fold_block(block)
+            sequence = block.last_sequence
+        for opened in tuple(self._fresh):
+            self._lift(opened)
+        self._changes.batch.write(self._connection, self._mirror, now)
+        return sequence
+
+    @staticmethod
+    def _blocks(blocks: bytes) -> "list[Block]":
+        try:
+            return list(tape.split_blocks(blocks))
+        except TapeError as error:
+            raise FoldHalt("damaged", str(error)) from error
+
+    def _fold_block(self, block: Block) -> None:
+        try:
+            sequence = self._fold_records(block.payload, block.first_sequence)
+        except (struct.error, IndexError) as error:
+            raise FoldHalt(
+                "damaged", f"a record of the block at {block.first_sequence} is cut or names what is not: {error}"
+            ) from error
+        if sequence != block.last_sequence:
+            raise FoldHalt(
+                "count",
+                f"the block at {block.first_sequence} holds {sequence - block.first_sequence + 1} records, not {block.record_count}",
+            )
+
+    def _fold_records(self, payload: bytes, first_sequence: int) -> int:
+        """The sequence of the last record. One loop without calls for the records of a plain attempt."""
+        mirror, journal, batch = self._mirror, self._journal, self._changes.batch
+        left, spent, lot_wallet = mirror.left, mirror.spent, mirror.lot_wallet
+        last_seq, calls, charged = mirror.last_seq, mirror.calls, mirror.charged
+        fresh, dispatched, evidence = self._fresh, self._dispatched, self._evidence
+        touch_lot, touch_wallet, add_row, add_hash = (
+            batch.lots.add,
+            batch.wallets.add,
+            batch.rows.append,
+            journal.hashes.append,
+        )
+        hold_hot, settle_hot, leaf_hot, sha = _HOLD_HOT.unpack_from, _SETTLE_HOT.unpack_from, _LEAF_HOT.pack, sha256
+        base, end, padded = self._base, len(payload), payload + bytes(tape.SLICE.size)
+        seq, sequence, offset = journal.next_seq, first_sequence - 1, 0
+        since, until, month = NEVER
+        while offset < end:
+            sequence += 1
+            kind = padded[offset]
+            if kind == _SETTLE:
+                length, opened, charge = settle_hot(padded, offset)
+                held = fresh.pop(opened, None)
+                if held is None or charge > held[5] or length < _SETTLE_MIN or opened not in dispatched:
+                    if held is not None:
+                        fresh[opened] = held
+                    journal.next_seq = seq
+                    self._settle(opened, charge, padded[offset : offset + length])
+                    seq = journal.next_seq
+                else:
+                    record, wallet, key, admitted, lot, nanos = held
+                    left[lot] += nanos - charge
+                    spent[lot] += charge
+                    touch_lot(lot)
+                    touch_wallet(wallet)
+                    record += (
+                        evidence.pop(opened, b"") + padded[offset : offset + length]
+                        if evidence
+                        else padded[offset : offset + length]
+                    )
+                    if not since <= admitted < until:
+                        since, until, month = self._cycles.common_window(mirror.zones, admitted)
+                    cycle = month or self._cycle(wallet, admitted)
+                    previous = last_seq[wallet]
+                    last_seq[wallet] = seq
+                    calls[wallet] += 1
+                    charged[wallet] += charge
+                    opened |= base
+                    add_hash(sha(leaf_hot(b"\x00S", seq, opened, previous, cycle, 1) + record).digest())
+                    add_row((seq, opened, wallet, key, admitted, cycle, charge, 1, previous, record))
+                    seq += 1
+            elif kind == _HOLD:
+                length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hold_hot(padded, offset)
+                if (
+                    length == _HOLD_ONE_SLICE
+                    and slices == 1
+                    and lot
+                    and nanos == bound
+                    and nanos
+                    and lot_wallet[lot] == wallet
+                ):
+                    rest = left[lot] - nanos
+                    if rest < 0:
+                        raise FoldHalt(
+                            "overdraw", f"hold {sequence} takes {nanos} of lot {lot}, {-rest} more than it has"
+                        )
+                    left[lot] = rest
+                else:
+                    lot = nanos = -1
+                    self._draw(sequence, padded[offset : offset + length], end - offset)
+                if client or attempt != 1:
+                    self._identify(sequence, padded[offset : offset + length], attempt, key, client)
+                fresh[sequence] = (padded[offset : offset + length], wallet, key, admitted, lot, nanos)
+            else:
+                length = int.from_bytes(padded[offset + 2 : offset + 4], "little")
+                journal.next_seq = seq
+                self._rarer(kind, sequence, padded[offset : offset + length])
+                seq = journal.next_seq
+            offset += length
+        journal.next_seq = seq
+        if offset != end:
+            raise FoldHalt("damaged", f"record {sequence} reaches {offset - end} bytes beyond its block")
+        return sequence
+
+    def _rarer(self, kind: int, sequence: int, record: bytes) -> None:
+        if len(record) < _RARER_MIN.get(kind, 0xFFFF):
+            raise FoldHalt("damaged", f"record {sequence} of type {kind} has {len(record)} bytes")
+        if kind == _DISPATCHED:
+            self._dispatch(record)
+        elif kind == RecordType.EVIDENCE:
+            self._note_evidence(record)
+        elif kind == RecordType.RELEASE:
+            self._release(record)
+        elif kind == RecordType.LAPSE:
+            self._lapse(record)
+        elif kind == RecordType.NAME:
+            self._name(record)
+
+    # ---- beginnings -------------------------------------------------------------------------------
+
+    def _draw(self, sequence: int, record: bytes, room: int) -> None:
+        """A hold of several lots, of none, of a pool's or of the company's."""
+        if len(record) < tape.HOLD.size or len(record) > room:
+            raise FoldHalt("damaged", f"hold {sequence} has {len(record)} bytes")
+        hold = parse_record(record).hold
+        if hold.wallet_id < 1 or hold.wallet_id >= len(self._mirror.last_seq):
+            raise FoldHalt("wallet", f"hold {sequence} spends wallet {hold.wallet_id}, which is not in the ledger")
+        if any(one.nanos <= 0 for one in hold.slices) or sum(one.nanos for one in hold.slices) != hold.bound_nanos:
+            raise FoldHalt("slices", f"the slices of hold {sequence} are not positive parts of its bound")
+        for lot, nanos in hold.slices:
+            if lot == COMPANY_LOT_ID:
+                continue
+            owner = self._mirror.lot_wallet[lot] if 0 < lot < len(self._mirror.lot_wallet) else 0
+            if owner == 0 or (owner != hold.wallet_id and owner not in self._mirror.pools):
+                raise FoldHalt(
+                    "lot",
+                    f"hold {sequence} takes from lot {lot}, which is neither wallet {hold.wallet_id}'s nor a pool's",
+                )
+            self._mirror.left[lot] -= nanos
+            if self._mirror.left[lot] < 0:
+                raise FoldHalt(
+                    "overdraw",
+                    f"hold {sequence} takes {nanos} of lot {lot}, {-self._mirror.left[lot]} more than it has",
+                )
+
+    def _identify(self, sequence: int, record: bytes, attempt: int, key: int, client_name: int) -> None:
+        """The other names of an attempt: the call it belongs to, and the client's own id of it."""
+        number = self._base | sequence
+        if attempt != 1:
+            call = parse_record(record).hold.call_number
+            self._changes.batch.attempts.append(
+                (hold_number(hold_key_from_call(call_identifier(call))), attempt, number)
+            )
+        elif client_name:
+            self._changes.batch.client_calls.append((key, self._name_text(client_name), number))
+
+    def _dispatch(self, record: bytes) -> None:
+        (at,) = _AT.unpack_from(record, 4)
+        opened = struct.unpack_from(
+            f"<{(len(record) - tape.DISPATCHED_HEAD.size) // 8}Q", record, tape.DISPATCHED_HEAD.size
+        )
+        distinct = set(opened)
+        if (
+            len(distinct) == len(opened)
+            and self._fresh.keys() >= distinct
+            and self._dispatched.keys().isdisjoint(distinct)
+        ):
+            self._dispatched.update(dict.fromkeys(opened, at))
+            return
+        for one in opened:
+            if one in self._fresh and one not in self._dispatched:
+                self._dispatched[one] = at
+                continue
+            hold = self._opened(one)
+            if hold.state != "held":
+                raise FoldHalt("transition", f"hold {one} is {hold.state}: it cannot be dispatched")
+            hold.dispatched_at = at
+            self._changes.batch.touched.add(hold.key)
+
+    def _name(self, record: bytes) -> None:
+        (name_id,) = tape.NAME_HEAD.unpack_from(record, tape.RECORD_HEAD.size)
+        text = record[tape.RECORD_HEAD.size + tape.NAME_HEAD.size :].decode(errors="replace")
+        self._names[name_id] = text
+        self._changes.batch.names.append((self._worker, self._epoch, name_id, text))
+
+    def _name_text(self, name_id: int) -> str:
+        known = self._names.get(name_id)
+        if known is None:
+            names = schema.names.c
+            query = select(names.text).where(
+                names.worker == self._worker, names.epoch == self._epoch, names.name_id == name_id
+            )
+            known = self._connection.scalar(query)
+        if known is None:
+            raise FoldHalt("name", f"a hold uses name {name_id}, which its tape does not define")
+        return known
+
+    # ---- ends -------------------------------------------------------------------------------------
+
+    def _lift(self, opened: int) -> OpenHold:
+        """A hold of this batch as an object: it outlives the batch, or its end is not a plain one."""
+        record, wallet, key, admitted, lot, nanos = self._fresh.pop(opened)
+        hold = OpenHold(
+            key=self._base | opened,
+            wallet_id=wallet,
+            api_key_id=key,
+            admitted_at=admitted,
+            slices=(Slice(lot, nanos),) if lot > 0 else parse_record(record).hold.slices,
+            record=record + self._evidence.pop(opened, b""),
+            dispatched_at=self._dispatched.get(opened),
+        )
+        self._changes.open(hold)
+        return hold
+
+    def _opened(self, opened: int) -> OpenHold:
+        if opened in self._fresh:
+            return self._lift(opened)
+        hold = self._mirror.holds.get(self._base | opened)
+        if hold is None:
+            raise FoldHalt("transition", f"hold {opened} is not open: it ended before, or never began")
+        return hold
+
+    def _settle(self, opened: int, charge_nanos: int, record: bytes) -> None:
+        hold = self._opened(opened)
+        if hold.state != "dispatched":
+            raise FoldHalt("transition", f"hold {opened} is {hold.state}: only a dispatched hold can settle")
+        if len(record) < _SETTLE_MIN:
+            raise FoldHalt("damaged", f"the settlement of hold {opened} has {len(record)} bytes")
+        self._changes.end(hold, Outcome.SETTLED, record, charge_nanos)
+
+    def _release(self, record: bytes) -> None:
+        _, opened, _ = _END_HOT.unpack_from(record)
+        reason = record[_RELEASE_REASON]
+        hold = self._opened(opened)
+        needed = "dispatched" if reason == TapeRelease.PROVIDER_ERROR else "held"
+        if hold.state != needed:
+            raise FoldHalt(
+                "transition", f"hold {opened} is {hold.state}: release {reason} is only for one that is {needed}"
+            )
+        self._changes.end(hold, Outcome.RELEASED, record, 0)
+
+    def _lapse(self, record: bytes) -> None:
+        _, opened, at = _END_HOT.unpack_from(record)
+        self._changes.suspend(self._opened(opened), record, at, self._now)
+
+    def _note_evidence(self, record: bytes) -> None:
+        """The newest evidence replaces the one before."""
+        _, opened, _ = _END_HOT.unpack_from(record)
+        if opened in self._fresh and opened in self._dispatched:
+            self._evidence[opened] = record
+            return
+        hold = self._opened(opened)
+        if hold.state != "dispatched":
+            raise FoldHalt("transition", f"hold {opened} is {hold.state}: there is no answer to have evidence of")
+        length = int.from_bytes(hold.record[2:4], "little")
+        hold.record = hold.record[:length] + record
+        self._changes.batch.touched.add(hold.key)
+
+    def _cycle(self, wallet: int, admitted: Instant) -> int:
+        return self._cycles.booked(self._mirror.zones[self._mirror.wallet_zone[wallet]], admitted)
