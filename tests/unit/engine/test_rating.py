@@ -204,7 +204,7 @@ def test_a_card_is_read_back_as_it_was_written():
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b'"model":', b'"modell":'),
+        (b'"model":', b'"mode":'),
         (b'"model":', b'"model": '),
         (b'"input"', b'"inputs"'),
         (b'"tiers":[]', b'"tiers":[[1]]'),
