@@ -100,6 +100,12 @@ METER_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of a whole answer that a meter keeps; of a longer one it keeps the end."""
 METER_TAIL_BYTES: Final = 64 * 1024
 """How much of the end is kept then: usage objects are under 1 kB."""
+CALL_IDS_REMEMBERED_MAX: Final = 16_384
+"""Ended calls that a worker remembers for `GET /me/calls` and for repeated client ids; the ledger knows all of them."""
+BEARERS_REMEMBERED_MAX: Final = 65_536
+"""Raw bearer tokens that a worker remembers to spare their hashing."""
+NAMES_REMEMBERED_MAX: Final = 65_536
+"""Texts (models, deployments, tags) that a worker gives a lasting number on its tape; later ones are written each time."""
 WAIT_SECONDS_MAX: Final = 5
 """How long a call may wait for parallel calls of its wallet to settle before it is denied."""
 

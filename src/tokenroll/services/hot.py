@@ -3,11 +3,21 @@
 They mean exactly what the nouns of `model` mean; a property test proves that their numbers equal the engine's (DESIGN §6).
 """
 
+from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tokenroll.model.hold import Slice
-from tokenroll.model.instant import Instant
+from tokenroll.model.hold import COMPANY_LOT_ID, Slice
+from tokenroll.model.identifier import call_identifier
+from tokenroll.model.instant import INSTANT_MAX, Instant
+from tokenroll.services.protocol import LotTerms, WalletTerms
+from tokenroll.upstream.dialect import Facts
+
+if TYPE_CHECKING:
+    from tokenroll.services.hot_prices import HotCard, HotRates
+
+NEVER: Final = INSTANT_MAX + 1
+Wake = Callable[[], None]
 
 
 class Deployment(NamedTuple):
@@ -20,27 +30,146 @@ class Deployment(NamedTuple):
     pin_tier: bool = False
     """Whether the forwarded request names that tier."""
     model: str = ""
-    """The name sent upstream; "" sends the rate card's or the client's own."""
+    """The provider's name for the model; "" is the client's own."""
 
 
 class HotLot:
-    """A lot as its worker spends it: `left_nanos` is neither held nor consumed."""
+    """A lot as its worker spends it: `left_nanos` is neither held nor consumed; below zero it is owed to a clawback."""
 
-    __slots__ = ("classification", "effective_at", "expires_at", "id", "left_nanos", "priority")
+    __slots__ = (
+        "classification",
+        "drawable",
+        "effective_at",
+        "expires_at",
+        "id",
+        "left_nanos",
+        "place",
+        "priority",
+        "wallet",
+    )
+
+    def __init__(self, terms: LotTerms, wallet: "HotWallet") -> None:
+        self.id = terms.id
+        self.priority = terms.priority
+        self.effective_at = terms.effective_at
+        self.expires_at = terms.expires_at or NEVER
+        self.left_nanos = terms.available_nanos
+        self.classification = terms.classification
+        self.wallet = wallet
+        self.drawable = False
+        """Whether it is effective and not expired, as of the wallet's last look at the clock."""
+        self.place = 0
+        """Where it stands in the draw order of the drawable ones."""
+
+    @property
+    def rank(self) -> tuple[int, int, int, int]:
+        """The draw order (engine/drawing)."""
+        return self.priority, self.expires_at, self.effective_at, self.id
 
 
 class HotWallet:
-    """A leased wallet: lots in draw order and what is drawable until `next_change_at`."""
+    """A leased wallet: its lots, what is drawable now, and until when that is so.
 
-    __slots__ = ("held_nanos", "id", "name", "public_id", "spent_nanos", "suspense_nanos", "zone")
+    Vesting and expiry need no timer: `look` compares the clock with the next boundary at each admission (DESIGN §4 law 9).
+    """
 
-    id: int
-    public_id: str
-    name: str
-    zone: str
-    held_nanos: int
-    spent_nanos: int
-    suspense_nanos: int
+    __slots__ = (
+        "available_nanos", "cap_policy", "cycle_ends_at", "enforcement", "first", "held_nanos", "holder_kind", "id",
+        "lots", "name", "next_change_at", "order", "output_cap_tokens", "overage_left_nanos", "public_id", "spent_nanos",
+        "suspense_nanos", "waiting", "zone",
+    )  # fmt: skip
+
+    def __init__(self, terms: WalletTerms) -> None:
+        self.id = terms.id
+        self.public_id = terms.public_id
+        self.held_nanos = terms.held_nanos
+        self.suspense_nanos = terms.suspense_nanos
+        self.spent_nanos = terms.spent_nanos
+        self.lots: dict[int, HotLot] = {}
+        self.order: list[HotLot] = []
+        """Drawable lots in draw order, also empty ones: a return may fill them again."""
+        self.first = 0
+        """No lot before this place has anything left."""
+        self.available_nanos = 0
+        self.next_change_at = 0
+        self.cycle_ends_at = 0
+        self.waiting: deque[Wait] = deque()
+        self.overage_left_nanos = 0
+        self.set_terms(terms)
+        self.overage_left_nanos = terms.overage_nanos_left
+
+    def set_terms(self, terms: WalletTerms) -> None:
+        """The policy of the newest plan, and lots not known yet. What is spent and held here is known better than there."""
+        self.name = terms.name
+        self.holder_kind = terms.holder_kind
+        self.zone = terms.zone
+        self.enforcement = terms.enforcement
+        self.cap_policy = terms.cap_policy
+        self.output_cap_tokens = terms.output_cap_tokens
+        for lot in terms.lots:
+            self.add_lot(lot)
+
+    def add_lot(self, terms: LotTerms) -> None:
+        """A new lot; one that is known stays as it is."""
+        if terms.id not in self.lots:
+            self.lots[terms.id] = HotLot(terms, self)
+            self.next_change_at = 0
+
+    def look(self, now: Instant) -> None:
+        """The drawable lots as of `now`; they stay so until `next_change_at`."""
+        order = []
+        boundaries = [NEVER]
+        for lot in self.lots.values():
+            lot.drawable = lot.effective_at <= now < lot.expires_at
+            if lot.drawable:
+                order.append(lot)
+                boundaries.append(lot.expires_at)
+            elif now < lot.effective_at:
+                boundaries.append(lot.effective_at)
+        order.sort(key=lambda lot: lot.rank)
+        for place, lot in enumerate(order):
+            lot.place = place
+        self.order = order
+        self.first = 0
+        self.available_nanos = sum(max(0, lot.left_nanos) for lot in order)
+        self.next_change_at = min(boundaries)
+
+    def change(self, lot: HotLot, nanos: int) -> None:
+        """`nanos` more (or fewer) are left of a lot: a return, a resolved suspense, a clawback."""
+        before = lot.left_nanos
+        after = lot.left_nanos = before + nanos
+        if lot.drawable:
+            self.available_nanos += max(0, after) - max(0, before)
+            self.first = min(self.first, lot.place)
+
+    def draw(self, need_nanos: int, lots: list[HotLot], takes: list[int], slices_max: int) -> int:
+        """Takes in draw order what is there, up to `need_nanos`, adding to `lots` and `takes`; returns what is missing."""
+        order = self.order
+        place = self.first
+        while place < len(order) and order[place].left_nanos <= 0:
+            place += 1
+        self.first = place
+        while need_nanos and place < len(order) and len(lots) < slices_max:
+            lot = order[place]
+            place += 1
+            if lot.left_nanos <= 0:
+                continue
+            take = min(lot.left_nanos, need_nanos)
+            lot.left_nanos -= take
+            self.available_nanos -= take
+            self.held_nanos += take
+            need_nanos -= take
+            lots.append(lot)
+            takes.append(take)
+        return need_nanos
+
+    def next_arrival(self, now: Instant) -> tuple[Instant, int]:
+        """`(when, how many nanos)` become spendable next; (0, 0) when nothing is scheduled."""
+        future = [lot for lot in self.lots.values() if lot.effective_at > now and lot.left_nanos > 0]
+        if not future:
+            return 0, 0
+        when = min(lot.effective_at for lot in future)
+        return when, sum(lot.left_nanos for lot in future if lot.effective_at == when)
 
 
 class HotKey:
@@ -48,58 +177,111 @@ class HotKey:
 
     __slots__ = ("expires_at", "id", "is_admin", "member_public_id", "pool", "public_id", "wallet")
 
-    id: int
-    public_id: str
-    member_public_id: str
-    wallet: HotWallet
-    pool: HotWallet | None
-    expires_at: Instant
-    is_admin: bool
+    def __init__(self, key_id: int, public_id: str, wallet: HotWallet, pool: HotWallet | None) -> None:
+        self.id = key_id
+        self.public_id = public_id
+        self.wallet = wallet
+        self.pool = pool
+        self.member_public_id = ""
+        self.expires_at: Instant = NEVER
+        self.is_admin = False
 
 
 class HotHold:
     """One admitted attempt, from admission to its one end."""
 
     __slots__ = (
-        "admitted_at", "available_after_nanos", "bound_nanos", "call_number", "cap_changed", "key", "output_cap_tokens",
-        "sequence", "service_tier", "slices", "upstream_model", "wallet", "would_deny",
+        "admitted_at", "attempt", "available_after_nanos", "bound_nanos", "call_number", "cap_changed", "card",
+        "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "first_byte_at",
+        "input_bytes", "input_tokens_max", "key", "later", "lots", "model", "on_overage", "output_cap_tokens",
+        "output_tokens_max", "rates", "sequence", "service_tier", "state", "takes", "upstream_model", "would_deny",
     )  # fmt: skip
 
-    sequence: int
-    call_number: int
-    admitted_at: Instant
-    key: HotKey
-    wallet: HotWallet
-    bound_nanos: int
-    slices: list[Slice]
-    output_cap_tokens: int
-    """The cap that the forwarded request must carry; 0: leave the client's request as it is."""
-    cap_changed: bool
-    """Whether we named or lowered the cap, which a header tells the client."""
-    upstream_model: str
-    """The model to name upstream."""
-    service_tier: str | None
-    """The tier to pin in the forwarded request, in the dialect's words; None: leave it."""
-    available_after_nanos: int
-    would_deny: bool
-    """Under observe or warn: what `enforce` would have refused."""
+    def __init__(
+        self,
+        key: HotKey,
+        card: "HotCard",
+        rates: "HotRates",
+        facts: Facts,
+        dialect_index: int,
+        model: str,
+        now: Instant,
+    ) -> None:
+        self.key = key
+        self.card = card
+        self.rates = rates
+        self.dialect_index = dialect_index
+        self.model = facts.model
+        """As the client asked."""
+        self.upstream_model = model
+        """The model to name upstream."""
+        self.admitted_at = now
+        self.sequence = 0
+        """Of its HOLD record: with worker and epoch its inside name."""
+        self.call_number = 0
+        self.attempt = 1
+        self.service_tier: str | None = None
+        """The tier to pin in the forwarded request, in the words of rate cards; None: leave it."""
+        self.input_bytes = facts.input_bytes
+        self.input_tokens_max = 0
+        self.choice_count = facts.choice_count
+        self.output_tokens_max = 0
+        """The cap that was bounded, per choice."""
+        self.output_cap_tokens = 0
+        """The cap that the forwarded request must carry; 0: the client's own stands."""
+        self.cap_changed = False
+        """Whether we named or lowered the cap, which a header tells the client."""
+        self.bound_nanos = 0
+        self.lots: list[HotLot] = []
+        self.takes: list[int] = []
+        """Nanos taken of each of `lots`, in draw order."""
+        self.company_nanos = 0
+        """The last slice, of the company: what the wallet could not carry."""
+        self.on_overage = False
+        """Whether the company's slice counts against the wallet's overage limit."""
+        self.would_deny = False
+        """Under observe or warn: what `enforce` would have refused."""
+        self.available_after_nanos = 0
+        self.client_call_id = ""
+        self.first_byte_at: Instant = 0
+        """When the answer's first byte came; the gateway sets it."""
+        self.dispatched = False
+        self.state = "held"
+        """`held`, `settled`, `released` or `suspense`."""
+        self.charge_nanos = 0
+        self.later: HotHold | None = None
+        """The next attempt of the same call."""
+
+    @property
+    def wallet(self) -> HotWallet:
+        """The member's own wallet."""
+        return self.key.wallet
 
     @property
     def call_id(self) -> str:
         """The outside call id, `call_…`."""
-        raise NotImplementedError
+        return call_identifier(self.call_number)
 
     @property
-    def rate_card_id(self) -> str:
-        """The public id of the rate card that prices it."""
-        raise NotImplementedError
+    def rate_card(self) -> str:
+        """The rate card that prices it, by the first characters of its digest."""
+        return self.card.digest[:16]
+
+    @property
+    def slices(self) -> list[Slice]:
+        """What it holds, in draw order; the company's part last."""
+        slices = [Slice(lot.id, take) for lot, take in zip(self.lots, self.takes, strict=True)]
+        if self.company_nanos:
+            slices.append(Slice(COMPANY_LOT_ID, self.company_nanos))
+        return slices
 
 
-class Wait(NamedTuple):
+class Wait:
     """Not now: other calls of the same wallets hold enough that, once they end, this one may fit."""
 
-    needed_nanos: int
-    wallets: tuple[HotWallet, ...]
+    __slots__ = ("needed_nanos", "wake", "wallets")
 
-
-Wake = Callable[[], None]
+    def __init__(self, needed_nanos: int, wallets: tuple[HotWallet, ...]) -> None:
+        self.needed_nanos = needed_nanos
+        self.wallets = wallets
+        self.wake: Wake | None = None

@@ -1,45 +1,70 @@
-"""Admission and settlement inside a worker's leases, in memory and on its tape. No SQL, no I/O (DESIGN §5, §6)."""
+"""Admission and settlement inside a worker's leases, in memory and on its tape. No SQL, no I/O (DESIGN §5, §6).
 
-from typing import Any
+The worker alone chooses slices, in draw order; the ledger only applies what the tape says. Everything a call needs is an integer in
+a slotted object, because some twelve microseconds of Python are all that a call may cost.
+"""
 
+import struct
+from typing import Any, Final
+
+from tokenroll.engine.drawing import DRAWN_SLICES_MAX
+from tokenroll.model.amount import ATTOS_PER_NANO
+from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.hold import ReleaseReason
+from tokenroll.model.identifier import IdentifierError, hold_key_from_call
 from tokenroll.model.instant import Instant
+from tokenroll.model.limits import (
+    AMOUNT_NANOS_MAX,
+    CALL_IDS_REMEMBERED_MAX,
+    NAMES_REMEMBERED_MAX,
+    OUTPUT_CAP_FLOOR_TOKENS,
+)
 from tokenroll.services.clock import Clock
-from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait, Wake
-from tokenroll.services.protocol import Delta, Lease, View
-from tokenroll.store.tape import Finish, TapeWriter
+from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
+from tokenroll.services.leases import Leases
+from tokenroll.services.metering import charge_of, estimated_counts
+from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view
+from tokenroll.store import tape as tapes
+from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
 from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, Facts
 
+_HOLD_ONE: Final = struct.Struct(tapes.HOLD.format + "qq")
+"""A HOLD with one slice, which is nearly every one, packed at once."""
+_HOLD_ONE_BYTES: Final = _HOLD_ONE.size
+_HOLD_TYPE: Final = int(RecordType.HOLD)
+_SETTLE_TYPE: Final = int(RecordType.SETTLE)
+_REPORTED: Final = int(TapeSource.REPORTED)
+_ESTIMATED: Final = int(TapeSource.ESTIMATED)
+_RELEASES: Final = {
+    ReleaseReason.NOT_SENT: TapeRelease.NOT_SENT,
+    ReleaseReason.PROVIDER_ERROR: TapeRelease.PROVIDER_ERROR,
+    ReleaseReason.NEVER_DISPATCHED: TapeRelease.NEVER_DISPATCHED,
+}
+_TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
+_ONCE_NAMES_FROM: Final = 1 << 31
+"""Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
 
-class Spending:
-    """What one worker may spend and has spent. Every method is synchronous and does no I/O; the caller awaits durability."""
+
+class Spending(Leases):
+    """What one worker may spend and has spent. Every method is synchronous and does no I/O; the caller awaits durability.
+
+    A hold ends once: a second end raises AssertionError, because money must never return twice.
+    """
 
     def __init__(self, tape: TapeWriter, clock: Clock, pepper: bytes) -> None:
+        super().__init__(pepper)
         self.tape = tape
         self.clock = clock
-        self.settings: dict[str, str] = {}
-        self.last_delta = 0
         self.open_holds: dict[int, HotHold] = {}
+        """By the sequence of their HOLD."""
+        self._calls: dict[int, HotHold] = {}
+        """The first attempts of the last calls, also ended ones, by sequence; bounded."""
+        self._client_calls: dict[tuple[int, str], HotHold] = {}
+        self._once_names = _ONCE_NAMES_FROM
+        self._call_base = (tape.worker & 0xFF) << 72 | (tape.epoch & 0xFFFFFF) << 48
+        self._recorded_at = 0
 
-    def apply_view(self, view: View) -> None:
-        """Keys, cards and settings."""
-        raise NotImplementedError
-
-    def apply_lease(self, lease: Lease) -> None:
-        """Wallets to spend."""
-        raise NotImplementedError
-
-    def apply_delta(self, delta: Delta) -> bool:
-        """One numbered change; a repeated one changes nothing (False). Raises ProtocolError for a gap: the worker must say HELLO again."""
-        raise NotImplementedError
-
-    def key_for(self, bearer: bytes, now: Instant) -> HotKey | None:
-        """The key behind a bearer token, None when unknown, revoked or expired. `is_admin` keys may not call models."""
-        raise NotImplementedError
-
-    def model_names(self, now: Instant) -> list[str]:
-        """Every model that has a rate card now, for `GET /v1/models`."""
-        raise NotImplementedError
+    # ---- admission ------------------------------------------------------------------------------------------------
 
     def admit(
         self,
@@ -50,49 +75,426 @@ class Spending:
         *,
         deployment: Deployment,
         call_id: bytes | None = None,
-        attempt: int = 1,
+        previous: HotHold | None = None,
         tags: str = "",
         may_wait: bool = True,
     ) -> HotHold | Denial | Wait:
-        """A hold whose HOLD record is appended, or why not. `call_id` is the client's own; a retry passes it with `attempt` > 1."""
-        raise NotImplementedError
+        """A hold whose HOLD record is appended, or why not. Nothing changes unless it is a hold.
 
-    def wait(self, wait: Wait, wake: Wake) -> None:
-        """`wake` is called once, when money came back that may suffice; admit again then. It must not admit inside the call."""
-        raise NotImplementedError
+        `call_id` is the client's own; a repeated one is denied with its state. A further attempt of the same call names the
+        `previous` hold; it is authorised and bounded on its own.
+        """
+        now = self._stamp(now)
+        client_id = ""
+        if call_id is not None and previous is None:
+            client_id = call_id.decode("utf-8", "replace")
+            known = self._client_calls.get((key.id, client_id))
+            if known is not None:
+                return _repeated(known, client_id)
+        model = deployment.model or facts.model
+        card = self.prices.card_for(deployment.provider, model, now)
+        if card is None:
+            return Denial("unknown_model", model=facts.model)
+        tier = facts.service_tier or deployment.service_tier
+        rates = card.rates.get(tier) or card.at_tier(tier, _TIER_INDEX.get(tier, 0))
+        if rates is None:
+            return Denial("tier_not_sold", model=facts.model, state=tier)
+        wallet = key.wallet
+        if now >= self.lease_expires_at or wallet.id == 0:
+            return Denial("not_ready", scope=_scope(key))
+        available = self._available(key, now)
+        hold = HotHold(key, card, rates, facts, dialect.index, model, now)
+        hold.client_call_id = client_id
+        if deployment.pin_tier and not facts.service_tier:
+            hold.service_tier = tier
 
-    def forget(self, wait: Wait, wake: Wake) -> None:
-        """The call gave up waiting (its time is over, its client left)."""
-        raise NotImplementedError
+        # the bound; engine/bounding says the same in nouns, and a property test compares them
+        input_tokens = facts.input_bytes + facts.extra_input_tokens + facts.message_count * rates.message_tokens
+        if facts.has_tools:
+            input_tokens += rates.request_tools_tokens + facts.tool_count * rates.tool_tokens
+        fixed_attos = rates.request_attos
+        if facts.server_tool_uses_max:
+            window = card.card.context_window_tokens
+            if window is None or rates.web_search_attos is None:
+                return Denial(
+                    "call_not_bounded", model=facts.model, state="its rate card has no limit or price for searches"
+                )
+            # each use may read a whole context again
+            input_tokens = max(input_tokens, window) * (facts.server_tool_uses_max + 1)
+            fixed_attos += facts.web_search_max * rates.web_search_attos
+        fixed_attos += input_tokens * rates.input_attos
+        hold.input_tokens_max = input_tokens
+        cap = facts.output_cap_tokens
+        if cap == 0:
+            cap = self._injected_cap(hold, facts, available, fixed_attos)
+            if cap == 0:
+                return Denial("call_not_bounded", model=facts.model, state="its rate card names no maximum output")
+            hold.cap_changed = True
+        hold.output_tokens_max = cap
+        hold.bound_nanos = -(-(fixed_attos + facts.choice_count * cap * rates.output_attos) // ATTOS_PER_NANO)
+        if hold.bound_nanos > available:
+            refusal = self._short(hold, facts, available, fixed_attos, may_wait=may_wait)
+            if refusal is not None:
+                return refusal
+        if hold.bound_nanos > AMOUNT_NANOS_MAX:
+            return Denial("call_not_bounded", model=facts.model, state="its bound is above what one call may ever cost")
+        if hold.cap_changed:
+            hold.output_cap_tokens = hold.output_tokens_max
+        if not self._draw(hold):
+            return self._denial("too_many_lots", hold, available)
+        hold.available_after_nanos = available - hold.bound_nanos + hold.company_nanos
+        self._record_hold(hold, facts, deployment.name, tags, previous)
+        return hold
+
+    def _available(self, key: HotKey, now: Instant) -> int:
+        wallet = key.wallet
+        if now >= wallet.next_change_at:
+            wallet.look(now)
+        pool = key.pool
+        if pool is None:
+            return wallet.available_nanos
+        if now >= pool.next_change_at:
+            pool.look(now)
+        return wallet.available_nanos + pool.available_nanos
+
+    @staticmethod
+    def _injected_cap(hold: HotHold, facts: Facts, available: int, fixed_attos: int) -> int:
+        """The output cap of a call without one (DESIGN §6); 0: nothing names a maximum.
+
+        The least of the model's maximum, the plan's default and what a quarter of the available affords, so that one call does not
+        starve its parallel ones; never below the floor, nor at or below a thinking budget. Without enforcement the wallet does not
+        shorten answers.
+        """
+        card = hold.card.card
+        model_max = card.output_tokens_max or card.context_window_tokens
+        if model_max is None:
+            return 0
+        wallet = hold.key.wallet
+        most = min(model_max, wallet.output_cap_tokens)
+        floor = max(min(OUTPUT_CAP_FLOOR_TOKENS, most), facts.thinking_budget_tokens + 1)
+        if wallet.enforcement != Enforcement.ENFORCE:
+            return max(most, floor)
+        affordable = _fitting_cap(available // 4, fixed_attos, facts.choice_count * hold.rates.output_attos)
+        return max(min(most, affordable), floor)
+
+    def _short(
+        self, hold: HotHold, facts: Facts, available: int, fixed_attos: int, *, may_wait: bool
+    ) -> Denial | Wait | None:
+        """A hold whose bound is above what is left: made to fit where policy says so (None), else told to wait, else denied."""
+        key = hold.key
+        wallet = key.wallet
+        missing = hold.bound_nanos - available
+        if wallet.enforcement != Enforcement.ENFORCE:
+            hold.company_nanos = missing
+            hold.would_deny = True
+            return None
+        if missing <= wallet.overage_left_nanos:
+            hold.company_nanos = missing
+            hold.on_overage = True
+            return None
+        per_token_attos = facts.choice_count * hold.rates.output_attos
+        fitting = min(_fitting_cap(available, fixed_attos, per_token_attos), hold.output_tokens_max)
+        if fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1) or hold.cap_changed:
+            fitting = 0
+        if fitting and wallet.cap_policy == CapPolicy.CLAMP:
+            hold.output_tokens_max = fitting
+            hold.cap_changed = True
+            hold.bound_nanos = -(-(fixed_attos + fitting * per_token_attos) // ATTOS_PER_NANO)
+            return None
+        pool = key.pool
+        held = wallet.held_nanos if pool is None else wallet.held_nanos + pool.held_nanos
+        if may_wait and missing <= held:
+            return Wait(hold.bound_nanos, (wallet,) if pool is None else (wallet, pool))
+        denial = self._denial("wallet_empty", hold, available)
+        denial.fitting_cap_tokens = fitting
+        return denial
+
+    def _denial(self, code: str, hold: HotHold, available: int) -> Denial:
+        """With all that law 4 says a person must be told."""
+        key = hold.key
+        pool = key.pool
+        arrivals = [key.wallet.next_arrival(hold.admitted_at)]
+        if pool is not None:
+            arrivals.append(pool.next_arrival(hold.admitted_at))
+        when = min((at for at, _ in arrivals if at), default=0)
+        return Denial(
+            code,
+            scope=_scope(key),
+            needed_nanos=hold.bound_nanos,
+            left_nanos=available,
+            held_nanos=key.wallet.held_nanos + (pool.held_nanos if pool is not None else 0),
+            next_at=when,
+            next_nanos=sum(nanos for at, nanos in arrivals if when and at == when),
+            approver=self.approver,
+            model=hold.model,
+        )
+
+    @staticmethod
+    def _draw(hold: HotHold) -> bool:
+        """Own lots in draw order, then the pool's; False, and nothing taken, when that needs more slices than a hold may have."""
+        key = hold.key
+        need = hold.bound_nanos - hold.company_nanos
+        missing = key.wallet.draw(need, hold.lots, hold.takes, DRAWN_SLICES_MAX)
+        if missing and key.pool is not None:
+            missing = key.pool.draw(missing, hold.lots, hold.takes, DRAWN_SLICES_MAX)
+        if missing:
+            for lot, take in zip(hold.lots, hold.takes, strict=True):
+                lot.wallet.held_nanos -= take
+                lot.wallet.change(lot, take)
+            return False
+        if hold.on_overage:
+            key.wallet.overage_left_nanos -= hold.company_nanos
+        return True
+
+    def _record_hold(self, hold: HotHold, facts: Facts, deployment: str, tags: str, previous: HotHold | None) -> None:
+        """The HOLD on the tape, and the hold among the open ones."""
+        tape = self.tape
+        model_name = tape.names.get(hold.model) or self._name(hold.model)
+        deployment_name = tape.names.get(deployment) or self._name(deployment)
+        tags_name = self._name(tags) if tags else 0
+        client_name = self._name_once(hold.client_call_id) if hold.client_call_id else 0
+        sequence = tape.next_sequence
+        if previous is None:
+            hold.call_number = (hold.admitted_at // 1000) << 80 | self._call_base | sequence
+        else:
+            hold.call_number = previous.call_number
+            hold.attempt = previous.attempt + 1
+            previous.later = hold
+        flags = (
+            (tapes.HOLD_STREAM if facts.stream else 0)
+            | (tapes.HOLD_WOULD_DENY if hold.would_deny else 0)
+            | (tapes.HOLD_CAP_INJECTED if hold.cap_changed else 0)
+        )
+        bound, lots = hold.bound_nanos, hold.lots
+        body = (
+            hold.call_number.to_bytes(16, "big"), hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
+            bound if hold.would_deny else 0, model_name, deployment_name, tags_name, client_name, hold.output_tokens_max,
+            hold.input_bytes, facts.message_count, facts.tool_count,
+        )  # fmt: skip
+        if len(lots) == 1 and not hold.company_nanos:
+            record = _HOLD_ONE.pack(
+                _HOLD_TYPE, flags, _HOLD_ONE_BYTES, hold.attempt, 1, *body, lots[0].id, hold.takes[0]
+            )
+        else:
+            slices = [tapes.SLICE.pack(lot_id, nanos) for lot_id, nanos in hold.slices]
+            length = tapes.HOLD.size + len(slices) * tapes.SLICE.size
+            record = tapes.HOLD.pack(_HOLD_TYPE, flags, length, hold.attempt, len(slices), *body) + b"".join(slices)
+        hold.sequence = tape.append(record)
+        self.open_holds[sequence] = hold
+        if previous is None:
+            self._remember(hold)
+
+    def _remember(self, hold: HotHold) -> None:
+        calls = self._calls
+        calls[hold.sequence] = hold
+        if len(calls) > CALL_IDS_REMEMBERED_MAX:
+            del calls[next(iter(calls))]
+        if hold.client_call_id:
+            client_calls = self._client_calls
+            client_calls[hold.key.id, hold.client_call_id] = hold
+            if len(client_calls) > CALL_IDS_REMEMBERED_MAX:
+                del client_calls[next(iter(client_calls))]
+
+    # ---- on the way -----------------------------------------------------------------------------------------------
 
     def dispatched(self, holds: list[HotHold], now: Instant) -> None:
-        """One DISPATCHED record for all of them."""
-        raise NotImplementedError
+        """One DISPATCHED record for all of them. Raises AssertionError for one that has ended or was dispatched before."""
+        for hold in holds:
+            assert hold.state == "held" and not hold.dispatched, f"hold {hold.sequence} cannot be dispatched again"  # noqa: PT018
+            hold.dispatched = True
+        count = len(holds)
+        self.tape.append(
+            struct.pack(
+                f"<BBHq{count}Q",
+                RecordType.DISPATCHED,
+                0,
+                tapes.DISPATCHED_HEAD.size + 8 * count,
+                self._stamp(now),
+                *[hold.sequence for hold in holds],
+            )
+        )
 
     def evidence(self, hold: HotHold, meter: CallMeter, now: Instant, status: int = 200) -> None:
-        """What has been seen of the answer so far."""
-        raise NotImplementedError
+        """What has been seen of the answer so far: what settles the hold should this worker die and no bill come."""
+        counts = tapes.pack_counts(meter.counts if meter.saw_usage else estimated_counts(hold, meter))
+        head = tapes.EVIDENCE.pack(
+            RecordType.EVIDENCE, 0, tapes.EVIDENCE.size + len(counts), hold.sequence, self._stamp(now),
+            meter.delivered_output_bytes, _source(meter), Finish.UNKNOWN, status,
+        )  # fmt: skip
+        self.tape.append(head + counts)
+
+    # ---- the one end of a hold ------------------------------------------------------------------------------------
 
     def settle(self, hold: HotHold, meter: CallMeter, now: Instant, status: int, finish: Finish) -> int:
-        """The hold's end by the meter's counts; the tail returns to its lots. The charge in nanos. AssertionError when it has ended."""
-        raise NotImplementedError
+        """The hold's end by the meter's counts; the tail returns to its lots. The charge in nanos.
+
+        What the charge exceeds the hold by is the company's (DESIGN §2, Overage). Raises AssertionError for a hold that has ended or
+        was never dispatched.
+        """
+        assert hold.dispatched, f"hold {hold.sequence} was never dispatched and cannot have cost"
+        now = self._end(hold, "settled", now)
+        charge = charge_of(hold, meter)
+        nanos = hold.charge_nanos = charge.charge_nanos
+        names = self.tape.names
+        answered = meter.answered_model
+        answered_name = (names.get(answered) or self._name(answered)) if answered else 0
+        request_name = self._name_once(meter.provider_request_id) if meter.provider_request_id else 0
+        counts = tapes.pack_counts(charge.counts)
+        self.tape.append(
+            tapes.SETTLE.pack(
+                _SETTLE_TYPE, 0, tapes.SETTLE.size + len(counts), hold.sequence, now, hold.first_byte_at, nanos,
+                charge.list_nanos, charge.net_nanos, meter.delivered_output_bytes,
+                _REPORTED if charge.is_reported else _ESTIMATED, finish, charge.tier_index, hold.dialect_index, status, 0,
+                answered_name, request_name,
+            ) + counts
+        )  # fmt: skip
+        self._return(hold, nanos)
+        return nanos
 
     def release(self, hold: HotHold, reason: ReleaseReason, now: Instant, status: int = 0) -> None:
-        """The hold's end without a charge, only for what law 5 allows."""
-        raise NotImplementedError
+        """The hold's end without a charge, only for what law 5 allows: nothing was sent, or the provider answered an error."""
+        allowed = hold.dispatched if reason is ReleaseReason.PROVIDER_ERROR else not hold.dispatched
+        assert allowed, f"hold {hold.sequence} cannot be released as {reason}"
+        now = self._end(hold, "released", now)
+        finish = Finish.UPSTREAM_ERROR if hold.dispatched else Finish.UNKNOWN
+        self.tape.append(
+            tapes.RELEASE.pack(
+                RecordType.RELEASE, 0, tapes.RELEASE.size, hold.sequence, now, _RELEASES[reason], finish, status
+            )
+        )
+        self._return(hold, 0)
 
-    def lapse(self, hold: HotHold, meter: CallMeter, now: Instant, finish: Finish) -> None:
-        """The hold's money goes to suspense: its fate is to be found out."""
-        raise NotImplementedError
+    def lapse(self, hold: HotHold, meter: CallMeter, now: Instant, finish: Finish, status: int = 0) -> None:
+        """The hold's money goes to suspense: its fate is to be found out, and nothing returns before (law 5)."""
+        now = self._end(hold, "suspense", now)
+        self.tape.append(
+            tapes.LAPSE.pack(
+                RecordType.LAPSE,
+                0,
+                tapes.LAPSE.size,
+                hold.sequence,
+                now,
+                meter.delivered_output_bytes,
+                finish,
+                0,
+                status,
+            )
+        )
+        for lot, take in zip(hold.lots, hold.takes, strict=True):
+            lot.wallet.held_nanos -= take
+            lot.wallet.suspense_nanos += take
+
+    def _end(self, hold: HotHold, state: str, now: Instant) -> Instant:
+        assert self.open_holds.pop(hold.sequence, None) is hold, (
+            f"hold {hold.sequence} has ended before: it is {hold.state}"
+        )
+        hold.state = state
+        return self._stamp(now)
+
+    def _return(self, hold: HotHold, charge_nanos: int) -> None:
+        """The charge consumes the slices in their order (engine/drawing.split); the tail returns to the same lots."""
+        left = charge_nanos
+        wallet = hold.key.wallet
+        for lot, take in zip(hold.lots, hold.takes, strict=True):
+            owner = lot.wallet
+            owner.held_nanos -= take
+            if left >= take:
+                left -= take
+                owner.spent_nanos += take
+            else:
+                owner.spent_nanos += left
+                owner.change(lot, take - left)
+                left = 0
+        if hold.on_overage:
+            wallet.overage_left_nanos += max(0, hold.company_nanos - left)
+        if wallet.waiting:
+            self._wake(wallet)
+        pool = hold.key.pool
+        if pool is not None and pool.waiting:
+            self._wake(pool)
+
+    # ---- questions ------------------------------------------------------------------------------------------------
+
+    def available_nanos(self, key: HotKey, now: Instant) -> int:
+        """What a key can spend now, own wallet and pool."""
+        return self._available(key, now)
 
     def cycle_ends_at(self, key: HotKey, now: Instant) -> Instant:
         """When the wallet's current pay cycle ends."""
-        raise NotImplementedError
+        return cycle_ends_at(key.wallet, now)
 
     def wallet_view(self, key: HotKey, now: Instant) -> dict[str, Any]:
         """The body of `GET /me/wallet`: amounts as decimal strings."""
-        raise NotImplementedError
+        return wallet_view(key, now)
 
     def call_view(self, key: HotKey, call_id: str) -> dict[str, Any] | None:
-        """The body of `GET /me/calls/{id}` for a call of this key's wallet that this worker remembers, else None."""
-        raise NotImplementedError
+        """The body of `GET /me/calls/{id}` for a call of this key's wallet that this worker remembers, else None.
+
+        `call_id` is ours (`call_…`) or the client's own.
+        """
+        hold = self._client_calls.get((key.id, call_id))
+        if hold is None:
+            try:
+                worker, epoch, sequence = hold_key_from_call(call_id)
+            except IdentifierError:
+                return None
+            hold = self._calls.get(sequence)
+            if hold is None or (worker, epoch) != (self.tape.worker, self.tape.epoch):
+                return None
+        return hold_view(hold) if hold.key.wallet is key.wallet else None
+
+    # ---- the tape -------------------------------------------------------------------------------------------------
+
+    def _stamp(self, now: Instant) -> Instant:
+        """`now`, never before an earlier record: recorded instants are monotone per worker (DESIGN §5)."""
+        if now < self._recorded_at:
+            return self._recorded_at
+        self._recorded_at = now
+        return now
+
+    def _name(self, text: str) -> int:
+        """The lasting number of a text on this tape."""
+        names = self.tape.names
+        if text in names or len(names) < NAMES_REMEMBERED_MAX:
+            return self.tape.name_id(text)
+        return self._name_once(text)
+
+    def _name_once(self, text: str) -> int:
+        """A number for a text that is not remembered here; no number stands for two texts in one epoch."""
+        number = self._once_names
+        self._once_names = number + 1
+        self.tape.append(tapes.pack_name(number, text))
+        return number
+
+
+def _fitting_cap(budget_nanos: int, fixed_attos: int, per_token_attos: int) -> int:
+    """The largest cap whose bound fits the budget; 0 when not even the input does (engine/bounding.affordable_output_tokens)."""
+    left_attos = budget_nanos * ATTOS_PER_NANO - fixed_attos
+    if left_attos < 0:
+        return 0
+    return left_attos // per_token_attos if per_token_attos else AMOUNT_NANOS_MAX
+
+
+def _scope(key: HotKey) -> str:
+    pool = key.pool
+    return (
+        f"The wallet {key.wallet.name}" if pool is None else f"The wallet {key.wallet.name} with its pool {pool.name}"
+    )
+
+
+def _repeated(known: HotHold, client_id: str) -> Denial:
+    last = known
+    while last.later is not None:
+        last = last.later
+    words = {
+        "held": "still running",
+        "settled": "settled",
+        "released": "released without a charge",
+        "suspense": "being checked",
+    }
+    cost = last.charge_nanos if last.state == "settled" else None
+    return Denial("call_repeated", call_id=client_id, state=words[last.state], cost_nanos=cost)
+
+
+def _source(meter: CallMeter) -> int:
+    return _REPORTED if meter.saw_usage and not meter.degraded else _ESTIMATED

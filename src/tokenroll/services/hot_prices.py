@@ -1,0 +1,118 @@
+"""Rate cards as the hot path reads them: integers in tuples, compiled once per card and tier from the engine's own functions."""
+
+from typing import Final
+
+from tokenroll.engine.bounding import TEXT_INPUT_METERS, compile_bound
+from tokenroll.engine.rating import UnpricedError, card_from_json, rate_attos, rates_for
+from tokenroll.model.instant import Instant
+from tokenroll.model.rate_card import RateCard, RateTable
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS
+from tokenroll.services.hot import NEVER
+from tokenroll.services.protocol import CardTerms
+
+INPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in INPUT_METERS)
+
+Steps = tuple[tuple[int, tuple[int | None, ...]], ...]
+"""Long-context steps: `(input tokens above, attos per unit by meter)`, ascending, the base first with -1."""
+
+
+def _steps(table: RateTable) -> Steps:
+    starts = [-1, *(tier.input_tokens_above for tier in table.tiers)]
+    return tuple((start, tuple(rate_attos(rates_for(table, start + 1), meter) for meter in METERS)) for start in starts)
+
+
+class HotRates:
+    """One card at one service tier: how it bounds and how it charges."""
+
+    __slots__ = (
+        "charge_steps", "input_attos", "list_steps", "message_tokens", "net_steps", "output_attos", "request_attos",
+        "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "web_search_attos",
+    )  # fmt: skip
+
+    def __init__(self, card: RateCard, tier: str, tier_index: int) -> None:
+        # a priority request may be answered at the standard tier; the bound must hold for either
+        tiers = (tier, "standard") if tier == "priority" else (tier,)
+        bound = compile_bound(card, tiers, TEXT_INPUT_METERS)
+        self.tier = tier
+        self.tier_index = tier_index
+        self.input_attos = bound.input_attos
+        self.output_attos = bound.output_attos
+        self.request_attos = bound.request_attos
+        self.web_search_attos = bound.web_search_attos
+        self.message_tokens = bound.overhead_tokens_per_message
+        self.request_tools_tokens = bound.overhead_tokens_per_request_with_tools
+        self.tool_tokens = bound.overhead_tokens_per_tool
+        self.charge_steps = _steps(card.internal_prices[tier])
+        self.list_steps = _steps(card.list_prices[tier]) if tier in card.list_prices else self.charge_steps
+        self.net_steps = _steps(card.net_prices[tier]) if tier in card.net_prices else self.list_steps
+        self.same_prices = self.charge_steps == self.list_steps == self.net_steps
+
+
+class HotCard:
+    """One rate card and its compiled tiers."""
+
+    __slots__ = ("card", "digest", "effective_at", "id", "rates")
+
+    def __init__(self, terms: CardTerms) -> None:
+        self.card = card_from_json(terms.canonical_json, card_id=terms.id, public_id=f"card {terms.id}", recorded_at=0)
+        self.id = terms.id
+        self.digest = terms.digest
+        self.effective_at: Instant = self.card.effective_at
+        self.rates: dict[str, HotRates | None] = {}
+
+    def at_tier(self, tier: str, tier_index: int) -> HotRates | None:
+        """The compiled rates of a service tier; None: the card does not sell it."""
+        if tier not in self.rates:
+            try:
+                self.rates[tier] = HotRates(self.card, tier, tier_index)
+            except UnpricedError:
+                self.rates[tier] = None
+        return self.rates[tier]
+
+
+class Prices:
+    """All cards by provider and name, dated and append-only (DESIGN §2, RateCard)."""
+
+    __slots__ = ("_by_name", "_cards", "_current")
+
+    def __init__(self) -> None:
+        self._cards: dict[int, HotCard] = {}
+        self._by_name: dict[tuple[str, str], list[HotCard]] = {}
+        self._current: dict[tuple[str, str], tuple[HotCard, Instant]] = {}
+
+    def add(self, terms: CardTerms) -> None:
+        """A card; one that is known stays as it is."""
+        if terms.id in self._cards:
+            return
+        card = HotCard(terms)
+        self._cards[terms.id] = card
+        provider = card.card.provider
+        for name in {card.card.model, *card.card.aliases}:
+            for key in ((provider, name), ("", name)):
+                dated = self._by_name.setdefault(key, [])
+                dated.append(card)
+                dated.sort(key=lambda one: (one.effective_at, one.id))
+        self._current.clear()
+
+    def card_for(self, provider: str, model: str, now: Instant) -> HotCard | None:
+        """The card that prices a model at a provider ("" if only one sells it); None: unknown, so refused and never free."""
+        key = (provider, model)
+        current = self._current.get(key)
+        if current is not None and current[0].effective_at <= now < current[1]:
+            return current[0]
+        return self._find(key, now)
+
+    def _find(self, key: tuple[str, str], now: Instant) -> HotCard | None:
+        effective = [card for card in self._by_name.get(key, ()) if card.effective_at <= now]
+        if not effective or (not key[0] and len({card.card.provider for card in effective}) > 1):
+            return None
+        card = effective[-1]
+        later = [one.effective_at for one in self._by_name[key] if one.effective_at > now]
+        self._current[key] = (card, min(later, default=NEVER))
+        return card
+
+    def names(self, now: Instant) -> list[str]:
+        """Every model and alias that has a card now."""
+        return sorted(
+            {name for (provider, name), cards in self._by_name.items() if not provider and cards[0].effective_at <= now}
+        )

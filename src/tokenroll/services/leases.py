@@ -1,0 +1,171 @@
+"""What the ledger has told a worker: keys, rate cards, settings, and the wallets it may spend (DESIGN §5)."""
+
+from typing import Final
+
+from tokenroll.model.api_key import KeyScope
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
+from tokenroll.services.hot import NEVER, HotKey, HotWallet, Wait, Wake
+from tokenroll.services.hot_prices import Prices
+from tokenroll.services.keys import key_hash
+from tokenroll.services.protocol import Delta, KeyTerms, Lease, LotChange, ProtocolError, View, WalletTerms
+
+APPROVER_SETTING: Final = "approver"
+_APPROVER_DEFAULT: Final = "your manager"
+
+
+class Leases:
+    """Keys, prices and wallets of one worker, changed only by the ledger's messages."""
+
+    def __init__(self, pepper: bytes) -> None:
+        self.settings: dict[str, str] = {}
+        self.prices = Prices()
+        self.wallets: dict[int, HotWallet] = {}
+        self.last_delta = 0
+        self.lease_expires_at: Instant = NEVER
+        self._pepper = pepper
+        self._terms: dict[bytes, KeyTerms] = {}
+        self._hash_of: dict[int, bytes] = {}
+        self._bearers: dict[bytes, HotKey] = {}
+
+    # ---- from the ledger ------------------------------------------------------------------------------------------
+
+    def apply_view(self, view: View) -> None:
+        """Keys, cards and settings; parts may come in any number."""
+        self._apply_keys(view.keys)
+        for card in view.cards:
+            self.prices.add(card)
+        self.settings.update(view.settings)
+
+    def apply_lease(self, lease: Lease) -> None:
+        """Wallets to spend. One that is leased already keeps its amounts: this worker knows what it holds of them better."""
+        for terms in lease.wallets:
+            self._apply_wallet(terms)
+        self.last_delta = max(self.last_delta, lease.delta)
+        self.lease_expires_at = lease.expires_at or NEVER
+        self._bearers.clear()
+
+    def apply_delta(self, delta: Delta) -> bool:
+        """One numbered change; a repeated one changes nothing (False).
+
+        Raises ProtocolError for a gap: something was missed, so the worker must say HELLO again.
+        """
+        if delta.number <= self.last_delta:
+            return False
+        if delta.number != self.last_delta + 1:
+            raise ProtocolError(f"expected delta {self.last_delta + 1}, got {delta.number}")
+        for terms in delta.wallets:
+            self._apply_wallet(terms)
+        for change in delta.lots:
+            self._apply_lot(change)
+        self._apply_keys(delta.keys)
+        for card in delta.cards:
+            self.prices.add(card)
+        self.settings.update(delta.settings)
+        self.last_delta = delta.number
+        for wallet_id in {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}:
+            self._wake(self.wallets[wallet_id])
+        return True
+
+    def _apply_wallet(self, terms: WalletTerms) -> None:
+        wallet = self.wallets.get(terms.id)
+        if wallet is None:
+            self.wallets[terms.id] = HotWallet(terms)
+            self._bearers.clear()
+        else:
+            wallet.set_terms(terms)
+            wallet.suspense_nanos = terms.suspense_nanos
+
+    def _apply_lot(self, change: LotChange) -> None:
+        wallet = self.wallets.get(change.wallet_id)
+        if wallet is None:
+            raise ProtocolError(f"lot {change.lot_id} changes in wallet {change.wallet_id}, which is not leased here")
+        if change.terms is not None:
+            wallet.add_lot(change.terms)
+            return
+        lot = wallet.lots.get(change.lot_id)
+        if lot is None:
+            raise ProtocolError(f"lot {change.lot_id} changes, which wallet {change.wallet_id} does not have here")
+        wallet.change(lot, change.change_nanos)
+
+    def _apply_keys(self, keys: list[KeyTerms]) -> None:
+        for terms in keys:
+            known = self._hash_of.pop(terms.id, None)
+            if known is not None:
+                del self._terms[known]
+            if not terms.revoked:
+                self._terms[terms.secret_hash] = terms
+                self._hash_of[terms.id] = terms.secret_hash
+        if keys:
+            self._bearers.clear()
+
+    # ---- for the gateway ------------------------------------------------------------------------------------------
+
+    def key_for(self, bearer: bytes, now: Instant) -> HotKey | None:
+        """The key behind a bearer token, None when unknown, revoked or expired. `is_admin` keys may not call models."""
+        key = self._bearers.get(bearer)
+        if key is None:
+            key = self._find_key(bearer)
+            if key is None:
+                return None
+        return key if now < key.expires_at else None
+
+    def _find_key(self, bearer: bytes) -> HotKey | None:
+        terms = self._terms.get(key_hash(self._pepper, bearer))
+        if terms is None:
+            return None
+        wallet = self.wallets.get(terms.wallet_id) or _no_wallet(terms.member_public_id)
+        key = HotKey(terms.id, terms.public_id, wallet, self.wallets.get(terms.pool_wallet_id))
+        key.member_public_id = terms.member_public_id
+        key.expires_at = terms.expires_at or NEVER
+        key.is_admin = terms.scope == KeyScope.ADMIN
+        # raw tokens are remembered because a hash per call costs more than a lookup; they leave with the process
+        if len(self._bearers) >= BEARERS_REMEMBERED_MAX:
+            self._bearers.clear()
+        self._bearers[bearer] = key
+        return key
+
+    def model_names(self, now: Instant) -> list[str]:
+        """Every model and alias that has a rate card now."""
+        return self.prices.names(now)
+
+    @property
+    def approver(self) -> str:
+        """Who may approve a top-up, as denials say it."""
+        return self.settings.get(APPROVER_SETTING) or _APPROVER_DEFAULT
+
+    # ---- waiting for money ----------------------------------------------------------------------------------------
+
+    def wait(self, wait: Wait, wake: Wake) -> None:
+        """`wake` is called once, when money came back that may suffice; admit again then, but not inside the call."""
+        wait.wake = wake
+        for wallet in wait.wallets:
+            wallet.waiting.append(wait)
+
+    def forget(self, wait: Wait) -> None:
+        """The call gave up waiting: its time is over, or its client left."""
+        wait.wake = None
+        for wallet in wait.wallets:
+            if wait in wallet.waiting:
+                wallet.waiting.remove(wait)
+
+    def _wake(self, wallet: HotWallet) -> None:
+        """Wakes those in front for whom there is enough now; who waits behind one that still lacks money keeps its turn."""
+        waiting = wallet.waiting
+        promised = 0
+        while waiting:
+            wait = waiting[0]
+            if wait.wake is None:
+                waiting.popleft()
+                continue
+            if wait.needed_nanos + promised > sum(one.available_nanos for one in wait.wallets):
+                return
+            promised += wait.needed_nanos
+            wake = wait.wake
+            self.forget(wait)
+            wake()
+
+
+def _no_wallet(name: str) -> HotWallet:
+    """What a member without a wallet spends: nothing, and it says so."""
+    return HotWallet(WalletTerms(0, "", name, "member", "UTC", [], "enforce", "deny", 1, 0, 0, 0, 0))

@@ -1,0 +1,104 @@
+"""From a meter to money: the counts that settle a hold, and what they cost at the hold's rate card."""
+
+from typing import NamedTuple
+
+from tokenroll.engine.rating import round_half_even
+from tokenroll.model.amount import ATTOS_PER_NANO
+from tokenroll.model.limits import AMOUNT_NANOS_MAX
+from tokenroll.model.usage import METER_INDEX, UsageSource
+from tokenroll.services.hot import HotHold
+from tokenroll.services.hot_prices import INPUT_INDEXES, HotRates, Steps
+from tokenroll.store.tape import SERVICE_TIERS
+from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
+from tokenroll.upstream.usage import INPUT, OUTPUT, REQUEST
+
+OUTPUT_INDEXES = tuple(
+    METER_INDEX[name] for name in METER_INDEX if name in {"output", "reasoning", "output_audio", "output_image"}
+)
+
+
+class Charge(NamedTuple):
+    """What a settlement says: counts, where they come from, and three prices in nanos."""
+
+    counts: list[int | None]
+    is_reported: bool
+    tier_index: int
+    charge_nanos: int
+    list_nanos: int
+    net_nanos: int
+
+
+def charge_of(hold: HotHold, meter: CallMeter) -> Charge:
+    """The provider's own counts at the tier that answered; without its word, the evidence (DESIGN §4 law 5), marked so."""
+    counts = meter.counts
+    is_reported = meter.source is UsageSource.REPORTED
+    if not is_reported:
+        counts = estimated_counts(hold, meter)
+    rates = _answered_rates(hold, meter.service_tier)
+    missing: list[int] = []
+    charge_nanos = _nanos(rates.charge_steps, counts, missing)
+    if missing:
+        # a meter that this card does not price was used all the same: never free, so at the dearest rate the bound used
+        is_reported = False
+        charge_nanos = _dearest_nanos(rates, counts, missing)
+    if rates.same_prices:
+        return Charge(counts, is_reported, rates.tier_index, charge_nanos, charge_nanos, charge_nanos)
+    list_nanos = _nanos(rates.list_steps, counts, [])
+    net_nanos = list_nanos if rates.net_steps is rates.list_steps else _nanos(rates.net_steps, counts, [])
+    return Charge(counts, is_reported, rates.tier_index, charge_nanos, list_nanos, net_nanos)
+
+
+def estimated_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:
+    """Counts from evidence: what was reported so far, raised to what the bytes show, and never above what was bounded.
+
+    Input without any report is its bytes at four to a token; output is the larger of the last cumulative report and what passed.
+    """
+    counts = list(meter.counts)
+    if all(counts[index] is None for index in INPUT_INDEXES):
+        estimate = -(-hold.input_bytes // BYTES_PER_TOKEN_ESTIMATE)
+        counts[INPUT] = min(estimate, hold.input_tokens_max)
+    reported = sum(counts[index] or 0 for index in OUTPUT_INDEXES)
+    seen = min(meter.output_tokens_seen(), hold.output_tokens_max * hold.choice_count)
+    counts[OUTPUT] = (counts[OUTPUT] or 0) + max(0, seen - reported)
+    counts[REQUEST] = 1
+    return counts
+
+
+def _answered_rates(hold: HotHold, tier: str) -> HotRates:
+    """The rates of the tier that answered; the hold's own when the answer names none or one that the card does not sell."""
+    if not tier or tier == hold.rates.tier:
+        return hold.rates
+    return hold.card.at_tier(tier, SERVICE_TIERS.index(tier)) or hold.rates
+
+
+def _rates_of(steps: Steps, counts: list[int | None]) -> tuple[int | None, ...]:
+    """The attos per unit at this call's context length (engine/rating: strictly above a start, for the whole call)."""
+    rates = steps[0][1]
+    if len(steps) > 1:
+        input_tokens = sum(counts[index] or 0 for index in INPUT_INDEXES)
+        for above, stepped in steps:
+            if input_tokens > above:
+                rates = stepped
+    return rates
+
+
+def _nanos(steps: Steps, counts: list[int | None], missing: list[int]) -> int:
+    """The price, rounded once, half-even; indexes of counts without a rate go to `missing`."""
+    attos = 0
+    for index, (count, rate) in enumerate(zip(counts, _rates_of(steps, counts), strict=True)):
+        if count:
+            if rate is None:
+                missing.append(index)
+            else:
+                attos += rate * count
+    return min(round_half_even(attos, ATTOS_PER_NANO), AMOUNT_NANOS_MAX)
+
+
+def _dearest_nanos(rates: HotRates, counts: list[int | None], missing: list[int]) -> int:
+    attos = 0
+    for index, (count, rate) in enumerate(zip(counts, _rates_of(rates.charge_steps, counts), strict=True)):
+        if count:
+            if index in missing:
+                rate = max(rates.input_attos, rates.output_attos)  # noqa: PLW2901 - the rate that stands in
+            attos += (rate or 0) * count
+    return min(round_half_even(attos, ATTOS_PER_NANO), AMOUNT_NANOS_MAX)

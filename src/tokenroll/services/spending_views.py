@@ -1,0 +1,78 @@
+"""What a worker tells about a wallet and a call: the bodies of `GET /me/wallet` and `GET /me/calls/{id}`."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tokenroll.engine.calendar import month_cycle_at
+from tokenroll.model.amount import text_from_nanos
+from tokenroll.model.instant import Instant, text_from_instant
+from tokenroll.services.hot import NEVER, HotHold, HotKey, HotWallet
+
+UNIT = "credits"
+
+
+def cycle_ends_at(wallet: HotWallet, now: Instant) -> Instant:
+    """When the wallet's current pay cycle ends, in its own zone; found once per cycle."""
+    if now >= wallet.cycle_ends_at:
+        wallet.cycle_ends_at = month_cycle_at(now, wallet.zone, ZoneInfo(wallet.zone)).end_until
+    return wallet.cycle_ends_at
+
+
+def wallet_view(key: HotKey, now: Instant) -> dict[str, Any]:
+    """The wallet in people's words, and the pool behind it; amounts are decimal strings."""
+    view = {"unit": UNIT, "member": key.member_public_id, **_amounts(key.wallet, now)}
+    view["cycle_ends_at"] = text_from_instant(cycle_ends_at(key.wallet, now))
+    view["enforcement"] = str(key.wallet.enforcement)
+    view["pool"] = None if key.pool is None else _amounts(key.pool, now)
+    return view
+
+
+def _amounts(wallet: HotWallet, now: Instant) -> dict[str, Any]:
+    if now >= wallet.next_change_at:
+        wallet.look(now)
+    when, nanos = wallet.next_arrival(now)
+    expiring = [lot for lot in wallet.order if lot.expires_at < NEVER and lot.left_nanos > 0]
+    soonest = min((lot.expires_at for lot in expiring), default=0)
+    expiring_nanos = sum(lot.left_nanos for lot in expiring if lot.expires_at == soonest)
+    return {
+        "wallet": wallet.public_id,
+        "name": wallet.name,
+        "left": text_from_nanos(wallet.available_nanos),
+        "in_use_now": text_from_nanos(wallet.held_nanos),
+        "being_checked": text_from_nanos(wallet.suspense_nanos),
+        "spent": text_from_nanos(wallet.spent_nanos),
+        "arrives_next": _dated(when, nanos),
+        "expires_next": _dated(soonest, expiring_nanos),
+    }
+
+
+def _dated(when: Instant, nanos: int) -> dict[str, str] | None:
+    return {"at": text_from_instant(when), "amount": text_from_nanos(nanos)} if when else None
+
+
+def hold_view(hold: HotHold) -> dict[str, Any]:
+    """One call and its attempts, oldest first."""
+    attempts = []
+    one: HotHold | None = hold
+    while one is not None:
+        attempts.append(
+            {
+                "attempt": one.attempt,
+                "state": one.state,
+                "dispatched": one.dispatched,
+                "model": one.upstream_model,
+                "hold_max": text_from_nanos(one.bound_nanos),
+                "cost": text_from_nanos(one.charge_nanos) if one.state == "settled" else None,
+                "rate_card": one.rate_card,
+            }
+        )
+        one = one.later
+    return {
+        "id": hold.call_id,
+        "unit": UNIT,
+        "model": hold.model,
+        "admitted_at": text_from_instant(hold.admitted_at),
+        "client_call_id": hold.client_call_id or None,
+        "would_have_been_denied": hold.would_deny,
+        "attempts": attempts,
+    }
