@@ -34,9 +34,9 @@ def dialect_of(head: RequestHead) -> Dialect | None:
 
 
 def dialect_of_bytes(data: bytes) -> Dialect | None:
-    """The same for a head that could not be read: what its first line and names look like."""
-    line, _, rest = data.partition(b"\n")
-    if b"/v1/messages" in line or (b"/v1/" in line and b"anthropic-version" in rest.lower()):
+    """The same for a head that could not be read: what its first line looks like."""
+    line = data.removeprefix(b"\r\n").partition(b"\n")[0]
+    if b"/v1/messages" in line:
         return ANTHROPIC
     return OPENAI if b"/v1/" in line else None
 
@@ -60,7 +60,7 @@ def json_answer(value: dict[str, Any], status: int = 200) -> ErrorAnswer:
     return ErrorAnswer(
         status,
         b"content-type: application/json\r\ncache-control: no-store\r\n",
-        json.dumps(value, ensure_ascii=False).encode(),
+        json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(),
     )
 
 

@@ -14,7 +14,7 @@ from tokenroll.gateway.deployment import Route
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from tokenroll.gateway.telling import cost_line, hold_lines
 from tokenroll.model.hold import ReleaseReason
-from tokenroll.model.limits import EVIDENCE_BYTES
+from tokenroll.model.limits import EVIDENCE_BYTES, WAITING_CALLS_MAX
 from tokenroll.services.hot import HotHold, HotKey, Wait
 from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, Facts, RequestRefused
@@ -37,8 +37,8 @@ class Call:
     """See the module. It is the Waiter of the group commit: `hold` and the three `on_…` of services/group_commit.py."""
 
     __slots__ = (
-        "_attempt", "_body", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes", "_evidence_tick",
-        "_facts", "_finish", "_first_ns", "_gateway", "_head", "_inject", "_key", "_meter", "_mode", "_parts", "_relayed_bytes",
+        "_attempt", "_body", "_call_id", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes", "_evidence_tick",
+        "_facts", "_finish", "_first_ns", "_gateway", "_head", "_inject", "_key", "_meter", "_mode", "_parts", "_previous", "_relayed_bytes",
         "_response", "_route", "_sent_at_tick", "_sent_ns", "_started_ns", "_state", "_status", "_upstream", "_waiting", "hold",
     )  # fmt: skip
 
@@ -58,6 +58,7 @@ class Call:
         self._key = key
         self._body = body
         self._attempt = 1
+        self._previous: HotHold | None = None
         self._state = _NEW
         self._mode = _BUFFER
         self._upstream: UpstreamConnection | None = None
@@ -108,8 +109,8 @@ class Call:
             gateway.clock(),
             deployment=self._route.hot,
             call_id=self._head.call_id,
-            attempt=self._attempt,
-            may_wait=may_wait,
+            previous=self._previous,
+            may_wait=may_wait and len(self._key.wallet.waiting) < WAITING_CALLS_MAX,
         )
         if type(admitted) is HotHold:
             self.hold = admitted
@@ -201,6 +202,7 @@ class Call:
             inject_usage=self._inject,
             service_tier=hold.service_tier,
         )
+        self._call_id = hold.call_id.encode()
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
         target = self._route.target
         self._state = _SENT
@@ -208,7 +210,7 @@ class Call:
         upstream.send(
             self,
             b"POST %b%b%bx-client-request-id: %b/%d\r\n%bcontent-length: %d\r\n\r\n"
-            % (target.path, head.query, target.preamble, hold.call_id.encode(), self._attempt, head.forward, size),
+            % (target.path, head.query, target.preamble, self._call_id, self._attempt, head.forward, size),
             buffers,
             size,
         )
@@ -220,6 +222,7 @@ class Call:
         """The provider's head is read: decide how its body goes on."""
         self._first_ns = time.perf_counter_ns()
         self._state = _ANSWERING
+        self.hold.first_byte_at = self._gateway.clock()
         self._body = b""
         self._response = response
         self._status = status = response.status
@@ -227,7 +230,8 @@ class Call:
         stream = response.event_stream and status < 300
         plain = not coding or coding == b"identity"
         withhold = self._inject and stream and plain
-        self._meter = self._dialect.meter(stream, withhold)
+        meter = self._meter = self._dialect.meter(stream, withhold)
+        meter.provider_request_id = response.request_id
         if not plain:
             self._begin_copy(coding)
         gateway = self._gateway
@@ -264,7 +268,12 @@ class Call:
             framing = b"%bcontent-length: %d\r\n\r\n" % (client.connection_line(), length)
         client.transport.write(
             b"".join(
-                (status_line(self._status), *self._response.forward, hold_lines(self._gateway, self.hold), framing)
+                (
+                    status_line(self._status),
+                    *self._response.forward,
+                    hold_lines(self._gateway, self.hold, self._call_id),
+                    framing,
+                )
             )
         )
         self._count_added_latency()
@@ -353,7 +362,7 @@ class Call:
             length = b"content-length: %d\r\n\r\n" % len(body) if client.is_http10 or self._status != 204 else b"\r\n"
             client.transport.write(
                 b"".join((
-                    status_line(self._status), *response.forward, hold_lines(self._gateway, self.hold, charge), cost_line(charge),
+                    status_line(self._status), *response.forward, hold_lines(self._gateway, self.hold, self._call_id, charge), cost_line(charge),
                     client.connection_line(), length, body,
                 ))
             )  # fmt: skip
@@ -417,6 +426,7 @@ class Call:
             # It was closed while idle, most likely. Whether the provider saw the request is not known, so the first hold stays in
             # suspense, and the resend is an attempt of its own with a hold of its own.
             self._attempt += 1
+            self._previous = self.hold
             gateway.metrics.upstream_resends += 1
             self._admit(may_wait=False)
             return
@@ -467,7 +477,7 @@ class Call:
             gateway.spending.evidence(self.hold, meter, now, self._status)
         else:
             meter = self._dialect.meter(self._facts.stream, False)
-        gateway.spending.lapse(self.hold, meter, now, finish)
+        gateway.spending.lapse(self.hold, meter, now, finish, self._status)
         gateway.metrics.ends["lapsed"] += 1
         gateway.commit.soon()
 
@@ -524,7 +534,7 @@ class Waiting:
         self.closed = True
         wait, self._wait = self._wait, None
         if wait is not None:
-            self._gateway.spending.forget(wait, self._wake)
+            self._gateway.spending.forget(wait)
 
     def _wake(self) -> None:
         self._wait = None

@@ -12,7 +12,15 @@ from tokenroll.gateway.answers import dialect_of, dialect_of_bytes, error_answer
 from tokenroll.gateway.call import Call
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
 from tokenroll.gateway.decoding import DecodingError, decoder_for
-from tokenroll.gateway.heads import CHUNKED, HEAD_END, HeadError, RequestHead, head_is_hopeless
+from tokenroll.gateway.heads import (
+    CHUNKED,
+    HEAD_END,
+    HeadError,
+    RequestHead,
+    head_is_hopeless,
+    judge_request_line,
+    malformed_head,
+)
 from tokenroll.model.limits import LINGER_BYTES_MAX, PIPELINED_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
 from tokenroll.services.hot import HotKey
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
@@ -172,15 +180,26 @@ class ClientConnection(asyncio.Protocol):
             buffer.clear()
             self._read_requests(whole)
         else:
-            self._judge_partial_head(bytes(buffer[max(0, before - 1) :]), before == 0)
+            self._judge_partial_head(before)
 
-    def _judge_partial_head(self, new: bytes, is_first: bool) -> None:
-        if head_is_hopeless(new if is_first else b"A" + new):
-            self._refuse_bytes(
-                bytes(self._buffer), HeadError(400, "malformed_request", "The request head is malformed.")
-            )
-        elif len(self._buffer) > self.gateway.edge.header_bytes:
-            self._refuse_bytes(bytes(self._buffer), _head_too_large(self.gateway.edge.header_bytes))
+    def _judge_partial_head(self, before: int) -> None:
+        """What can be said of a head of which `before` bytes were judged already: nothing until its first line is whole."""
+        buffer = self._buffer
+        data = bytes(buffer)
+        try:
+            if data[0] < 0x20 and data[0] not in b"\r\n":
+                raise malformed_head()  # not even text: a TLS greeting, for instance
+            line_end = data.find(b"\n", 2 if data.startswith(b"\r\n") else 0)
+            if line_end >= 0:
+                if line_end >= before:
+                    judge_request_line(data.removeprefix(b"\r\n"))
+                    before = 0
+                if head_is_hopeless(data[max(0, before - 1) :]):
+                    raise malformed_head()
+            if len(data) > self.gateway.edge.header_bytes:
+                raise _head_too_large(self.gateway.edge.header_bytes)
+        except HeadError as error:
+            self._refuse_bytes(data, error)
 
     def _resume(self) -> None:
         """Goes on with what was sent ahead."""
@@ -249,7 +268,7 @@ class ClientConnection(asyncio.Protocol):
     def _begin_partial_head(self, data: bytes) -> None:
         self._buffer += data
         self.deadline = self.gateway.wheel.now + self.gateway.ticks.head
-        self._judge_partial_head(data, is_first=True)
+        self._judge_partial_head(0)
 
     def _begin_body(self, head: RequestHead, length: int, data: bytes, refusal: ErrorAnswer | None) -> None:
         """The body is not whole yet: refuse now, or receive it."""

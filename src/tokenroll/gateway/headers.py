@@ -29,7 +29,7 @@ class Request(IntEnum):
 
 
 class Response(IntEnum):
-    """What a response header is to us. PASS and CONTENT_TYPE and CONTENT_ENCODING go on to the client."""
+    """What a response header is to us. PASS, CONTENT_TYPE, CONTENT_ENCODING and REQUEST_ID go on to the client."""
 
     PASS = 0
     DROP = 1
@@ -38,6 +38,7 @@ class Response(IntEnum):
     CONNECTION = 4
     CONTENT_TYPE = 5
     CONTENT_ENCODING = 6
+    REQUEST_ID = 7
 
 
 OUR_PREFIX: Final = b"x-tokenroll-"
@@ -77,6 +78,8 @@ _RESPONSE_SPECIAL: Final = {
     b"connection": Response.CONNECTION,
     b"content-type": Response.CONTENT_TYPE,
     b"content-encoding": Response.CONTENT_ENCODING,
+    b"x-request-id": Response.REQUEST_ID,
+    b"request-id": Response.REQUEST_ID,
 }
 
 

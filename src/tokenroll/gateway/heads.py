@@ -19,6 +19,8 @@ _CALL_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _CONTENT_LENGTH_NAME: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (?=\d)")
 
+_REQUEST_ID_BYTES_MAX: Final = 128
+
 CHUNKED: Final = -1
 """Instead of a length: the body is chunked."""
 UNTIL_CLOSE: Final = -2
@@ -104,6 +106,8 @@ class RequestReader:
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, HeadError):
                 raise error.__context__ from None
+            if head_is_hopeless(data):
+                raise malformed_head() from None
             raise HeadError(400, "malformed_request", f"The request head is malformed: {error}.") from None
         if head.host_count != 1 and not (head.http10 and head.host_count == 0):
             raise HeadError(400, "malformed_request", "A request names exactly one Host.")
@@ -168,9 +172,20 @@ class RequestReader:
             self._lines = [line for line in self._lines if line.partition(b":")[0].lower() not in named]
 
 
-def _request_line(head: RequestHead, data: bytes) -> None:
-    line = data[: data.find(b"\r\n")]
-    match = _REQUEST_LINE.fullmatch(line)
+def malformed_head() -> HeadError:
+    """The refusal of bytes that no head can be made of."""
+    return HeadError(400, "malformed_request", "The request head is malformed.")
+
+
+def judge_request_line(data: bytes) -> tuple[bytes, bytes, bool]:
+    """Method, target and whether it is HTTP/1.0, of a head whose first line is whole. Raises HeadError.
+
+    Also called as soon as the first line is there, so that a stranger is turned away before the rest comes.
+    """
+    stop = data.find(b"\n")
+    if data[stop - 1 : stop] != b"\r":
+        raise malformed_head()
+    match = _REQUEST_LINE.fullmatch(data, 0, stop - 1)
     if match is None:
         raise HeadError(400, "malformed_request", "The request line is not METHOD TARGET HTTP/1.1.")
     method, target, major, minor = match.groups()
@@ -178,8 +193,11 @@ def _request_line(head: RequestHead, data: bytes) -> None:
         raise HeadError(505, "unsupported_version", "HTTP/1.1 is spoken here.")
     if len(target) > TARGET_BYTES_MAX:
         raise HeadError(414, "target_too_long", f"A request target has at most {TARGET_BYTES_MAX} bytes.")
-    head.method = method
-    head.http10 = minor == b"0"
+    return method, target, minor == b"0"
+
+
+def _request_line(head: RequestHead, data: bytes) -> None:
+    head.method, target, head.http10 = judge_request_line(data)
     if not target.startswith(b"/"):
         absolute = _ABSOLUTE.match(target)
         if absolute is not None:
@@ -205,20 +223,19 @@ def _only_one(known: bytes, value: bytes, name: bytes) -> bytes:
 
 
 def head_is_hopeless(data: bytes) -> bool:
-    """Whether no further byte can make a head of this beginning: told at once instead of waiting for the time limit."""
-    if b"\0" in data or _BARE_LF.search(data) is not None:
-        return True
-    first = data[2:3] if data.startswith(b"\r\n") else data[:1]
-    return not (b"A" <= first <= b"Z" or data in {b"\r", b"\r\n"})
+    """Whether no further byte can make a head of this: told at once instead of waiting for the time limit."""
+    return b"\0" in data or _BARE_LF.search(data) is not None
 
 
 class ResponseHead:
     """What a provider's head says."""
 
-    __slots__ = ("content_encoding", "content_length", "event_stream", "forward", "keep_alive", "status")
+    __slots__ = ("content_encoding", "content_length", "event_stream", "forward", "keep_alive", "request_id", "status")
 
     def __init__(self) -> None:
         self.status = 0
+        self.request_id = ""
+        """The provider's own name for this answer, for its bill and its support."""
         self.content_length = UNTIL_CLOSE
         self.event_stream = False
         self.content_encoding = b""
@@ -281,6 +298,9 @@ class ResponseReader:
             if lower != b"chunked" or head.content_length == CHUNKED:
                 raise HeadError(502, "bad_gateway", "The provider's transfer coding is not understood.")
             head.content_length = CHUNKED
+        elif rule == Response.REQUEST_ID:
+            head.request_id = plain[:_REQUEST_ID_BYTES_MAX].decode("latin-1")
+            head.forward.append(b"%b: %b\r\n" % (name, value))
         elif rule == Response.CONNECTION:
             if b"close" in lower:
                 head.keep_alive = False

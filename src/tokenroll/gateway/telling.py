@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
+from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import text_from_instant
 from tokenroll.services.hot import HotHold
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
 
 
-def hold_lines(gateway: "Gateway", hold: HotHold, charge_nanos: int | None = None) -> bytes:
+def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos: int | None = None) -> bytes:
     """The `x-tokenroll-…` lines of an admitted call.
 
     `available` is what was left when this call's hold was taken, plus what its settlement gave back when that is known already
@@ -23,17 +24,17 @@ def hold_lines(gateway: "Gateway", hold: HotHold, charge_nanos: int | None = Non
     lines = (
         b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b\r\nx-tokenroll-hold-max: %d.%09d\r\n%bx-tokenroll-rate-card: %b\r\n"
         % (
-            hold.call_id.encode(),
+            call_id,
             decimal(available),
             bound // NANOS_PER_CREDIT,
             bound % NANOS_PER_CREDIT,
             gateway.cycle_line(hold.key),
-            hold.rate_card_id.encode(),
+            hold.rate_card.encode(),
         )
     )
     if hold.cap_changed:
         lines += b"x-tokenroll-output-cap: %d\r\n" % hold.output_cap_tokens
-    if hold.would_deny:
+    if hold.would_deny and hold.key.wallet.enforcement == Enforcement.WARN:
         lines += warning_line(hold)
     return lines
 
