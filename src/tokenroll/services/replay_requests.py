@@ -34,7 +34,7 @@ def prompt_parts(call: TraceCall) -> list[str]:
         tokens = min(left, call.block_tokens)
         if tokens <= 0:
             break
-        parts.append(_filler(f"b{block:010x} ", tokens))
+        parts.append(_filler(f"b{block & 0xFFFFFFFFFF:010x} ", tokens))
         left -= tokens
     if left > 0:
         parts.append(_filler(f"r{call.line:010x} ", left))
