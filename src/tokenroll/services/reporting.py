@@ -3,10 +3,10 @@
 Answers are plain structures whose names say their units (`left_nanos`, `effective_at`); `services/wire.py` turns them into JSON.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from tokenroll.books.words import words_of
 from tokenroll.engine.calendar import month_cycle_at
@@ -24,6 +24,16 @@ from tokenroll.store.cycles import cycle_number
 
 NANOS = 10**9
 """Sums of amounts are added in two halves, because a sum of int64s need not be one."""
+
+
+class Visitor(NamedTuple):
+    """Who came with a live key."""
+
+    key_id: str
+    scope: str
+    member_id: str
+    name: str
+    zone: str
 
 
 class Reports:
@@ -151,18 +161,31 @@ class Reports:
             for row in self.connection.execute(query)
         ]
 
-    def member_of_key(self, secret_hash: bytes) -> Row[Any] | None:
-        """The member whose live key has this hash; None for an unknown, expired or revoked one."""
+    def visitor_with_secret(self, secret_hash: bytes) -> Visitor | None:
+        """Whose live key has this hash; None for an unknown, expired or revoked one."""
+        return self._visitor(schema.api_keys.c.secret_hash == secret_hash)
+
+    def visitor_with_key(self, public_id: str) -> Visitor | None:
+        """Whose live key has this id; None for an unknown, expired or revoked one."""
+        return self._visitor(schema.api_keys.c.public_id == public_id)
+
+    def _visitor(self, where: ColumnElement[bool]) -> Visitor | None:
         keys, members = schema.api_keys, schema.members
-        row = self.connection.execute(select(keys).where(keys.c.secret_hash == secret_hash)).one_or_none()
+        row = self.connection.execute(select(keys).where(where)).one_or_none()
         if row is None or self._key_state(row) != "live":
             return None
-        return self.connection.execute(select(members).where(members.c.id == row.member_id)).one_or_none()
+        member = self.connection.execute(select(members).where(members.c.id == row.member_id)).one()
+        return Visitor(row.public_id, row.scope, member.public_id, member.name, member.zone)
 
     def _key_state(self, row: Row[Any]) -> str:
         if row.revoked_at is not None:
             return "revoked"
         return "expired" if row.expires_at is not None and row.expires_at <= self.now else "live"
+
+    def settings(self) -> dict[str, str]:
+        """What the company set for itself and its workers."""
+        names = schema.settings.c
+        return dict(self.connection.execute(select(names.name, names.value)).tuples().all())
 
     # ---- plans and grants ---------------------------------------------------------------------------------------
 

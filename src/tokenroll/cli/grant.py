@@ -1,0 +1,107 @@
+"""`tokenroll grant`: awards to one wallet."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tokenroll.cli.console import (
+    CommandId,
+    DryRun,
+    Json,
+    amount_option,
+    execute,
+    facts,
+    instant_option,
+    noun_app,
+    reports,
+    say,
+    show,
+    table,
+)
+
+app = noun_app("Immutable awards: what a wallet was given, when it becomes spendable, when it expires.")
+_LOT_COLUMNS = {"effective_at": "spendable from", "expires_at": "until", "amount_nanos": "credits"}
+
+
+@app.command()
+def create(
+    to: Annotated[str, typer.Argument(help="Member (name or id), pool name, or wallet id.")],
+    *,
+    plan: Annotated[str, typer.Option(help="Name or id of the plan.")],
+    amount: Annotated[str | None, typer.Option(help="Credits; default the plan's amount.")] = None,
+    effective_at: Annotated[str, typer.Option(help="When vesting starts, RFC 3339; default now.")] = "",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Grant what a plan says. --dry-run shows the tranches and changes nothing."""
+    arguments = {
+        "to": to,
+        "plan": plan,
+        "amount_nanos": amount_option(amount),
+        "effective_at": instant_option(effective_at),
+    }
+    result = execute("grant.create", arguments, command_id=command_id, dry_run=dry_run)
+    _show_grant(result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command("top-up")
+def top_up(
+    to: Annotated[str, typer.Argument(help="Member (name or id), pool name, or wallet id.")],
+    *,
+    amount: Annotated[str, typer.Option(help="Credits, spendable at once.")],
+    reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "top-up",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Add credits to a wallet at once, under its newest plan's classification. Running gateways know within a second."""
+    arguments = {"to": to, "amount_nanos": amount_option(amount), "reason": reason}
+    result = execute("grant.top_up", arguments, command_id=command_id, dry_run=dry_run)
+    _show_grant(result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command("list")
+def list_grants(
+    *,
+    to: Annotated[str | None, typer.Option("--to", help="Only this member's, pool's or wallet's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List grants, newest first."""
+    with reports() as books:
+        rows = books.grants(to)
+    columns = {
+        "wallet_name": "to",
+        "words": "what",
+        "amount_nanos": "credits",
+        "vested_nanos": "spendable so far, credits",
+        "effective_at": "from",
+        "grant": "id",
+    }
+    show(
+        rows,
+        as_json=as_json,
+        human=lambda: table(columns, rows, empty="no grants yet: `tokenroll grant create WHO --plan PLAN`"),
+    )
+
+
+@app.command("show")
+def show_grant(grant: Annotated[str, typer.Argument(help="Id of the grant.")], *, as_json: Json = False) -> None:
+    """Show one grant and its tranches."""
+    with reports() as books:
+        found = books.grant(grant)
+
+    def human() -> None:
+        facts(found)
+        table({**_LOT_COLUMNS, "left_nanos": "left, credits"}, found["lots"], empty="no tranches")
+
+    show(found, as_json=as_json, human=human)
+
+
+def _show_grant(result: dict[str, Any], *, as_json: bool, dry_run: bool) -> None:
+    def human() -> None:
+        say("would grant:" if dry_run else "granted:")
+        facts(result)
+        table(_LOT_COLUMNS, result["lots"], empty="no tranches")
+
+    show({**result, "dry_run": dry_run}, as_json=as_json, human=human)

@@ -1,0 +1,103 @@
+"""`tokenroll init`: a home with a configuration, a secret and an empty ledger."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tokenroll.cli.console import CommandId, DryRun, Json, execute, say, show
+from tokenroll.cli.program import Failure
+from tokenroll.settings import CONFIG_NAME, SECRET_NAME, Settings, load_settings
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_CONFIG = """\
+# tokenroll: every setting with its default; a key that is not known is an error. See docs/config.md.
+
+[company]
+name = "{name}"
+zone = "{zone}"            # IANA zone in which the company's own months begin
+
+[gateway]
+listen = "127.0.0.1:8787"
+workers = 1                  # processes; one per core at most
+durability = "synced"        # synced: a hold survives power loss; written: only the death of a process
+observe = false              # true: refuse nobody, record every would-be denial
+
+[web]
+listen = "127.0.0.1:8788"
+
+# One table per way to reach a provider. Keys never stand here: name a variable or a file that holds one.
+#
+# [deployments.anthropic]
+# dialect = "anthropic"                      # or "openai"
+# base_url = "https://api.anthropic.com"
+# api_key_env = "ANTHROPIC_API_KEY"          # or api_key_file = "/path/to/key"
+# aliases = {{ fast = "claude-haiku-4-5" }}    # what clients may say = what the provider is asked for
+#
+# [deployments.openai]
+# dialect = "openai"
+# base_url = "https://api.openai.com/v1"
+# api_key_env = "OPENAI_API_KEY"
+"""
+
+
+@app.command()
+def init(
+    *,
+    name: Annotated[str, typer.Option(help="What the company is called.")] = "Company",
+    zone: Annotated[str, typer.Option(help="IANA time zone of the company.")] = "UTC",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Make a home. Refuses to touch one that has a ledger."""
+    settings = load_settings()
+    if settings.database_path.exists():
+        message = (
+            f"{settings.home} has a ledger already: nothing was changed; another home is made with TOKENROLL_HOME=/path"
+        )
+        raise Failure(message, kind="taken")
+    _refuse_unprintable(name)
+    result = {"home": str(settings.home), "company": name, "zone": zone, "dry_run": dry_run}
+    if not dry_run:
+        make_home(settings, name, zone)
+        execute("company.set", {"name": name, "zone": zone}, command_id=command_id or "init", dry_run=False)
+
+    def human() -> None:
+        say(f"{'would make' if dry_run else 'made'} {settings.home} for {name} ({zone})")
+        say("next: tokenroll ratecard import")
+        say("      tokenroll department create Engineering")
+        say("      tokenroll member create 'Ada Lovelace' --department Engineering")
+        say("      tokenroll plan create tools --kind stipend --classification tool --amount 100 --lifetime 3m")
+        say("      tokenroll grant create 'Ada Lovelace' --plan tools")
+        say("      tokenroll key create --member 'Ada Lovelace'")
+        say("      tokenroll serve --observe")
+
+    show(result, as_json=as_json, human=human)
+
+
+def make_home(settings: Settings, name: str, zone: str) -> None:
+    """Folders, configuration and secret, readable by their owner alone; the ledger is made when it is first opened."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (settings.tape_directory, settings.run_directory):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    _write_new(settings.home / SECRET_NAME, secrets.token_bytes(32))
+    if not settings.config_path.exists():
+        _write_new(settings.home / CONFIG_NAME, _CONFIG.format(name=name, zone=zone).encode())
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    if path.exists():
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def _refuse_unprintable(name: str) -> None:
+    if not name.isprintable() or '"' in name or "\\" in name or not name:
+        message = "a company's name is printable, without quotation marks and backslashes"
+        raise Failure(message, kind="usage", code=2)

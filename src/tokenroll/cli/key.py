@@ -1,0 +1,114 @@
+"""`tokenroll key`: secrets with which clients spend a wallet."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tokenroll.cli.console import (
+    CommandId,
+    DryRun,
+    Json,
+    execute,
+    facts,
+    instant_option,
+    note,
+    noun_app,
+    reports,
+    say,
+    settings_with_ledger,
+    show,
+    table,
+    written,
+)
+from tokenroll.cli.program import Failure
+from tokenroll.model.api_key import KeyScope
+from tokenroll.services.keys import KEY_CHARACTERS_MAX, RANDOM_BYTES, key_hash, new_key, shown_prefix
+
+app = noun_app("Secrets that spend a wallet; shown once, kept only as a keyed hash.")
+
+
+@app.command()
+def create(
+    member: Annotated[str, typer.Option(help="Whose wallet it spends (name or id).")],
+    *,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "default",
+    scope: Annotated[KeyScope, typer.Option(help="Admin keys cannot call models.")] = KeyScope.INFERENCE,
+    expires_at: Annotated[str, typer.Option(help="When it stops working, RFC 3339; default never.")] = "",
+    secret_file: Annotated[
+        Path | None, typer.Option(help="Register the key in this file (`-`: standard input) instead of a new one.")
+    ] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Create a key. It is shown now and never again."""
+    settings = settings_with_ledger()
+    secret = new_key(os.urandom(RANDOM_BYTES)) if secret_file is None else _secret_from(secret_file)
+    arguments = {
+        "member": member,
+        "name": name,
+        "scope": scope.value,
+        "secret_hash": key_hash(settings.pepper(), secret.encode()).hex(),
+        "shown_prefix": shown_prefix(secret),
+        "expires_at": instant_option(expires_at),
+    }
+    result = execute("key.create", arguments, command_id=command_id, dry_run=dry_run)
+    shown = {**result, "dry_run": dry_run}
+    if secret_file is None and not dry_run:
+        shown["secret"] = secret
+
+    def human() -> None:
+        say(f"{'would create' if dry_run else 'created'} key {name} for {member}")
+        facts(result)
+        if "secret" in shown:
+            say("", f"  {secret}", "")
+            note("This is the only time the key is shown. `tokenroll client show claude-code` says where it goes.")
+
+    show(shown, as_json=as_json, human=human)
+
+
+@app.command("list")
+def list_keys(
+    *, member: Annotated[str | None, typer.Option(help="Only this member's.")] = None, as_json: Json = False
+) -> None:
+    """List keys; secrets are not kept and cannot be shown."""
+    with reports() as books:
+        rows = books.keys(member)
+    columns = {
+        "name": "key",
+        "member_name": "member",
+        "shown_prefix": "starts with",
+        "scope": "scope",
+        "state": "state",
+        "created_at": "created",
+        "key": "id",
+    }
+    show(
+        rows,
+        as_json=as_json,
+        human=lambda: table(columns, rows, empty="no keys yet: `tokenroll key create --member …`"),
+    )
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="Id of the key, or its unique first characters.")],
+    *,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Revoke a key: running gateways refuse it within a second; calls under way are finished and settled."""
+    result = execute("key.revoke", {"key": key}, command_id=command_id, dry_run=dry_run)
+    written(f"revoked key {key}", result, as_json=as_json, dry_run=dry_run)
+
+
+def _secret_from(path: Path) -> str:
+    text = (sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")).strip("\r\n")
+    if not text or len(text) > KEY_CHARACTERS_MAX or not text.isascii() or not text.isprintable():
+        message = f"a key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters on one line"
+        raise Failure(message, kind="usage", code=2)
+    return text

@@ -1,0 +1,85 @@
+"""`tokenroll member`: people and service accounts."""
+
+from typing import Annotated
+
+import typer
+
+from tokenroll.cli.console import CommandId, DryRun, Json, execute, facts, noun_app, reports, show, table, written
+
+app = noun_app("People and service accounts that may hold a wallet.")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="The person's or the service's name.")],
+    *,
+    department: Annotated[str, typer.Option(help="Name or id of the department that bears the cost.")],
+    zone: Annotated[
+        str | None, typer.Option(help="IANA time zone of their days and cycles; default the company's.")
+    ] = None,
+    service: Annotated[bool, typer.Option("--service", help="A service account, not a person.")] = False,
+    hired_on: Annotated[str | None, typer.Option(help="First day, such as 2026-01-15.")] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Create a member and their wallet."""
+    arguments = {
+        "name": name,
+        "department": department,
+        "zone": zone,
+        "kind": "service" if service else "person",
+        "hired_on": hired_on,
+    }
+    result = execute("member.create", arguments, command_id=command_id, dry_run=dry_run)
+    written(f"created member {name}", result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command()
+def leave(
+    member: Annotated[str, typer.Argument(help="Name or id.")],
+    *,
+    on: Annotated[str, typer.Option("--on", help="Last day, such as 2026-03-31.")],
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Record that a member leaves: the date is kept and their keys stop working at once."""
+    result = execute("member.leave", {"member": member, "left_on": on}, command_id=command_id, dry_run=dry_run)
+    written(f"{member} leaves on {on}", result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command("list")
+def list_members(
+    *,
+    department: Annotated[str | None, typer.Option(help="Only this department's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List members with what is left and what they spent this cycle."""
+    with reports() as books:
+        rows = books.members(department)
+    columns = {
+        "name": "member",
+        "department_name": "department",
+        "kind": "kind",
+        "left_nanos": "left, credits",
+        "in_use_nanos": "in use, credits",
+        "spent_this_cycle_nanos": "spent this cycle, credits",
+        "member": "id",
+    }
+    empty = "no members yet: `tokenroll member create NAME --department …`"
+    show(rows, as_json=as_json, human=lambda: table(columns, rows, empty=empty))
+
+
+@app.command("show")
+def show_member(member: Annotated[str, typer.Argument(help="Name or id.")], *, as_json: Json = False) -> None:
+    """Show one member with their wallet and keys."""
+    with reports() as books:
+        found = books.member(member)
+
+    def human() -> None:
+        facts(found)
+        columns = {"name": "key", "shown_prefix": "starts with", "scope": "scope", "state": "state", "key": "id"}
+        table(columns, found["keys"], empty="no keys yet: `tokenroll key create --member …`")
+
+    show(found, as_json=as_json, human=human)

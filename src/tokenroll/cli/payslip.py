@@ -1,0 +1,75 @@
+"""`tokenroll payslip`: one person's paper of one cycle."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tokenroll.books.payslip import classification_notes, slip_lines, slip_notes
+from tokenroll.cli.console import Json, credits_column, day, noun_app, reports, say, show, table, when
+
+app = noun_app("One person's paper: opening + movements = closing.")
+
+
+@app.command("list")
+def list_slips(
+    cycle: Annotated[str, typer.Argument(help="The month, such as 2026-01.")], *, as_json: Json = False
+) -> None:
+    """List the slips of a cycle."""
+    from tokenroll.cli.payrun import SLIP_COLUMNS
+
+    with reports() as books:
+        rows = books.pay_run(cycle)["slips"]
+    show(rows, as_json=as_json, human=lambda: table(SLIP_COLUMNS, rows, empty="no wallets yet"))
+
+
+@app.command("show")
+def show_slip(
+    who: Annotated[str, typer.Argument(help="Member (name or id), pool name, or wallet id.")],
+    cycle: Annotated[str, typer.Argument(help="The month, such as 2026-01.")],
+    *,
+    calls: Annotated[int, typer.Option(help="How many of its calls to list.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show one slip; --calls lists the calls behind it, each of which `tokenroll call show` proves."""
+    with reports() as books:
+        slip = books.payslip(who, cycle)
+        listed = books.calls_of_cycle(who, cycle, limit=calls) if calls else []
+    show({**slip, "calls": listed}, as_json=as_json, human=lambda: _human(slip, listed))
+
+
+def _human(slip: dict[str, Any], listed: list[dict[str, Any]]) -> None:
+    zone = slip["zone"]
+    state = f"closed {when(slip['closed_at'])}" if "closed_at" in slip else "preview, not closed"
+    say(f"{slip['paper']} - {slip['name']} - {slip['cycle']}")
+    say(
+        f"{day(slip['start_at'], zone)} to before {day(slip['end_until'], zone)}, {zone}; {slip['call_count']} calls; {state}",
+        "",
+    )
+    lines = slip_lines(slip)
+    texts = credits_column([line.nanos for line in lines])
+    width = max(len(line.text) for line in lines)
+    amount_width = max(map(len, texts))
+    rule = "  " + "-" * (width + amount_width + 2)
+    for index, (line, text) in enumerate(zip(lines, texts, strict=True)):
+        if index == len(lines) - 1:
+            say(rule)
+        say(f"  {line.text:<{width}}  {text:>{amount_width}}{' credits' if index in {0, len(lines) - 1} else ''}")
+    notes = slip_notes(slip)
+    if notes:
+        say(
+            "",
+            *(
+                f"  {line.text}: {text}"
+                for line, text in zip(notes, credits_column([one.nanos for one in notes]), strict=True)
+            ),
+        )
+    say("", *(f"  {one}" for one in classification_notes(slip["classifications"])))
+    if listed:
+        columns = {
+            "admitted_at": "when",
+            "model": "model",
+            "outcome": "outcome",
+            "charge_nanos": "credits",
+            "call": "call",
+        }
+        table(columns, listed, empty="")

@@ -1,0 +1,106 @@
+"""`tokenroll plan`: dated templates of grants."""
+
+from typing import Annotated
+
+import typer
+
+from tokenroll.cli.console import (
+    CommandId,
+    DryRun,
+    Json,
+    amount_option,
+    execute,
+    facts,
+    instant_option,
+    noun_app,
+    reports,
+    show,
+    table,
+    written,
+)
+from tokenroll.model.classification import Classification
+from tokenroll.model.enforcement import CapPolicy, Enforcement
+from tokenroll.model.grant import GrantKind
+from tokenroll.model.vesting import VestingKind
+
+app = noun_app("Dated, versioned templates: what a grant of this kind is and how strictly its wallet is kept.")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="An existing name makes the plan's next version.")],
+    *,
+    kind: Annotated[GrantKind, typer.Option(help="What is granted.")],
+    classification: Annotated[Classification, typer.Option(help="Working tool of the company, or pay of the person.")],
+    amount: Annotated[str, typer.Option(help="Credits of one grant, such as 120 or 0.5.")],
+    effective_at: Annotated[str, typer.Option(help="From when it holds, RFC 3339; default now.")] = "",
+    vesting: Annotated[VestingKind, typer.Option(help="All at once, or a tranche a month.")] = VestingKind.IMMEDIATE,
+    months: Annotated[int, typer.Option(help="Months of monthly vesting.")] = 0,
+    cliff: Annotated[int, typer.Option(help="Months before anything vests.")] = 0,
+    lifetime: Annotated[
+        str | None, typer.Option(help="How long a tranche lives, such as 90d or 12m; default for ever.")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="0 is drawn first, 255 last.")] = 100,
+    enforcement: Annotated[
+        Enforcement, typer.Option(help="What happens to a call that does not fit.")
+    ] = Enforcement.ENFORCE,
+    cap_policy: Annotated[
+        CapPolicy, typer.Option(help="A client's own output cap that does not fit: refuse or lower it.")
+    ] = CapPolicy.DENY,
+    output_cap: Annotated[
+        int | None, typer.Option(help="Model tokens injected where a client names no output cap.")
+    ] = None,
+    overage: Annotated[
+        str | None, typer.Option(help="Credits the company carries above a wallet; default none.")
+    ] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Create a plan, or the next version of one."""
+    arguments = {
+        "name": name,
+        "kind": kind.value,
+        "classification": classification.value,
+        "amount_nanos": amount_option(amount),
+        "effective_at": instant_option(effective_at),
+        "vesting": vesting.value,
+        "months": months,
+        "cliff_months": cliff,
+        "lifetime": lifetime,
+        "priority": priority,
+        "enforcement": enforcement.value,
+        "cap_policy": cap_policy.value,
+        "output_cap_tokens": output_cap,
+        "overage_nanos_max": amount_option(overage),
+    }
+    result = execute("plan.create", arguments, command_id=command_id, dry_run=dry_run)
+    written(f"created plan {name}", result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command("list")
+def list_plans(*, as_json: Json = False) -> None:
+    """List the plans that hold now and those still to come."""
+    with reports() as books:
+        rows = books.plans()
+    columns = {
+        "name": "plan",
+        "version": "version",
+        "kind": "kind",
+        "classification": "classification",
+        "amount_nanos": "credits",
+        "schedule": "schedule",
+        "enforcement": "enforcement",
+        "cap_policy": "cap",
+        "effective_at": "from",
+    }
+    empty = "no plans yet: `tokenroll plan create NAME --kind stipend --classification tool --amount 100`"
+    show(rows, as_json=as_json, human=lambda: table(columns, rows, empty=empty))
+
+
+@app.command("show")
+def show_plan(name: Annotated[str, typer.Argument(help="Name or id.")], *, as_json: Json = False) -> None:
+    """Show the newest version of a plan, with what its classification means."""
+    with reports() as books:
+        found = books.plan(name)
+    show(found, as_json=as_json, human=lambda: facts(found))

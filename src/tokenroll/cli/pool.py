@@ -1,0 +1,38 @@
+"""`tokenroll pool`: wallets that a department or the whole company draws on after its members' own."""
+
+from typing import Annotated
+
+import typer
+
+from tokenroll.cli.console import CommandId, DryRun, Json, execute, noun_app, reports, show, table, written
+
+app = noun_app("Shared wallets: drawn by members after their own lots.")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    *,
+    department: Annotated[str | None, typer.Option(help="Whose pool; default everybody's.")] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Create a pool. Fill it with `tokenroll grant create NAME --plan …`."""
+    result = execute("pool.create", {"name": name, "department": department}, command_id=command_id, dry_run=dry_run)
+    written(f"created pool {name}", result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command("list")
+def list_pools(*, as_json: Json = False) -> None:
+    """List pools and what is left in them."""
+    with reports() as books:
+        rows = books.pools()
+    columns = {
+        "name": "pool",
+        "serves": "serves",
+        "left_nanos": "left, credits",
+        "spent_nanos": "spent, credits",
+        "wallet": "wallet id",
+    }
+    show(rows, as_json=as_json, human=lambda: table(columns, rows, empty="no pools yet: `tokenroll pool create NAME`"))

@@ -1,0 +1,132 @@
+"""`tokenroll NOUN VERB`: finds the noun's file, runs it, and turns what it raises into a sentence and an exit code.
+
+Nouns are a table of names, not imports, so that `--help` and every command start without loading the others (start-up is
+most of a short command's time).
+"""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from tokenroll import __version__
+
+NOUNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "init": "make a home: config, secret, ledger, the company",
+        "serve": "run ledger, gateway and pages; --observe refuses nobody",
+        "demo": "the whole product on a made-up company, every sum checked",
+        "department": "cost centres: create, list, show",
+        "member": "people and service accounts: create, list, show, leave",
+        "plan": "dated templates of grants: create, list, show",
+        "grant": "awards: create, top-up, list, show",
+        "wallet": "what is left, in use, spent: list, show",
+        "pool": "shared wallets of a department or the company: create, list",
+        "key": "secrets that spend a wallet: create, list, revoke",
+        "ratecard": "dated prices: import, list, show, set",
+        "client": "settings for Claude Code, Codex, SDKs and curl: show",
+        "call": "one call with its arithmetic and its proof: show",
+        "payrun": "the cycle's closing: preview, run, close, list",
+        "payslip": "one person's paper: list, show",
+        "reconcile": "settle what is being checked from a provider's bill",
+        "journal": "verify the books from empty; export them as text",
+        "replay": "send a recorded trace through a gateway and check every sum",
+        "simulate": "a simulated provider with its own bill",
+    }
+)
+USAGE: Final = "usage: tokenroll NOUN VERB [options]"
+
+
+class Failure(Exception):  # noqa: N818 - what a person is told, not a defect of the program
+    """What a command could not do: a sentence with the next step. `code` 1: refused or found wanting; 2: wrong usage."""
+
+    def __init__(self, message: str, *, kind: str = "refused", code: int = 1) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.code = code
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of one command line: 0 done, 1 refused or found wanting, 2 wrong usage, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in {"-h", "--help", "help"}:
+        _print_help()
+        return 0
+    if given[0] in {"-V", "--version"}:
+        sys.stdout.write(f"tokenroll {__version__}\n")
+        return 0
+    noun = given[0]
+    if noun not in NOUNS:
+        sys.stderr.write(_unknown(noun))
+        return 2
+    try:
+        return _run_noun(noun, given[1:])
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _run_noun(noun: str, arguments: list[str]) -> int:
+    import typer
+
+    module = importlib.import_module(f"tokenroll.cli.{noun}")
+    command = typer.main.get_command(module.app)
+    try:
+        command.main(args=arguments, prog_name=f"tokenroll {noun}", standalone_mode=True)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else int(bool(done.code))
+    except Exception as error:
+        failure = _failure_from(error)
+        if failure is None:
+            raise
+        _print_failure(failure, as_json="--json" in arguments)
+        return failure.code
+    return 0
+
+
+def _failure_from(error: Exception) -> Failure | None:
+    """The sentence for errors that a person can act on; None for a defect, which keeps its traceback."""
+    from tokenroll.model.amount import AmountError
+    from tokenroll.settings import SettingsError
+
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, SettingsError):
+        return Failure(str(error), kind="settings")
+    if isinstance(error, AmountError):
+        return Failure(str(error), kind="amount", code=2)
+    return None
+
+
+def _print_failure(failure: Failure, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps({"problem": {"kind": failure.kind, "detail": str(failure)}}, indent=2) + "\n")
+    sys.stderr.write(f"tokenroll: {failure}\n")
+
+
+def _print_help() -> None:
+    width = max(map(len, NOUNS))
+    lines = [
+        f"tokenroll {__version__} - payroll for AI tokens",
+        "",
+        USAGE,
+        "",
+        *(f"  {noun:<{width}}  {meaning}" for noun, meaning in NOUNS.items()),
+        "",
+        "Every listing has --json; every write has --dry-run and --id. Exit codes: 0 done, 1 refused or found wanting, 2 usage.",
+        "State lives in TOKENROLL_HOME (default ~/.tokenroll). `tokenroll NOUN --help` tells more; `tokenroll demo` shows it all.",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _unknown(noun: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(noun, NOUNS, n=1)
+    hint = f"did you mean `tokenroll {near[0]}`?" if near else "`tokenroll --help` lists them."
+    return f"tokenroll: there is no {noun!r}; {hint}\n"

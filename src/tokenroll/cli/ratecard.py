@@ -1,0 +1,110 @@
+"""`tokenroll ratecard`: dated, append-only prices."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokenroll.cli.console import (
+    CommandId,
+    DryRun,
+    Json,
+    execute,
+    facts,
+    instant_option,
+    noun_app,
+    reports,
+    say,
+    show,
+    table,
+    written,
+)
+
+app = noun_app("Dated prices of models: list, net and internal. A model without one is refused, never free.")
+
+
+@app.command("import")
+def import_cards(
+    *,
+    provider: Annotated[
+        list[str] | None, typer.Option(help="Only these providers; default openai and anthropic.")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only these models; default all of the providers'.")] = None,
+    effective_at: Annotated[str, typer.Option(help="From when they hold, RFC 3339; default now.")] = "",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Import published prices as cards; a price that did not change makes no new card."""
+    arguments = {"providers": provider, "models": model, "effective_at": instant_option(effective_at)}
+    result = execute("ratecard.import", arguments, command_id=command_id, dry_run=dry_run)
+    written("imported rate cards", result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command("list")
+def list_cards(*, as_json: Json = False) -> None:
+    """List the cards that hold now; prices per million model tokens."""
+    with reports() as books:
+        rows = books.rate_cards()
+    columns = {
+        "model": "model",
+        "provider": "provider",
+        "input_per_million_nanos": "input, credits per million",
+        "output_per_million_nanos": "output, credits per million",
+        "effective_at": "from",
+        "digest_short": "digest",
+    }
+    show(
+        rows,
+        as_json=as_json,
+        human=lambda: table(columns, rows, empty="no rate cards yet: `tokenroll ratecard import`"),
+    )
+
+
+@app.command("show")
+def show_card(
+    model: Annotated[str, typer.Argument(help="Model, alias or id of the card.")], *, as_json: Json = False
+) -> None:
+    """Show the card that holds now for a model, every rate of it."""
+    with reports() as books:
+        found = books.rate_card(model)
+
+    def human() -> None:
+        facts(found)
+        columns = {
+            "price": "price",
+            "tier": "service tier",
+            "above": "input above",
+            "meter": "meter",
+            "per_million": "per million units",
+        }
+        table(columns, found["rates"], empty="no rates")
+
+    show(found, as_json=as_json, human=human)
+
+
+@app.command("set")
+def set_card(
+    *,
+    file: Annotated[
+        Path | None, typer.Option(help="A card as JSON; `tokenroll ratecard show --json` shows the shape.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model whose internal price is changed.")] = None,
+    multiply: Annotated[
+        str | None, typer.Option(help="Internal price = list price times this, such as 0.5 or 1.2.")
+    ] = None,
+    effective_at: Annotated[str, typer.Option(help="From when it holds, RFC 3339; default now.")] = "",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Add a card: a company's own prices, or a subsidy or surcharge on a model."""
+    arguments: dict[str, Any] = {"model": model, "multiply": multiply, "effective_at": instant_option(effective_at)}
+    if file is not None:
+        import json
+
+        arguments["card"] = json.loads(file.read_text(encoding="utf-8"))
+    result = execute("ratecard.set", arguments, command_id=command_id, dry_run=dry_run)
+    written(f"set rate card of {result.get('model', model)}", result, as_json=as_json, dry_run=dry_run)
+    if not as_json and not dry_run:
+        say("calls admitted from that instant on are priced by it; calls before keep their card")

@@ -1,0 +1,314 @@
+"""`tokenroll serve`: ledger, gateways and pages as processes of their own, kept alive, ended together.
+
+The listening sockets belong to the supervisor and are handed down, so a gateway that is restarted refuses nobody: callers wait
+in the kernel's queue for its successor.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+
+from tokenroll.cli.console import note, say, settings_with_ledger
+from tokenroll.cli.program import Failure
+from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
+from tokenroll.settings import WORKERS_MAX, Listen, Settings, child_environment, listen_from_text
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+BACKLOG: Final = 4096
+READY_SECONDS_MAX: Final = 60
+"""A ledger that folds a long tape first is slow to start; one that is not ready in a minute has a reason in its output."""
+STOP_SECONDS_MAX: Final = 20
+"""Time for open calls to drain and the tape to be folded, before a process is killed (which loses nothing, law 6)."""
+BACK_OFF_SECONDS_MIN: Final = 0.1
+BACK_OFF_SECONDS_MAX: Final = 10.0
+LIVED_SECONDS: Final = 30
+"""A process that lived this long is started again at once."""
+MEANING: Final = {
+    "synced": "a hold survives power loss before its call is sent",
+    "written": "a hold survives the death of any process before its call is sent, not power loss",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Role:
+    """One process to keep alive."""
+
+    name: str
+    command: Sequence[str]
+    fds: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    back_off: float = BACK_OFF_SECONDS_MIN
+    start_again_at: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Supervisor:
+    """Starts roles in order, starts again what dies, ends all in the reverse order."""
+
+    settings: Settings
+    roles: list[Role] = field(default_factory=list)
+    stopping: bool = False
+
+    def start(self, role: Role) -> None:
+        """The role's process, in a process group of its own so that a terminal's Ctrl-C reaches only the supervisor."""
+        role.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            role.command,
+            pass_fds=role.fds,
+            env=child_environment(self.settings.home),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        role.started_at = time.monotonic()
+        (self.settings.run_directory / f"{role.name}.pid").write_text(f"{role.process.pid}\n", encoding="ascii")
+
+    def watch(self) -> None:
+        """Until told to stop: whoever died is started again, later each time it dies young."""
+        while not self.stopping:
+            now = time.monotonic()
+            for role in self.roles:
+                if role.process is not None and (code := role.process.poll()) is not None:
+                    self._died(role, code, now)
+                if role.process is None and now >= role.start_again_at:
+                    self.start(role)
+            time.sleep(0.05)
+
+    def _died(self, role: Role, code: int, now: float) -> None:
+        role.process = None
+        if now - role.started_at > LIVED_SECONDS:
+            role.back_off = BACK_OFF_SECONDS_MIN
+        role.start_again_at = now + role.back_off
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        note(f"tokenroll serve: {role.name} ended ({how}); starting it again in {role.back_off:.1f} s")
+        role.back_off = min(role.back_off * 2, BACK_OFF_SECONDS_MAX)
+
+    def stop(self) -> None:
+        """Gateways first, so that the ledger folds their last words; each is asked, then killed."""
+        for role in reversed(self.roles):
+            if role.process is None:
+                continue
+            role.process.send_signal(signal.SIGTERM)
+        for role in reversed(self.roles):
+            if role.process is None:
+                continue
+            try:
+                role.process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                note(f"tokenroll serve: {role.name} does not end and is killed; its tape is folded at the next start")
+                role.process.kill()
+                role.process.wait()
+            with contextlib.suppress(FileNotFoundError):
+                (self.settings.run_directory / f"{role.name}.pid").unlink()
+
+    def failed(self) -> Role | None:
+        """A role that has ended during start-up."""
+        return next((one for one in self.roles if one.process is not None and one.process.poll() is not None), None)
+
+
+@app.command()
+def serve(
+    *,
+    listen: Annotated[str | None, typer.Option(help="Gateway address host:port; default from config.toml.")] = None,
+    port: Annotated[int | None, typer.Option(help="Gateway port; 0 lets the system choose, for the pages too.")] = None,
+    web_listen: Annotated[str | None, typer.Option(help="Address of the pages; default from config.toml.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=WORKERS_MAX, help="Gateway processes; default from config.toml.")
+    ] = None,
+    durability: Annotated[str | None, typer.Option(help="synced or written; default from config.toml.")] = None,
+    observe: Annotated[bool, typer.Option("--observe", help="Refuse nobody, record every would-be denial.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="When ready, print one line of JSON with the addresses.")
+    ] = False,
+) -> None:
+    """Start ledger, gateways and pages; Ctrl-C ends them all."""
+    settings = _overridden(
+        settings_with_ledger(),
+        listen=listen,
+        port=port,
+        web_listen=web_listen,
+        workers=workers,
+        durability=durability,
+        observe=observe,
+    )
+    _refuse_second(settings)
+    settings.run_directory.mkdir(mode=0o700, exist_ok=True)
+    with _listening(settings.gateway.listen) as gateway, _listening(settings.web.listen) as web:
+        supervisor = Supervisor(settings=settings)
+        _obey_signals(supervisor)
+        try:
+            _start_all(supervisor, gateway, web)
+            addresses = {"gateway": _address(gateway), "web": _address(web)}
+            write_addresses(settings.run_directory, addresses)
+            _announce(settings, addresses, as_json=as_json)
+            supervisor.watch()
+        finally:
+            supervisor.stop()
+            remove_addresses(settings.run_directory)
+
+
+def _overridden(
+    settings: Settings,
+    *,
+    listen: str | None,
+    port: int | None,
+    web_listen: str | None,
+    workers: int | None,
+    durability: str | None,
+    observe: bool,
+) -> Settings:
+    if durability not in {None, "synced", "written"}:
+        message = f"durability is synced or written, not {durability!r}"
+        raise Failure(message, kind="usage", code=2)
+    gateway, web = settings.gateway, settings.web
+    address = gateway.listen if listen is None else listen_from_text(listen)
+    pages = web.listen if web_listen is None else listen_from_text(web_listen)
+    if port is not None:
+        address = replace(address, port=port)
+        pages = replace(pages, port=0) if port == 0 and web_listen is None else pages
+    chosen = gateway.durability if durability is None else "written" if durability == "written" else "synced"
+    return replace(
+        settings,
+        gateway=replace(
+            gateway,
+            listen=address,
+            workers=workers or gateway.workers,
+            durability=chosen,
+            observe=observe or gateway.observe,
+        ),
+        web=replace(web, listen=pages),
+    )
+
+
+def _refuse_second(settings: Settings) -> None:
+    running = running_addresses(settings.run_directory)
+    if running:
+        message = f"{settings.home} is served already, at http://{running.get('gateway')}: stop that one, or set another TOKENROLL_HOME"
+        raise Failure(message, kind="running")
+
+
+@contextlib.contextmanager
+def _listening(listen: Listen) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind((listen.host, listen.port))
+        except OSError as error:
+            message = f"cannot listen on {listen}: {error.strerror}; choose another with --listen or --port 0"
+            raise Failure(message, kind="listen") from error
+        server.listen(BACKLOG)
+        server.set_inheritable(True)
+        yield server
+    finally:
+        server.close()
+
+
+def _address(server: socket.socket) -> str:
+    host, port = server.getsockname()[:2]
+    return str(Listen(host=host, port=port))
+
+
+def _obey_signals(supervisor: Supervisor) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        supervisor.stopping = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+def _start_all(supervisor: Supervisor, gateway: socket.socket, web: socket.socket) -> None:
+    settings = supervisor.settings
+    interpreter = [sys.executable, "-m", "tokenroll.cli.role"]
+    ledger = Role(name="ledger", command=[*interpreter, "ledger"])
+    supervisor.roles.append(ledger)
+    supervisor.start(ledger)
+    _wait(supervisor, lambda: _ledger_answers(settings), "the ledger")
+    flags = ["--durability", settings.gateway.durability, *(["--observe"] if settings.gateway.observe else [])]
+    for worker in range(settings.gateway.workers):
+        command = [*interpreter, "gateway", "--worker", str(worker), "--fd", str(gateway.fileno()), *flags]
+        role = Role(name=f"gateway-{worker:03d}", command=command, fds=(gateway.fileno(),))
+        supervisor.roles.append(role)
+        supervisor.start(role)
+    pages = Role(name="web", command=[*interpreter, "web", "--fd", str(web.fileno())], fds=(web.fileno(),))
+    supervisor.roles.append(pages)
+    supervisor.start(pages)
+    _wait(supervisor, lambda: _healthy(gateway), "the gateway")
+    _wait(supervisor, lambda: _healthy(web), "the pages")
+
+
+def _wait(supervisor: Supervisor, ready: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while not ready():
+        if supervisor.stopping:
+            raise typer.Exit(130)
+        failed = supervisor.failed()
+        if failed is not None and failed.process is not None:
+            message = f"{failed.name} did not start (exit code {failed.process.returncode}); its reason stands above"
+            raise Failure(message, kind="start")
+        if time.monotonic() > deadline:
+            message = f"{what} was not ready after {READY_SECONDS_MAX} s"
+            raise Failure(message, kind="start")
+        time.sleep(0.02)
+
+
+def _ledger_answers(settings: Settings) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(settings.socket_path))
+        except OSError:
+            return False
+        return True
+
+
+def _healthy(server: socket.socket) -> bool:
+    host, port = server.getsockname()[:2]
+    connection = http.client.HTTPConnection(_reachable(host), port, timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - how such a listener is asked from here
+
+
+def _announce(settings: Settings, addresses: dict[str, str], *, as_json: bool) -> None:
+    durability = settings.gateway.durability
+    if as_json:
+        facts = {**addresses, "durability": durability, "observe": settings.gateway.observe, "pid": os.getpid()}
+        say(json.dumps(facts))
+        sys.stdout.flush()
+        return
+    say(
+        f"gateway     http://{addresses['gateway']}   {settings.gateway.workers} worker(s)",
+        f"pages       http://{addresses['web']}/me",
+        f"ledger      {settings.database_path}",
+        f"durability  {durability}: {MEANING[durability]}",
+    )
+    if settings.gateway.observe:
+        say("observe     nobody is refused; every would-be denial is recorded")
+    for one in settings.deployments:
+        missing = "" if one.api_key else "   no key found: its calls will be refused by the provider"
+        say(f"deployment  {one.name}: {one.dialect} at {one.base_url}{missing}")
+    if not settings.deployments:
+        say(f"deployment  none yet: add one to {settings.config_path}, or every call is refused")
+    say("next        tokenroll client show claude-code | codex | openai-python | anthropic-python | curl")
+    sys.stdout.flush()

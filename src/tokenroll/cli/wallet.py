@@ -1,0 +1,67 @@
+"""`tokenroll wallet`: what is left, in use, spent, being checked."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tokenroll.books import words
+from tokenroll.cli.console import Json, credits_text, noun_app, reports, say, show, table, when
+
+app = noun_app("What is left, in use now, spent and being checked; never a bare balance.")
+
+
+@app.command("list")
+def list_wallets(*, as_json: Json = False) -> None:
+    """List all wallets."""
+    with reports() as books:
+        rows = books.wallets()
+    columns = {
+        "name": "wallet",
+        "holder_kind": "holder",
+        "left_nanos": f"{words.LEFT}, credits",
+        "in_use_nanos": f"{words.IN_USE}, credits",
+        "being_checked_nanos": f"{words.BEING_CHECKED}, credits",
+        "spent_nanos": f"{words.SPENT}, credits",
+        "wallet": "id",
+    }
+    show(
+        rows,
+        as_json=as_json,
+        human=lambda: table(columns, rows, empty="no wallets yet: `tokenroll member create NAME …` makes one"),
+    )
+
+
+@app.command("show")
+def show_wallet(
+    wallet: Annotated[str, typer.Argument(help="Member (name or id), pool name, or wallet id.")],
+    *,
+    calls: Annotated[int, typer.Option(help="How many recent calls to list.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show one wallet: what is left and for about how long, what comes next, recent calls."""
+    with reports() as books:
+        found = books.wallet(wallet)
+        recent = books.calls(wallet, limit=calls)
+
+    show({**found, "calls": recent}, as_json=as_json, human=lambda: _human(found, recent))
+
+
+def _human(found: dict[str, Any], recent: list[dict[str, Any]]) -> None:
+    usual = found["usual_work"]
+    about = f", about {usual['days']} days of your usual work" if usual["days"] is not None else ""
+    say(f"{found['name']}: {credits_text(found['left_nanos'])} credits {words.LEFT}{about}", "")
+    amounts = {
+        words.IN_USE: found["in_use_nanos"],
+        words.BEING_CHECKED: found["being_checked_nanos"],
+        words.SPENT: found["spent_nanos"],
+        words.EXPIRED: found["expired_nanos"],
+        found["words_unvested"]: found["unvested_nanos"],
+    }
+    say(*(f"  {name:<16} {credits_text(nanos):>24}" for name, nanos in amounts.items()), "")
+    if found["next_vest_at"] is not None:
+        say(f"  next: {credits_text(found['next_vest_nanos'])} {found['words_vests']} at {when(found['next_vest_at'])}")
+    if found["next_expiry_at"] is not None:
+        say(f"  next: {credits_text(found['next_expiry_nanos'])} expires at {when(found['next_expiry_at'])}")
+    say(f"  rule: {usual['rule']}")
+    columns = {"admitted_at": "when", "model": "model", "outcome": "outcome", "charge_nanos": "credits", "call": "call"}
+    table(columns, recent, empty="no calls yet: `tokenroll client show curl` says how to make one")

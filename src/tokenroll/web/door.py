@@ -1,0 +1,97 @@
+"""What every page needs: who asks, templates, and the cookie of a session."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from tokenroll import __version__
+from tokenroll.app import Reader
+from tokenroll.books import words
+from tokenroll.services.history import DaySums
+from tokenroll.services.keys import key_hash
+from tokenroll.services.reporting import Reports, Visitor
+from tokenroll.services.sessions import SESSION_SECONDS, key_of_session, session_for
+from tokenroll.services.visits import Visits
+from tokenroll.web import showing
+
+COOKIE: Final = "tokenroll_session"
+Page: TypeAlias = Callable[[Request, Reports, Visitor], Response]
+
+
+class Door:
+    """Shared by all pages of one home."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.pepper = reader.settings.pepper()
+        self.visits = Visits()
+        self.day_sums: dict[int, DaySums] = {}
+        self._templates = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals.update(
+            exact=showing.exact,
+            moment=showing.moment,
+            day=showing.day,
+            machine_time=showing.machine_time,
+            grouped=showing.grouped,
+            words=words,
+            version=__version__,
+            company=reader.settings.company.name,
+        )
+
+    def page(self, request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
+        """The template with its facts; `visitor` is None on pages that anybody may see."""
+        known = {"visitor": None, "path": request.url.path, **facts}
+        return HTMLResponse(self._templates.get_template(template).render(known), status_code=status)
+
+    def for_visitor(self, page: Page, *, json: bool = False) -> Callable[[Request], Response]:
+        """A page that only someone with a live key sees; others are sent to the login, programs are told 401."""
+
+        def handle(request: Request) -> Response:
+            with self.reader.reports(self.day_sums) as reports:
+                visitor = self.visitor(request, reports)
+                if visitor is None:
+                    if json:
+                        raise HTTPException(401, "Log in first.")
+                    return RedirectResponse("/login", status_code=303)
+                return page(request, reports, visitor)
+
+        return handle
+
+    def visitor(self, request: Request, reports: Reports) -> Visitor | None:
+        """Whose session the request carries; the key behind it must still live."""
+        key_id = key_of_session(self.pepper, request.cookies.get(COOKIE, ""), reports.now)
+        return None if key_id is None else reports.visitor_with_key(key_id)
+
+    def enter(self, request: Request, secret: str) -> Response | None:
+        """The way to /me with a new session for a live key; None for any other text."""
+        with self.reader.reports() as reports:
+            visitor = reports.visitor_with_secret(key_hash(self.pepper, secret.encode()))
+            if visitor is None:
+                return None
+            answer = RedirectResponse("/me", status_code=303)
+            answer.set_cookie(
+                COOKIE,
+                session_for(self.pepper, visitor.key_id, reports.now),
+                max_age=SESSION_SECONDS,
+                httponly=True,
+                samesite="strict",
+                secure=request.url.scheme == "https",
+            )
+            return answer
+
+    def from_this_site(self, request: Request) -> bool:
+        """Whether a form was sent by a page of ours: the browser names the origin, and a foreign one is refused."""
+        origin = request.headers.get("origin")
+        return origin is None or urlsplit(origin).netloc == request.headers.get("host")

@@ -1,0 +1,51 @@
+"""How pages write figures and times: exact decimals, thousands apart, the reader's own zone."""
+
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
+from tokenroll.model.instant import Instant, datetime_from_instant
+
+THIN_SPACE: Final = "\u202f"
+LEFT_DECIMALS: Final = 4
+"""Decimals of the one large number; rounded down, so that a page never promises what is not there."""
+
+
+def grouped(whole: int) -> str:
+    """An integer with a thin space between thousands."""
+    return f"{whole:,}".replace(",", THIN_SPACE)
+
+
+def exact(nanos: int | None) -> str:
+    """Every decimal there is, at least two."""
+    if nanos is None:
+        return "–"
+    sign = "−" if nanos < 0 else ""
+    whole, _, decimals = text_from_nanos(abs(nanos), 2).partition(".")
+    return f"{sign}{grouped(int(whole))}.{decimals}"
+
+
+def rounded_down(nanos: int) -> tuple[str, str]:
+    """The large number: whole credits, and LEFT_DECIMALS decimals of the rest, cut off."""
+    whole, rest = divmod(nanos, NANOS_PER_CREDIT)
+    return grouped(whole), f"{rest:09d}"[:LEFT_DECIMALS]
+
+
+def moment(at: Instant | None, zone: str) -> str:
+    """Date and time to the second in a zone."""
+    return "–" if at is None else _local(at, zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def day(at: Instant | None, zone: str) -> str:
+    """The date in a zone, written out."""
+    return "–" if at is None else f"{_local(at, zone):%-d %B %Y}"
+
+
+def machine_time(at: Instant) -> str:
+    """For the datetime attribute of a `time` element."""
+    return datetime_from_instant(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _local(at: Instant, zone: str) -> datetime:
+    return datetime_from_instant(at).astimezone(ZoneInfo(zone))
