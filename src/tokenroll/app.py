@@ -1,7 +1,5 @@
 """The parts wired together: the one place where a service meets its store, its clock and its transport."""
 
-import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +7,10 @@ from contextlib import contextmanager
 from tokenroll.services.clock import Clock, VirtualClock, system_clock
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.history import DaySums
-from tokenroll.services.ledger import Ledger
-from tokenroll.services.protocol import Command, Reply
+from tokenroll.services.ledger_client import LedgerClient
 from tokenroll.services.reporting import Reports
 from tokenroll.settings import Settings
-from tokenroll.store.database import open_reader, open_writer
+from tokenroll.store.database import open_reader
 
 
 def clock_of(settings: Settings) -> Clock:
@@ -52,39 +49,16 @@ def open_reports(settings: Settings) -> Iterator[Reports]:
         reader.close()
 
 
-class LocalLedger:
-    """The ledger opened by this process itself, under the home's lock: for commands while nothing is served."""
-
-    def __init__(self, settings: Settings) -> None:
-        settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(settings.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._connection = open_writer(settings.database_path)
-        except BaseException:
-            os.close(self._lock)
-            raise
-        self._ledger = Ledger(self._connection, clock_of(settings), COMMANDS, random_bits)
-
-    def execute(self, command: Command) -> Reply:
-        """The ledger's answer to one write."""
-        return self._ledger.execute(command)
-
-    def close(self) -> None:
-        """The database closed, then the lock given back."""
-        self._connection.close()
-        self._connection.engine.dispose()
-        os.close(self._lock)
-
-
-@contextmanager
-def ledger_door(settings: Settings) -> Iterator[LocalLedger]:
-    """Whoever may write this home's ledger now: the one that is served, else this process under the lock."""
-    door = LocalLedger(settings)
-    try:
-        yield door
-    finally:
-        door.close()
+def ledger_door(settings: Settings) -> LedgerClient:
+    """Whoever may write this home's ledger now: the one that is served, else this process under the home's lock."""
+    return LedgerClient(
+        socket_path=settings.socket_path,
+        database_path=settings.database_path,
+        lock_path=settings.lock_path,
+        clock=clock_of(settings),
+        commands=COMMANDS,
+        random_bits=random_bits,
+    )
 
 
 def random_bits(count: int) -> int:

@@ -44,12 +44,17 @@ def _no_options_of_its_own() -> None:
 def execute(name: str, arguments: Mapping[str, Any], *, command_id: str, dry_run: bool) -> dict[str, Any]:
     """The ledger's answer to one write. Raises Failure with the ledger's own sentence."""
     from tokenroll.app import ledger_door
+    from tokenroll.services.ledger_client import LedgerUnreachableError
+    from tokenroll.services.ledger_home import LedgerBusyError
     from tokenroll.services.protocol import Command
 
     given = {key: value for key, value in arguments.items() if value is not None}
     command = Command(id=command_id or f"cli-{secrets.token_hex(12)}", name=name, arguments=given, dry_run=dry_run)
     with ledger_door(load_settings()) as door:
-        reply = door.execute(command)
+        try:
+            reply = door.execute(command)
+        except (LedgerBusyError, LedgerUnreachableError) as error:
+            raise Failure(f"{error} (id {command.id})", kind="unreachable") from error
     if reply.result is None:
         raise Failure(reply.problem, kind=reply.problem_kind or "refused")
     return reply.result

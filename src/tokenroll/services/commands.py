@@ -1,11 +1,47 @@
-"""Every write there is, by the name it has on the wire. A door can do nothing that is not in this table."""
+"""Every write there is, by the name it has on the wire. A door can do nothing that is not in this table.
 
-from collections.abc import Mapping
+Handlers are found by name and imported when first asked for: published prices alone take longer to import than most commands
+take to run, and only an import of rate cards needs them.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from tokenroll.services import granting, keyring, paying, people, planning, pricing
 from tokenroll.services.unit_of_work import Handler, Refused, UnitOfWork
+
+_PLACES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "company.set": "people.set_company",
+        "department.create": "people.create_department",
+        "member.create": "people.create_member",
+        "member.leave": "people.leave",
+        "pool.create": "people.create_pool",
+        "plan.create": "planning.create_plan",
+        "grant.create": "granting.create_grant",
+        "grant.top_up": "granting.top_up",
+        "key.create": "keyring.create_key",
+        "key.revoke": "keyring.revoke_key",
+        "ratecard.import": "pricing.import_cards",
+        "ratecard.set": "pricing.set_card",
+        "payrun.close": "paying.close",
+    }
+)
+
+
+class _Commands(Mapping[str, Handler]):
+    """The table as handlers."""
+
+    def __getitem__(self, name: str) -> Handler:
+        module, _, function = _PLACES[name].partition(".")
+        return _in_words(cast("Handler", getattr(importlib.import_module(f"tokenroll.services.{module}"), function)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
 
 
 def _in_words(handler: Handler) -> Handler:
@@ -20,19 +56,4 @@ def _in_words(handler: Handler) -> Handler:
     return handle
 
 
-_HANDLERS: Final[dict[str, Handler]] = {
-    "company.set": people.set_company,
-    "department.create": people.create_department,
-    "member.create": people.create_member,
-    "member.leave": people.leave,
-    "pool.create": people.create_pool,
-    "plan.create": planning.create_plan,
-    "grant.create": granting.create_grant,
-    "grant.top_up": granting.top_up,
-    "key.create": keyring.create_key,
-    "key.revoke": keyring.revoke_key,
-    "ratecard.import": pricing.import_cards,
-    "ratecard.set": pricing.set_card,
-    "payrun.close": paying.close,
-}
-COMMANDS: Final[Mapping[str, Handler]] = MappingProxyType({name: _in_words(one) for name, one in _HANDLERS.items()})
+COMMANDS: Final[Mapping[str, Handler]] = _Commands()
