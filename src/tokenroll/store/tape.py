@@ -291,18 +291,8 @@ class TapeWriter:
         self._segment += 1
         path = segment_path(self._directory, self.epoch, self._segment)
         self._descriptor = self._disk.open_append(path)
-        head = _SEGMENT.pack(
-            MAGIC,
-            VERSION,
-            CODEC_PACKED,
-            self.worker,
-            self.epoch,
-            self._segment,
-            self._boot_id,
-            first_sequence,
-            created_at,
-        )
-        self._disk.write(self._descriptor, head + _CRC.pack(zlib.crc32(head)))
+        header = SegmentHeader(self.worker, self.epoch, self._segment, self._boot_id, first_sequence, created_at)
+        self._disk.write(self._descriptor, pack_header(header))
         self._disk.sync(self._descriptor)
         self._disk.sync_directory(self._directory)
         self._bytes = SEGMENT_HEADER_BYTES
@@ -365,6 +355,15 @@ class TapeWriter:
             self._descriptor = -1
 
 
+def pack_header(header: SegmentHeader) -> bytes:
+    """The first bytes of a segment."""
+    head = _SEGMENT.pack(
+        MAGIC, VERSION, CODEC_PACKED, header.worker, header.epoch, header.segment, header.boot_id, header.first_sequence,
+        header.created_at,
+    )  # fmt: skip
+    return head + _CRC.pack(zlib.crc32(head))
+
+
 def read_header(data: bytes) -> SegmentHeader:
     """The header of a segment's first bytes. Raises TapeError."""
     if len(data) < SEGMENT_HEADER_BYTES:
@@ -379,6 +378,12 @@ def read_header(data: bytes) -> SegmentHeader:
         message = f"tape version {version} codec {codec} is not ours ({VERSION}, {CODEC_PACKED}); use the release that wrote it"
         raise TapeError(message)
     return SegmentHeader(worker, epoch, segment, boot_id, first, created_at)
+
+
+def block_span(raw: bytes) -> tuple[int, int]:
+    """First and last sequence of a whole block's bytes, from its head alone."""
+    _, _, first, count = _BLOCK.unpack_from(raw)
+    return first, first + count - 1
 
 
 def parse_block(data: "bytes | memoryview", offset: int) -> Block | None:

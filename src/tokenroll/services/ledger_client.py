@@ -1,0 +1,114 @@
+"""The doors' way to the ledger: its socket if it is served, else the ledger itself under the home's lock (DESIGN §5)."""
+
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tokenroll.services.clock import Clock
+from tokenroll.services.ledger import Handler, RandomBits
+from tokenroll.services.ledger_home import LedgerBusyError, open_ledger
+from tokenroll.services.protocol import Command, FrameReader, Message, Reply, Status, StatusReply, encode
+
+ANSWER_SECONDS_MAX: Final = 60
+"""A command waits behind a fold of at most a second or two; a minute without an answer is a fault to be told."""
+_BUSY_SECONDS_MAX: Final = 5
+_RECEIVE_BYTES: Final = 256 * 1024
+
+
+class LedgerUnreachableError(Exception):
+    """The ledger is served but does not answer. The command may have been done: ask again with the same id."""
+
+
+class LedgerClient:
+    """Synchronous, one command at a time; a context manager. Not for event loops."""
+
+    def __init__(
+        self,
+        *,
+        socket_path: Path,
+        database_path: Path,
+        lock_path: Path,
+        clock: Clock,
+        commands: Mapping[str, Handler],
+        random_bits: RandomBits,
+    ) -> None:
+        self._socket_path = socket_path
+        self._own: dict[str, Any] = {
+            "database_path": database_path, "lock_path": lock_path, "clock": clock, "commands": commands,
+            "random_bits": random_bits,
+        }  # fmt: skip
+        self._socket: socket.socket | None = None
+        self._reader = FrameReader()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def execute(self, command: Command) -> Reply:
+        """The answer to a write; the same id may be sent again. Raises LedgerUnreachableError or LedgerBusyError."""
+        answer = self._ask(command)
+        assert isinstance(answer, Reply)
+        return answer
+
+    def status(self) -> StatusReply:
+        """What the ledger knows of itself. Raises as `execute`."""
+        answer = self._ask(Status())
+        assert isinstance(answer, StatusReply)
+        return answer
+
+    def close(self) -> None:
+        """The connection given back."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _ask(self, message: Command | Status) -> Message:
+        """Served or not may change between two looks (a server starting or ending), so both ways are tried for a while."""
+        deadline = time.monotonic() + _BUSY_SECONDS_MAX
+        while True:
+            if self._connected():
+                return self._over_socket(message)
+            try:
+                with open_ledger(**self._own) as ledger:
+                    return ledger.execute(message) if isinstance(message, Command) else ledger.status()
+            except LedgerBusyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _connected(self) -> bool:
+        if self._socket is not None:
+            return True
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.settimeout(ANSWER_SECONDS_MAX)
+        try:
+            client.connect(str(self._socket_path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            client.close()
+            return False
+        self._socket = client
+        self._reader = FrameReader()
+        return True
+
+    def _over_socket(self, message: Command | Status) -> Message:
+        assert self._socket is not None
+        try:
+            self._socket.sendall(encode(message))
+            while True:
+                data = self._socket.recv(_RECEIVE_BYTES)
+                if not data:
+                    raise ConnectionResetError("the ledger closed the connection")
+                for answer in self._reader.feed(data):
+                    return answer
+        except OSError as error:
+            self.close()
+            raise LedgerUnreachableError(
+                f"the ledger at {self._socket_path} did not answer ({error}); if this was a write, repeat it with the same id"
+            ) from error

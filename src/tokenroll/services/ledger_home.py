@@ -1,0 +1,49 @@
+"""Opening a home's ledger for writing: under the home's lock, so that there is one author at a time (DESIGN §5)."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tokenroll.services.clock import Clock
+from tokenroll.services.ledger import Handler, Ledger, RandomBits
+from tokenroll.store.database import open_writer
+
+
+class LedgerBusyError(Exception):
+    """Another process writes this ledger; the message says how to reach it."""
+
+
+@contextmanager
+def held_lock(lock_path: Path) -> Iterator[None]:
+    """The lock that says who may write, for as long as the block runs. Raises LedgerBusyError at once when it is taken.
+
+    The kernel lets go of it when its holder dies, so no stale lock is ever removed by hand.
+    """
+    lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LedgerBusyError(
+                f"another process holds {lock_path}: it is writing the ledger; try again, or use its socket"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def open_ledger(
+    *, database_path: Path, lock_path: Path, clock: Clock, commands: Mapping[str, Handler], random_bits: RandomBits
+) -> Iterator[Ledger]:
+    """The ledger of a home, its schema up to date. Raises LedgerBusyError."""
+    with held_lock(lock_path):
+        connection = open_writer(database_path)
+        try:
+            yield Ledger(connection, clock, commands, random_bits)
+        finally:
+            connection.close()
+            connection.engine.dispose()

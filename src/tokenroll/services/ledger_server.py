@@ -1,0 +1,193 @@
+"""The ledger on a Unix socket: workers and doors come here with the protocol's messages (DESIGN §5).
+
+One loop, one ledger, one message at a time: what is folded, granted and leased has one order because there is one place for it.
+"""
+
+import asyncio
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from tokenroll.services.ledger import PENDING, Ledger
+from tokenroll.services.protocol import (
+    Applied,
+    Command,
+    FrameReader,
+    Hello,
+    Message,
+    ProtocolError,
+    Ready,
+    Refusal,
+    Reply,
+    Report,
+    Status,
+    encode,
+)
+
+DELIVERY_SECONDS_MAX: Final = 1.0
+"""How long a command waits for the leases' holder before it says `pending`."""
+
+
+class LedgerServer:
+    """Serves one ledger to any number of connections."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.connections: set[LedgerConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._path: Path | None = None
+
+    async def start(self, path: Path) -> None:
+        """Listens on the socket, which only its owner may use. Whoever has the home's lock may replace a dead one's socket."""
+        _make_room(path)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.get_running_loop().create_unix_server(
+                lambda: LedgerConnection(self), str(path)
+            )
+        finally:
+            os.umask(before)
+        self._path = path
+
+    async def close(self) -> None:
+        """No new connections, the open ones ended, the socket removed."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self.connections):
+            connection.end()
+        if self._path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+
+    def publish(self) -> None:
+        """New deltas to every worker that spends."""
+        for delta in self.ledger.take_deltas():
+            frame = encode(delta)
+            for connection in self.connections:
+                if connection.spends:
+                    connection.write(frame)
+
+    def noticed(self) -> None:
+        """A worker applied something: commands that wait for it look again."""
+        for connection in tuple(self.connections):
+            connection.look_again()
+
+
+class LedgerConnection(asyncio.Protocol):
+    """One peer: a worker or a door, told apart by what it says."""
+
+    def __init__(self, server: LedgerServer) -> None:
+        self._server = server
+        self._reader = FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: dict[str, tuple[Command, asyncio.TimerHandle]] = {}
+        self.worker = -1
+        self.spends = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server.connections.add(self)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._server.connections.discard(self)
+        for _, timer in self._waiting.values():
+            timer.cancel()
+        self._waiting.clear()
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._reader.feed(data):
+                self._handle(message)
+        except ProtocolError:
+            self.end()
+
+    def write(self, frame: bytes) -> None:
+        """The frame to the peer, if it is still there."""
+        if self._transport is not None:
+            self._transport.write(frame)
+
+    def end(self) -> None:
+        """The connection closed once what was written is out."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def look_again(self) -> None:
+        """Answers the commands whose deltas are applied by now."""
+        for command, timer in tuple(self._waiting.values()):
+            reply = self._server.ledger.execute(command)
+            if not _pending(reply):
+                timer.cancel()
+                del self._waiting[command.id]
+                self.write(encode(reply))
+
+    def _handle(self, message: Message) -> None:
+        ledger = self._server.ledger
+        if isinstance(message, Report):
+            self.write(encode(ledger.report(message)))
+        elif isinstance(message, Applied):
+            ledger.applied(message)
+            self._server.noticed()
+        elif isinstance(message, Command):
+            self._execute(message)
+        elif isinstance(message, Hello):
+            self._hello(message)
+        elif isinstance(message, Ready):
+            self._ready(message)
+        elif isinstance(message, Status):
+            self.write(encode(ledger.status()))
+        else:
+            raise ProtocolError(f"a {type(message).__name__} is for the ledger to send")
+
+    def _hello(self, message: Hello) -> None:
+        ledger = self._server.ledger
+        answer = ledger.hello(message)
+        self.write(encode(answer))
+        if isinstance(answer, Refusal):
+            return
+        self.worker = message.worker
+        for other in tuple(self._server.connections):
+            if other is not self and other.worker == message.worker:
+                other.end()  # its epoch is over, or this is the same process after a lost connection
+        if message.epoch:
+            self.spends = True
+            ledger.applied(Applied(worker=message.worker, number=message.last_delta))
+            for delta in ledger.missed_deltas(message.worker, message.last_delta):
+                self.write(encode(delta))
+
+    def _ready(self, message: Ready) -> None:
+        answer = self._server.ledger.ready(message)
+        if isinstance(answer, Refusal):
+            self.write(encode(answer))
+            return
+        for part in answer:
+            self.write(encode(part))
+        self.spends = True
+
+    def _execute(self, command: Command) -> None:
+        reply = self._server.ledger.execute(command)
+        self._server.publish()
+        if not _pending(reply) or command.id in self._waiting:
+            self.write(encode(reply))
+            return
+        timer = asyncio.get_running_loop().call_later(DELIVERY_SECONDS_MAX, self._give_up, command.id, reply)
+        self._waiting[command.id] = (command, timer)
+
+    def _give_up(self, command_id: str, reply: Reply) -> None:
+        if self._waiting.pop(command_id, None) is not None:
+            self.write(encode(reply))
+
+
+def _make_room(path: Path) -> None:
+    """The folder there, and no socket of a dead ledger in the way."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+
+
+def _pending(reply: Reply) -> bool:
+    return reply.result is not None and reply.result.get("delivery") == PENDING

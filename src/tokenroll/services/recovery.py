@@ -1,0 +1,186 @@
+"""Recovery: what a dead worker's tape says about the holds it left open (DESIGN §5, law 6).
+
+The torn tail was never true for anybody and is cut. Then every open hold gets the one end that is safe: released if the same
+kernel still runs and no DISPATCHED was written (written data outlives the process, so the request was never sent), else lapsed to
+suspense with the evidence seen. The records are appended to the dead epoch's own tape with continued sequence, so recovering twice
+changes nothing: the second time no hold is open.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tokenroll.model.instant import Instant
+from tokenroll.store import tape
+from tokenroll.store.attempt_record import LapseRecord, ReleaseRecord, pack_lapse, pack_release
+from tokenroll.store.tape import Block, Disk, Finish, KernelDisk, RecordType, TapeError, TapeRelease
+
+_RECORDS_PER_BLOCK: Final = 4_096
+_OPENED: Final = struct.Struct("<Q")
+
+
+class OpenOnTape(NamedTuple):
+    """A hold without an end: whether it may have been sent, and what was seen of its answer."""
+
+    sequence: int
+    dispatched: bool
+    answer_bytes: int
+
+
+class TapeEnd(NamedTuple):
+    """Where an epoch's tape ends and what it left open."""
+
+    next_sequence: int
+    last_segment: int
+    boot_id: bytes
+    open_holds: tuple[OpenOnTape, ...]
+
+
+def epochs_on_disk(directory: Path) -> list[int]:
+    """Epochs of one worker that have segments, ascending."""
+    return sorted({int(path.name.split("-")[0]) for path in tape.segment_paths(directory)})
+
+
+def epoch_paths(directory: Path, epoch: int) -> list[Path]:
+    """The segments of one epoch in the order of writing."""
+    return sorted(directory.glob(f"{epoch:08d}-*.tape"))
+
+
+def recover_epoch(
+    directory: Path, epoch: int, *, folded_sequence: int, boot_id: bytes, now: Instant, disk: Disk | None = None
+) -> TapeEnd:
+    """Ends what a dead epoch left open and returns how its tape stands then; repeating it changes nothing.
+
+    `boot_id` is the present kernel's: another one on the tape means that written data may be lost, so nothing is proven unsent.
+    `folded_sequence` is the ledger's. After power loss it may know more than the tape (`written`): then nothing is appended,
+    because the ledger knows every open hold itself and lapses them when the worker says READY.
+    """
+    disk = disk or KernelDisk()
+    cut_torn_tail(directory, epoch)
+    end = read_end(directory, epoch)
+    if not end.open_holds or folded_sequence >= end.next_sequence:
+        return end
+    same_kernel = end.boot_id == boot_id and boot_id != bytes(16)
+    records = [_ending(hold, same_kernel=same_kernel, now=now) for hold in end.open_holds]
+    append_segment(
+        directory, epoch, end.last_segment + 1, end.next_sequence, records, boot_id=end.boot_id, now=now, disk=disk
+    )
+    return read_end(directory, epoch)
+
+
+def cut_torn_tail(directory: Path, epoch: int) -> int:
+    """How many bytes were cut behind the last whole block of the epoch's newest segment.
+
+    A segment whose header is torn held nothing and is removed. Raises TapeError for damage in an older segment: that is not a
+    tail.
+    """
+    paths = epoch_paths(directory, epoch)
+    if not paths:
+        return 0
+    newest = paths[-1]
+    data = newest.read_bytes()
+    if len(data) < tape.SEGMENT_HEADER_BYTES or not _header_holds(data):
+        if len(data) > tape.SEGMENT_HEADER_BYTES:
+            raise TapeError(f"{newest} has no readable header but {len(data)} bytes: it is damaged, not torn")
+        newest.unlink()
+        return len(data)
+    end = tape.SEGMENT_HEADER_BYTES
+    for block in tape.read_blocks(data):
+        end = block.end_offset
+    if end < len(data):
+        descriptor = os.open(newest, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(descriptor, end)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return len(data) - end
+
+
+def epoch_blocks(directory: Path, epoch: int, after_sequence: int = 0) -> Iterator[Block]:
+    """The whole blocks of an epoch that hold records after `after_sequence`.
+
+    Raises TapeError when an older segment is damaged: only the newest may end in the middle of a block.
+    """
+    paths = epoch_paths(directory, epoch)
+    for path in paths:
+        data = path.read_bytes()
+        end = tape.SEGMENT_HEADER_BYTES
+        for block in tape.read_blocks(data):
+            end = block.end_offset
+            if block.last_sequence > after_sequence:
+                yield block
+        if end < len(data) and path != paths[-1]:
+            raise TapeError(f"{path} is damaged at byte {end}, and later segments follow it")
+
+
+def read_end(directory: Path, epoch: int) -> TapeEnd:
+    """The epoch's last sequence and its open holds, from all its segments that are left."""
+    holds: dict[int, list[int]] = {}
+    next_sequence = 1
+    boot_id, last_segment = bytes(16), 0
+    for path in epoch_paths(directory, epoch):
+        header = tape.read_header(path.read_bytes()[: tape.SEGMENT_HEADER_BYTES])
+        boot_id, last_segment = header.boot_id, header.segment
+        next_sequence = max(next_sequence, header.first_sequence)
+    for block in epoch_blocks(directory, epoch):
+        for sequence, (kind, offset, length) in enumerate(tape.iter_records(block.payload), block.first_sequence):
+            _follow(holds, sequence, kind, block.payload[offset : offset + length])
+        next_sequence = block.last_sequence + 1
+    found = tuple(OpenOnTape(sequence, bool(state[0]), state[1]) for sequence, state in sorted(holds.items()))
+    return TapeEnd(next_sequence, last_segment, boot_id, found)
+
+
+def append_segment(
+    directory: Path, epoch: int, segment: int, first_sequence: int, records: list[bytes],
+    *, boot_id: bytes, now: Instant, disk: Disk,
+) -> None:  # fmt: skip
+    """A segment of its own for what recovery has to say, synced before anybody is told."""
+    worker = int(directory.name.rsplit("-", 1)[1])
+    header = tape.SegmentHeader(worker, epoch, segment, boot_id, first_sequence, now)
+    descriptor = disk.open_append(tape.segment_path(directory, epoch, segment))
+    try:
+        disk.write(descriptor, tape.pack_header(header))
+        for start in range(0, len(records), _RECORDS_PER_BLOCK):
+            disk.write(descriptor, tape.pack_block(first_sequence + start, records[start : start + _RECORDS_PER_BLOCK]))
+        disk.sync(descriptor)
+    finally:
+        disk.close(descriptor)
+    disk.sync_directory(directory)
+
+
+def _ending(hold: OpenOnTape, *, same_kernel: bool, now: Instant) -> bytes:
+    if same_kernel and not hold.dispatched:
+        return pack_release(
+            hold.sequence,
+            ReleaseRecord(at=now, reason=int(TapeRelease.NEVER_DISPATCHED), finish=int(Finish.WORKER_DIED), status=0),
+        )
+    lapse = LapseRecord(at=now, answer_bytes=hold.answer_bytes, finish=int(Finish.WORKER_DIED), status=0)
+    return pack_lapse(hold.sequence, lapse)
+
+
+def _follow(holds: dict[int, list[int]], sequence: int, kind: int, record: bytes) -> None:
+    """`holds`: open sequence -> [dispatched, answer bytes]."""
+    if kind == RecordType.HOLD:
+        holds[sequence] = [0, 0]
+    elif kind == RecordType.DISPATCHED:
+        count = (len(record) - tape.DISPATCHED_HEAD.size) // _OPENED.size
+        for opened in struct.unpack_from(f"<{count}Q", record, tape.DISPATCHED_HEAD.size):
+            if opened in holds:
+                holds[opened][0] = 1
+    elif kind in {RecordType.SETTLE, RecordType.RELEASE, RecordType.LAPSE}:
+        holds.pop(_OPENED.unpack_from(record, 4)[0], None)
+    elif kind == RecordType.EVIDENCE:
+        values = tape.EVIDENCE.unpack_from(record)
+        if values[3] in holds:
+            holds[values[3]][1] = values[5]
+
+
+def _header_holds(data: bytes) -> bool:
+    try:
+        tape.read_header(data)
+    except TapeError:
+        return False
+    return True

@@ -1,0 +1,375 @@
+"""The worker's side of the protocol: HELLO, recovery of its earlier lives, lease, reports and deltas (DESIGN §5).
+
+`WorkerCore` decides and does no network; `WorkerLink` puts it on the ledger's Unix socket, `loopback.py` on a ledger in the
+same process, with the same bytes. While the ledger is away the worker goes on within its lease: blocks wait, first in memory, then on
+the tape where they are anyway, and are reported again until they are acknowledged.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from tokenroll.services import recovery
+from tokenroll.services.clock import Clock
+from tokenroll.services.protocol import (
+    PROTOCOL_VERSION,
+    Ack,
+    Applied,
+    Delta,
+    FrameReader,
+    Hello,
+    Lease,
+    Message,
+    ProtocolError,
+    Ready,
+    Refusal,
+    Report,
+    View,
+    Welcome,
+    encode,
+)
+from tokenroll.store.tape import Disk, block_span
+
+REPORT_BYTES_MAX: Final = 14 * 1024 * 1024
+"""One report: below a message's limit, about 60,000 attempts, which the ledger folds in one transaction."""
+WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Blocks kept in memory while the ledger is away; beyond it they are read from the tape again."""
+RETRY_SECONDS: Final = 0.2
+FINAL_REFUSALS: Final = frozenset({"closed_epoch", "leased", "version", "worker"})
+"""Refusals that no repetition changes: the process must end, and say why."""
+
+Send = Callable[[bytes], None]
+
+
+class WorkerEvents(Protocol):
+    """What the worker does when the ledger speaks. All calls come from the loop that owns the link."""
+
+    def begin(self, epoch: int) -> None:
+        """A new life: tape and spending are made for this epoch. Once."""
+
+    def apply_view(self, view: View) -> None:
+        """A part of keys, cards and settings."""
+
+    def apply_lease(self, lease: Lease) -> None:
+        """A part of the wallets; after the last one the worker may spend."""
+
+    def apply_delta(self, delta: Delta) -> object:
+        """One numbered change."""
+
+    def ended(self, refusal: Refusal) -> None:
+        """The ledger will not have this worker: stop admitting, end the process."""
+
+
+class WorkerCore:
+    """One worker's talk with the ledger, whatever carries it."""
+
+    def __init__(
+        self,
+        worker: int,
+        directory: Path,
+        events: WorkerEvents,
+        *,
+        boot_id: bytes,
+        clock: Clock,
+        disk: Disk | None = None,
+    ) -> None:
+        self.worker = worker
+        self.epoch = 0
+        self.spending = False
+        self._begun = 0
+        self.last_delta = 0
+        self.acked_sequence = 0
+        self.halt: Refusal | None = None
+        self._directory = directory
+        self._events = events
+        self._boot_id = boot_id
+        self._clock = clock
+        self._disk = disk
+        self._send: Send | None = None
+        self._recovered: Iterator[tuple[int, bytes]] = iter(())
+        self._recovering = False
+        self._held: tuple[int, bytes] | None = None
+        self._in_flight: tuple[int, int] | None = None
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._overflowed = False
+        self._newest_sequence = 0
+
+    # ---- called by the transport ----------------------------------------------------------------------
+
+    def connected(self, send: Send) -> None:
+        """A connection is there: HELLO, as a new life or as the present one."""
+        self._send = send
+        self._in_flight = None
+        epoch = self._begun
+        self._say(
+            Hello(
+                version=PROTOCOL_VERSION,
+                worker=self.worker,
+                epoch=epoch,
+                boot_id=self._boot_id,
+                last_delta=self.last_delta,
+            )
+        )
+
+    def lost(self) -> None:
+        """The connection is gone; what was not acknowledged will be reported again."""
+        self._send = None
+        self._in_flight = None
+
+    def received(self, message: Message) -> None:
+        """What the ledger said. Raises ProtocolError for what only a worker says."""
+        if isinstance(message, Ack):
+            self._acknowledged(message)
+        elif isinstance(message, Delta):
+            self._delta(message)
+        elif isinstance(message, Welcome):
+            self._welcomed(message)
+        elif isinstance(message, View):
+            self._events.apply_view(message)
+        elif isinstance(message, Lease):
+            self._leased(message)
+        elif isinstance(message, Refusal):
+            self._refused(message)
+        else:
+            raise ProtocolError(f"a {type(message).__name__} is not for a worker")
+
+    # ---- called by the worker ---------------------------------------------------------------------------
+
+    def report(self, block: bytes) -> None:
+        """A block that is on the tape as durably as was promised. Reported as soon as the ledger listens."""
+        self._newest_sequence = block_span(block)[1]
+        if self._overflowed or self._waiting_bytes + len(block) > WAITING_BYTES_MAX:
+            self._overflowed = True
+        else:
+            self._waiting.append(block)
+            self._waiting_bytes += len(block)
+        self._report_next()
+
+    def retry(self) -> None:
+        """Reports once more what a fold refused; a fold that halted for a passing reason goes on."""
+        if self.halt is not None:
+            self.halt = None
+            self._report_next()
+
+    @property
+    def unreported_records(self) -> int:
+        """How far the ledger is behind this worker's tape, in records."""
+        return max(0, self._newest_sequence - self.acked_sequence)
+
+    # ---- inside -----------------------------------------------------------------------------------------
+
+    def _say(self, message: Message) -> None:
+        if self._send is not None:
+            self._send(encode(message))
+
+    def _welcomed(self, message: Welcome) -> None:
+        if self._begun and not self.spending:
+            self._say(Ready(worker=self.worker, epoch=self.epoch))
+            return
+        if self.spending:
+            self._acknowledged(Ack(epoch=self.epoch, sequence=message.folded_sequences.get(self.epoch, 0)))
+            return
+        self.epoch = message.epoch
+        self._recovering = True
+        self._held = None
+        self._recovered = self._recover(message.folded_sequences)
+        self._report_next()
+
+    def _recover(self, folded: dict[int, int]) -> Iterator[tuple[int, bytes]]:
+        """Every block of earlier lives that the ledger does not have, oldest life first."""
+        now = self._clock()
+        for epoch in recovery.epochs_on_disk(self._directory):
+            if epoch >= self.epoch:
+                continue
+            sequence = folded.get(epoch, 0)
+            recovery.recover_epoch(
+                self._directory, epoch, folded_sequence=sequence, boot_id=self._boot_id, now=now, disk=self._disk
+            )
+            for block in recovery.epoch_blocks(self._directory, epoch, sequence):
+                yield epoch, block.raw
+
+    def _report_next(self) -> None:
+        if self._send is None or self._in_flight is not None or self.halt is not None or not self.epoch:
+            return
+        if self._recovering:
+            self._report_recovered()
+        elif self.spending:
+            self._report_waiting()
+
+    def _report_recovered(self) -> None:
+        parts: list[bytes] = []
+        size, epoch = 0, 0
+        while (one := self._held or next(self._recovered, None)) is not None:
+            self._held = None
+            if parts and (one[0] != epoch or size + len(one[1]) > REPORT_BYTES_MAX):
+                self._held = one
+                break
+            epoch = one[0]
+            parts.append(one[1])
+            size += len(one[1])
+        if parts:
+            self._send_report(epoch, parts)
+            return
+        self._recovering = False
+        self._begun = self.epoch
+        self._events.begin(self.epoch)
+        self._say(Ready(worker=self.worker, epoch=self.epoch))
+
+    def _report_waiting(self) -> None:
+        if not self._waiting and self._overflowed:
+            self._read_again()
+        parts: list[bytes] = []
+        size = 0
+        for block in self._waiting:
+            if parts and size + len(block) > REPORT_BYTES_MAX:
+                break
+            parts.append(block)
+            size += len(block)
+        if parts:
+            self._send_report(self.epoch, parts)
+
+    def _read_again(self) -> None:
+        """What did not fit in memory, from the tape; blocks that were not told to us yet are left out."""
+        self._overflowed = False
+        for block in recovery.epoch_blocks(self._directory, self.epoch, self.acked_sequence):
+            if block.last_sequence > self._newest_sequence:
+                break
+            if self._waiting_bytes + len(block.raw) > WAITING_BYTES_MAX:
+                self._overflowed = True
+                break
+            self._waiting.append(block.raw)
+            self._waiting_bytes += len(block.raw)
+
+    def _send_report(self, epoch: int, parts: list[bytes]) -> None:
+        self._in_flight = (epoch, block_span(parts[-1])[1])
+        self._say(Report(worker=self.worker, epoch=epoch, blocks=b"".join(parts)))
+
+    def _acknowledged(self, ack: Ack) -> None:
+        if ack.epoch == self.epoch:
+            self.acked_sequence = max(self.acked_sequence, ack.sequence)
+            while self._waiting and block_span(self._waiting[0])[1] <= self.acked_sequence:
+                self._waiting_bytes -= len(self._waiting.popleft())
+        self._in_flight = None
+        self._report_next()
+
+    def _leased(self, lease: Lease) -> None:
+        self._events.apply_lease(lease)
+        if lease.last:
+            self.last_delta = lease.delta
+            self.spending = True
+            self._report_next()
+
+    def _delta(self, delta: Delta) -> None:
+        if not self.spending:
+            return  # the lease that is on its way holds it
+        if delta.number > self.last_delta:
+            self._events.apply_delta(delta)
+            self.last_delta = delta.number
+        self._say(Applied(worker=self.worker, number=self.last_delta))
+
+    def _refused(self, refusal: Refusal) -> None:
+        self._in_flight = None
+        if refusal.kind in FINAL_REFUSALS:
+            self.spending = False
+            self._events.ended(refusal)
+        else:
+            self.halt = refusal
+
+
+class WorkerLink:
+    """A WorkerCore on the ledger's socket, connected again for as long as it is open."""
+
+    def __init__(self, core: WorkerCore, socket_path: Path) -> None:
+        self.core = core
+        self._path = socket_path
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._lost = asyncio.Event()
+
+    def start(self) -> None:
+        """Begins to connect, on the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="worker-link")
+
+    async def drained(self, seconds: float) -> bool:
+        """Whether everything told to `report` is acknowledged, waiting so long at most: for an orderly end."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self.core.unreported_records and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - asked once, at the end
+            await asyncio.sleep(0.01)
+        return not self.core.unreported_records
+
+    async def close(self) -> None:
+        """No more connecting; what is not acknowledged stays on the tape for the next life."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._lost.clear()
+            try:
+                await loop.create_unix_connection(lambda: _LinkProtocol(self), str(self._path))
+            except OSError:
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            while not self._lost.is_set():
+                try:
+                    await asyncio.wait_for(self._lost.wait(), RETRY_SECONDS)
+                except TimeoutError:
+                    self.core.retry()
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def made(self, transport: asyncio.Transport) -> None:
+        """The connection is there."""
+        self._transport = transport
+        self.core.connected(transport.write)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._transport = None
+        self.core.lost()
+        self._lost.set()
+
+
+class _LinkProtocol(asyncio.Protocol):
+    def __init__(self, link: WorkerLink) -> None:
+        self._link = link
+        self._reader = FrameReader()
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._link.made(transport)  # type: ignore[arg-type]
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._link.lost()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._reader.feed(data):
+                self._link.core.received(message)
+        except ProtocolError:
+            if self._transport is not None:
+                self._transport.close()
+
+
+def lock_worker(directory: Path) -> int:
+    """A descriptor that holds the worker's directory for this process; keep it open. Raises BlockingIOError when it is taken.
+
+    Two processes under one number would write one tape; the lock goes with its holder's death.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor
