@@ -146,6 +146,15 @@ class HotWallet:
         """Takes in draw order what is there, up to `need_nanos`, adding to `lots` and `takes`; returns what is missing."""
         order = self.order
         place = self.first
+        if place < len(order):
+            lot = order[place]
+            if lot.left_nanos >= need_nanos > 0 and len(lots) < slices_max:  # nearly every call: one lot carries it
+                lot.left_nanos -= need_nanos
+                self.available_nanos -= need_nanos
+                self.held_nanos += need_nanos
+                lots.append(lot)
+                takes.append(need_nanos)
+                return 0
         while place < len(order) and order[place].left_nanos <= 0:
             place += 1
         self.first = place

@@ -25,7 +25,7 @@ class HotRates:
     """One card at one service tier: how it bounds and how it charges."""
 
     __slots__ = (
-        "charge_steps", "input_attos", "list_steps", "message_tokens", "net_steps", "output_attos", "request_attos",
+        "charge_steps", "input_attos", "list_steps", "message_tokens", "net_steps", "one_price", "output_attos", "request_attos",
         "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "web_search_attos",
     )  # fmt: skip
 
@@ -46,6 +46,8 @@ class HotRates:
         self.list_steps = _steps(card.list_prices[tier]) if tier in card.list_prices else self.charge_steps
         self.net_steps = _steps(card.net_prices[tier]) if tier in card.net_prices else self.list_steps
         self.same_prices = self.charge_steps == self.list_steps == self.net_steps
+        self.one_price = self.charge_steps[0][1] if self.same_prices and len(self.charge_steps) == 1 else None
+        """The rates by meter when they are all there is to know: one price, whatever the context length."""
 
 
 class HotCard:

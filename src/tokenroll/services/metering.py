@@ -1,26 +1,26 @@
 """From a meter to money: the counts that settle a hold, and what they cost at the hold's rate card."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tokenroll.engine.rating import round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.limits import AMOUNT_NANOS_MAX
-from tokenroll.model.usage import METER_INDEX, UsageSource
+from tokenroll.model.usage import METER_INDEX, OUTPUT_METERS, UsageSource
 from tokenroll.services.hot import HotHold
 from tokenroll.services.hot_prices import INPUT_INDEXES, HotRates, Steps
 from tokenroll.store.tape import SERVICE_TIERS
-from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
+from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, METER_COUNT, CallMeter
 from tokenroll.upstream.usage import INPUT, OUTPUT, REQUEST
 
-OUTPUT_INDEXES = tuple(
-    METER_INDEX[name] for name in METER_INDEX if name in {"output", "reasoning", "output_audio", "output_image"}
-)
+OUTPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in OUTPUT_METERS)
+_HALF: Final = ATTOS_PER_NANO // 2
 
 
 class Charge(NamedTuple):
-    """What a settlement says: counts, where they come from, and three prices in nanos."""
+    """What a settlement says: packed counts, where they come from, and three prices in nanos."""
 
-    counts: list[int | None]
+    mask: int
+    values: list[int]
     is_reported: bool
     tier_index: int
     charge_nanos: int
@@ -28,8 +28,37 @@ class Charge(NamedTuple):
     net_nanos: int
 
 
+_BITS = tuple(1 << index for index in range(METER_COUNT))
+
+
 def charge_of(hold: HotHold, meter: CallMeter) -> Charge:
     """The provider's own counts at the tier that answered; without its word, the evidence (DESIGN §4 law 5), marked so."""
+    rates = hold.rates
+    tier = meter.service_tier
+    one_price = rates.one_price
+    if one_price is None or not meter.saw_usage or meter.degraded or (tier and tier != rates.tier):
+        return _charge_with_care(hold, meter)
+    # one pass: what the tape needs, and the dot product (engine/rating.charge_attos)
+    mask = attos = 0
+    values: list[int] = []
+    for bit, count, rate in zip(_BITS, meter.counts, one_price):  # noqa: B905 - equal lengths, and strict costs on every call
+        if count is not None:
+            mask |= bit
+            values.append(count)
+            if count:
+                if rate is None:
+                    return _charge_with_care(hold, meter)
+                attos += count * rate
+    nanos, rest = divmod(attos, ATTOS_PER_NANO)
+    if rest > _HALF or (rest == _HALF and nanos & 1):
+        nanos += 1
+    if nanos > AMOUNT_NANOS_MAX:
+        return _charge_with_care(hold, meter)
+    return Charge(mask, values, True, rates.tier_index, nanos, nanos, nanos)
+
+
+def _charge_with_care(hold: HotHold, meter: CallMeter) -> Charge:
+    """The same for tiers, long contexts, three prices, and evidence in place of a report."""
     counts = meter.counts
     is_reported = meter.source is UsageSource.REPORTED
     if not is_reported:
@@ -41,11 +70,13 @@ def charge_of(hold: HotHold, meter: CallMeter) -> Charge:
         # a meter that this card does not price was used all the same: never free, so at the dearest rate the bound used
         is_reported = False
         charge_nanos = _dearest_nanos(rates, counts, missing)
-    if rates.same_prices:
-        return Charge(counts, is_reported, rates.tier_index, charge_nanos, charge_nanos, charge_nanos)
-    list_nanos = _nanos(rates.list_steps, counts, [])
-    net_nanos = list_nanos if rates.net_steps is rates.list_steps else _nanos(rates.net_steps, counts, [])
-    return Charge(counts, is_reported, rates.tier_index, charge_nanos, list_nanos, net_nanos)
+    list_nanos = net_nanos = charge_nanos
+    if not rates.same_prices:
+        list_nanos = _nanos(rates.list_steps, counts, [])
+        net_nanos = _nanos(rates.net_steps, counts, [])
+    mask = sum(1 << index for index, count in enumerate(counts) if count is not None)
+    values = [count for count in counts if count is not None]
+    return Charge(mask, values, is_reported, rates.tier_index, charge_nanos, list_nanos, net_nanos)
 
 
 def estimated_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:

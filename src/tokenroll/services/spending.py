@@ -5,6 +5,8 @@ a slotted object, because some twelve microseconds of Python are all that a call
 """
 
 import struct
+from bisect import bisect_left
+from operator import attrgetter
 from typing import Any, Final
 
 from tokenroll.engine.drawing import DRAWN_SLICES_MAX
@@ -26,11 +28,16 @@ from tokenroll.services.metering import charge_of, estimated_counts
 from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
-from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, Facts
+from tokenroll.upstream.dialect import METER_COUNT, CallMeter, Denial, Dialect, Facts
 
 _HOLD_ONE: Final = struct.Struct(tapes.HOLD.format + "qq")
 """A HOLD with one slice, which is nearly every one, packed at once."""
 _HOLD_ONE_BYTES: Final = _HOLD_ONE.size
+_SETTLES: Final = tuple(struct.Struct(f"{tapes.SETTLE.format}H{count}q") for count in range(METER_COUNT + 1))
+"""A SETTLE with so many counts, packed at once."""
+_DISPATCHED_ONE: Final = struct.Struct(tapes.DISPATCHED_HEAD.format + "Q")
+_DISPATCHED_TYPE: Final = int(RecordType.DISPATCHED)
+_DISPATCHED_HOLDS_MAX: Final = (tapes.RECORD_BYTES_MAX - tapes.DISPATCHED_HEAD.size) // 8
 _HOLD_TYPE: Final = int(RecordType.HOLD)
 _SETTLE_TYPE: Final = int(RecordType.SETTLE)
 _REPORTED: Final = int(TapeSource.REPORTED)
@@ -41,6 +48,7 @@ _RELEASES: Final = {
     ReleaseReason.NEVER_DISPATCHED: TapeRelease.NEVER_DISPATCHED,
 }
 _TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
+_sequence_of = attrgetter("sequence")
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
 
@@ -57,8 +65,9 @@ class Spending(Leases):
         self.clock = clock
         self.open_holds: dict[int, HotHold] = {}
         """By the sequence of their HOLD."""
-        self._calls: dict[int, HotHold] = {}
-        """The first attempts of the last calls, also ended ones, by sequence; bounded."""
+        self._calls: list[HotHold] = []
+        """The first attempts of the last calls, also ended ones: a ring in the order of their sequences."""
+        self._calls_at = 0
         self._client_calls: dict[tuple[int, str], HotHold] = {}
         self._once_names = _ONCE_NAMES_FROM
         self._call_base = (tape.worker & 0xFF) << 72 | (tape.epoch & 0xFFFFFF) << 48
@@ -102,7 +111,10 @@ class Spending(Leases):
         wallet = key.wallet
         if now >= self.lease_expires_at or wallet.id == 0:
             return Denial("not_ready", scope=_scope(key))
-        available = self._available(key, now)
+        if key.pool is not None or now >= wallet.next_change_at:
+            available = self._available(key, now)
+        else:
+            available = wallet.available_nanos
         hold = HotHold(key, card, rates, facts, dialect.index, model, now)
         hold.client_call_id = client_id
         if deployment.pin_tier and not facts.service_tier:
@@ -285,15 +297,28 @@ class Spending(Leases):
             self._remember(hold)
 
     def _remember(self, hold: HotHold) -> None:
+        """Keeps the last calls, forgetting one for each that comes: no pause ever frees many at once."""
         calls = self._calls
-        calls[hold.sequence] = hold
-        if len(calls) > CALL_IDS_REMEMBERED_MAX:
-            del calls[next(iter(calls))]
+        if len(calls) < CALL_IDS_REMEMBERED_MAX:
+            calls.append(hold)
+        else:
+            at = self._calls_at
+            gone = calls[at]
+            calls[at] = hold
+            self._calls_at = (at + 1) % CALL_IDS_REMEMBERED_MAX
+            if gone.client_call_id:
+                self._client_calls.pop((gone.key.id, gone.client_call_id), None)
         if hold.client_call_id:
-            client_calls = self._client_calls
-            client_calls[hold.key.id, hold.client_call_id] = hold
-            if len(client_calls) > CALL_IDS_REMEMBERED_MAX:
-                del client_calls[next(iter(client_calls))]
+            self._client_calls[hold.key.id, hold.client_call_id] = hold
+
+    def _remembered(self, sequence: int) -> HotHold | None:
+        """The call whose first HOLD has that sequence, if it is one of the last."""
+        calls, at = self._calls, self._calls_at
+        for low, high in ((at, len(calls)), (0, at)):
+            place = bisect_left(calls, sequence, low, high, key=_sequence_of)
+            if place < high and calls[place].sequence == sequence:
+                return calls[place]
+        return None
 
     # ---- on the way -----------------------------------------------------------------------------------------------
 
@@ -302,17 +327,16 @@ class Spending(Leases):
         for hold in holds:
             assert hold.state == "held" and not hold.dispatched, f"hold {hold.sequence} cannot be dispatched again"  # noqa: PT018
             hold.dispatched = True
-        count = len(holds)
-        self.tape.append(
-            struct.pack(
-                f"<BBHq{count}Q",
-                RecordType.DISPATCHED,
-                0,
-                tapes.DISPATCHED_HEAD.size + 8 * count,
-                self._stamp(now),
-                *[hold.sequence for hold in holds],
-            )
-        )
+        now = self._stamp(now)
+        if len(holds) == 1:
+            record = _DISPATCHED_ONE.pack(_DISPATCHED_TYPE, 0, _DISPATCHED_ONE.size, now, holds[0].sequence)
+            self.tape.append(record)
+            return
+        for start in range(0, len(holds), _DISPATCHED_HOLDS_MAX):
+            group = [hold.sequence for hold in holds[start : start + _DISPATCHED_HOLDS_MAX]]
+            length = tapes.DISPATCHED_HEAD.size + 8 * len(group)
+            head = tapes.DISPATCHED_HEAD.pack(_DISPATCHED_TYPE, 0, length, now)
+            self.tape.append(head + struct.pack(f"<{len(group)}Q", *group))
 
     def evidence(self, hold: HotHold, meter: CallMeter, now: Instant, status: int = 200) -> None:
         """What has been seen of the answer so far: what settles the hold should this worker die and no bill come."""
@@ -333,20 +357,19 @@ class Spending(Leases):
         """
         assert hold.dispatched, f"hold {hold.sequence} was never dispatched and cannot have cost"
         now = self._end(hold, "settled", now)
-        charge = charge_of(hold, meter)
-        nanos = hold.charge_nanos = charge.charge_nanos
+        mask, values, is_reported, tier_index, nanos, list_nanos, net_nanos = charge_of(hold, meter)
+        hold.charge_nanos = nanos
         names = self.tape.names
         answered = meter.answered_model
         answered_name = (names.get(answered) or self._name(answered)) if answered else 0
         request_name = self._name_once(meter.provider_request_id) if meter.provider_request_id else 0
-        counts = tapes.pack_counts(charge.counts)
+        packer = _SETTLES[len(values)]
         self.tape.append(
-            tapes.SETTLE.pack(
-                _SETTLE_TYPE, 0, tapes.SETTLE.size + len(counts), hold.sequence, now, hold.first_byte_at, nanos,
-                charge.list_nanos, charge.net_nanos, meter.delivered_output_bytes,
-                _REPORTED if charge.is_reported else _ESTIMATED, finish, charge.tier_index, hold.dialect_index, status, 0,
-                answered_name, request_name,
-            ) + counts
+            packer.pack(
+                _SETTLE_TYPE, 0, packer.size, hold.sequence, now, hold.first_byte_at, nanos, list_nanos, net_nanos,
+                meter.delivered_output_bytes, _REPORTED if is_reported else _ESTIMATED, finish, tier_index,
+                hold.dialect_index, status, 0, answered_name, request_name, mask, *values,
+            )
         )  # fmt: skip
         self._return(hold, nanos)
         return nanos
@@ -395,7 +418,7 @@ class Spending(Leases):
         """The charge consumes the slices in their order (engine/drawing.split); the tail returns to the same lots."""
         left = charge_nanos
         wallet = hold.key.wallet
-        for lot, take in zip(hold.lots, hold.takes, strict=True):
+        for lot, take in zip(hold.lots, hold.takes):  # noqa: B905 - equal lengths, and strict costs on every call
             owner = lot.wallet
             owner.held_nanos -= take
             if left >= take:
@@ -438,7 +461,7 @@ class Spending(Leases):
                 worker, epoch, sequence = hold_key_from_call(call_id)
             except IdentifierError:
                 return None
-            hold = self._calls.get(sequence)
+            hold = self._remembered(sequence)
             if hold is None or (worker, epoch) != (self.tape.worker, self.tape.epoch):
                 return None
         return hold_view(hold) if hold.key.wallet is key.wallet else None

@@ -19,12 +19,10 @@ from tokenroll.upstream.dialect import (
 )
 from tokenroll.upstream.heads import (
     Part,
-    boolean,
     cap_tokens,
-    check_parts,
+    check_messages,
     edited,
     items,
-    model_name,
     not_bounded,
     option,
     parts_of,
@@ -52,6 +50,10 @@ _UNBOUNDED: Final = {
     "container": "code that runs on the provider's side",
     "fallbacks": "an answer from a model that was not asked",
 }
+_OPTIONS: Final = frozenset(
+    {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", *_UNBOUNDED}
+)
+"""Fields that simple requests do not have; without any of them nothing more is looked at."""
 _REQUEST_TIERS: Final = {"": "", "auto": "", "standard_only": "standard"}
 _TIER_WORDS: Final = {"standard": "standard_only", "priority": "auto"}
 _ANSWER_TIERS: Final = {"standard": "standard", "priority": "priority", "batch": "batch"}
@@ -290,7 +292,7 @@ class Messages:
 
     index = 1
     name = "messages"
-    paths = (b"/v1/messages",)
+    paths: tuple[bytes, ...] = (b"/v1/messages",)
 
     def __init__(self, wallet_status: int = 402) -> None:
         if wallet_status not in {400, 402}:
@@ -300,29 +302,23 @@ class Messages:
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. Images, documents and provider-side tools without `max_uses` are refused: nothing bounds them beforehand."""
-        head = read_head(body)
         facts = Facts()
-        facts.input_bytes = len(body)
-        facts.model = model_name(head)
-        facts.fields = frozenset(head)
+        head = read_head(body, facts)
         get = head.get
-        facts.stream = boolean(get("stream"), "stream")
         facts.cap_field = "max_tokens"
-        facts.output_cap_tokens = cap_tokens(get("max_tokens"), "max_tokens")
-        if not facts.output_cap_tokens:
+        cap = get("max_tokens")
+        if cap is None:
             refuse("missing_required_parameter", "max_tokens: Field required", "max_tokens")
-        messages = items(get("messages"), "messages")
-        if not messages:
-            refuse("invalid_value", "messages: at least one message is required", "messages")
-        facts.message_count = len(messages)
-        check_parts(messages, _PART_TYPES, "messages", _check_nested)
+        facts.output_cap_tokens = cap_tokens(cap, "max_tokens")
+        facts.message_count = check_messages(get("messages"), _PART_TYPES, _check_nested)
         system = get("system")
         if system is not None:
             facts.message_count += 1
             if type(system) is not str:
                 _check_system(items(system, "system"))
-        _tools(head, facts)
-        _options(head, facts)
+        if not _OPTIONS.isdisjoint(head):
+            _tools(head, facts)
+            _options(head, facts)
         return facts
 
     def rewrite(
@@ -423,9 +419,8 @@ def _tools(head: dict[str, Any], facts: Facts) -> None:
 
 def _options(head: dict[str, Any], facts: Facts) -> None:
     get = head.get
-    thinking = option(get("thinking"), "thinking")
-    if thinking is not None:
-        budget = raw_value(thinking.budget_tokens)
+    if get("thinking") is not None:
+        budget = raw_value(option(get("thinking"), "thinking").budget_tokens)
         if budget is not None:
             facts.thinking_budget_tokens = whole_number(budget, "thinking.budget_tokens", 1, OUTPUT_CAP_TOKENS_MAX)
             if facts.thinking_budget_tokens >= facts.output_cap_tokens:
@@ -434,14 +429,12 @@ def _options(head: dict[str, Any], facts: Facts) -> None:
     if tier not in _REQUEST_TIERS:
         refuse("invalid_value", f"service_tier: must be 'auto' or 'standard_only', not {tier!r}", "service_tier")
     facts.service_tier = _REQUEST_TIERS[tier]
-    metadata = option(get("metadata"), "metadata")
-    if metadata is not None:
-        facts.user = text(raw_value(metadata.user_id), "metadata.user_id")
+    if get("metadata") is not None:
+        facts.user = text(raw_value(option(get("metadata"), "metadata").user_id), "metadata.user_id")
     if get("speed") not in {None, "standard"}:
         not_bounded("speed", f"the speed {get('speed')!r}")
-    management = option(get("context_management"), "context_management")
-    if management is not None:
-        _check_edits(raw_value(management.edits))
+    if get("context_management") is not None:
+        _check_edits(raw_value(option(get("context_management"), "context_management").edits))
     for field, what in _UNBOUNDED.items():
         if get(field) not in (None, []):
             not_bounded(field, what)

@@ -35,7 +35,7 @@ class Facts:
         """The field that a cap is written to: the client's own one, else the dialect's preferred one."""
         self.second_cap_field = ""
         """The other cap field when the client gave both."""
-        self.fields: frozenset[str] = frozenset()
+        self.fields: list[str] = []
         """The names of the request's fields, so that one that is there is replaced and never doubled."""
         self.choice_count = 1
         self.message_count = 0

@@ -6,7 +6,7 @@ bound must hold for both. Prompts are skipped, not decoded, wherever the shape a
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public in name, missing in the stubs
 from typing import Any, Final, NoReturn
 
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX
-from tokenroll.upstream.dialect import Buffers, RequestRefused
+from tokenroll.upstream.dialect import Buffers, Facts, RequestRefused
 
 NOTHING: Final = Raw(b"")
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -37,6 +37,15 @@ class Part(msgspec.Struct, gc=False):
     image_url: Raw = NOTHING
     input_audio: Raw = NOTHING
     file: Raw = NOTHING
+
+    def is_suspect(self) -> bool:
+        """Whether it carries something besides text, whatever its type says: two types may hide in one part."""
+        return (
+            self.image_url is not NOTHING
+            or self.input_audio is not NOTHING
+            or self.file is not NOTHING
+            or (self.source is not NOTHING and memoryview(self.source)[0] == 0x7B)
+        )
 
 
 class Item(msgspec.Struct, gc=False):
@@ -86,8 +95,8 @@ def refuse(code: str, message: str, param: str | None = None) -> NoReturn:
     raise RequestRefused(400, code, message, param)
 
 
-def read_head(body: bytes) -> dict[str, Any]:
-    """The fields of a request's object by name. Objects are Item or PartsItem, lists are lists of them or of scalars.
+def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
+    """The fields of a request's object by name, and the facts that every dialect has. Objects are Item or PartsItem.
 
     Raises RequestRefused for what is not one UTF-8 JSON object without duplicate keys.
     """
@@ -101,9 +110,19 @@ def read_head(body: bytes) -> dict[str, Any]:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
         refuse("invalid_json", f"The request body is not valid JSON: {reason}.")
-    head = dict(zip(map(str, pairs), pairs.values(), strict=True))
-    if len(head) != len(pairs):
-        _refuse_twice([str(key) for key in pairs])
+    names = [*map(str, pairs)]
+    head = dict(zip(names, pairs.values(), strict=True))
+    if len(head) != len(names):
+        _refuse_twice(names)
+    facts.fields = names
+    facts.input_bytes = len(body)
+    model = head.get("model")
+    if type(model) is not str or not 0 < len(model) <= NAME_CHARACTERS_MAX or not model.isprintable():
+        _refuse_model(model)
+    facts.model = model
+    stream = head.get("stream")
+    if stream is not None:
+        facts.stream = boolean(stream, "stream")
     return head
 
 
@@ -138,16 +157,12 @@ def _pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return once
 
 
-def model_name(head: dict[str, Any]) -> str:
-    """The model asked for."""
-    model = head.get("model")
+def _refuse_model(model: Any) -> NoReturn:
     if model is None:
         refuse("missing_required_parameter", "Missing required parameter: 'model'.", "model")
     if type(model) is not str:
         wrong_type("model", "a string", model)
-    if not model or len(model) > NAME_CHARACTERS_MAX or not model.isprintable():
-        refuse("invalid_value", f"'model' must be 1 to {NAME_CHARACTERS_MAX} printable characters.", "model")
-    return model
+    refuse("invalid_value", f"'model' must be 1 to {NAME_CHARACTERS_MAX} printable characters.", "model")
 
 
 def boolean(value: Any, param: str) -> bool:
@@ -169,8 +184,8 @@ def whole_number(value: Any, param: str, low: int, high: int) -> int:
 
 
 def cap_tokens(value: Any, param: str) -> int:
-    """An output cap; null and absent are 0."""
-    return 0 if value is None else whole_number(value, param, 1, OUTPUT_CAP_TOKENS_MAX)
+    """An output cap that is not null."""
+    return whole_number(value, param, 1, OUTPUT_CAP_TOKENS_MAX)
 
 
 def text(value: Any, param: str) -> str:
@@ -189,14 +204,14 @@ def items(value: Any, param: str) -> list[Any]:
     if type(value) is not list:
         wrong_type(param, "an array", value)
     for index, one in enumerate(value):
-        if not isinstance(one, Item | PartsItem):
+        if one.__class__ is not Item and one.__class__ is not PartsItem:
             wrong_type(f"{param}[{index}]", "an object", one)
     return value
 
 
 def option(value: Any, param: str) -> Any:
-    """An option object, None for null or absent."""
-    if value is not None and not isinstance(value, Item | PartsItem):
+    """An option object that is not null."""
+    if value.__class__ is not Item and value.__class__ is not PartsItem:
         wrong_type(param, "an object", value)
     return value
 
@@ -221,25 +236,35 @@ def not_bounded(param: str, what: str) -> NoReturn:
     )
 
 
-def check_parts(
-    messages: list[Any], allowed: frozenset[bytes], param: str, nested: Callable[[Part, str], None] | None = None
-) -> None:
-    """Every content part of every message is of a type whose bytes bound its tokens. Raises RequestRefused naming the first other."""
+def check_messages(value: Any, allowed: frozenset[bytes], nested: Callable[[Part, str], None] | None = None) -> int:
+    """How many messages there are, proven to hold nothing but text. Raises RequestRefused naming the first part that is other.
+
+    A part is allowed when its bytes bound its tokens: text in any of its forms, never an image, audio or a file.
+    """
+    messages = items(value, "messages")
+    if not messages:
+        refuse("invalid_value", "'messages' must hold at least one message.", "messages")
     for index, message in enumerate(messages):
         content = message.content
-        if type(content) is list:
-            parts = content
-        elif content.__class__ is Raw:
-            data = memoryview(content)
-            if not data or data[0] != 0x5B:
-                if data and data[0] not in b'"n':
-                    wrong_type(f"{param}[{index}].content", "a string or an array", raw_value(content))
+        if content.__class__ is Raw:
+            if content is NOTHING:
                 continue
-            parts = parts_of(content, f"{param}[{index}].content")
-        else:
+            first = memoryview(content)[0]
+            if first == 0x22:  # text, by far the most; it is not looked at
+                continue
+            if first != 0x5B:
+                if first != 0x6E:
+                    wrong_type(f"messages[{index}].content", "a string or an array", raw_value(content))
+                continue
+            content = parts_of(content, f"messages[{index}].content")
+        elif content.__class__ is not list:
             continue
-        for place, part in enumerate(parts):
-            _check_part(part, allowed, f"{param}[{index}].content[{place}]", nested)
+        for place, part in enumerate(content):
+            if bytes(part.type) not in allowed or part.is_suspect():
+                _refuse_part(part, allowed, f"messages[{index}].content[{place}]")
+            if nested is not None and part.content is not NOTHING:
+                nested(part, f"messages[{index}].content[{place}]")
+    return len(messages)
 
 
 def parts_of(content: Raw, param: str) -> list[Part]:
@@ -250,18 +275,13 @@ def parts_of(content: Raw, param: str) -> list[Part]:
         refuse("invalid_type", f"Invalid type for '{param}': every part must be an object.", param)
 
 
-def _check_part(part: Part, allowed: frozenset[bytes], param: str, nested: Callable[[Part, str], None] | None) -> None:
-    kind = bytes(part.type)
-    if kind not in allowed:  # perhaps only written with escapes
-        name = raw_value(part.type)
-        if f'"{name}"'.encode("utf-8", "replace") not in allowed:
-            not_bounded(param, f"a content part of type {str(name)[:80]!r}")
-    if part.image_url is not NOTHING or part.input_audio is not NOTHING or part.file is not NOTHING:
-        not_bounded(param, "a content part with an image, audio or a file")
-    if part.source is not NOTHING and memoryview(part.source)[0] == 0x7B:
-        not_bounded(f"{param}.source", "a content part with a source of bytes")
-    if nested is not None and part.content is not NOTHING:
-        nested(part, param)
+def _refuse_part(part: Part, allowed: frozenset[bytes], param: str) -> None:
+    """Raises RequestRefused, unless the type was only written with escapes and nothing else is wrong."""
+    name = raw_value(part.type)
+    if f'"{name}"'.encode("utf-8", "replace") not in allowed:
+        not_bounded(param, f"a content part of type {str(name)[:80]!r}")
+    if part.is_suspect():
+        not_bounded(param, "a content part with an image, audio, a file or a source of bytes")
 
 
 def spans(body: bytes) -> dict[str, tuple[int, int]]:
@@ -288,7 +308,7 @@ def _skip(body: bytes, at: int) -> int:
     return at if match is None else match.end()
 
 
-def edited(body: bytes, values: dict[str, bytes], present: frozenset[str] | set[str]) -> Buffers:
+def edited(body: bytes, values: dict[str, bytes], present: Collection[str]) -> Buffers:
     """`body` with the fields of `values` set: replaced in place where `present`, else put first. All other bytes are the same objects.
 
     Only pieces are made, no copy of a large body.

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tokenroll.model.limits import CHOICES_MAX
+from tokenroll.model.limits import CHOICES_MAX, UNIT_COUNT_MAX
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import (
     JSON_HEADER,
@@ -18,18 +18,17 @@ from tokenroll.upstream.dialect import (
     retry_headers,
 )
 from tokenroll.upstream.heads import (
+    NOTHING,
     boolean,
     cap_tokens,
-    check_parts,
+    check_messages,
     edited,
     is_given,
     items,
-    model_name,
     not_bounded,
     option,
     raw_value,
     read_head,
-    refuse,
     spans,
     text,
     whole_number,
@@ -45,7 +44,8 @@ _UNBOUNDED: Final = {
     "prediction": "a predicted output, whose rejected tokens are billed",
     "audio": "audio output",
 }
-_UNBOUNDED_NAMES: Final = frozenset(_UNBOUNDED)
+_OPTIONS: Final = frozenset({"stream_options", "tools", "functions", "service_tier", "user", "modalities", *_UNBOUNDED})
+"""Fields that most requests do not have; without any of them nothing more is looked at."""
 _REQUEST_TIERS: Final = {
     "": "", "auto": "", "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority",
     "fast": "priority", "batch": "batch",
@@ -55,11 +55,33 @@ _ANSWER_TIERS: Final = {
     "batch": "batch",
 }  # fmt: skip
 _TIER_WORDS: Final = {"standard": "default", "flex": "flex", "priority": "priority", "batch": "batch"}
-_CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 
 
 class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
+
+
+class _PromptDetails(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+_NO_PROMPT_DETAILS: Final = _PromptDetails()
+_NO_COMPLETION_DETAILS: Final = _CompletionDetails()
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -68,52 +90,106 @@ class _Answer(msgspec.Struct, gc=False):
     model: str | None = None
     service_tier: str | None = None
     choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
+    usage: _Usage | None = None
     error: Any = None
 
 
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+class _LooseAnswer(msgspec.Struct, gc=False):
+    """The same for answers whose types are not what they should be; whatever is readable still counts."""
+
+    model: Any = None
+    service_tier: Any = None
+    choices: Any = None
+    usage: Any = None
+    error: Any = None
 
 
-def read_usage(meter: CallMeter, usage: dict[str, Any]) -> None:
+_decode_plain = msgspec.json.Decoder(_Answer).decode
+_decode_loose = msgspec.json.Decoder(_LooseAnswer).decode
+
+
+def _decode_answer(data: bytes, meter: CallMeter) -> _Answer | None:
+    """An answer or chunk; None, and the meter degraded, when it is not JSON at all."""
+    try:
+        return _decode_plain(data)
+    except msgspec.ValidationError:
+        return _loosely(data, meter)
+    except (msgspec.DecodeError, RecursionError):
+        meter.degraded = "the answer is not the JSON it should be"
+        return None
+
+
+def _loosely(data: bytes, meter: CallMeter) -> _Answer | None:
+    try:
+        loose = _decode_loose(data)
+    except (msgspec.MsgspecError, RecursionError):
+        meter.degraded = "the answer is not the JSON object it should be"
+        return None
+    return _Answer(
+        model=loose.model if isinstance(loose.model, str) else None,
+        service_tier=loose.service_tier if isinstance(loose.service_tier, str) else None,
+        choices=[_Choice() for _ in loose.choices] if isinstance(loose.choices, list) else None,
+        usage=usage_from(object_of(loose.usage), meter) if loose.usage is not None else None,
+        error=loose.error,
+    )
+
+
+def usage_from(usage: dict[str, Any], meter: CallMeter) -> _Usage:
+    """A usage object field by field; what is no count is not reported and degrades the meter."""
+    prompt, completion = (
+        object_of(usage.get("prompt_tokens_details")),
+        object_of(usage.get("completion_tokens_details")),
+    )
+    return _Usage(
+        prompt_tokens=count_of(usage.get("prompt_tokens"), meter, "prompt_tokens"),
+        completion_tokens=count_of(usage.get("completion_tokens"), meter, "completion_tokens"),
+        prompt_tokens_details=_PromptDetails(
+            **{name: count_of(prompt.get(name), meter, name) for name in _PromptDetails.__struct_fields__}
+        ),
+        completion_tokens_details=_CompletionDetails(
+            **{name: count_of(completion.get(name), meter, name) for name in _CompletionDetails.__struct_fields__}
+        ),
+    )
+
+
+def read_usage(meter: CallMeter, usage: _Usage) -> None:
     """Counts of a `usage` object, taken apart so that they are disjoint; the last non-null report wins per field.
 
     Details are subsets of their parent (reference: gateways, 6.3); when they contradict it, the parent is charged whole.
     """
     mine = meter.counts
-    prompt = count_of(usage.get("prompt_tokens"), meter, "prompt_tokens")
+    prompt = usage.prompt_tokens
     if prompt is not None:
-        details = object_of(usage.get("prompt_tokens_details"))
-        cached = count_of(details.get("cached_tokens"), meter, "cached_tokens")
-        written = count_of(details.get("cache_write_tokens"), meter, "cache_write_tokens")
-        audio = count_of(details.get("audio_tokens"), meter, "audio_tokens")
-        image = count_of(details.get("image_tokens"), meter, "image_tokens")
-        rest = prompt - (cached or 0) - (written or 0) - (audio or 0) - (image or 0)
-        if rest < 0:
-            meter.degraded = "details of prompt_tokens are more than prompt_tokens"
+        details = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
+        cached, written = details.cached_tokens, details.cache_write_tokens
+        audio, image = details.audio_tokens, details.image_tokens
+        one, two, three, four = cached or 0, written or 0, audio or 0, image or 0
+        rest = prompt - one - two - three - four
+        if rest < 0 or one < 0 or two < 0 or three < 0 or four < 0 or prompt > UNIT_COUNT_MAX:
+            meter.degraded = "prompt_tokens and their details contradict each other"
             cached = written = audio = image = None
             rest = prompt
-        mine[counts.INPUT] = rest
+        mine[counts.INPUT] = rest if 0 <= rest <= UNIT_COUNT_MAX else None
         mine[counts.CACHE_READ] = cached
         mine[counts.CACHE_WRITE_5M] = written
         mine[counts.INPUT_AUDIO] = audio
         mine[counts.INPUT_IMAGE] = image
-    completion = count_of(usage.get("completion_tokens"), meter, "completion_tokens")
+    completion = usage.completion_tokens
     if completion is not None:
-        details = object_of(usage.get("completion_tokens_details"))
-        reasoning = count_of(details.get("reasoning_tokens"), meter, "reasoning_tokens")
-        audio = count_of(details.get("audio_tokens"), meter, "audio_tokens")
-        rest = completion - (reasoning or 0) - (audio or 0)
-        if rest < 0:
-            meter.degraded = "details of completion_tokens are more than completion_tokens"
+        output = usage.completion_tokens_details or _NO_COMPLETION_DETAILS
+        reasoning, audio = output.reasoning_tokens, output.audio_tokens
+        one, two = reasoning or 0, audio or 0
+        rest = completion - one - two
+        if rest < 0 or one < 0 or two < 0 or completion > UNIT_COUNT_MAX:
+            meter.degraded = "completion_tokens and their details contradict each other"
             reasoning = audio = None
             rest = completion
-        mine[counts.OUTPUT] = rest
+        mine[counts.OUTPUT] = rest if 0 <= rest <= UNIT_COUNT_MAX else None
         mine[counts.REASONING] = reasoning
         mine[counts.OUTPUT_AUDIO] = audio
 
 
-def has_all(meter: CallMeter) -> bool:
+def _has_all(meter: CallMeter) -> bool:
     """Whether both sides of the usage are known."""
     return meter.counts[counts.INPUT] is not None and meter.counts[counts.OUTPUT] is not None
 
@@ -137,20 +213,21 @@ class WholeChatMeter(WholeMeter):
     __slots__ = ()
 
     def _on_body(self, body: bytes) -> None:
-        try:
-            answer = _decode_answer(body)
-        except (msgspec.MsgspecError, RecursionError):
-            self.degraded = "the answer is not the JSON it should be"
+        answer = _decode_answer(body, self)
+        if answer is None:
             return
         self.complete = True
         _read_answer(self, answer)
         if answer.usage is not None:
-            self._on_usage(answer.usage)
+            self._read(answer.usage)
 
     def _on_usage(self, usage: dict[str, Any]) -> None:
+        self._read(usage_from(usage, self))
+
+    def _read(self, usage: _Usage) -> None:
         read_usage(self, usage)
-        self.saw_usage = has_all(self)
-        if self.saw_usage:
+        if _has_all(self):
+            self.saw_usage = True
             self.counts[counts.REQUEST] = 1
 
 
@@ -177,10 +254,8 @@ class StreamChatMeter(EventMeter):
         if payload == b"[DONE]":
             self._complete()
             return False
-        try:
-            answer = _decode_answer(payload)
-        except (msgspec.MsgspecError, RecursionError):
-            self.degraded = "an event is not the JSON it should be"
+        answer = _decode_answer(payload, self)
+        if answer is None:
             return False
         _read_answer(self, answer)
         if answer.choices:
@@ -200,7 +275,7 @@ class StreamChatMeter(EventMeter):
         self._final()
 
     def _final(self) -> None:
-        if has_all(self):
+        if _has_all(self):
             self.saw_usage = True
             self.counts[counts.REQUEST] = 1
 
@@ -208,7 +283,7 @@ class StreamChatMeter(EventMeter):
 def _with_usage(body: bytes) -> bytes:
     """The client's own stream options and our wish for usage."""
     start, end = spans(body)["stream_options"]
-    return json.dumps({**json.loads(body[start:end]), "include_usage": True}, separators=(",", ":")).encode()
+    return json.dumps({**(json.loads(body[start:end]) or {}), "include_usage": True}, separators=(",", ":")).encode()
 
 
 _DENIAL_STATUS: Final = {
@@ -223,49 +298,45 @@ class ChatCompletions:
 
     index = 0
     name = "chat completions"
-    paths = (b"/v1/chat/completions",)
+    paths: tuple[bytes, ...] = (b"/v1/chat/completions",)
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. Images, audio, files, searches and predictions are refused: nothing bounds them before they are sent."""
-        head = read_head(body)
         facts = Facts()
-        facts.input_bytes = len(body)
-        facts.model = model_name(head)
-        facts.fields = frozenset(head)
+        head = read_head(body, facts)
         get = head.get
-        facts.stream = boolean(get("stream"), "stream")
-        self._caps(head, facts)
+        new, old = get("max_completion_tokens"), get("max_tokens")
+        facts.cap_field = "max_completion_tokens"
+        if new is not None:
+            facts.output_cap_tokens = cap_tokens(new, "max_completion_tokens")
+        if old is not None:
+            cap = cap_tokens(old, "max_tokens")
+            if new is None:
+                facts.cap_field = "max_tokens"
+            else:  # which one a provider obeys, or whether it refuses, is its own matter: the larger bounds
+                facts.second_cap_field = "max_tokens"
+            facts.output_cap_tokens = max(cap, facts.output_cap_tokens)
         choices = get("n")
         if choices is not None:
             facts.choice_count = whole_number(choices, "n", 1, CHOICES_MAX)
-        messages = items(get("messages"), "messages")
-        if not messages:
-            refuse("invalid_value", "'messages' must hold at least one message.", "messages")
-        facts.message_count = len(messages)
-        check_parts(messages, _PART_TYPES, "messages")
+        messages: Any = get("messages")
+        facts.message_count = check_messages(messages, _PART_TYPES)
         for index, message in enumerate(messages):
-            if is_given(message.audio):
+            if message.audio is not NOTHING and is_given(message.audio):
                 not_bounded(f"messages[{index}].audio", "earlier audio output as input")
-        self._options(head, facts)
-        if not _UNBOUNDED_NAMES.isdisjoint(head) or "modalities" in head:
-            self._refuse_unbounded(head)
+        if not _OPTIONS.isdisjoint(head):
+            self._options(head, facts)
         return facts
 
-    @staticmethod
-    def _caps(head: dict[str, Any], facts: Facts) -> None:
-        """With both caps given the larger bounds: which one a provider obeys, or whether it refuses, is its own matter."""
-        new, old = (cap_tokens(head.get(field), field) for field in _CAP_FIELDS)
-        facts.output_cap_tokens = max(new, old)
-        facts.cap_field = "max_tokens" if old and not new else "max_completion_tokens"
-        facts.second_cap_field = "max_tokens" if old and new else ""
-
-    @staticmethod
-    def _options(head: dict[str, Any], facts: Facts) -> None:
+    def _options(self, head: dict[str, Any], facts: Facts) -> None:
         get = head.get
-        options = option(get("stream_options"), "stream_options")
+        options = get("stream_options")
         if options is not None:
             facts.has_stream_options = True
-            facts.include_usage = boolean(raw_value(options.include_usage), "stream_options.include_usage")
+            given = option(options, "stream_options").include_usage
+            facts.include_usage = boolean(raw_value(given), "stream_options.include_usage")
+        elif "stream_options" in head:
+            facts.has_stream_options = True
         for field in ("tools", "functions"):
             if (tools := get(field)) is not None:
                 listed = items(tools, field)
@@ -279,6 +350,7 @@ class ChatCompletions:
             not_bounded("service_tier", f"the service tier {tier!r}")
         facts.service_tier = _REQUEST_TIERS[tier]
         facts.user = text(get("user"), "user")
+        self._refuse_unbounded(head)
 
     @staticmethod
     def _refuse_unbounded(head: dict[str, Any]) -> None:
