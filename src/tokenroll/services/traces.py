@@ -207,7 +207,10 @@ def _each(
 
 
 class _Clock:
-    """Microseconds since the first call; a row that is earlier than one before it happens at the same moment as that one."""
+    """Microseconds since the first call; a row that is earlier than one before it happens at the same moment as that one.
+
+    Asked last for each row, so that a bad row moves nobody's time.
+    """
 
     def __init__(self) -> None:
         self._first: int | None = None
@@ -243,11 +246,11 @@ def _azure(source: _Source) -> Iterator[TraceCall]:
             raise _BadRow("TIMESTAMP is no time") from None
         return TraceCall(
             line=line,
-            at=clock.at(instant_from_datetime(moment)),
-            model=source.model,
-            session="",
             input_tokens=_tokens(row.get("ContextTokens"), "input", least=1),
             output_tokens=_tokens(row.get("GeneratedTokens"), "output"),
+            model=source.model,
+            session="",
+            at=clock.at(instant_from_datetime(moment)),
         )
 
     return _each(source, source.table(), call)
@@ -264,7 +267,6 @@ def _mooncake(source: _Source) -> Iterator[TraceCall]:
         blocks = _blocks(row)
         return TraceCall(
             line=line,
-            at=clock.at(moment * 1_000),
             model=source.model,
             # Block 0 is a system prompt that many share; the block after it tells conversations apart.
             session=str(blocks[1] if len(blocks) > 1 else blocks[0] if blocks else ""),
@@ -272,6 +274,7 @@ def _mooncake(source: _Source) -> Iterator[TraceCall]:
             output_tokens=_tokens(row.get("output_length"), "output"),
             blocks=blocks,
             block_tokens=512,
+            at=clock.at(moment * 1_000),
         )
 
     return _each(source, source.objects(), call)
@@ -325,12 +328,12 @@ def _aider(source: _Source) -> Iterator[TraceCall]:
             raise _BadRow("no model")
         return TraceCall(
             line=line,
-            at=clock.at(moment * MICROS_PER_SECOND),
             # `openrouter/anthropic/claude-3.7-sonnet`: who sold it is the deployment's business
             model=source.model or model.rpartition("/")[2],
             session=str(row.get("user")),
             input_tokens=_tokens(row.get("prompt_tokens"), "input", least=1),
             output_tokens=_tokens(row.get("completion_tokens"), "output"),
+            at=clock.at(moment * MICROS_PER_SECOND),
         )
 
     return _each(source, source.objects(), call)
