@@ -179,7 +179,7 @@ def _opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8", errors="replace")
 
 
-class _BadRow(ValueError):
+class _BadRow(ValueError):  # noqa: N818  a reason, counted and named
     """Why a row is no call."""
 
 
