@@ -27,7 +27,7 @@ from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome, parse_record
 from tokenroll.store.cycles import cycle_number
 
-_STATE_FIELDS = (
+STATE_FIELDS = (
     "held_nanos", "suspense_nanos", "spent_nanos", "forfeited_nanos", "clawed_back_nanos", "voided_nanos",
     "transferred_out_nanos",
 )  # fmt: skip
@@ -70,7 +70,7 @@ def wallet_cycles(connection: Connection, cycle: int, wallet_id: int | None = No
     lot_wallets = {state.lot.id: owner for owner, known in states.items() for state in known}
     tally = _tally(connection, cycle, spans, lot_wallets)
     grants = _grants(connection)
-    before = _stored_states(connection, cycle)
+    before = _newest_stored(connection, cycle)
     found = []
     for row in every:
         if wallet_id is not None and row.id != wallet_id:
@@ -98,7 +98,7 @@ def wallet_cycles(connection: Connection, cycle: int, wallet_id: int | None = No
 def stored_lots(facts: CycleFacts) -> dict[str, dict[str, int]]:
     """The closed states of a slip's lots as its row keeps them: the opening of the next slip."""
     return {
-        str(one.closed.lot.id): {name: getattr(one.closed, name) for name in _STATE_FIELDS if getattr(one.closed, name)}
+        str(one.closed.lot.id): {name: getattr(one.closed, name) for name in STATE_FIELDS if getattr(one.closed, name)}
         for one in facts.lots
     }
 
@@ -185,11 +185,18 @@ def grant_from_row(row: Row[Any]) -> Grant:
     )
 
 
-def _stored_states(connection: Connection, cycle: int) -> dict[int, dict[str, dict[str, int]]]:
+def _newest_stored(connection: Connection, cycle: int) -> dict[int, dict[str, dict[str, int]]]:
     """The lots of the newest slips before a cycle, by wallet; empty when none was ever closed."""
-    runs, slips = schema.pay_runs, schema.pay_slips
-    newest = select(runs.c.id).where(runs.c.cycle < cycle).order_by(runs.c.cycle.desc()).limit(1).scalar_subquery()
+    runs = schema.pay_runs
+    query = select(runs.c.id).where(runs.c.cycle < cycle).order_by(runs.c.cycle.desc()).limit(1)
+    newest = connection.scalar(query)
+    return {} if newest is None else stored_states(connection, newest)
+
+
+def stored_states(connection: Connection, run_id: int) -> dict[int, dict[str, dict[str, int]]]:
+    """The closed states of the lots of a run's slips, by wallet and lot."""
+    slips = schema.pay_slips
     rows = connection.execute(
-        select(slips.c.wallet_id, slips.c.values_json).where(slips.c.pay_run_id == newest)
+        select(slips.c.wallet_id, slips.c.values_json).where(slips.c.pay_run_id == run_id)
     ).tuples()
     return {wallet_id: json.loads(values)["lots"] for wallet_id, values in rows}
