@@ -416,25 +416,41 @@ class Spending(Leases):
 
     def _return(self, hold: HotHold, charge_nanos: int) -> None:
         """The charge consumes the slices in their order (engine/drawing.split); the tail returns to the same lots."""
-        left = charge_nanos
-        wallet = hold.key.wallet
-        for lot, take in zip(hold.lots, hold.takes):  # noqa: B905 - equal lengths, and strict costs on every call
+        lots = hold.lots
+        if len(lots) == 1 and lots[0].drawable and lots[0].left_nanos >= 0 and charge_nanos <= hold.takes[0]:
+            # nearly every call: one live lot carried it (what _consume does, without its calls)
+            lot, take = lots[0], hold.takes[0]
             owner = lot.wallet
             owner.held_nanos -= take
-            if left >= take:
-                left -= take
-                owner.spent_nanos += take
-            else:
-                owner.spent_nanos += left
-                owner.change(lot, take - left)
-                left = 0
+            owner.spent_nanos += charge_nanos
+            lot.left_nanos += take - charge_nanos
+            owner.available_nanos += take - charge_nanos
+            if lot.place < owner.first:  # noqa: PLR1730 - min() costs a call
+                owner.first = lot.place
+            excess = 0
+        else:
+            excess = self._consume(hold, charge_nanos)
+        wallet = hold.key.wallet
         if hold.on_overage:
-            wallet.overage_left_nanos += max(0, hold.company_nanos - left)
+            wallet.overage_left_nanos += max(0, hold.company_nanos - excess)
         if wallet.waiting:
             self._wake(wallet)
         pool = hold.key.pool
         if pool is not None and pool.waiting:
             self._wake(pool)
+
+    @staticmethod
+    def _consume(hold: HotHold, charge_nanos: int) -> int:
+        """Slices consumed in order and tails returned; what the charge exceeds them by, which is the company's."""
+        for lot, take in zip(hold.lots, hold.takes, strict=True):
+            owner = lot.wallet
+            owner.held_nanos -= take
+            used = min(take, charge_nanos)
+            charge_nanos -= used
+            owner.spent_nanos += used
+            if used < take:
+                owner.change(lot, take - used)
+        return charge_nanos
 
     # ---- questions ------------------------------------------------------------------------------------------------
 
