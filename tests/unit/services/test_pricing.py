@@ -1,0 +1,178 @@
+"""Cleo in finance imports prices and subsidises a model: cards are added, and nothing that was is changed."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from tokenroll.engine.rating import card_from_json
+from tokenroll.model.instant import instant_from_text
+from tokenroll.model.rate_card import RateCard
+from tokenroll.model.usage import Meter
+from tokenroll.services.ledger import Ledger
+from tokenroll.services.pricing import import_cards, set_card
+from tokenroll.services.protocol import Command, Reply
+from tokenroll.store import schema
+from tokenroll.store.database import open_writer
+
+NOVEMBER = instant_from_text("2026-11-20T00:00:00Z")
+DAY = 86_400_000_000
+
+
+class Books:
+    """A ledger in memory whose day Cleo chooses."""
+
+    def __init__(self) -> None:
+        self.now = NOVEMBER
+        numbers = itertools.count(1)
+        self.connection = open_writer(None)
+        commands = {"ratecard.import": import_cards, "ratecard.set": set_card}
+        self.ledger = Ledger(self.connection, lambda: self.now, commands, lambda _bits: next(numbers))
+        self._ids = itertools.count(1)
+
+    def ask(self, name: str, **arguments: Any) -> Reply:
+        return self.ledger.execute(Command(id=f"command {next(self._ids)}", name=name, arguments=arguments))
+
+    def done(self, name: str, **arguments: Any) -> dict[str, Any]:
+        reply = self.ask(name, **arguments)
+        assert reply.result is not None, reply.problem
+        return reply.result
+
+    def cards(self, model: str) -> list[RateCard]:
+        table = schema.rate_cards
+        query = select(table).where(table.c.model == model).order_by(table.c.effective_at, table.c.id)
+        return [
+            card_from_json(row.canonical_json, card_id=row.id, public_id=row.public_id, recorded_at=row.recorded_at)
+            for row in self.connection.execute(query)
+        ]
+
+
+@pytest.fixture
+def books() -> Books:
+    return Books()
+
+
+@pytest.fixture
+def mini(books) -> Callable[[], list[RateCard]]:
+    books.done("ratecard.import", models=["gpt-4o-mini"])
+    return lambda: books.cards("gpt-4o-mini")
+
+
+def test_it_imports_one_model(mini):
+    (card,) = mini()
+    assert card.public_id.startswith("ratecard_")
+    assert card.recorded_at == NOVEMBER
+    assert card.effective_at == instant_from_text("2026-10-14T00:00:00Z")  # when the publisher's last price began
+    assert card.internal_prices == card.list_prices == card.net_prices
+
+
+def test_it_imports_everything_that_two_providers_sell(books):
+    result = books.done("ratecard.import")
+    stored = books.connection.scalar(select(func.count()).select_from(schema.rate_cards))
+    assert result["added_count"] == stored > 100
+    assert all(name.startswith(("openai/", "anthropic/")) for name in result["skipped"])
+
+
+def test_it_adds_nothing_the_second_time(books, mini):
+    books.now += DAY
+    result = books.done("ratecard.import", models=["gpt-4o-mini"])
+    assert (result["added_count"], result["unchanged_count"]) == (0, 1)
+    assert len(mini()) == 1
+
+
+def test_it_imports_by_alias_and_names_what_it_does_not_find(books):
+    books.done("ratecard.import", models=["claude-haiku-4-5-20251001"])
+    assert len(books.cards("claude-haiku-4-5")) == 1
+    reply = books.ask("ratecard.import", models=["gpt-4o-mini", "claude-nowhere"])
+    assert reply.problem.startswith("no published price for claude-nowhere at openai, anthropic")
+    assert books.ask("ratecard.import", providers=["acme"]).problem_kind == "unknown_provider"
+
+
+def test_it_imports_the_testing_model_only_when_asked(books):
+    books.done("ratecard.import", models=["gpt-4o-mini"])
+    assert books.cards("model") == []
+    books.done("ratecard.import", providers=["testing"])
+    assert [card.provider for card in books.cards("model")] == ["openai", "anthropic"]
+    assert books.done("ratecard.import", providers=["testing"])["added_count"] == 0
+
+
+def test_it_halves_a_models_internal_price(books, mini):
+    books.now += DAY
+    result = books.done("ratecard.set", model="gpt-4o-mini", multiply="0.5")
+    first, second = mini()
+    assert (second.public_id, second.digest) == (result["id"], result["digest"])
+    assert first.effective_at < second.effective_at == NOVEMBER + DAY
+    assert second.list_prices == first.list_prices
+    # 0.15 and 0.60 USD a million are 0.075 and 0.30 credits
+    assert second.internal_prices["standard"].base[Meter.INPUT] == 75_000_000_000
+    assert second.internal_prices["standard"].base[Meter.OUTPUT] == 300_000_000_000
+    assert second.internal_prices["priority"].base[Meter.OUTPUT] == 500_000_000_000
+
+
+def test_it_halves_long_contexts_too(books):
+    books.done("ratecard.import", models=["gpt-6-astra"])
+    books.done("ratecard.set", model="gpt-6-astra", multiply="0.5")
+    card = books.cards("gpt-6-astra")[-1]
+    (long,) = card.internal_prices["standard"].tiers
+    assert (long.input_tokens_above, long.rates[Meter.INPUT]) == (272_000, 10_000_000_000_000)
+
+
+def test_it_sets_prices_by_hand(books, mini):
+    books.done("ratecard.set", model="gpt-4o-mini", prices={"input": "0.20", "output": "1"})
+    card = mini()[-1]
+    for tier in card.internal_prices.values():
+        assert tier.base[Meter.INPUT] == 200_000_000_000
+        assert tier.base[Meter.OUTPUT] == 1_000_000_000_000
+        assert tier.base[Meter.CACHE_READ] == 75_000_000_000  # not named: the list price
+        assert tier.tiers == ()
+
+
+def test_an_import_keeps_the_companys_own_price(books, mini):
+    books.done("ratecard.set", model="gpt-4o-mini", multiply="0.5")
+    books.now += DAY
+    assert books.done("ratecard.import", models=["gpt-4o-mini"])["added_count"] == 0
+    assert mini()[-1].internal_prices["standard"].base[Meter.INPUT] == 75_000_000_000
+
+
+def test_it_adds_a_model_that_nobody_publishes(books):
+    card = {
+        "provider": "ours", "model": "small", "aliases": ["small-1"], "context_window_tokens": 32_768,
+        "prices": {"standard": {"input": "0.01", "output": "0.02"}},
+        "internal_prices": {"standard": {"input": "0", "output": "0"}},
+    }  # fmt: skip
+    books.done("ratecard.set", card=card)
+    (stored,) = books.cards("small")
+    assert stored.list_prices["standard"].base == {Meter.INPUT: 10_000_000_000, Meter.OUTPUT: 20_000_000_000}
+    assert stored.internal_prices["standard"].base == {Meter.INPUT: 0, Meter.OUTPUT: 0}
+    assert (stored.aliases, stored.context_window_tokens, stored.output_tokens_max) == (("small-1",), 32_768, None)
+    assert books.ask("ratecard.set", card=card).problem_kind == "same_card"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ({"model": "gpt-nowhere", "multiply": "1"}, "unknown_model"),
+        ({"model": "gpt-4o-mini"}, "invalid"),
+        ({"model": "gpt-4o-mini", "multiply": "1", "prices": {"input": "1"}}, "invalid"),
+        ({"model": "gpt-4o-mini", "multiply": "half"}, "invalid"),
+        ({"model": "gpt-4o-mini", "multiply": "-1"}, "invalid"),
+        ({"multiply": "1"}, "invalid"),
+        ({"model": "gpt-4o-mini", "multiply": "1", "effective_at": NOVEMBER - 1}, "backdated"),
+        ({"card": {"provider": "ours"}}, "invalid"),
+        ({"card": ["ours"]}, "invalid"),
+    ],
+)
+def test_it_refuses_what_makes_no_sense(books, mini, arguments, kind):
+    assert books.ask("ratecard.set", **arguments).problem_kind == kind
+    assert len(mini()) == 1
+
+
+def test_it_asks_which_provider_is_meant(books):
+    books.done("ratecard.import", providers=["testing"])
+    assert books.ask("ratecard.set", model="model", multiply="2").problem == (
+        "'model' is sold by anthropic, openai: say which with --provider"
+    )
+    books.done("ratecard.set", model="model", provider="openai", multiply="2")
+    assert [card.provider for card in books.cards("model")] == ["openai", "anthropic", "openai"]
