@@ -90,8 +90,21 @@ def set_card(
         Path | None, typer.Option(help="A card as JSON; `tokenroll ratecard show --json` shows the shape.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model whose internal price is changed.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Whose model, where several sell it.")] = None,
     multiply: Annotated[
-        str | None, typer.Option(help="Internal price = list price times this, such as 0.5 or 1.2.")
+        str | None,
+        typer.Option(
+            "--multiply", "--internal-multiplier", help="Internal price = list price times this, such as 0.5 or 1.2."
+        ),
+    ] = None,
+    input_price: Annotated[
+        str | None, typer.Option("--input", help="Internal price of input, credits per million tokens.")
+    ] = None,
+    output_price: Annotated[
+        str | None, typer.Option("--output", help="Internal price of output, credits per million tokens.")
+    ] = None,
+    cache_read_price: Annotated[
+        str | None, typer.Option("--cache-read", help="Internal price of cached input, credits per million tokens.")
     ] = None,
     effective_at: Annotated[str, typer.Option(help="From when it holds, RFC 3339; default now.")] = "",
     as_json: Json = False,
@@ -99,7 +112,14 @@ def set_card(
     command_id: CommandId = "",
 ) -> None:
     """Add a card: a company's own prices, or a subsidy or surcharge on a model."""
-    arguments: dict[str, Any] = {"model": model, "multiply": multiply, "effective_at": instant_option(effective_at)}
+    given = {"input": input_price, "output": output_price, "cache_read": cache_read_price}
+    arguments: dict[str, Any] = {
+        "model": model,
+        "provider": provider,
+        "multiply": multiply,
+        "prices": {meter: price for meter, price in given.items() if price is not None} or None,
+        "effective_at": instant_option(effective_at),
+    }
     if file is not None:
         import json
 
