@@ -140,7 +140,8 @@ class HotWallet:
         after = lot.left_nanos = before + nanos
         if lot.drawable:
             self.available_nanos += max(0, after) - max(0, before)
-            self.first = min(self.first, lot.place)
+            if lot.place < self.first:  # noqa: PLR1730 - min() costs a call
+                self.first = lot.place
 
     def draw(self, need_nanos: int, lots: list[HotLot], takes: list[int], slices_max: int) -> int:
         """Takes in draw order what is there, up to `need_nanos`, adding to `lots` and `takes`; returns what is missing."""
