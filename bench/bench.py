@@ -1,6 +1,6 @@
 """Measures one system: it on core 0, mock and load on core 1, one JSON line a test.
 
-    bench.py NAME [--tests ns,lat,mid,burst,paced] [--port 8000] [--key K] [--extra 'H: v|...'] [-- COMMAND...]
+    python -m bench.bench NAME [--tests ns,lat,mid,burst,paced] [--port 8000] [--key K] [--extra 'H: v|...'] [-- COMMAND...]
 
 Without a command the load goes to --port as it is. The standard library is enough; wrk must be on the path, and mockup
 and sseload are looked for in $BENCH_DIR/bin. CPU time is read from /proc for the whole process tree of COMMAND, so every
@@ -12,100 +12,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-DIR = Path(os.environ.get("BENCH_DIR", ".bench")).absolute()
-HERE = Path(__file__).resolve().parent
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+from bench.machine import (
+    DIR,
+    HERE,
+    LOAD_CLASS,
+    LOAD_CORE,
+    REAL_TIME,
+    SYSTEM_CORE,
+    cpu_seconds,
+    process_tree,
+    rss_mb,
+    start,
+    stop,
+    wait_for_port,
+)
+
 MOCK_PORT = 9000
 
-
-def allowed(*prefix: str) -> list[str]:
-    return list(prefix) if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0 else []
-
-
-# Other work on the machine must not disturb the figures: what is measured runs in the real-time class where that is
-# allowed; a nice value is not enough where the kernel groups processes by session.
-REAL_TIME = allowed("chrt", "-r", "1")
-STREAM_CLIENT = allowed("chrt", "-f", "2")
-
 Result = dict[str, Any]
-
-
-def stat_fields(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name, which may itself hold spaces and brackets; empty once it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return []
-    return text[text.rindex(")") + 2 :].split()
-
-
-def process_tree(root: int) -> list[int]:
-    """A process and all its descendants; none for 0, which stands for "no system, only the mock"."""
-    if not root:
-        return []
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := stat_fields(int(entry.name))):
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, waiting = [], [root]
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        waiting += children.get(pid, [])
-    return found
-
-
-def cpu_seconds(root: int) -> float:
-    trees = (stat_fields(pid) for pid in process_tree(root))
-    return sum(int(fields[11]) + int(fields[12]) for fields in trees if fields) / TICKS_PER_SECOND
-
-
-def rss_mb(root: int) -> int:
-    total = 0
-    for pid in process_tree(root):
-        with suppress(OSError):
-            found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-            total += int(found.group(1)) if found else 0
-    return round(total / 1024)
-
-
-def wait_for_port(port: int, seconds: float = 150) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SystemExit(f"nothing listens on port {port}")
-
-
-def start(command: list[str], core: int, log: Path) -> subprocess.Popen[bytes]:
-    pinned = [*REAL_TIME, "taskset", "-c", str(core), *command]
-    with log.open("wb") as out:
-        return subprocess.Popen(pinned, stdout=out, stderr=out, start_new_session=True)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in reversed(process_tree(process.pid)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(4)
-            return
 
 
 class Bench:
@@ -123,12 +53,12 @@ class Bench:
 
     def run(self, mock_arguments: list[str], measure: Callable[[int], None]) -> None:
         """A fresh mock and a fresh system for each test, so that none inherits the other's memory or sockets."""
-        mock = start([str(DIR / "bin/mockup"), str(MOCK_PORT), *mock_arguments], 1, DIR / "mock.log")
+        mock = start([str(DIR / "bin/mockup"), str(MOCK_PORT), *mock_arguments], LOAD_CORE, DIR / "mock.log")
         system = None
         try:
             wait_for_port(MOCK_PORT)
             if self.command:
-                system = start(self.command, 0, DIR / f"system-{self.options.name}.log")
+                system = start(self.command, SYSTEM_CORE, DIR / f"system-{self.options.name}.log")
             wait_for_port(self.options.port)
             time.sleep(0.5)
             measure(system.pid if system else 0)
@@ -157,10 +87,10 @@ class Bench:
         return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
     def around(self, pid: int, load: Callable[[], Result]) -> Result:
-        cpu_before, started = cpu_seconds(pid), time.monotonic()
+        cpu_before, started = cpu_seconds(process_tree(pid)), time.monotonic()
         result = load()
-        result["cpu"] = round((cpu_seconds(pid) - cpu_before) / (time.monotonic() - started), 3)
-        result["rss_mb"] = rss_mb(pid)
+        result["cpu"] = round((cpu_seconds(process_tree(pid)) - cpu_before) / (time.monotonic() - started), 3)
+        result["rss_mb"] = rss_mb(process_tree(pid))
         return result
 
     def saturated(self, pid: int) -> None:
@@ -181,16 +111,16 @@ class Bench:
 
     def streams(self, test: str, count: int, *, seconds: float, warm: float, ramp: int) -> Callable[[int], None]:
         o = self.options
-        command = [*REAL_TIME, "taskset", "-c", "1", *STREAM_CLIENT, str(DIR / "bin/sseload"), str(o.port), str(count)]
+        command = [*LOAD_CLASS, "taskset", "-c", "1", str(DIR / "bin/sseload"), str(o.port), str(count)]
         command += [str(seconds), str(warm), o.path, o.key, str(o.body), str(ramp), o.extra]
 
         def measure(pid: int) -> None:
             client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             time.sleep(warm)
-            cpu_before, started = cpu_seconds(pid), time.monotonic()
+            cpu_before, started = cpu_seconds(process_tree(pid)), time.monotonic()
             time.sleep(seconds - 0.3)
-            cpu = (cpu_seconds(pid) - cpu_before) / (time.monotonic() - started)
-            memory = rss_mb(pid)
+            cpu = (cpu_seconds(process_tree(pid)) - cpu_before) / (time.monotonic() - started)
+            memory = rss_mb(process_tree(pid))
             out, errors = client.communicate()
             if client.returncode or not out.strip():
                 self.emit(test, {"failed": errors[-300:]})

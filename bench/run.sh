@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# `make bench`: builds the tools, then measures the load straight on the mock and through plain nginx.
-# Every other system is a ratio to the nginx run of the same hour.
+# `make bench`: builds the tools, then measures every line of the speed budget against plain nginx in the same run.
+# QUICK=1: one short round, two minutes, nothing written to bench/results. BENCH_ARGS goes to bench/measure.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BENCH_DIR=$(bench/setup.sh)
 export BENCH_DIR
-tests=${BENCH_TESTS:-ns,lat,mid,burst,paced}
-python bench/bench.py direct --port 9000 --tests "$tests"
-python bench/bench.py nginx --tests "$tests" -- nginx -c "$BENCH_DIR/peers/nginx-proxy.conf"
+# shellcheck disable=SC2086 # several arguments are meant
+exec python -m bench.measure ${BENCH_ARGS:-}

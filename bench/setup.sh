@@ -5,7 +5,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(realpath -m "${BENCH_DIR:-.bench}")
 mkdir -p "$dir/bin" "$dir/ng" "$dir/tls" "$dir/peers"
-for program in mock/mockup load/sseload load/openload load/awake; do
+for program in mock/mockup load/sseload load/openload load/awake load/diskprobe; do
   target=$dir/bin/$(basename "$program")
   [ "$target" -nt "$here/$program.c" ] || gcc -O2 -w -o "$target" "$here/$program.c" -lm
 done

@@ -218,8 +218,8 @@ int main(int count, char **arguments) {
       if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) readable(c);
     }
   }
-  printf("{\"asked_per_s\":%.0f,\"rps\":%.1f,\"answered\":%llu,\"non2xx\":%llu,\"errors\":%llu,\"reconnects\":%llu,\"body\":%ld",
-    rate, answered / seconds, (unsigned long long)answered, (unsigned long long)non_2xx, (unsigned long long)(errors + overflow), (unsigned long long)reconnects, body_len);
+  printf("{\"asked_per_s\":%.0f,\"sent\":%llu,\"rps\":%.1f,\"answered\":%llu,\"non2xx\":%llu,\"errors\":%llu,\"reconnects\":%llu,\"body\":%ld",
+    rate, (unsigned long long)calls_sent, answered / seconds, (unsigned long long)answered, (unsigned long long)non_2xx, (unsigned long long)(errors + overflow), (unsigned long long)reconnects, body_len);
   print_quantiles("latency_us", &from_intended);
   print_quantiles("due_us", &from_due);
   print_quantiles("generator_late_us", &lateness);

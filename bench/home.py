@@ -1,0 +1,104 @@
+"""A home of 10,000 members, each with a wallet, a lot and a key, made through the ledger's own commands and kept for later runs.
+
+The keys are `bench-000000` and so on: load generators make them from a number. Making the home takes under a minute; a run works
+on a copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.machine import DIR
+from tokenroll.app import random_bits
+from tokenroll.services.clock import system_clock
+from tokenroll.services.commands import COMMANDS
+from tokenroll.services.keys import key_hash
+from tokenroll.services.ledger import Ledger
+from tokenroll.services.protocol import Command
+from tokenroll.services.unit_of_work import UnitOfWork
+from tokenroll.settings import load_settings
+from tokenroll.store.database import checkpoint, open_writer
+
+MEMBERS = int(os.environ.get("BENCH_MEMBERS", "10000"))
+PER_COMMAND = 500
+"""Members in one transaction: its Delta stays far below the limit of a message."""
+MODEL = "gpt-4o-mini"
+GRANT_CREDITS = 100_000
+KEY_FORMAT = "bench-%06d"
+PROVIDER_KEY = "sk-upstream"
+
+_CONFIG = """\
+[company]
+name = "Bench"
+zone = "UTC"
+
+[gateway]
+listen = "127.0.0.1:{gateway_port}"
+workers = 1
+
+[web]
+listen = "127.0.0.1:{web_port}"
+
+[deployments.mock]
+dialect = "openai"
+provider = "openai"
+base_url = "http://127.0.0.1:{provider_port}/v1"
+api_key_file = "{home}/provider-key"
+"""
+
+
+def write_config(home: Path, *, gateway_port: int, web_port: int, provider_port: int) -> None:
+    (home / "provider-key").write_text(PROVIDER_KEY)
+    text = _CONFIG.format(home=home, gateway_port=gateway_port, web_port=web_port, provider_port=provider_port)
+    (home / "config.toml").write_text(text)
+
+
+def prepared() -> Path:
+    """The home that runs copy, made at the first call. Remove the folder after a change of the schema."""
+    home = DIR / f"home-{MEMBERS}"
+    if not (home / "made").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        _make(home)
+        (home / "made").touch()
+    return home
+
+
+def _make(home: Path) -> None:
+    _run(home, "init", "--name", "Bench")
+    _run(home, "ratecard", "import", "--model", MODEL)
+    _run(home, "department", "create", "Engineering")
+    plan = ("--kind", "stipend", "--classification", "tool", "--amount", str(GRANT_CREDITS), "--lifetime", "12m")
+    _run(home, "plan", "create", "tools", *plan)
+    settings = load_settings(home)
+    pepper = settings.pepper()
+    connection = open_writer(settings.database_path)
+    ledger = Ledger(connection, system_clock, {**COMMANDS, "bench.people": _people}, random_bits)
+    for first in range(0, MEMBERS, PER_COMMAND):
+        numbers = range(first, min(first + PER_COMMAND, MEMBERS))
+        hashes = {str(number): key_hash(pepper, (KEY_FORMAT % number).encode()).hex() for number in numbers}
+        reply = ledger.execute(Command(f"bench-{first}", "bench.people", {"hashes": hashes}))
+        if reply.problem:
+            raise SystemExit(reply.problem)
+    checkpoint(connection)
+    connection.close()
+
+
+def _people(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Many members at once: each by the same handlers as at any door, all of them in one transaction."""
+    for number, secret_hash in arguments["hashes"].items():
+        member = COMMANDS["member.create"](work, {"name": f"Member {number}", "department": "Engineering"})
+        COMMANDS["grant.create"](work, {"to": member["wallet"], "plan": "tools"})
+        key = {"member": member["member"], "shown_prefix": "bench-", "secret_hash": secret_hash}
+        COMMANDS["key.create"](work, key)
+    return {"count": len(arguments["hashes"])}
+
+
+def _run(home: Path, *arguments: str) -> None:
+    environment = {**os.environ, "TOKENROLL_HOME": str(home)}
+    subprocess.run([sys.executable, "-m", "tokenroll", *arguments], env=environment, check=True, capture_output=True)

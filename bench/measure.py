@@ -1,0 +1,255 @@
+"""`make bench`: the speed budget, line by line, as ratios to plain nginx in the same run.
+
+Systems alternate over rounds; each line is the median over rounds of the ratio within a round. QUICK=1 makes one short round.
+The table goes to the terminal, all samples to bench/results/DATE.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import http.cookiejar
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from bench.home import KEY_FORMAT, MEMBERS, prepared
+from bench.lines import Samples, lines_of, table
+from bench.machine import DIR, HERE, LOAD_CLASS, LOAD_CORE, awake, cpu_seconds, disk_probed, rss_mb
+from bench.subjects import WEB_PORT, Mock, Nginx, Subject, Tokenroll
+
+QUICK = os.environ.get("QUICK") == "1"
+BODIES = {"calls-1k": 1_000, "calls-76k": 76_000, "calls-300k": 300_000}
+TESTS = (*BODIES, "rotating-1k", "streams", "streams-injected", "latency", "fold")
+PATH = "/v1/chat/completions"
+STREAMS, EVENTS, EVENT_MICROS = 1000, 200, 50_000
+RATE = 3000
+FOLDED_SECONDS_MAX = 60
+Result = dict[str, Any]
+
+
+def load(program: str, *arguments: object, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    command = [*LOAD_CLASS, "taskset", "-c", str(LOAD_CORE), str(DIR / "bin" / program), *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
+    )
+
+
+def answer_of(client: subprocess.Popen[str]) -> Result:
+    out, errors = client.communicate()
+    if client.returncode or not out.strip():
+        raise SystemExit(f"the load failed: {errors[-600:]}")
+    result: Result = json.loads(out.strip().splitlines()[-1])
+    if errors:
+        result["stderr"] = errors[:300]
+    return result
+
+
+def far_cpu_when_folded(subject: Subject) -> float:
+    """CPU seconds of the processes behind the gateway once they have worked off what the load left."""
+    before, until = cpu_seconds(subject.far()), time.monotonic() + FOLDED_SECONDS_MAX
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        now = cpu_seconds(subject.far())
+        if now - before < 0.01:
+            return now
+        before = now
+    return before
+
+
+def openload(subject: Subject, seconds: float, warm: float, **options: object) -> Result:
+    """Calls, with the CPU time of each side per call: near over the measured window, far over all calls and their fold."""
+    far_before = cpu_seconds(subject.far())
+    pairs = {"port": subject.port, "seconds": seconds, "warm": warm, "key": KEY_FORMAT, **options}
+    client = load("openload", *(f"{name}={value}" for name, value in pairs.items()))
+    time.sleep(warm)
+    near_before, begun = cpu_seconds(subject.near()), time.monotonic()
+    time.sleep(seconds)
+    near, lasted = cpu_seconds(subject.near()) - near_before, time.monotonic() - begun
+    memory = rss_mb(subject.near())
+    result = answer_of(client)
+    result["cpu"] = round(near / lasted, 3)
+    result["near_us"] = round(near / lasted / result["rps"] * 1e6, 3)
+    result["rss_mb"] = memory
+    if subject.far():
+        result["far_us"] = round((far_cpu_when_folded(subject) - far_before) / result["sent"] * 1e6, 3)
+    return result
+
+
+def calls(subject: Subject, body: int, *, rotating: bool = False) -> Result:
+    """As many calls as go, 64 connections; each keeps its own key, or keys rotate over all wallets."""
+    keys = {"keys": MEMBERS, "sticky": 0} if rotating else {"keys": 64, "sticky": 1}
+    seconds, warm = (1.5, 1.0) if QUICK else (5.0, 2.0)
+    return openload(subject, seconds, warm, rate=0, connections=64, body=body, **keys)
+
+
+def streams(subject: Subject, *, injected: bool) -> Result:
+    """1,000 streams, an event each 50 ms on average, one event a write: CPU time per event. Each stream has its own key."""
+    seconds, warm = (2.0, 2.5) if QUICK else (5.0, 4.0)
+    env = {"KEYS": str(STREAMS), **({"NO_USAGE": "1"} if injected else {})}
+    arguments = (subject.port, STREAMS, seconds, warm, PATH, KEY_FORMAT % 0, 1000, 1500)
+    client = load("sseload", *arguments, env=env)
+    time.sleep(warm)
+    near_before, begun = cpu_seconds(subject.near()), time.monotonic()
+    time.sleep(seconds - 0.3)
+    near, lasted = cpu_seconds(subject.near()) - near_before, time.monotonic() - begun
+    memory = rss_mb(subject.near())
+    result = answer_of(client)
+    cpu = near / lasted
+    return {
+        **result,
+        "cpu": round(cpu, 3),
+        "rss_mb": memory,
+        "near_us": round(cpu * 1e6 / max(result["events_s"], 1), 3),
+    }
+
+
+@contextmanager
+def pages_polled(subject: Subject) -> Iterator[list[float]]:
+    """A reader of pages, logged in as one member, that asks for its wallet's page ten times a second; its own waits in ms."""
+    waits: list[float] = []
+    done = threading.Event()
+    if not isinstance(subject, Tokenroll):
+        yield waits
+        return
+
+    def poll() -> None:
+        site = f"http://127.0.0.1:{WEB_PORT}"
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+        browser.open(f"{site}/login", urllib.parse.urlencode({"key": KEY_FORMAT % 1}).encode(), timeout=10)
+        while not done.wait(0.1):
+            begun = time.perf_counter()
+            with suppress(OSError), browser.open(f"{site}/me", timeout=10) as page:
+                if page.status == 200 and page.url.endswith("/me"):
+                    waits.append((time.perf_counter() - begun) * 1e3)
+
+    reader = threading.Thread(target=poll, daemon=True)
+    reader.start()
+    try:
+        yield waits
+    finally:
+        done.set()
+        reader.join()
+
+
+def latency(subject: Subject) -> Result:
+    """Calls at a fixed rate, arriving by chance, while the ledger folds them and pages are read; the disk's sync beside it."""
+    seconds, warm = (3.0, 1.5) if QUICK else (10.0, 2.0)
+    with awake(wanted=True), disk_probed() as probe, pages_polled(subject) as waits:
+        result = openload(subject, seconds, warm, rate=RATE, connections=256, keys=MEMBERS, body=1000)
+    result["fdatasync_us"] = probe
+    result["pages_read"] = len(waits)
+    result["page_ms"] = round(sorted(waits)[len(waits) // 2], 1) if waits else 0
+    return result
+
+
+def fold(wallets: int) -> Result:
+    command = [sys.executable, str(HERE / "micro/fold.py"), "--wallets", str(wallets)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def measure(subject: Subject, test: str) -> Result | None:
+    """One sample, None where the test says nothing about this system."""
+    if test in BODIES:
+        return None if subject.name == "direct" else calls(subject, BODIES[test])
+    if test == "rotating-1k":
+        return calls(subject, 1000, rotating=True) if isinstance(subject, Tokenroll) else None
+    if test == "streams":
+        return None if subject.name == "direct" else streams(subject, injected=False)
+    if test == "streams-injected":
+        return streams(subject, injected=True) if isinstance(subject, Tokenroll) else None
+    if test == "latency":
+        return latency(subject)
+    raise SystemExit(f"unknown test {test!r}; known: {', '.join(TESTS)}")
+
+
+def one_round(number: int, systems: list[Subject], tests: list[str], samples: Samples, *, verify: bool) -> None:
+    """Every system once, each in a fresh process with a fresh provider; who is first changes from round to round."""
+    turn = number % len(systems)
+    for subject in systems[turn:] + systems[:turn]:
+        mock = Mock([str(EVENTS), str(EVENT_MICROS)])
+        mock.start()
+        try:
+            subject.start()
+            time.sleep(0.3)
+            for test in tests:
+                result = measure(subject, test)
+                if result is not None:
+                    samples.setdefault(test, {}).setdefault(subject.name, []).append(result)
+                    print(json.dumps({"round": number, "system": subject.name, "test": test, **result}), flush=True)
+        finally:
+            subject.stop()
+            mock.stop()
+        if verify and isinstance(subject, Tokenroll):
+            print(json.dumps({"system": subject.name, "verified": subject.verified()}), flush=True)
+
+
+def facts() -> Result:
+    """What the figures were measured on, so far as it explains them."""
+    nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr.strip()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    return {
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit.strip(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "nginx": nginx.removeprefix("nginx version: "),
+        "real_time": bool(LOAD_CLASS),
+        "members": MEMBERS,
+        "quick": QUICK,
+    }
+
+
+def options_from(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tests", default=",".join(TESTS))
+    parser.add_argument("--systems", default="direct,nginx,written,synced")
+    parser.add_argument("--rounds", type=int, default=1 if QUICK else 3)
+    parser.add_argument("--wallets", type=int, default=100_000 if QUICK else 1_000_000, help="of the fold's ledger")
+    parser.add_argument("--no-verify", action="store_true", help="leave out `journal verify` after the last round")
+    parser.add_argument("--out", type=Path, default=None, help="file for the samples; default bench/results/DATE.json")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    options = options_from(sys.argv[1:])
+    os.sched_setaffinity(0, {LOAD_CORE})
+    tests = options.tests.split(",")
+    made: dict[str, Subject] = {
+        "direct": Subject(), "nginx": Nginx(), "written": Tokenroll("written"), "synced": Tokenroll("synced"),
+    }  # fmt: skip
+    systems = [made[name] for name in options.systems.split(",")]
+    prepared()
+    samples: Samples = {}
+    in_rounds = [test for test in tests if test != "fold"]
+    for number in range(options.rounds if in_rounds else 0):
+        verify = not options.no_verify and number == options.rounds - 1
+        one_round(number, systems, in_rounds, samples, verify=verify)
+    if "fold" in tests:
+        samples["fold"] = {"ledger": [fold(options.wallets) for _ in range(options.rounds)]}
+    lines = lines_of(samples)
+    out = options.out or HERE / "results" / f"{datetime.datetime.now(datetime.UTC).date()}.json"
+    if not QUICK or options.out:
+        out.parent.mkdir(exist_ok=True)
+        out.write_text(json.dumps({"facts": facts(), "lines": lines, "samples": samples}, indent=1) + "\n")
+        print(f"samples: {out}")
+    print(table(lines))
+    for name in ("written", "synced"):
+        shutil.rmtree(DIR / f"home-{name}", ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""What is measured: the mock provider itself, plain nginx before it, and tokenroll before it with its roles pinned apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+
+from bench.home import prepared, write_config
+from bench.machine import (
+    DIR,
+    LOAD_CORE,
+    MOCK_CLASS,
+    SYSTEM_CORE,
+    place,
+    process_tree,
+    start,
+    stop,
+    wait_for_port,
+)
+
+MOCK_PORT = 9000
+NGINX_PORT = 8000
+GATEWAY_PORT = 8787
+WEB_PORT = 8788
+SETTLED_SECONDS_MAX = 60
+
+
+class Mock:
+    """The provider, fresh for each measurement, before all others on the load's core: it must never be what is waited for."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = [str(DIR / "bin/mockup"), str(MOCK_PORT), *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = start(self._arguments, LOAD_CORE, DIR / "mock.log", MOCK_CLASS)
+        wait_for_port(MOCK_PORT)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            stop(self._process)
+
+
+class Subject:
+    """One system. `near` are the processes that bytes pass through, `far` the others that the work needs."""
+
+    name = "direct"
+    port = MOCK_PORT
+
+    def start(self) -> None:
+        """It listens when this returns."""
+
+    def stop(self) -> None:
+        """Its processes have ended."""
+
+    def near(self) -> list[int]:
+        return []
+
+    def far(self) -> list[int]:
+        return []
+
+
+class Nginx(Subject):
+    """Plain reverse proxy, one worker: the floor."""
+
+    name = "nginx"
+    port = NGINX_PORT
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = start(["nginx", "-c", str(DIR / "peers/nginx-proxy.conf")], SYSTEM_CORE, DIR / "nginx.log")
+        wait_for_port(self.port)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            stop(self._process)
+
+    def near(self) -> list[int]:
+        return process_tree(self._process.pid) if self._process else []
+
+
+class Tokenroll(Subject):
+    """`tokenroll serve` in a home of its own: the gateway alone on the system's core, ledger and pages on the other."""
+
+    port = GATEWAY_PORT
+
+    def __init__(self, durability: str) -> None:
+        self.name = durability
+        self.durability = durability
+        self.home = DIR / f"home-{durability}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """A fresh copy of the prepared home, so that no run inherits another's tape."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.copytree(prepared(), self.home)
+        write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT)
+        environment = {**os.environ, "TOKENROLL_HOME": str(self.home)}
+        command = [sys.executable, "-m", "tokenroll", "serve", "--durability", self.durability]
+        self._process = start(command, LOAD_CORE, DIR / f"{self.name}.log", scheduling=[], env=environment)
+        wait_for_port(WEB_PORT)
+        self._wait_until_healthy()
+        for pid in self.near():
+            place(pid, SYSTEM_CORE, real_time=True)
+
+    def _wait_until_healthy(self) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=1) as answer:
+                    if answer.status == 200 and self._pid("gateway-000"):
+                        return
+            except OSError:
+                time.sleep(0.1)
+        raise SystemExit(f"{self.name}: not healthy; see {DIR / self.name}.log")
+
+    def stop(self) -> None:
+        """Gateway, ledger and pages end in order and fold what is left (SIGTERM to the supervisor alone)."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(SETTLED_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            stop(self._process)
+
+    def _pid(self, role: str) -> int:
+        try:
+            return int((self.home / "run" / f"{role}.pid").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def near(self) -> list[int]:
+        return [pid] if (pid := self._pid("gateway-000")) else []
+
+    def far(self) -> list[int]:
+        return [pid] if (pid := self._pid("ledger")) else []
+
+    def metrics(self) -> dict[str, float]:
+        """The gateway's own counters by name (labels included)."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def verified(self) -> str:
+        """What `journal verify` says of the home after the run; raises SystemExit when it finds anything wanting."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tokenroll", "journal", "verify", "--json"],
+            env={**os.environ, "TOKENROLL_HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"{self.name}: the journal does not verify:\n{done.stdout}{done.stderr}")
+        return json.dumps(json.loads(done.stdout))
