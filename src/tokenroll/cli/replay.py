@@ -149,10 +149,10 @@ def throw_away_ground(
         options = ["--bill", str(bill), "--seed", str(seed), "--time-scale", str(time_scale), "--json"]
         options += ["--prices", str(prices)] if prices else []
         simulator = stack.enter_context(_process(home, ["simulate", *options]))
-        address = json.loads(_first_line(simulator, "the simulated provider"))["anthropic_base_url"]
+        address = _ready(simulator, "the simulated provider")["anthropic_base_url"]
         _make_home(home, folder=Path(folder), durability=durability, provider=address)
         server = stack.enter_context(_process(home, ["serve", "--json"]))
-        gateway = str(json.loads(_first_line(server, "`tokenroll serve`"))["gateway"])
+        gateway = str(_ready(server, "`tokenroll serve`")["gateway"])
         yield _ground(home, gateway, address, lambda: bill.read_bytes().splitlines())
 
 
@@ -193,13 +193,17 @@ def _process(home: Path, arguments: list[str]) -> Iterator["subprocess.Popen[str
             process.stdout.close()
 
 
-def _first_line(process: "subprocess.Popen[str]", what: str) -> str:
-    """The line that a program prints when it is ready."""
+def _ready(process: "subprocess.Popen[str]", what: str) -> dict[str, Any]:
+    """The line of JSON that a program prints when it is ready."""
     assert process.stdout is not None
     line = process.stdout.readline()
-    if not line:
-        raise Failure(f"{what} ended with code {process.wait()} before it was ready; what it said stands above")
-    return line
+    try:
+        facts: dict[str, Any] = json.loads(line)
+    except ValueError:
+        said = (line + process.stdout.read()).strip()
+        message = f"{what} ended with code {process.wait()} before it was ready: {said or 'its reason stands above'}"
+        raise Failure(message, kind="start") from None
+    return facts
 
 
 @contextlib.contextmanager
