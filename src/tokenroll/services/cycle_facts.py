@@ -61,11 +61,14 @@ def cycle_in_zone(cycle: int, zone: str) -> PayCycle:
     return month_cycle_at(instant_from_datetime(middle), zone, ZoneInfo(zone))
 
 
-def wallet_cycles(connection: Connection, cycle: int, wallet_id: int | None = None) -> list[WalletCycle]:
-    """Every wallet's (or one wallet's) facts of a cycle, in the order of names. For a cycle that is not closed yet."""
+def wallet_cycles(connection: Connection, cycle: int, now: Instant, wallet_id: int | None = None) -> list[WalletCycle]:
+    """Every wallet's (or one wallet's) facts of a cycle, in the order of names. For a cycle that is not closed yet.
+
+    A cycle that has not ended is told as if it ended now, so that nothing is called expired or vested before it is.
+    """
     wallets = schema.wallets
     every = connection.execute(select(wallets).order_by(wallets.c.name)).all()
-    spans = {row.id: cycle_in_zone(cycle, row.zone) for row in every}
+    spans = {row.id: _until(cycle_in_zone(cycle, row.zone), now) for row in every}
     states = states_by_wallet(connection)
     lot_wallets = {state.lot.id: owner for owner, known in states.items() for state in known}
     tally = _tally(connection, cycle, spans, lot_wallets)
@@ -93,6 +96,11 @@ def wallet_cycles(connection: Connection, cycle: int, wallet_id: int | None = No
         kinds = tuple(sorted({state.lot.classification.value for state in known}))
         found.append(WalletCycle(wallet=row, facts=facts, classifications=kinds))
     return found
+
+
+def _until(span: PayCycle, now: Instant) -> PayCycle:
+    """The cycle up to and with `now`; at least an instant of it, so that a cycle to come is empty."""
+    return span if now >= span.end_until else replace(span, end_until=max(now, span.start_at) + 1)
 
 
 def stored_lots(facts: CycleFacts) -> dict[str, dict[str, int]]:
@@ -132,7 +140,7 @@ def _tally(connection: Connection, cycle: int, spans: dict[int, PayCycle], lot_w
     query = select(settlements.c.wallet_id, settlements.c.cycle, settlements.c.outcome, settlements.c.record).where(
         settlements.c.cycle >= cycle
     )
-    for wallet_id, booked, outcome, blob in connection.execute(query).tuples():
+    for wallet_id, booked, outcome, blob in connection.execute(query):
         record = parse_record(blob)
         if booked == cycle and outcome != Outcome.RELEASED:
             tally.calls[wallet_id] = tally.calls.get(wallet_id, 0) + 1
@@ -147,7 +155,7 @@ def _tally(connection: Connection, cycle: int, spans: dict[int, PayCycle], lot_w
             own_cycle = booked if owner == wallet_id else max(booked, _cycle_at(spans[owner], at))
             part = tally.later if own_cycle > cycle else tally.spent if at >= spans[owner].start_at else tally.adjusted
             part[lot_id] = part.get(lot_id, 0) + nanos
-    for state, blob in connection.execute(select(holds.c.state, holds.c.record)).tuples():
+    for state, blob in connection.execute(select(holds.c.state, holds.c.record)):
         record = parse_record(blob)
         part = tally.suspense if state == "suspense" else tally.held
         for lot_id, nanos in record.hold.slices:
@@ -196,7 +204,5 @@ def _newest_stored(connection: Connection, cycle: int) -> dict[int, dict[str, di
 def stored_states(connection: Connection, run_id: int) -> dict[int, dict[str, dict[str, int]]]:
     """The closed states of the lots of a run's slips, by wallet and lot."""
     slips = schema.pay_slips
-    rows = connection.execute(
-        select(slips.c.wallet_id, slips.c.values_json).where(slips.c.pay_run_id == run_id)
-    ).tuples()
+    rows = connection.execute(select(slips.c.wallet_id, slips.c.values_json).where(slips.c.pay_run_id == run_id))
     return {wallet_id: json.loads(values)["lots"] for wallet_id, values in rows}

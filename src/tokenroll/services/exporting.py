@@ -56,35 +56,33 @@ class _Export:
     # ---- movements ------------------------------------------------------------------------------------------------
 
     def _grants(self) -> Iterable[Movement]:
-        for state in self.lots.values():
-            lot, grant = state.lot, self.grants[state.lot.grant_id]
+        for grant in self.grants.values():
             if grant.recorded_at > self.now:
                 continue
-            wallet_id = lot.wallet_id
+            wallet_id = grant.wallet_id
             words = words_of(grant.classification)
             what = f"{words.kinds[grant.kind]} ({words.allowance})"
-            known_on = self._day(wallet_id, max(grant.effective_at, grant.recorded_at))
-            granted_on = min(known_on, self._day(wallet_id, max(lot.effective_at, grant.recorded_at)))
             yield Movement(
-                on=granted_on,
+                on=self._day(wallet_id, max(grant.effective_at, grant.recorded_at)),
                 text=what,
                 reference=grant.public_id,
                 legs=(
-                    Leg(books.granted(wallet_id), -lot.amount_nanos),
-                    Leg(books.unvested(wallet_id), lot.amount_nanos),
+                    Leg(books.granted(wallet_id), -grant.amount_nanos),
+                    Leg(books.unvested(wallet_id), grant.amount_nanos),
                 ),
             )
-            vests_at = max(lot.effective_at, grant.recorded_at)
-            if vests_at <= self.now:
-                yield Movement(
-                    on=self._day(wallet_id, vests_at),
-                    text=f"{what} {words.vests}",
-                    reference=grant.public_id,
-                    legs=(
-                        Leg(books.unvested(wallet_id), -lot.amount_nanos),
-                        Leg(books.available(wallet_id), lot.amount_nanos),
-                    ),
-                )
+            for lot in (one.lot for one in self.states.get(wallet_id, ()) if one.lot.grant_id == grant.id):
+                vests_at = max(lot.effective_at, grant.recorded_at)
+                if vests_at <= self.now:
+                    yield Movement(
+                        on=self._day(wallet_id, vests_at),
+                        text=f"{what} {words.vests}",
+                        reference=grant.public_id,
+                        legs=(
+                            Leg(books.unvested(wallet_id), -lot.amount_nanos),
+                            Leg(books.available(wallet_id), lot.amount_nanos),
+                        ),
+                    )
 
     def _settlements(self) -> Iterable[Movement]:
         """One movement per wallet and day: its calls are one by one in the ledger, each with its proof."""
@@ -92,7 +90,7 @@ class _Export:
         columns = (settlements.c.wallet_id, settlements.c.admitted_at, settlements.c.cycle, settlements.c.record)
         sums: dict[tuple[date, int], list[int]] = {}
         carried: dict[date, list[int]] = {}
-        for wallet_id, admitted_at, cycle, blob in self.connection.execute(select(*columns)).tuples():
+        for wallet_id, admitted_at, cycle, blob in self.connection.execute(select(*columns)):
             for lot_id, nanos in parse_record(blob).consumed:
                 owner = wallet_id if lot_id == COMPANY_LOT_ID else self.lots[lot_id].lot.wallet_id
                 on = self._booked_on(owner, admitted_at, cycle)
@@ -169,7 +167,7 @@ class _Export:
                 (entries.c.kind == EntryKind.VARIANCE.value) & (postings.c.account == Account.PROVIDER_VARIANCE.value)
             )
         )
-        for at, public_id, _account, wallet_id, nanos in self.connection.execute(query).tuples():
+        for at, public_id, _account, wallet_id, nanos in self.connection.execute(query):
             on = self._day(wallet_id, at) if wallet_id in self.wallets else datetime_from_instant(at).date()
             legs = (Leg(books.COMPANY_OVERAGE, -nanos), Leg(books.PROVIDER_VARIANCE, nanos))
             yield Movement(on=on, text="the provider's bill differed", reference=public_id, legs=legs)
@@ -178,7 +176,7 @@ class _Export:
 
     def _closed(self) -> list[tuple[int, dict[int, dict[str, dict[str, int]]]]]:
         runs = schema.pay_runs
-        rows = self.connection.execute(select(runs.c.cycle, runs.c.id).order_by(runs.c.cycle)).tuples().all()
+        rows = self.connection.execute(select(runs.c.cycle, runs.c.id).order_by(runs.c.cycle)).all()
         return [(cycle, stored_states(self.connection, run_id)) for cycle, run_id in rows]
 
     def _closed_cycles(self) -> list[Assertion]:
@@ -188,7 +186,7 @@ class _Export:
             slips, slips.c.pay_run_id == runs.c.id
         )
         found = []
-        for cycle, wallet_id, values in self.connection.execute(query).tuples():
+        for cycle, wallet_id, values in self.connection.execute(query):
             end = cycle_in_zone(cycle, self.wallets[wallet_id].zone).end_until
             closing = int(json.loads(values)["closing_nanos"])
             if closing or wallet_id in self.states:
@@ -220,14 +218,20 @@ class _Export:
         first: dict[str, date] = {}
         for one in movements:
             for leg in one.legs:
-                first[leg.account] = min(first.get(leg.account, one.on), one.on)
-        names = {books.available(wallet_id): row.name for wallet_id, row in self.wallets.items()}
+                for account in {leg.account, _asserted(leg.account)}:
+                    first[account] = min(first.get(account, one.on), one.on)
+        names = {books.spendable(wallet_id): row.name for wallet_id, row in self.wallets.items()}
         return [
             OpenAccount(on=on, account=account, name=names.get(account, "")) for account, on in sorted(first.items())
         ]
 
     def _day(self, wallet_id: int, at: Instant) -> date:
         return datetime_from_instant(at).astimezone(ZoneInfo(self.wallets[wallet_id].zone)).date()
+
+
+def _asserted(account: str) -> str:
+    """The account whose balance is asserted for postings to this one: available and suspense are told together."""
+    return account.removesuffix(":Available").removesuffix(":Suspense")
 
 
 def _daily(movements: Iterable[Movement], stored: set[tuple[str, date]], last: Mapping[int, date]) -> list[Assertion]:
@@ -239,7 +243,7 @@ def _daily(movements: Iterable[Movement], stored: set[tuple[str, date]], last: M
         for leg in one.legs:
             if not leg.account.startswith("Assets:Wallets:"):
                 continue
-            account = leg.account.removesuffix(":Available").removesuffix(":Suspense")
+            account = _asserted(leg.account)
             sums[account] = sums.get(account, 0) + leg.nanos
             by_day[one.on, account] = sums[account]
     return [

@@ -40,23 +40,23 @@ def cycle_from_text(text: str) -> int:
     return cycle_number(f"{year}-{int(month):02d}")
 
 
-def slips_of(connection: Connection, cycle: int) -> list[dict[str, Any]]:
+def slips_of(connection: Connection, cycle: int, now: Instant) -> list[dict[str, Any]]:
     """The slips of a cycle, by name: the stored ones once it is closed, else as they would be now."""
     run = _run_of(connection, cycle)
     if run is None:
-        return [_slip(one) for one in wallet_cycles(connection, cycle)]
+        return [_slip(one) for one in wallet_cycles(connection, cycle, now)]
     slips = schema.pay_slips
     rows = connection.execute(select(slips).where(slips.c.pay_run_id == run.id))
     found = [{**json.loads(row.values_json), "payslip": row.public_id, "closed_at": run.closed_at} for row in rows]
     return sorted(found, key=lambda one: str(one["name"]))
 
 
-def slip_of(connection: Connection, reference: str, cycle: int) -> dict[str, Any]:
+def slip_of(connection: Connection, reference: str, cycle: int, now: Instant) -> dict[str, Any]:
     """One wallet's slip of a cycle."""
     wallet = find_wallet(connection, reference)
     if _run_of(connection, cycle) is None:
-        return _slip(wallet_cycles(connection, cycle, wallet.id)[0])
-    for slip in slips_of(connection, cycle):
+        return _slip(wallet_cycles(connection, cycle, now, wallet.id)[0])
+    for slip in slips_of(connection, cycle, now):
         if slip["wallet"] == wallet.public_id:
             return slip
     message = f"{wallet.name} had no wallet when {cycle_name(cycle)} was closed"
@@ -96,7 +96,7 @@ def close(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise Refused("not_closable", "; ".join(problems))
     run_id = work.new_id("pay_runs")
     public_id = work.public_id("payrun")
-    slips = [(one, _slip(one)) for one in wallet_cycles(work.connection, cycle)]
+    slips = [(one, _slip(one)) for one in wallet_cycles(work.connection, cycle, work.now)]
     work.connection.execute(
         schema.pay_runs.insert().values(
             id=run_id,
@@ -147,14 +147,15 @@ def _run_of(connection: Connection, cycle: int) -> Row[Any] | None:
 def _slip(one: WalletCycle) -> dict[str, Any]:
     """One slip with what a paper needs to name it. Raises AssertionError rather than show one that does not add up."""
     slip: PaySlip = pay_slip(one.facts)
+    whole = cycle_in_zone(cycle_from_text(slip.cycle_name), one.wallet.zone)
     amounts = {name: value for name, value in asdict(slip).items() if name not in {"wallet_id", "cycle_name"}}
     return {
         "wallet": one.wallet.public_id,
         "name": one.wallet.name,
         "zone": one.wallet.zone,
         "cycle": slip.cycle_name,
-        "start_at": one.facts.cycle.start_at,
-        "end_until": one.facts.cycle.end_until,
+        "start_at": whole.start_at,
+        "end_until": whole.end_until,
         "classifications": list(one.classifications),
         "paper": paper_name(one.classifications),
         **amounts,

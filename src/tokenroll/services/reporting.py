@@ -58,9 +58,7 @@ class Reports:
                 select(members.c.department_id, func.count())
                 .where(members.c.left_on.is_(None))
                 .group_by(members.c.department_id)
-            )
-            .tuples()
-            .all()
+            ).all()
         )
         spent = self._spent_by_department()
         return [
@@ -185,7 +183,7 @@ class Reports:
     def settings(self) -> dict[str, str]:
         """What the company set for itself and its workers."""
         names = schema.settings.c
-        return dict(self.connection.execute(select(names.name, names.value)).tuples().all())
+        return dict(self.connection.execute(select(names.name, names.value)).all())
 
     # ---- plans and grants ---------------------------------------------------------------------------------------
 
@@ -331,7 +329,7 @@ class Reports:
     def pay_run(self, cycle: str) -> dict[str, Any]:
         """All slips of a cycle with their sums, and what stands in the way of closing it."""
         number = paying.cycle_from_text(cycle)
-        slips = paying.slips_of(self.connection, number)
+        slips = paying.slips_of(self.connection, number, self.now)
         return {
             "cycle": cycle,
             "slip_count": len(slips),
@@ -342,7 +340,7 @@ class Reports:
 
     def payslip(self, reference: str, cycle: str) -> dict[str, Any]:
         """One wallet's slip: the stored one of a closed cycle, else as it stands now."""
-        return paying.slip_of(self.connection, reference, paying.cycle_from_text(cycle))
+        return paying.slip_of(self.connection, reference, paying.cycle_from_text(cycle), self.now)
 
     # ---- cycles -------------------------------------------------------------------------------------------------
 
@@ -358,7 +356,7 @@ class Reports:
 
     def _spent_by_wallet(self) -> dict[int, int]:
         wallets, settlements = schema.wallets, schema.settlements
-        zones: dict[int, str] = dict(self.connection.execute(select(wallets.c.id, wallets.c.zone)).tuples().all())
+        zones: dict[int, str] = dict(self.connection.execute(select(wallets.c.id, wallets.c.zone)).all())
         cycles = {zone: cycle_number(self.cycle(zone).name) for zone in set(zones.values())}
         rows = self.connection.execute(
             select(
@@ -369,7 +367,7 @@ class Reports:
             )
             .where(settlements.c.cycle.in_(sorted(set(cycles.values()))))
             .group_by(settlements.c.wallet_id, settlements.c.cycle)
-        ).tuples()
+        )
         return {
             wallet_id: int(whole) * NANOS + int(rest)
             for wallet_id, cycle, whole, rest in rows
@@ -382,7 +380,7 @@ class Reports:
             select(wallets.c.id, members.c.department_id)
             .join(members, members.c.id == wallets.c.holder_id)
             .where(wallets.c.holder_kind == HolderKind.MEMBER.value)
-        ).tuples()
+        )
         sums: dict[int, int] = {}
         for wallet_id, department_id in of_wallet.all():
             sums[department_id] = sums.get(department_id, 0) + self.spent_this_cycle(wallet_id)

@@ -1,0 +1,126 @@
+"""A small firm on a real ledger in memory: commands, reports, and calls told as a worker's tape would tell them.
+
+The cast: Ada (engineer), Bo (her manager), Cleo (finance), Dev (HR), the Nightly agent (a service account).
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from tokenroll.model.hold import Slice
+from tokenroll.services.commands import COMMANDS
+from tokenroll.services.ledger import Ledger
+from tokenroll.services.protocol import Ack, Command, Hello, Ready, Report, Welcome
+from tokenroll.services.reporting import Reports
+from tokenroll.store import tape
+from tokenroll.store.attempt_record import LapseRecord, SettleRecord, pack_lapse, pack_settle
+from tokenroll.store.database import open_writer
+from tokenroll.store.tape import RecordType, TapeSource, pack_block, pack_name
+
+CREDIT = 1_000_000_000
+DAY = 86_400_000_000
+HOUR = 3_600_000_000
+JANUARY = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+FEBRUARY = JANUARY + 31 * DAY
+MARCH = FEBRUARY + 28 * DAY
+COUNTS: tuple[int | None, ...] = (1_000, None, None, None, None, None, 50, *[None] * 8)
+
+
+class Firm:
+    """One ledger, its clock in the test's hand, and one worker that reports."""
+
+    def __init__(self, at: int = JANUARY) -> None:
+        self.now = at
+        self.connection = open_writer(None)
+        self._numbers = itertools.count(1)
+        self.ledger = Ledger(
+            self.connection, lambda: self.now, COMMANDS, lambda bits: next(self._numbers) % (1 << bits)
+        )
+        welcome = self.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=bytes(16), last_delta=0))
+        assert isinstance(welcome, Welcome)
+        self._epoch = welcome.epoch
+        for _ in self.ledger.ready(Ready(worker=0, epoch=self._epoch)):  # type: ignore[union-attr]
+            pass
+        self._sequence = 1
+        self._report([pack_name(1, "gpt-5-mini")])
+
+    def do(self, name_: str, **arguments: Any) -> dict[str, Any]:
+        """The answer of a command that must succeed."""
+        reply = self.ask(name_, **arguments)
+        assert reply.result is not None, reply.problem
+        return reply.result
+
+    def ask(self, name_: str, *, command_id: str = "", dry_run: bool = False, **arguments: Any) -> Any:
+        """The reply to a command."""
+        command = Command(id=command_id or f"c{next(self._numbers)}", name=name_, arguments=arguments, dry_run=dry_run)
+        return self.ledger.execute(command)
+
+    @property
+    def reports(self) -> Reports:
+        """Questions as of now, over what is committed."""
+        self.connection.rollback()
+        return Reports(self.connection, self.now)
+
+    def hire(self, name: str, *, zone: str = "UTC") -> None:
+        """A member of Engineering, which is made when it is missing."""
+        self.ask("department.create", name="Engineering")
+        self.do("member.create", name=name, department="Engineering", zone=zone)
+
+    def wallet_id(self, name: str) -> int:
+        """The inside id of a wallet, for calls."""
+        self.connection.rollback()
+        found: int = self.connection.exec_driver_sql("SELECT id FROM wallets WHERE name = ?", (name,)).scalar_one()
+        return found
+
+    def lot_ids(self, name: str) -> list[int]:
+        """The lots of a wallet, oldest first."""
+        self.connection.rollback()
+        query = "SELECT id FROM lots WHERE wallet_id = ? ORDER BY id"
+        return [row[0] for row in self.connection.exec_driver_sql(query, (self.wallet_id(name),))]
+
+    # ---- calls as the tape tells them -----------------------------------------------------------------------------
+
+    def hold(self, name: str, *slices: tuple[int, int], at: int | None = None) -> int:
+        """A hold of these (lot, nanos), dispatched; its sequence."""
+        admitted_at = self.now if at is None else at
+        sequence = self._sequence
+        self._report([_hold(self.wallet_id(name), self._epoch, sequence, slices, admitted_at)])
+        length = tape.DISPATCHED_HEAD.size + 8
+        self._report(
+            [tape.DISPATCHED_HEAD.pack(RecordType.DISPATCHED, 0, length, admitted_at) + sequence.to_bytes(8, "little")]
+        )
+        return sequence
+
+    def settle(self, sequence: int, nanos: int) -> None:
+        """The end of a held call."""
+        settle = SettleRecord(
+            self.now, self.now, nanos, nanos, nanos, 200, TapeSource.REPORTED, 1, "standard", 0, 200, 1, 0, COUNTS
+        )
+        self._report([pack_settle(sequence, settle)])
+
+    def lapse(self, sequence: int) -> None:
+        """The call's fate is unknown: to suspense."""
+        self._report([pack_lapse(sequence, LapseRecord(self.now, 0, 6, 0))])
+
+    def call(self, name: str, lot_id: int, nanos: int, *, bound: int | None = None, at: int | None = None) -> int:
+        """A whole call: held for its bound (default twice its cost), settled."""
+        sequence = self.hold(name, (lot_id, bound or 2 * nanos), at=at)
+        self.settle(sequence, nanos)
+        return sequence
+
+    def _report(self, records: Sequence[bytes]) -> None:
+        block = pack_block(self._sequence, list(records))
+        self._sequence += len(records)
+        ack = self.ledger.report(Report(worker=0, epoch=self._epoch, blocks=block))
+        assert isinstance(ack, Ack), ack
+
+
+def _hold(wallet_id: int, epoch: int, sequence: int, slices: Sequence[tuple[int, int]], at: int) -> bytes:
+    parts = [Slice(*one) for one in slices]
+    number = (at // 1000 << 80) | (epoch << 48) | sequence
+    length = tape.HOLD.size + len(parts) * tape.SLICE.size
+    head = tape.HOLD.pack(
+        RecordType.HOLD, 0, length, 1, len(parts), number.to_bytes(16, "big"), wallet_id, 1, 1, at,
+        sum(one.nanos for one in parts), 0, 1, 0, 0, 0, 100, 400, 1, 0,
+    )  # fmt: skip
+    return head + b"".join(tape.SLICE.pack(*one) for one in parts)

@@ -1,0 +1,139 @@
+"""The books as text, judged by the programs that own the languages: Beancount's checker and hledger, in processes of their own."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, MARCH, Firm
+from tokenroll.books.beancount import beancount_text
+from tokenroll.books.hledger import hledger_text
+from tokenroll.books.journal_text import Assertion, JournalText, Leg, Movement, OpenAccount
+from tokenroll.services.exporting import journal_of
+
+BEAN_CHECK = Path(sys.executable).parent / "bean-check"
+
+
+@pytest.fixture(scope="module")
+def journal() -> JournalText:
+    """Two months of a small firm: both classifications, a pool, an expiry, a late call, a call being checked, a closed cycle."""
+    firm = Firm()
+    for name, zone in (("Ada", "Europe/Berlin"), ("Bo", "America/New_York"), ("Nightly", "UTC")):
+        firm.hire(name, zone=zone)
+    firm.do("pool.create", name="Engineering pool", department="Engineering")
+    firm.do(
+        "plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT, lifetime="1m"
+    )
+    firm.do("plan.create", name="sign-on", kind="signing_bonus", classification="compensation", amount_nanos=480 * CREDIT,
+            vesting="monthly", months=12, cliff_months=1)  # fmt: skip
+    for name in ("Ada", "Bo", "Engineering pool"):
+        firm.do("grant.create", to=name, plan="tools")
+    firm.do("grant.create", to="Ada", plan="sign-on")
+    lot = {name: firm.lot_ids(name)[0] for name in ("Ada", "Bo", "Engineering pool")}
+    for day in (2, 2, 9):
+        firm.now = JANUARY + day * DAY
+        firm.call("Ada", lot["Ada"], 3 * CREDIT + day)
+    firm.settle(firm.hold("Nightly", (lot["Engineering pool"], 9 * CREDIT)), 4 * CREDIT)
+    firm.settle(firm.hold("Bo", (lot["Bo"], 2 * CREDIT), (0, 5 * CREDIT)), 6 * CREDIT)
+    firm.now = FEBRUARY - 2 * HOUR
+    late = firm.hold("Ada", (lot["Ada"], 10 * CREDIT))
+    firm.now = FEBRUARY + 12 * HOUR
+    firm.do("payrun.close", cycle="2026-01")
+    firm.settle(late, 4 * CREDIT)
+    firm.now = FEBRUARY + 3 * DAY
+    firm.do("grant.top_up", to="Ada", amount_nanos=5 * CREDIT)
+    firm.lapse(firm.hold("Ada", (firm.lot_ids("Ada")[-1], 2 * CREDIT)))
+    firm.now = MARCH - 5 * DAY
+    firm.connection.rollback()
+    return journal_of(firm.connection, firm.now, "A small firm")
+
+
+def check(program: list[str], text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = folder / "journal.txt"
+    path.write_text(text)
+    return subprocess.run([*program, str(path)], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_it_satisfies_bean_check(journal, tmp_path):
+    done = check([str(BEAN_CHECK)], beancount_text(journal), tmp_path)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_it_makes_bean_check_object_to_one_nano(journal, tmp_path):
+    text = beancount_text(journal)
+    wrong = text.replace("4.000000000 CREDIT", "4.000000001 CREDIT", 1)
+    assert wrong != text
+    assert check([str(BEAN_CHECK)], wrong, tmp_path).returncode == 1
+
+
+@pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
+def test_it_satisfies_hledger(journal, tmp_path):
+    done = check(["hledger", "check", "--strict", "-f"], hledger_text(journal), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    balance = subprocess.run(
+        ["hledger", "-f", tmp_path / "journal.txt", "balance", "Expenses", "-N", "--flat"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert [line.split() for line in balance.splitlines()] == [
+        ["86.999999987", "CREDIT", "Expenses:Breakage:W1"],
+        ["98.000000000", "CREDIT", "Expenses:Breakage:W2"],
+        ["96.000000000", "CREDIT", "Expenses:Breakage:W4"],
+        ["4.000000000", "CREDIT", "Expenses:Company:Spent"],
+        ["13.000000013", "CREDIT", "Expenses:Spent:W1"],
+        ["2.000000000", "CREDIT", "Expenses:Spent:W2"],
+        ["4.000000000", "CREDIT", "Expenses:Spent:W4"],
+    ]
+
+
+@pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
+def test_it_makes_hledger_object_to_one_nano(journal, tmp_path):
+    text = hledger_text(journal)
+    wrong = text.replace("4.000000000 CREDIT", "4.000000001 CREDIT", 1)
+    assert wrong != text
+    assert check(["hledger", "check", "-f"], wrong, tmp_path).returncode == 1
+
+
+def test_it_names_movements_and_balances_as_beancount_wants_them():
+    from datetime import date
+
+    on = date(2026, 1, 31)
+    journal = JournalText(
+        title='The "firm"',
+        accounts=[OpenAccount(on=on, account="Assets:Wallets:W1:Spendable:Available", name="Ada"),
+                  OpenAccount(on=on, account="Expenses:Spent:W1")],
+        movements=[Movement(on=on, text="2 draws of calls", reference="grant_1",
+                            legs=(Leg("Assets:Wallets:W1:Spendable:Available", -1_500_000_000), Leg("Expenses:Spent:W1", 1_500_000_000)))],
+        assertions=[Assertion(on=on, account="Assets:Wallets:W1:Spendable", nanos=-1_500_000_000)],
+    )  # fmt: skip
+    assert (
+        beancount_text(journal)
+        == """\
+option "title" "The \\"firm\\""
+option "operating_currency" "CREDIT"
+
+2026-01-31 commodity CREDIT
+
+2026-01-31 open Assets:Wallets:W1:Spendable:Available CREDIT
+  name: "Ada"
+
+2026-01-31 open Expenses:Spent:W1 CREDIT
+
+2026-01-31 * "2 draws of calls" ^grant_1
+  Assets:Wallets:W1:Spendable:Available              -1.500000000 CREDIT
+  Expenses:Spent:W1                                   1.500000000 CREDIT
+
+2026-02-01 balance Assets:Wallets:W1:Spendable  -1.500000000 CREDIT
+
+"""
+    )
+
+
+def test_it_cannot_be_born_out_of_balance():
+    from datetime import date
+
+    with pytest.raises(AssertionError, match="out of balance by 1 nanos"):
+        Movement(on=date(2026, 1, 1), text="x", legs=(Leg("Assets:A", 2), Leg("Assets:B", -1)))
