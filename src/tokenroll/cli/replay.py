@@ -223,8 +223,7 @@ def _served_home(home: Path, provider: str) -> Iterator["Ground"]:
             text: bytes = answer.read()
         return text.splitlines()
 
-    already = frozenset(read_bill())
-    yield _ground(home, gateway, provider, lambda: [line for line in read_bill() if line not in already])
+    yield _ground(home, gateway, provider, read_bill)
 
 
 def _ground(home: Path, gateway: str, provider: str, read_bill: Callable[[], list[bytes]]) -> "Ground":

@@ -153,10 +153,12 @@ def replay(options: ReplayOptions) -> ReplaySummary:
     """Send the trace, wait until the ledger has folded it, and prove the sums. Raises ReplayError."""
     keys = make_members(options.ground, options.members, options.grant_nanos)
     before = standing(options.ground.database_path)
+    billed_before = frozenset(options.ground.read_bill())
     run = _Run(options, keys)
     uvloop.run(run.all())
     lag = _folded(options.ground, run, before)
-    proof = prove(options.ground.database_path, before, options.ground.read_bill())
+    bill = [line for line in options.ground.read_bill() if line not in billed_before]
+    proof = prove(options.ground.database_path, before, bill)
     return ReplaySummary(
         trace=options.trace_name,
         rows=options.trace.rows.summary(),
