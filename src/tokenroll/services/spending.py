@@ -120,13 +120,24 @@ class Spending(Leases):
         if deployment.pin_tier and not facts.service_tier:
             hold.service_tier = tier
 
-        # the bound; engine/bounding says the same in nouns, and a property test compares them
+        refusal = self._bound(hold, facts, available, may_wait=may_wait)
+        if refusal is not None:
+            return refusal
+        if not self._draw(hold):
+            return self._denial("too_many_lots", hold, available)
+        hold.available_after_nanos = available - hold.bound_nanos + hold.company_nanos
+        self._record_hold(hold, facts, deployment.name, tags, previous)
+        return hold
+
+    def _bound(self, hold: HotHold, facts: Facts, available: int, *, may_wait: bool) -> Denial | Wait | None:
+        """The hold's bound and cap (engine/bounding says the same in nouns, and a property test compares them), or why not."""
+        rates = hold.rates
         input_tokens = facts.input_bytes + facts.extra_input_tokens + facts.message_count * rates.message_tokens
         if facts.has_tools:
             input_tokens += rates.request_tools_tokens + facts.tool_count * rates.tool_tokens
         fixed_attos = rates.request_attos
         if facts.server_tool_uses_max:
-            window = card.card.context_window_tokens
+            window = hold.card.card.context_window_tokens
             if window is None or rates.web_search_attos is None:
                 return Denial(
                     "call_not_bounded", model=facts.model, state="its rate card has no limit or price for searches"
@@ -144,19 +155,15 @@ class Spending(Leases):
             hold.cap_changed = True
         hold.output_tokens_max = cap
         hold.bound_nanos = -(-(fixed_attos + facts.choice_count * cap * rates.output_attos) // ATTOS_PER_NANO)
+        if hold.bound_nanos > AMOUNT_NANOS_MAX:
+            return Denial("call_not_bounded", model=facts.model, state="its bound is above what one call may ever cost")
         if hold.bound_nanos > available:
             refusal = self._short(hold, facts, available, fixed_attos, may_wait=may_wait)
             if refusal is not None:
                 return refusal
-        if hold.bound_nanos > AMOUNT_NANOS_MAX:
-            return Denial("call_not_bounded", model=facts.model, state="its bound is above what one call may ever cost")
         if hold.cap_changed:
             hold.output_cap_tokens = hold.output_tokens_max
-        if not self._draw(hold):
-            return self._denial("too_many_lots", hold, available)
-        hold.available_after_nanos = available - hold.bound_nanos + hold.company_nanos
-        self._record_hold(hold, facts, deployment.name, tags, previous)
-        return hold
+        return None
 
     def _available(self, key: HotKey, now: Instant) -> int:
         wallet = key.wallet

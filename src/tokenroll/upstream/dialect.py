@@ -3,6 +3,7 @@
 Nothing here does I/O. A dialect never decodes a prompt or an answer into text: it reads the head fields it needs (DESIGN §6, law 10).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -188,7 +189,7 @@ def denial_headers(denial: Denial, *, should_retry: bool) -> bytes:
     return lines
 
 
-class CallMeter:
+class CallMeter(ABC):
     """What one attempt's answer tells about its usage, fed with the answer's bytes as they pass.
 
     `counts` are in the order of METERS and disjoint; None means not reported. One is made per attempt.
@@ -217,17 +218,17 @@ class CallMeter:
         self.delivered_output_bytes = 0
         self.output_events = 0
 
+    @abstractmethod
     def feed(self, data: bytes) -> bytes:
         """The bytes to pass on for `data`, which are answer bytes without transfer coding; the same object when nothing is withheld."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> bytes:
         """The end of the answer: what was kept back and must still go out. Further calls give nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def output_tokens_seen(self) -> int:
         """How many output tokens the bytes that passed show at least, for attempts whose usage never came."""
-        raise NotImplementedError
 
     @property
     def source(self) -> UsageSource:

@@ -5,6 +5,7 @@ they pass as the very same object. All else goes through `_take`, which is exact
 """
 
 import re
+from abc import abstractmethod
 from typing import Final
 
 from tokenroll.model.limits import METER_EVENT_BYTES_MAX, METER_TAIL_BYTES
@@ -106,10 +107,10 @@ class EventMeter(CallMeter):
             self._envelope_bytes = self._envelope_bytes or len(event)
         return self._on_event(name, payload) and self._withhold
 
+    @abstractmethod
     def _is_plain(self, data: bytes) -> bool:
         """Whether whole events say nothing that changes counts. Counts them as output when so. Must never be wrong about True."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _on_event(self, name: bytes, payload: bytes) -> bool:
         """One event's data; True: it exists only because we asked for usage."""
-        raise NotImplementedError

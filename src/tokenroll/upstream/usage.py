@@ -6,6 +6,7 @@ and proven later by the provider's bill; it is never a negative charge (referenc
 
 import json
 import re
+from abc import abstractmethod
 from typing import Any, Final
 
 from tokenroll.model.limits import METER_BODY_BYTES_MAX, METER_TAIL_BYTES, UNIT_COUNT_MAX
@@ -94,10 +95,10 @@ class WholeMeter(CallMeter):
         self._on_usage(usage)
         self.degraded = self.degraded or "the answer is too long to be read whole"
 
+    @abstractmethod
     def _on_body(self, body: bytes) -> None:
         """A whole body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _on_usage(self, usage: dict[str, Any]) -> None:
         """A usage object."""
-        raise NotImplementedError
