@@ -35,13 +35,15 @@ BACKLOG: Final = 4096
 class GatewaySettings:
     """Everything one gateway process must know; nothing is read from the environment here.
 
-    `port` 0: the kernel chooses, and `ready` of `run_gateway` is told. `decode_request_bodies`: take gzip, br and zstd bodies.
+    `listening` is a socket that listens already, handed down by a supervisor; else `host` and `port` are listened on (0: the
+    kernel chooses, and `ready` of `run_gateway` is told). `decode_request_bodies`: take gzip, br and zstd bodies.
     """
 
     home: Path
     worker: int = 0
     host: str = "127.0.0.1"
     port: int = 0
+    listening: socket.socket | None = None
     durability: Durability = Durability.SYNCED
     deployments: tuple[Deployment, ...] = ()
     decode_request_bodies: bool = False
@@ -131,6 +133,12 @@ class Gateway:
         """Accepts connections from now on. The port. Several workers may share one (SO_REUSEPORT); the kernel spreads."""
         settings = self.settings
         self.wheel.start()
+        if settings.listening is not None:
+            self._server = await self.loop.create_server(
+                lambda: ClientConnection(self), sock=settings.listening, backlog=BACKLOG
+            )
+            handed: int = settings.listening.getsockname()[1]
+            return handed
         self._server = await self.loop.create_server(
             lambda: ClientConnection(self),
             settings.host,

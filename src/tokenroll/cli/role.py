@@ -1,0 +1,159 @@
+"""One role in a process of its own: what `tokenroll serve` starts with `python -m tokenroll.cli.role NAME`."""
+
+import argparse
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from tokenroll.settings import DURABILITIES, Settings, SettingsError, load_settings
+
+_PR_SET_PDEATHSIG: Final = 1
+_FIRST_FD: Final = 3
+STOP_SECONDS: Final = 10.0
+"""How long calls under way may take to end when the supervisor asks: less than it waits before it kills."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one role until it is told to end. 0: it ended; 1: it could not start, and why stands on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m tokenroll.cli.role", description=__doc__)
+    parser.add_argument("role", choices=("ledger", "gateway", "web"))
+    parser.add_argument("--worker", type=int, default=0)
+    parser.add_argument("--fd", type=int, default=-1)
+    parser.add_argument("--durability", choices=DURABILITIES)
+    parser.add_argument("--observe", action="store_true")
+    given = parser.parse_args(arguments)
+    _end_with_parent()
+    try:
+        settings = load_settings()
+        if given.role == "ledger":
+            asyncio.run(_ledger(settings))
+        elif given.role == "gateway":
+            chosen = settings.gateway
+            if given.durability:
+                chosen = replace(chosen, durability=given.durability)
+            settings = replace(settings, gateway=replace(chosen, observe=given.observe or chosen.observe))
+            _gateway(settings, given.worker, _inherited(given.fd))
+        else:
+            _web(settings, _inherited(given.fd))
+    except SettingsError as error:
+        sys.stderr.write(f"tokenroll {given.role}: {error}\n")
+        return 1
+    return 0
+
+
+def _end_with_parent() -> None:
+    """A role never outlives its supervisor, however that one died: the kernel tells it."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            sys.exit(0)
+
+
+def _inherited(descriptor: int) -> socket.socket:
+    """The listening socket that the supervisor handed down."""
+    if descriptor < _FIRST_FD:
+        message = "--fd must name an inherited listening socket; start roles with `tokenroll serve`"
+        raise SettingsError(message)
+    return socket.socket(fileno=descriptor)
+
+
+async def _ledger(settings: Settings) -> None:
+    from tokenroll.app import clock_of, random_bits
+    from tokenroll.services.commands import COMMANDS
+    from tokenroll.services.ledger_home import LedgerBusyError, open_ledger
+    from tokenroll.services.ledger_server import LedgerServer
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        with open_ledger(
+            database_path=settings.database_path,
+            lock_path=settings.lock_path,
+            clock=clock_of(settings),
+            commands=COMMANDS,
+            random_bits=random_bits,
+        ) as ledger:
+            server = LedgerServer(ledger)
+            await server.start(settings.socket_path)
+            await stopped.wait()
+            await server.close()
+    except LedgerBusyError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
+    from tokenroll.app import clock_of
+    from tokenroll.gateway.deployment import Deployment, DeploymentError
+    from tokenroll.gateway.process import WorkerEndedError, run_gateway
+    from tokenroll.gateway.worker import GatewaySettings
+    from tokenroll.store.tape import Durability
+
+    chosen = settings.gateway
+    deployments = tuple(
+        Deployment(
+            name=one.name,
+            dialect=one.dialect,
+            base_url=one.base_url,
+            api_key=one.api_key,
+            provider=one.provider,
+            models=one.models,
+            aliases=one.aliases,
+            service_tier=one.service_tier,
+            pin_tier=one.pin_tier,
+            ca_file=one.ca_file,
+            plain_http_allowed=one.plain_http_allowed,
+        )
+        for one in settings.deployments
+    )
+    try:
+        run_gateway(
+            GatewaySettings(
+                home=settings.home,
+                worker=worker,
+                listening=listening,
+                durability=Durability(chosen.durability),
+                deployments=deployments,
+                decode_request_bodies=chosen.decode_request_bodies,
+                stop_seconds=STOP_SECONDS,
+            ),
+            clock=clock_of(settings),
+            pepper=settings.pepper(),
+            socket_path=settings.socket_path,
+            observe=chosen.observe,
+        )
+    except (DeploymentError, WorkerEndedError) as error:
+        raise SettingsError(str(error)) from error
+
+
+def _web(settings: Settings, listening: socket.socket) -> None:
+    import uvicorn
+
+    from tokenroll.app import Reader
+    from tokenroll.web.application import create_application
+
+    reader = Reader(settings)
+    config = uvicorn.Config(
+        create_application(reader),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
+    reader.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

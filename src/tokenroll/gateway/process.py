@@ -1,0 +1,186 @@
+"""The gateway as a process: worker, tape, ledger link and listening socket, from the first HELLO to the last folded record."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvloop
+
+from tokenroll.gateway.worker import Gateway, GatewaySettings
+from tokenroll.model.enforcement import Enforcement
+from tokenroll.services.clock import Clock
+from tokenroll.services.group_commit import GroupCommit
+from tokenroll.services.protocol import Delta, Lease, Refusal, View, WalletTerms
+from tokenroll.services.spending import Spending
+from tokenroll.services.worker_link import WorkerCore, WorkerLink, lock_worker
+from tokenroll.store.tape import TapeWriter, kernel_boot_id, worker_directory
+
+REPORT_SECONDS_MAX: Final = 5.0
+"""How long an ending worker waits for the ledger to fold its last words; what is not folded then waits on the tape."""
+_WAITING: Final = "The gateway waits for its lease from the ledger; try again in a moment."
+_ENDING: Final = "The gateway is ending; try again in a moment."
+
+
+class WorkerEndedError(Exception):
+    """The ledger will not have this worker, or its tape cannot be written; the message says why."""
+
+
+def run_gateway(
+    settings: GatewaySettings,
+    *,
+    clock: Clock,
+    pepper: bytes,
+    socket_path: Path,
+    observe: bool = False,
+    ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT. Raises WorkerEndedError when it may not go on.
+
+    `observe` overrides the enforcement of every wallet. `ready` is told the port once calls are admitted.
+    """
+    directory = worker_directory(settings.home / "tape", settings.worker)
+    try:
+        lock = lock_worker(directory)
+    except BlockingIOError as error:
+        message = f"worker {settings.worker} runs already: its tape in {directory} is locked"
+        raise WorkerEndedError(message) from error
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            life = _Life(settings, clock, pepper, observe=observe, ready=ready)
+            runner.run(life.run(directory, socket_path))
+    finally:
+        os.close(lock)
+
+
+class _Life:
+    """One life of a worker: what it does when the ledger speaks (services/worker_link.py: WorkerEvents)."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        clock: Clock,
+        pepper: bytes,
+        *,
+        observe: bool,
+        ready: Callable[[int], None] | None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._pepper = pepper
+        self._observe = observe
+        self._ready = ready
+        self._boot_id = kernel_boot_id()
+        self._ended = asyncio.Event()
+        self._why = ""
+        self._core: WorkerCore
+        self._directory: Path
+        self._tape: TapeWriter | None = None
+        self._spending: Spending
+        self._commit: GroupCommit
+        self._gateway: Gateway | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    async def run(self, directory: Path, socket_path: Path) -> None:
+        self._directory = directory
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        self._core = WorkerCore(self._settings.worker, directory, self, boot_id=self._boot_id, clock=self._clock)
+        link = WorkerLink(self._core, socket_path)
+        link.start()
+        await self._ended.wait()
+        if self._gateway is not None:
+            self._gateway.not_ready = self._why or _ENDING
+            await self._gateway.stop()
+            self._commit.close()
+        await link.drained(REPORT_SECONDS_MAX)
+        await link.close()
+        if self._tape is not None:
+            self._tape.close()
+        if self._why:
+            raise WorkerEndedError(self._why)
+
+    # ---- what the ledger says ---------------------------------------------------------------------------------------
+
+    def begin(self, epoch: int) -> None:
+        """See WorkerEvents. A life that never got its lease is begun again under a new epoch."""
+        if self._tape is not None:
+            self._commit.close()
+            self._tape.close()
+        loop = asyncio.get_running_loop()
+        self._tape = TapeWriter(
+            self._directory,
+            worker=self._settings.worker,
+            epoch=epoch,
+            boot_id=self._boot_id,
+            created_at=self._clock(),
+        )
+        spending = self._spending = Spending(self._tape, self._clock, self._pepper)
+        self._commit = GroupCommit(
+            self._tape,
+            self._settings.durability,
+            loop,
+            clock=self._clock,
+            append_dispatched=lambda holds: spending.dispatched(holds, self._clock()),
+            on_block=self._core.report,
+            on_failure=self._tape_failed,
+        )
+        self._gateway = Gateway(self._settings, spending, self._commit, self._clock, loop)
+        self._gateway.not_ready = _WAITING
+        self._gateway.extra_sources.append(self._link_metrics)
+
+    def apply_view(self, view: View) -> None:
+        """See WorkerEvents."""
+        self._spending.apply_view(view)
+
+    def apply_lease(self, lease: Lease) -> None:
+        """See WorkerEvents. The last part opens the door."""
+        self._spending.apply_lease(msgspec.structs.replace(lease, wallets=self._policed(lease.wallets)))
+        if lease.last and self._gateway is not None:
+            self._gateway.not_ready = ""
+            if self._listening is None:
+                self._listening = asyncio.get_running_loop().create_task(self._listen(self._gateway))
+
+    def apply_delta(self, delta: Delta) -> object:
+        """See WorkerEvents."""
+        return self._spending.apply_delta(msgspec.structs.replace(delta, wallets=self._policed(delta.wallets)))
+
+    def ended(self, refusal: Refusal) -> None:
+        """See WorkerEvents."""
+        self._stop(f"the ledger refuses this worker: {refusal.text}")
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _policed(self, wallets: list[WalletTerms]) -> list[WalletTerms]:
+        """The wallets as they are enforced here: under `observe` nobody is refused, whatever the plans say."""
+        if not self._observe:
+            return wallets
+        return [msgspec.structs.replace(one, enforcement=Enforcement.OBSERVE.value) for one in wallets]
+
+    async def _listen(self, gateway: Gateway) -> None:
+        try:
+            port = await gateway.listen()
+        except OSError as error:
+            self._stop(f"cannot listen: {error}")
+            return
+        if self._ready is not None:
+            self._ready(port)
+
+    def _tape_failed(self, error: OSError) -> None:
+        """A tape that cannot be written admits nobody; a new life begins with a new segment, on a disk that works."""
+        self._stop(f"the tape cannot be written: {error}")
+
+    def _stop(self, why: str) -> None:
+        self._why = self._why or why
+        if self._gateway is not None:
+            self._gateway.not_ready = why
+        sys.stderr.write(f"tokenroll gateway {self._settings.worker}: {why}\n")
+        self._ended.set()
+
+    def _link_metrics(self) -> Iterable[tuple[str, str, str, float]]:
+        yield "tokenroll_unfolded_records", "gauge", "", self._core.unreported_records
