@@ -27,6 +27,7 @@ from tokenroll.settings import WORKERS_MAX, Listen, Settings, child_environment,
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+LEDGER: Final = "ledger"
 BACKLOG: Final = 4096
 READY_SECONDS_MAX: Final = 60
 """A ledger that folds a long tape first is slow to start; one that is not ready in a minute has a reason in its output."""
@@ -96,22 +97,22 @@ class Supervisor:
         role.back_off = min(role.back_off * 2, BACK_OFF_SECONDS_MAX)
 
     def stop(self) -> None:
-        """Gateways first, so that the ledger folds their last words; each is asked, then killed."""
-        for role in reversed(self.roles):
-            if role.process is None:
-                continue
-            role.process.send_signal(signal.SIGTERM)
-        for role in reversed(self.roles):
-            if role.process is None:
-                continue
+        """Gateways and pages first, then the ledger, which folds their last words; each is asked, then killed."""
+        self._end([role for role in self.roles if role.name != LEDGER])
+        self._end([role for role in self.roles if role.name == LEDGER])
+
+    def _end(self, roles: Sequence[Role]) -> None:
+        alive = [(role, role.process) for role in roles if role.process is not None]
+        for _, process in alive:
+            process.send_signal(signal.SIGTERM)
+        for role, process in alive:
             try:
-                role.process.wait(STOP_SECONDS_MAX)
+                process.wait(STOP_SECONDS_MAX)
             except subprocess.TimeoutExpired:
                 note(f"tokenroll serve: {role.name} does not end and is killed; its tape is folded at the next start")
-                role.process.kill()
-                role.process.wait()
-            with contextlib.suppress(FileNotFoundError):
-                (self.settings.run_directory / f"{role.name}.pid").unlink()
+                process.kill()
+                process.wait()
+            (self.settings.run_directory / f"{role.name}.pid").unlink(missing_ok=True)
 
     def failed(self) -> Role | None:
         """A role that has ended during start-up."""
@@ -233,7 +234,7 @@ def _obey_signals(supervisor: Supervisor) -> None:
 def _start_all(supervisor: Supervisor, gateway: socket.socket, web: socket.socket) -> None:
     settings = supervisor.settings
     interpreter = [sys.executable, "-m", "tokenroll.cli.role"]
-    ledger = Role(name="ledger", command=[*interpreter, "ledger"])
+    ledger = Role(name=LEDGER, command=[*interpreter, "ledger"])
     supervisor.roles.append(ledger)
     supervisor.start(ledger)
     _wait(supervisor, lambda: _ledger_answers(settings), "the ledger")
