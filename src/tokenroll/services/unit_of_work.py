@@ -132,7 +132,7 @@ class UnitOfWork:
         returned = self._changes.end(hold, Outcome.RESOLVED, end, settle.charge_nanos)
         back = 0
         for lot_id, nanos in returned:
-            owner = self._changes.mirror.lot_wallet[lot_id]
+            owner = self._changes.mirror.owner(lot_id)
             if owner:
                 self.lot_changed(owner, lot_id, nanos)
                 back += nanos

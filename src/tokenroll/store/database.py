@@ -17,7 +17,7 @@ from tokenroll.store import schema
 PAGE_BYTES: Final = 4096
 CACHE_KIBIBYTES: Final = 256 * 1024
 """A million wallets' values fit, so a fold reads from memory; pages are taken only as they are used."""
-WAL_PAGES: Final = 16_384
+WAL_PAGES: Final = 65_536
 """Pages in the write-ahead log before it is moved into the database: longer logs write a hot page once, not at every fold."""
 SCHEMA_HEAD: Final = "0001"
 """The newest migration; a database at it needs no look at Alembic."""

@@ -56,6 +56,10 @@ _RARER_MIN: Final = {
 _SETTLE_MIN: Final = tape.SETTLE.size + tape.COUNTS_MASK.size
 
 
+def _overdraw(sequence: int, lot: int, nanos: int, rest: int) -> FoldHalt:
+    return FoldHalt("overdraw", f"hold {sequence} takes {nanos} of lot {lot}, {-rest} more than it has")
+
+
 class Fold:
     """Folds one report after another; the caller owns the transaction, and reloads mirror and journal when it rolls back."""
 
@@ -124,15 +128,9 @@ class Fold:
     def _fold_records(self, payload: bytes, first_sequence: int) -> int:
         """The sequence of the last record. One loop without calls for the records of a plain attempt."""
         mirror, journal, batch = self._mirror, self._journal, self._changes.batch
-        left, spent, lot_wallet = mirror.left, mirror.spent, mirror.lot_wallet
-        last_seq, calls, charged = mirror.last_seq, mirror.calls, mirror.charged
+        lots, last_seq = mirror.lots, mirror.last_seq
         fresh, dispatched, evidence = self._fresh, self._dispatched, self._evidence
-        touch_lot, touch_wallet, add_row, add_hash = (
-            batch.lots.add,
-            batch.wallets.add,
-            batch.rows.append,
-            journal.hashes.append,
-        )
+        add_row, add_spent, add_hash = batch.rows.append, batch.spent.append, journal.hashes.append
         hold_hot, settle_hot, leaf_hot, sha = _HOLD_HOT.unpack_from, _SETTLE_HOT.unpack_from, _LEAF_HOT.pack, sha256
         base, end, padded = self._base, len(payload), payload + bytes(tape.SLICE.size)
         seq, sequence, offset = journal.next_seq, first_sequence - 1, 0
@@ -150,49 +148,42 @@ class Fold:
                     self._settle(opened, charge, padded[offset : offset + length])
                     seq = journal.next_seq
                 else:
-                    record, wallet, key, admitted, lot, nanos = held
-                    left[lot] += nanos - charge
-                    spent[lot] += charge
-                    touch_lot(lot)
-                    touch_wallet(wallet)
-                    record += (
-                        evidence.pop(opened, b"") + padded[offset : offset + length]
-                        if evidence
-                        else padded[offset : offset + length]
-                    )
+                    record, wallet, key, admitted, place, nanos = held
+                    lots[place] += nanos - charge
+                    add_spent((charge, place >> 1))
+                    if evidence:
+                        record += evidence.pop(opened, b"")
+                    record += padded[offset : offset + length]
                     if not since <= admitted < until:
                         since, until, month = self._cycles.common_window(mirror.zones, admitted)
                     cycle = month or self._cycle(wallet, admitted)
                     previous = last_seq[wallet]
                     last_seq[wallet] = seq
-                    calls[wallet] += 1
-                    charged[wallet] += charge
                     opened |= base
                     add_hash(sha(leaf_hot(b"\x00S", seq, opened, previous, cycle, 1) + record).digest())
                     add_row((seq, opened, wallet, key, admitted, cycle, charge, 1, previous, record))
                     seq += 1
             elif kind == _HOLD:
                 length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hold_hot(padded, offset)
+                place = lot + lot
                 if (
                     length == _HOLD_ONE_SLICE
                     and slices == 1
-                    and lot
                     and nanos == bound
+                    and lot
                     and nanos
-                    and lot_wallet[lot] == wallet
+                    and lots[place + 1] == wallet
                 ):
-                    rest = left[lot] - nanos
+                    rest = lots[place] - nanos
                     if rest < 0:
-                        raise FoldHalt(
-                            "overdraw", f"hold {sequence} takes {nanos} of lot {lot}, {-rest} more than it has"
-                        )
-                    left[lot] = rest
+                        raise _overdraw(sequence, lot, nanos, rest)
+                    lots[place] = rest
                 else:
-                    lot = nanos = -1
+                    place = nanos = -1
                     self._draw(sequence, padded[offset : offset + length], end - offset)
                 if client or attempt != 1:
                     self._identify(sequence, padded[offset : offset + length], attempt, key, client)
-                fresh[sequence] = (padded[offset : offset + length], wallet, key, admitted, lot, nanos)
+                fresh[sequence] = (padded[offset : offset + length], wallet, key, admitted, place, nanos)
             else:
                 length = int.from_bytes(padded[offset + 2 : offset + 4], "little")
                 journal.next_seq = seq
@@ -232,18 +223,15 @@ class Fold:
         for lot, nanos in hold.slices:
             if lot == COMPANY_LOT_ID:
                 continue
-            owner = self._mirror.lot_wallet[lot] if 0 < lot < len(self._mirror.lot_wallet) else 0
+            owner = self._mirror.owner(lot)
             if owner == 0 or (owner != hold.wallet_id and owner not in self._mirror.pools):
                 raise FoldHalt(
                     "lot",
                     f"hold {sequence} takes from lot {lot}, which is neither wallet {hold.wallet_id}'s nor a pool's",
                 )
-            self._mirror.left[lot] -= nanos
-            if self._mirror.left[lot] < 0:
-                raise FoldHalt(
-                    "overdraw",
-                    f"hold {sequence} takes {nanos} of lot {lot}, {-self._mirror.left[lot]} more than it has",
-                )
+            rest = self._mirror.take(lot, nanos)
+            if rest < 0:
+                raise _overdraw(sequence, lot, nanos, rest)
 
     def _identify(self, sequence: int, record: bytes, attempt: int, key: int, client_name: int) -> None:
         """The other names of an attempt: the call it belongs to, and the client's own id of it."""
@@ -301,13 +289,13 @@ class Fold:
 
     def _lift(self, opened: int) -> OpenHold:
         """A hold of this batch as an object: it outlives the batch, or its end is not a plain one."""
-        record, wallet, key, admitted, lot, nanos = self._fresh.pop(opened)
+        record, wallet, key, admitted, place, nanos = self._fresh.pop(opened)
         hold = OpenHold(
             key=self._base | opened,
             wallet_id=wallet,
             api_key_id=key,
             admitted_at=admitted,
-            slices=(Slice(lot, nanos),) if lot > 0 else parse_record(record).hold.slices,
+            slices=(Slice(place >> 1, nanos),) if place > 0 else parse_record(record).hold.slices,
             record=record + self._evidence.pop(opened, b""),
             dispatched_at=self._dispatched.get(opened),
         )
@@ -359,4 +347,4 @@ class Fold:
         self._changes.batch.touched.add(hold.key)
 
     def _cycle(self, wallet: int, admitted: Instant) -> int:
-        return self._cycles.booked(self._mirror.zones[self._mirror.wallet_zone[wallet]], admitted)
+        return self._cycles.booked(self._mirror.zone(wallet), admitted)

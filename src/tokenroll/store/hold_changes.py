@@ -35,18 +35,14 @@ class HoldChanges:
         self.mirror.holds[hold.key] = hold
         self.batch.touched.add(hold.key)
         for lot, nanos in hold.slices:
-            self.mirror.held[lot] += nanos
-            self.batch.lots.add(lot)
+            self.batch.move(lot, held=nanos)
 
     def suspend(self, hold: OpenHold, lapse: bytes, at: Instant, now: Instant) -> None:
         """Held money whose fate is to be found out, with an entry in the journal."""
         if hold.lapsed_at is not None:
             raise FoldHalt("transition", f"hold {hold_key(hold.key)} is in suspense already")
-        mirror = self.mirror
         for lot, nanos in hold.slices:
-            mirror.held[lot] -= nanos
-            mirror.suspense[lot] += nanos
-            self.batch.lots.add(lot)
+            self.batch.move(lot, held=-nanos, suspense=nanos)
         hold.lapsed_at = at
         hold.record += lapse
         self.batch.touched.add(hold.key)
@@ -69,19 +65,19 @@ class HoldChanges:
             )
         mirror, batch = self.mirror, self.batch
         consumed, returned = split(hold.slices, charge_nanos)
-        pending = mirror.held if hold.lapsed_at is None else mirror.suspense
         for lot, nanos in hold.slices:
-            pending[lot] -= nanos
-            batch.lots.add(lot)
+            if hold.lapsed_at is None:
+                batch.move(lot, held=-nanos)
+            else:
+                batch.move(lot, suspense=-nanos)
         for lot, nanos in returned:
             if lot != COMPANY_LOT_ID:
-                mirror.left[lot] += nanos
+                mirror.take(lot, -nanos)
         seq = self.journal.next_seq
         for lot, nanos in consumed:
-            mirror.spent[lot] += nanos
-            batch.lots.add(lot)
+            batch.move(lot, spent=nanos)
             if lot == COMPANY_LOT_ID:
-                mirror.company[hold.wallet_id] += nanos
+                batch.company[hold.wallet_id] = batch.company.get(hold.wallet_id, 0) + nanos
         self._note_draws(hold, consumed, seq)
         self._add_row(hold, outcome, hold.record + end, charge_nanos)
         del mirror.holds[hold.key]
@@ -90,13 +86,10 @@ class HoldChanges:
 
     def _add_row(self, hold: OpenHold, outcome: Outcome, record: bytes, charge_nanos: int) -> None:
         mirror, wallet = self.mirror, hold.wallet_id
-        cycle = self.cycles.booked(mirror.zones[mirror.wallet_zone[wallet]], hold.admitted_at)
+        cycle = self.cycles.booked(mirror.zone(wallet), hold.admitted_at)
         seq, previous = self.journal.next_seq, mirror.last_seq[wallet]
         self.journal.take(settlement_leaf(seq, hold.key, previous, cycle, outcome, record))
         mirror.last_seq[wallet] = seq
-        mirror.calls[wallet] += 1
-        mirror.charged[wallet] += charge_nanos
-        self.batch.wallets.add(wallet)
         self.batch.rows.append(
             (
                 seq,
@@ -116,13 +109,13 @@ class HoldChanges:
         """What other wallets (pools) paid of it, by wallet."""
         drawn: dict[int, int] = {}
         for lot, nanos in consumed:
-            owner = self.mirror.lot_wallet[lot]
+            owner = self.mirror.owner(lot)
             if lot != COMPANY_LOT_ID and owner != hold.wallet_id:
                 drawn[owner] = drawn.get(owner, 0) + nanos
         self.batch.draws.extend((owner, seq, nanos) for owner, nanos in drawn.items())
 
     def _owners(self, hold: OpenHold) -> dict[int, int]:
-        return {lot: self.mirror.lot_wallet[lot] for lot, _ in hold.slices}
+        return {lot: self.mirror.owner(lot) for lot, _ in hold.slices}
 
 
 def suspense_reference(key: int) -> str:

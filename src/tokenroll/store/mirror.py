@@ -1,19 +1,21 @@
-"""Mirror: the ledger's values in memory, so that a fold reads no row before it writes one.
+"""Mirror: what a fold must know of lots and wallets, in memory, so that it reads no row before it writes one.
 
-Ids of lots and wallets are dense, so values lie in arrays indexed by them: a million wallets take about 80 MB where dictionaries
-would take a gigabyte. The mirror holds what is committed; after a failed transaction it is read again.
+Ids of lots and wallets are dense, so values lie in arrays indexed by them: a million wallets take 32 MB where dictionaries would
+take ten times that. A lot's remainder and its owner are neighbours, because a hold needs both and a million lots do not fit a
+cache. The mirror holds what is committed; after a failed transaction it is read again.
 """
 
 from array import array
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from tokenroll.model.hold import Slice
 from tokenroll.model.instant import Instant
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
+from tokenroll.store.database import raw_connection
 
 _INT64: Final = "q"
 
@@ -45,23 +47,16 @@ class OpenHold:
 
 
 class Mirror:
-    """Arrays of lot values (`left`, `held`, `suspense`, `spent`, `lot_wallet`) and of wallet values, and the open holds."""
+    """`lots[2 * id]`: what nobody has taken of a lot yet, in nanos; `lots[2 * id + 1]`: whose it is. And the open holds.
 
-    __slots__ = (
-        "calls", "charged", "company", "held", "holds", "last_seq", "left", "lot_wallet", "pools", "spent", "suspense",
-        "wallet_zone", "zones",
-    )  # fmt: skip
+    `last_seq[wallet]` is the newest settlement of a wallet, 0 for none.
+    """
+
+    __slots__ = ("holds", "last_seq", "lots", "pools", "wallet_zone", "zones")
 
     def __init__(self) -> None:
-        self.left = array(_INT64)
-        self.held = array(_INT64)
-        self.suspense = array(_INT64)
-        self.spent = array(_INT64)
-        self.lot_wallet = array(_INT64)
+        self.lots = array(_INT64)
         self.last_seq = array(_INT64)
-        self.calls = array(_INT64)
-        self.charged = array(_INT64)
-        self.company = array(_INT64)
         self.wallet_zone = array(_INT64)
         self.zones: list[str] = []
         self.pools: set[int] = set()
@@ -71,12 +66,12 @@ class Mirror:
         """Everything from the rows."""
         lots = (connection.scalar(select(func.max(schema.lots.c.id))) or 0) + 1
         wallets = (connection.scalar(select(func.max(schema.wallets.c.id))) or 0) + 1
-        self.left, self.held, self.suspense, self.spent, self.lot_wallet = (_zeros(lots) for _ in range(5))
-        self.last_seq, self.calls, self.charged, self.company = (_zeros(wallets) for _ in range(4))
+        self.lots = _zeros(2 * lots)
+        self.last_seq = _zeros(wallets)
         self.wallet_zone = _zeros(wallets)
         self.zones = []
-        self._read_lots(connection, _lot_query())
-        self._read_wallets(connection, _wallet_query())
+        self._read_lots(connection, _LOTS)
+        self._read_wallets(connection, _WALLETS)
         self.pools = set(connection.scalars(select(schema.pools.c.wallet_id)))
         self.holds = {hold.key: hold for hold in read_holds(connection)}
 
@@ -84,36 +79,55 @@ class Mirror:
         """The rows of these lots and wallets again, for instance after a command made them."""
         lots, wallets = sorted(lot_ids), sorted(wallet_ids)
         if lots:
-            for values in (self.left, self.held, self.suspense, self.spent, self.lot_wallet):
-                _grow(values, lots[-1] + 1)
+            _grow(self.lots, 2 * lots[-1] + 2)
         if wallets:
-            for values in (self.last_seq, self.calls, self.charged, self.company, self.wallet_zone):
-                _grow(values, wallets[-1] + 1)
+            _grow(self.last_seq, wallets[-1] + 1)
+            _grow(self.wallet_zone, wallets[-1] + 1)
         for part in _parts(lots):
-            self._read_lots(connection, _lot_query().where(schema.lot_values.c.lot_id.in_(part)))
+            self._read_lots(connection, f"{_LOTS} WHERE l.id IN ({part})")
         for part in _parts(wallets):
-            self._read_wallets(connection, _wallet_query().where(schema.wallets.c.id.in_(part)))
+            self._read_wallets(connection, f"{_WALLETS} WHERE w.id IN ({part})")
         self.pools = set(connection.scalars(select(schema.pools.c.wallet_id)))
 
-    def _read_lots(self, connection: Connection, query: Select[Any]) -> None:
-        left, held, suspense, spent, lot_wallet = self.left, self.held, self.suspense, self.spent, self.lot_wallet
-        for lot, wallet, amount, held_nanos, suspense_nanos, spent_nanos, taken in connection.execute(query):
-            lot_wallet[lot] = wallet or 0
-            held[lot] = held_nanos
-            suspense[lot] = suspense_nanos
-            spent[lot] = spent_nanos
-            left[lot] = (amount or 0) - held_nanos - suspense_nanos - spent_nanos - taken
+    def left(self, lot: int) -> int:
+        """What nobody has taken of the lot yet, in nanos."""
+        return self.lots[2 * lot]
 
-    def _read_wallets(self, connection: Connection, query: Select[Any]) -> None:
+    def owner(self, lot: int) -> int:
+        """Whose lot it is; 0 for the company's and for one that the ledger does not know."""
+        return self.lots[2 * lot + 1] if 0 < 2 * lot < len(self.lots) else 0
+
+    def take(self, lot: int, nanos: int) -> int:
+        """What is left of the lot after `nanos` more were taken (negative: given back)."""
+        left = self.lots[2 * lot] - nanos
+        self.lots[2 * lot] = left
+        return left
+
+    def zone(self, wallet: int) -> str:
+        """The time zone in which the wallet's cycles begin."""
+        return self.zones[self.wallet_zone[wallet]]
+
+    def _read_lots(self, connection: Connection, query: str) -> None:
+        lots = self.lots
+        for lot, wallet, left in raw_connection(connection).execute(query):
+            lots[2 * lot] = left
+            lots[2 * lot + 1] = wallet
+
+    def _read_wallets(self, connection: Connection, query: str) -> None:
         indexes = {name: index for index, name in enumerate(self.zones)}
-        for wallet, zone, last_seq, calls, charged, company in connection.execute(query):
-            index = indexes.setdefault(zone, len(indexes))
-            self.wallet_zone[wallet] = index
-            self.last_seq[wallet] = last_seq or 0
-            self.calls[wallet] = calls or 0
-            self.charged[wallet] = charged or 0
-            self.company[wallet] = company or 0
+        last_seqs, wallet_zones = self.last_seq, self.wallet_zone
+        for wallet, zone, last_seq in raw_connection(connection).execute(query):
+            wallet_zones[wallet] = indexes.setdefault(zone, len(indexes))
+            last_seqs[wallet] = last_seq
         self.zones = list(indexes)
+
+
+_LOTS: Final = """
+    SELECT l.id, l.wallet_id, l.amount_nanos - v.held_nanos - v.suspense_nanos - v.spent_nanos - v.forfeited_nanos
+        - v.clawed_back_nanos - v.voided_nanos - v.transferred_out_nanos
+    FROM lots l JOIN lot_values v ON v.lot_id = l.id"""
+_WALLETS: Final = """
+    SELECT w.id, w.zone, coalesce(v.last_seq, 0) FROM wallets w LEFT JOIN wallet_values v ON v.wallet_id = w.id"""
 
 
 def read_holds(connection: Connection) -> list[OpenHold]:
@@ -131,29 +145,6 @@ def read_holds(connection: Connection) -> list[OpenHold]:
     return found
 
 
-def _lot_query() -> Select[Any]:
-    lots, values = schema.lots.c, schema.lot_values.c
-    taken = values.forfeited_nanos + values.clawed_back_nanos + values.voided_nanos + values.transferred_out_nanos
-    query = select(
-        values.lot_id,
-        lots.wallet_id,
-        lots.amount_nanos,
-        values.held_nanos,
-        values.suspense_nanos,
-        values.spent_nanos,
-        taken,
-    )
-    return query.select_from(schema.lot_values.outerjoin(schema.lots, lots.id == values.lot_id))
-
-
-def _wallet_query() -> Select[Any]:
-    wallets, values = schema.wallets.c, schema.wallet_values.c
-    query = select(
-        wallets.id, wallets.zone, values.last_seq, values.call_count, values.charged_nanos, values.company_nanos
-    )
-    return query.select_from(schema.wallets.outerjoin(schema.wallet_values, wallets.id == values.wallet_id))
-
-
 def _zeros(count: int) -> "array[int]":
     return array(_INT64, bytes(8 * count))
 
@@ -163,5 +154,6 @@ def _grow(values: "array[int]", count: int) -> None:
         values.frombytes(bytes(8 * (count - len(values))))
 
 
-def _parts(ids: list[int], size: int = 500) -> Iterable[list[int]]:
-    return (ids[start : start + size] for start in range(0, len(ids), size))
+def _parts(ids: list[int], size: int = 500) -> Iterator[str]:
+    """Ids as SQL lists, some at a time."""
+    return (",".join(map(str, ids[start : start + size])) for start in range(0, len(ids), size))

@@ -137,7 +137,9 @@ Index("pay_slips_by_wallet", pay_slips.c.wallet_id)
 lot_values: Final = Table(
     "lot_values", metadata,
     Column("lot_id", _INT, primary_key=True, autoincrement=False),
-    _nanos("held_nanos", "0"), _nanos("suspense_nanos", "0"), _int("spent_nanos", CheckConstraint("spent_nanos >= 0")),
+    Column("held_nanos", _INT, CheckConstraint("held_nanos >= 0"), nullable=False, server_default="0"),
+    Column("suspense_nanos", _INT, CheckConstraint("suspense_nanos >= 0"), nullable=False, server_default="0"),
+    _int("spent_nanos", CheckConstraint("spent_nanos >= 0")),
     _nanos("forfeited_nanos", "0"), _nanos("clawed_back_nanos", "0"), _nanos("voided_nanos", "0"),
     _nanos("transferred_out_nanos", "0"), **_STRICT,
 )  # fmt: skip
