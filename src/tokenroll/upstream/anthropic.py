@@ -131,13 +131,12 @@ class _Reported:
         mine[counts.CACHE_WRITE_5M] = self.created_5m
         mine[counts.CACHE_WRITE_1H] = self.created_1h
         split = (self.created_5m or 0) + (self.created_1h or 0)
-        if self.created is not None and self.created != split:
-            if self.created_5m is None and self.created_1h is None:
-                mine[counts.CACHE_WRITE_5M] = self.created  # the default life when none is named
-            elif self.created > split:
-                mine[counts.CACHE_WRITE_5M] = (self.created_5m or 0) + self.created - split
-            else:
-                meter.degraded = "cache_creation is more than cache_creation_input_tokens"
+        if self.created is not None and self.created_5m is None and self.created_1h is None:
+            mine[counts.CACHE_WRITE_5M] = self.created  # the default life when none is named
+        elif self.created is not None and self.created > split:
+            mine[counts.CACHE_WRITE_5M] = (self.created_5m or 0) + self.created - split
+        elif self.created is not None and self.created < split:
+            meter.degraded = "cache_creation is more than cache_creation_input_tokens"
         output, thinking = self.output, self.thinking
         if output is not None and thinking is not None and thinking > output:
             meter.degraded = "thinking_tokens are more than output_tokens"
@@ -202,7 +201,6 @@ class WholeMessageMeter(WholeMeter):
         try:
             message = _decode_message(body)
         except (msgspec.MsgspecError, RecursionError):
-            self.degraded = "the answer is not the JSON it should be"
             return
         self.complete = True
         self.answered_model = message.model or ""
@@ -240,7 +238,6 @@ class StreamMessageMeter(EventMeter):
         try:
             event = _decode_event(payload)
         except (msgspec.MsgspecError, RecursionError):
-            self.degraded = "an event is not the JSON it should be"
             return False
         kind = event.type or name.decode("ascii", "replace")
         if kind == "content_block_delta":

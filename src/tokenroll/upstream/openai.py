@@ -109,13 +109,12 @@ _decode_loose = msgspec.json.Decoder(_LooseAnswer).decode
 
 
 def _decode_answer(data: bytes, meter: CallMeter) -> _Answer | None:
-    """An answer or chunk; None, and the meter degraded, when it is not JSON at all."""
+    """An answer or chunk; None when it is not a JSON object: it says nothing, and what else is said still counts."""
     try:
         return _decode_plain(data)
     except msgspec.ValidationError:
         return _loosely(data, meter)
     except (msgspec.DecodeError, RecursionError):
-        meter.degraded = "the answer is not the JSON it should be"
         return None
 
 
@@ -123,7 +122,6 @@ def _loosely(data: bytes, meter: CallMeter) -> _Answer | None:
     try:
         loose = _decode_loose(data)
     except (msgspec.MsgspecError, RecursionError):
-        meter.degraded = "the answer is not the JSON object it should be"
         return None
     return _Answer(
         model=loose.model if isinstance(loose.model, str) else None,

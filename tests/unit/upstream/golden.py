@@ -1,0 +1,291 @@
+"""Answers in the shapes that providers send, and what each must count and cost, worked out by hand.
+
+Counts are by meter name, disjoint; nanos are at `PRICES`, whose rates are chosen so that every meter shows in the sum.
+"""
+
+from typing import Any, NamedTuple
+
+from tokenroll.model.usage import Meter
+
+NANO = 10**9
+PRICES = {
+    Meter.INPUT: 1_000 * NANO,
+    Meter.CACHE_READ: 100 * NANO,
+    Meter.CACHE_WRITE_5M: 1_250 * NANO,
+    Meter.CACHE_WRITE_1H: 2_000 * NANO,
+    Meter.INPUT_AUDIO: 9_000 * NANO,
+    Meter.INPUT_IMAGE: 3_000 * NANO,
+    Meter.OUTPUT: 5_000 * NANO,
+    Meter.REASONING: 5_000 * NANO,
+    Meter.OUTPUT_AUDIO: 20_000 * NANO,
+    Meter.REQUEST: 7 * NANO,
+    Meter.WEB_SEARCH: 10_000_000 * NANO,
+}
+
+
+class Golden(NamedTuple):
+    """One answer. `relayed` None: byte for byte what came. `nanos` None: there is no usage to price."""
+
+    name: str
+    stream: bool
+    body: bytes
+    counts: dict[str, int]
+    nanos: int | None
+    source: str = "reported"
+    relayed: bytes | None = None
+    withhold: bool = False
+    facts: dict[str, Any] = {}  # noqa: RUF012 - a table's default, never written
+
+
+def chat(usage: str, *, finish: str = "stop", extra: str = "") -> bytes:
+    return (
+        '{"id":"chatcmpl-B9","object":"chat.completion","created":1741569952,"model":"gpt-6-astra-2026-08-07","choices":'
+        '[{"index":0,"message":{"role":"assistant","content":"Hello! \\"usage\\":{\\"prompt_tokens\\":9}","refusal":null},'
+        f'"logprobs":null,"finish_reason":"{finish}"}}]{extra}{usage}}}'
+    ).encode()
+
+
+def chunk(delta: str, *, usage: str = ',"usage":null', finish: str = "null", extra: str = "") -> str:
+    return (
+        'data: {"id":"chatcmpl-B9","object":"chat.completion.chunk","created":1741569952,"model":"gpt-6-astra-2026-08-07",'
+        f'"choices":[{{"index":0,"delta":{delta},"finish_reason":{finish}}}]{usage}{extra}}}\n\n'
+    )
+
+
+def last(usage: str, *, extra: str = "") -> str:
+    return (
+        'data: {"id":"chatcmpl-B9","object":"chat.completion.chunk","created":1741569952,"model":"gpt-6-astra-2026-08-07",'
+        f'"choices":[],"usage":{usage}{extra}}}\n\n'
+    )
+
+
+USAGE = '{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120}'
+USAGE_DETAILED = (
+    '{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_tokens_details":{"cached_tokens":40,'
+    '"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":8,"audio_tokens":0,"accepted_prediction_tokens":0,'
+    '"rejected_prediction_tokens":0}}'
+)
+OPENING = chunk('{"role":"assistant","content":"","refusal":null}')
+TWO = chunk('{"content":"Hel"}') + chunk('{"content":"lo"}')
+STOP = chunk("{}", finish='"stop"')
+DONE = "data: [DONE]\n\n"
+PLAIN = {"input": 100, "output": 20, "request": 1}
+DETAILED = {
+    "input": 60,
+    "cache_read": 40,
+    "input_audio": 0,
+    "output": 12,
+    "reasoning": 8,
+    "output_audio": 0,
+    "request": 1,
+}
+# 100 x 1,000 + 20 x 5,000 + 7; 60 x 1,000 + 40 x 100 + 12 x 5,000 + 8 x 5,000 + 7
+PLAIN_NANOS, DETAILED_NANOS = 200_007, 164_007
+
+
+def whole_chat() -> list[Golden]:
+    def of(name: str, usage: str, counts: dict[str, int], nanos: int | None, **changes: Any) -> Golden:
+        return Golden(name, False, chat(f',"usage":{usage}', **changes.pop("chat", {})), counts, nanos, **changes)
+
+    details = '"prompt_tokens":100,"completion_tokens":20,"total_tokens":120'
+    return [
+        of("plain", USAGE, PLAIN, PLAIN_NANOS, facts={"answered_model": "gpt-6-astra-2026-08-07", "finish_reason": "stop"}),
+        of("details are subsets", USAGE_DETAILED, DETAILED, DETAILED_NANOS),
+        of(
+            "explicit zeros stay zeros",
+            '{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0,"prompt_tokens_details":{"cached_tokens":0}}',
+            {"input": 0, "cache_read": 0, "output": 0, "request": 1},
+            7,
+        ),
+        of(
+            "null details are not reported",
+            f'{{{details},"prompt_tokens_details":null,"completion_tokens_details":null}}',
+            PLAIN,
+            PLAIN_NANOS,
+        ),
+        of(
+            "null inside details is not zero",
+            f'{{{details},"prompt_tokens_details":{{"cached_tokens":null}},"completion_tokens_details":{{}}}}',
+            PLAIN,
+            PLAIN_NANOS,
+        ),
+        of(
+            "cache writes",
+            f'{{{details},"prompt_tokens_details":{{"cached_tokens":10,"cache_write_tokens":30}}}}',
+            {"input": 60, "cache_read": 10, "cache_write_5m": 30, "output": 20, "request": 1},
+            60_000 + 1_000 + 37_500 + 100_000 + 7,
+        ),
+        of(
+            "audio both ways",
+            f'{{{details},"prompt_tokens_details":{{"audio_tokens":5,"text_tokens":95}},'
+            '"completion_tokens_details":{"audio_tokens":15,"text_tokens":5}}',
+            {"input": 95, "input_audio": 5, "output": 5, "output_audio": 15, "request": 1},
+            95_000 + 45_000 + 25_000 + 300_000 + 7,
+        ),
+        of(
+            "images in",
+            f'{{{details},"prompt_tokens_details":{{"image_tokens":70}}}}',
+            {"input": 30, "input_image": 70, "output": 20, "request": 1},
+            30_000 + 210_000 + 100_000 + 7,
+        ),
+        of(
+            "rejected predictions are billed inside the completion",
+            f'{{{details},"completion_tokens_details":{{"accepted_prediction_tokens":3,"rejected_prediction_tokens":9}}}}',
+            PLAIN,
+            PLAIN_NANOS,
+        ),
+        of(
+            "all reasoning",
+            f'{{{details},"completion_tokens_details":{{"reasoning_tokens":20}}}}',
+            {"input": 100, "output": 0, "reasoning": 20, "request": 1},
+            PLAIN_NANOS,
+            chat={"finish": "length"},
+            facts={"finish_reason": "length"},
+        ),
+        of(
+            "more cached than prompted is no refund",
+            f'{{{details},"prompt_tokens_details":{{"cached_tokens":101}}}}',
+            PLAIN,
+            PLAIN_NANOS,
+            source="estimated",
+        ),
+        of(
+            "more reasoning than completion",
+            f'{{{details},"completion_tokens_details":{{"reasoning_tokens":21}}}}',
+            PLAIN,
+            PLAIN_NANOS,
+            source="estimated",
+        ),
+        of(
+            "a negative detail",
+            f'{{{details},"prompt_tokens_details":{{"cached_tokens":-40}}}}',
+            PLAIN,
+            PLAIN_NANOS,
+            source="estimated",
+        ),
+        of("a negative prompt", '{"prompt_tokens":-1,"completion_tokens":20}', {"output": 20}, None, source="estimated"),
+        of(
+            "an absurd completion",
+            '{"prompt_tokens":100,"completion_tokens":1000000000001}',
+            {"input": 100},
+            None,
+            source="estimated",
+        ),
+        of("a count in quotes", '{"prompt_tokens":"100","completion_tokens":20}', {"output": 20}, None, source="estimated"),
+        of("a count with a fraction", '{"prompt_tokens":100,"completion_tokens":20.5}', {"input": 100}, None, source="estimated"),
+        of("a boolean count", '{"prompt_tokens":true,"completion_tokens":20}', {"output": 20}, None, source="estimated"),
+        of(
+            "details that are a list",
+            f'{{{details},"prompt_tokens_details":[1]}}',
+            PLAIN,
+            PLAIN_NANOS,
+        ),
+        of("usage null", "null", {}, None, source="estimated"),
+        of("usage a string", '"none"', {}, None, source="estimated"),
+        of("usage empty", "{}", {}, None, source="estimated"),
+        of("only a prompt", '{"prompt_tokens":100}', {"input": 100}, None, source="estimated"),
+        of("flex answered", USAGE, PLAIN, PLAIN_NANOS, chat={"extra": ',"service_tier":"flex"'}, facts={"service_tier": "flex"}),
+        of(
+            "fast is priority", USAGE, PLAIN, PLAIN_NANOS, chat={"extra": ',"service_tier":"fast"'},
+            facts={"service_tier": "priority"},
+        ),
+        of(
+            "default is standard", USAGE, PLAIN, PLAIN_NANOS, chat={"extra": ',"service_tier":"default"'},
+            facts={"service_tier": "standard"},
+        ),
+        of(
+            "an unknown tier is not believed", USAGE, PLAIN, PLAIN_NANOS, chat={"extra": ',"service_tier":"gold"'},
+            facts={"service_tier": ""},
+        ),
+        of("a tier that is no text", USAGE, PLAIN, PLAIN_NANOS, chat={"extra": ',"service_tier":7'}),
+        Golden("no usage at all", False, chat(""), {}, None, "estimated", facts={"complete": True}),
+        Golden("cut in the middle", False, chat(f',"usage":{USAGE}')[:-60], {}, None, "estimated", facts={"complete": False}),
+        Golden("not JSON", False, b"<html>bad gateway</html>", {}, None, "estimated"),
+        Golden("JSON but a list", False, b"[]", {}, None, "estimated"),
+        Golden("nothing", False, b"", {}, None, "estimated"),
+        Golden(
+            "an error", False,
+            b'{"error":{"message":"Rate limit reached","type":"requests","param":null,"code":"rate_limit_exceeded"}}', {},
+            None, "estimated", facts={"saw_error": True, "error_code": "rate_limit_exceeded"},
+        ),
+        Golden(
+            "spaces and lines", False,
+            b'{\r\n  "choices" : [ { "finish_reason" : "stop" } ],\r\n  "usage" :\t{ "prompt_tokens" : 100 ,\n'
+            b'    "completion_tokens":20 }\n}\n', PLAIN, PLAIN_NANOS,
+        ),
+        Golden(
+            "usage before choices", False,
+            b'{"usage":{"completion_tokens":20,"prompt_tokens":100},"choices":[{"finish_reason":"tool_calls"}]}', PLAIN,
+            PLAIN_NANOS, facts={"finish_reason": "tool_calls"},
+        ),
+        Golden(
+            "a usage inside content is text", False,
+            b'{"choices":[{"message":{"content":"x","usage":{"prompt_tokens":1,"completion_tokens":1}}}],"usage":' + USAGE.encode()
+            + b"}", PLAIN, PLAIN_NANOS,
+        ),
+    ]  # fmt: skip
+
+
+def streamed_chat() -> list[Golden]:
+    def of(name: str, text: str, counts: dict[str, int], nanos: int | None, **changes: Any) -> Golden:
+        relayed = changes.pop("relayed", None)
+        return Golden(name, True, text.encode(), counts, nanos, relayed=relayed and relayed.encode(), **changes)
+
+    head = OPENING + TWO + STOP
+    full = head + last(USAGE_DETAILED) + DONE
+    spaced = (
+        full.replace('"usage":null', '"usage": null').replace('"usage":{', '"usage" :\t{ ').replace("data: ", "data:")
+    )
+    partial = chunk('{"content":"Hel"}', usage=',"usage":{"prompt_tokens":100,"completion_tokens":1}') + chunk(
+        '{"content":"lo"}', usage=',"usage":{"prompt_tokens":100,"completion_tokens":20}'
+    )
+    error = 'data: {"error":{"message":"overloaded","type":"server_error","param":null,"code":"overloaded"}}\n\n'
+    return [
+        of("asked for by the client", full, DETAILED, DETAILED_NANOS, facts={"finish_reason": "stop", "complete": True}),
+        of("injected by us", full, DETAILED, DETAILED_NANOS, withhold=True, relayed=head + DONE),
+        of("every line end CRLF", full.replace("\n", "\r\n"), DETAILED, DETAILED_NANOS),
+        of(
+            "CRLF and injected", full.replace("\n", "\r\n"), DETAILED, DETAILED_NANOS, withhold=True,
+            relayed=(head + DONE).replace("\n", "\r\n"),
+        ),
+        of("spaces everywhere", spaced, DETAILED, DETAILED_NANOS, withhold=True, relayed=spaced.replace(
+            last(USAGE_DETAILED).replace('"usage":{', '"usage" :\t{ ').replace("data: ", "data:"), ""
+        )),
+        of("comments between", ": ping\n\n" + head + ":\n\n" + last(USAGE) + ": end\n\n" + DONE, PLAIN, PLAIN_NANOS,
+           withhold=True, relayed=": ping\n\n" + head + ":\n\n: end\n\n" + DONE),
+        of("named events", head.replace("data:", "event: chunk\nid: 7\ndata:") + last(USAGE) + DONE, PLAIN, PLAIN_NANOS),
+        of(
+            "one JSON over three data lines",
+            head + last(USAGE).replace('"choices":', '\ndata:"choices":\ndata: ') + DONE, PLAIN, PLAIN_NANOS,
+            withhold=True, relayed=head + DONE,
+        ),
+        of("usage in the last event with choices", head + chunk("{}", usage=f',"usage":{USAGE}') + DONE, PLAIN, PLAIN_NANOS,
+           withhold=True),
+        of("cumulative in every event, last wins", partial + STOP.replace(',"usage":null', "") + DONE, PLAIN, PLAIN_NANOS),
+        of("cumulative and cut is evidence", partial, {"input": 100, "output": 20}, None, source="estimated",
+           facts={"complete": False}),
+        of("no usage anywhere", head.replace(',"usage":null', "") + DONE, {}, None, source="estimated", facts={"complete": True}),
+        of("cut before usage", OPENING + TWO, {}, None, source="estimated", facts={"output_events": 3}),
+        of("cut inside the usage event", head + last(USAGE)[:-30], {}, None, source="estimated", withhold=True),
+        of("usage seen, then cut before DONE", head + last(USAGE), PLAIN, PLAIN_NANOS, facts={"complete": False}, withhold=True,
+           relayed=head),
+        of("the last event lacks its blank line", head + last(USAGE).rstrip("\n"), PLAIN, PLAIN_NANOS, withhold=True,
+           relayed=head),
+        of("an error in the stream", OPENING + error, {}, None, source="estimated",
+           facts={"saw_error": True, "error_code": "overloaded"}),
+        of("an empty first event with choices []", OPENING.replace('"choices":[{', '"choices":[],"x":[{') + head + last(USAGE)
+           + DONE, PLAIN, PLAIN_NANOS, withhold=True,
+           relayed=OPENING.replace('"choices":[{', '"choices":[],"x":[{') + head + DONE),
+        of("usage spoken of in the text", head + chunk('{"content":"\\"usage\\":{\\"prompt_tokens\\":1}"}') + last(USAGE) + DONE,
+           PLAIN, PLAIN_NANOS, withhold=True, relayed=head + chunk('{"content":"\\"usage\\":{\\"prompt_tokens\\":1}"}') + DONE),
+        of("usage twice, the last wins", head + last('{"prompt_tokens":1,"completion_tokens":1}') + last(USAGE) + DONE, PLAIN,
+           PLAIN_NANOS),
+        of("an event that is not JSON", head + "data: {nonsense\n\n" + last(USAGE) + DONE, PLAIN, PLAIN_NANOS),
+        of("tier in the stream", head + last(USAGE, extra=',"service_tier":"priority"') + DONE, PLAIN, PLAIN_NANOS,
+           facts={"service_tier": "priority"}),
+        of("tool calls", OPENING + chunk('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"error\\":1}"}}]}')
+           + chunk("{}", finish='"tool_calls"') + last(USAGE) + DONE, PLAIN, PLAIN_NANOS,
+           facts={"finish_reason": "tool_calls"}),
+        of("padding against length guessing", (head + last(USAGE)).replace('"usage":null', '"usage":null,"obfuscation":"aX9"')
+           + DONE, PLAIN, PLAIN_NANOS),
+    ]  # fmt: skip
