@@ -250,8 +250,11 @@ class _Run:
         started_ns = time.monotonic_ns()
         for call in options.trace.calls:
             due_ns = started_ns + (int(call.at * 1_000 / options.speed) if options.speed else 0)
+            # Built before its time has come, so that building delays nobody's answer more than it must.
+            exchanges = self._built(call, due_ns)
             await self._wait(due_ns, pool)
-            self._send(call, pool, direct, due_ns)
+            for exchange in exchanges:
+                (direct if exchange.tag.direct else pool).submit(exchange)
         while self.answered < self.sent + self.direct_sent:
             self._idle.clear()
             await self._idle.wait()
@@ -272,7 +275,9 @@ class _Run:
             self._idle.clear()
             await self._idle.wait()
 
-    def _send(self, call: TraceCall, pool: Pool, direct: Pool, due_ns: int) -> None:
+    def _built(self, call: TraceCall, due_ns: int) -> list[Exchange]:
+        """The call, and sometimes its like straight to the provider."""
+        exchanges = []
         key = self.keys[self._turn(call)]
         stream = bool(self.sent % 2)
         ground = self.options.ground
@@ -283,10 +288,11 @@ class _Run:
             body = body_of(call, stream=stream, salt=salt)
             request = request_of(call, body, host=str(ground.provider), key="direct", more=more)
             self.direct_sent += 1
-            direct.submit(Exchange(request, _Tag(direct=True), due_ns))
+            exchanges.append(Exchange(request, _Tag(direct=True), due_ns))
         request = request_of(call, body_of(call, stream=stream), host=str(ground.gateway), key=key)
         self.sent += 1
-        pool.submit(Exchange(request, _Tag(streamed=stream), due_ns))
+        exchanges.append(Exchange(request, _Tag(streamed=stream), due_ns))
+        return exchanges
 
     def _turn(self, call: TraceCall) -> int:
         """Which member calls: sessions in order of first call take turns, calls without one take turns themselves."""
