@@ -33,7 +33,7 @@ from bench.machine import (
     wait_for_port,
 )
 
-MOCK_PORT = 9000
+MOCK_PORT = int(os.environ.get("BENCH_PROVIDER_PORT", "9000"))
 
 Result = dict[str, Any]
 

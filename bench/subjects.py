@@ -24,8 +24,8 @@ from bench.machine import (
     wait_for_port,
 )
 
-MOCK_PORT = 9000
-NGINX_PORT = 8000
+MOCK_PORT = int(os.environ.get("BENCH_PROVIDER_PORT", "9000"))
+NGINX_PORT = int(os.environ.get("BENCH_PORT", "8000"))
 GATEWAY_PORT = 8787
 WEB_PORT = 8788
 SETTLED_SECONDS_MAX = 60

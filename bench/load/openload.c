@@ -56,6 +56,7 @@ static long body_len;
 static u64 (*waiting)[2];              // intended and due times that found no idle connection
 static unsigned waiting_head, waiting_tail;
 static u64 began, measured_from, ends, calls_sent, answered, non_2xx, errors, reconnects, overflow;
+static int told;                       // the first refusal is shown, the others are counted
 static Samples from_intended, from_due, lateness;
 
 static u64 now_ns(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000000000ull + t.tv_nsec; }
@@ -135,8 +136,9 @@ static void call_ended(Connection *c) {
     answered++;
     keep(&from_intended, now - c->intended);
     keep(&from_due, now - c->due);
-    if (c->status < 200 || c->status > 299) { if (!non_2xx++) fprintf(stderr, "%.*s\n", c->used < 600 ? c->used : 600, c->answer); }
-  } else if ((c->status < 200 || c->status > 299) && !non_2xx && !errors) fprintf(stderr, "%.*s\n", c->used < 600 ? c->used : 600, c->answer);
+    if (c->status < 200 || c->status > 299) non_2xx++;
+  }
+  if ((c->status < 200 || c->status > 299) && !told++) fprintf(stderr, "%.*s\n", c->used < 600 ? c->used : 600, c->answer);
   free_again(c, now);
 }
 static void broken(Connection *c) {
