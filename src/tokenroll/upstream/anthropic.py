@@ -231,7 +231,7 @@ class StreamMessageMeter(EventMeter):
         # message_start, message_delta and message_stop are the only events with counts or an end; `error` is the only failure
         if data.find(b"message_") >= 0 or data.find(b'"error"') >= 0:
             return False
-        self.output_events += data.count(b"\n\n")
+        self.output_events += data.count(b'"content_block_delta"')
         return True
 
     def _on_event(self, name: bytes, payload: bytes) -> bool:

@@ -239,13 +239,16 @@ class StreamChatMeter(EventMeter):
         self._null_usage = b'"usage":null'
 
     def _is_plain(self, data: bytes) -> bool:
-        events = data.count(b'"usage"')
-        if events != data.count(self._null_usage) or data.find(b'"error"') >= 0 or data[-8:] == b"[DONE]\n\n":
+        if (
+            data.count(b'"usage"') != data.count(self._null_usage)
+            or data.find(b'"error"') >= 0
+            or data[-8:] == b"[DONE]\n\n"
+        ):
             return False
         # a finish is said once, in an event that often comes alone; its name must be kept for the record
         if data.find(b'"finish_reason":"') >= 0 or data.find(b'"finish_reason": "') >= 0:
             return False
-        self.output_events += events or data.count(b"\n\n")
+        self.output_events += data.count(b'"delta"')
         return True
 
     def _on_event(self, name: bytes, payload: bytes) -> bool:  # noqa: ARG002 - this dialect names no events
@@ -256,8 +259,7 @@ class StreamChatMeter(EventMeter):
         if answer is None:
             return False
         _read_answer(self, answer)
-        if answer.choices:
-            self.output_events += 1
+        self.output_events += payload.count(b'"delta"')
         if answer.usage is None:
             if b'"usage": null' in payload:
                 self._null_usage = b'"usage": null'

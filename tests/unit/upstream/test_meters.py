@@ -28,7 +28,10 @@ def told(meter):
     known = {
         meter_name.value: count for meter_name, count in zip(METERS, meter.counts, strict=True) if count is not None
     }
-    return known, meter.source.value, meter.complete, meter.saw_error, meter.service_tier, meter.finish_reason
+    return (
+        known, meter.source.value, meter.complete, meter.saw_error, meter.service_tier, meter.finish_reason,
+        meter.output_tokens_seen(),
+    )  # fmt: skip
 
 
 def test_the_table_is_not_thin():
