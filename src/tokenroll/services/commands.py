@@ -26,6 +26,8 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "ratecard.import": "pricing.import_cards",
         "ratecard.set": "pricing.set_card",
         "payrun.close": "paying.close",
+        "reconcile": "reconciling.reconcile",
+        "suspense.decide": "reconciling.decide",
     }
 )
 

@@ -14,8 +14,8 @@ import msgspec
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from tokenroll.model.instant import Instant
-from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
+from tokenroll.model.instant import MICROS_PER_SECOND, Instant
+from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, SUSPENSE_SECONDS_MAX
 from tokenroll.services import leasing
 from tokenroll.services.clock import Clock
 from tokenroll.services.protocol import (
@@ -51,6 +51,7 @@ __all__ = ["Handler", "Ledger", "RandomBits", "Refused", "UnitOfWork"]
 DELIVERED: Final = "applied"
 PENDING: Final = "pending"
 NO_WORKER: Final = "no_worker"
+SUSPENSE_MICROS_MAX: Final = SUSPENSE_SECONDS_MAX * MICROS_PER_SECOND
 
 
 class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never meant to be kept
@@ -282,6 +283,10 @@ class Ledger:
         keys = (hold_key(number) for number in self._mirror.holds)
         return {key.sequence for key in keys if key.worker == worker and key.epoch == epoch}
 
+    def folded_sequence(self, worker: int, epoch: int) -> int:
+        """The last record of that epoch in the ledger; 0 for none."""
+        return self._folded.get((worker, epoch), 0)
+
     # ---- the ledger itself ----------------------------------------------------------------------------
 
     def status(self) -> StatusReply:
@@ -305,6 +310,15 @@ class Ledger:
                 ],
             }
         )  # fmt: skip
+
+    def housekeep(self) -> Reply | None:
+        """The age rule of law 4, when somebody's suspense is due. Safe to call at any time and any number of times (law 9)."""
+        now = self.now()
+        due = any(
+            hold.lapsed_at is not None and hold.lapsed_at + SUSPENSE_MICROS_MAX <= now
+            for hold in self._mirror.holds.values()
+        )
+        return self.execute(Command(id=f"housekeep-{now}", name="suspense.decide", arguments={})) if due else None
 
     def now(self) -> Instant:
         """The clock, never before what was recorded last."""

@@ -25,9 +25,13 @@ from tokenroll.services.protocol import (
     Status,
     encode,
 )
+from tokenroll.services.retention import delete_folded_segments
 
 DELIVERY_SECONDS_MAX: Final = 1.0
 """How long a command waits for the leases' holder before it says `pending`."""
+
+
+HOUSE_SECONDS: Final = 60
 
 
 class LedgerServer:
@@ -38,9 +42,13 @@ class LedgerServer:
         self.connections: set[LedgerConnection] = set()
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
+        self._chores: asyncio.Task[None] | None = None
 
-    async def start(self, path: Path) -> None:
-        """Listens on the socket, which only its owner may use. Whoever has the home's lock may replace a dead one's socket."""
+    async def start(self, path: Path, tape_directory: Path | None = None) -> None:
+        """Listens on the socket, which only its owner may use. Whoever has the home's lock may replace a dead one's socket.
+
+        With the workers' `tape_directory` it also keeps house, every minute.
+        """
         _make_room(path)
         before = os.umask(0o177)
         try:
@@ -50,9 +58,14 @@ class LedgerServer:
         finally:
             os.umask(before)
         self._path = path
+        if tape_directory is not None:
+            self._chores = asyncio.get_running_loop().create_task(self._keep_house(tape_directory), name="chores")
 
     async def close(self) -> None:
         """No new connections, the open ones ended, the socket removed."""
+        if self._chores is not None:
+            self._chores.cancel()
+            await asyncio.gather(self._chores, return_exceptions=True)
         if self._server is not None:
             self._server.close()
         for connection in tuple(self.connections):
@@ -60,6 +73,14 @@ class LedgerServer:
         if self._path is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
+
+    async def _keep_house(self, tape_directory: Path) -> None:
+        """The ledger's own chores, now and every minute: suspense that is due, segments that nobody needs."""
+        while True:
+            self.ledger.housekeep()
+            self.publish()
+            delete_folded_segments(self.ledger, tape_directory)
+            await asyncio.sleep(HOUSE_SECONDS)
 
     def publish(self) -> None:
         """New deltas to every worker that spends."""

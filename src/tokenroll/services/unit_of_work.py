@@ -69,9 +69,9 @@ class UnitOfWork:
         """A new outside id: the prefix and 128 time-ordered bits."""
         return identifier(prefix, self.now // 1000, self._random_bits(80))
 
-    def append(self, entry: Entry) -> None:
-        """The entry and its postings in the journal."""
-        self.journal.append_entry(entry)
+    def append(self, entry: Entry) -> int:
+        """The entry and its postings in the journal; its ledger sequence."""
+        return self.journal.append_entry(entry)
 
     def fact(self, table: Table, row_id: int) -> None:
         """The immutable row's digest in the chain: for grants, pay slips and what else money or paper depends on.

@@ -1,0 +1,329 @@
+"""Reconciling: what a provider's bill says about attempts, and what age says when nobody else does (DESIGN §4 laws 4 and 5).
+
+An attempt in suspense is settled from the bill, at our prices for the bill's counts. A settled row is never edited: where the bill
+differs, the difference is listed, and booked as the company's provider variance when asked. What no bill explains within 72 hours,
+or before its cycle is to close, the evidence decides as `estimated`, and the rest returns to the wallet.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Row, select
+
+from tokenroll.engine.posting import variance_postings
+from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
+from tokenroll.model.entry import Entry, EntryKind
+from tokenroll.model.identifier import IdentifierError, hold_key_from_call
+from tokenroll.model.instant import MICROS_PER_SECOND, Instant
+from tokenroll.model.limits import SUSPENSE_SECONDS_MAX
+from tokenroll.model.rate_card import RateCard
+from tokenroll.model.usage import METER_INDEX, METERS, Meter, Usage
+from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.store import schema
+from tokenroll.store.attempt_record import AttemptRecord, Outcome, SettleRecord, hold_number, parse_record
+from tokenroll.store.cycles import CycleBook
+from tokenroll.store.mirror import OpenHold
+from tokenroll.store.tape import SERVICE_TIERS, Finish, TapeSource
+
+SUSPENSE_MICROS_MAX: Final = SUSPENSE_SECONDS_MAX * MICROS_PER_SECOND
+DIFFERENCES_SHOWN_MAX: Final = 1_000
+ROWS_PER_COMMAND_MAX: Final = 20_000
+"""Bill rows of one command: about 6 MB of message; a longer bill is sent in parts."""
+OPEN_STATUS: Final = "open"
+_KEYS_PER_QUERY: Final = 500
+
+
+class BillRow(NamedTuple):
+    """One attempt as billed. `at` in microseconds, `cost_nanos` in billionths of the card's currency."""
+
+    call_id: str
+    attempt: int
+    request_id: str
+    provider: str
+    model: str
+    service_tier: str
+    at: Instant
+    counts: tuple[int | None, ...]
+    status: str
+    cost_nanos: int
+
+
+class _Tally:
+    """What a reconciliation found."""
+
+    def __init__(self) -> None:
+        self.row_count = self.matched = self.agreed = self.open = self.in_flight = self.resolved = 0
+        self.resolved_nanos = self.returned_nanos = self.bill_cost_nanos = self.ledger_cost_nanos = (
+            self.booked_nanos
+        ) = 0
+        self.differences: list[dict[str, Any]] = []
+
+    def differs(self, kind: str, row: BillRow, ours_nanos: int, **more: Any) -> None:
+        self.differences.append(
+            {
+                "kind": kind, "call": row.call_id, "attempt": row.attempt, "request_id": row.request_id,
+                "bill_cost_nanos": row.cost_nanos, "ledger_cost_nanos": ours_nanos, **more,
+            }
+        )  # fmt: skip
+
+
+def reconcile(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Settles suspense from the rows of a bill and lists what differs. `rows`; `book`: book the differences, too.
+
+    Rows that are not final (`open`) are counted and left alone; so are attempts still in flight.
+    """
+    rows = [_bill_row(one) for one in arguments.get("rows") or ()]
+    if len(rows) > ROWS_PER_COMMAND_MAX:
+        raise Refused(
+            "too_many_rows", f"a command takes {ROWS_PER_COMMAND_MAX} bill rows, not {len(rows)}: send it in parts"
+        )
+    cards = Cards(work)
+    tally = _Tally()
+    final = [row for row in rows if row.status != OPEN_STATUS]
+    tally.row_count, tally.open = len(rows), len(rows) - len(final)
+    keys = _hold_keys(work, final)
+    settled = dict(_settled_rows(work, {key for key in keys if key is not None}))
+    for row, key in zip(final, keys, strict=True):
+        tally.bill_cost_nanos += row.cost_nanos
+        _reconcile_one(work, cards, tally, row, key, settled.get(key) if key is not None else None)
+    if arguments.get("book"):
+        tally.booked_nanos = _book(work, tally.differences)
+    return {
+        "row_count": tally.row_count,
+        "matched_count": tally.matched,
+        "agreed_count": tally.agreed,
+        "open_count": tally.open,
+        "in_flight_count": tally.in_flight,
+        "resolved_count": tally.resolved,
+        "resolved_nanos": tally.resolved_nanos,
+        "returned_nanos": tally.returned_nanos,
+        "bill_cost_nanos": tally.bill_cost_nanos,
+        "ledger_cost_nanos": tally.ledger_cost_nanos,
+        "difference_count": len(tally.differences),
+        "differences": tally.differences[:DIFFERENCES_SHOWN_MAX],
+        "booked_cost_nanos": tally.booked_nanos,
+        "suspense_count": len(work.holds_in_suspense()),
+    }
+
+
+def decide(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Attempts that have been in suspense too long, settled by their evidence as `estimated` (law 4).
+
+    `through_cycle` (YYYYMM) decides whatever was admitted up to that cycle, whatever its age, so that the cycle can close.
+    """
+    through_cycle = arguments.get("through_cycle") or 0
+    cards, cycles = Cards(work), CycleBook()
+    zones = schema.wallets.c
+    decided, charged, returned = 0, 0, 0
+    for hold in work.holds_in_suspense():
+        assert hold.lapsed_at is not None
+        aged = hold.lapsed_at + SUSPENSE_MICROS_MAX <= work.now
+        if not aged and through_cycle:
+            zone = work.connection.scalar(select(zones.zone).where(zones.id == hold.wallet_id)) or "UTC"
+            aged = cycles.of_admission(zone, hold.admitted_at) <= through_cycle
+        if aged:
+            settle = estimated(cards, hold, work.now)
+            returned += work.resolve(hold, settle)
+            charged += settle.charge_nanos
+            decided += 1
+    return {
+        "decided_count": decided,
+        "charged_nanos": charged,
+        "returned_nanos": returned,
+        "suspense_count": len(work.holds_in_suspense()),
+    }
+
+
+def estimated(cards: "Cards", hold: OpenHold, now: Instant) -> SettleRecord:
+    """What the evidence alone says an attempt cost: the counts its worker saw, at the prices of its hold.
+
+    No evidence means that no byte of an answer came; such a request is charged nothing, and what a bill proves later is the
+    company's. Never more than the hold: an estimate must not overdraw anybody.
+    """
+    attempt = parse_record(hold.record)
+    counts = attempt.evidence.counts if attempt.evidence else (None,) * len(METERS)
+    card = cards.card(attempt.hold.rate_card_id)
+    costs = _costs(card, SERVICE_TIERS[0], counts)
+    answer_bytes = attempt.evidence.answer_bytes if attempt.evidence else 0
+    status = attempt.evidence.status if attempt.evidence else 0
+    return SettleRecord(
+        at=now, first_byte_at=0, charge_nanos=min(costs[0], attempt.hold.bound_nanos), list_cost_nanos=costs[1],
+        net_cost_nanos=costs[2], answer_bytes=answer_bytes, source=int(TapeSource.ESTIMATED),
+        finish=attempt.lapse.finish if attempt.lapse else int(Finish.UNKNOWN), service_tier=SERVICE_TIERS[0], dialect=0,
+        status=status, answered_model_name=0, request_id_name=0, counts=counts,
+    )  # fmt: skip
+
+
+class Cards:
+    """Rate cards by id, read once."""
+
+    def __init__(self, work: UnitOfWork) -> None:
+        self._connection = work.connection
+        self._known: dict[int, RateCard] = {}
+
+    def card(self, card_id: int) -> RateCard:
+        """The card. Raises Refused for one that the ledger does not have."""
+        card = self._known.get(card_id)
+        if card is None:
+            table = schema.rate_cards
+            row = self._connection.execute(select(table).where(table.c.id == card_id)).one_or_none()
+            if row is None:
+                raise Refused("no_card", f"a hold was priced with rate card {card_id}, which the ledger does not have")
+            card = self._known[card_id] = card_from_json(
+                row.canonical_json, card_id=card_id, public_id=row.public_id, recorded_at=row.recorded_at
+            )
+        return card
+
+
+def _reconcile_one(
+    work: UnitOfWork, cards: Cards, tally: _Tally, row: BillRow, key: int | None, settled: "Row[Any] | None"
+) -> None:
+    if settled is not None:
+        tally.matched += 1
+        _compare(tally, row, settled)
+        return
+    hold = None if key is None else work.open_hold(key)
+    if hold is None:
+        tally.differs("unknown", row, 0)
+    elif hold.lapsed_at is None:
+        tally.matched += 1
+        tally.in_flight += 1
+    else:
+        tally.matched += 1
+        _resolve(work, cards, tally, row, hold)
+
+
+def _compare(tally: _Tally, row: BillRow, settled: "Row[Any]") -> None:
+    attempt = parse_record(settled.record)
+    if settled.outcome == Outcome.RELEASED or attempt.settle is None:
+        if row.cost_nanos:
+            tally.differs("released", row, 0)
+        else:
+            tally.agreed += 1
+        return
+    ours = attempt.settle
+    tally.ledger_cost_nanos += ours.net_cost_nanos
+    usage = _usage_differences(row.counts, ours.counts)
+    if usage:
+        tally.differs("usage", row, ours.net_cost_nanos, usage=usage)
+    elif row.cost_nanos != ours.net_cost_nanos:
+        tally.differs("cost", row, ours.net_cost_nanos)
+    else:
+        tally.agreed += 1
+
+
+def _resolve(work: UnitOfWork, cards: Cards, tally: _Tally, row: BillRow, hold: OpenHold) -> None:
+    attempt = parse_record(hold.record)
+    card = cards.card(attempt.hold.rate_card_id)
+    tier = row.service_tier if row.service_tier in SERVICE_TIERS else SERVICE_TIERS[0]
+    try:
+        charge, list_cost, net_cost = _costs(card, tier, row.counts)
+    except UnpricedError as error:
+        tally.differs("unpriced", row, 0, reason=str(error))
+        return
+    settle = SettleRecord(
+        at=work.now, first_byte_at=0, charge_nanos=charge, list_cost_nanos=list_cost, net_cost_nanos=net_cost,
+        answer_bytes=_answer_bytes(attempt), source=int(TapeSource.BILL),
+        finish=attempt.lapse.finish if attempt.lapse else int(Finish.UNKNOWN), service_tier=tier, dialect=0,
+        status=attempt.evidence.status if attempt.evidence else 0, answered_model_name=0, request_id_name=0,
+        counts=row.counts,
+    )  # fmt: skip
+    tally.returned_nanos += work.resolve(hold, settle)
+    tally.resolved += 1
+    tally.resolved_nanos += charge
+    tally.ledger_cost_nanos += net_cost
+    if net_cost != row.cost_nanos:
+        tally.differs("cost", row, net_cost)
+    else:
+        tally.agreed += 1
+
+
+def _book(work: UnitOfWork, differences: list[dict[str, Any]]) -> int:
+    """The differences as entries of the company, each once, whatever the number of bills that tell it."""
+    booked = 0
+    table = schema.variances
+    for one in differences:
+        nanos = one["bill_cost_nanos"] - one["ledger_cost_nanos"]
+        same = (table.c.call_id == one["call"]) & (table.c.attempt == one["attempt"])
+        if nanos == 0 or work.connection.execute(select(table.c.ledger_seq).where(same)).one_or_none() is not None:
+            continue
+        seq = work.append(
+            Entry(
+                public_id=work.public_id("entry"),
+                kind=EntryKind.VARIANCE,
+                effective_at=work.now,
+                recorded_at=work.now,
+                postings=variance_postings(0, nanos),
+                reference=f"{one['call']} attempt {one['attempt']}",
+            )
+        )
+        work.connection.execute(table.insert().values(call_id=one["call"], attempt=one["attempt"], ledger_seq=seq))
+        booked += nanos
+    return booked
+
+
+def _costs(card: RateCard, tier: str, counts: tuple[int | None, ...]) -> tuple[int, int, int]:
+    """Charge in credits, list cost and net cost in money, all in nanos."""
+    usage = Usage.from_counts(counts)
+    return (
+        charge_nanos(card.internal_prices, tier, usage, card.model),
+        charge_nanos(card.list_prices, tier, usage, card.model),
+        charge_nanos(card.net_prices, tier, usage, card.model),
+    )
+
+
+def _usage_differences(bill: tuple[int | None, ...], ours: tuple[int | None, ...]) -> dict[str, list[int]]:
+    """Meters that differ, with the bill's count and ours. Requests are ours alone: no bill counts them."""
+    return {
+        meter.value: [theirs or 0, mine or 0]
+        for meter, theirs, mine in zip(METERS, bill, ours, strict=True)
+        if (theirs or 0) != (mine or 0) and meter is not Meter.REQUEST
+    }
+
+
+def _hold_keys(work: UnitOfWork, rows: list[BillRow]) -> list[int | None]:
+    """The hold key of each row's attempt, None where we never made one."""
+    attempts = schema.attempts.c
+    found: list[int | None] = []
+    for row in rows:
+        try:
+            first = hold_number(hold_key_from_call(row.call_id))
+        except IdentifierError:
+            found.append(None)
+            continue
+        if row.attempt <= 1:
+            found.append(first)
+            continue
+        query = select(attempts.hold_key).where(attempts.call_key == first, attempts.attempt == row.attempt)
+        found.append(work.connection.scalar(query))
+    return found
+
+
+def _settled_rows(work: UnitOfWork, keys: set[int]) -> Iterator[tuple[int, Any]]:
+    table = schema.settlements
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _KEYS_PER_QUERY):
+        part = ordered[start : start + _KEYS_PER_QUERY]
+        query = select(table.c.hold_key, table.c.outcome, table.c.record).where(table.c.hold_key.in_(part))
+        for row in work.connection.execute(query):
+            yield row.hold_key, row
+
+
+def _bill_row(said: Mapping[str, Any]) -> BillRow:
+    """The row of a bill's JSON line. Raises Refused naming what is wrong with it."""
+    try:
+        counts: list[int | None] = [None] * len(METERS)
+        for name, count in said["usage"].items():
+            counts[METER_INDEX[Meter(name)]] = int(count)
+        if any(counts):
+            counts[METER_INDEX[Meter.REQUEST]] = counts[METER_INDEX[Meter.REQUEST]] or 1
+        return BillRow(
+            str(said["call_id"]), int(said["attempt"]), str(said["request_id"]), str(said["provider"]), str(said["model"]),
+            str(said["service_tier"]), int(said["at"]), tuple(counts), str(said["status"]), int(said["cost_nanos"]),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Refused("bill_row", f"a bill row lacks or misspells {error}: {dict(said)!r:.200}") from error
+
+
+def _answer_bytes(attempt: AttemptRecord) -> int:
+    return attempt.lapse.answer_bytes if attempt.lapse else 0
