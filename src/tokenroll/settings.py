@@ -25,8 +25,8 @@ Durability = Literal["written", "synced"]
 DIALECTS: Final[tuple[Dialect, ...]] = ("openai", "anthropic")
 DURABILITIES: Final[tuple[Durability, ...]] = ("synced", "written")
 SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
-WORKERS_MAX: Final = 64
-"""Gateway processes of one host: more than a core each is waste, and no host here has more cores."""
+WORKERS_MAX: Final = 1
+"""Gateway processes of one home: a lease is of whole wallets until leases are sized, so only one worker can hold them."""
 
 
 class SettingsError(Exception):

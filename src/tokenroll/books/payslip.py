@@ -55,7 +55,8 @@ def slip_notes(slip: Mapping[str, Any]) -> list[SlipLine]:
 
 def classification_notes(classifications: Sequence[str]) -> list[str]:
     """One sentence per classification on the slip: why it is what it is."""
-    return [words.words_of(one).why for one in classifications]
+    known = [words.words_of(one) for one in classifications]
+    return [f"{one.allowance.capitalize()}: {one.why[0].lower()}{one.why[1:]}" for one in known]
 
 
 def _vested_word(classifications: Sequence[str]) -> str:

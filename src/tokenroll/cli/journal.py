@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tokenroll.cli.console import noun_app, note, reports, say
+from tokenroll.cli.console import note, noun_app, reports, say
 
 app = noun_app("All entries in order: verify them from empty, export them as text.")
 

@@ -41,6 +41,7 @@ class Door:
         )
         self._templates.globals.update(
             exact=showing.exact,
+            decimals_of=showing.decimals_of,
             moment=showing.moment,
             day=showing.day,
             machine_time=showing.machine_time,

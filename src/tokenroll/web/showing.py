@@ -1,5 +1,6 @@
 """How pages write figures and times: exact decimals, thousands apart, the reader's own zone."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,13 +18,19 @@ def grouped(whole: int) -> str:
     return f"{whole:,}".replace(",", THIN_SPACE)
 
 
-def exact(nanos: int | None) -> str:
-    """Every decimal there is, at least two."""
+def exact(nanos: int | None, decimals: int = 2) -> str:
+    """Every decimal there is, at least `decimals` of them."""
     if nanos is None:
         return "–"
     sign = "−" if nanos < 0 else ""
-    whole, _, decimals = text_from_nanos(abs(nanos), 2).partition(".")
-    return f"{sign}{grouped(int(whole))}.{decimals}"
+    whole, _, shown = text_from_nanos(abs(nanos), decimals).partition(".")
+    return f"{sign}{grouped(int(whole))}.{shown}"
+
+
+def decimals_of(column: Iterable[int | None]) -> int:
+    """How many decimals a column needs so that all its points stand under each other."""
+    texts = (text_from_nanos(nanos, 2) for nanos in column if nanos is not None)
+    return max((len(text.partition(".")[2]) for text in texts), default=2)
 
 
 def rounded_down(nanos: int) -> tuple[str, str]:

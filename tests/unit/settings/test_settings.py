@@ -1,0 +1,159 @@
+import pytest
+
+from tokenroll.settings import Listen, SettingsError, home_from_environment, listen_from_text, load_settings
+
+
+def home_with(tmp_path, text):
+    (tmp_path / "config.toml").write_text(text)
+    return tmp_path
+
+
+def test_it_has_a_default_for_everything(tmp_path):
+    settings = load_settings(tmp_path)
+    assert settings.gateway.listen == Listen(host="127.0.0.1", port=8787)
+    assert settings.web.listen == Listen(host="127.0.0.1", port=8788)
+    assert (settings.gateway.durability, settings.gateway.workers, settings.gateway.observe) == ("synced", 1, False)
+    assert settings.deployments == ()
+    assert settings.database_path == tmp_path / "ledger.db"
+
+
+def test_it_reads_every_setting(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIM_KEY", "sk-1")
+    (tmp_path / "key").write_text("sk-2\n")
+    text = f"""
+[company]
+name = "Acme"
+zone = "Europe/Berlin"
+[gateway]
+listen = "[::1]:0"
+workers = 1
+durability = "written"
+observe = true
+decode_request_bodies = true
+[web]
+listen = "0.0.0.0:80"
+[deployments.one]
+dialect = "openai"
+base_url = "https://one.example/v1/"
+api_key_env = "SIM_KEY"
+models = ["gpt-5-mini"]
+aliases = {{ fast = "gpt-5-mini" }}
+service_tier = "flex"
+pin_tier = true
+[deployments.two]
+dialect = "anthropic"
+provider = "vertex"
+base_url = "http://10.0.0.1:99"
+api_key_file = "{tmp_path}/key"
+ca_file = "/etc/ca.pem"
+plain_http_allowed = true
+"""
+    settings = load_settings(home_with(tmp_path, text))
+    assert (settings.company.name, settings.company.zone) == ("Acme", "Europe/Berlin")
+    assert str(settings.gateway.listen) == "[::1]:0"
+    assert (settings.gateway.durability, settings.gateway.observe, settings.gateway.decode_request_bodies) == (
+        "written",
+        True,
+        True,
+    )
+    one, two = settings.deployments
+    assert (one.base_url, one.api_key, one.provider, one.models) == (
+        "https://one.example/v1",
+        "sk-1",
+        "openai",
+        ("gpt-5-mini",),
+    )
+    assert (one.aliases, one.service_tier, one.pin_tier) == ({"fast": "gpt-5-mini"}, "flex", True)
+    assert (two.api_key, two.provider, str(two.ca_file), two.plain_http_allowed) == (
+        "sk-2",
+        "vertex",
+        "/etc/ca.pem",
+        True,
+    )
+
+
+def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIM_KEY", "sk-secret")
+    text = '[deployments.one]\ndialect = "openai"\nbase_url = "https://one.example"\napi_key_env = "SIM_KEY"\n'
+    assert "sk-secret" not in repr(load_settings(home_with(tmp_path, text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "[gateway]\nworker = 2\n",
+            ":2: gateway.worker is not a setting; known here: decode_request_bodies, durability",
+        ),
+        ("\n[gatway]\n", ":2: gatway is not a setting; known here: company, deployments, gateway, web"),
+        ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
+        ("[gateway]\nworkers = 9\n", ":2: gateway.workers must be a whole number from 1 to 1, not 9"),
+        ("[gateway]\nobserve = 1\n", ":2: gateway.observe must be true or false, not 1"),
+        ('[gateway]\nlisten = "8787"\n', ":2: gateway.listen must be host:port such as 127.0.0.1:8787, not '8787'"),
+        ('[gateway]\nlisten = "a:70000"\n', "gateway.listen must be host:port"),
+        ("gateway = 1\n", ":1: gateway must be a table"),
+        ("[deployments.one]\n", ":1: deployments.one.dialect is missing"),
+        (
+            '[deployments.one]\ndialect = "openai"\nbase_url = "ftp://x"\n',
+            ":3: deployments.one.base_url must be http(s)://",
+        ),
+        (
+            '[deployments.one]\ndialect = "openai"\nbase_url = "https://x"\n',
+            "deployments.one.api_key_env or api_key_file must say where",
+        ),
+        (
+            '[deployments.one]\ndialect = "grpc"\n',
+            ":2: deployments.one.dialect must be one of openai, anthropic, not 'grpc'",
+        ),
+        (
+            '[deployments.one]\ndialect = "openai"\nbase_url = "https://x"\napi_key_file = "/nowhere/key"\n',
+            "cannot be read",
+        ),
+        ("[gateway\n", "is not TOML"),
+    ],
+)
+def test_it_names_the_line_and_the_key_of_what_is_wrong(tmp_path, text, says):
+    with pytest.raises(SettingsError) as error:
+        load_settings(home_with(tmp_path, text))
+    assert says in str(error.value)
+    assert str(tmp_path / "config.toml") in str(error.value)
+
+
+def test_it_names_all_unknown_keys_at_once(tmp_path):
+    with pytest.raises(SettingsError) as error:
+        load_settings(home_with(tmp_path, "[web]\na = 1\nb = 2\n"))
+    assert [line.split(":")[1] for line in str(error.value).splitlines()] == ["2", "3"]
+
+
+def test_it_reads_the_home_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
+    assert home_from_environment() == tmp_path
+    monkeypatch.delenv("TOKENROLL_HOME")
+    assert home_from_environment().name == ".tokenroll"
+
+
+def test_it_refuses_a_clock_in_a_home_that_the_demo_did_not_make(tmp_path):
+    settings = load_settings(tmp_path)
+    assert settings.clock_path is None
+    (tmp_path / "clock").write_bytes(bytes(8))
+    with pytest.raises(SettingsError, match="only the demo's own throw-away home may have one"):
+        settings.clock_path  # noqa: B018
+    (tmp_path / "made-by-demo").touch()
+    assert settings.clock_path == tmp_path / "clock"
+
+
+def test_it_wants_a_whole_secret(tmp_path):
+    settings = load_settings(tmp_path)
+    with pytest.raises(SettingsError, match="make this home with `tokenroll init`"):
+        settings.pepper()
+    (tmp_path / "secret").write_bytes(b"short")
+    with pytest.raises(SettingsError, match="must hold 32 bytes, not 5"):
+        settings.pepper()
+    (tmp_path / "secret").write_bytes(bytes(32))
+    assert settings.pepper() == bytes(32)
+
+
+@pytest.mark.parametrize("text", ["", "localhost", ":80", "::1:80", "a b:1", "host:x"])
+def test_it_refuses_what_is_no_address(text):
+    with pytest.raises(SettingsError):
+        listen_from_text(text)
