@@ -1,0 +1,311 @@
+"""What a request's head must say, and what is refused before it can cost anything: in the dialect, naming the field."""
+
+import json
+
+import pytest
+
+from tokenroll.upstream.anthropic import Messages
+from tokenroll.upstream.dialect import Facts, RequestRefused
+from tokenroll.upstream.openai import ChatCompletions
+
+CHAT, MESSAGES = ChatCompletions(), Messages()
+BARE = Facts()
+
+
+def chat(**fields):
+    body = {"model": "gpt-6-astra", "messages": [{"role": "user", "content": "Hello"}]}
+    return json.dumps(body | fields, separators=(",", ":")).encode()
+
+
+def messages(**fields):
+    body = {"model": "claude-opus-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
+    return json.dumps(body | fields, separators=(",", ":")).encode()
+
+
+def parts(*content):
+    return [{"role": "user", "content": list(content)}]
+
+
+TEXT = {"type": "text", "text": "Hello"}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "max_uses": "x", "type2": 1}}}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+
+GOOD_CHAT = [
+    ("plain", chat(), {"model": "gpt-6-astra", "message_count": 1, "cap_field": "max_completion_tokens"}),
+    ("old cap", chat(max_tokens=50), {"output_cap_tokens": 50, "cap_field": "max_tokens"}),
+    ("new cap", chat(max_completion_tokens=50), {"output_cap_tokens": 50, "cap_field": "max_completion_tokens"}),
+    (
+        "both caps: the larger bounds",
+        chat(max_tokens=50, max_completion_tokens=20),
+        {"output_cap_tokens": 50, "cap_field": "max_completion_tokens", "second_cap_field": "max_tokens"},
+    ),
+    ("a null cap is none", chat(max_tokens=None), {"output_cap_tokens": 0, "cap_field": "max_completion_tokens"}),
+    ("stream", chat(stream=True), {"stream": True, "include_usage": False, "has_stream_options": False}),
+    ("stream null", chat(stream=None), {"stream": False}),
+    (
+        "usage asked for",
+        chat(stream=True, stream_options={"include_usage": True}),
+        {"include_usage": True, "has_stream_options": True},
+    ),
+    (
+        "usage declined",
+        chat(stream=True, stream_options={"include_usage": False}),
+        {"include_usage": False, "has_stream_options": True},
+    ),
+    ("options null", chat(stream_options=None), {"include_usage": False}),
+    ("choices", chat(n=5), {"choice_count": 5}),
+    ("n null", chat(n=None), {"choice_count": 1}),
+    ("tools", chat(tools=[TOOL, TOOL]), {"has_tools": True, "tool_count": 2}),
+    ("custom tool", chat(tools=[{"type": "custom", "custom": {"name": "x"}}]), {"has_tools": True, "tool_count": 1}),
+    ("no tools", chat(tools=[]), {"has_tools": False, "tool_count": 0}),
+    ("legacy functions", chat(functions=[{"name": "f"}]), {"has_tools": True, "tool_count": 1}),
+    ("text parts", chat(messages=parts(TEXT, TEXT)), {"message_count": 1}),
+    ("a refusal", chat(messages=parts({"type": "refusal", "refusal": "no"})), {"message_count": 1}),
+    ("content null", chat(messages=[{"role": "assistant", "content": None, "tool_calls": []}]), {"message_count": 1}),
+    ("content absent", chat(messages=[{"role": "assistant", "tool_calls": [{}]}]), {"message_count": 1}),
+    ("audio null", chat(messages=[{"role": "assistant", "content": "x", "audio": None}]), {"message_count": 1}),
+    ("tier default", chat(service_tier="default"), {"service_tier": "standard"}),
+    ("tier auto is the deployment's", chat(service_tier="auto"), {"service_tier": ""}),
+    ("tier flex", chat(service_tier="flex"), {"service_tier": "flex"}),
+    ("tier fast is priority", chat(service_tier="fast"), {"service_tier": "priority"}),
+    ("user", chat(user="ada"), {"user": "ada"}),
+    ("modalities text", chat(modalities=["text"]), {"message_count": 1}),
+    ("unbounded fields that are null", chat(audio=None, prediction=None, web_search_options=None), {"message_count": 1}),
+    ("unknown fields pass", chat(reasoning_effort="low", seed=7, logit_bias={"5": 1}, stop=["a"], x=[[1], {}]), {}),
+    ("escaped names", chat().replace(b'"model"', b'"mod\\u0065l"'), {"model": "gpt-6-astra"}),
+    ("escaped types", chat(messages=parts(TEXT)).replace(b'"text",', b'"te\\u0078t",'), {"message_count": 1}),
+    ("spaces", json.dumps(json.loads(chat(max_tokens=5)), indent=2).encode(), {"output_cap_tokens": 5}),
+    ("not ASCII", chat(messages=[{"role": "user", "content": "Grüße 😀"}]).decode().encode(), {"message_count": 1}),
+    ("raw UTF-8", '{"model":"gpt-6-astra","messages":[{"content":"Grüße 😀"}]}'.encode(), {"input_bytes": 63}),
+    (
+        "text that looks like fields",
+        chat(messages=[{"role": "user", "content": '{"model":"x","max_tokens":1,"type":"image_url"}'}]),
+        {"output_cap_tokens": 0},
+    ),
+]  # fmt: skip
+GOOD_MESSAGES = [
+    ("plain", messages(), {"model": "claude-opus-5-5", "output_cap_tokens": 100, "cap_field": "max_tokens", "message_count": 1}),
+    ("system text is a message more", messages(system="Be brief"), {"message_count": 2}),
+    ("system blocks", messages(system=[TEXT | {"cache_control": {"type": "ephemeral"}}]), {"message_count": 2}),
+    ("stream", messages(stream=True), {"stream": True}),
+    ("thinking", messages(max_tokens=5000, thinking={"type": "enabled", "budget_tokens": 4000}), {"thinking_budget_tokens": 4000}),
+    ("adaptive thinking", messages(thinking={"type": "adaptive"}), {"thinking_budget_tokens": 0}),
+    ("tools", messages(tools=[{"name": "f", "input_schema": {}}, {"type": "custom", "name": "g"}]), {"tool_count": 2, "has_tools": True}),
+    ("search with a limit", messages(tools=[SEARCH | {"max_uses": 3}]), {"web_search_max": 3, "server_tool_uses_max": 3}),
+    ("the provider's client tools", messages(tools=[{"type": "bash_20250124", "name": "bash"}]), {"extra_input_tokens": 1024}),
+    (
+        "an agent's turn",
+        messages(
+            messages=[
+                {"role": "user", "content": [TEXT | {"cache_control": {"type": "ephemeral"}}]},
+                {"role": "assistant", "content": [{"type": "thinking", "thinking": "x", "signature": "y"},
+                                                  {"type": "tool_use", "id": "t", "name": "f", "input": {"source": {"a": 1}}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "42"},
+                                             {"type": "tool_result", "tool_use_id": "t", "content": [TEXT]},
+                                             {"type": "tool_result", "tool_use_id": "t"}]},
+            ],
+            metadata={"user_id": "ada"}, context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        ),
+        {"message_count": 3, "user": "ada"},
+    ),
+    ("a search result with its source", messages(messages=parts({"type": "search_result", "source": "u", "content": [TEXT]})), {}),
+    ("tier auto", messages(service_tier="auto"), {"service_tier": ""}),
+    ("tier standard only", messages(service_tier="standard_only"), {"service_tier": "standard"}),
+    ("standard speed, no servers", messages(speed="standard", mcp_servers=[]), {}),
+    ("metadata null", messages(metadata=None, thinking=None, system=None, context_management=None), {"message_count": 1}),
+]  # fmt: skip
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+MANY = b"[" * 20_000 + b"]" * 20_000
+BAD_CHAT = [
+    ("nothing", b"", "invalid_json", None),
+    ("not JSON", b"hello", "invalid_json", None),
+    ("cut", chat()[:-3], "invalid_json", None),
+    ("more behind", chat() + b"{}", "invalid_json", None),
+    ("a byte order mark", b"\xef\xbb\xbf" + chat(), "invalid_json", None),
+    ("not UTF-8", chat().replace(b"Hello", b"H\xff"), "invalid_json", None),
+    ("half a surrogate pair", chat().replace(b"Hello", b"\\ud83d x"), "invalid_json", None),
+    ("NaN", chat().replace(b"}]", b'}],"temperature":NaN'), "invalid_json", None),
+    ("nested too deep", chat(x=0).replace(b'"x":0', b'"x":' + MANY), "invalid_json", None),
+    ("a list", b"[]", "invalid_type", None),
+    ("a text", b'"x"', "invalid_type", None),
+    ("no model", chat(model=None), "missing_required_parameter", "model"),
+    ("an empty model", chat(model=""), "invalid_value", "model"),
+    ("a model with a line end", chat(model="gpt\n"), "invalid_value", "model"),
+    ("a long model", chat(model="x" * 201), "invalid_value", "model"),
+    ("a model that is a number", chat(model=4), "invalid_type", "model"),
+    ("a model that is a list", chat(model=["x"]), "invalid_type", "model"),
+    ("no messages", chat(messages=None), "invalid_type", "messages"),
+    ("empty messages", chat(messages=[]), "invalid_value", "messages"),
+    ("messages that are text", chat(messages="hi"), "invalid_type", "messages"),
+    ("a message that is text", chat(messages=["hi"]), "invalid_type", "messages[0]"),
+    ("a message that is a list", chat(messages=[[]]), "invalid_type", "messages[0]"),
+    ("content that is a number", chat(messages=[{"content": 5}]), "invalid_type", "messages[0].content"),
+    ("content that is an object", chat(messages=[{"content": {}}]), "invalid_type", "messages[0].content"),
+    ("a part that is text", chat(messages=[{"role": "user", "x": "y" * 3000, "content": ["x"]}]), "invalid_type", "messages[0].content"),
+    ("a cap of zero", chat(max_tokens=0), "invalid_value", "max_tokens"),
+    ("a negative cap", chat(max_completion_tokens=-1), "invalid_value", "max_completion_tokens"),
+    ("a huge cap", chat(max_tokens=10**18), "invalid_value", "max_tokens"),
+    ("a cap beyond 64 bits", chat(max_tokens=10**40), "invalid_value", "max_tokens"),
+    ("a cap in quotes", chat(max_tokens="50"), "invalid_type", "max_tokens"),
+    ("a cap with a fraction", chat(max_tokens=50.5), "invalid_type", "max_tokens"),
+    ("a cap that is true", chat(max_tokens=True), "invalid_type", "max_tokens"),
+    ("a small second cap that is bad", chat(max_completion_tokens=5, max_tokens="x"), "invalid_type", "max_tokens"),
+    ("n of zero", chat(n=0), "invalid_value", "n"),
+    ("n too large", chat(n=129), "invalid_value", "n"),
+    ("n in quotes", chat(n="2"), "invalid_type", "n"),
+    ("stream in quotes", chat(stream="true"), "invalid_type", "stream"),
+    ("stream as a number", chat(stream=1), "invalid_type", "stream"),
+    ("options a list", chat(stream_options=[]), "invalid_type", "stream_options"),
+    ("include_usage a number", chat(stream_options={"include_usage": 1}), "invalid_type", "stream_options.include_usage"),
+    ("tools an object", chat(tools={}), "invalid_type", "tools"),
+    ("a tool that is text", chat(tools=["f"]), "invalid_type", "tools[0]"),
+    ("the model twice", b'{"model":"a","model":"b"}', "duplicate_key", "model"),
+    ("the cap twice", chat(max_tokens=1)[:-1] + b',"max_tokens":100000}', "duplicate_key", "max_tokens"),
+    ("the cap twice, once escaped", chat(max_tokens=1)[:-1] + b',"m\\u0061x_tokens":100000}', "duplicate_key", "max_tokens"),
+    ("messages twice", chat()[:-1] + b',"messages":[]}', "duplicate_key", "messages"),
+    (
+        "include_usage twice is read by the last",
+        chat(stream=True)[:-1] + b',"stream_options":{"include_usage":true,"include_usage":3}}',
+        "invalid_type",
+        "stream_options.include_usage",
+    ),
+    ("an image", chat(messages=parts(TEXT, IMAGE)), "call_not_bounded", "messages[0].content[1]"),
+    ("an image in a later message", chat(messages=[{"content": "x" * 3000}, *parts(IMAGE)]), "call_not_bounded", "messages[1].content[0]"),
+    ("an image with an escaped type", chat(messages=parts(IMAGE)).replace(b'"image_url",', b'"im\\u0061ge_url",'), "call_not_bounded", "messages[0].content[0]"),
+    ("an image that calls itself text", chat(messages=parts(IMAGE | {"type": "text"})), "call_not_bounded", "messages[0].content[0]"),
+    ("two types in a part", chat(messages=parts(IMAGE)).replace(b'"}}', b'"},"type":"text","text":"x"}'), "call_not_bounded", "messages[0].content[0]"),
+    ("audio in", chat(messages=parts({"type": "input_audio", "input_audio": {}})), "call_not_bounded", "messages[0].content[0]"),
+    ("a file", chat(messages=parts({"type": "file", "file": {"file_id": "f"}})), "call_not_bounded", "messages[0].content[0]"),
+    ("a part without a type", chat(messages=parts({"text": "x"})), "call_not_bounded", "messages[0].content[0]"),
+    ("earlier audio", chat(messages=[{"role": "assistant", "audio": {"id": "a"}}]), "call_not_bounded", "messages[0].audio"),
+    ("a search", chat(web_search_options={}), "call_not_bounded", "web_search_options"),
+    ("a prediction", chat(prediction={"type": "content", "content": "x"}), "call_not_bounded", "prediction"),
+    ("audio out", chat(audio={"voice": "x"}, modalities=["text", "audio"]), "call_not_bounded", "audio"),
+    ("modalities with audio", chat(modalities=["text", "audio"]), "call_not_bounded", "modalities"),
+    ("modalities a text", chat(modalities="text"), "invalid_type", "modalities"),
+    ("a tool of the provider's", chat(tools=[{"type": "web_search"}]), "call_not_bounded", "tools[0].type"),
+    ("the scale tier", chat(service_tier="scale"), "call_not_bounded", "service_tier"),
+    ("a tier that is a number", chat(service_tier=1), "invalid_type", "service_tier"),
+    ("a long user", chat(user="u" * 201), "invalid_value", "user"),
+]  # fmt: skip
+PNG = {"type": "image", "source": {"type": "base64", "data": "AAAA"}}
+BAD_MESSAGES = [
+    ("no cap", messages(max_tokens=None), "missing_required_parameter", "max_tokens"),
+    ("a cap of zero", messages(max_tokens=0), "invalid_value", "max_tokens"),
+    ("no messages", messages(messages=[]), "invalid_value", "messages"),
+    ("an image", messages(messages=parts(PNG)), "call_not_bounded", "messages[0].content[0]"),
+    ("a document", messages(messages=parts({"type": "document", "source": {}})), "call_not_bounded", "messages[0].content[0]"),
+    ("an image in a tool's result", messages(messages=parts({"type": "tool_result", "content": [TEXT, PNG]})), "call_not_bounded", "messages[0].content[0].content[1]"),
+    ("a source in what calls itself text", messages(messages=parts(PNG | {"type": "text"})), "call_not_bounded", "messages[0].content[0]"),
+    ("a system image", messages(system=[PNG]), "call_not_bounded", "system[0]"),
+    ("a system number", messages(system=5), "invalid_type", "system"),
+    ("a search without a limit", messages(tools=[SEARCH]), "call_not_bounded", "tools[0].max_uses"),
+    ("a search of zero uses", messages(tools=[SEARCH | {"max_uses": 0}]), "invalid_value", "tools[0].max_uses"),
+    ("code on the provider's side", messages(tools=[{"type": "code_execution_20250825"}]), "call_not_bounded", "tools[0].type"),
+    ("a fetch", messages(tools=[{"type": "web_fetch_20250910", "max_uses": 1}]), "call_not_bounded", "tools[0].type"),
+    ("servers to call", messages(mcp_servers=[{"url": "https://x"}]), "call_not_bounded", "mcp_servers"),
+    ("a container", messages(container="c"), "call_not_bounded", "container"),
+    ("a budget as large as the cap", messages(thinking={"type": "enabled", "budget_tokens": 100}), "invalid_value", "max_tokens"),
+    ("a budget in quotes", messages(thinking={"type": "enabled", "budget_tokens": "5"}), "invalid_type", "thinking.budget_tokens"),
+    ("a budget twice", messages()[:-1] + b',"thinking":{"type":"enabled","budget_tokens":5,"budget_tokens":"6"}}', "invalid_type", "thinking.budget_tokens"),
+    ("thinking a text", messages(thinking="hard"), "invalid_type", "thinking"),
+    ("a summary of the context", messages(context_management={"edits": [{"type": "compact_20260112"}]}), "call_not_bounded", "context_management.edits[0]"),
+    ("fast", messages(speed="fast"), "call_not_bounded", "speed"),
+    ("an unknown tier", messages(service_tier="priority"), "invalid_value", "service_tier"),
+    ("the cap twice", messages()[:-1] + b',"max_tokens":9}', "duplicate_key", "max_tokens"),
+    ("metadata a text", messages(metadata="x"), "invalid_type", "metadata"),
+]  # fmt: skip
+
+GOOD = [(CHAT, *row) for row in GOOD_CHAT] + [(MESSAGES, *row) for row in GOOD_MESSAGES]
+BAD = [(CHAT, *row) for row in BAD_CHAT] + [(MESSAGES, *row) for row in BAD_MESSAGES]
+
+
+def names(rows):
+    return [f"{dialect.name}: {name}" for dialect, name, *_ in rows]
+
+
+def test_the_tables_are_not_thin():
+    assert len(GOOD) >= 45
+    assert len(BAD) >= 85
+
+
+@pytest.mark.parametrize(("dialect", "name", "body", "expected"), GOOD, ids=names(GOOD))
+def test_it_reads_the_head(dialect, name, body, expected):
+    facts = dialect.facts(body)
+    assert {field: getattr(facts, field) for field in expected} == expected
+    assert facts.input_bytes == len(body)
+
+
+@pytest.mark.parametrize(("dialect", "name", "body", "code", "param"), BAD, ids=names(BAD))
+def test_it_refuses_in_the_dialect_and_names_the_field(dialect, name, body, code, param):
+    with pytest.raises(RequestRefused) as refused:
+        dialect.facts(body)
+    assert (refused.value.status, refused.value.code, refused.value.param) == (400, code, param)
+    assert refused.value.message.strip()
+    answer = dialect.error(400, code, refused.value.message, param=param)
+    error = json.loads(answer.body)["error"]
+    assert (answer.status, error["type"], error["code"]) == (400, "invalid_request_error", code)
+    assert param is None or param.split("[")[0] in error["message"]
+
+
+@pytest.mark.parametrize(("dialect", "name", "body", "expected"), GOOD, ids=names(GOOD))
+def test_nothing_to_change_is_the_very_same_object(dialect, name, body, expected):
+    facts = dialect.facts(body)
+    buffers = dialect.rewrite(
+        body, facts, model=facts.model, output_cap_tokens=0, inject_usage=False, service_tier=None
+    )
+    assert len(buffers) == 1
+    assert buffers[0] is body
+
+
+@pytest.mark.parametrize(("dialect", "name", "body", "expected"), GOOD, ids=names(GOOD))
+def test_a_rewritten_body_says_what_policy_says_and_else_the_same(dialect, name, body, expected):
+    facts = dialect.facts(body)
+    sent = b"".join(
+        dialect.rewrite(
+            body, facts, model='a "quoted" ü', output_cap_tokens=7777, inject_usage=True, service_tier="standard"
+        )
+    )
+    before, after = json.loads(body), json.loads(sent, object_pairs_hook=once)
+    wanted = before | {"model": 'a "quoted" ü', facts.cap_field: 7777}
+    if dialect is CHAT:
+        wanted["service_tier"] = "default"
+        if facts.second_cap_field:
+            wanted[facts.second_cap_field] = 7777
+        if facts.stream and not facts.include_usage:
+            wanted["stream_options"] = (before.get("stream_options") or {}) | {"include_usage": True}
+    else:
+        wanted["service_tier"] = "standard_only"
+    assert after == wanted
+    again = dialect.facts(sent)
+    assert (again.model, again.output_cap_tokens, again.stream) == ('a "quoted" ü', 7777, facts.stream)
+
+
+def once(pairs):
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
+def test_a_large_body_is_not_copied():
+    body = chat(messages=[{"role": "user", "content": "x" * 1_000_000}], stream=True)
+    facts = CHAT.facts(body)
+    buffers = CHAT.rewrite(body, facts, model="other", output_cap_tokens=5, inject_usage=True, service_tier=None)
+    views = [one for one in buffers if isinstance(one, memoryview)]
+    assert sum(len(one) for one in views) > 1_000_000
+    assert all(one.obj is body for one in views)
+    assert sum(len(one) for one in buffers if isinstance(one, bytes)) < 200
+
+
+def test_each_byte_outside_the_changed_values_stays():
+    body = b'{ "model" : "gpt-6-astra" ,\r\n\t"max_tokens":50,"messages":[{"content":"\\u00fc"}] , "x": 1.50 }'
+    facts = CHAT.facts(body)
+    sent = CHAT.rewrite(body, facts, model="m", output_cap_tokens=7, inject_usage=False, service_tier=None)
+    assert b"".join(sent) == b'{ "model" : "m" ,\r\n\t"max_tokens":7,"messages":[{"content":"\\u00fc"}] , "x": 1.50 }'
+
+
+def test_an_escaped_name_is_found_and_replaced():
+    body = '{"é\\u0022":1,"m\\u0061x_tokens":50,"model":"a","messages":[{"content":"ü"}]}'.encode()
+    facts = CHAT.facts(body)
+    sent = b"".join(CHAT.rewrite(body, facts, model="b", output_cap_tokens=7, inject_usage=False, service_tier=None))
+    assert sent == '{"é\\u0022":1,"m\\u0061x_tokens":7,"model":"b","messages":[{"content":"ü"}]}'.encode()
