@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from tokenroll.gateway.answers import ANTHROPIC, error_answer, json_answer, text_answer
 from tokenroll.gateway.heads import RequestHead
@@ -16,6 +16,8 @@ CALL_PATHS: Final = frozenset({b"/v1/chat/completions", b"/v1/messages"})
 _OPEN_PATHS: Final = frozenset({b"/healthz", b"/metrics"})
 _KEYED_PATHS: Final = frozenset({b"/v1/models", b"/me/wallet"})
 _KEYED_PREFIXES: Final = (b"/v1/models/", b"/me/calls/")
+_PAGE_MAX: Final = 1000
+"""Models of one page: Anthropic's own largest."""
 
 
 def authenticate(
@@ -90,7 +92,7 @@ def answer(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> Er
                 f"This gateway does not remember a call {call_id} of your wallet; older calls are on your page, or `tokenroll call show`.",
             )  # fmt: skip
         return json_answer(view)
-    return _models(gateway, path, dialect)
+    return _models(gateway, path, head.query, dialect)
 
 
 def _route_name(path: bytes) -> str:
@@ -114,7 +116,7 @@ def _served_models(gateway: "Gateway", dialect: Dialect) -> Iterator[str]:
             yield name
 
 
-def _models(gateway: "Gateway", path: bytes, dialect: Dialect | None) -> ErrorAnswer:
+def _models(gateway: "Gateway", path: bytes, query: bytes, dialect: Dialect | None) -> ErrorAnswer:
     """Only models that have a price and a way: what is listed can be called."""
     assert dialect is not None
     shape = _anthropic_model if dialect is ANTHROPIC else _openai_model
@@ -124,11 +126,29 @@ def _models(gateway: "Gateway", path: bytes, dialect: Dialect | None) -> ErrorAn
         if name not in names:
             return error_answer(dialect, 404, "model_not_found", f"The model {name!r} is not served here.")
         return json_answer(shape(name))
-    data = [shape(name) for name in names]
     if dialect is ANTHROPIC:
-        first, last = (names[0], names[-1]) if names else (None, None)
-        return json_answer({"data": data, "has_more": False, "first_id": first, "last_id": last})
-    return json_answer({"object": "list", "data": data})
+        return json_answer(_page(names, query))
+    return json_answer({"object": "list", "data": [shape(name) for name in names]})
+
+
+def _page(names: list[str], query: bytes) -> dict[str, Any]:
+    """One page as Anthropic's clients ask for it with `limit`, `after_id` and `before_id`; what is no such thing is not heeded."""
+    asked = dict(parse_qsl(query.removeprefix(b"?").decode("ascii")))
+    limit = min(int(asked["limit"]), _PAGE_MAX) if asked.get("limit", "").isdecimal() else _PAGE_MAX
+    start, end = 0, len(names)
+    if asked.get("after_id") in names:
+        start = names.index(asked["after_id"]) + 1
+    if asked.get("before_id") in names:
+        end = names.index(asked["before_id"])
+        start = max(start, end - limit)
+    shown = names[start:end][: max(limit, 1)]
+    before = "before_id" in asked
+    return {
+        "data": [_anthropic_model(name) for name in shown],
+        "has_more": bool(shown) and (shown[0] != names[0] if before else shown[-1] != names[-1]),
+        "first_id": shown[0] if shown else None,
+        "last_id": shown[-1] if shown else None,
+    }
 
 
 def _openai_model(name: str) -> dict[str, Any]:
@@ -136,4 +156,11 @@ def _openai_model(name: str) -> dict[str, Any]:
 
 
 def _anthropic_model(name: str) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    """With every field that the official client insists on; the epoch means that the release date is not known."""
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
+    }
