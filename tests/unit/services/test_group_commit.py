@@ -1,0 +1,319 @@
+"""Group commit: nothing is sent before its hold is as durable as promised, and a disk that fails is never papered over."""
+
+import asyncio
+import errno
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.cast import CREDIT
+from tests.desk import Desk, lot, make_meter, wallet
+from tokenroll.services.group_commit import GroupCommit
+from tokenroll.store import tape as tapes
+from tokenroll.store.tape import (
+    Durability,
+    KernelDisk,
+    RecordType,
+    TapeWriter,
+    iter_records,
+    read_blocks,
+    segment_paths,
+)
+
+
+class TracedDisk(KernelDisk):
+    """The real disk, with a trace, and with what would be left if power went now and took all since the last fdatasync."""
+
+    def __init__(self):
+        self.trace: list[tuple] = []
+        self.written = bytearray()
+        self.safe_bytes = 0
+        self.fail_write_at = self.fail_sync_at = 0
+        self.threads: set[str] = set()
+
+    def write(self, descriptor, data):
+        self.threads.add(threading.current_thread().name)
+        self.fail_write_at -= 1
+        if self.fail_write_at == 0:
+            super().write(descriptor, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(descriptor, data)
+        self.written += data
+        self.trace.append(("write", len(self.written)))
+
+    def sync(self, descriptor):
+        self.fail_sync_at -= 1
+        if self.fail_sync_at == 0:
+            raise OSError(errno.EIO, "Input/output error")
+        bytes_before = len(self.written)
+        super().sync(descriptor)
+        self.safe_bytes = bytes_before
+        self.trace.append(("fdatasync returned", bytes_before))
+
+    def holds_after_power_loss(self):
+        """The sequences of all holds that a reader finds when everything since the last fdatasync is gone."""
+        return holds_in(bytes(self.written[: self.safe_bytes]))
+
+
+def holds_in(data):
+    found = set()
+    for block in read_blocks(data):
+        for index, (kind, _, _) in enumerate(iter_records(block.payload)):
+            if kind == RecordType.HOLD:
+                found.add(block.first_sequence + index)
+    return found
+
+
+class Caller:
+    """A call of Ada's that records what it is told."""
+
+    def __init__(self, office, dial=False):
+        self.office = office
+        self.dial = dial
+        self.hold = office.desk.admit()
+        self.told = []
+        self.done = asyncio.get_running_loop().create_future()
+
+    def on_durable(self):
+        self.told.append("durable")
+        self.office.disk.trace.append(("durable", self.hold.sequence))
+        if self.dial:
+            asyncio.get_running_loop().call_later(0.001, self.office.commit.dispatch, self)
+        else:
+            self.office.commit.dispatch(self)
+
+    def on_dispatched(self):
+        self.told.append("dispatched")
+        self.office.disk.trace.append(("dispatched", self.hold.sequence))
+        self.office.at_dispatch(self)
+        self.done.set_result(None)
+
+    def on_commit_failed(self, error):
+        self.told.append(f"failed: {error.strerror}")
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class Office:
+    """Desk, disk and group commit on a loop."""
+
+    def __init__(self, directory: Path, durability, calls=500):
+        self.disk = TracedDisk()
+        self.desk = Desk(directory, wallet(lot(1, calls * CREDIT)), disk=self.disk)
+        self.directory = directory
+        self.blocks = []
+        self.failures = []
+        self.lost = []
+        self.commit = GroupCommit(
+            self.desk.tape,
+            durability,
+            asyncio.get_running_loop(),
+            clock=lambda: self.desk.now,
+            append_dispatched=lambda holds: self.desk.dispatch(*holds),
+            on_block=self.blocks.append,
+            on_failure=self.failures.append,
+        )
+
+    def at_dispatch(self, caller):
+        """Were power to go at this instant, the hold of what is now being sent must still be on the tape."""
+        if caller.hold.sequence not in self.disk.holds_after_power_loss():
+            self.lost.append(caller.hold.sequence)
+
+    def send(self, *, dial=False):
+        caller = Caller(self, dial)
+        self.commit.hold_ready(caller)
+        return caller
+
+
+async def busy_hour(directory, durability, seed, calls=120):
+    """Calls at random moments, some with a connection at hand and some without, some settled before the next."""
+    chance = random.Random(seed)
+    office = Office(directory, durability)
+    callers = []
+    while len(callers) < calls:
+        callers += [office.send(dial=chance.random() < 0.3) for _ in range(chance.randrange(1, 9))]
+        if chance.random() < 0.5:
+            await asyncio.sleep(chance.random() / 1000)
+        if chance.random() < 0.3:
+            await callers[0].done
+            if callers[0].hold.state == "held":
+                office.desk.spending.settle(
+                    callers[0].hold, make_meter(input=10), office.desk.now, 200, tapes.Finish.COMPLETE
+                )
+                office.commit.soon()
+    await asyncio.gather(*(one.done for one in callers))
+    office.commit.close()
+    office.desk.tape.close()
+    return office, callers
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+def test_every_call_is_told_durable_then_dispatched_once(tmp_path, durability):
+    office, callers = asyncio.run(busy_hour(tmp_path, durability, seed=1))
+    assert all(one.told == ["durable", "dispatched"] for one in callers)
+    (path,) = segment_paths(tmp_path)
+    data = path.read_bytes()
+    assert holds_in(data) >= {one.hold.sequence for one in callers}
+    assert b"".join(office.blocks) == data[tapes.SEGMENT_HEADER_BYTES :]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_synced_power_loss_at_any_dispatch_loses_no_hold(tmp_path, seed):
+    office, _ = asyncio.run(busy_hour(tmp_path, Durability.SYNCED, seed))
+    assert office.lost == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_synced_fdatasync_returns_before_anything_is_sent(tmp_path, seed):
+    office, callers = asyncio.run(busy_hour(tmp_path, Durability.SYNCED, seed))
+    trace = office.disk.trace
+    for caller in callers:
+        sequence = caller.hold.sequence
+        durable, dispatched = trace.index(("durable", sequence)), trace.index(("dispatched", sequence))
+        safe = max(count for what, count in trace[:durable] if what == "fdatasync returned")
+        assert sequence in holds_in(bytes(office.disk.written[:safe]))
+        assert durable < dispatched
+        # its DISPATCHED was written in between, and no sync was waited for
+        assert any(what == "write" for what, _ in trace[durable:dispatched])
+
+
+def test_a_planted_missing_sync_is_caught(tmp_path, monkeypatch):
+    monkeypatch.setattr(TapeWriter, "sync", lambda self: None)
+    office, callers = asyncio.run(busy_hour(tmp_path, Durability.SYNCED, seed=0))
+    assert {one.hold.sequence for one in callers} & set(office.lost)
+
+
+def test_a_planted_dispatch_before_the_sync_is_caught(tmp_path, monkeypatch):
+    def hasty(self, waiter):
+        waiter.on_durable()
+        self._waiters.append(waiter)
+        self.soon()
+
+    monkeypatch.setattr(GroupCommit, "hold_ready", hasty)
+    monkeypatch.setattr(
+        Caller,
+        "on_durable",
+        lambda self: self.office.at_dispatch(self) or self.done.done() or self.done.set_result(None),
+    )
+
+    async def send_one():
+        office = Office(tmp_path, Durability.SYNCED)
+        await office.send().done
+        office.commit.close()
+        office.desk.tape.close()
+        return office
+
+    assert asyncio.run(send_one()).lost
+
+
+def test_written_never_syncs_a_call(tmp_path):
+    office, _ = asyncio.run(busy_hour(tmp_path, Durability.WRITTEN, seed=3))
+    syncs = [what for what, _ in office.disk.trace if what == "fdatasync returned"]
+    assert len(syncs) == 2  # the segment's head, and its end
+
+
+def test_calls_that_come_together_share_one_sync_and_one_dispatch(tmp_path):
+    async def together():
+        office = Office(tmp_path, Durability.SYNCED)
+        callers = [office.send() for _ in range(50)]
+        await asyncio.gather(*(one.done for one in callers))
+        trace = [what for what, _ in office.disk.trace]
+        assert trace.count("fdatasync returned") == 2  # the segment's head, and all fifty
+        assert trace.count("write") == 3  # the head, fifty holds, one DISPATCHED
+        office.commit.close()
+        office.desk.tape.close()
+
+    asyncio.run(together())
+
+
+def test_settlements_are_written_without_anybody_waiting(tmp_path):
+    async def settle():
+        office = Office(tmp_path, Durability.SYNCED)
+        caller = office.send()
+        await caller.done
+        blocks = len(office.blocks)
+        office.desk.settle(caller.hold, input=5)
+        office.commit.soon()
+        office.commit.soon()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(office.blocks) == blocks + 1
+        assert not office.desk.tape.has_pending
+        office.commit.close()
+        office.desk.tape.close()
+
+    asyncio.run(settle())
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+def test_a_full_disk_stops_admitting_and_pretends_nothing(tmp_path, durability):
+    async def fill():
+        office = Office(tmp_path, durability)
+        first = office.send()
+        await first.done
+        office.disk.fail_write_at = 1
+        second = office.send()
+        await second.done
+        third = office.send()
+        await third.done
+        assert first.told == ["durable", "dispatched"]
+        assert second.told == third.told == ["failed: No space left on device"]
+        assert [one.errno for one in office.failures] == [errno.ENOSPC]
+        assert office.commit.failure is office.failures[0]
+        office.commit.close()
+        return first.hold.sequence
+
+    sequence = asyncio.run(fill())
+    (path,) = segment_paths(tmp_path)
+    assert holds_in(path.read_bytes()) == {sequence}  # the torn block counts as never written
+
+
+def test_a_failed_sync_stops_admitting(tmp_path):
+    async def fail():
+        office = Office(tmp_path, Durability.SYNCED)
+        office.disk.fail_sync_at = 1
+        callers = [office.send() for _ in range(3)]
+        await asyncio.gather(*(one.done for one in callers))
+        assert [one.told for one in callers] == [["failed: Input/output error"]] * 3
+        late = office.send()
+        await late.done
+        assert late.told == ["failed: Input/output error"]
+        assert not [what for what, _ in office.disk.trace if what == "dispatched"]
+        office.commit.close()
+
+    asyncio.run(fail())
+
+
+def test_a_disk_that_fails_at_the_dispatch_sends_nothing(tmp_path):
+    async def fail():
+        office = Office(tmp_path, Durability.WRITTEN)
+        office.disk.fail_write_at = 2
+        caller = office.send()
+        await caller.done
+        assert caller.told == ["durable", "failed: No space left on device"]
+
+    asyncio.run(fail())
+
+
+def test_a_stalled_disk_gathers_more_than_one_block_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(tapes, "TAPE_BLOCK_BYTES_MAX", 8_192)
+    monkeypatch.setattr(tapes, "_BLOCK_RECORDS_SAFE", 10)
+
+    async def stall():
+        office = Office(tmp_path, Durability.SYNCED)
+        callers = [office.send() for _ in range(400)]
+        await asyncio.gather(*(one.done for one in callers))
+        office.commit.close()
+        office.desk.tape.close()
+        assert office.lost == []
+        assert len(office.blocks) > 8
+
+    asyncio.run(stall())
+
+
+def test_only_the_tapes_thread_waits_for_the_disk(tmp_path):
+    office, _ = asyncio.run(busy_hour(tmp_path, Durability.SYNCED, seed=4))
+    assert office.disk.threads == {"MainThread", "tape"}
+    assert not [one for one in threading.enumerate() if one.name == "tape"]
