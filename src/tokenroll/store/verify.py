@@ -1,0 +1,534 @@
+"""Verifying: the whole ledger computed again from its journal, row by row, and compared with what is stored (law 8).
+
+Nothing stored is believed: charges come from usage and rate card, values from settlements and entries, the chain from the rows'
+own bytes. Every disagreement is a Difference with a name, never an exception: a ledger that was tampered with shall say where.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Table, select
+
+from tokenroll.engine.balance import balance_at
+from tokenroll.engine.chaining import GENESIS_HASH, BatchHeader, batch_hash, leaf_hash, root_of_hashes
+from tokenroll.engine.drawing import eligible, split
+from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
+from tokenroll.model.classification import Classification
+from tokenroll.model.entry import Account, Entry, EntryKind, Posting
+from tokenroll.model.hold import COMPANY_LOT_ID
+from tokenroll.model.instant import Instant
+from tokenroll.model.lot import Lot, LotState
+from tokenroll.model.rate_card import RateCard
+from tokenroll.model.usage import Usage
+from tokenroll.store import schema
+from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, Outcome, hold_key, parse_record
+from tokenroll.store.cycles import CycleBook
+from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, row_digest, settlement_leaf
+from tokenroll.store.tape import RecordType, TapeError, iter_records
+
+DIFFERENCES_MAX: Final = 1_000
+"""Differences kept in words; beyond it they are only counted."""
+_COSTS_KEPT: Final = 100_000
+
+Progress = Callable[[int, int], None]
+"""Called with rows done and rows in all."""
+
+
+class Difference(NamedTuple):
+    """One disagreement: its kind for programs, and a sentence that says which row and by how much."""
+
+    kind: str
+    message: str
+
+
+class Verified(NamedTuple):
+    """What was counted, the head of the chain, and every disagreement."""
+
+    counts: dict[str, int]
+    head_hash: bytes
+    differences: list[Difference]
+    difference_count: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything agreed."""
+        return self.difference_count == 0
+
+
+class _LotSums:
+    __slots__ = ("granted", "held", "spent", "suspense", "vested")
+
+    def __init__(self) -> None:
+        self.granted = self.vested = self.held = self.suspense = self.spent = 0
+
+
+class _WalletSums:
+    __slots__ = ("calls", "charged", "company", "last_seq")
+
+    def __init__(self) -> None:
+        self.last_seq = self.calls = self.charged = self.company = 0
+
+
+class Verifier:
+    """One pass over one snapshot. Use `verify`."""
+
+    def __init__(self, connection: Connection, at: Instant, progress: Progress | None) -> None:
+        self._connection = connection
+        self._at = at
+        self._progress = progress
+        self._found: list[Difference] = []
+        self._found_count = 0
+        self._counts: Counter[str] = Counter()
+        self._lots: dict[int, _LotSums] = {}
+        self._wallets: dict[int, _WalletSums] = {}
+        self._suspended: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._draws: dict[tuple[int, int], int] = {}
+        self._attempts: dict[tuple[int, int], int] = {}
+        self._client_calls: dict[tuple[int, str], int] = {}
+        self._ended: set[int] = set()
+        self._costs: dict[tuple[int, str, tuple[int | None, ...]], tuple[int, int, int]] = {}
+        self._names: dict[tuple[int, int, int], str] = {}
+        self._stored_lots: dict[int, Lot] = {}
+        self._zones: dict[int, str] = {}
+        self._cards: dict[int, RateCard] = {}
+        self._cycles = CycleBook()
+        self._closings: list[tuple[int, int]] = []
+
+    def run(self) -> Verified:
+        """The verdict."""
+        self._read_nouns()
+        head = self._replay_batches()
+        self._check_orphans()
+        self._check_holds()
+        self._check_values()
+        self._check_indexes()
+        self._check_facts()
+        return Verified(dict(self._counts), head, self._found, self._found_count)
+
+    def _differs(self, kind: str, message: str) -> None:
+        self._found_count += 1
+        if len(self._found) < DIFFERENCES_MAX:
+            self._found.append(Difference(kind, message))
+
+    # ---- what rows refer to ---------------------------------------------------------------------------
+
+    def _read_nouns(self) -> None:
+        connection = self._connection
+        for row in connection.execute(select(schema.lots)):
+            self._stored_lots[row.id] = Lot(
+                id=row.id, grant_id=row.grant_id, wallet_id=row.wallet_id, priority=row.priority,
+                classification=Classification(row.classification), amount_nanos=row.amount_nanos,
+                effective_at=row.effective_at, expires_at=row.expires_at,
+            )  # fmt: skip
+        for wallet_id, zone in connection.execute(select(schema.wallets.c.id, schema.wallets.c.zone)):
+            self._zones[wallet_id] = zone
+        for row in connection.execute(select(schema.rate_cards)):
+            self._read_card(row)
+        for row in connection.execute(select(schema.names)):
+            self._names[row.worker, row.epoch, row.name_id] = row.text
+        runs = schema.pay_runs.c
+        self._closings = [
+            (row.ledger_seq, row.cycle) for row in connection.execute(select(runs.ledger_seq, runs.cycle))
+        ]
+        self._closings.sort(reverse=True)
+
+    def _read_card(self, row: Any) -> None:
+        try:
+            card = card_from_json(
+                row.canonical_json, card_id=row.id, public_id=row.public_id, recorded_at=row.recorded_at
+            )
+        except ValueError as error:
+            self._differs("card", f"rate card {row.public_id} cannot be read: {error}")
+            return
+        if card.digest != row.digest:
+            self._differs("card", f"rate card {row.public_id} says digest {row.digest}, its content has {card.digest}")
+        self._cards[row.id] = card
+
+    # ---- the journal in order -----------------------------------------------------------------------------
+
+    def _replay_batches(self) -> bytes:
+        connection, previous_hash, next_seq, closed_at = self._connection, GENESIS_HASH, 1, 0
+        batches = connection.execute(select(schema.batches).order_by(schema.batches.c.number)).all()
+        total = batches[-1].last_seq if batches else 0
+        for expected, batch in enumerate(batches, 1):
+            self._counts["batches"] += 1
+            if batch.number != expected or batch.first_seq != next_seq or batch.closed_at < closed_at:
+                self._differs(
+                    "batch", f"batch {batch.number} from {batch.first_seq} at {batch.closed_at} does not follow batch "
+                    f"{expected - 1}, which ends at {next_seq - 1}, {closed_at}",
+                )  # fmt: skip
+            self._open_cycles(batch.first_seq)
+            hashes = [leaf_hash(leaf) for leaf in self._leaves(batch.first_seq, batch.last_seq)]
+            header = BatchHeader(
+                number=expected, previous_hash=previous_hash, first_seq=next_seq, last_seq=batch.last_seq,
+                leaf_count=len(hashes), merkle_root=root_of_hashes(hashes), closed_at=batch.closed_at,
+            )  # fmt: skip
+            if header.merkle_root != batch.root:
+                self._differs(
+                    "root",
+                    f"batch {batch.number}: its rows have root {header.merkle_root.hex()}, it says {batch.root.hex()}",
+                )
+            if batch.previous_hash != previous_hash:
+                self._differs(
+                    "chain",
+                    f"batch {batch.number} names {batch.previous_hash.hex()} as the hash before it, not {previous_hash.hex()}",
+                )
+            previous_hash = batch_hash(header)
+            if batch.hash != previous_hash:
+                self._differs(
+                    "chain", f"batch {batch.number} has hash {previous_hash.hex()}, it says {batch.hash.hex()}"
+                )
+            next_seq, closed_at = batch.last_seq + 1, batch.closed_at
+            if self._progress is not None:
+                self._progress(batch.last_seq, total)
+        self._counts["rows"] = next_seq - 1
+        return previous_hash
+
+    def _open_cycles(self, first_seq: int) -> None:
+        """What was closed when the batch was written: the pay runs that saw only earlier rows."""
+        closed = [cycle for seq, cycle in self._closings if seq < first_seq]
+        self._cycles.closed_through = max(closed, default=0)
+
+    def _leaves(self, first: int, last: int) -> list[bytes]:
+        """The leaves of a batch in order, every row checked on the way."""
+        leaves: dict[int, bytes] = {}
+        for kind, rows in (
+            ("settlements", self._settlement_leaves(first, last)), ("entries", self._entry_leaves(first, last)),
+            ("facts", self._fact_leaves(first, last)), ("commands", self._command_leaves(first, last)),
+        ):  # fmt: skip
+            for seq, leaf in rows:
+                self._counts[kind] += 1
+                if seq in leaves:
+                    self._differs("sequence", f"ledger sequence {seq} is used twice")
+                leaves[seq] = leaf
+        for seq in range(first, last + 1):
+            if seq not in leaves:
+                self._differs("missing", f"row {seq} of the journal is gone")
+        return [leaves[seq] for seq in sorted(leaves)]
+
+    def _settlement_leaves(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        table = schema.settlements
+        query = select(table).where(table.c.ledger_seq.between(first, last)).order_by(table.c.ledger_seq)
+        for row in self._connection.execute(query):
+            try:
+                self._replay_settlement(row, parse_record(row.record))
+            except (TapeError, ValueError) as error:
+                self._differs("record", f"settlement {row.ledger_seq} cannot be read: {error}")
+            yield (
+                row.ledger_seq,
+                settlement_leaf(row.ledger_seq, row.hold_key, row.previous_seq, row.cycle, row.outcome, row.record),
+            )
+
+    def _entry_leaves(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        legs: dict[int, list[Posting]] = {}
+        table = schema.postings
+        query = select(table).where(table.c.ledger_seq.between(first, last)).order_by(table.c.ledger_seq, table.c.leg)
+        for row in self._connection.execute(query):
+            posting = Posting(account=Account(row.account), wallet_id=row.wallet_id, lot_id=row.lot_id, nanos=row.nanos)
+            legs.setdefault(row.ledger_seq, []).append(posting)
+        entries = schema.entries
+        for row in self._connection.execute(select(entries).where(entries.c.ledger_seq.between(first, last))):
+            postings = tuple(legs.get(row.ledger_seq, ()))
+            try:
+                entry = Entry(
+                    public_id=row.public_id, kind=EntryKind(row.kind), effective_at=row.effective_at,
+                    recorded_at=row.recorded_at, postings=postings, reference=row.reference,
+                )  # fmt: skip
+            except AssertionError as error:
+                self._differs("balance", str(error))
+                continue
+            self._replay_entry(entry)
+            yield row.ledger_seq, entry_leaf(row.ledger_seq, entry)
+
+    def _fact_leaves(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        table = schema.facts
+        for row in self._connection.execute(select(table).where(table.c.ledger_seq.between(first, last))):
+            yield row.ledger_seq, fact_leaf(row.ledger_seq, row.noun, row.row_id, row.digest)
+
+    def _command_leaves(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        table = schema.commands
+        for row in self._connection.execute(select(table).where(table.c.ledger_seq.between(first, last))):
+            yield row.ledger_seq, command_leaf(row.ledger_seq, row.id, row.name, row.body_digest, row.result_json)
+
+    # ---- what rows mean -----------------------------------------------------------------------------------
+
+    def _replay_entry(self, entry: Entry) -> None:
+        for leg in entry.postings:
+            if leg.account is Account.UNVESTED and entry.kind is EntryKind.GRANT:
+                self._lot(leg.lot_id).granted += leg.nanos
+            elif leg.account is Account.AVAILABLE and entry.kind is EntryKind.VEST:
+                self._lot(leg.lot_id).vested += leg.nanos
+            elif leg.account is Account.SUSPENSE and entry.kind is EntryKind.SUSPEND:
+                self._lot(leg.lot_id).suspense += leg.nanos
+        if entry.kind is EntryKind.SUSPEND:
+            key = int(entry.reference.removeprefix("hold "))
+            if key in self._suspended or key in self._ended:
+                self._differs("transition", f"hold {hold_key(key)} went to suspense twice, or after its end")
+            self._suspended[key] = tuple((leg.lot_id, leg.nanos) for leg in entry.postings if leg.nanos > 0)
+
+    def _replay_settlement(self, row: Any, attempt: AttemptRecord) -> None:
+        self._check_columns(row, attempt)
+        self._check_charge(row, attempt)
+        consumed, _returned = split(attempt.hold.slices, attempt.charge_nanos)
+        wallet = self._wallets.setdefault(row.wallet_id, _WalletSums())
+        if row.previous_seq != wallet.last_seq:
+            self._differs(
+                "list",
+                f"settlement {row.ledger_seq} follows {row.previous_seq} in wallet {row.wallet_id}, not {wallet.last_seq}",
+            )
+        wallet.last_seq = row.ledger_seq
+        wallet.calls += 1
+        wallet.charged += attempt.charge_nanos
+        for lot_id, nanos in consumed:
+            self._lot(lot_id).spent += nanos
+            if lot_id == COMPANY_LOT_ID:
+                wallet.company += nanos
+            elif (owner := self._owner(lot_id)) != row.wallet_id:
+                self._draws[owner, row.ledger_seq] = self._draws.get((owner, row.ledger_seq), 0) + nanos
+        self._end(row, attempt)
+        self._identify(row.hold_key, attempt.hold)
+
+    def _end(self, row: Any, attempt: AttemptRecord) -> None:
+        if row.hold_key in self._ended:
+            self._differs("transition", f"hold {hold_key(row.hold_key)} has two ends")
+        self._ended.add(row.hold_key)
+        suspended = self._suspended.pop(row.hold_key, None)
+        if (suspended is not None) != (row.outcome == Outcome.RESOLVED):
+            self._differs(
+                "transition",
+                f"settlement {row.ledger_seq} has outcome {row.outcome}, but was {'' if suspended else 'not '}in suspense",
+            )
+        for lot_id, nanos in suspended or ():
+            self._lot(lot_id).suspense -= nanos
+        own = tuple((lot_id, nanos) for lot_id, nanos in attempt.hold.slices if lot_id != COMPANY_LOT_ID)
+        if suspended is not None and suspended != own:
+            self._differs("slices", f"hold {hold_key(row.hold_key)} suspended {suspended}, it held {own}")
+
+    def _check_columns(self, row: Any, attempt: AttemptRecord) -> None:
+        hold, key = attempt.hold, hold_key(row.hold_key)
+        ends = [
+            int.from_bytes(row.record[offset + 4 : offset + 12], "little")
+            for kind, offset, _length in iter_records(row.record)
+            if kind in {RecordType.SETTLE, RecordType.RELEASE}
+        ]
+        said = (hold.wallet_id, hold.api_key_id, hold.admitted_at, attempt.charge_nanos, [key.sequence])
+        if said != (row.wallet_id, row.api_key_id, row.admitted_at, row.charge_nanos, ends):
+            self._differs("columns", f"settlement {row.ledger_seq}: its columns are not what its record says")
+        if (attempt.release is not None) != (row.outcome == Outcome.RELEASED):
+            self._differs("columns", f"settlement {row.ledger_seq}: outcome {row.outcome} is not what its record says")
+        cycle = self._cycles.booked(self._zones.get(row.wallet_id, "UTC"), hold.admitted_at)
+        if row.cycle != cycle:
+            self._differs("cycle", f"settlement {row.ledger_seq} is booked to {row.cycle}, not {cycle}")
+        if sum(one.nanos for one in hold.slices) != hold.bound_nanos:
+            self._differs("slices", f"settlement {row.ledger_seq}: slices do not sum to the hold of {hold.bound_nanos}")
+        self._check_eligible(row.ledger_seq, hold)
+
+    def _check_eligible(self, seq: int, hold: HoldRecord) -> None:
+        for lot_id, _nanos in hold.slices:
+            lot = self._stored_lots.get(lot_id)
+            if lot_id != COMPANY_LOT_ID and (lot is None or not eligible(lot, hold.admitted_at)):
+                self._differs(
+                    "eligible",
+                    f"settlement {seq} took from lot {lot_id}, which was not spendable at {hold.admitted_at}",
+                )
+
+    def _check_charge(self, row: Any, attempt: AttemptRecord) -> None:
+        settle = attempt.settle
+        if settle is None:
+            return
+        known = (attempt.hold.rate_card_id, settle.service_tier, settle.counts)
+        costs = self._costs.get(known)
+        if costs is None:
+            card = self._cards.get(attempt.hold.rate_card_id)
+            if card is None:
+                self._differs(
+                    "charge",
+                    f"settlement {row.ledger_seq} was priced by rate card {attempt.hold.rate_card_id}, which is gone",
+                )
+                return
+            try:
+                costs = _costs(card, settle.service_tier, settle.usage)
+            except UnpricedError as error:
+                self._differs("charge", f"settlement {row.ledger_seq}: {error}")
+                return
+            if len(self._costs) >= _COSTS_KEPT:
+                self._costs.clear()
+            self._costs[known] = costs
+        if costs != (settle.charge_nanos, settle.list_cost_nanos, settle.net_cost_nanos):
+            self._differs(
+                "charge",
+                f"settlement {row.ledger_seq} charges {settle.charge_nanos} nanos; its usage costs {costs[0]} (list, net: {costs[1:]})",
+            )
+
+    def _identify(self, number: int, hold: HoldRecord) -> None:
+        key = hold_key(number)
+        if hold.attempt != 1:
+            call = hold.call_number
+            first = (call >> 72 & 0xFF) << 56 | (call >> 48 & 0xFFFFFF) << 40 | call & (1 << 48) - 1
+            self._attempts[first, hold.attempt] = number
+        elif hold.client_call_name:
+            text = self._names.get((key.worker, key.epoch, hold.client_call_name))
+            if text is None:
+                self._differs("name", f"hold {key} uses name {hold.client_call_name}, which is gone")
+            else:
+                self._client_calls[hold.api_key_id, text] = number
+
+    def _lot(self, lot_id: int) -> _LotSums:
+        sums = self._lots.get(lot_id)
+        if sums is None:
+            sums = self._lots[lot_id] = _LotSums()
+        return sums
+
+    def _owner(self, lot_id: int) -> int:
+        lot = self._stored_lots.get(lot_id)
+        return 0 if lot is None else lot.wallet_id
+
+    # ---- what is stored beside the journal -----------------------------------------------------------------
+
+    def _check_orphans(self) -> None:
+        """Rows that no batch holds: written by nobody who knew the chain."""
+        last = self._counts["rows"]
+        for table in (schema.settlements, schema.entries, schema.facts, schema.commands):
+            for seq in self._connection.scalars(select(table.c.ledger_seq).where(table.c.ledger_seq > last)):
+                self._differs("orphan", f"row {seq} of {table.name} is in no batch")
+
+    def _check_holds(self) -> None:
+        for row in self._connection.execute(select(schema.holds)):
+            self._counts["holds"] += 1
+            try:
+                attempt = parse_record(row.record)
+            except TapeError as error:
+                self._differs("hold", f"open hold {hold_key(row.hold_key)} cannot be read: {error}")
+                continue
+            self._check_hold(row, attempt)
+            self._identify(row.hold_key, attempt.hold)
+        for key in self._suspended:
+            self._differs("suspense", f"hold {hold_key(key)} went to suspense, never came out, and is gone")
+
+    def _check_hold(self, row: Any, attempt: AttemptRecord) -> None:
+        key = hold_key(row.hold_key)
+        if row.hold_key in self._ended or attempt.settle or attempt.release:
+            self._differs("hold", f"hold {key} is open and ended")
+        if row.wallet_id != attempt.hold.wallet_id:
+            self._differs(
+                "hold", f"open hold {key} is of wallet {row.wallet_id}, its record says {attempt.hold.wallet_id}"
+            )
+        suspended = self._suspended.pop(row.hold_key, None)
+        if (suspended is not None) != (row.state == "suspense"):
+            self._differs(
+                "hold", f"open hold {key} is {row.state}, the journal says {'suspense' if suspended else 'held'}"
+            )
+        own = tuple((lot_id, nanos) for lot_id, nanos in attempt.hold.slices if lot_id != COMPANY_LOT_ID)
+        if suspended is not None and suspended != own:
+            self._differs("slices", f"hold {key} suspended {suspended}, it held {own}")
+        for lot_id, nanos in attempt.hold.slices:
+            if row.state != "suspense":
+                self._lot(lot_id).held += nanos
+            elif lot_id == COMPANY_LOT_ID:
+                self._lot(lot_id).suspense += nanos
+
+    def _check_values(self) -> None:
+        states: dict[int, list[LotState]] = {}
+        seen: set[int] = set()
+        for row in self._connection.execute(select(schema.lot_values)):
+            seen.add(row.lot_id)
+            self._counts["lots"] += 1
+            sums = self._lots.get(row.lot_id) or _LotSums()
+            stored = (row.held_nanos, row.suspense_nanos, row.spent_nanos)
+            if stored != (sums.held, sums.suspense, sums.spent):
+                replayed = (sums.held, sums.suspense, sums.spent)
+                self._differs(
+                    "lot", f"lot {row.lot_id} has held, suspense, spent {stored}; the journal gives {replayed}"
+                )
+            self._check_lot(row, sums, states)
+        for lot_id in self._lots.keys() - seen:
+            self._differs("lot", f"lot {lot_id} moves in the journal but has no values")
+        for wallet_id, own in states.items():
+            try:
+                balance_at(own, self._at, leased=False)
+            except AssertionError as error:
+                self._differs("conservation", f"wallet {wallet_id}: {error}")
+        self._check_wallets()
+
+    def _check_lot(self, row: Any, sums: _LotSums, states: dict[int, list[LotState]]) -> None:
+        if row.lot_id == COMPANY_LOT_ID:
+            return
+        lot = self._stored_lots.get(row.lot_id)
+        if lot is None:
+            self._differs("lot", f"lot {row.lot_id} has values but is gone")
+            return
+        if not lot.amount_nanos == sums.granted == sums.vested:
+            self._differs(
+                "grant", f"lot {lot.id} is of {lot.amount_nanos}, entries grant {sums.granted} and vest {sums.vested}"
+            )
+        try:
+            state = LotState(
+                lot=lot, held_nanos=row.held_nanos, suspense_nanos=row.suspense_nanos, spent_nanos=row.spent_nanos,
+                forfeited_nanos=row.forfeited_nanos, clawed_back_nanos=row.clawed_back_nanos, voided_nanos=row.voided_nanos,
+                transferred_out_nanos=row.transferred_out_nanos,
+            )  # fmt: skip
+        except AssertionError as error:
+            self._differs("conservation", str(error))
+            return
+        states.setdefault(lot.wallet_id, []).append(state)
+
+    def _check_wallets(self) -> None:
+        seen: set[int] = set()
+        for row in self._connection.execute(select(schema.wallet_values)):
+            seen.add(row.wallet_id)
+            self._counts["wallets"] += 1
+            sums = self._wallets.get(row.wallet_id) or _WalletSums()
+            stored = (row.last_seq, row.call_count, row.charged_nanos, row.company_nanos)
+            replayed = (sums.last_seq, sums.calls, sums.charged, sums.company)
+            if stored != replayed:
+                self._differs(
+                    "wallet",
+                    f"wallet {row.wallet_id} has last, calls, charged, company {stored}; the journal gives {replayed}",
+                )
+        for wallet_id in self._wallets.keys() - seen:
+            self._differs("wallet", f"wallet {wallet_id} spends in the journal but has no values")
+
+    def _check_indexes(self) -> None:
+        """Tables that only repeat what records say, for finding: pools' draws, later attempts, clients' own ids."""
+        tables: tuple[tuple[str, Table, dict[Any, int]], ...] = (
+            ("pool_draw", schema.pool_draws, self._draws), ("attempt", schema.attempts, self._attempts),
+            ("client_call", schema.client_calls, self._client_calls),
+        )  # fmt: skip
+        for kind, table, expected in tables:
+            stored = {(row[0], row[1]): row[2] for row in self._connection.execute(select(table))}
+            self._counts[table.name] = len(stored)
+            for key in stored.keys() | expected.keys():
+                if stored.get(key) != expected.get(key):
+                    self._differs(
+                        kind, f"{table.name} {key}: stored {stored.get(key)}, the records say {expected.get(key)}"
+                    )
+
+    def _check_facts(self) -> None:
+        """Every immutable row has its digest in the chain, and still has it."""
+        facts = schema.facts.c
+        known = {
+            (row.noun, row.row_id): row.digest
+            for row in self._connection.execute(select(facts.noun, facts.row_id, facts.digest))
+        }
+        for table in (schema.grants, schema.lots, schema.rate_cards, schema.pay_slips):
+            noun = str(table.name)
+            for row in self._connection.execute(select(table)).mappings():
+                digest = known.pop((noun, row["id"]), None)
+                if digest != row_digest(dict(row)):
+                    self._differs("fact", f"{noun} {row['id']} is not the row that the chain holds")
+        for noun, row_id in known:
+            self._differs("fact", f"{noun} {row_id} is in the chain and gone from its table")
+
+
+def _costs(card: RateCard, tier: str, usage: Usage) -> tuple[int, int, int]:
+    return (
+        charge_nanos(card.internal_prices, tier, usage, card.model),
+        charge_nanos(card.list_prices, tier, usage, card.model),
+        charge_nanos(card.net_prices, tier, usage, card.model),
+    )
+
+
+def verify(connection: Connection, at: Instant, progress: Progress | None = None) -> Verified:
+    """The whole ledger computed again from empty, in one snapshot. Never raises for what it finds."""
+    return Verifier(connection, at, progress).run()
