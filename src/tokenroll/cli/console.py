@@ -129,7 +129,7 @@ def _fact(key: str, value: Any) -> str:
     if value is None:
         return NOTHING
     if key.endswith("_nanos"):
-        return f"{credits_text(value)} credits"
+        return f"{credits_text(value)} {'USD' if key.endswith('_cost_nanos') else 'credits'}"
     if key.endswith(("_at", "_until")) and isinstance(value, int):
         return when(value)
     return str(value)

@@ -53,7 +53,14 @@ def run(cycle: Cycle, *, as_json: Json = False) -> None:
 
 @app.command()
 def close(cycle: Cycle, *, as_json: Json = False, dry_run: DryRun = False, command_id: CommandId = "") -> None:
-    """Close a cycle for good: its slips are stored and chained; late calls become adjustments of the next one."""
+    """Close a cycle for good: its slips are stored and chained; late calls become adjustments of the next one.
+
+    Calls of it that are still being checked are decided by their evidence first.
+    """
+    if not dry_run:
+        number = int(cycle.replace("-", "")) if cycle.replace("-", "").isdigit() else 0
+        first_id = f"{command_id}-suspense" if command_id else ""
+        execute("suspense.decide", {"through_cycle": number}, command_id=first_id, dry_run=False)
     result = execute("payrun.close", {"cycle": cycle}, command_id=command_id, dry_run=dry_run)
     written(f"closed {cycle}", result, as_json=as_json, dry_run=dry_run)
 

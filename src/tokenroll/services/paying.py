@@ -16,7 +16,8 @@ from tokenroll.services.finding import find_wallet, required
 from tokenroll.services.people import company_zone
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
-from tokenroll.store.cycles import cycle_name, cycle_number
+from tokenroll.store.attempt_record import parse_record
+from tokenroll.store.cycles import CycleBook, cycle_name, cycle_number
 
 SUMMED: Final = (
     "opening_nanos", "granted_nanos", "vested_nanos", "spent_nanos", "adjustments_nanos", "breakage_nanos",
@@ -71,7 +72,7 @@ def summary(slips: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def obstacles(connection: Connection, cycle: int, now: Instant) -> list[str]:
     """What stands in the way of closing a cycle, each as a sentence; empty when nothing does."""
-    runs, wallets, holds = schema.pay_runs, schema.wallets, schema.holds
+    runs, wallets = schema.pay_runs, schema.wallets
     found = []
     closed = connection.scalar(select(func.max(runs.c.cycle))) or 0
     if cycle <= closed:
@@ -80,12 +81,22 @@ def obstacles(connection: Connection, cycle: int, now: Instant) -> list[str]:
     last = max(cycle_in_zone(cycle, zone).end_until for zone in zones)
     if now < last:
         found.append(f"{cycle_name(cycle)} has not ended in every zone yet")
-    checked = connection.execute(select(holds.c.record).where(holds.c.state == "suspense")).all()
+    checked = _being_checked(connection, cycle)
     if checked:
         found.append(
-            f"{len(checked)} calls are still being checked: `tokenroll reconcile --bill FILE`, or let their age decide"
+            f"{checked} calls of it are still being checked: `tokenroll reconcile --bill FILE`, "
+            f"or let the evidence decide with `tokenroll reconcile --through {cycle_name(cycle)}`"
         )
     return found
+
+
+def _being_checked(connection: Connection, cycle: int) -> int:
+    """How many attempts in suspense were admitted up to that cycle; later ones do not stand in its way."""
+    wallets, holds = schema.wallets, schema.holds
+    query = select(wallets.c.zone, holds.c.record).join(wallets, wallets.c.id == holds.c.wallet_id)
+    book = CycleBook()
+    rows = connection.execute(query.where(holds.c.state == "suspense"))
+    return sum(book.of_admission(zone, parse_record(record).hold.admitted_at) <= cycle for zone, record in rows)
 
 
 def close(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:

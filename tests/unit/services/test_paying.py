@@ -104,7 +104,17 @@ def test_it_refuses_to_close_what_has_not_ended_or_is_being_checked(firm):
     firm.now = FEBRUARY + HOUR
     refusal = firm.ask("payrun.close", cycle="2026-01")
     assert refusal.problem_kind == "not_closable"
-    assert refusal.problem.startswith("1 calls are still being checked")
+    assert refusal.problem.startswith("1 calls of it are still being checked")
+
+
+def test_it_lets_the_evidence_decide_before_a_cycle_closes(firm):
+    firm.do("ratecard.import", providers=["openai"], models=["gpt-5-mini"])
+    (lot,) = firm.lot_ids("Ada")
+    firm.lapse(firm.hold("Ada", (lot, CREDIT)))
+    firm.now = FEBRUARY + HOUR
+    decided = firm.do("suspense.decide", through_cycle=202601)
+    assert (decided["decided_count"], decided["charged_nanos"], decided["returned_nanos"]) == (1, 0, CREDIT)
+    assert firm.do("payrun.close", cycle="2026-01")["suspense_nanos"] == 0
 
 
 def test_it_closes_a_cycle_once(firm):
