@@ -41,16 +41,15 @@ def tier_of(asked: Asked, faults: dict[str, str], model: PricedModel) -> str:
 
 
 def split_input(asked: Asked, model: PricedModel, cache: PromptCache) -> CacheSplit:
-    """The input as the dialect's cache divides it."""
+    """The input as the dialect's cache divides it. The worst tokenizer makes a token of every byte."""
     total = asked.sizes.get("input_tokens", asked.input_tokens)
-    scaled = "input_tokens" in asked.sizes
+    segments = asked.segments
     if asked.worst_tokenizer:
-        total += sum(len(segment.text) for segment in asked.segments) - sum(
-            segment.tokens for segment in asked.segments
-        )
+        segments = [segment._replace(tokens=len(segment.text)) for segment in asked.segments]
+        total += sum(segment.tokens for segment in segments) - sum(segment.tokens for segment in asked.segments)
     if asked.dialect == "anthropic":
-        return cache.marked(model.name, asked.segments, total, scaled=scaled)
-    return cache.automatic(model.name, asked.segments, total, writes=model.writes_cache)
+        return cache.marked(model.name, segments, total, scaled="input_tokens" in asked.sizes)
+    return cache.automatic(model.name, segments, total, writes=model.writes_cache)
 
 
 def compose(asked: Asked, model: PricedModel, split: CacheSplit, digest: bytes, faults: dict[str, str]) -> Answer:
