@@ -58,3 +58,13 @@ class VirtualClock:
     def close(self) -> None:
         """The file is let go."""
         self._map.close()
+
+
+def start_clock_at(path: Path, at: Instant) -> None:
+    """A new clock file whose readers find themselves at that instant, past or to come. Raises FileExistsError for an old one.
+
+    The only step that may go back: nothing can have been recorded yet by a clock that did not exist.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(_OFFSET.pack(at - system_clock()))

@@ -70,6 +70,7 @@ def create_application(reader: Reader, extra_routes: Sequence[BaseRoute] = ()) -
     routes: list[BaseRoute] = [
         Route("/", me.landing(door)),
         Route("/login", me.login(door), methods=["GET", "POST"]),
+        Route("/enter/{ticket}", me.enter(door)),
         Route("/logout", me.logout(door), methods=["POST"]),
         Route("/me", me.wallet(door)),
         Route("/me/wallet.json", me.wallet_json(door)),

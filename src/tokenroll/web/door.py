@@ -13,6 +13,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from tokenroll import __version__
 from tokenroll.app import Reader
 from tokenroll.books import words
+from tokenroll.model.instant import Instant
+from tokenroll.services.entering import use_way_in
 from tokenroll.services.history import DaySums
 from tokenroll.services.keys import key_hash
 from tokenroll.services.reporting import Reports, Visitor
@@ -79,18 +81,26 @@ class Door:
         """The way to /me with a new session for a live key; None for any other text."""
         with self.reader.reports() as reports:
             visitor = reports.visitor_with_secret(key_hash(self.pepper, secret.encode()))
-            if visitor is None:
-                return None
-            answer = RedirectResponse("/me", status_code=303)
-            answer.set_cookie(
-                COOKIE,
-                session_for(self.pepper, visitor.key_id, reports.now),
-                max_age=SESSION_SECONDS,
-                httponly=True,
-                samesite="strict",
-                secure=request.url.scheme == "https",
-            )
-            return answer
+            return None if visitor is None else self._to_wallet(request, visitor, reports.now)
+
+    def enter_once(self, request: Request, ticket: str) -> Response | None:
+        """The way to /me for whoever has a one-time way in and is the first to use it."""
+        with self.reader.reports() as reports:
+            key_id = use_way_in(self.reader.settings.run_directory, ticket, reports.now)
+            visitor = None if key_id is None else reports.visitor_with_key(key_id)
+            return None if visitor is None else self._to_wallet(request, visitor, reports.now)
+
+    def _to_wallet(self, request: Request, visitor: Visitor, now: Instant) -> Response:
+        answer = RedirectResponse("/me", status_code=303)
+        answer.set_cookie(
+            COOKIE,
+            session_for(self.pepper, visitor.key_id, now),
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return answer
 
     def from_this_site(self, request: Request) -> bool:
         """Whether a form was sent by a page of ours: the browser names the origin, and a foreign one is refused."""

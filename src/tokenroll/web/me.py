@@ -53,6 +53,21 @@ def login(door: Door) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
+def enter(door: Door) -> Callable[[Request], Response]:
+    """`/enter/{ticket}`: a one-time way in that a program on this machine made; few tries per address."""
+
+    def handle(request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        allowed = door.visits.allow(address, door.reader.clock())
+        answer = door.enter_once(request, request.path_params["ticket"]) if allowed else None
+        if answer is not None:
+            return answer
+        problem = "This way in was used already, or is over. Log in with your key."
+        return door.page(request, "login.html", status=401, problem=problem)
+
+    return handle
+
+
 def logout(door: Door) -> Callable[[Request], Response]:
     """`/logout`: the session's cookie is taken back."""
 

@@ -1,36 +1,93 @@
-"""The command's options, and the order of its scenes."""
+"""The command's options, the order of its scenes, and the verdict."""
 
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType, ModuleType
 from typing import Annotated, Final
 
 import typer
 
-from tokenroll.cli.program import Failure
+from tokenroll.cli.demo.show import Shown
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-SCENES: Final = (
-    "company",
-    "grants",
-    "month",
-    "race",
-    "refusal",
-    "crash",
-    "closing",
-    "books",
-    "verify",
-)
-"""Modules of this package, in the order in which they play."""
+SCENES: Final = ("company", "grants", "month", "race", "refusal", "crash", "closing", "books", "verify")
+"""Modules of this package, in the order in which they play; each has LETTER, HEADING and play(stage)."""
 
 
 @app.command()
 def demo(
     *,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the engineer's page.")] = False,
-    leave: Annotated[bool, typer.Option("--exit", help="End after the last scene instead of serving on.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the gateway; 0 lets the system choose.")] = 0,
-    home: Annotated[Path | None, typer.Option(help="Make the home here and keep it; it must not exist yet.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the way to the page, open nothing.")] = False,
+    leave: Annotated[bool, typer.Option("--exit", help="End after the last scene instead of going on live.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Gateway port; 0: the system chooses.")] = 0,
+    home: Annotated[Path | None, typer.Option(help="Play in this new home and keep it.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the throw-away home and say where it is.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Also draw what was printed, as SVG.")] = None,
 ) -> None:
-    """A made-up company's month in a minute: no key, no network, every sum checked."""
-    del no_browser, leave, port, home
-    raise Failure("the scenes are being put on stage")
+    """A made-up company's month in a minute: no key, no network, every sum checked. Exit code 1 if one proof fails."""
+    from tokenroll.cli.demo.stage import open_stage
+
+    started = time.monotonic()
+    shown = Shown(sys.stdout, record=picture is not None)
+    shown.title(
+        "tokenroll demo: payroll for AI tokens, the whole way in one minute",
+        "The company is made up, the provider is simulated on this machine; no key, no network, no account.",
+        "Every sum is checked: each ✓ was read back from the ledger by a second process.",
+    )
+    with _ended_by_signals(), open_stage(shown, port=port, home=home, keep=keep) as stage:
+        for scene in _scenes():
+            shown.scene(scene.LETTER, scene.HEADING)
+            scene.play(stage)
+        _verdict(stage.home if keep or home else None, shown, time.monotonic() - started)
+        if picture is not None:
+            shown.picture(picture)
+        if shown.failed:
+            raise typer.Exit(1)
+        if not leave:
+            from tokenroll.cli.demo.page import go_on
+
+            go_on(stage, browser=not no_browser)
+
+
+def _scenes() -> list[ModuleType]:
+    import importlib
+
+    return [importlib.import_module(f"tokenroll.cli.demo.{name}") for name in SCENES]
+
+
+def _verdict(kept: Path | None, shown: Shown, seconds: float) -> None:
+    proofs = shown.held_count + len(shown.failed)
+    shown.console.print()
+    shown.line(f"{shown.held_count} of {proofs} proofs hold; {seconds:.0f} s")
+    for text in shown.failed:
+        shown.line(f"✗ {text}", "bold red")
+    if kept is not None:
+        shown.line(f"kept: {kept}   (TOKENROLL_HOME={kept} tokenroll journal verify)")
+    shown.line("next, on your own machine:", "bold")
+    shown.pairs(
+        {
+            "tokenroll replay LOG --format …": "recorded calls through a gateway, every sum checked",
+            "tokenroll serve --observe": "real clients, nobody is refused, every would-be denial recorded",
+            "tokenroll client show claude-code": "what to set; also codex, openai-python, anthropic-python, curl",
+        }
+    )
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """A demo that is told to end ends its processes first."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
