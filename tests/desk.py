@@ -8,7 +8,7 @@ from tokenroll.engine.rating import canonical_json, pinned
 from tokenroll.model.hold import Slice
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METERS
-from tokenroll.services.hot import Deployment, HotHold
+from tokenroll.services.hot import Deployment, HotHold, HotKey
 from tokenroll.services.keys import key_hash
 from tokenroll.services.protocol import CardTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
 from tokenroll.services.spending import Spending
@@ -110,10 +110,8 @@ class Desk:
         self.spending.apply_lease(Lease(list(wallets), 0, 0, True))
 
     def admit(self, facts: Facts | None = None, secret: bytes = ADA_KEY, **changes: Any) -> Any:
-        found = self.spending.key_for(secret, self.now)
-        assert found is not None
         options: dict[str, Any] = {"deployment": SIM, "may_wait": False}
-        return self.spending.admit(found, CHAT, facts or make_facts(), self.now, **options | changes)
+        return self.spending.admit(self.key(secret), CHAT, facts or make_facts(), self.now, **options | changes)
 
     def dispatch(self, *holds: HotHold) -> None:
         self.spending.dispatched(list(holds), self.now)
@@ -125,7 +123,12 @@ class Desk:
         hold = self.admit(facts, secret)
         assert isinstance(hold, HotHold), hold
         self.dispatch(hold)
-        return self.settle(hold, **counts)
+        return self.settle(hold, Finish.COMPLETE, **counts)
+
+    def key(self, secret: bytes = ADA_KEY) -> HotKey:
+        found = self.spending.key_for(secret, self.now)
+        assert found is not None
+        return found
 
     def available(self, wallet_id: int = ADA_WALLET) -> int:
         found = self.spending.wallets[wallet_id]

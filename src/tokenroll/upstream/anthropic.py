@@ -428,7 +428,7 @@ def _options(head: dict[str, Any], facts: Facts) -> None:
     facts.service_tier = _REQUEST_TIERS[tier]
     if get("metadata") is not None:
         facts.user = text(raw_value(option(get("metadata"), "metadata").user_id), "metadata.user_id")
-    if get("speed") not in {None, "standard"}:
+    if get("speed") not in (None, "standard"):
         not_bounded("speed", f"the speed {get('speed')!r}")
     if get("context_management") is not None:
         _check_edits(raw_value(option(get("context_management"), "context_management").edits))

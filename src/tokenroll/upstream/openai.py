@@ -268,7 +268,7 @@ class StreamChatMeter(EventMeter):
         if answer.choices:  # counts so far; final only if the stream ends well
             return False
         self._final()
-        return True
+        return answer.choices is not None
 
     def _complete(self) -> None:
         self.complete = True

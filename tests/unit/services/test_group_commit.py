@@ -103,9 +103,9 @@ class Office:
         self.disk = TracedDisk()
         self.desk = Desk(directory, wallet(lot(1, calls * CREDIT)), disk=self.disk)
         self.directory = directory
-        self.blocks = []
-        self.failures = []
-        self.lost = []
+        self.blocks: list[bytes] = []
+        self.failures: list[OSError] = []
+        self.lost: list[int] = []
         self.commit = GroupCommit(
             self.desk.tape,
             durability,
@@ -131,7 +131,7 @@ async def busy_hour(directory, durability, seed, calls=120):
     """Calls at random moments, some with a connection at hand and some without, some settled before the next."""
     chance = random.Random(seed)
     office = Office(directory, durability)
-    callers = []
+    callers: list[Caller] = []
     while len(callers) < calls:
         callers += [office.send(dial=chance.random() < 0.3) for _ in range(chance.randrange(1, 9))]
         if chance.random() < 0.5:

@@ -1,6 +1,8 @@
 """Admission and settlement: what a worker decides for each call, to the nano."""
 
 import struct
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -61,7 +63,7 @@ def test_it_stops_an_expired_key_at_its_instant(tmp_path):
 
 def test_an_admin_key_is_told_apart(tmp_path):
     desk = Desk(tmp_path, wallet(lot(1, CREDIT)), keys=(key(1, ADA_KEY, 1, scope="admin"),))
-    assert desk.spending.key_for(ADA_KEY, T0).is_admin
+    assert desk.key().is_admin
 
 
 # ---- bounds -------------------------------------------------------------------------------------------------------
@@ -90,7 +92,7 @@ def test_it_bounds_provider_side_searches_by_the_context_window(ada):
 
 
 def test_it_refuses_searches_that_the_card_does_not_price(tmp_path):
-    rates = {meter: rate for meter, rate in SONNET_RATES.items() if meter is not Meter.WEB_SEARCH}
+    rates: dict[Meter, int] = {meter: rate for meter, rate in SONNET_RATES.items() if meter is not Meter.WEB_SEARCH}
     desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(RateTable(base=rates)),))
     assert desk.admit(make_facts(web_search_max=1, server_tool_uses_max=1)).code == "call_not_bounded"
 
@@ -335,10 +337,10 @@ def test_a_call_waits_only_when_parallel_holds_could_free_enough(ada):
 def test_waiting_calls_are_woken_in_their_order_and_no_more_than_fit(tmp_path):
     desk = Desk(tmp_path, wallet(lot(1, 2 * BOUND)))
     holds = [desk.admit(), desk.admit()]
-    woken = []
+    woken: list[int] = []
     waits = [desk.admit(may_wait=True) for _ in range(3)]
     for number, one in enumerate(waits):
-        desk.spending.wait(one, lambda number=number: woken.append(number))
+        desk.spending.wait(one, partial(woken.append, number))
     desk.spending.forget(waits[0])
     desk.spending.release(holds[0], ReleaseReason.NOT_SENT, T0)
     assert woken == [1]
@@ -579,7 +581,7 @@ def test_a_call_id_holds_its_own_key_and_a_retry_keeps_it(ada):
     retry = ada.admit(previous=hold)
     assert (retry.call_id, retry.attempt) == (hold.call_id, 2)
     assert retry.sequence != hold.sequence
-    view = ada.spending.call_view(ada.spending.key_for(ADA_KEY, T0), hold.call_id)
+    view: Any = ada.spending.call_view(ada.key(), hold.call_id)
     assert [(one["attempt"], one["state"]) for one in view["attempts"]] == [(1, "released"), (2, "held")]
 
 
@@ -602,14 +604,15 @@ def test_client_call_ids_are_one_keys_own(tmp_path):
     desk = Desk(tmp_path, wallet(lot(1, CREDIT)), wallet(lot(2, CREDIT), id=BO_WALLET, name="Bo"))
     first = desk.admit(call_id=b"job-1")
     assert isinstance(desk.admit(secret=BO_KEY, call_id=b"job-1"), HotHold)
-    assert desk.spending.call_view(desk.spending.key_for(BO_KEY, T0), first.call_id) is None
-    assert desk.spending.call_view(desk.spending.key_for(ADA_KEY, T0), "job-1")["id"] == first.call_id
+    assert desk.spending.call_view(desk.key(BO_KEY), first.call_id) is None
+    mine: Any = desk.spending.call_view(desk.key(), "job-1")
+    assert mine["id"] == first.call_id
 
 
 def test_it_remembers_a_bounded_number_of_calls(tmp_path, monkeypatch):
     monkeypatch.setattr("tokenroll.services.spending.CALL_IDS_REMEMBERED_MAX", 10)
     desk = Desk(tmp_path, wallet(lot(1, 100 * CREDIT)))
-    mine = desk.spending.key_for(ADA_KEY, T0)
+    mine = desk.key()
     calls = []
     for number in range(25):
         hold = desk.admit(call_id=f"job-{number}".encode())
@@ -617,7 +620,8 @@ def test_it_remembers_a_bounded_number_of_calls(tmp_path, monkeypatch):
         calls.append(hold.call_id)
         known = [one for one in calls if desk.spending.call_view(mine, one)]
         assert known == calls[-10:]
-    assert desk.spending.call_view(mine, "job-24")["attempts"][0]["state"] == "released"
+    newest: Any = desk.spending.call_view(mine, "job-24")
+    assert newest["attempts"][0]["state"] == "released"
     assert desk.spending.call_view(mine, "job-3") is None
     assert desk.spending.call_view(mine, "nonsense") is None
 
@@ -679,7 +683,7 @@ def test_the_wallets_page_shows_what_is_left_in_use_and_next(tmp_path):
         wallet(lot(9, 5 * CREDIT), id=POOL_WALLET, public_id="wallet_pool", name="Research"),
     )
     desk.admit()
-    view = desk.spending.wallet_view(desk.spending.key_for(ADA_KEY, T0), T0)
+    view = desk.spending.wallet_view(desk.key(), T0)
     assert view == {
         "unit": "credits",
         "member": "member_1",

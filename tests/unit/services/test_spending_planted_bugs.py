@@ -8,7 +8,7 @@ from tests.desk import Desk, lot, wallet
 from tests.property import test_it_spends_as_the_engine_says as properties
 from tests.unit.services import test_spending as stories
 from tests.unit.upstream import test_facts, test_meters
-from tokenroll.services import metering, spending
+from tokenroll.services import metering
 from tokenroll.services.hot import HotLot, HotWallet
 from tokenroll.services.hot_prices import HotRates, Prices
 from tokenroll.services.spending import Spending
@@ -228,6 +228,5 @@ def test_it_is_caught_to_bound_at_the_cheap_tier_and_charge_at_the_dear_one(tmp_
 
 
 def test_nothing_planted_is_left(ada, tmp_path):
-    assert spending.charge_of is metering.charge_of
     stories.test_a_settlement_takes_the_charge_and_returns_the_tail(ada)
     properties.test_hot_decisions_equal_the_engines()

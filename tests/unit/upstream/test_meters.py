@@ -10,6 +10,8 @@ from tokenroll.model.rate_card import RateTable
 from tokenroll.model.usage import METERS, Usage
 from tokenroll.upstream.anthropic import Messages
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.sse import EventMeter
+from tokenroll.upstream.usage import WholeMeter
 
 CHAT, MESSAGES = ChatCompletions(), Messages()
 TABLE = [(CHAT, one) for one in (*whole_chat(), *streamed_chat())] + [
@@ -109,6 +111,7 @@ def test_memory_is_bounded_for_an_event_without_an_end():
     for _ in range(4 * METER_EVENT_BYTES_MAX // len(piece)):
         relayed += len(meter.feed(piece))
         sent += len(piece)
+        assert isinstance(meter, EventMeter)
         assert len(meter._tail) <= METER_EVENT_BYTES_MAX + 2 * len(piece)
     relayed += len(meter.feed(b'"}\n\n')) + len(meter.feed(chunk("{}").encode()))
     assert relayed == sent + 4 + len(chunk("{}"))
@@ -131,6 +134,7 @@ def test_a_long_whole_answer_is_read_from_its_end_and_marked():
     meter = CHAT.meter(stream=False, withhold_usage=False)
     for at in range(0, len(body), 65_536):
         meter.feed(body[at : at + 65_536])
+        assert isinstance(meter, WholeMeter)
         assert meter._size <= METER_BODY_BYTES_MAX + 65_536
     meter.finish()
     assert (meter.counts[0], meter.counts[6]) == (100, 20)
