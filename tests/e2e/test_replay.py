@@ -123,3 +123,21 @@ def test_it_says_what_is_missing():
         done = subprocess.run(program, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert said in done.stderr
+
+
+def test_it_replays_into_a_home_that_is_served(ground):
+    place = ["--home", str(ground.database_path.parent), "--provider", f"http://{ground.provider}"]
+    done = command(*place, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["served"] == 30
+
+
+def test_it_asks_for_the_provider_of_a_served_home(ground, tmp_path):
+    home = str(ground.database_path.parent)
+    for arguments, said, code in [
+        (["--home", home], "--provider URL", 2),
+        (["--home", home, "--provider", "somewhere"], "must have a host and a port", 2),
+        (["--home", str(tmp_path), "--provider", "http://127.0.0.1:1"], "nobody serves", 1),
+    ]:
+        done = command(*arguments)
+        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
