@@ -1,6 +1,7 @@
 """The official clients, in strict mode, believe the simulated provider: what passes here can stand in for a provider elsewhere."""
 
 import json
+from typing import Any
 
 import anthropic
 import openai
@@ -16,7 +17,7 @@ PAY_TOOL = {
 }
 CHAT_TOOL = {"type": "function", "function": {"name": "pay", "parameters": PAY_TOOL}}
 MESSAGES_TOOL = {"name": "pay", "input_schema": PAY_TOOL}
-HELLO = [{"role": "user", "content": "How much is left?"}]
+HELLO: list[Any] = [{"role": "user", "content": "How much is left?"}]
 # "How much is left?" has 17 bytes: 5 tokens, and 16 for the message.
 HELLO_TOKENS = 21
 
@@ -298,13 +299,12 @@ def test_it_breaks_a_stream_with_an_error_event(chat, messages):
 
 
 def test_it_cuts_a_stream_in_the_middle(chat):
-    with pytest.raises(openai.APIConnectionError) as cut:
+    with pytest.raises(openai.APIConnectionError):
         list(
             chat.chat.completions.create(
                 model="gpt-4o-mini", messages=HELLO, stream=True, extra_headers={"x-sim-fault": "cut=3"}
             )
         )
-    assert cut.value
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_it_cuts_a_stream_in_the_middle(chat):
 def test_it_is_understood_in_every_disguise(provider, fault, stream):
     # A client of its own each time: some of these end the connection
     with openai.OpenAI(base_url=provider.openai_base_url, api_key="k", max_retries=0) as client:
-        answer = client.chat.completions.create(
+        answer: Any = client.chat.completions.create(
             model="gpt-4o-mini", messages=HELLO, stream=stream, extra_headers=sized(16, **{"x-sim-fault": fault})
         )
         text = (
@@ -338,7 +338,7 @@ def test_it_is_understood_in_every_disguise(provider, fault, stream):
 
 async def async_answers(provider):
     async with openai.AsyncOpenAI(base_url=provider.openai_base_url, api_key="k", max_retries=0) as client:
-        stream = await client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, stream=True)
+        stream: Any = await client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, stream=True)
         return [chunk async for chunk in stream]
 
 

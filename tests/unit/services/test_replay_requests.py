@@ -58,7 +58,7 @@ def test_it_salts_a_probe_so_that_no_cache_knows_it():
     assert b"probe 1 b0000000001 " in salted
 
 
-def exchange_all(address, requests, connections):
+def exchange_all(address: tuple[str, int], requests: list[bytes], connections: int) -> list[Exchange]:
     """Every request sent, and the exchanges in the order in which they ended."""
     done: list[Exchange] = []
 
@@ -70,7 +70,8 @@ def exchange_all(address, requests, connections):
             if len(done) == len(requests):
                 finished.set()
 
-        pool = Pool(*address, connections, one_done)
+        host, port = address
+        pool = Pool(host, port, connections, one_done)
         for number, request in enumerate(requests):
             pool.submit(Exchange(request, number, 0))
         await asyncio.wait_for(finished.wait(), 60)

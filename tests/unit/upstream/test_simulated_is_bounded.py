@@ -5,6 +5,7 @@ This is where a bound that forgets an overhead, a choice or a cache write is fou
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ LONG, ONE_PRICE, CLAUDE = "gpt-6-astra", "gpt-4o", "claude-opus-5-5"
 """A model with a long-context price, one whose only slack is the byte bound itself, and one with a one-hour cache."""
 NOW = instant_from_text("2026-11-20T00:00:00Z")
 TOOL = {"type": "object", "properties": {}}
-CHATS = {
+CHATS: dict[str, dict[str, Any]] = {
     "short": {"messages": [{"role": "user", "content": "a"}]},
     "many messages": {"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}] * 40},
     "choices": {"messages": [{"role": "user", "content": "hi"}], "n": 8},
@@ -30,7 +31,7 @@ CHATS = {
     "cached": {"messages": [{"role": "user", "content": "x" * 9_000}]},
     "other letters": {"messages": [{"role": "user", "content": "ü€🂡" * 300}]},
 }
-MESSAGES = {
+MESSAGES: dict[str, dict[str, Any]] = {
     "short": {"messages": [{"role": "user", "content": "a"}]},
     "marked for an hour": {
         "messages": [
