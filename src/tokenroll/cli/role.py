@@ -83,7 +83,7 @@ async def _ledger(settings: Settings) -> None:
             random_bits=random_bits,
         ) as ledger:
             server = LedgerServer(ledger)
-            await server.start(settings.socket_path)
+            await server.start(settings.socket_path, settings.tape_directory)
             await stopped.wait()
             await server.close()
     except LedgerBusyError as error:
@@ -136,13 +136,15 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
 
 def _web(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
+    from starlette.routing import Mount
 
+    from tokenroll.api.application import create_api
     from tokenroll.app import Reader
     from tokenroll.web.application import create_application
 
     reader = Reader(settings)
     config = uvicorn.Config(
-        create_application(reader),
+        create_application(reader, [Mount("/api", create_api(reader))]),
         log_level="warning",
         access_log=False,
         server_header=False,

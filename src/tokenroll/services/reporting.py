@@ -20,6 +20,7 @@ from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.planning import lifetime_from_row, schedule_text, vesting_from_row
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.store import schema
+from tokenroll.store.call_story import call_story
 from tokenroll.store.cycles import cycle_number
 
 NANOS = 10**9
@@ -304,6 +305,15 @@ class Reports:
         row = find_wallet(self.connection, reference)
         under_way = [] if head is not None else history.open_calls(self.connection, row.id)
         return [*under_way, *history.ended_calls(self.connection, row.id, limit, head)][: max(limit, len(under_way))]
+
+    def call(self, call_id: str, *, of: str | None = None) -> dict[str, Any]:
+        """The story of one call. With `of`, only if it is that member's: another's is not found, which is all they may know."""
+        story = call_story(self.connection, call_id)
+        own = None if of is None else find_wallet(self.connection, of).public_id
+        if story is None or (own is not None and story["attempts"][0]["wallet"].get("id") != own):
+            message = f"there is no call {call_id!r}: `tokenroll wallet show` lists a wallet's calls"
+            raise Refused("not_found", message)
+        return story
 
     def calls_of_cycle(self, reference: str, cycle: str, *, limit: int) -> list[dict[str, Any]]:
         """The newest ended calls that a slip counts."""

@@ -27,6 +27,8 @@ def to_wire(value: Any) -> Any:
 
 
 def _pair(key: str, value: Any, currency: str) -> tuple[str, Any]:
+    if key == "nanos" and isinstance(value, int):
+        return "amount", {"amount": text_from_nanos(value), "unit": CREDITS}
     if key.endswith("_nanos") and (value is None or isinstance(value, int)):
         unit = currency if key.endswith("_cost_nanos") else CREDITS
         name = key.removesuffix("_nanos")

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from tokenroll import __version__
 from tokenroll.app import Reader
-from tokenroll.books import words
+from tokenroll.books import arithmetic, words
 from tokenroll.model.instant import Instant
 from tokenroll.services.entering import use_way_in
 from tokenroll.services.history import DaySums
@@ -49,6 +49,9 @@ class Door:
             machine_time=showing.machine_time,
             grouped=showing.grouped,
             words=words,
+            bound_steps=arithmetic.bound_steps,
+            charge_steps=arithmetic.charge_steps,
+            state_text=arithmetic.state_text,
             version=__version__,
             company=reader.settings.company.name,
         )

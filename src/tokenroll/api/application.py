@@ -1,0 +1,123 @@
+"""The JSON door: what one may know of oneself with an inference key, and of the company with an admin key. Reads only.
+
+Writes go by commands to the ledger (`tokenroll NOUN VERB`); their JSON door comes with the approvals work. Money is a decimal
+string with its unit, times are RFC 3339, errors are problem+json (DESIGN §10).
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tokenroll.app import Reader
+from tokenroll.model.api_key import KeyScope
+from tokenroll.services.history import CALLS_SHOWN_MAX, DaySums
+from tokenroll.services.keys import key_hash
+from tokenroll.services.reporting import Reports, Visitor
+from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.wire import to_wire
+
+Answer: TypeAlias = Callable[[Request, Reports, Visitor], Any]
+_STATUS: Final = {"not_found": 404}
+_CALLS_DEFAULT: Final = 20
+
+
+def create_api(reader: Reader) -> Starlette:
+    """The application to be mounted at `/api`."""
+    door = _Door(reader)
+    mine: dict[str, Answer] = {
+        "/me/wallet": lambda _request, reports, visitor: reports.wallet(visitor.member_id),
+        "/me/grants": lambda _request, reports, visitor: reports.grants(visitor.member_id),
+        "/me/calls": _calls,
+        "/me/calls/{call}": lambda request, reports, visitor: reports.call(
+            request.path_params["call"], of=visitor.member_id
+        ),
+        "/me/payslips/{cycle}": lambda request, reports, visitor: reports.payslip(
+            visitor.member_id, request.path_params["cycle"]
+        ),
+    }
+    company: dict[str, Answer] = {
+        "/departments": lambda _request, reports, _visitor: reports.departments(),
+        "/departments/{name}": lambda request, reports, _visitor: reports.department(request.path_params["name"]),
+        "/members": lambda request, reports, _visitor: reports.members(request.query_params.get("department")),
+        "/members/{name}": lambda request, reports, _visitor: reports.member(request.path_params["name"]),
+        "/plans": lambda _request, reports, _visitor: reports.plans(),
+        "/grants": lambda request, reports, _visitor: reports.grants(request.query_params.get("to")),
+        "/wallets": lambda _request, reports, _visitor: reports.wallets(),
+        "/wallets/{name}": lambda request, reports, _visitor: reports.wallet(request.path_params["name"]),
+        "/pools": lambda _request, reports, _visitor: reports.pools(),
+        "/ratecards": lambda _request, reports, _visitor: reports.rate_cards(),
+        "/ratecards/{model:path}": lambda request, reports, _visitor: reports.rate_card(request.path_params["model"]),
+        "/payruns": lambda _request, reports, _visitor: reports.pay_runs(),
+        "/payruns/{cycle}": lambda request, reports, _visitor: reports.pay_run(request.path_params["cycle"]),
+    }
+    return Starlette(
+        routes=[
+            *(Route(path, door.answering(answer, admin=False)) for path, answer in mine.items()),
+            *(Route(path, door.answering(answer, admin=True)) for path, answer in company.items()),
+        ],
+        exception_handlers={HTTPException: _problem, Refused: _problem, Exception: _problem},
+    )
+
+
+class _Door:
+    """Who asks, and what they may."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._pepper = reader.settings.pepper()
+        self._day_sums: dict[int, DaySums] = {}
+
+    def answering(self, answer: Answer, *, admin: bool) -> Callable[[Request], Response]:
+        """The answer as JSON, for whoever may have it."""
+
+        def handle(request: Request) -> Response:
+            secret = _bearer(request)
+            with self._reader.reports(self._day_sums) as reports:
+                visitor = reports.visitor_with_secret(key_hash(self._pepper, secret.encode())) if secret else None
+                if visitor is None:
+                    raise HTTPException(
+                        401, "Send a live key as `Authorization: Bearer …`.", {"www-authenticate": "Bearer"}
+                    )
+                if admin and visitor.scope != KeyScope.ADMIN:
+                    raise HTTPException(403, "This asks about others: it needs a key made with `--scope admin`.")
+                return JSONResponse(to_wire(answer(request, reports, visitor)))
+
+        return handle
+
+
+def _calls(request: Request, reports: Reports, visitor: Visitor) -> Any:
+    limit, before = (_number(request, name) for name in ("limit", "before"))
+    found = reports.calls(visitor.member_id, limit=min(limit or _CALLS_DEFAULT, CALLS_SHOWN_MAX), head=before)
+    ended = [one for one in found if "previous_seq" in one]
+    return {"calls": found, "before": ended[-1]["previous_seq"] if ended else 0}
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise HTTPException(400, f"{name} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    status, detail, headers = 500, "Something went wrong here; nothing was changed.", None
+    kind = "internal"
+    if isinstance(error, HTTPException):
+        status, detail, headers, kind = error.status_code, str(error.detail), error.headers, "http"
+    elif isinstance(error, Refused):
+        status, detail, kind = _STATUS.get(error.kind, 400), error.message, error.kind
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": kind, "detail": detail}
+    return JSONResponse(body, status, dict(headers or {}), media_type="application/problem+json")
