@@ -4,7 +4,7 @@ Everything here runs inside callbacks of the loop: no task, no future, no timer 
 attempt whose hold was dispatched ends in exactly one of settle, release and lapse.
 """
 
-import time
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from tokenroll.gateway.answers import error_answer, status_line
@@ -12,8 +12,10 @@ from tokenroll.gateway.chunks import LAST_CHUNK, chunk
 from tokenroll.gateway.decoding import Decoder, DecodingError, decoder_for
 from tokenroll.gateway.deployment import Route
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
-from tokenroll.gateway.telling import cost_line, hold_lines
+from tokenroll.gateway.telling import forward_lines, hold_lines, whole_lines
+from tokenroll.gateway.waiting import Waiting
 from tokenroll.model.hold import ReleaseReason
+from tokenroll.model.instant import Instant
 from tokenroll.model.limits import EVIDENCE_BYTES, WAITING_CALLS_MAX
 from tokenroll.services.hot import HotHold, HotKey, Wait
 from tokenroll.store.tape import Finish
@@ -37,9 +39,10 @@ class Call:
     """See the module. It is the Waiter of the group commit: `hold` and the three `on_…` of services/group_commit.py."""
 
     __slots__ = (
-        "_attempt", "_body", "_call_id", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes", "_evidence_tick",
-        "_facts", "_finish", "_first_ns", "_gateway", "_head", "_inject", "_key", "_meter", "_mode", "_parts", "_previous", "_relayed_bytes",
-        "_response", "_route", "_sent_at_tick", "_sent_ns", "_started_ns", "_state", "_status", "_upstream", "_waiting", "hold",
+        "_attempt", "_body", "_call_id", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes",
+        "_evidence_tick", "_facts", "_finish", "_first_ns", "_head", "_inject", "_key", "_meter", "_mode", "_now", "_old_tick",
+        "_parts", "_previous", "_relayed_bytes", "_response", "_route", "_sent_ns", "_started_ns", "_state", "_status", "_upstream",
+        "_waiting", "gateway", "hold",
     )  # fmt: skip
 
     hold: HotHold
@@ -47,27 +50,24 @@ class Call:
     _route: Route
     _meter: CallMeter
     _response: ResponseHead
+    _copy: Decoder | None
+    _parts: list[bytes]
 
-    def __init__(
-        self, client: "ClientConnection", head: RequestHead, dialect: Dialect, key: HotKey, body: bytes
-    ) -> None:
-        self._gateway: Gateway = client.gateway
+    def __init__(self, client: "ClientConnection", head: RequestHead, key: HotKey, body: bytes, now: Instant) -> None:
+        self.gateway: Gateway = client.gateway
         self._client: ClientConnection | None = client
         self._head = head
-        self._dialect = dialect
+        self._dialect: Dialect = head.dialect  # type: ignore[assignment]  # calls come by paths of a dialect only
         self._key = key
         self._body = body
+        self._now = now
         self._attempt = 1
         self._previous: HotHold | None = None
         self._state = _NEW
         self._mode = _BUFFER
         self._upstream: UpstreamConnection | None = None
-        self._copy: Decoder | None = None
         self._waiting: Waiting | None = None
         self._status = 0
-        self._finish = Finish.COMPLETE
-        self._relayed_bytes = 0
-        self._parts: list[bytes] = []
 
     @property
     def is_waiting(self) -> bool:
@@ -78,8 +78,8 @@ class Call:
 
     def start(self) -> None:
         """The request is whole: admit it."""
-        self._started_ns = time.perf_counter_ns()
-        gateway = self._gateway
+        gateway = self.gateway
+        self._started_ns = perf_counter_ns()
         gateway.metrics.calls += 1
         dialect = self._dialect
         try:
@@ -87,9 +87,11 @@ class Call:
         except RequestRefused as refused:
             gateway.metrics.denials[refused.code] += 1
             self._state = _ENDED
-            self._client_now().answer(dialect.error(refused.status, refused.code, refused.message, param=refused.param))
+            self._take_client().answer(
+                dialect.error(refused.status, refused.code, refused.message, param=refused.param)
+            )
             return
-        route = gateway.routes.find(dialect, facts.model)
+        route = gateway.routes.known.get((dialect.index, facts.model)) or gateway.routes.find(dialect, facts.model)
         if route is None:
             gateway.metrics.denials["no_deployment"] += 1
             self._refuse(
@@ -98,39 +100,48 @@ class Call:
             return
         self._route = route
         self._inject = facts.stream and dialect.index == 0 and not facts.include_usage
-        self._admit(may_wait=True)
-
-    def _admit(self, *, may_wait: bool) -> None:
-        gateway = self._gateway
-        admitted = gateway.spending.admit(
-            self._key,
-            self._dialect,
-            self._facts,
-            gateway.clock(),
-            deployment=self._route.hot,
-            call_id=self._head.call_id,
-            previous=self._previous,
-            may_wait=may_wait and len(self._key.wallet.waiting) < WAITING_CALLS_MAX,
+        self._admitted(
+            gateway.spending.admit(
+                self._key,
+                dialect,
+                facts,
+                self._now,
+                deployment=route.hot,
+                call_id=self._head.call_id,
+                may_wait=len(self._key.wallet.waiting) < WAITING_CALLS_MAX,
+            )
         )
-        if type(admitted) is HotHold:
-            self.hold = admitted
+
+    def admit_again(self, *, may_wait: bool) -> None:
+        """Admission once more: after waiting, or for a further attempt, which is authorised on its own."""
+        self._admitted(
+            self.gateway.spending.admit(
+                self._key,
+                self._dialect,
+                self._facts,
+                self.gateway.clock(),
+                deployment=self._route.hot,
+                call_id=self._head.call_id,
+                previous=self._previous,
+                may_wait=may_wait,
+            )
+        )
+
+    def _admitted(self, answer: HotHold | Denial | Wait) -> None:
+        gateway = self.gateway
+        if type(answer) is HotHold:
+            self.hold = answer
             self._state = _HELD
-            gateway.metrics.held_nanos += admitted.bound_nanos
             gateway.commit.hold_ready(self)
-        elif type(admitted) is Denial:
-            gateway.metrics.denials[admitted.code] += 1
+        elif type(answer) is Denial:
+            gateway.metrics.denials[answer.code] += 1
             self._state = _ENDED
-            self._client_now().answer(self._dialect.denial(admitted))
-        elif type(admitted) is Wait:
+            self._take_client().answer(self._dialect.denial(answer))
+        elif type(answer) is Wait:
             self._state = _WAITING
             if self._waiting is None:
                 self._waiting = Waiting(self)
-            self._waiting.begin(admitted)
-
-    def try_again(self, *, may_wait: bool) -> None:
-        """Waiting is over: money came back, or time is up."""
-        if self._state == _WAITING:
-            self._admit(may_wait=may_wait)
+            self._waiting.begin(answer)
 
     # ---- the group commit's waiter ----------------------------------------------------------------------
 
@@ -139,15 +150,15 @@ class Call:
         if self._client is None:
             self._release(ReleaseReason.NOT_SENT)
             return
-        pool = self._gateway.pools[self._route.target]
+        pool = self._route.pool
         upstream = pool.take()
         if upstream is not None:
             self._upstream = upstream
             self._state = _DISPATCHING
-            self._gateway.commit.dispatch(self)
+            self.gateway.commit.dispatch(self)
         else:
             self._state = _DIALLING
-            self._gateway.dial(self, pool)
+            self.gateway.dial(self, pool)
 
     def dialled(self, upstream: "UpstreamConnection | None", error: str) -> None:
         """A new connection, or why there is none: then nothing was sent, and the hold is released."""
@@ -157,7 +168,7 @@ class Call:
                 self._send(upstream)
             else:
                 self._state = _DISPATCHING
-                self._gateway.commit.dispatch(self)
+                self.gateway.commit.dispatch(self)
             return
         if upstream is not None and not upstream.closed:
             upstream.pool.give(upstream)
@@ -178,53 +189,101 @@ class Call:
                 upstream.pool.give(upstream)
             self._lapse(Finish.CLIENT_GONE)
         elif upstream is None or upstream.closed:  # it closed while DISPATCHED was written: still nothing was sent
-            self._gateway.dial(self, self._gateway.pools[self._route.target])
+            self.gateway.dial(self, self._route.pool)
         else:
             self._send(upstream)
 
     def on_commit_failed(self, error: OSError) -> None:
         """The tape cannot be written: nothing was sent; what the hold took is the ledger's to give back after a restart."""
         del error
-        self._refuse(
-            503, "not_ready", self._gateway.not_ready or "The gateway cannot record calls now.", retry_after_seconds=5
-        )
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None and not upstream.closed:
+            upstream.pool.give(upstream)
+        why = self.gateway.not_ready or "The gateway cannot record calls now."
+        self._refuse(503, "not_ready", why, retry_after_seconds=5)
 
     def _send(self, upstream: "UpstreamConnection") -> None:
-        gateway = self._gateway
         hold = self.hold
         head = self._head
-        body = self._body
         buffers = self._dialect.rewrite(
-            body,
+            self._body,
             self._facts,
             model=hold.upstream_model,
             output_cap_tokens=hold.output_cap_tokens,
             inject_usage=self._inject,
             service_tier=hold.service_tier,
         )
-        self._call_id = hold.call_id.encode()
+        call_id = self._call_id = b"call_%032x" % hold.call_number
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
         target = self._route.target
         self._state = _SENT
-        self._sent_at_tick = gateway.wheel.now
         upstream.send(
             self,
             b"POST %b%b%bx-client-request-id: %b/%d\r\n%bcontent-length: %d\r\n\r\n"
-            % (target.path, head.query, target.preamble, self._call_id, self._attempt, head.forward, size),
+            % (target.path, head.query, target.preamble, call_id, self._attempt, head.forward, size),
             buffers,
             size,
         )
-        self._sent_ns = time.perf_counter_ns()
+        self._sent_ns = perf_counter_ns()
 
     # ---- the answer -------------------------------------------------------------------------------------
 
+    def takes_whole(self, response: ResponseHead) -> bool:
+        """Whether a whole, good answer may come by `on_whole`: nothing about it is special and its reader is there."""
+        return not (
+            self._client is None
+            or response.event_stream
+            or response.content_encoding
+            or response.content_length > self.gateway.edge.buffered_response_bytes
+        )
+
+    def on_whole(self, response: ResponseHead, payload: bytes) -> None:
+        """An answer of status 200 that came in one read: the same as head, data and end, in one step."""
+        first_ns = perf_counter_ns()
+        gateway = self.gateway
+        client = self._take_client()
+        self._upstream = None
+        self._status = 200
+        self._finish = Finish.COMPLETE
+        hold = self.hold
+        meter = self._meter = self._dialect.meter(stream=False, withhold_usage=False)
+        meter.provider_request_id = response.request_id
+        now = hold.first_byte_at = gateway.clock()
+        body = meter.feed(payload)
+        tail = meter.finish()
+        if tail:
+            body += tail
+        if meter.saw_usage:
+            charge = gateway.spending.settle(hold, meter, now, 200, Finish.COMPLETE)
+            gateway.metrics.settled(meter, charge, hold.bound_nanos)
+            gateway.commit.soon()
+        else:
+            charge = self._end_money()
+        client.transport.write(
+            b"HTTP/1.1 200 OK\r\n%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (
+                forward_lines(response.forward),
+                whole_lines(gateway, hold, self._call_id, charge),
+                client.connection_line(),
+                len(body),
+                body,
+            )
+        )
+        gateway.metrics.added.add((self._sent_ns - self._started_ns + perf_counter_ns() - first_ns) // 1000)
+        client.finished()
+
     def on_head(self, response: ResponseHead) -> None:
         """The provider's head is read: decide how its body goes on."""
-        self._first_ns = time.perf_counter_ns()
+        gateway = self.gateway
+        self._first_ns = perf_counter_ns()
         self._state = _ANSWERING
-        self.hold.first_byte_at = self._gateway.clock()
+        self.hold.first_byte_at = gateway.clock()
         self._body = b""
         self._response = response
+        self._finish = Finish.COMPLETE if self._client is not None else Finish.CLIENT_GONE
+        self._copy = None
+        self._parts = []
+        self._relayed_bytes = 0
         self._status = status = response.status
         coding = response.content_encoding
         stream = response.event_stream and status < 300
@@ -234,11 +293,13 @@ class Call:
         meter.provider_request_id = response.request_id
         if not plain:
             self._begin_copy(coding)
-        gateway = self._gateway
+        now = gateway.wheel.now
         self._evidence_bytes = 1 if stream else gateway.edge.buffered_response_bytes + 1
-        self._evidence_tick = gateway.wheel.now + gateway.ticks.evidence
+        self._evidence_tick = now + gateway.ticks.evidence
+        self._old_tick = now + gateway.ticks.call_age
         if self._client is None:
             self._mode = _DRAIN
+            self._drained_bytes = 0
         elif not stream and response.content_length <= gateway.edge.buffered_response_bytes:
             self._mode = _BUFFER
         else:
@@ -267,16 +328,15 @@ class Call:
             self._mode = _PLAIN
             framing = b"%bcontent-length: %d\r\n\r\n" % (client.connection_line(), length)
         client.transport.write(
-            b"".join(
-                (
-                    status_line(self._status),
-                    *self._response.forward,
-                    hold_lines(self._gateway, self.hold, self._call_id),
-                    framing,
-                )
+            b"%b%b%b%b"
+            % (
+                status_line(self._status),
+                forward_lines(self._response.forward),
+                hold_lines(self.gateway, self.hold, self._call_id),
+                framing,
             )
         )
-        self._count_added_latency()
+        self.gateway.metrics.added.add((self._sent_ns - self._started_ns + perf_counter_ns() - self._first_ns) // 1000)
 
     def on_data(self, raw: bytes, payload: bytes) -> None:
         """Answer bytes: `raw` as they came (framing of this message only), `payload` without the transfer coding."""
@@ -297,7 +357,7 @@ class Call:
         elif mode == _PLAIN:
             self._client.transport.write(out)  # type: ignore[union-attr]
         self._relayed_bytes = relayed = self._relayed_bytes + len(payload)
-        if relayed >= self._evidence_bytes or self._gateway.wheel.now >= self._evidence_tick:
+        if relayed >= self._evidence_bytes or self.gateway.wheel.now >= self._evidence_tick:
             self._now_and_then()
 
     def _feed_copy(self, copy: Decoder, payload: bytes) -> None:
@@ -308,16 +368,16 @@ class Call:
 
     def _now_and_then(self) -> None:
         """Every so many bytes and seconds: evidence on the tape, and the limits of buffering, draining and age."""
-        gateway = self._gateway
+        gateway = self.gateway
         now = gateway.wheel.now
         self._evidence_bytes = self._relayed_bytes + EVIDENCE_BYTES
         self._evidence_tick = now + gateway.ticks.evidence
-        if self._response.event_stream or self._mode != _BUFFER:
+        if self._mode == _BUFFER and self._relayed_bytes > gateway.edge.buffered_response_bytes:
+            self._stop_buffering()
+        if self._mode != _BUFFER:
             gateway.spending.evidence(self.hold, self._meter, gateway.clock(), self._status)
             gateway.commit.soon()
-        if self._mode == _BUFFER and sum(map(len, self._parts)) > gateway.edge.buffered_response_bytes:
-            self._stop_buffering()
-        if now >= self._sent_at_tick + gateway.ticks.call_age:
+        if now >= self._old_tick:
             self._give_up(Finish.TIMED_OUT)
         elif self._mode == _DRAIN and (
             now >= self._drain_until or self._relayed_bytes - self._drained_bytes > gateway.edge.drain_bytes
@@ -328,11 +388,8 @@ class Call:
         """Too large for the cost header: relayed from here on."""
         self._begin_relay(withhold=False)
         parts, self._parts = self._parts, []
-        client = self._client_now()
-        if self._mode == _REFRAME:
-            client.transport.writelines([chunk(part) for part in parts])
-        else:
-            client.transport.writelines(parts)
+        transport = self._client_now().transport
+        transport.writelines([chunk(part) for part in parts] if self._mode == _REFRAME else parts)
 
     def _give_up(self, finish: Finish) -> None:
         """The answer is read no further. After a bounded drain what was seen decides, marked as estimated; else it is found out (law 5)."""
@@ -350,29 +407,29 @@ class Call:
     def on_end(self) -> None:
         """The answer is whole."""
         self._upstream = None
-        meter = self._meter
-        tail = meter.finish() if self._copy is None else b""
+        tail = self._meter.finish() if self._copy is None else b""
         client, self._client = self._client, None
         mode = self._mode
-        if mode == _BUFFER and client is not None:
-            self._parts.append(tail)
-            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            charge = self._end_money()
-            response = self._response
-            length = b"content-length: %d\r\n\r\n" % len(body) if client.is_http10 or self._status != 204 else b"\r\n"
-            client.transport.write(
-                b"".join((
-                    status_line(self._status), *response.forward, hold_lines(self._gateway, self.hold, self._call_id, charge), cost_line(charge),
-                    client.connection_line(), length, body,
-                ))
-            )  # fmt: skip
-            self._count_added_latency()
-            client.finished()
-            return
-        self._end_money()
+        charge = self._end_money()
         if client is None:
             return
-        if mode == _REFRAME:
+        if mode == _BUFFER:
+            self._parts.append(tail)
+            body = b"".join(self._parts)
+            client.transport.write(
+                b"%b%b%b%b%b%b"
+                % (
+                    status_line(self._status),
+                    forward_lines(self._response.forward),
+                    whole_lines(self.gateway, self.hold, self._call_id, charge),
+                    client.connection_line(),
+                    b"\r\n" if self._status == 204 else b"content-length: %d\r\n\r\n" % len(body),
+                    body,
+                )
+            )
+            added = self._sent_ns - self._started_ns + perf_counter_ns() - self._first_ns
+            self.gateway.metrics.added.add(added // 1000)
+        elif mode == _REFRAME:
             client.transport.write(chunk(tail) + LAST_CHUNK)
         elif tail:
             client.transport.write(tail)
@@ -393,16 +450,17 @@ class Call:
     def client_gone(self) -> None:
         """Nobody reads any more. Before dispatch the hold is released; afterwards the answer is read on for its usage (law 5)."""
         self._client = None
-        gateway = self._gateway
+        gateway = self.gateway
         self._finish = Finish.CLIENT_GONE
         if self._state == _WAITING and self._waiting is not None:
             self._waiting.end()
             self._state = _ENDED
         elif self._state in {_SENT, _ANSWERING}:
             gateway.metrics.drained_calls += 1
-            self._parts = []
             self._mode = _DRAIN
-            self._drained_bytes = self._relayed_bytes
+            if self._state == _ANSWERING:
+                self._parts = []
+                self._drained_bytes = self._relayed_bytes
             self._drain_until = gateway.wheel.now + gateway.ticks.drain
             upstream = self._upstream
             if upstream is not None and not upstream.closed:
@@ -412,11 +470,11 @@ class Call:
     def upstream_lost(self, finish: Finish, message: str) -> None:
         """The answer will not be whole: cut, malformed or too late."""
         upstream, self._upstream = self._upstream, None
-        gateway = self._gateway
         client = self._client
         stale = upstream is not None and upstream.reused and not upstream.got_bytes and finish is Finish.UPSTREAM_CUT
+        answering = self._state == _ANSWERING
         drained = client is None and finish is Finish.TIMED_OUT
-        if self._state == _ANSWERING and (self._meter.saw_usage or drained):
+        if answering and (self._meter.saw_usage or drained):
             self._settle(finish if client is not None else Finish.CLIENT_GONE)
         else:
             self._lapse(finish if client is not None else Finish.CLIENT_GONE)
@@ -427,58 +485,56 @@ class Call:
             # suspense, and the resend is an attempt of its own with a hold of its own.
             self._attempt += 1
             self._previous = self.hold
-            gateway.metrics.upstream_resends += 1
-            self._admit(may_wait=False)
-            return
-        self._client = None
-        if self._state == _ANSWERING and self._mode != _BUFFER:
+            self.gateway.metrics.upstream_resends += 1
+            self.admit_again(may_wait=False)
+        elif answering and self._mode != _BUFFER:
+            self._client = None
             client.cut()
         elif finish is Finish.TIMED_OUT:
-            client.answer(error_answer(self._dialect, 504, "provider_timeout", message))
+            self._refuse(504, "provider_timeout", message)
         else:
-            client.answer(error_answer(self._dialect, 502, "bad_gateway", message))
+            self._refuse(502, "bad_gateway", message)
 
     def pause_upstream(self) -> None:
         """The client reads slower than the provider writes."""
-        if self._upstream is not None and self._state == _ANSWERING and not self._upstream.closed:
-            self._upstream.transport.pause_reading()
-            self._upstream.deadline = 0
+        upstream = self._upstream
+        if upstream is not None and self._state == _ANSWERING and not upstream.closed:
+            upstream.transport.pause_reading()
+            upstream.deadline = 0
 
     def resume_upstream(self) -> None:
         """The client has caught up."""
-        if self._upstream is not None and self._state == _ANSWERING and not self._upstream.closed:
-            self._upstream.deadline = self._gateway.wheel.now + self._gateway.ticks.upstream_idle
-            self._upstream.transport.resume_reading()
+        upstream = self._upstream
+        if upstream is not None and self._state == _ANSWERING and not upstream.closed:
+            upstream.deadline = self.gateway.wheel.now + self.gateway.ticks.upstream_idle
+            upstream.transport.resume_reading()
 
     # ---- ends -------------------------------------------------------------------------------------------
 
     def _settle(self, finish: Finish) -> int:
-        gateway = self._gateway
+        gateway = self.gateway
         meter = self._meter
-        charge = gateway.spending.settle(self.hold, meter, gateway.clock(), self._status, finish)
-        metrics = gateway.metrics
-        metrics.ends["settled"] += 1
-        metrics.sources[meter.source.value] += 1
-        metrics.settled(meter.counts, charge, self.hold.bound_nanos)
+        charge: int = gateway.spending.settle(self.hold, meter, gateway.clock(), self._status, finish)
+        gateway.metrics.settled(meter, charge, self.hold.bound_nanos)
         gateway.commit.soon()
         return charge
 
     def _release(self, reason: ReleaseReason) -> None:
-        gateway = self._gateway
+        gateway = self.gateway
         gateway.spending.release(self.hold, reason, gateway.clock(), self._status)
-        gateway.metrics.ends[reason.value] += 1
+        gateway.metrics.ends[f"released_{reason.value}"] += 1
         gateway.commit.soon()
 
     def _lapse(self, finish: Finish) -> None:
-        gateway = self._gateway
+        gateway = self.gateway
         now = gateway.clock()
         if self._state == _ANSWERING:
             meter = self._meter
             gateway.spending.evidence(self.hold, meter, now, self._status)
         else:
-            meter = self._dialect.meter(self._facts.stream, False)
+            meter = self._dialect.meter(self._facts.stream, withhold_usage=False)
         gateway.spending.lapse(self.hold, meter, now, finish, self._status)
-        gateway.metrics.ends["lapsed"] += 1
+        gateway.metrics.ends["suspense"] += 1
         gateway.commit.soon()
 
     def _refuse(self, status: int, code: str, message: str, retry_after_seconds: int = 0) -> None:
@@ -493,10 +549,11 @@ class Call:
         assert client is not None
         return client
 
-    def _count_added_latency(self) -> None:
-        """What we added: before the request went out, and between the answer's head and its relay."""
-        added = self._sent_ns - self._started_ns + time.perf_counter_ns() - self._first_ns
-        self._gateway.metrics.added.add(added // 1000)
+    def _take_client(self) -> "ClientConnection":
+        """The client, which this call answers now and then knows no more."""
+        client, self._client = self._client, None
+        assert client is not None
+        return client
 
 
 class _Nothing:
@@ -508,45 +565,3 @@ class _Nothing:
         """Nothing is learnt."""
         del data
         return b""
-
-
-class Waiting:
-    """One call that waits for others to settle; looked at by the wheel for its time limit."""
-
-    __slots__ = ("_call", "_gateway", "_wait", "closed", "deadline")
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._gateway = call._gateway  # noqa: SLF001 - a part of the call
-        self._wait: Wait | None = None
-        self.closed = False
-        self.deadline = self._gateway.wheel.now + self._gateway.ticks.wait
-        self._gateway.wheel.add(self)
-        self._gateway.metrics.waits += 1
-
-    def begin(self, wait: Wait) -> None:
-        """Waits for the wallets that `wait` names; again, after a wake that did not suffice."""
-        self._wait = wait
-        self._gateway.spending.wait(wait, self._wake)
-
-    def end(self) -> None:
-        """No more waiting."""
-        self.closed = True
-        wait, self._wait = self._wait, None
-        if wait is not None:
-            self._gateway.spending.forget(wait)
-
-    def _wake(self) -> None:
-        self._wait = None
-        self._gateway.loop.call_soon(self._try)
-
-    def _try(self) -> None:
-        if not self.closed:
-            self._call.try_again(may_wait=True)
-            if not self._call.is_waiting:
-                self.closed = True
-
-    def deadline_passed(self) -> None:
-        """Long enough: admitted or denied for good."""
-        self.end()
-        self._call.try_again(may_wait=False)

@@ -5,10 +5,14 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tokenroll.services import hot
 from tokenroll.upstream.dialect import Dialect
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.upstream import Pool
 
 
 class DeploymentError(ValueError):
@@ -109,11 +113,12 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 class Route:
     """Where one model of one dialect goes, as admission wants to know it."""
 
-    __slots__ = ("hot", "target")
+    __slots__ = ("hot", "pool", "target")
 
-    def __init__(self, target: Target, model: str) -> None:
+    def __init__(self, target: Target, model: str, pool: "Pool") -> None:
         one = target.deployment
         self.target = target
+        self.pool = pool
         self.hot = hot.Deployment(
             name=one.name,
             provider=one.provider or one.dialect,
@@ -133,25 +138,28 @@ class Routes:
         if len(set(names)) != len(names):
             raise DeploymentError(f"deployments must have different names, not {names}")
         self.targets = [Target(one, dialects[one.dialect]) for one in deployments]
-        self._known: dict[tuple[int, str], Route | None] = {}
+        self.pools: Mapping[Target, Pool] = {}
+        """Where the connections of each target are; set by the worker that owns them."""
+        self.known: dict[tuple[int, str], Route | None] = {}
+        """What was found before, also in vain; read on the hot path."""
 
     def find(self, dialect: Dialect, model: str) -> Route | None:
         """The route, or None when no deployment of this dialect serves `model`."""
         key = (dialect.index, model)
         try:
-            return self._known[key]
+            return self.known[key]
         except KeyError:
             route = self._search(dialect, model)
-            if len(self._known) < self._REMEMBERED_MAX:
-                self._known[key] = route
+            if len(self.known) < self._REMEMBERED_MAX:
+                self.known[key] = route
             return route
 
     def _search(self, dialect: Dialect, model: str) -> Route | None:
         candidates = [target for target in self.targets if target.dialect is dialect]
         for target in candidates:
             if model in target.deployment.models or model in target.deployment.aliases:
-                return Route(target, model)
+                return Route(target, model, self.pools[target])
         for target in candidates:
             if not target.deployment.models:
-                return Route(target, model)
+                return Route(target, model, self.pools[target])
         return None

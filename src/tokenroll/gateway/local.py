@@ -29,6 +29,7 @@ def authenticate(
         bearer = head.api_key or bearer
     elif not bearer:
         bearer = head.api_key
+    head.bearer = bearer
     if not bearer:
         return error_answer(
             dialect, 401, "missing_api_key",

@@ -4,34 +4,56 @@ from typing import TYPE_CHECKING
 
 from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
 from tokenroll.model.enforcement import Enforcement
-from tokenroll.model.instant import text_from_instant
+from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.services.hot import HotHold
 
 if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
 
 
-def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos: int | None = None) -> bytes:
-    """The `x-tokenroll-…` lines of an admitted call.
+def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes) -> bytes:
+    """The `x-tokenroll-…` lines of a call whose cost is not known yet.
 
-    `available` is what was left when this call's hold was taken, plus what its settlement gave back when that is known already
-    (`charge_nanos`, non-streamed answers). Parallel calls may have changed it since.
+    `available` is what was left when this call's hold was taken; parallel calls may have changed it since.
     """
-    available = hold.available_after_nanos
     bound = hold.bound_nanos
-    if charge_nanos is not None and charge_nanos < bound:
+    lines = b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b\r\nx-tokenroll-hold-max: %d.%09d\r\n%b" % (
+        call_id,
+        decimal(hold.available_after_nanos),
+        bound // NANOS_PER_CREDIT,
+        bound % NANOS_PER_CREDIT,
+        gateway.terms_lines(hold),
+    )
+    return lines + special_lines(hold) if hold.cap_changed or hold.would_deny else lines
+
+
+def whole_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos: int) -> bytes:
+    """The same with the cost: `available` counts what the settlement gave back."""
+    bound = hold.bound_nanos
+    available = hold.available_after_nanos
+    if charge_nanos < bound:
         available += bound - charge_nanos
     lines = (
-        b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b\r\nx-tokenroll-hold-max: %d.%09d\r\n%bx-tokenroll-rate-card: %b\r\n"
+        b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b%d.%09d\r\nx-tokenroll-hold-max: %d.%09d\r\n"
+        b"%bx-tokenroll-cost: %d.%09d\r\n"
         % (
             call_id,
-            decimal(available),
+            b"" if available >= 0 else b"-",
+            abs(available) // NANOS_PER_CREDIT,
+            abs(available) % NANOS_PER_CREDIT,
             bound // NANOS_PER_CREDIT,
             bound % NANOS_PER_CREDIT,
-            gateway.cycle_line(hold.key),
-            hold.rate_card.encode(),
+            gateway.terms_lines(hold),
+            charge_nanos // NANOS_PER_CREDIT,
+            charge_nanos % NANOS_PER_CREDIT,
         )
     )
+    return lines + special_lines(hold) if hold.cap_changed or hold.would_deny else lines
+
+
+def special_lines(hold: HotHold) -> bytes:
+    """What is said only when it is so: a cap that we named, a refusal that was not made."""
+    lines = b""
     if hold.cap_changed:
         lines += b"x-tokenroll-output-cap: %d\r\n" % hold.output_cap_tokens
     if hold.would_deny and hold.key.wallet.enforcement == Enforcement.WARN:
@@ -39,9 +61,9 @@ def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos: 
     return lines
 
 
-def cost_line(charge_nanos: int) -> bytes:
-    """What a non-streamed call cost, in credits."""
-    return b"x-tokenroll-cost: %d.%09d\r\n" % divmod(charge_nanos, NANOS_PER_CREDIT)
+def forward_lines(lines: list[bytes]) -> bytes:
+    """The provider's own lines that go on, each with its end."""
+    return b"\r\n".join(lines) + b"\r\n" if lines else b""
 
 
 def decimal(nanos: int) -> bytes:
@@ -59,6 +81,9 @@ def warning_line(hold: HotHold) -> bytes:
     )
 
 
-def cycle_line(ends_at: int) -> bytes:
-    """When the pay cycle ends."""
-    return b"x-tokenroll-cycle-ends: %b\r\n" % text_from_instant(ends_at).encode()
+def terms_lines(cycle_ends_at: Instant, rate_card: str) -> bytes:
+    """When the pay cycle ends, and which rate card prices the call."""
+    return b"x-tokenroll-cycle-ends: %b\r\nx-tokenroll-rate-card: %b\r\n" % (
+        text_from_instant(cycle_ends_at).encode(),
+        rate_card.encode(),
+    )

@@ -129,12 +129,12 @@ class UpstreamConnection(asyncio.Protocol):
                 else:
                     self._buffer = data
                 return
-            end += 4
             try:
                 head = self.gateway.response_reader.read(data[:end])
             except HeadError as error:
                 self._broken(call, error.message)
                 return
+            end += 4
             if head.status >= 200:
                 break
             self._interim += 1
@@ -142,8 +142,19 @@ class UpstreamConnection(asyncio.Protocol):
                 self._broken(call, "The provider sent interim answers only.")
                 return
             data = data[end:]
+        length = head.content_length
+        if head.status == 200 and length == len(data) - end and call.takes_whole(head):
+            self._keep = head.keep_alive
+            self._complete_whole(call, head, data[end:])
+            return
         self._keep = head.keep_alive
         self._begin_body(call, head, data[end:])
+
+    def _complete_whole(self, call: "Call", head: ResponseHead, body: bytes) -> None:
+        """The short way for what nearly every answer without a stream is: all of it in one read."""
+        self.call = None
+        self._free()
+        call.on_whole(head, body)
 
     def _begin_body(self, call: "Call", head: ResponseHead, rest: bytes) -> None:
         length = head.content_length
@@ -202,21 +213,22 @@ class UpstreamConnection(asyncio.Protocol):
     def _complete(self) -> None:
         """The answer is whole: the connection goes back to its pool before the call ends, so that the next call finds it."""
         call, self.call = self.call, None
-        self._state = _IDLE
-        if (
-            self._keep
-            and not self.closed
-            and self.transport.get_write_buffer_size() == 0
-            and not self.transport.is_closing()
-        ):
-            self.reused = True
-            self.deadline = self.gateway.wheel.now + self.gateway.ticks.pooled_idle
-            self.pool.give(self)
-        else:
-            self.closed = True
-            self.transport.close()
+        self._free()
         if call is not None:
             call.on_end()
+
+    def _free(self) -> None:
+        """Back to the pool, or closed when it cannot be used again: the provider says so, or it has not taken our request yet."""
+        self._state = _IDLE
+        transport = self.transport
+        if self._keep and not self.closed and not transport.get_write_buffer_size() and not transport.is_closing():
+            gateway = self.gateway
+            self.reused = True
+            self.deadline = gateway.wheel.now + gateway.ticks.pooled_idle
+            self.pool.idle.append(self)
+        else:
+            self.closed = True
+            transport.close()
 
     def _broken(self, call: "Call", message: str) -> None:
         self.abort()

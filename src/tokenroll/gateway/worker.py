@@ -14,19 +14,20 @@ from tokenroll.gateway.deployment import Deployment, Routes, Target
 from tokenroll.gateway.edge import EdgeLimits, Ticks
 from tokenroll.gateway.heads import RequestReader, ResponseReader
 from tokenroll.gateway.metrics import Metrics
-from tokenroll.gateway.telling import cycle_line
+from tokenroll.gateway.telling import terms_lines
 from tokenroll.gateway.upstream import Pool
 from tokenroll.gateway.wheel import Wheel
 from tokenroll.model.instant import Instant
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
-from tokenroll.services.hot import HotKey
+from tokenroll.services.hot import HotHold
 from tokenroll.services.spending import Spending
 from tokenroll.store.tape import Durability
 
 if TYPE_CHECKING:
     from tokenroll.gateway.call import Call
 
+_TERMS_MAX: Final = 4096
 BACKLOG: Final = 4096
 """Connections the kernel may hold for us while we are busy; its own limit (somaxconn) caps it."""
 
@@ -77,6 +78,7 @@ class Gateway:
         self.response_reader = ResponseReader()
         self.routes = Routes(settings.deployments, {"openai": OPENAI, "anthropic": ANTHROPIC})
         self.pools: dict[Target, Pool] = {target: Pool(self, target) for target in self.routes.targets}
+        self.routes.pools = self.pools
         self.clients: set[ClientConnection] = set()
         self.body_bytes = 0
         """Request bodies being received or sent, beyond those that came in one read."""
@@ -85,7 +87,7 @@ class Gateway:
         self.stopping = False
         self.extra_sources: list[Callable[[], Iterable[tuple[str, str, str, float]]]] = []
         """Where /metrics asks others: the worker link for its fold lag."""
-        self._cycles: dict[str, tuple[Instant, bytes]] = {}
+        self._terms: dict[tuple[str, int], tuple[Instant, bytes]] = {}
         self._server: asyncio.Server | None = None
         self._dials: set[asyncio.Task[None]] = set()
         self._all_gone: asyncio.Event | None = None
@@ -107,14 +109,16 @@ class Gateway:
         else:
             call.dialled(connection, "it closed at once")
 
-    def cycle_line(self, key: HotKey) -> bytes:
-        """The header line that says when this key's pay cycle ends; worked out once per zone and cycle."""
-        zone = key.wallet.zone
-        known = self._cycles.get(zone)
-        now = self.clock()
-        if known is None or known[0] <= now:
-            ends_at = self.spending.cycle_ends_at(key, now)
-            known = self._cycles[zone] = (ends_at, cycle_line(ends_at))
+    def terms_lines(self, hold: HotHold) -> bytes:
+        """The header lines about cycle and rate card; worked out once per card, zone and cycle."""
+        key = hold.key
+        name = (key.wallet.zone, hold.card.id)
+        known = self._terms.get(name)
+        if known is None or hold.admitted_at >= known[0]:
+            if len(self._terms) >= _TERMS_MAX:
+                self._terms.clear()
+            ends_at = self.spending.cycle_ends_at(key, hold.admitted_at)
+            known = self._terms[name] = (ends_at, terms_lines(ends_at, hold.rate_card))
         return known[1]
 
     def extra_metrics(self) -> Iterable[tuple[str, str, str, float]]:
