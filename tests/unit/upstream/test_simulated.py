@@ -292,6 +292,8 @@ def test_it_knows_its_faults():
     assert parse_faults("") == {}
     with pytest.raises(UnknownFault, match="no fault is called 'gremlins'; known: 429, 500"):
         parse_faults("gremlins")
+    with pytest.raises(UnknownFault, match="must be a count"):
+        parse_faults("cut=soon")
     assert len(KNOWN) >= 25
 
 
@@ -411,6 +413,9 @@ def test_it_refuses_what_is_not_a_request(provider):
         b'{"messages": []}',
         b'{"model": "gpt-4o-mini"}',
         b'{"model": "gpt-4o-mini", "messages": [], "n": 0}',
+        b'{"model": "gpt-4o-mini", "messages": [{}], "n": 0}',
+        b'{"model": "gpt-4o-mini", "messages": [{}], "tools": "pay"}',
+        b'{"model": "gpt-4o-mini", "messages": [{}], "stream_options": 1}',
     ):
         connection = http.client.HTTPConnection("127.0.0.1", provider.port, timeout=20)
         connection.request("POST", "/v1/chat/completions", body)

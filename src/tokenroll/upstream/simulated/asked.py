@@ -110,7 +110,7 @@ def _messages(body: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Segment]
     segments: list[Segment] = []
     for message in messages:
         segments += _content_segments(str(message.get("role", "")), message.get("content"))
-        for call in message.get("tool_calls") or ():
+        for call in _listed(message, "tool_calls"):
             text = msgspec.json.encode(call)
             segments.append(Segment(text, _tokens(text), ""))
     return messages, segments
@@ -129,6 +129,24 @@ def _count(body: dict[str, Any], name: str) -> int:
         return 0
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise Refusal(400, "invalid_request_error", f"Invalid value for '{name}': must be a positive integer.", name)
+    return value
+
+
+def _member(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object that may be left out. Raises Refusal for anything else in its place."""
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refusal(400, "invalid_request_error", f"Invalid type for '{name}': expected an object.", name)
+    return value
+
+
+def _listed(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """A list of objects that may be left out. Raises Refusal."""
+    value = body.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise Refusal(400, "invalid_request_error", f"Invalid type for '{name}': expected a list of objects.", name)
     return value
 
 
@@ -159,10 +177,8 @@ def asked_of_chat(raw: bytes) -> Asked:
     body = decoded(raw)
     model = _model(body)
     messages, segments = _messages(body)
-    tools = [tool for tool in body.get("tools") or () if isinstance(tool, dict)]
-    functions = [one for one in body.get("functions") or () if isinstance(one, dict)]
-    options = body.get("stream_options") or {}
-    shape = body.get("response_format") or {}
+    tools, functions = _listed(body, "tools"), _listed(body, "functions")
+    options, shape = _member(body, "stream_options"), _member(body, "response_format")
     asked = Asked(
         dialect="openai",
         model=model,
@@ -172,18 +188,18 @@ def asked_of_chat(raw: bytes) -> Asked:
         last_role=str(messages[-1].get("role", "")),
         cap=_count(body, "max_completion_tokens") or _count(body, "max_tokens"),
         choices=_count(body, "n") or 1,
-        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        include_usage=options.get("include_usage") is True,
         service_tier=str(body.get("service_tier") or ""),
         tools=[
             {"name": str(one.get("name", "")), "schema": one.get("parameters") or {}}
-            for one in [tool.get("function") or {} for tool in tools if tool.get("type") == "function"] + functions
+            for one in [_member(tool, "function") for tool in tools if tool.get("type") == "function"] + functions
         ],
         forced_tool=_forced_in_chat(body.get("tool_choice", body.get("function_call"))),
         legacy_functions=bool(functions),
-        schema=(shape.get("json_schema") or {}).get("schema") if isinstance(shape, dict) else None,
+        schema=_member(shape, "json_schema").get("schema"),
         reasons=body.get("reasoning_effort") not in {None, "none"},
     )
-    if isinstance(shape, dict) and shape.get("type") == "json_object":
+    if shape.get("type") == "json_object":
         asked.schema = {"type": "object"}
     return _sized(asked, body, len(messages), len(tools) + len(functions))
 
@@ -200,16 +216,15 @@ def asked_of_messages(raw: bytes, *, counting: bool = False) -> Asked:
     body = decoded(raw)
     model = _model(body)
     messages, segments = _messages(body)
-    tools = [tool for tool in body.get("tools") or () if isinstance(tool, dict)]
+    tools = _listed(body, "tools")
     system = _content_segments("system", body["system"]) if body.get("system") else []
     cap = _count(body, "max_tokens")
     if not cap and not counting:
         raise Refusal(400, "invalid_request_error", "max_tokens: Field required", "max_tokens")
-    thinking = body.get("thinking") or {}
-    budget = thinking.get("budget_tokens", 0) if thinking.get("type") == "enabled" else 0
+    thinking, choice = _member(body, "thinking"), _member(body, "tool_choice")
+    budget = _count(thinking, "budget_tokens") if thinking.get("type") == "enabled" else 0
     if budget and cap and budget >= cap:
         raise Refusal(400, "invalid_request_error", "`max_tokens` must be greater than `thinking.budget_tokens`.")
-    choice = body.get("tool_choice") or {}
     forced = {"any": "*", "none": "-", "tool": str(choice.get("name", "*"))}.get(str(choice.get("type")), "")
     last = messages[-1]
     answered = isinstance(last.get("content"), list) and any(

@@ -40,6 +40,10 @@ KNOWN: Final = {
 """Every fault and what it does. Several are joined by commas; an argument follows an equals sign: `gzip,cut=3`."""
 
 
+COUNTED: Final = frozenset({"cut", "stall", "error-event", "slow-first-byte", "exceed-cap"})
+"""Faults whose argument is a number."""
+
+
 class UnknownFault(ValueError):  # noqa: N818  a name that reads as the sentence it is
     """A fault that is not in the table."""
 
@@ -51,6 +55,8 @@ def parse_faults(text: str) -> dict[str, str]:
         name, _, argument = part.strip().partition("=")
         if name and name not in KNOWN:
             raise UnknownFault(f"no fault is called {name!r}; known: {', '.join(KNOWN)}")
+        if argument and name in COUNTED and not argument.isdigit():
+            raise UnknownFault(f"{name}={argument!r} must be a count")
         if name:
             faults[name] = argument
     return faults
