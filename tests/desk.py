@@ -42,6 +42,9 @@ class MemoryDisk:
         self.calls.append("sync")
         self.synced_bytes = len(self.data)
 
+    def cut(self, path: Path, size: int) -> None:
+        del self.data[size:]
+
     def sync_directory(self, path: Path) -> None:
         pass
 

@@ -100,8 +100,10 @@ METER_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of a whole answer that a meter keeps; of a longer one it keeps the end."""
 METER_TAIL_BYTES: Final = 64 * 1024
 """How much of the end is kept then: usage objects are under 1 kB."""
-CALL_IDS_REMEMBERED_MAX: Final = 16_384
-"""Ended calls that a worker remembers for `GET /me/calls` and for repeated client ids; the ledger knows all of them."""
+CALLS_REMEMBERED_MAX: Final = 16_384
+"""Calls that a worker remembers whole for `GET /me/calls`; the ledger knows all of them."""
+CLIENT_CALL_IDS_REMEMBERED_MAX: Final = 131_072
+"""Clients' own call ids that a worker refuses to send again, about 30 MB; the ledger names the last ones when a worker starts."""
 BEARERS_REMEMBERED_MAX: Final = 65_536
 """Raw bearer tokens that a worker remembers to spare their hashing."""
 NAMES_REMEMBERED_MAX: Final = 65_536

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, Row, Select, select
 
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
+from tokenroll.model.limits import CLIENT_CALL_IDS_REMEMBERED_MAX, OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.lot import Lot
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services.protocol import CardTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
+from tokenroll.services.protocol import CardTerms, ClientCallTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
 from tokenroll.store import schema
+from tokenroll.store.attempt_record import Outcome
 
 WALLETS_PER_MESSAGE: Final = 5_000
 KEYS_PER_MESSAGE: Final = 20_000
@@ -65,7 +66,35 @@ def view_parts(connection: Connection) -> Iterator[View]:
     cards = card_terms(connection)
     for start in range(0, len(cards), CARDS_PER_MESSAGE):
         yield View(keys=[], cards=cards[start : start + CARDS_PER_MESSAGE], settings={}, last=False)
+    calls = client_call_terms(connection)
+    for start in range(0, len(calls), KEYS_PER_MESSAGE):
+        yield View(keys=[], cards=[], settings={}, last=False, client_calls=calls[start : start + KEYS_PER_MESSAGE])
     yield View(keys=[], cards=[], settings={}, last=True)
+
+
+def client_call_terms(connection: Connection) -> list[ClientCallTerms]:
+    """The clients' own call ids used last, oldest first, and what became of their calls."""
+    calls, ended = schema.client_calls.c, schema.settlements.c
+    # a hold's number is worker, epoch, sequence: without the worker the newest of all workers come together
+    newest = (
+        select(schema.client_calls)
+        .order_by((calls.hold_key % (1 << 56)).desc())
+        .limit(CLIENT_CALL_IDS_REMEMBERED_MAX)
+        .subquery()
+    )
+    query = select(newest, ended.outcome, ended.charge_nanos).outerjoin(
+        schema.settlements, ended.hold_key == newest.c.hold_key
+    )
+    rows = connection.execute(query.order_by(newest.c.hold_key % (1 << 56)))
+    return [
+        ClientCallTerms(row.api_key_id, row.client_call_id, _state(row.outcome), row.charge_nanos or 0) for row in rows
+    ]
+
+
+def _state(outcome: int | None) -> str:
+    if outcome is None:
+        return "suspense"  # its worker is gone, or it is another worker's: its fate will be found out
+    return "released" if outcome == Outcome.RELEASED else "settled"
 
 
 def key_terms(connection: Connection, key_ids: Iterable[int] | None = None) -> list[KeyTerms]:

@@ -76,6 +76,15 @@ class CardTerms(msgspec.Struct, array_like=True, frozen=True):
     canonical_json: bytes
 
 
+class ClientCallTerms(msgspec.Struct, array_like=True, frozen=True):
+    """A client's own call id of an earlier life of a worker, so that it is never sent again (law 7). `state`: as HotHold's."""
+
+    api_key_id: int
+    client_call_id: str
+    state: str
+    charge_nanos: int
+
+
 # ---- worker <-> ledger --------------------------------------------------------------------------------
 
 
@@ -104,12 +113,13 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 
 
 class View(msgspec.Struct, tag="view", frozen=True):
-    """A part of what a worker must know besides money: keys and rate cards. `last`: no more parts follow."""
+    """A part of what a worker must know besides money: keys, rate cards, used call ids. `last`: no more parts follow."""
 
     keys: list[KeyTerms]
     cards: list[CardTerms]
     settings: dict[str, str]
     last: bool
+    client_calls: list[ClientCallTerms] = []
 
 
 class Lease(msgspec.Struct, tag="lease", frozen=True):

@@ -5,8 +5,6 @@ a slotted object, because some twelve microseconds of Python are all that a call
 """
 
 import struct
-from bisect import bisect_left
-from operator import attrgetter
 from typing import Any, Final
 
 from tokenroll.engine.drawing import DRAWN_SLICES_MAX
@@ -17,14 +15,15 @@ from tokenroll.model.identifier import IdentifierError, hold_key_from_call
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import (
     AMOUNT_NANOS_MAX,
-    CALL_IDS_REMEMBERED_MAX,
     NAMES_REMEMBERED_MAX,
     OUTPUT_CAP_FLOOR_TOKENS,
 )
+from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
 from tokenroll.services.leases import Leases
 from tokenroll.services.metering import charge_of, estimated_counts
+from tokenroll.services.protocol import View
 from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
@@ -48,7 +47,6 @@ _RELEASES: Final = {
     ReleaseReason.NEVER_DISPATCHED: TapeRelease.NEVER_DISPATCHED,
 }
 _TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
-_sequence_of = attrgetter("sequence")
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
 
@@ -65,13 +63,16 @@ class Spending(Leases):
         self.clock = clock
         self.open_holds: dict[int, HotHold] = {}
         """By the sequence of their HOLD."""
-        self._calls: list[HotHold] = []
-        """The first attempts of the last calls, also ended ones: a ring in the order of their sequences."""
-        self._calls_at = 0
-        self._client_calls: dict[tuple[int, str], HotHold] = {}
+        self._memory = CallMemory()
         self._once_names = _ONCE_NAMES_FROM
         self._call_base = (tape.worker & 0xFF) << 72 | (tape.epoch & 0xFFFFFF) << 48
         self._recorded_at = 0
+
+    def apply_view(self, view: View) -> None:
+        """Keys, cards, settings, and the clients' call ids of earlier lives; parts may come in any number."""
+        super().apply_view(view)
+        for terms in view.client_calls:
+            self._memory.learn(terms)
 
     # ---- admission ------------------------------------------------------------------------------------------------
 
@@ -97,7 +98,7 @@ class Spending(Leases):
         client_id = ""
         if call_id is not None and previous is None:
             client_id = call_id.decode("utf-8", "replace")
-            known = self._client_calls.get((key.id, client_id))
+            known = self._memory.by_client(key.id, client_id)
             if known is not None:
                 return _repeated(known, client_id)
         model = deployment.model or facts.model
@@ -301,31 +302,7 @@ class Spending(Leases):
         hold.sequence = tape.append(record)
         self.open_holds[sequence] = hold
         if previous is None:
-            self._remember(hold)
-
-    def _remember(self, hold: HotHold) -> None:
-        """Keeps the last calls, forgetting one for each that comes: no pause ever frees many at once."""
-        calls = self._calls
-        if len(calls) < CALL_IDS_REMEMBERED_MAX:
-            calls.append(hold)
-        else:
-            at = self._calls_at
-            gone = calls[at]
-            calls[at] = hold
-            self._calls_at = (at + 1) % CALL_IDS_REMEMBERED_MAX
-            if gone.client_call_id:
-                self._client_calls.pop((gone.key.id, gone.client_call_id), None)
-        if hold.client_call_id:
-            self._client_calls[hold.key.id, hold.client_call_id] = hold
-
-    def _remembered(self, sequence: int) -> HotHold | None:
-        """The call whose first HOLD has that sequence, if it is one of the last."""
-        calls, at = self._calls, self._calls_at
-        for low, high in ((at, len(calls)), (0, at)):
-            place = bisect_left(calls, sequence, low, high, key=_sequence_of)
-            if place < high and calls[place].sequence == sequence:
-                return calls[place]
-        return None
+            self._memory.remember(hold)
 
     # ---- on the way -----------------------------------------------------------------------------------------------
 
@@ -478,13 +455,14 @@ class Spending(Leases):
 
         `call_id` is ours (`call_…`) or the client's own.
         """
-        hold = self._client_calls.get((key.id, call_id))
+        named = self._memory.by_client(key.id, call_id)
+        hold = named if isinstance(named, HotHold) else None
         if hold is None:
             try:
                 worker, epoch, sequence = hold_key_from_call(call_id)
             except IdentifierError:
                 return None
-            hold = self._remembered(sequence)
+            hold = self._memory.by_sequence(sequence)
             if hold is None or (worker, epoch) != (self.tape.worker, self.tape.epoch):
                 return None
         return hold_view(hold) if hold.key.wallet is key.wallet else None
@@ -528,18 +506,18 @@ def _scope(key: HotKey) -> str:
     )
 
 
-def _repeated(known: HotHold, client_id: str) -> Denial:
-    last = known
-    while last.later is not None:
-        last = last.later
-    words = {
-        "held": "still running",
-        "settled": "settled",
-        "released": "released without a charge",
-        "suspense": "being checked",
-    }
+_STATES: Final = {
+    "held": "still running",
+    "settled": "settled",
+    "released": "released without a charge",
+    "suspense": "being checked",
+}
+
+
+def _repeated(known: HotHold | EndedCall, client_id: str) -> Denial:
+    last = last_attempt(known) if isinstance(known, HotHold) else known
     cost = last.charge_nanos if last.state == "settled" else None
-    return Denial("call_repeated", call_id=client_id, state=words[last.state], cost_nanos=cost)
+    return Denial("call_repeated", call_id=client_id, state=_STATES[last.state], cost_nanos=cost)
 
 
 def _source(meter: CallMeter) -> int:

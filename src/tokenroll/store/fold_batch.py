@@ -25,7 +25,8 @@ _HOLD: Final = "INSERT OR REPLACE INTO holds VALUES (?,?,?,?,?,?,?)"
 _NO_HOLD: Final = "DELETE FROM holds WHERE hold_key=?"
 _DRAWS: Final = "INSERT INTO pool_draws VALUES (?,?,?)"
 _ATTEMPTS: Final = "INSERT INTO attempts VALUES (?,?,?)"
-_CLIENT_CALLS: Final = "INSERT INTO client_calls VALUES (?,?,?)"
+_CLIENT_CALLS: Final = "INSERT INTO client_calls VALUES (?,?,?) ON CONFLICT DO NOTHING"
+"""Two workers may each meet the same client id before they hear of each other: the first folded keeps it, and the fold goes on."""
 _NAMES: Final = "INSERT INTO names VALUES (?,?,?,?)"
 _SECOND: Final = itemgetter(1)
 _WALLET: Final = itemgetter(2)

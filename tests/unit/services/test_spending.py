@@ -27,7 +27,7 @@ from tokenroll.model.identifier import HoldKey, hold_key_from_call
 from tokenroll.model.rate_card import RateTable, RateTier
 from tokenroll.model.usage import Meter
 from tokenroll.services.hot import HotHold, Wait
-from tokenroll.services.protocol import Delta, Lease, LotChange, ProtocolError, View
+from tokenroll.services.protocol import ClientCallTerms, Delta, Lease, LotChange, ProtocolError, View
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType
 from tokenroll.upstream.dialect import Denial
@@ -610,7 +610,7 @@ def test_client_call_ids_are_one_keys_own(tmp_path):
 
 
 def test_it_remembers_a_bounded_number_of_calls(tmp_path, monkeypatch):
-    monkeypatch.setattr("tokenroll.services.spending.CALL_IDS_REMEMBERED_MAX", 10)
+    monkeypatch.setattr("tokenroll.services.call_memory.CALLS_REMEMBERED_MAX", 10)
     desk = Desk(tmp_path, wallet(lot(1, 100 * CREDIT)))
     mine = desk.key()
     calls = []
@@ -623,7 +623,30 @@ def test_it_remembers_a_bounded_number_of_calls(tmp_path, monkeypatch):
     newest: Any = desk.spending.call_view(mine, "job-24")
     assert newest["attempts"][0]["state"] == "released"
     assert desk.spending.call_view(mine, "job-3") is None
+    # its whole story is the ledger's to tell, but it is still never sent again
+    assert desk.admit(call_id=b"job-3").state == "released without a charge"
     assert desk.spending.call_view(mine, "nonsense") is None
+
+
+def test_ids_of_an_earlier_life_are_never_sent_again(ada):
+    told = [ClientCallTerms(1, "job-1", "settled", 3_000_000), ClientCallTerms(1, "job-2", "suspense", 0)]
+    ada.spending.apply_view(View([], [], {}, True, told))
+    first, second = ada.admit(call_id=b"job-1"), ada.admit(call_id=b"job-2")
+    assert (first.code, first.state, first.cost_nanos) == ("call_repeated", "settled", 3_000_000)
+    assert (second.code, second.state, second.cost_nanos) == ("call_repeated", "being checked", None)
+
+
+def test_client_ids_are_bounded_but_running_calls_are_not_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr("tokenroll.services.call_memory.CLIENT_CALL_IDS_REMEMBERED_MAX", 5)
+    desk = Desk(tmp_path, wallet(lot(1, 100 * CREDIT)))
+    running = desk.admit(call_id=b"running")
+    for number in range(20):
+        hold = desk.admit(call_id=f"job-{number}".encode())
+        desk.spending.release(hold, ReleaseReason.NOT_SENT, T0)
+    assert desk.admit(call_id=b"running").state == "still running"
+    assert desk.admit(call_id=b"job-19").code == "call_repeated"
+    assert isinstance(desk.admit(call_id=b"job-0"), HotHold)
+    assert running.state == "held"
 
 
 # ---- leases and deltas ----------------------------------------------------------------------------------------------

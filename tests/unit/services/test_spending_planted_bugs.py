@@ -9,6 +9,7 @@ from tests.property import test_it_spends_as_the_engine_says as properties
 from tests.unit.services import test_spending as stories
 from tests.unit.upstream import test_facts, test_meters
 from tokenroll.services import metering
+from tokenroll.services.call_memory import CallMemory
 from tokenroll.services.hot import HotLot, HotWallet
 from tokenroll.services.hot_prices import HotRates, Prices
 from tokenroll.services.spending import Spending
@@ -127,7 +128,7 @@ def test_it_is_caught_to_release_what_was_sent(ada, monkeypatch):
 
 
 def test_it_is_caught_to_send_a_repeated_id_again(ada, monkeypatch):
-    monkeypatch.setattr(Spending, "_remember", lambda self, hold: None)
+    monkeypatch.setattr(CallMemory, "remember", lambda self, hold: None)
     with pytest.raises((*CAUGHT, AttributeError)):
         stories.test_a_repeated_client_call_id_is_never_dispatched_again(ada)
 

@@ -1,0 +1,95 @@
+"""Which calls a worker remembers: the last ones whole, and the clients' own call ids for longer (DESIGN §4 law 7).
+
+A repeated id is never sent again. Within one life of a worker its memory answers; at the start of a life the ledger tells it the
+ids of earlier ones (protocol, ClientCallTerms). Both are bounded and forget one for each that comes, so no pause ever frees many.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from tokenroll.model.limits import CALLS_REMEMBERED_MAX, CLIENT_CALL_IDS_REMEMBERED_MAX
+from tokenroll.services.hot import HotHold
+from tokenroll.services.protocol import ClientCallTerms
+
+_sequence_of: Final = attrgetter("sequence")
+
+
+class EndedCall(NamedTuple):
+    """All that a repeated id must be told once its call has left the memory of whole calls."""
+
+    state: str
+    charge_nanos: int
+
+
+class CallMemory:
+    """The last calls by their sequence, and client ids by key."""
+
+    __slots__ = ("_at", "_by_client", "_clients", "_ring")
+
+    def __init__(self) -> None:
+        self._ring: list[HotHold] = []
+        """First attempts in the order of their sequences; `_at` is the oldest once the ring is full."""
+        self._at = 0
+        self._by_client: dict[tuple[int, str], HotHold | EndedCall] = {}
+        self._clients: deque[tuple[int, str]] = deque()
+
+    def remember(self, hold: HotHold) -> None:
+        """A call's first attempt."""
+        ring = self._ring
+        if len(ring) < CALLS_REMEMBERED_MAX:
+            ring.append(hold)
+        else:
+            at = self._at
+            gone = ring[at]
+            ring[at] = hold
+            self._at = (at + 1) % CALLS_REMEMBERED_MAX
+            if gone.client_call_id:
+                self._shorten(gone)
+        if hold.client_call_id:
+            self._add((hold.key.id, hold.client_call_id), hold)
+
+    def learn(self, terms: ClientCallTerms) -> None:
+        """A call of an earlier life, or of another worker; one that is known here stays as it is."""
+        client = (terms.api_key_id, terms.client_call_id)
+        if client not in self._by_client:
+            self._add(client, EndedCall(terms.state, terms.charge_nanos))
+
+    def by_sequence(self, sequence: int) -> HotHold | None:
+        """The call whose first HOLD has that sequence, if it is one of the last."""
+        ring, at = self._ring, self._at
+        for low, high in ((at, len(ring)), (0, at)):
+            place = bisect_left(ring, sequence, low, high, key=_sequence_of)
+            if place < high and ring[place].sequence == sequence:
+                return ring[place]
+        return None
+
+    def by_client(self, key_id: int, client_call_id: str) -> HotHold | EndedCall | None:
+        """The call that this key has named so."""
+        return self._by_client.get((key_id, client_call_id))
+
+    def _add(self, client: tuple[int, str], call: HotHold | EndedCall) -> None:
+        self._by_client[client] = call
+        clients = self._clients
+        clients.append(client)
+        if len(clients) > CLIENT_CALL_IDS_REMEMBERED_MAX:
+            oldest = clients.popleft()
+            known = self._by_client[oldest]
+            if isinstance(known, HotHold) and last_attempt(known).state == "held":
+                clients.append(oldest)  # still running: to forget it could send it twice
+            else:
+                del self._by_client[oldest]
+
+    def _shorten(self, gone: HotHold) -> None:
+        client = (gone.key.id, gone.client_call_id)
+        last = last_attempt(gone)
+        if last.state != "held" and self._by_client.get(client) is gone:
+            self._by_client[client] = EndedCall(last.state, last.charge_nanos)
+
+
+def last_attempt(hold: HotHold) -> HotHold:
+    """The latest attempt of a call."""
+    while hold.later is not None:
+        hold = hold.later
+    return hold
