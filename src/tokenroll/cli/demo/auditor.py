@@ -188,7 +188,19 @@ def slip(reports: Reports, *, member: str, cycle: str) -> dict[str, Any]:
         "slip": found,
         "call_count": sum(one["outcome"] != "not charged" for one in calls),
         "calls_nanos": sum(one["charge_nanos"] for one in calls),
-        "newest": calls[:3],
+        "newest": next(one for one in calls if one["outcome"] == "settled"),
+    }
+
+
+def chained(reports: Reports, *, call: str) -> dict[str, Any]:
+    """One call's cost, and its place in the chain with the proof recomputed."""
+    attempt = reports.call(call)["attempts"][-1]
+    chain = attempt["chain"]
+    return {
+        "charge_nanos": attempt["charge_nanos"],
+        "batch": chain["batch"],
+        "leaf": chain["leaf_index"] + 1,
+        "proof_verified": chain["proof_verified"],
     }
 
 
@@ -234,6 +246,7 @@ QUESTIONS: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {
     "cut_calls": cut_calls,
     "slips": slips,
     "slip": slip,
+    "chained": chained,
 }
 
 

@@ -1,11 +1,10 @@
 """(g) The cycle closes: a slip for everybody, one of them drawn down to its calls and their place in the chain."""
 
-from typing import Any, Final
+from typing import Final
 
 from tokenroll.cli.demo.cast import ADA
 from tokenroll.cli.demo.show import amount, count
 from tokenroll.cli.demo.stage import CYCLE, NEXT_CYCLE, Stage
-from tokenroll.model.amount import nanos_from_text
 from tokenroll.model.instant import instant_from_text
 
 LETTER: Final = "g"
@@ -38,10 +37,10 @@ def play(stage: Stage) -> None:
 
 
 def _draw_down(stage: Stage) -> None:
-    """Ada's slip: its calls one by one, the newest with its arithmetic and its link in the chain."""
+    """Ada's slip: its calls added up, the newest plain one with its arithmetic and its place in the chain."""
     shown = stage.shown
     found = stage.auditor.ask("slip", member=ADA, cycle=CYCLE)
-    slip, newest = found["slip"], found["newest"][0]
+    slip, newest = found["slip"], found["newest"]
     shown.proof(
         f"its {count(found['call_count'])} calls add up to {amount(found['calls_nanos'])}, which is what it says was spent",
         holds=(
@@ -50,19 +49,15 @@ def _draw_down(stage: Stage) -> None:
         ),
     )
     shown.command(f"tokenroll call show {newest['call']}")
-    said: dict[str, Any] = stage.tokenroll("call", "show", newest["call"], "--json").json
-    shown.block(stage.tokenroll("call", "show", newest["call"]).text.rstrip().splitlines())
+    shown.block(stage.tokenroll("call", "show", newest["call"]).text.rstrip().splitlines()[1:])
+    proven = stage.auditor.ask("chained", call=newest["call"])
     shown.proof(
-        f"that call cost {amount(newest['charge_nanos'])}; its row is bound by a batch of the chain",
-        holds=_charge_of(said) == newest["charge_nanos"],
+        f"that call cost {amount(proven['charge_nanos'])}; its row is leaf {proven['leaf']} of batch {proven['batch']} "
+        "of the chain, recomputed",
+        holds=proven["proof_verified"] and proven["charge_nanos"] == newest["charge_nanos"],
     )
     wallet = stage.auditor.ask("wallet", member=ADA)
     shown.line(
         f"The first tranche of Ada's bonus vested at midnight, and nothing ran: {amount(wallet['left_nanos'])} left, "
         f"{amount(wallet['unvested_nanos'])} not yet vested."
     )
-
-
-def _charge_of(said: dict[str, Any]) -> int:
-    """What `tokenroll call show --json` says that the call cost, in nanos."""
-    return nanos_from_text(said["charge"]["amount"])

@@ -4,7 +4,7 @@ from typing import Final
 
 from tokenroll.cli.demo.cast import DEPARTMENTS, MODELS, PEOPLE, STIPEND_NANOS, STIPEND_PLAN
 from tokenroll.cli.demo.show import short
-from tokenroll.cli.demo.stage import Stage
+from tokenroll.cli.demo.stage import GRANTS_AT, Stage
 
 LETTER: Final = "a"
 HEADING: Final = "Acme, 42 people in 4 departments; March 2027 begins"
@@ -21,13 +21,14 @@ def play(stage: Stage) -> None:
         classification="tool",
         amount_nanos=STIPEND_NANOS,
         lifetime="3m",
+        effective_at=GRANTS_AT,
         priority=50,
     )
     for department, names in DEPARTMENTS.items():
         stage.execute("department.create", name=department)
         for name in names:
             stage.execute("member.create", name=name, department=department, zone="UTC", hired_on="2027-03-01")
-            stage.execute("grant.create", to=name, plan=STIPEND_PLAN)
+            stage.execute("grant.create", to=name, plan=STIPEND_PLAN, effective_at=GRANTS_AT)
             stage.make_key(name)
     found = stage.auditor.ask("company")
     shown.line(

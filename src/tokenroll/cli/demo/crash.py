@@ -20,6 +20,8 @@ STREAMS: Final = 24
 _OUTPUT_TOKENS: Final = 800
 _SLOW: Final = "x-sim-interval-us: 50000\r\n"
 """A hundred events, a twentieth of a second apart: a stream of five seconds."""
+_MID_STREAM_BYTES: Final = 2_000
+"""A dozen events of the answer have come."""
 
 
 def play(stage: Stage) -> None:
@@ -90,8 +92,8 @@ def _request(stage: Stage, name: str, line: int) -> bytes:
 
 
 def _killed_mid_stream(stage: Stage, exchanges: Mapping[str, Exchange], killed: dict[str, float]) -> bool:
-    """Kills the gateway once every stream has begun; it is our own process's child, ended by its id."""
-    if not all(exchange.answer_bytes for exchange in exchanges.values()):
+    """Kills the gateway once every stream is well under way; it is our own process's child, ended by its id."""
+    if not all(exchange.answer_bytes >= _MID_STREAM_BYTES for exchange in exchanges.values()):
         return False
     pid = int((stage.settings.run_directory / GATEWAY_PID_NAME).read_text(encoding="ascii"))
     killed["pid"] = pid

@@ -5,7 +5,8 @@ from typing import Any, Final
 from tokenroll.books.words import words_of
 from tokenroll.cli.demo.cast import ADA, BONUS_NANOS, BONUS_PLAN, STIPEND_NANOS
 from tokenroll.cli.demo.show import short
-from tokenroll.cli.demo.stage import Stage, day_of
+from tokenroll.cli.demo.stage import GRANTS_AT, Stage, day_of
+from tokenroll.model.instant import text_from_instant
 
 LETTER: Final = "b"
 HEADING: Final = "Ada, engineer: a signing bonus and a stipend"
@@ -22,9 +23,11 @@ def play(stage: Stage) -> None:
         amount_nanos=BONUS_NANOS,
         vesting="monthly",
         months=12,
+        effective_at=GRANTS_AT,
     )
-    shown.command(f"tokenroll grant create '{ADA}' --plan '{BONUS_PLAN}'")
-    stage.tokenroll("grant", "create", ADA, "--plan", BONUS_PLAN, "--json")
+    since = text_from_instant(GRANTS_AT)
+    shown.command(f"tokenroll grant create '{ADA}' --plan '{BONUS_PLAN}' --effective-at {since}")
+    stage.tokenroll("grant", "create", ADA, "--plan", BONUS_PLAN, "--effective-at", since, "--json")
     found = stage.auditor.ask("grants", member=ADA)
     by_class = {one["classification"]: one for one in found["grants"]}
     for classification in ("compensation", "tool"):

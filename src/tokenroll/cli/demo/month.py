@@ -22,12 +22,14 @@ def play(stage: Stage) -> None:
     with shown.live() as meter:
         traffic = Traffic(
             gateway=stage.gateway,
-            provider=stage.provider,
+            twin=stage.twin,
             keys=[stage.keys[name] for name in PEOPLE],
             advance_to=stage.advance_to,
             on_tick=lambda now: meter.show(*_lines(now)),
         )
         traffic.run(month_of_calls(SEED, len(PEOPLE), CALLS))
+    for reason, number in traffic.failed.items():
+        shown.line(f"not served: {number} × {reason}", "red")
     stage.settled()
     found = stage.auditor.ask("sums", bill=str(stage.bill))
     wallet = stage.auditor.ask("wallet", member=ADA)

@@ -31,12 +31,16 @@ COMPANY: Final = "Acme"
 CYCLE: Final = "2027-03"
 NEXT_CYCLE: Final = "2027-04"
 BEGINS_AT: Final[Instant] = instant_from_text("2027-03-01T08:00:00Z")
-"""A Monday: the made-up company's month is always this one, whatever the machine's date is."""
+"""A Monday morning: the made-up company's month is always this one, whatever the machine's date is."""
+GRANTS_AT: Final[Instant] = instant_from_text("2027-03-01T00:00:00Z")
+"""Plans hold and grants count from the month's first midnight."""
 SEED: Final = 42
 BILL_NAME: Final = "provider-bill.jsonl"
 GATEWAY_PID_NAME: Final = "gateway-000.pid"
 STOP_SECONDS_MAX: Final = 30
 READY_SECONDS_MAX: Final = 60
+_SAID_CHARACTERS_MAX: Final = 2_000
+"""The end of a long complaint says most."""
 _CONFIG: Final = """\
 # Made by `tokenroll demo`: a made-up company, and a simulated provider on this machine.
 
@@ -71,6 +75,8 @@ class Stage:
     settings: Settings
     clock: VirtualClock
     provider: Address
+    twin: Address
+    """A second simulated provider without gateway and bill: how long the same calls take when nothing stands before them."""
     gateway: Address
     web: str
     door: LedgerClient
@@ -120,7 +126,7 @@ class Stage:
             check=False,
         )
         if done.returncode not in codes:
-            said = done.stderr.strip() or done.stdout.strip()
+            said = (done.stderr.strip() or done.stdout.strip())[-_SAID_CHARACTERS_MAX:]
             raise Failure(f"`tokenroll {' '.join(arguments)}` ended with {done.returncode}: {said}")
         return Said(done.stdout, done.returncode)
 
@@ -225,6 +231,7 @@ def _set_up(stack: contextlib.ExitStack, shown: Shown, home: Path, port: int) ->
     key_file.write_text("simulated", encoding="ascii")
     simulate = ["simulate", "--bill", str(home / BILL_NAME), "--seed", str(SEED), "--json"]
     simulator = stack.enter_context(process(home, "provider", simulate))
+    twin = stack.enter_context(process(home, "twin", ["simulate", "--seed", str(SEED), "--json"]))
     make_home(load_settings(home), COMPANY, "UTC")
     address = json.loads(first_line(simulator, home, "provider"))["anthropic_base_url"]
     config = _CONFIG.format(port=port, provider=address, key_file=key_file)
@@ -243,6 +250,7 @@ def _set_up(stack: contextlib.ExitStack, shown: Shown, home: Path, port: int) ->
         settings=settings,
         clock=clock,
         provider=address_of(address),
+        twin=address_of(json.loads(first_line(twin, home, "twin"))["anthropic_base_url"]),
         gateway=address_of(f"//{listening['gateway']}"),
         web=f"http://{listening['web']}",
         door=stack.enter_context(ledger_door(settings)),

@@ -15,7 +15,6 @@ import uvloop
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant, instant_from_datetime
 from tokenroll.services.generating import Company, generate, person_of
 from tokenroll.services.replay_client import Exchange, Pool
-from tokenroll.services.replay_proof import DIRECT_PREFIX
 from tokenroll.services.replay_requests import body_of, request_of
 from tokenroll.services.replaying import Address, quantile
 from tokenroll.services.traces import TraceCall
@@ -28,7 +27,7 @@ WORK_DAYS: Final = tuple(
 _DAY_SECONDS: Final = 9 * 3_600
 _OPENS: Final = timedelta(hours=9)
 DIRECT_EVERY: Final = 20
-"""Every so many calls one more of the same size goes straight to the provider, to know what the gateway adds."""
+"""Every so many calls one more of the same size goes straight to a twin of the provider, to know what the gateway adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Traffic:
     """The sending, and what was seen on the way."""
 
     gateway: Address
-    provider: Address
+    twin: Address
     keys: Sequence[str]
     """By person."""
     advance_to: Callable[[Instant], None]
@@ -100,7 +99,7 @@ class Traffic:
         self._turn = asyncio.Event()
         self._direct_left = 0
         pool = Pool(*self.gateway, self.concurrency, self._answered)
-        direct = Pool(*self.provider, 4, self._direct)
+        direct = Pool(*self.twin, 4, self._direct)
         ticking = asyncio.get_running_loop().create_task(self._tick())
         for number, planned in enumerate(calls):
             await asyncio.sleep(max(0.0, self.started + number / self.calls_per_second - time.monotonic()))
@@ -119,14 +118,13 @@ class Traffic:
         await asyncio.sleep(0)
 
     def _send(self, number: int, planned: Planned, pool: Pool, direct: Pool) -> None:
-        call, stream = planned.call, bool(number % 2)
+        call = planned.call
+        body = body_of(call, stream=bool(number % 2))
         if number % DIRECT_EVERY == 0:
-            more = f"x-client-request-id: {DIRECT_PREFIX}{number}/1\r\n"
-            body = body_of(call, stream=stream, salt=f"direct {number:06d} ")
-            request = request_of(call, body, host=str(self.provider), key="direct", more=more)
+            request = request_of(call, body, host=str(self.twin), key="direct")
             self._direct_left += 1
             direct.submit(Exchange(request, 0, 0))
-        request = request_of(call, body_of(call, stream=stream), host=str(self.gateway), key=self.keys[planned.person])
+        request = request_of(call, body, host=str(self.gateway), key=self.keys[planned.person])
         self.advance_to(planned.at)
         day = (planned.at - instant_from_datetime(_FIRST)) // (86_400 * MICROS_PER_SECOND)
         pool.submit(Exchange(request, day, 0))
