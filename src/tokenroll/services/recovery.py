@@ -6,7 +6,6 @@ suspense with the evidence seen. The records are appended to the dead epoch's ow
 changes nothing: the second time no hold is open.
 """
 
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +57,7 @@ def recover_epoch(
     because the ledger knows every open hold itself and lapses them when the worker says READY.
     """
     disk = disk or KernelDisk()
-    cut_torn_tail(directory, epoch)
+    cut_torn_tail(directory, epoch, disk)
     end = read_end(directory, epoch)
     if not end.open_holds or folded_sequence >= end.next_sequence:
         return end
@@ -70,11 +69,11 @@ def recover_epoch(
     return read_end(directory, epoch)
 
 
-def cut_torn_tail(directory: Path, epoch: int) -> int:
+def cut_torn_tail(directory: Path, epoch: int, disk: Disk) -> int:
     """How many bytes were cut behind the last whole block of the epoch's newest segment.
 
-    A segment whose header is torn held nothing and is removed. Raises TapeError for damage in an older segment: that is not a
-    tail.
+    What stays is synced, also when nothing is cut: a later segment must not outlive this one in a power loss. A segment whose
+    header is torn held nothing and is removed. Raises TapeError for a damaged one: that is not a tail.
     """
     paths = epoch_paths(directory, epoch)
     if not paths:
@@ -89,13 +88,7 @@ def cut_torn_tail(directory: Path, epoch: int) -> int:
     end = tape.SEGMENT_HEADER_BYTES
     for block in tape.read_blocks(data):
         end = block.end_offset
-    if end < len(data):
-        descriptor = os.open(newest, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.ftruncate(descriptor, end)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    disk.cut(newest, end)
     return len(data) - end
 
 

@@ -36,6 +36,13 @@ def open_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = connect_writer(path, factory=factory)
+    _bring_up_to_date(connection)
+    return connection
+
+
+def connect_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
+    """The same without a look at the schema: for a database that is known to be up to date, or about to be filled."""
     engine = create_engine(
         "sqlite://" if path is None else f"sqlite:///{path}",
         poolclass=StaticPool,
@@ -43,9 +50,7 @@ def open_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite
     )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
-    connection = engine.connect()
-    _bring_up_to_date(connection)
-    return connection
+    return engine.connect()
 
 
 def open_reader(path: Path) -> Engine:

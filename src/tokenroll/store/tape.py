@@ -181,6 +181,9 @@ class Disk(Protocol):
     def sync(self, descriptor: int) -> None:
         """All data written so far on stable storage, else OSError."""
 
+    def cut(self, path: Path, size: int) -> None:
+        """The file ended at `size`, and all before it on stable storage."""
+
     def sync_directory(self, path: Path) -> None:
         """The directory's entries on stable storage."""
 
@@ -204,6 +207,15 @@ class KernelDisk:
     def sync(self, descriptor: int) -> None:
         """See Disk. fdatasync: the size is data's metadata and is synced with it."""
         os.fdatasync(descriptor)
+
+    def cut(self, path: Path, size: int) -> None:
+        """See Disk."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(descriptor, size)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def sync_directory(self, path: Path) -> None:
         """See Disk."""
