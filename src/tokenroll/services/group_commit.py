@@ -40,8 +40,8 @@ class GroupCommit:
     """
 
     __slots__ = (
-        "_append_dispatched", "_busy", "_clock", "_dispatching", "_jobs", "_loop", "_on_block", "_on_failure", "_scheduled",
-        "_synced", "_tape", "_thread", "_waiters", "failure",
+        "_append_dispatched", "_busy", "_clock", "_disk_thread", "_dispatching", "_jobs", "_loop", "_on_block", "_on_failure",
+        "_scheduled", "_synced", "_tape", "_waiters", "failure",
     )  # fmt: skip
 
     def __init__(
@@ -68,10 +68,10 @@ class GroupCommit:
         self._scheduled = False
         self.failure: OSError | None = None
         self._jobs: queue.SimpleQueue[tuple[list[bytes], list[Waiter]] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._disk_thread: threading.Thread | None = None
         if self._synced:
-            self._thread = threading.Thread(target=self._work, name="tape", daemon=True)
-            self._thread.start()
+            self._disk_thread = threading.Thread(target=self._work, name="tape", daemon=True)
+            self._disk_thread.start()
 
     def hold_ready(self, waiter: Waiter) -> None:
         """The waiter's HOLD is appended; it hears `on_durable` when the hold is."""
@@ -94,10 +94,10 @@ class GroupCommit:
 
     def close(self) -> None:
         """Everything appended is written and, under `synced`, synced; the thread ends. Blocks for the disk."""
-        if self._thread is not None:
+        if self._disk_thread is not None:
             self._jobs.put(None)
-            self._thread.join()
-            self._thread = None
+            self._disk_thread.join()
+            self._disk_thread = None
         if self.failure is None and self._tape.has_pending:
             self._write_now()
         if self.failure is None and self._synced:
