@@ -84,11 +84,12 @@ def generate(company: Company) -> Iterator[TraceCall]:
     """Exactly `calls` calls in order of arrival; sessions start evenly at random and belong to people by their weight."""
     rng = random.Random(company.seed)  # noqa: S311  a repeatable draw, not a secret
     weights = [rng.lognormvariate(0, PEOPLE_SIGMA) for _ in range(company.people)]
-    mean_calls = sum(kind.share * kind.calls_mean for kind in KINDS) / 100
-    # Half as many again as needed: sessions that begin late are cut off by the count, not by luck.
-    count = max(1, round(1.5 * company.calls / mean_calls))
-    starts = sorted(rng.uniform(0, company.seconds) for _ in range(count))
-    sessions = [_session(number, start, weights, rng) for number, start in enumerate(starts)]
+    sessions: list[list[TraceCall]] = []
+    drawn = 0
+    # Half as many calls again as needed: sessions that begin late are cut off by the count, not by luck.
+    while 2 * drawn < 3 * company.calls:
+        sessions.append(_session(len(sessions), rng.uniform(0, company.seconds), weights, rng))
+        drawn += len(sessions[-1])
     merged = heapq.merge(*sessions, key=lambda call: (call.at, call.session))
     first_at = None
     for line, call in enumerate(merged, 1):

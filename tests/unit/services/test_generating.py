@@ -11,12 +11,13 @@ def test_it_repeats_itself():
 
 
 def test_it_makes_exactly_the_calls_asked_for_in_order():
-    trace = generated_trace(Company(calls=777))
-    calls = list(trace.calls)
-    assert len(calls) == trace.rows.call_count == 777
-    assert all(earlier.at <= later.at for earlier, later in itertools.pairwise(calls))
-    assert calls[0].at == 0
-    assert [call.line for call in calls] == list(range(1, 778))
+    for count in (1, 30, 777):
+        trace = generated_trace(Company(calls=count))
+        calls = list(trace.calls)
+        assert len(calls) == trace.rows.call_count == count
+        assert all(earlier.at <= later.at for earlier, later in itertools.pairwise(calls))
+        assert calls[0].at == 0
+        assert [call.line for call in calls] == list(range(1, count + 1))
 
 
 def test_it_has_the_measured_shapes():
