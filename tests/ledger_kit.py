@@ -17,13 +17,22 @@ from tests.cast import make_card
 from tokenroll.engine.rating import canonical_json, pinned
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
-from tokenroll.services.protocol import Command, Hello, Ready, Refusal, Welcome
+from tokenroll.services.protocol import Ack, Applied, Command, Hello, Ready, Refusal, Report, Welcome
 from tokenroll.store import schema, tape
-from tokenroll.store.attempt_record import EvidenceRecord, LapseRecord, ReleaseRecord, SettleRecord, pack_settle
+from tokenroll.store.attempt_record import (
+    EvidenceRecord,
+    LapseRecord,
+    Outcome,
+    ReleaseRecord,
+    SettleRecord,
+    pack_settle,
+)
 from tokenroll.store.attempt_record import pack_lapse as lapse_bytes
 from tokenroll.store.attempt_record import pack_release as release_bytes
 from tokenroll.store.database import connect_writer, open_writer, raw_connection
-from tokenroll.store.tape import RecordType, TapeSource, pack_counts
+from tokenroll.store.tape import RecordType, TapeSource, pack_block, pack_counts, pack_name
+
+__all__ = ["Ack", "Applied", "Outcome", "Refusal", "Report", "pack_block", "pack_name"]
 
 CREDIT = 1_000_000_000
 DAY = 86_400_000_000

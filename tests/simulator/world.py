@@ -193,6 +193,9 @@ def bill_line(call: int, tokens: tuple[int, int], at: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+FAULTS = frozenset({"cut_line", "kill_worker", "kill_ledger", "lose_power"})
+
+
 class World:
     """Everything, and what may happen to it."""
 
@@ -201,6 +204,7 @@ class World:
         self.synced = synced
         self.power_fails = power_fails
         self.power_was_lost = False
+        self.faults = 0
         self.now = kit.START
         self.boot_id = kit.BOOT
         self.bill: list[dict[str, Any]] = []
@@ -225,6 +229,7 @@ class World:
             ("work", "talk", "some_talk", "cut_line", "kill_worker", "kill_ledger", "lose_power", "command"),
             (60, 12, 8, 3, 4, 3, 2 if self.power_fails else 0, 3),
         )[0]
+        self.faults += kind in FAULTS
         getattr(self, kind)()
 
     def work(self) -> None:
@@ -258,7 +263,9 @@ class World:
             self.worker.lapse(sequence)
 
     def talk(self) -> None:
+        """Everything said is heard. A fold never halts for what a sound worker wrote."""
         self.link.pump()
+        assert self.worker.core.halt is None, self.worker.core.halt
 
     def some_talk(self) -> None:
         for _ in range(self.rng.randint(1, 3)):
@@ -325,8 +332,8 @@ class World:
         self.link.close()
         self.start_worker()
         self.talk()
-        assert self.worker.leased, "the worker never came back"
         assert self.worker.core.halt is None, self.worker.core.halt
+        assert self.worker.leased, "the worker never came back"
         assert not [hold for hold in self.open_holds() if hold["state"] != "suspense"], (
             "a hold of a dead worker is still held"
         )
