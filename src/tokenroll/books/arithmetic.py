@@ -31,10 +31,10 @@ def bound_steps(bound: Mapping[str, Any]) -> Iterator[Step]:
         return
     tools = ""
     if bound["tool_count"]:
-        tools = f" + {bound['overhead_tokens_per_request_with_tools']} + {bound['tool_count']} tools × {bound['overhead_tokens_per_tool']}"
+        tools = f" + {bound['overhead_tokens_per_request_with_tools']} + {_counted(bound['tool_count'], 'tool')} × {bound['overhead_tokens_per_tool']}"
     yield Step(
         "input, at most",
-        f"{bound['input_bytes']} bytes + {bound['message_count']} messages × {bound['overhead_tokens_per_message']}{tools}",
+        f"{bound['input_bytes']} bytes + {_counted(bound['message_count'], 'message')} × {bound['overhead_tokens_per_message']}{tools}",
         f"{bound['input_tokens_max']} model tokens",
     )
     injected = " (set by the gateway)" if bound["output_cap_injected"] else ""
@@ -52,6 +52,10 @@ def bound_steps(bound: Mapping[str, Any]) -> Iterator[Step]:
             "without tool fees and other choices",
             f"{text_from_nanos(bound['computed_nanos'])} credits",
         )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def charge_steps(attempt: Mapping[str, Any]) -> Iterator[Step]:
