@@ -27,7 +27,7 @@ from typing import Any
 from bench.home import KEY_FORMAT, MEMBERS, prepared
 from bench.lines import Samples, lines_of, table
 from bench.machine import DIR, HERE, LOAD_CLASS, LOAD_CORE, awake, cpu_seconds, disk_probed, rss_mb
-from bench.subjects import WEB_PORT, Mock, Nginx, Subject, Tokenroll
+from bench.subjects import WEB_PORT, Mock, Nginx, Subject, Tokenroll, compiled_package
 
 QUICK = os.environ.get("QUICK") == "1"
 BODIES = {"calls-1k": 1_000, "calls-76k": 76_000, "calls-300k": 300_000}
@@ -215,7 +215,7 @@ def facts() -> Result:
 def options_from(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tests", default=",".join(TESTS))
-    parser.add_argument("--systems", default="direct,nginx,written,synced")
+    parser.add_argument("--systems", default="direct,nginx,written,synced,written-compiled,synced-compiled")
     parser.add_argument("--rounds", type=int, default=1 if QUICK else 3)
     parser.add_argument("--wallets", type=int, default=100_000 if QUICK else 1_000_000, help="of the fold's ledger")
     parser.add_argument("--no-verify", action="store_true", help="leave out `journal verify` after the last round")
@@ -227,11 +227,15 @@ def main() -> int:
     options = options_from(sys.argv[1:])
     os.sched_setaffinity(0, {LOAD_CORE})
     tests = options.tests.split(",")
-    made: dict[str, Subject] = {
-        "direct": Subject(), "nginx": Nginx(), "written": Tokenroll("written"), "synced": Tokenroll("synced"),
-    }  # fmt: skip
+    made: dict[str, Subject] = {"direct": Subject(), "nginx": Nginx()}
+    for durability in ("written", "synced"):
+        for compiled in (False, True):
+            ours = Tokenroll(durability, compiled=compiled)
+            made[ours.name] = ours
     systems = [made[name] for name in options.systems.split(",")]
     prepared()
+    if any(name.endswith("-compiled") for name in options.systems.split(",")):
+        compiled_package()
     samples: Samples = {}
     in_rounds = [test for test in tests if test != "fold"]
     for number in range(options.rounds if in_rounds else 0):
@@ -246,8 +250,9 @@ def main() -> int:
         out.write_text(json.dumps({"facts": facts(), "lines": lines, "samples": samples}, indent=1) + "\n")
         print(f"samples: {out}")
     print(table(lines))
-    for name in ("written", "synced"):
-        shutil.rmtree(DIR / f"home-{name}", ignore_errors=True)
+    for subject in systems:
+        if isinstance(subject, Tokenroll):
+            shutil.rmtree(subject.home, ignore_errors=True)
     return 0
 
 

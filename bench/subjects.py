@@ -10,10 +10,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.home import prepared, write_config
 from bench.machine import (
     DIR,
+    HERE,
     LOAD_CORE,
     MOCK_CLASS,
     SYSTEM_CORE,
@@ -26,8 +28,8 @@ from bench.machine import (
 
 MOCK_PORT = int(os.environ.get("BENCH_PROVIDER_PORT", "9000"))
 NGINX_PORT = int(os.environ.get("BENCH_PORT", "8000"))
-GATEWAY_PORT = 8787
-WEB_PORT = 8788
+GATEWAY_PORT = int(os.environ.get("BENCH_GATEWAY_PORT", "8787"))
+WEB_PORT = GATEWAY_PORT + 1
 SETTLED_SECONDS_MAX = 60
 
 
@@ -92,10 +94,11 @@ class Tokenroll(Subject):
 
     port = GATEWAY_PORT
 
-    def __init__(self, durability: str) -> None:
-        self.name = durability
+    def __init__(self, durability: str, *, compiled: bool = False) -> None:
+        self.name = f"{durability}-compiled" if compiled else durability
         self.durability = durability
-        self.home = DIR / f"home-{durability}"
+        self.compiled = compiled
+        self.home = DIR / f"home-{self.name}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -104,6 +107,8 @@ class Tokenroll(Subject):
         shutil.copytree(prepared(), self.home)
         write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT)
         environment = {**os.environ, "TOKENROLL_HOME": str(self.home)}
+        if self.compiled:
+            environment["PYTHONPATH"] = str(compiled_package())
         command = [sys.executable, "-m", "tokenroll", "serve", "--durability", self.durability]
         self._process = start(command, LOAD_CORE, DIR / f"{self.name}.log", scheduling=[], env=environment)
         wait_for_port(WEB_PORT)
@@ -163,3 +168,12 @@ class Tokenroll(Subject):
         if done.returncode:
             raise SystemExit(f"{self.name}: the journal does not verify:\n{done.stdout}{done.stderr}")
         return json.dumps(json.loads(done.stdout))
+
+
+def compiled_package() -> Path:
+    """The package with a native hot path (scripts/compile.sh), made anew when its source has changed."""
+    command = [str(HERE.parent / "scripts/compile.sh"), str(DIR / "compiled")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHON": sys.executable}
+    )
+    return Path(done.stdout.strip())
