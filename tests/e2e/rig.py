@@ -290,8 +290,9 @@ class ScriptedProvider:
         self.received: dict[bytes, list[bytes]] = {}
         self.connections = 0
         self.open: set[ProviderConnection] = set()
+        self.withheld = False
+        """Whether answers wait until `let_go`."""
         self.waiting: list[Callable[[], None]] = []
-        """Answers that are withheld until somebody calls them."""
         self.turns = 8
         """How many turns of the loop lie between two parts: enough that the gateway, on the same loop, has read the first."""
         self._server: asyncio.Server | None = None
@@ -306,6 +307,13 @@ class ScriptedProvider:
             self._server.close()
         for connection in list(self.open):
             connection.transport.abort()
+
+    def let_go(self) -> None:
+        """Every withheld answer goes out, and later ones at once."""
+        self.withheld = False
+        waiting, self.waiting = self.waiting, []
+        for answer in waiting:
+            answer()
 
     def exchange_for(self, case: bytes, request: bytes) -> Exchange:
         self.received.setdefault(case, []).append(request)
@@ -355,7 +363,10 @@ class ProviderConnection(asyncio.Protocol):
             if exchange.after is not None and index == len(exchange.parts):
                 exchange.after()
 
-        send(0)
+        if self.provider.withheld:
+            self.provider.waiting.append(lambda: send(0))
+        else:
+            send(0)
 
 
 def after_turns(turns: int, function: Callable[..., object], *arguments: object) -> None:

@@ -407,7 +407,9 @@ class Call:
     def on_end(self) -> None:
         """The answer is whole."""
         self._upstream = None
-        tail = self._meter.finish() if self._copy is None else b""
+        tail = self._meter.finish()
+        if self._copy is not None:
+            tail = b""  # the meter read a decoded copy; the client had every byte as it came
         client, self._client = self._client, None
         mode = self._mode
         charge = self._end_money()
