@@ -12,6 +12,8 @@ from typing import Annotated, Final
 import typer
 
 from tokenroll.cli.demo.show import Shown
+from tokenroll.cli.demo.stage import Stage, open_stage
+from tokenroll.cli.program import Failure
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -27,22 +29,22 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Gateway port; 0: the system chooses.")] = 0,
     home: Annotated[Path | None, typer.Option(help="Play in this new home and keep it.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the throw-away home and say where it is.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Also draw what was printed, as SVG.")] = None,
+    calls: Annotated[int, typer.Option(min=200, max=20_000, help="Calls of the month.")] = 2_400,
+    picture: Annotated[Path | None, typer.Option(help="Also draw scenes and proofs, as SVG.")] = None,
 ) -> None:
     """A made-up company's month in a minute: no key, no network, every sum checked. Exit code 1 if one proof fails."""
-    from tokenroll.cli.demo.stage import open_stage
-
     started = time.monotonic()
-    shown = Shown(sys.stdout, record=picture is not None)
+    shown = Shown(sys.stdout, draws=picture is not None)
     shown.title(
         "tokenroll demo: payroll for AI tokens, the whole way in one minute",
         "The company is made up, the provider is simulated on this machine; no key, no network, no account.",
         "Every sum is checked: each ✓ was read back from the ledger by a second process.",
+        "Starting ledger, gateway, pages and provider, each a process of its own …",
     )
-    with _ended_by_signals(), open_stage(shown, port=port, home=home, keep=keep) as stage:
+    with _ended_by_signals(), open_stage(shown, port=port, home=home, keep=keep, calls=calls) as stage:
         for scene in _scenes():
             shown.scene(scene.LETTER, scene.HEADING)
-            scene.play(stage)
+            _play(scene, stage)
         _verdict(stage.home if keep or home else None, shown, time.monotonic() - started)
         if picture is not None:
             shown.picture(picture)
@@ -60,6 +62,14 @@ def _scenes() -> list[ModuleType]:
     return [importlib.import_module(f"tokenroll.cli.demo.{name}") for name in SCENES]
 
 
+def _play(scene: ModuleType, stage: Stage) -> None:
+    """One scene; one that cannot go on counts as a proof that failed, and the others are played all the same."""
+    try:
+        scene.play(stage)
+    except Failure as failure:
+        stage.shown.proof(str(failure), holds=False)
+
+
 def _verdict(kept: Path | None, shown: Shown, seconds: float) -> None:
     proofs = shown.held_count + len(shown.failed)
     shown.console.print()
@@ -71,9 +81,9 @@ def _verdict(kept: Path | None, shown: Shown, seconds: float) -> None:
     shown.line("next, on your own machine:", "bold")
     shown.pairs(
         {
-            "tokenroll replay LOG --format …": "recorded calls through a gateway, every sum checked",
-            "tokenroll serve --observe": "real clients, nobody is refused, every would-be denial recorded",
-            "tokenroll client show claude-code": "what to set; also codex, openai-python, anthropic-python, curl",
+            "tokenroll replay LOG --format …": "your recorded calls, priced and checked (`analyse` is to come)",
+            "tokenroll serve --observe": "real clients; nobody is refused, would-be denials are recorded",
+            "tokenroll client show claude-code": "what to set; also codex and the SDKs",
         }
     )
 

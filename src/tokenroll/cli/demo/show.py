@@ -1,12 +1,13 @@
 """How the demo speaks: the same lines on a terminal, in a pipe and in a picture."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
@@ -22,23 +23,30 @@ _INDENT: Final = 4
 class Shown:
     """Everything that is printed, and how many proofs held."""
 
-    def __init__(self, stream: TextIO, *, record: bool) -> None:
+    def __init__(self, stream: TextIO, *, draws: bool) -> None:
         plain = Console(file=stream, highlight=False)
         width = min(plain.width, WIDTH_MAX) if plain.is_terminal else WIDTH_MAX
-        self.console = Console(file=stream, highlight=False, record=record, width=width)
+        self.console = Console(file=stream, highlight=False, width=width)
+        self._drawn = _drawing_board() if draws else None
         self.held_count = 0
         self.failed: list[str] = []
 
     def title(self, *lines: str) -> None:
         """What this is, before anything happens."""
-        self.console.print(Text(lines[0], style="bold"))
+        self._print(Text(lines[0], style="bold"))
         for line in lines[1:]:
-            self.console.print(Text(line, style="dim"))
+            self._print(Text(line, style="dim"))
 
     def scene(self, letter: str, heading: str) -> None:
         """A scene begins."""
-        self.console.print()
-        self.console.print(Text.assemble((f"({letter}) ", "bold cyan"), (heading, "bold")))
+        self._print()
+        self._print(Text.assemble((f"({letter}) ", "bold cyan"), (heading, "bold")))
+
+    def _print(self, *what: RenderableType) -> None:
+        """On the console and, since it tells the story, in the picture."""
+        for console in (self.console, self._drawn):
+            if console is not None:
+                console.print(*what)
 
     def line(self, text: str, style: str = "") -> None:
         """One sentence of a scene, wrapped under itself."""
@@ -66,7 +74,7 @@ class Shown:
             self.held_count += 1
         else:
             self.failed.append(text)
-        self.console.print(Padding(Text.assemble((f"{mark} ", style), (text, style)), (0, 0, 0, _INDENT - 2)))
+        self._print(Padding(Text.assemble((f"{mark} ", style), (text, style)), (0, 0, 0, _INDENT - 2)))
 
     @contextmanager
     def live(self) -> Iterator["Meter"]:
@@ -79,11 +87,20 @@ class Shown:
                 meter = Meter(live)
                 yield meter
         for line in meter.lines:
-            self.line(line)
+            self._print(Padding(Text(line), (0, 0, 0, _INDENT)))
 
     def picture(self, path: Path) -> None:
-        """What was printed, as an SVG. Only of a console that records."""
-        path.write_text(self.console.export_svg(title="tokenroll demo", code_format=_SVG), encoding="utf-8")
+        """Scenes and proofs without their details, as an SVG. Only for one that draws."""
+        assert self._drawn is not None
+        drawn = self._drawn.export_svg(title="tokenroll demo", code_format=_SVG, unique_id="demo")
+        path.write_text("\n".join(line.strip() for line in drawn.splitlines() if line.strip()) + "\n", encoding="utf-8")
+
+
+def _drawing_board() -> Console:
+    """A console that nobody sees, with the colours of a terminal."""
+    return Console(
+        file=io.StringIO(), highlight=False, record=True, width=WIDTH_MAX, force_terminal=True, color_system="truecolor"
+    )
 
 
 class Meter:

@@ -81,6 +81,8 @@ class Stage:
     web: str
     door: LedgerClient
     auditor: "Auditor"
+    calls: int
+    """How many calls the month has."""
     keys: dict[str, str] = field(default_factory=dict)
     """The secret of each member's key, by name."""
     key_ids: dict[str, str] = field(default_factory=dict)
@@ -203,12 +205,12 @@ class Auditor:
 
 
 @contextlib.contextmanager
-def open_stage(shown: Shown, *, port: int, home: Path | None, keep: bool) -> Iterator[Stage]:
+def open_stage(shown: Shown, *, port: int, home: Path | None, keep: bool, calls: int) -> Iterator[Stage]:
     """Everything running, and everything ended and removed afterwards, however the scenes end."""
     place = _new_home(home)
     try:
         with contextlib.ExitStack() as stack:
-            yield _set_up(stack, shown, place, port)
+            yield _set_up(stack, shown, place, port, calls)
     finally:
         if home is None and not keep:
             shutil.rmtree(place, ignore_errors=True)
@@ -224,7 +226,7 @@ def _new_home(home: Path | None) -> Path:
     return place
 
 
-def _set_up(stack: contextlib.ExitStack, shown: Shown, home: Path, port: int) -> Stage:
+def _set_up(stack: contextlib.ExitStack, shown: Shown, home: Path, port: int, calls: int) -> Stage:
     (home / DEMO_MARK_NAME).write_text("made by `tokenroll demo`; only such a home may have a moving clock\n")
     start_clock_at(home / CLOCK_NAME, BEGINS_AT)
     key_file = home / "provider-key"
@@ -255,6 +257,7 @@ def _set_up(stack: contextlib.ExitStack, shown: Shown, home: Path, port: int) ->
         web=f"http://{listening['web']}",
         door=stack.enter_context(ledger_door(settings)),
         auditor=Auditor(auditing),
+        calls=calls,
     )
 
 

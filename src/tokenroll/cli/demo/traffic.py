@@ -77,8 +77,8 @@ class Traffic:
     advance_to: Callable[[Instant], None]
     on_tick: Callable[["Traffic"], None]
     calls_per_second: int = 300
-    """Below what two busy cores can carry, so that what is added is a way and not a queue."""
-    concurrency: int = 64
+    concurrency: int = 8
+    """Few at once, because what the gateway adds is a way and not a queue for one of two cores."""
     served: int = 0
     answered: int = 0
     total: int = 0

@@ -1,0 +1,185 @@
+"""The demo as a newcomer starts it: a process in an empty environment; its proofs as literals, its home verified by another."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(500)  # two lanes share two cores; alone it takes half a minute
+
+BIN = Path(sys.executable).parent
+FEW = "200"
+
+
+def empty_environment(folder: Path) -> dict[str, str]:
+    return {
+        "HOME": str(folder),
+        "PATH": f"{BIN}{os.pathsep}{os.defpath}",
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+    }
+
+
+def play(
+    folder: Path,
+    *arguments: str,
+    leave: bool = True,
+    on_line: Callable[[str, subprocess.Popen[str]], None] = lambda _line, _process: None,
+) -> tuple[int, str]:
+    """Exit code and output of one demo; `on_line` is told each line as it comes."""
+    with subprocess.Popen(
+        [BIN / "tokenroll", "demo", "--no-browser", *(["--exit"] if leave else []), *arguments],
+        cwd=folder,
+        env=empty_environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            on_line(line, process)
+        return process.wait(), "\n".join(lines)
+
+
+def one_line(text: str) -> str:
+    """Without the line breaks of a narrow page."""
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    code, text = play(folder, "--home", str(folder / "home"))
+    return folder, code, text
+
+
+def test_it_exits_0_and_every_proof_holds(played):
+    _folder, code, text = played
+    assert code == 0, text
+    assert "✗" not in text
+    assert "14 of 14 proofs hold" in text
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        "The company is made up",
+        "Every sum is checked",
+        "✓ 42 people in 4 departments, 42 keys, 42 grants of together 210.00 credits, 7 dated rate cards",
+        "signing bonus of 24.00: pay, vests over 12 months",
+        "working allowance of 5.00: working tool, unlocks at once",
+        "✓ left now 5.00: the tool's; not yet 24.00: pay in 12 tranches, the first of 2.00 on 2027-04-01",
+        "✓ 2 400 calls settled for",
+        "✓ 10 served, 190 refused, overspent 0.000000000",
+        "HTTP/1.1 429 Too Many Requests",
+        "x-tokenroll-denied: wallet_empty",
+        "✓ refused with 429; admitted 0.",
+        "lost 0, double 0; 24 being checked",
+        "✓ 24 calls settled from the provider's bill, 0 still being checked",
+        "✓ 43 slips: opening 0.000000000",
+        "✓ journal verify ✓",
+        "tokenroll serve --observe",
+        "tokenroll client show claude-code",
+    ],
+)
+def test_it_shows_each_scene_with_its_proof(played, proof):
+    assert proof in one_line(played[2])
+
+
+def test_its_books_are_accepted_by_bean_check(played):
+    folder, _code, text = played
+    assert "bean-check: no errors" in text
+    done = subprocess.run([BIN / "bean-check", folder / "home" / "acme.beancount"], capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_its_home_is_verified_by_another_program_afterwards(played):
+    folder, _code, _text = played
+    environment = {**empty_environment(folder), "TOKENROLL_HOME": str(folder / "home")}
+    done = subprocess.run(
+        [BIN / "tokenroll", "journal", "verify"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "conservation hold" in done.stdout
+
+
+def test_nothing_of_it_goes_on(played):
+    folder, _code, _text = played
+    assert not list((folder / "home" / "run").glob("*.pid"))
+    assert not (folder / "home" / "run" / "ledger.sock").exists()
+    assert not (folder / ".tokenroll").exists()
+
+
+def test_a_nano_that_is_moved_under_it_fails_proofs_and_the_demo(tmp_path):
+    """Milan makes no call after the month: one nano more is spent in his wallet's lot, by nobody."""
+    home = tmp_path / "home"
+
+    def tamper(line: str, _process: subprocess.Popen[str]) -> None:
+        if not line.startswith("(d)"):
+            return
+        connection = sqlite3.connect(home / "ledger.db", timeout=30, isolation_level=None)
+        changed = connection.execute(
+            "UPDATE lot_values SET spent_nanos = spent_nanos + 1 WHERE lot_id IN "
+            "(SELECT lots.id FROM lots JOIN wallets ON wallets.id = lots.wallet_id WHERE wallets.name = 'Milan Petrov')"
+        ).rowcount
+        connection.close()
+        assert changed == 1
+
+    code, text = play(tmp_path, "--home", str(home), "--calls", FEW, on_line=tamper)
+    assert code == 1, text
+    assert "✗ journal verify found something wanting" in text
+    assert "✓ 10 served, 190 refused, overspent 0.000000000" in one_line(text)
+
+
+def test_afterwards_the_engineers_number_falls_until_it_is_told_to_end(tmp_path):
+    left: list[str] = []
+
+    def enter(line: str, process: subprocess.Popen[str]) -> None:
+        found = re.search(r"http://(\S+)(/enter/[0-9a-f]{64})", line)
+        if found is None:
+            return
+        web = http.client.HTTPConnection(found[1], timeout=30)
+        status, headers, _ = ask(web, found[2])
+        assert (status, headers["location"]) == (303, "/me")
+        cookie = headers["set-cookie"].partition(";")[0]
+        assert ask(web, found[2])[0] == 401  # the way in was for one
+        deadline = time.monotonic() + 60
+        while len(left) < 3 and time.monotonic() < deadline:
+            texts = json.loads(ask(web, "/me/wallet.json", cookie)[2])["texts"]
+            assert texts["about"].startswith("≈ ")
+            left.extend({texts["left-exact"]} - set(left))
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+
+    code, text = play(tmp_path, "--calls", FEW, leave=False, on_line=enter)
+    assert code == 0, text
+    assert "ended" in text
+    assert len(left) == 3
+    amounts = [Decimal(one.removesuffix(" credits")) for one in left]
+    assert amounts == sorted(amounts, reverse=True)
+
+
+def ask(connection: http.client.HTTPConnection, path: str, cookie: str = "") -> tuple[int, dict[str, str], bytes]:
+    connection.request("GET", path, headers={"cookie": cookie} if cookie else {})
+    answer = connection.getresponse()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+def test_it_plays_in_a_new_home_only(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "ledger.db").write_bytes(b"somebody's books")
+    code, text = play(tmp_path, "--home", str(tmp_path / "home"))
+    assert code == 1
+    assert "is not empty" in text
+    assert (tmp_path / "home" / "ledger.db").read_bytes() == b"somebody's books"
