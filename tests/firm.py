@@ -5,6 +5,7 @@ The cast: Ada (engineer), Bo (her manager), Cleo (finance), Dev (HR), the Nightl
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tokenroll.model.hold import Slice
@@ -29,9 +30,9 @@ COUNTS: tuple[int | None, ...] = (1_000, None, None, None, None, None, 50, *[Non
 class Firm:
     """One ledger, its clock in the test's hand, and one worker that reports."""
 
-    def __init__(self, at: int = JANUARY) -> None:
+    def __init__(self, at: int = JANUARY, path: Path | None = None) -> None:
         self.now = at
-        self.connection = open_writer(None)
+        self.connection = open_writer(path)
         self._numbers = itertools.count(1)
         self.ledger = Ledger(
             self.connection, lambda: self.now, COMMANDS, lambda bits: next(self._numbers) % (1 << bits)

@@ -303,8 +303,8 @@ class Reports:
     def calls(self, reference: str, *, limit: int = 20, head: int | None = None) -> list[dict[str, Any]]:
         """Calls of a wallet, those under way first, then newest first; `head` goes on from a `previous_seq`."""
         row = find_wallet(self.connection, reference)
-        under_way = [] if head is not None else history.open_calls(self.connection, row.id)
-        return [*under_way, *history.ended_calls(self.connection, row.id, limit, head)][: max(limit, len(under_way))]
+        under_way = [] if head is not None else history.open_calls(self.connection, row.id)[:limit]
+        return [*under_way, *history.ended_calls(self.connection, row.id, max(1, limit - len(under_way)), head)]
 
     def call(self, call_id: str, *, of: str | None = None) -> dict[str, Any]:
         """The story of one call. With `of`, only if it is that member's: another's is not found, which is all they may know."""

@@ -32,3 +32,10 @@ class Visits:
             while len(self._seen) > ADDRESSES_MAX:
                 self._seen.popitem(last=False)
             return allowed
+
+    def forgive(self, address: str) -> None:
+        """The last try was a good one and does not count."""
+        with self._lock:
+            used, at = self._seen.get(address, (0, 0))
+            if used:
+                self._seen[address] = (used - 1, at)

@@ -46,6 +46,7 @@ def login(door: Door) -> Callable[[Request], Awaitable[Response]]:
         fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=2)
         answer = door.enter(request, fields.get("key", [""])[0].strip())
         if answer is not None:
+            door.visits.forgive(address)
             return answer
         problem = "This key is not known here, or it was revoked or has expired. Ask whoever made it for a new one."
         return door.page(request, "login.html", status=401, problem=problem)
@@ -61,6 +62,7 @@ def enter(door: Door) -> Callable[[Request], Response]:
         allowed = door.visits.allow(address, door.reader.clock())
         answer = door.enter_once(request, request.path_params["ticket"]) if allowed else None
         if answer is not None:
+            door.visits.forgive(address)
             return answer
         problem = "This way in was used already, or is over. Log in with your key."
         return door.page(request, "login.html", status=401, problem=problem)
@@ -96,7 +98,7 @@ def wallet(door: Door) -> Callable[[Request], Response]:
             wallet=found,
             grants=reports.grants(visitor.member_id),
             calls=calls,
-            older=ended[-1]["previous_seq"] if len(ended) == CALLS_PER_PAGE else 0,
+            older=ended[-1]["previous_seq"] if ended else 0,
             first_page=before is None,
             cycles=[found["cycle"], *(run["cycle"] for run in reports.pay_runs())],
             **live_facts(found),

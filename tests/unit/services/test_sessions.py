@@ -53,3 +53,12 @@ def test_it_forgets_the_oldest_address_first(monkeypatch):
     visits.allow("b", NOW)
     visits.allow("c", NOW)
     assert visits.allow("a", NOW)
+
+
+def test_it_does_not_count_a_good_try():
+    visits = Visits()
+    for _ in range(20):
+        assert visits.allow("a", NOW)
+        visits.forgive("a")
+    visits.forgive("nobody")
+    assert visits.allow("nobody", NOW)

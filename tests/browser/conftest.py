@@ -1,0 +1,103 @@
+"""The pages of a small firm in the distribution's own Chromium: a real server, a real ledger, February 2026 on the clock."""
+
+import shutil
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, Firm
+from tokenroll.app import Reader
+from tokenroll.cli.init import make_home
+from tokenroll.services.keys import key_hash
+from tokenroll.settings import load_settings
+from tokenroll.web.application import create_application
+
+NOON = FEBRUARY + 9 * DAY + 12 * HOUR
+ADA, BO = "tr-ada-s-own-key", "tr-bo-s-own-key"
+
+
+@dataclass
+class Site:
+    """Where the pages are, and the firm behind them."""
+
+    url: str
+    firm: Firm
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = tmp_path_factory.mktemp("pages")
+    settings = load_settings(home)
+    make_home(settings, "A small firm", "UTC")
+    set_clock(home)
+    firm = a_firm(home / "ledger.db", settings.pepper())
+    reader = Reader(load_settings(home))
+    server = uvicorn.Server(uvicorn.Config(create_application(reader), log_level="warning", lifespan="off"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield Site(f"http://127.0.0.1:{listening.getsockname()[1]}", firm)
+    server.should_exit = True
+    thread.join(10)
+    listening.close()
+    reader.close()
+    firm.connection.close()
+    firm.connection.engine.dispose()
+
+
+def set_clock(home: Path) -> None:
+    """Noon of 10 February 2026, in a home that may have such a clock."""
+    (home / "made-by-demo").touch()
+    (home / "clock").write_bytes(struct.pack("<q", NOON - time.time_ns() // 1000))
+
+
+def a_firm(path: Path, pepper: bytes) -> Firm:
+    """Ada has two grants, a closed January and thirty calls; Bo has nothing yet."""
+    firm = Firm(FEBRUARY - 20 * DAY, path)
+    for name, secret in (("Ada", ADA), ("Bo", BO)):
+        firm.hire(name)
+        firm.do(
+            "key.create",
+            member=name,
+            name="laptop",
+            secret_hash=key_hash(pepper, secret.encode()).hex(),
+            shown_prefix=secret[:6],
+        )
+    firm.do(
+        "plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT, lifetime="3m"
+    )
+    firm.do("plan.create", name="sign-on", kind="signing_bonus", classification="compensation", amount_nanos=480 * CREDIT,
+            vesting="monthly", months=12, cliff_months=3)  # fmt: skip
+    for plan in ("tools", "sign-on"):
+        firm.do("grant.create", to="Ada", plan=plan)
+    lot = firm.lot_ids("Ada")[0]
+    firm.call("Ada", lot, 10 * CREDIT)
+    firm.now = FEBRUARY + HOUR
+    firm.do("payrun.close", cycle="2026-01")
+    for number in range(29):
+        firm.now = FEBRUARY + DAY + number * 6 * HOUR
+        firm.call("Ada", lot, CREDIT // 2 + number)
+    firm.now = NOON - HOUR
+    firm.lapse(firm.hold("Ada", (lot, 2 * CREDIT)))
+    firm.hold("Ada", (lot, CREDIT))
+    firm.now = NOON
+    return firm

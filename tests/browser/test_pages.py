@@ -1,0 +1,196 @@
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+
+from tests.browser.conftest import ADA, BO
+from tests.firm import CREDIT
+from tokenroll.services.visits import TRIES_AT_ONCE
+
+AXE = Axe()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Opens pages in contexts of their own; at the end nothing was fetched from elsewhere and nothing complained."""
+    contexts: list[BrowserContext] = []
+    foreign: list[str] = []
+    complaints: list[str] = []
+
+    def watch(request: Request) -> None:
+        if not request.url.startswith(site.url):
+            foreign.append(request.url)
+
+    def listen(message: ConsoleMessage) -> None:
+        if "Content Security" in message.text:
+            complaints.append(message.text)
+
+    def open_page(path: str = "/", secret: str = "", **options) -> Page:
+        context = browser.new_context(base_url=site.url, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", watch)
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if secret:
+            page.goto("/login")
+            page.get_by_label("Key").fill(secret)
+            page.get_by_role("button", name="Show my wallet").click()
+        if path != "/me" or not secret:
+            page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert foreign == []
+    assert complaints == []
+
+
+def violations(page: Page) -> list[str]:
+    found = AXE.run(page).response["violations"]
+    return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
+
+
+def test_it_shows_one_number_and_what_it_is_made_of(visit):
+    page = visit("/me", ADA)
+    # granted 100, spent 10 + 14.5 + 406 nanos, in use 1, being checked 2
+    expect(page.locator("[data-live=left]")).to_have_text("72")
+    expect(page.locator("[data-live=left-exact]")).to_have_text("72.499999594 credits")
+    expect(page.locator("[data-live=used]")).to_have_text("1.00")
+    expect(page.locator("[data-live=checked]")).to_have_text("2.00")
+    expect(page.locator("[data-live=spent]")).to_have_text("24.500000406")
+    # the eight days of the last 28 with calls cost 14.500000406; the ten credits of 12 January are 29 days ago
+    expect(page.locator("[data-live=about]")).to_have_text("≈ 39 days of your usual work")
+    expect(page.get_by_text("becomes spendable on 12 April 2026")).to_be_visible()
+
+
+def test_it_falls_live_while_it_is_looked_at(visit, site):
+    page = visit("/me", ADA)
+    before = page.locator("[data-live=left-exact]").inner_text()
+    site.firm.call("Ada", site.firm.lot_ids("Ada")[0], 123, bound=200)
+    expect(page.locator("[data-live=left-exact]")).not_to_have_text(before, timeout=8000)
+    expect(page.locator("[data-live=left-exact]")).to_have_text("72.499999471 credits")
+    expect(page.locator("[data-live=calls]")).to_have_text("31")
+
+
+def test_it_leads_from_the_number_to_the_proof(visit):
+    page = visit("/me", ADA)
+    page.get_by_role("row").filter(has_text="settled").first.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="One call, and why it cost what it cost")).to_be_visible()
+    expect(page.get_by_text("✓ In the chain:")).to_be_visible()
+    expect(page.get_by_role("cell", name="available", exact=True)).to_be_visible()
+
+
+def test_it_prints_a_paper_that_adds_up(visit):
+    page = visit("/me", ADA)
+    page.get_by_role("link", name="2026-01").click()
+    expect(page.get_by_role("heading", name="Pay slip and allowance statement 2026-01")).to_be_visible()
+    rows = [row.inner_text().split("\t") for row in page.locator("table.paper tbody tr").all()]
+    assert rows == [["opening", "0.00"], ["became spendable", "100.00"], ["spent", "−10.00"], ["closing", "90.00"]]
+    page.emulate_media(media="print")
+    expect(page.locator("header.top")).to_be_hidden()
+    expect(page.locator("table.paper")).to_be_visible()
+
+
+def test_it_pages_through_earlier_calls(visit):
+    page = visit("/me", ADA)
+    expect(page.locator("tbody tr").filter(has=page.locator("time"))).to_have_count(20)
+    page.get_by_role("link", name="Earlier calls").click()
+    expect(page.get_by_role("heading", name="Earlier calls")).to_be_visible()
+    page.get_by_role("link", name="Newest").click()
+    expect(page.get_by_role("heading", name="Recent calls")).to_be_visible()
+
+
+def test_it_works_without_javascript(visit):
+    page = visit("/me", ADA, java_script_enabled=False)
+    expect(page.locator("[data-live=left]")).to_have_text("72")
+    page.get_by_role("row").filter(has_text="settled").first.get_by_role("link").click()
+    expect(page.get_by_text("✓ In the chain:")).to_be_visible()
+    page.goto("/me/payslips/2026-02")
+    expect(page.get_by_text("so far, not closed")).to_be_visible()
+
+
+def test_it_says_what_an_empty_wallet_waits_for(visit):
+    page = visit("/me", BO)
+    expect(page.locator("[data-live=left]")).to_have_text("0")
+    expect(page.get_by_text("Nothing was granted yet.")).to_be_visible()
+    expect(page.get_by_text("No calls yet.")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_it_keeps_calls_to_whom_they_belong(visit):
+    ada = visit("/me", ADA)
+    address = ada.get_by_role("row").filter(has_text="settled").first.get_by_role("link").get_attribute("href")
+    bo = visit("/me", BO)
+    answer = bo.goto(address)
+    assert answer is not None
+    assert answer.status == 404
+    expect(bo.get_by_role("alert")).to_contain_text("there is no call")
+    stranger = visit(address)
+    expect(stranger).to_have_url(re.compile("/login$"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_it_is_accessible(visit, scheme, width):
+    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 844}}
+    page = visit("/me", ADA, **options)
+    found = violations(page)
+    link = page.get_by_role("row").filter(has_text="settled").first.get_by_role("link").get_attribute("href")
+    for path in ("/", link, "/me/payslips/2026-01", "/me/calls/call_none", "/me?before=5"):
+        page.goto(path)
+        found += violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
+    assert found == []
+    assert violations(visit("/login", **options)) == []
+
+
+def test_it_can_be_used_by_keyboard(visit):
+    page = visit("/me", ADA)
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#main")
+
+
+def test_it_ends_a_session_with_its_key(visit, site):
+    from tokenroll.services.keys import key_hash
+
+    pepper = Path(site.firm.connection.engine.url.database or "").with_name("secret").read_bytes()
+    digest = key_hash(pepper, b"tr-third")
+    site.firm.do("key.create", member="Ada", name="phone", secret_hash=digest.hex(), shown_prefix="tr-th")
+    page = visit("/me", "tr-third")
+    expect(page.locator("[data-live=left]")).to_be_visible()
+    site.firm.do("key.revoke", key="phone")
+    page.goto("/me")
+    expect(page).to_have_url(re.compile("/login$"))
+
+
+def test_it_sends_a_strict_head_and_takes_no_foreign_form(visit, site):
+    page = visit("/")
+    answer = page.goto("/")
+    assert answer is not None
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+    refused = page.request.post("/logout", headers={"origin": "https://elsewhere.example"})
+    assert refused.status == 403
+
+
+def test_it_shows_a_huge_wallet_whole(visit, site):
+    site.firm.do("grant.create", to="Bo", plan="tools", amount_nanos=999_999_999 * CREDIT)
+    page = visit("/me", BO, viewport={"width": 390, "height": 844})
+    expect(page.locator("[data-live=left]")).to_have_text("999\u202f999\u202f999")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_it_lets_nobody_guess_for_long(visit):
+    # last, because it uses up the tries of this address
+    page = visit("/login")
+    for _ in range(TRIES_AT_ONCE + 1):
+        page.get_by_label("Key").fill("tr-guess")
+        page.get_by_role("button", name="Show my wallet").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("Too many tries")
