@@ -74,7 +74,6 @@ class Leases:
             self._bearers.clear()
         else:
             wallet.set_terms(terms)
-            wallet.suspense_nanos = terms.suspense_nanos
 
     def _apply_lot(self, change: LotChange) -> None:
         wallet = self.wallets.get(change.wallet_id)
@@ -87,6 +86,8 @@ class Leases:
         if lot is None:
             raise ProtocolError(f"lot {change.lot_id} changes, which wallet {change.wallet_id} does not have here")
         wallet.change(lot, change.change_nanos)
+        wallet.suspense_nanos -= change.change_nanos + change.spent_nanos
+        wallet.spent_nanos += change.spent_nanos
 
     def _apply_keys(self, keys: list[KeyTerms]) -> None:
         for terms in keys:

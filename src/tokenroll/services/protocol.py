@@ -132,12 +132,13 @@ class Lease(msgspec.Struct, tag="lease", frozen=True):
 
 
 class LotChange(msgspec.Struct, array_like=True, frozen=True):
-    """A lot that is new (`terms`) or whose spendable part changed by `change_nanos` (clawback, suspense resolved)."""
+    """A lot that is new (`terms`), or out of whose suspense `change_nanos` came back and `spent_nanos` did not."""
 
     wallet_id: int
     lot_id: int
     change_nanos: int
     terms: LotTerms | None
+    spent_nanos: int = 0
 
 
 class Delta(msgspec.Struct, tag="delta", frozen=True):
@@ -219,7 +220,20 @@ class StatusReply(msgspec.Struct, tag="status_reply", frozen=True):
 
 
 Message = (
-    Hello | Welcome | Ready | View | Lease | Delta | Applied | Report | Ack | Refusal | Command | Reply | Status | StatusReply
+    Hello
+    | Welcome
+    | Ready
+    | View
+    | Lease
+    | Delta
+    | Applied
+    | Report
+    | Ack
+    | Refusal
+    | Command
+    | Reply
+    | Status
+    | StatusReply
 )
 
 _encoder = msgspec.msgpack.Encoder()

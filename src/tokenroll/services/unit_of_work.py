@@ -101,8 +101,8 @@ class UnitOfWork:
             self.journal.append_fact(self.connection, schema.lots, lot.id)
             self._lots.append(LotChange(wallet_id, lot.id, lot.amount_nanos, leasing.lot_terms(lot, lot.amount_nanos)))
 
-    def lot_changed(self, wallet_id: int, lot_id: int, change_nanos: int) -> None:
-        """Nanos that came back to a lot (suspense resolved), so that its worker may hold them again.
+    def lot_changed(self, wallet_id: int, lot_id: int, change_nanos: int, spent_nanos: int = 0) -> None:
+        """A lot's suspense resolved: what came back, so that its worker may hold it again, and what was spent after all.
 
         Only a return is possible here: taking nanos from a leased lot needs the worker's consent first.
         """
@@ -110,8 +110,8 @@ class UnitOfWork:
             raise ValueError(
                 f"lot {lot_id} is leased: {-change_nanos} nanos cannot be taken from it without its worker"
             )
-        if change_nanos:
-            self._lots.append(LotChange(wallet_id, lot_id, change_nanos, None))
+        if change_nanos or spent_nanos:
+            self._lots.append(LotChange(wallet_id, lot_id, change_nanos, None, spent_nanos))
 
     def open_hold(self, key: int) -> OpenHold | None:
         """The open attempt of that hold key: held, dispatched or in suspense."""
@@ -129,13 +129,15 @@ class UnitOfWork:
         if hold.lapsed_at is None:
             raise Refused("not_in_suspense", f"attempt {hold_key(hold.key)} is {hold.state}; its worker will end it")
         end = pack_settle(hold_key(hold.key).sequence, settle)
-        returned = self._changes.end(hold, Outcome.RESOLVED, end, settle.charge_nanos)
+        slices = hold.slices
+        returned = dict(self._changes.end(hold, Outcome.RESOLVED, end, settle.charge_nanos))
         back = 0
-        for lot_id, nanos in returned:
+        for lot_id, nanos in slices:
             owner = self._changes.mirror.owner(lot_id)
             if owner:
-                self.lot_changed(owner, lot_id, nanos)
-                back += nanos
+                came_back = returned.get(lot_id, 0)
+                self.lot_changed(owner, lot_id, came_back, nanos - came_back)
+                back += came_back
         return back
 
     def keys_changed(self, key_ids: Iterable[int]) -> None:
