@@ -28,14 +28,16 @@ import openai
 
 from tokenroll.app import ledger_door, open_reports, random_bits
 from tokenroll.cli.init import make_home
+from tokenroll.model.amount import nanos_from_text
 from tokenroll.services.clock import system_clock
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.keys import key_hash, shown_prefix
 from tokenroll.services.ledger_home import open_ledger
 from tokenroll.services.protocol import Command
-from tokenroll.services.replay_proof import prove, standing
+from tokenroll.services.replay_proof import Standing, prove, standing
 from tokenroll.settings import Settings, load_settings
 from tokenroll.store.database import open_reader
+from tokenroll.store.verify import verify
 from tokenroll.testing import BillLine, SimulatedProvider
 
 CREDIT = 1_000_000_000
@@ -167,6 +169,10 @@ class Company:
             process.kill()
             process.wait()
 
+    def ask_to_end(self, role: str) -> None:
+        """SIGTERM, without waiting."""
+        self._processes[role].terminate()
+
     def log(self, role: str) -> str:
         """What a role wrote."""
         path = self.home / f"{role}.log"
@@ -290,6 +296,15 @@ class Company:
         return Amounts(seen["left_nanos"], seen["in_use_nanos"], seen["being_checked_nanos"], seen["spent_nanos"],
                        seen["company_carried_nanos"])  # fmt: skip
 
+    def me(self, name: str) -> Amounts:
+        """The same as the gateway knows it: `GET /me/wallet` with the member's own key. What the company carries is not told there."""
+        status, seen = self.get("/me/wallet", name)
+        assert status == 200, seen
+        left, in_use, checked, spent = (
+            nanos_from_text(seen[name]) for name in ("left", "in_use_now", "being_checked", "spent")
+        )
+        return Amounts(left, in_use, checked, spent, 0)
+
     def calls(self, name: str, limit: int = 1000) -> list[dict[str, Any]]:
         """The calls of a wallet in the ledger's books, newest first."""
         with open_reports(self.settings) as reports:
@@ -326,6 +341,14 @@ class Company:
             and all(row.state == "suspense" for row in self._open_rows())
         )
 
+    def calls_open(self) -> list[Any]:
+        """Attempts that have not ended in the ledger's books: in use or being checked."""
+        return self._open_rows()
+
+    def spent_by_all(self) -> int:
+        """What all wallets and the company have spent on calls."""
+        return self.stand().charged_nanos
+
     def _open_rows(self) -> list[Any]:
         reader = open_reader(self.settings.database_path)
         with reader.connect() as connection:
@@ -334,7 +357,8 @@ class Company:
         return list(rows)
 
     def prove(self) -> None:
-        """Once all is quiet: bill = usage × rates = settlements = wallets = ledger, to the nano.
+        """Once all is quiet: bill = usage × rates = settlements = wallets = ledger, to the nano, and the journal
+        recomputed from empty says the same.
 
         Raises UnevenError. The bill is added up here by hand as well, so that one adder's mistake does not vouch for itself.
         """
@@ -346,6 +370,10 @@ class Company:
         billed = sum(line.cost_nanos for line in self.bill()) - proof.suspense_bill_nanos
         if billed != proof.ledger_nanos:
             raise UnevenError(f"the bill adds up to {billed}, the ledger to {proof.ledger_nanos}")
+        with open_reports(self.settings) as reports:
+            verified = verify(reports.connection, reports.now)
+        if not verified.holds:
+            raise UnevenError("; ".join(one.message for one in verified.differences))
 
     def ledger_verify(self) -> dict[str, Any]:
         """`tokenroll journal verify` as a person runs it; what it says. Raises UnevenError."""
@@ -363,14 +391,19 @@ class Company:
             )
         return json.loads(done.stdout)
 
+    def stand(self) -> Standing:
+        """Where the ledger stands now."""
+        return standing(self.settings.database_path)
+
     @contextlib.contextmanager
     def moves(self, name: str, nanos: int) -> Iterator[None]:
-        """What happens inside costs that wallet exactly `nanos`, and all books agree on it."""
+        """What happens inside costs that wallet exactly `nanos`; all books agree on it, and so does what the gateway enforces."""
         before = self.wallet(name)
         yield
         self.prove()
         after = self.wallet(name)
         assert after == replace(before, left=before.left - nanos, spent=before.spent + nanos)
+        assert self.me(name) == replace(after, company_carried=0)
 
     # ---- without any client library ----
 
