@@ -14,7 +14,7 @@ from tokenroll.services.protocol import CardTerms, KeyTerms, Lease, LotTerms, Vi
 from tokenroll.services.spending import Spending
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType, TapeWriter, iter_records, split_blocks
-from tokenroll.upstream.dialect import Facts
+from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.openai import ChatCompletions
 
 PEPPER = b"a pepper of thirty-two bytes....."[:32]

@@ -19,7 +19,8 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import EVIDENCE_BYTES, WAITING_CALLS_MAX
 from tokenroll.services.hot import HotHold, HotKey, Wait
 from tokenroll.store.tape import Finish
-from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, Facts, RequestRefused
+from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, RequestRefused
+from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
     from tokenroll.gateway.client import ClientConnection

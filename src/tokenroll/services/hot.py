@@ -11,7 +11,7 @@ from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.identifier import call_identifier
 from tokenroll.model.instant import INSTANT_MAX, Instant
 from tokenroll.services.protocol import LotTerms, WalletTerms
-from tokenroll.upstream.dialect import Facts
+from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
     from tokenroll.services.hot_prices import HotCard, HotRates

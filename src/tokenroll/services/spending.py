@@ -27,7 +27,8 @@ from tokenroll.services.protocol import View
 from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
-from tokenroll.upstream.dialect import METER_COUNT, CallMeter, Denial, Dialect, Facts
+from tokenroll.upstream.dialect import METER_COUNT, CallMeter, Denial, Dialect
+from tokenroll.upstream.facts import Facts
 
 _HOLD_ONE: Final = struct.Struct(tapes.HOLD.format + "qq")
 """A HOLD with one slice, which is nearly every one, packed at once."""

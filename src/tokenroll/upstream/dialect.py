@@ -10,51 +10,13 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.usage import METERS, UsageSource
+from tokenroll.upstream.facts import Facts
 
 METER_COUNT: Final = len(METERS)
 Buffers: TypeAlias = list[bytes | memoryview]
 """A body in pieces, so that a large one is never copied."""
 BYTES_PER_TOKEN_ESTIMATE: Final = 4
 """Only for evidence of attempts whose usage never came: about four bytes of text make a token of today's models."""
-
-
-class Facts:
-    """What the head of a request says, as far as bounds and policy need it. Mutable and slotted because one is made per call."""
-
-    __slots__ = (
-        "cap_field", "choice_count", "extra_input_tokens", "fields", "has_stream_options", "has_tools", "include_usage", "input_bytes",
-        "message_count", "metadata", "model", "output_cap_tokens", "second_cap_field", "server_tool_uses_max",
-        "service_tier", "stream", "thinking_budget_tokens", "tool_count", "user", "web_search_max",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.model = ""
-        self.stream = False
-        self.output_cap_tokens = 0
-        """The client's own cap on output, 0: it named none."""
-        self.cap_field = ""
-        """The field that a cap is written to: the client's own one, else the dialect's preferred one."""
-        self.second_cap_field = ""
-        """The other cap field when the client gave both."""
-        self.fields: list[str] = []
-        """The names of the request's fields, so that one that is there is replaced and never doubled."""
-        self.choice_count = 1
-        self.message_count = 0
-        self.tool_count = 0
-        self.has_tools = False
-        self.input_bytes = 0
-        self.extra_input_tokens = 0
-        """Input that the provider adds for the tools it defines itself, beyond the card's own overheads."""
-        self.include_usage = False
-        self.has_stream_options = False
-        self.service_tier = ""
-        """In the words of rate cards; "" when the client named none or left it to the provider."""
-        self.thinking_budget_tokens = 0
-        self.web_search_max = 0
-        self.server_tool_uses_max = 0
-        """Tool uses on the provider's side: each may read a whole context again, so the bound asks for the context window."""
-        self.metadata: dict[str, str] | None = None
-        self.user = ""
 
 
 class RequestRefused(Exception):  # noqa: N818 - it says what happened; nothing went wrong

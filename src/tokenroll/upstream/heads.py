@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Raw
 
 from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX
-from tokenroll.upstream.dialect import Buffers, Facts, RequestRefused
+from tokenroll.upstream.dialect import Buffers, RequestRefused
+from tokenroll.upstream.facts import Facts
 
 NOTHING: Final = Raw(b"")
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -102,7 +103,8 @@ def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
     """
     try:
         at = body.find(b'"content":', 0, _SNIFFED_BYTES)
-        pairs = _decode_parts(body) if at >= 0 and body[at + 10 : at + 12].lstrip()[:1] == b"[" else _decode_texts(body)
+        has_parts = at >= 0 and body.startswith((b"[", b" ["), at + 10)
+        pairs = _decode_parts(body) if has_parts else _decode_texts(body)
         if not body.isascii():
             str(body, "utf-8")
     except msgspec.ValidationError as error:
@@ -110,11 +112,10 @@ def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
         refuse("invalid_json", f"The request body is not valid JSON: {reason}.")
-    names = [*map(str, pairs)]
-    head = dict(zip(names, pairs.values(), strict=True))
-    if len(head) != len(names):
-        _refuse_twice(names)
-    facts.fields = names
+    head = {str(key): value for key, value in pairs.items()}
+    if len(head) != len(pairs):
+        _refuse_twice([str(key) for key in pairs])
+    facts.fields = tuple(head)
     facts.input_bytes = len(body)
     model = head.get("model")
     if type(model) is not str or not 0 < len(model) <= NAME_CHARACTERS_MAX or not model.isprintable():

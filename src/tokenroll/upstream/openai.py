@@ -13,10 +13,10 @@ from tokenroll.upstream.dialect import (
     CallMeter,
     Denial,
     ErrorAnswer,
-    Facts,
     denial_headers,
     retry_headers,
 )
+from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import (
     NOTHING,
     boolean,

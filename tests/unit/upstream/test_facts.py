@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tokenroll.upstream.anthropic import Messages
-from tokenroll.upstream.dialect import Facts, RequestRefused
+from tokenroll.upstream.dialect import RequestRefused
+from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.openai import ChatCompletions
 
 CHAT, MESSAGES = ChatCompletions(), Messages()

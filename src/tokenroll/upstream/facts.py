@@ -1,0 +1,34 @@
+"""Facts: what a request's head says. A module of its own, because it is a structure of the JSON library."""
+
+import msgspec
+
+
+class Facts(msgspec.Struct, gc=False):
+    """What the head of a request says, as far as bounds and policy need it. Mutable, and made in C because one is made per call."""
+
+    model: str = ""
+    stream: bool = False
+    output_cap_tokens: int = 0
+    """The client's own cap on output, 0: it named none."""
+    cap_field: str = ""
+    """The field that a cap is written to: the client's own one, else the dialect's preferred one."""
+    second_cap_field: str = ""
+    """The other cap field when the client gave both."""
+    fields: tuple[str, ...] = ()
+    """The names of the request's fields, so that one that is there is replaced and never doubled."""
+    choice_count: int = 1
+    message_count: int = 0
+    tool_count: int = 0
+    has_tools: bool = False
+    input_bytes: int = 0
+    extra_input_tokens: int = 0
+    """Input that the provider adds for the tools it defines itself, beyond the card's own overheads."""
+    include_usage: bool = False
+    has_stream_options: bool = False
+    service_tier: str = ""
+    """In the words of rate cards; "" when the client named none or left it to the provider."""
+    thinking_budget_tokens: int = 0
+    web_search_max: int = 0
+    server_tool_uses_max: int = 0
+    """Tool uses on the provider's side: each may read a whole context again, so the bound asks for the context window."""
+    user: str = ""
