@@ -11,9 +11,7 @@ def test_it_makes_a_key_of_random_bytes():
     assert is_well_formed(KEY)
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "tr-", KEY[:-1], KEY + "a", KEY.replace("abc", "abd"), KEY.replace("tr-", "sk-")]
-)
+@pytest.mark.parametrize("wrong", ["", "tr-", KEY[:-1], KEY + "a", f"{KEY[:4]}z{KEY[5:]}", KEY.replace("tr-", "sk-")])
 def test_it_knows_a_mistyped_key(wrong):
     assert not is_well_formed(wrong)
 

@@ -85,7 +85,7 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
             "[gateway]\nworker = 2\n",
             ":2: gateway.worker is not a setting; known here: decode_request_bodies, durability",
         ),
-        ("\n[gatway]\n", ":2: gatway is not a setting; known here: company, deployments, gateway, web"),
+        ("\n[gateways]\n", ":2: gateways is not a setting; known here: company, deployments, gateway, web"),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
         ("[gateway]\nworkers = 9\n", ":2: gateway.workers must be a whole number from 1 to 1, not 9"),
         ("[gateway]\nobserve = 1\n", ":2: gateway.observe must be true or false, not 1"),
