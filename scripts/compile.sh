@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The hot path compiled by mypyc, which comes with mypy: scripts/compile.sh [DIR]   (default .compiled)
 # DIR gets a copy of the package whose modules of the data plane are native; the source stays the only truth, and nothing is
-# compiled unless asked. Use: PYTHONPATH=.compiled .venv/bin/tokenroll serve. Needs gcc and the headers of the interpreter.
+# compiled unless asked. Modules that define structures of the JSON library stay as they are: it reads classes at run time. Use: PYTHONPATH=.compiled .venv/bin/tokenroll serve. Needs gcc and the headers of the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=$(realpath -m "${1:-.compiled}")
@@ -10,7 +10,6 @@ modules=(
   gateway/{answers,call,chunks,client,heads,local,metrics,telling,upstream,wheel}
   services/{clock,group_commit,hot,hot_prices,leases,metering,spending}
   store/tape
-  upstream/{anthropic,dialect,openai,sse,usage}
 )
 files=("${modules[@]/#/tokenroll/}")
 files=("${files[@]/%/.py}")
