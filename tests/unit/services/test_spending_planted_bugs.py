@@ -2,6 +2,7 @@
 nothing."""
 
 import pytest
+from hypothesis import Phase, settings
 
 from tests.cast import CREDIT
 from tests.desk import Desk, lot, wallet
@@ -16,8 +17,22 @@ from tokenroll.services.spending import Spending
 from tokenroll.upstream import anthropic, heads, openai, sse
 from tokenroll.upstream import usage as counts
 
+HUNT = settings(
+    max_examples=100,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.generate],
+)
+"""Enough to find each bug, and no time spent on the smallest example of it."""
 CAUGHT = (AssertionError, pytest.fail.Exception, ExceptionGroup)
 """Hypothesis tells several failures at once as a group."""
+
+
+def hunt(monkeypatch, law):
+    monkeypatch.setattr(law, "_hypothesis_internal_use_settings", HUNT)
+    law()
 
 
 @pytest.fixture
@@ -43,7 +58,7 @@ def test_it_is_caught_to_forget_the_tail(ada, monkeypatch):
     with pytest.raises(CAUGHT):
         stories.test_a_settlement_takes_the_charge_and_returns_the_tail(ada)
     with pytest.raises(CAUGHT):
-        properties.test_hot_decisions_equal_the_engines()
+        hunt(monkeypatch, properties.test_hot_decisions_equal_the_engines)
 
 
 def test_it_is_caught_to_shrink_a_hold(tmp_path, monkeypatch):
@@ -54,7 +69,7 @@ def test_it_is_caught_to_shrink_a_hold(tmp_path, monkeypatch):
     with pytest.raises(CAUGHT):
         stories.test_admitted_calls_are_exactly_what_the_wallet_affords(tmp_path)
     with pytest.raises(CAUGHT):
-        properties.test_admitted_is_what_is_left_over_bound_whatever_the_sizes()
+        hunt(monkeypatch, properties.test_admitted_is_what_is_left_over_bound_whatever_the_sizes)
 
 
 def test_it_is_caught_to_refund_an_abort(ada, monkeypatch):
@@ -82,7 +97,7 @@ def test_it_is_caught_to_use_an_expired_lot(tmp_path, monkeypatch):
     with pytest.raises(CAUGHT):
         stories.test_vesting_and_expiry_need_no_timer(tmp_path)
     with pytest.raises(CAUGHT):
-        properties.test_hot_decisions_equal_the_engines()
+        hunt(monkeypatch, properties.test_hot_decisions_equal_the_engines)
 
 
 def test_it_is_caught_to_spend_before_vesting(tmp_path, monkeypatch):
@@ -103,7 +118,7 @@ def test_it_is_caught_to_draw_in_the_wrong_order(tmp_path, monkeypatch):
     with pytest.raises(CAUGHT):
         stories.test_it_draws_by_priority_then_expiry_then_age_then_id(tmp_path)
     with pytest.raises(CAUGHT):
-        properties.test_hot_decisions_equal_the_engines()
+        hunt(monkeypatch, properties.test_hot_decisions_equal_the_engines)
 
 
 def test_it_is_caught_to_miss_overheads(tmp_path, monkeypatch):
@@ -225,9 +240,9 @@ def test_it_is_caught_to_bound_at_the_cheap_tier_and_charge_at_the_dear_one(tmp_
 
     monkeypatch.setattr(HotRates, "__init__", cheap)
     with pytest.raises(CAUGHT):
-        properties.test_hot_decisions_equal_the_engines()
+        hunt(monkeypatch, properties.test_hot_decisions_equal_the_engines)
 
 
-def test_nothing_planted_is_left(ada, tmp_path):
+def test_nothing_planted_is_left(ada, monkeypatch):
     stories.test_a_settlement_takes_the_charge_and_returns_the_tail(ada)
-    properties.test_hot_decisions_equal_the_engines()
+    hunt(monkeypatch, properties.test_hot_decisions_equal_the_engines)
