@@ -1,0 +1,126 @@
+"""The official packages' own test suites, run by their own pytest against any base URL: at our gateway, and straight at a provider.
+
+The suites are in the packages' source distributions, of the very versions that our lock names. They are unpacked into `.judges/`
+with an environment of their own, because they need plugins that would change how our own tests run.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anthropic
+import openai
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / ".judges"
+BOOTSTRAP = ROOT / ".bootstrap" / "bin"
+# What the suites ask for; pinned, so that a result can be had again.
+TOOLS = (
+    "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-xdist==3.8.0", "pytest-timeout==2.4.0", "inline-snapshot==0.36.1",
+    "rich==15.0.0", "http-snapshot==0.1.9", "aiohttp==3.14.5", "dirty-equals==0.11", "nest-asyncio==1.6.0", "time-machine==3.6.0",
+)  # fmt: skip
+
+
+class SuitesUnavailableError(Exception):
+    """The suites cannot be had here; the message says what was tried."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One package's tests of the resources that the gateway serves."""
+
+    package: str
+    version: str
+    files: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / f"{self.package}-{self.version}"
+
+
+OPENAI = Suite(
+    "openai", openai.__version__,
+    ("tests/api_resources/chat/test_completions.py", "tests/api_resources/test_models.py"),
+)  # fmt: skip
+ANTHROPIC = Suite(
+    "anthropic", anthropic.__version__, ("tests/api_resources/test_messages.py", "tests/api_resources/test_models.py")
+)
+
+
+@dataclass
+class Outcomes:
+    """How each test ended, by its name without its folder, and why those failed that did."""
+
+    ended: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def passed(self) -> set[str]:
+        return {name for name, end in self.ended.items() if end == "passed"}
+
+    def count(self, file: str, end: str) -> int:
+        return sum(one == end and name.startswith(file) for name, one in self.ended.items())
+
+
+def prepare() -> None:
+    """Suites and their environment in `.judges/`; the second time nothing is done. Raises SuitesUnavailableError."""
+    stamp = FOLDER / "ready"
+    wanted = "\n".join((OPENAI.version, ANTHROPIC.version, sys.version, *TOOLS))
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    names = [f"{suite.package}=={suite.version}" for suite in (OPENAI, ANTHROPIC)]
+    _run(
+        BOOTSTRAP / "python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "openai,anthropic",
+        "--dest", FOLDER, *names,
+    )  # fmt: skip
+    for suite in (OPENAI, ANTHROPIC):
+        with tarfile.open(suite.folder.with_name(f"{suite.folder.name}.tar.gz")) as packed:
+            packed.extractall(FOLDER, filter="data")
+    _run(BOOTSTRAP / "uv", "venv", "--quiet", "--python", sys.executable, FOLDER / "venv")
+    _run(BOOTSTRAP / "uv", "pip", "install", "--quiet", "--python", FOLDER / "venv" / "bin" / "python", *names, *TOOLS)
+    stamp.write_text(wanted)
+
+
+def _run(*command: object) -> None:
+    text = [str(part) for part in command]
+    try:
+        done = subprocess.run(text, capture_output=True, text=True, timeout=300, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SuitesUnavailableError(f"{text[0]}: {error}") from error
+    if done.returncode:
+        raise SuitesUnavailableError(f"{' '.join(text[:4])} …: {done.stderr.strip()[-500:]}")
+
+
+def run(suite: Suite, base_url: str, *, only: str = "", files: Sequence[str] = ()) -> Outcomes:
+    """The suite against a base URL, in one process (`-n0`), with nothing of this machine's settings of the clients."""
+    report = FOLDER / f"{suite.package}-{os.getpid()}.xml"
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "ANTHROPIC_", "PYTEST_"))
+    }
+    command = [
+        str(FOLDER / "venv" / "bin" / "python"), "-m", "pytest", "-n0", "-q", "--timeout=60", "--tb=line", "--show-capture=no",
+        "-p", "no:cacheprovider", f"--junitxml={report}", *(["-k", only] if only else []), *(files or suite.files),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=suite.folder, env={**own, "TEST_API_BASE_URL": base_url, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode in {0, 1}, f"the suite itself broke: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    outcomes = Outcomes()
+    for case in ET.parse(report).getroot().iter("testcase"):
+        where = str(case.get("classname")).removeprefix("tests.api_resources.")
+        name = f"{where}.{case.get('name')}"
+        trouble = next((one for one in case if one.tag in {"failure", "error", "skipped"}), None)
+        end = "passed" if trouble is None else "skipped" if trouble.tag == "skipped" else "failed"
+        outcomes.ended[name] = end
+        if trouble is not None:
+            outcomes.reasons[name] = " ".join(str(trouble.get("message")).split())[:300]
+    report.unlink()
+    return outcomes
