@@ -458,9 +458,10 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_line(self) -> bytes:
         """The header line that says what becomes of the connection, where the version's default does not say it."""
-        if not self.will_keep_alive:
-            return b"connection: close\r\n"
-        return b"connection: keep-alive\r\n" if self.is_http10 else b""
+        head = self._head
+        if head is not None and head.keep_alive and not self._half_closed and not self.gateway.stopping:
+            return b"connection: keep-alive\r\n" if head.http10 else b""
+        return b"connection: close\r\n"
 
     def answer(self, answer: ErrorAnswer) -> None:
         """A whole answer of ours to the present request."""

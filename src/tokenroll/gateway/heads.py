@@ -271,11 +271,12 @@ class ResponseReader:
     test compares the verdicts with llhttp's: nothing is accepted here that llhttp refuses.
     """
 
-    __slots__ = ("_lines", "_rules", "_statuses")
+    __slots__ = ("_lengths", "_lines", "_rules", "_statuses")
 
     def __init__(self) -> None:
         self._rules = ResponseRules()
         self._lines: dict[bytes, int] = {}
+        self._lengths: dict[bytes, int] = {}
         self._statuses: dict[bytes, int] = {}
 
     def read(self, data: bytes) -> ResponseHead:
@@ -293,6 +294,10 @@ class ResponseReader:
                 rule = self._learn(line)
             if rule == Response.PASS:
                 forward.append(line)
+            elif rule == Response.LENGTH_KNOWN:
+                if head.content_length != UNTIL_CLOSE:
+                    raise HeadError(502, "bad_gateway", "The provider's Content-Length is not one number.")
+                head.content_length = self._lengths[line]
             elif rule != Response.DROP:
                 self._special(head, rule, line)
         if status in _BODILESS:
@@ -315,8 +320,15 @@ class ResponseReader:
         if match is None:
             raise HeadError(502, "bad_gateway", "The provider's response head is malformed.")
         rule = self._rules[match[1]]
-        if len(self._lines) < _LINES_MAX:
-            self._lines[line] = rule
+        if rule == Response.CONTENT_TYPE:  # decided once: an event stream is special, any other type just goes on
+            is_stream = match[2][:17].lower() == b"text/event-stream"
+            rule = Response.EVENT_STREAM if is_stream else Response.PASS
+        if rule == Response.REQUEST_ID or len(self._lines) >= _LINES_MAX:
+            return rule
+        if rule == Response.CONTENT_LENGTH and match[2].isdigit() and len(match[2]) < 19:
+            self._lengths[line] = int(match[2])
+            rule = Response.LENGTH_KNOWN
+        self._lines[line] = rule
         return rule
 
     @staticmethod
@@ -326,8 +338,8 @@ class ResponseReader:
             if not value.isdigit() or len(value) > 18 or head.content_length != UNTIL_CLOSE:
                 raise HeadError(502, "bad_gateway", "The provider's Content-Length is not one number.")
             head.content_length = int(value)
-        elif rule == Response.CONTENT_TYPE:
-            head.event_stream = value[:17].lower() == b"text/event-stream"
+        elif rule == Response.EVENT_STREAM:
+            head.event_stream = True
             head.forward.append(line)
         elif rule == Response.REQUEST_ID:
             head.request_id = value[:_REQUEST_ID_BYTES_MAX].decode("latin-1")
