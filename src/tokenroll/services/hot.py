@@ -75,7 +75,7 @@ class HotWallet:
 
     __slots__ = (
         "available_nanos", "cap_policy", "cycle_ends_at", "enforcement", "first", "held_nanos", "holder_kind", "id",
-        "lots", "name", "next_change_at", "order", "output_cap_tokens", "overage_left_nanos", "public_id", "spent_nanos",
+        "lots", "name", "next_change_at", "order", "output_cap_tokens", "overage_held_nanos", "overage_left_nanos", "public_id", "spent_nanos",
         "suspense_nanos", "waiting", "zone",
     )  # fmt: skip
 
@@ -94,9 +94,9 @@ class HotWallet:
         self.next_change_at = 0
         self.cycle_ends_at = 0
         self.waiting: deque[Wait] = deque()
-        self.overage_left_nanos = 0
+        self.overage_held_nanos = 0
+        """The company's part of open holds that count against the overage limit."""
         self.set_terms(terms)
-        self.overage_left_nanos = terms.overage_nanos_left
 
     def set_terms(self, terms: WalletTerms) -> None:
         """The policy of the newest plan, and lots not known yet. What is spent and held here is known better than there."""
@@ -106,6 +106,8 @@ class HotWallet:
         self.enforcement = terms.enforcement
         self.cap_policy = terms.cap_policy
         self.output_cap_tokens = terms.output_cap_tokens
+        # the ledger knows the limit and what was folded; what is still held here is taken off it
+        self.overage_left_nanos = terms.overage_nanos_left - self.overage_held_nanos
         for lot in terms.lots:
             self.add_lot(lot)
 

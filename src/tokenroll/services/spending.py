@@ -258,13 +258,19 @@ class Spending(Leases):
         missing = key.wallet.draw(need, hold.lots, hold.takes, DRAWN_SLICES_MAX)
         if missing and key.pool is not None:
             missing = key.pool.draw(missing, hold.lots, hold.takes, DRAWN_SLICES_MAX)
-        if missing:
+        if (
+            missing and key.wallet.enforcement != Enforcement.ENFORCE
+        ):  # refuse nobody: the company carries what lots too many hold
+            hold.company_nanos += missing
+            hold.would_deny = True
+        elif missing:
             for lot, take in zip(hold.lots, hold.takes, strict=True):
                 lot.wallet.held_nanos -= take
                 lot.wallet.change(lot, take)
             return False
         if hold.on_overage:
             key.wallet.overage_left_nanos -= hold.company_nanos
+            key.wallet.overage_held_nanos += hold.company_nanos
         return True
 
     def _record_hold(self, hold: HotHold, facts: Facts, deployment: str, tags: str, previous: HotHold | None) -> None:
@@ -391,6 +397,8 @@ class Spending(Leases):
         for lot, take in zip(hold.lots, hold.takes, strict=True):
             lot.wallet.held_nanos -= take
             lot.wallet.suspense_nanos += take
+        if hold.on_overage:
+            hold.key.wallet.overage_held_nanos -= hold.company_nanos
 
     def _end(self, hold: HotHold, state: str, now: Instant) -> Instant:
         assert self.open_holds.pop(hold.sequence, None) is hold, (
@@ -416,8 +424,10 @@ class Spending(Leases):
         else:
             excess = self._consume(hold, charge_nanos)
         wallet = hold.key.wallet
-        if hold.on_overage:
-            wallet.overage_left_nanos += max(0, hold.company_nanos - excess)
+        if excess or hold.on_overage:  # whatever the company carried counts against its limit, as in the ledger
+            held = hold.company_nanos if hold.on_overage else 0
+            wallet.overage_held_nanos -= held
+            wallet.overage_left_nanos += held - excess
         if wallet.waiting:
             self._wake(wallet)
         pool = hold.key.pool

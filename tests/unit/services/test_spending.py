@@ -269,6 +269,12 @@ def test_a_call_from_too_many_small_lots_is_refused_and_takes_nothing(tmp_path):
 # ---- denials, observe, overage, waiting ------------------------------------------------------------------------------
 
 
+def test_observe_lets_the_company_carry_what_too_many_lots_hold(tmp_path):
+    desk = Desk(tmp_path, wallet(*(lot(number, 10_000) for number in range(1, 800)), enforcement="observe"))
+    hold = desk.admit()
+    assert (len(hold.slices), hold.slices[-1], hold.would_deny) == (255, Slice(0, BOUND - 2_540_000), True)
+
+
 def test_a_denial_says_scope_needed_left_when_and_who(tmp_path):
     desk = Desk(
         tmp_path,
@@ -318,6 +324,28 @@ def test_an_overage_limit_lets_the_company_carry_just_that_much(tmp_path):
     desk.dispatch(first)
     assert desk.settle(first, input=2_000) == 6_000_000
     assert desk.spending.wallets[1].overage_left_nanos == 9_000_000
+
+
+def test_what_the_company_carried_counts_against_its_limit(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, BOUND), overage_nanos_left=10_000_000))
+    hold = desk.admit()
+    desk.dispatch(hold)
+    assert desk.settle(hold, input=4_000) == 12_000_000
+    assert desk.spending.wallets[1].overage_left_nanos == 10_000_000 - 12_000_000 + BOUND
+
+
+def test_a_new_overage_limit_applies_beside_what_is_held(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, 5_000_000), overage_nanos_left=3_000_000))
+    hold = desk.admit()
+    desk.spending.apply_delta(Delta(1, [wallet(overage_nanos_left=20_000_000)], [], [], [], {}))
+    assert desk.spending.wallets[1].overage_left_nanos == 20_000_000 - 2_596_000
+    assert isinstance(desk.admit(), HotHold)
+    desk.spending.release(hold, ReleaseReason.NOT_SENT, T0)
+    assert desk.spending.wallets[1].overage_left_nanos == 20_000_000 - BOUND
+    lapsed = desk.admit()
+    desk.dispatch(lapsed)
+    desk.spending.lapse(lapsed, make_meter(), T0, Finish.TIMED_OUT)
+    assert desk.spending.wallets[1].overage_held_nanos == BOUND
 
 
 def test_a_call_waits_only_when_parallel_holds_could_free_enough(ada):
