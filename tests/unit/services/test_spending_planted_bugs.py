@@ -7,6 +7,7 @@ from hypothesis import Phase, settings
 from tests.cast import CREDIT
 from tests.desk import Desk, lot, wallet
 from tests.property import test_it_spends_as_the_engine_says as properties
+from tests.unit.services import test_settling as endings
 from tests.unit.services import test_spending as stories
 from tests.unit.upstream import test_facts, test_meters
 from tokenroll.services import metering
@@ -45,7 +46,7 @@ def test_it_is_caught_to_settle_twice(ada, monkeypatch):
         Spending, "_end", lambda self, hold, state, now: (self.open_holds.pop(hold.sequence, None) and now) or now
     )
     with pytest.raises(CAUGHT):
-        stories.test_a_hold_ends_once(ada)
+        endings.test_a_hold_ends_once(ada)
 
 
 def test_it_is_caught_to_forget_the_tail(ada, monkeypatch):
@@ -56,7 +57,7 @@ def test_it_is_caught_to_forget_the_tail(ada, monkeypatch):
 
     monkeypatch.setattr(Spending, "_return", forget)
     with pytest.raises(CAUGHT):
-        stories.test_a_settlement_takes_the_charge_and_returns_the_tail(ada)
+        endings.test_a_settlement_takes_the_charge_and_returns_the_tail(ada)
     with pytest.raises(CAUGHT):
         hunt(monkeypatch, properties.test_hot_decisions_equal_the_engines)
 
@@ -75,7 +76,7 @@ def test_it_is_caught_to_shrink_a_hold(tmp_path, monkeypatch):
 def test_it_is_caught_to_refund_an_abort(ada, monkeypatch):
     monkeypatch.setattr(metering, "estimated_counts", lambda hold, meter: list(meter.counts))
     with pytest.raises(CAUGHT):
-        stories.test_an_aborted_call_pays_the_evidence_and_says_estimated(ada)
+        endings.test_an_aborted_call_pays_the_evidence_and_says_estimated(ada)
 
 
 def test_it_is_caught_to_serve_an_unknown_model_free(ada, monkeypatch):
@@ -139,13 +140,13 @@ def test_it_is_caught_to_miss_overheads(tmp_path, monkeypatch):
 def test_it_is_caught_to_release_what_was_sent(ada, monkeypatch):
     monkeypatch.setattr(Spending, "release", lambda self, hold, reason, now, status=0: self._return(hold, 0))
     with pytest.raises(CAUGHT):
-        stories.test_only_law_five_releases(ada)
+        endings.test_only_law_five_releases(ada)
 
 
 def test_it_is_caught_to_send_a_repeated_id_again(ada, monkeypatch):
     monkeypatch.setattr(CallMemory, "remember", lambda self, hold: None)
     with pytest.raises((*CAUGHT, AttributeError)):
-        stories.test_a_repeated_client_call_id_is_never_dispatched_again(ada)
+        endings.test_a_repeated_client_call_id_is_never_dispatched_again(ada)
 
 
 def test_it_is_caught_to_apply_a_delta_twice(ada, monkeypatch):
@@ -161,7 +162,7 @@ def test_it_is_caught_to_apply_a_delta_twice(ada, monkeypatch):
 
     monkeypatch.setattr(Spending, "apply_delta", again)
     with pytest.raises(CAUGHT):
-        stories.test_a_delta_is_applied_once_and_in_order(ada)
+        endings.test_a_delta_is_applied_once_and_in_order(ada)
 
 
 def golden(name):
@@ -228,7 +229,7 @@ def test_it_is_caught_to_overlook_duplicate_keys(monkeypatch):
 def test_it_is_caught_to_round_down(tmp_path, monkeypatch):
     monkeypatch.setattr(metering, "_HALF", 10**12)
     with pytest.raises(CAUGHT):
-        stories.test_a_settlement_rounds_once_and_halves_to_even(tmp_path)
+        endings.test_a_settlement_rounds_once_and_halves_to_even(tmp_path)
 
 
 def test_it_is_caught_to_bound_at_the_cheap_tier_and_charge_at_the_dear_one(tmp_path, monkeypatch):
@@ -244,5 +245,5 @@ def test_it_is_caught_to_bound_at_the_cheap_tier_and_charge_at_the_dear_one(tmp_
 
 
 def test_nothing_planted_is_left(ada, monkeypatch):
-    stories.test_a_settlement_takes_the_charge_and_returns_the_tail(ada)
+    endings.test_a_settlement_takes_the_charge_and_returns_the_tail(ada)
     hunt(monkeypatch, properties.test_hot_decisions_equal_the_engines)
