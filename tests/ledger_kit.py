@@ -32,7 +32,9 @@ from tokenroll.store.attempt_record import pack_release as release_bytes
 from tokenroll.store.database import connect_writer, open_writer, raw_connection
 from tokenroll.store.tape import RecordType, TapeSource, pack_block, pack_counts, pack_name
 
-__all__ = ["Ack", "Applied", "Outcome", "Refusal", "Report", "pack_block", "pack_name"]
+__all__ = [
+    "Ack", "Applied", "Command", "Hello", "Outcome", "Ready", "Refusal", "Report", "Welcome", "pack_block", "pack_name",
+]  # fmt: skip
 
 CREDIT = 1_000_000_000
 DAY = 86_400_000_000
