@@ -49,7 +49,7 @@ DECODED_BYTES_MAX: Final = 64 * 1024 * 1024
 LINGER_BYTES_MAX: Final = 1024 * 1024
 """What is still read and dropped after a refusal, so that closing does not destroy the refusal on its way."""
 CONNECTIONS_MAX: Final = 16_384
-"""Client connections of one worker: beyond this accept stops and the kernel's queue holds the rest."""
+"""Client connections of one worker: more are answered 503 at once and closed."""
 UPSTREAM_CONNECTIONS_MAX: Final = 8_192
 """Provider connections of one worker."""
 CALL_AGE_SECONDS_MAX: Final = 3_600
