@@ -32,7 +32,7 @@ PAY: Final = Words(
     vests="vests",
     vested="vested",
     unvested="not yet vested",
-    why="It rewards the person, so it is pay: it vests over time, and payroll and tax see it.",
+    why="It rewards the person: it vests over time, and payroll and tax see it.",
     kinds=MappingProxyType(
         {
             GrantKind.SIGNING_BONUS: "signing bonus",
@@ -50,7 +50,7 @@ TOOL: Final = Words(
     vests="unlocks",
     vested="unlocked",
     unvested="still locked",
-    why="It serves the company's work and stays the company's, so it is a working tool: it unlocks, and nobody is taxed.",
+    why="It serves the company's work and stays the company's: it unlocks, and nobody is taxed.",
     kinds=MappingProxyType(
         {
             GrantKind.SIGNING_BONUS: "starting allowance",

@@ -34,15 +34,16 @@ def show_slip(
     with reports() as books:
         slip = books.payslip(who, cycle)
         listed = books.calls_of_cycle(who, cycle, limit=calls) if calls else []
-    show({**slip, "calls": listed}, as_json=as_json, human=lambda: _human(slip, listed))
+    show({**slip, "calls": listed}, as_json=as_json, human=lambda: print_slip(slip, listed))
 
 
-def _human(slip: dict[str, Any], listed: list[dict[str, Any]]) -> None:
+def print_slip(slip: dict[str, Any], listed: list[dict[str, Any]]) -> None:
+    """The paper on standard output, and some of the calls behind it."""
     zone = slip["zone"]
     state = f"closed {when(slip['closed_at'])}" if "closed_at" in slip else "preview, not closed"
     say(f"{slip['paper']} - {slip['name']} - {slip['cycle']}")
     say(
-        f"{day(slip['start_at'], zone)} to before {day(slip['end_until'], zone)}, {zone}; {slip['call_count']} calls; {state}",
+        f"{day(slip['start_at'], zone)} to before {day(slip['end_until'], zone)}, {zone}; {_calls(slip['call_count'])}; {state}",
         "",
     )
     lines = slip_lines(slip)
@@ -73,3 +74,7 @@ def _human(slip: dict[str, Any], listed: list[dict[str, Any]]) -> None:
             "call": "call",
         }
         table(columns, listed, empty="")
+
+
+def _calls(count: int) -> str:
+    return f"{count} call{'' if count == 1 else 's'}"
