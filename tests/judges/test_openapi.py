@@ -1,0 +1,130 @@
+"""Every answer of ours under /v1 is what OpenAI's own published specification says it is, errors included."""
+
+import gzip
+import json
+
+import jsonschema_rs
+import pytest
+
+HELLO = [{"role": "user", "content": "How much is left?"}]
+PLAIN = {"model": "gpt-4o-mini", "messages": HELLO, "max_tokens": 60}
+TOOL = {"type": "function", "function": {"name": "pay", "parameters": {"type": "object", "properties": {}}}}
+
+
+def nullable_as_types(value):
+    """`nullable: true`, which this document still uses though its version has no such word, as what it means."""
+    if isinstance(value, list):
+        return [nullable_as_types(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {name: nullable_as_types(one) for name, one in value.items() if name != "nullable"}
+    return {"anyOf": [plain, {"type": "null"}]} if value.get("nullable") is True else plain
+
+
+@pytest.fixture(scope="module")
+def schema(trace_folder):
+    """Validators by the name of a schema."""
+    path = trace_folder / "openai_openapi.json.gz"
+    if not path.exists():
+        pytest.skip("no OpenAI specification: openai_openapi.json.gz is not in TOKENROLL_DATA")
+    document = nullable_as_types(json.loads(gzip.decompress(path.read_bytes())))
+
+    def validator(name):
+        return jsonschema_rs.validator_for(
+            {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        )
+
+    return validator
+
+
+def asked(company, body, name="Ada", **headers):
+    """Status, headers and JSON of a chat call."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"authorization": f"Bearer {company.keys.get(name, name)}", "content-type": "application/json", **headers}
+    status, seen, answer = company.request("POST", "/v1/chat/completions", raw, sent)
+    return status, seen, answer
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {}, {"n": 3}, {"tools": [TOOL]}, {"reasoning_effort": "high"}, {"service_tier": "auto"}, {"max_tokens": 1},
+        {"response_format": {"type": "json_object"}}, {"functions": [{"name": "pay", "parameters": {"type": "object"}}]},
+    ],
+)  # fmt: skip
+def test_it_answers_with_what_the_specification_calls_a_chat_completion(company, schema, more):
+    status, headers, body = asked(company, PLAIN | more)
+    assert (status, headers["content-type"]) == (200, "application/json")
+    schema("CreateChatCompletionResponse").validate(json.loads(body))
+    company.prove()
+
+
+@pytest.mark.parametrize("more", [{}, {"stream_options": {"include_usage": True}}, {"n": 2}, {"tools": [TOOL]}])
+def test_it_streams_what_the_specification_calls_chunks(company, schema, more):
+    status, headers, body = asked(company, PLAIN | {"stream": True} | more)
+    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    *events, done, rest = body.decode().split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    validator = schema("CreateChatCompletionStreamResponse")
+    for event in events:
+        validator.validate(json.loads(event.removeprefix("data: ")))
+    assert len(events) > 2
+    company.prove()
+
+
+def test_it_lists_models_as_the_specification_says(company, schema):
+    status, listed = company.get("/v1/models", "Ada")
+    assert status == 200
+    schema("ListModelsResponse").validate(listed)
+    status, one = company.get("/v1/models/gpt-4o-mini", "Ada")
+    assert status == 200
+    schema("Model").validate(one)
+
+
+def chat(**changes):
+    return json.dumps(PLAIN | changes).encode()
+
+
+ERRORS = {
+    "no body": (b"", {}, 400, None),
+    "no JSON": (b"{", {}, 400, None),
+    "no messages": (b'{"model":"gpt-4o-mini"}', {}, 400, None),
+    "unbounded": (chat(web_search_options={}), {}, 400, "call_not_bounded"),
+    "unknown tier": (chat(service_tier="platinum"), {}, 400, None),
+    "tier not sold": (chat(service_tier="flex"), {}, 400, "tier_not_sold"),
+    "encoded body": (chat(), {"content-encoding": "gzip"}, 415, None),
+    "unknown key": (chat(), {"authorization": "Bearer nobody"}, 401, "invalid_api_key"),
+    "empty wallet": (chat(), {"authorization": "Bearer {Cleo}"}, 429, "wallet_empty"),
+    "unknown model": (chat(model="gpt-nowhere"), {}, 404, "model_not_found"),
+    "provider's limit": (chat(), {"x-sim-fault": "429"}, 429, "rate_limit_exceeded"),
+    "provider's error": (chat(), {"x-sim-fault": "500"}, 500, None),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_it_refuses_in_the_shape_of_the_specification(company, schema, case):
+    body, headers, expected, code = ERRORS[case]
+    named = {name: value.format_map(company.keys) for name, value in headers.items()}
+    with company.moves("Ada", 0):
+        status, seen, answer = asked(company, body, **named)
+    assert (status, seen["content-type"]) == (expected, "application/json")
+    error = json.loads(answer)
+    schema("ErrorResponse").validate(error)
+    if code is not None:
+        assert error["error"]["code"] == code
+
+
+def test_it_knows_no_other_path(company, schema):
+    """What is not served reaches nobody: there is no way to a provider around the wallet."""
+    requests = company.provider.state()["requests"]
+    for method, path in (
+        ("POST", "/v1/responses"), ("POST", "/v1/embeddings"), ("GET", "/v1/chat/completions"), ("DELETE", "/v1/models/gpt-4o"),
+        ("POST", "/v1/chat/completions/"), ("POST", "/v1//chat/completions"), ("POST", "/v1/messages/batches"),
+        ("POST", "/v1/files"), ("PUT", "/v1/chat/completions"), ("GET", "/v1/organization/costs"),
+    ):  # fmt: skip
+        status, seen, answer = company.request(method, path, b"{}", {"authorization": f"Bearer {company.keys['Ada']}"})
+        assert status in {404, 405}, path
+        if "messages" not in path:
+            schema("ErrorResponse").validate(json.loads(answer))
+        assert seen["content-type"] == "application/json"
+    assert company.provider.state()["requests"] == requests
