@@ -98,6 +98,12 @@ def _failure_from(error: Exception) -> Failure | None:
         return Failure(str(error), kind="settings")
     if isinstance(error, AmountError):
         return Failure(str(error), kind="amount", code=2)
+    if isinstance(error, OSError) and error.filename is not None:
+        return Failure(f"{error.filename}: {error.strerror}", kind="file")
+    # looked up and not imported: the store is heavy, and who did not load it cannot have raised its error
+    database = sys.modules.get("tokenroll.store.database")
+    if database is not None and isinstance(error, database.SchemaError):
+        return Failure(str(error), kind="schema")
     return None
 
 

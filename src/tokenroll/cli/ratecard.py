@@ -19,6 +19,7 @@ from tokenroll.cli.console import (
     table,
     written,
 )
+from tokenroll.cli.program import Failure
 
 app = noun_app("Dated prices of models: list, net and internal. A model without one is refused, never free.")
 
@@ -123,7 +124,11 @@ def set_card(
     if file is not None:
         import json
 
-        arguments["card"] = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            arguments["card"] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            message = f"{file} is not JSON: {error}"
+            raise Failure(message, kind="usage", code=2) from error
     result = execute("ratecard.set", arguments, command_id=command_id, dry_run=dry_run)
     written(f"set rate card of {result.get('model', model)}", result, as_json=as_json, dry_run=dry_run)
     if not as_json and not dry_run:

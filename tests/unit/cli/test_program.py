@@ -88,3 +88,19 @@ def test_it_gives_a_column_the_same_decimals():
     assert credits_column([0, None, 1_234_500_000_000, -5_000_000]) == ["0.000", "-", "1 234.500", "-0.005"]
     assert credits_column([1, 10**9]) == ["0.000000001", "1.000000000"]
     assert credits_column([]) == []
+
+
+def test_it_names_a_file_that_cannot_be_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
+    assert main(["ratecard", "set", "--file", str(tmp_path / "no.json")]) == 1
+    assert "no.json: No such file or directory" in capsys.readouterr().err
+    (tmp_path / "bad.json").write_text("{")
+    assert main(["ratecard", "set", "--file", str(tmp_path / "bad.json")]) == 2
+    assert "bad.json is not JSON" in capsys.readouterr().err
+
+
+def test_it_names_a_ledger_that_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
+    (tmp_path / "ledger.db").touch()
+    assert main(["member", "list"]) == 1
+    assert "has schema none" in capsys.readouterr().err

@@ -1,0 +1,135 @@
+"""The JSON door over a real socket: one's own with an inference key, the company's with an admin key, problems as problem+json."""
+
+import http.client
+import json
+import socket
+import threading
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from tests.firm import CREDIT, FEBRUARY, HOUR, JANUARY, Firm
+from tokenroll.api.application import create_api
+from tokenroll.app import Reader
+from tokenroll.cli.init import make_home
+from tokenroll.services.keys import key_hash
+from tokenroll.settings import load_settings
+
+ADA, CLEO = "tr-ada", "tr-cleo"
+
+
+class Door:
+    """Asks and reads the answer."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def ask(self, path, secret="", header="authorization"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            value = f"Bearer {secret}" if header == "authorization" else secret
+            connection.request("GET", path, headers={header: value} if secret else {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers["content-type"], json.loads(answer.read())
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory):
+    home = tmp_path_factory.mktemp("api")
+    make_home(load_settings(home), "A small firm", "UTC")
+    settings = load_settings(home)
+    firm = Firm(JANUARY, settings.database_path)
+    for name, secret, scope in (("Ada", ADA, "inference"), ("Cleo", CLEO, "admin")):
+        firm.hire(name)
+        firm.do("key.create", member=name, name="k", scope=scope, secret_hash=key_hash(settings.pepper(), secret.encode()).hex(),
+                shown_prefix=secret)  # fmt: skip
+    firm.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
+    firm.do("grant.create", to="Ada", plan="tools")
+    for nanos in (CREDIT, 2 * CREDIT):
+        firm.call("Ada", 1, nanos)
+    firm.now = FEBRUARY + HOUR
+    firm.do("payrun.close", cycle="2026-01")
+    reader = Reader(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(Starlette(routes=[Mount("/api", create_api(reader))]), log_level="warning", lifespan="off")
+    )
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield Door(listening.getsockname()[1])
+    server.should_exit = True
+    thread.join(10)
+    listening.close()
+    reader.close()
+    firm.connection.close()
+    firm.connection.engine.dispose()
+
+
+def test_it_tells_one_of_ones_own_wallet(door):
+    status, kind, wallet = door.ask("/api/me/wallet", ADA)
+    assert (status, kind) == (200, "application/json")
+    assert wallet["name"] == "Ada"
+    assert wallet["left"] == {"amount": "97.000000000", "unit": "credits"}
+    assert door.ask("/api/me/wallet", ADA, header="x-api-key")[2]["wallet"] == wallet["wallet"]
+    assert [one["amount"]["amount"] for one in door.ask("/api/me/grants", ADA)[2]] == ["100.000000000"]
+
+
+def test_it_tells_calls_page_by_page_and_each_with_its_proof(door):
+    _, _, first = door.ask("/api/me/calls?limit=1", ADA)
+    assert [one["charge"]["amount"] for one in first["calls"]] == ["2.000000000"]
+    _, _, second = door.ask(f"/api/me/calls?limit=1&before={first['before']}", ADA)
+    assert [one["charge"]["amount"] for one in second["calls"]] == ["1.000000000"]
+    assert second["before"] == 0
+    _, _, story = door.ask(f"/api/me/calls/{first['calls'][0]['call']}", ADA)
+    assert story["attempts"][0]["charge"] == {"amount": "2.000000000", "unit": "credits"}
+    assert story["attempts"][0]["chain"]["proof_verified"] is True
+
+
+def test_it_tells_of_a_closed_paper(door):
+    _, _, slip = door.ask("/api/me/payslips/2026-01", ADA)
+    assert (slip["paper"], slip["closing"]["amount"], slip["closed_at"]) == (
+        "Allowance statement",
+        "97.000000000",
+        "2026-02-01T01:00:00Z",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "status", "says"),
+    [
+        ("/api/me/wallet", "", 401, "Send a live key"),
+        ("/api/me/wallet", "tr-stranger", 401, "Send a live key"),
+        ("/api/members", ADA, 403, "needs a key made with `--scope admin`"),
+        ("/api/me/calls/call_00000000000000000000000000000001", ADA, 404, "there is no call"),
+        ("/api/me/payslips/soon", ADA, 400, "a cycle is a month such as 2026-01"),
+        ("/api/me/calls?limit=x", ADA, 400, "limit must be a whole number"),
+        ("/api/members/Bo", CLEO, 404, "there is no member 'Bo'"),
+        ("/api/nowhere", CLEO, 404, "Not Found"),
+    ],
+)
+def test_it_states_a_problem_as_problem_json(door, path, secret, status, says):
+    got, kind, problem = door.ask(path, secret)
+    assert (got, kind) == (status, "application/problem+json")
+    assert problem["status"] == status
+    assert says in problem["detail"]
+
+
+def test_it_keeps_a_members_call_from_another(door):
+    call = door.ask("/api/me/calls", ADA)[2]["calls"][0]["call"]
+    assert door.ask(f"/api/me/calls/{call}", CLEO)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/plans",
+        "/grants?to=Ada", "/wallets", "/wallets/Ada", "/pools", "/ratecards", "/payruns", "/payruns/2026-01",
+    ],
+)  # fmt: skip
+def test_it_answers_an_admin_about_the_company(door, path):
+    status, kind, _ = door.ask(f"/api{path}", CLEO)
+    assert (status, kind) == (200, "application/json")
