@@ -1,5 +1,6 @@
 """The demo as a newcomer starts it: a process in an empty environment; its proofs as literals, its home verified by another."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -46,9 +47,12 @@ def play(
     ) as process:
         assert process.stdout is not None
         lines = []
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            on_line(line, process)
+        try:
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                on_line(line, process)
+        finally:
+            process.terminate()  # ends nothing that has ended by itself
         return process.wait(), "\n".join(lines)
 
 
@@ -149,17 +153,8 @@ def test_afterwards_the_engineers_number_falls_until_it_is_told_to_end(tmp_path)
         found = re.search(r"http://(\S+)(/enter/[0-9a-f]{64})", line)
         if found is None:
             return
-        web = http.client.HTTPConnection(found[1], timeout=30)
-        status, headers, _ = ask(web, found[2])
-        assert (status, headers["location"]) == (303, "/me")
-        cookie = headers["set-cookie"].partition(";")[0]
-        assert ask(web, found[2])[0] == 401  # the way in was for one
-        deadline = time.monotonic() + 60
-        while len(left) < 3 and time.monotonic() < deadline:
-            texts = json.loads(ask(web, "/me/wallet.json", cookie)[2])["texts"]
-            assert texts["about"].startswith("≈ ")
-            left.extend({texts["left-exact"]} - set(left))
-            time.sleep(0.2)
+        with contextlib.closing(http.client.HTTPConnection(found[1], timeout=30)) as web:
+            left.extend(falling(web, found[2]))
         process.send_signal(signal.SIGINT)
 
     code, text = play(tmp_path, "--calls", FEW, leave=False, on_line=enter)
@@ -168,6 +163,22 @@ def test_afterwards_the_engineers_number_falls_until_it_is_told_to_end(tmp_path)
     assert len(left) == 3
     amounts = [Decimal(one.removesuffix(" credits")) for one in left]
     assert amounts == sorted(amounts, reverse=True)
+
+
+def falling(web: http.client.HTTPConnection, way_in: str) -> list[str]:
+    """Three different amounts that the page said were left, one after another."""
+    status, headers, _ = ask(web, way_in)
+    assert (status, headers.get("location")) == (303, "/me")
+    cookie = headers["set-cookie"].partition(";")[0]
+    assert ask(web, way_in)[0] == 401  # the way in was for one
+    left: list[str] = []
+    deadline = time.monotonic() + 60
+    while len(left) < 3 and time.monotonic() < deadline:
+        texts = json.loads(ask(web, "/me/wallet.json", cookie)[2])["texts"]
+        assert texts["about"].startswith("≈ ")
+        left.extend({texts["left-exact"]} - set(left))
+        time.sleep(0.2)
+    return left
 
 
 def ask(connection: http.client.HTTPConnection, path: str, cookie: str = "") -> tuple[int, dict[str, str], bytes]:

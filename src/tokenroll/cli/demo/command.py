@@ -90,12 +90,13 @@ def _verdict(kept: Path | None, shown: Shown, seconds: float) -> None:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """A demo that is told to end ends its processes first."""
+    """A demo that is told to end ends its processes first; Ctrl-C counts also for one that a shell put in the background."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:

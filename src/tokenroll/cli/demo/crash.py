@@ -10,6 +10,7 @@ from tokenroll.cli.demo.cast import PEOPLE
 from tokenroll.cli.demo.show import amount, count
 from tokenroll.cli.demo.stage import GATEWAY_PID_NAME, Stage, wait_until
 from tokenroll.cli.demo.traffic import send_all
+from tokenroll.cli.program import Failure
 from tokenroll.services.replay_client import Exchange
 from tokenroll.services.replay_requests import body_of, request_of
 from tokenroll.services.traces import TraceCall
@@ -34,6 +35,9 @@ def play(stage: Stage) -> None:
         {name: _request(stage, name, line) for line, name in enumerate(PEOPLE[:STREAMS])},
         lambda now: _killed_mid_stream(stage, now, killed),
     )
+    if not killed:
+        told = {f"{one.status} {one.reason}" for one in exchanges.values()}
+        raise Failure(f"the streams ended before the gateway could be killed: {', '.join(sorted(told))}")
     calls = [exchange.headers[b"x-tokenroll-call-id"].decode() for exchange in exchanges.values()]
     cut = sum(exchange.failure == "connection_lost" for exchange in exchanges.values())
     wait_until(stage.gateway_ready, "the gateway's return")
