@@ -18,6 +18,12 @@ _SIZE_LINE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
+_SHORT_LINE_BYTES: Final = 10
+_KNOWN_SIZES: Final[dict[bytes, int]] = {}
+"""Size lines that were read before; the events of a stream differ in length by a few hundred bytes."""
+_KNOWN_SIZES_MAX: Final = 4096
+
+
 class ChunkError(Exception):
     """Bytes that are not chunked coding: nothing behind them can be trusted, so the connection ends."""
 
@@ -36,6 +42,16 @@ class ChunkDecoder:
         self._left = 0
         self._line = b""
         self._trailer_bytes = 0
+
+    def one_chunk(self, data: bytes) -> bytes | None:
+        """The payload when `data` is exactly one chunk after whole ones, as events come; else None, and nothing was read."""
+        stop = data.find(b"\r\n", 0, _SHORT_LINE_BYTES)
+        if stop <= 0 or self._state != _SIZE_LINE or self._line:
+            return None
+        size = _KNOWN_SIZES.get(data[:stop])
+        if size is None or stop + 4 + size != len(data) or data[-2:] != b"\r\n":
+            return None
+        return data[stop + 2 : -2]
 
     def feed(self, data: bytes, start: int = 0) -> int:
         """The offset behind the last byte that belongs to this body. Raises ChunkError."""
@@ -130,7 +146,10 @@ def _size(line: bytes) -> int:
     match = _SIZE.match(line)
     if match is None or len(line) > CHUNK_LINE_BYTES_MAX or _EXTENSION.fullmatch(line, match.end()) is None:
         raise ChunkError("a chunk size is not a hexadecimal number")
-    return int(match.group(), 16)
+    size = int(match.group(), 16)
+    if size and len(line) < _SHORT_LINE_BYTES - 2 and len(_KNOWN_SIZES) < _KNOWN_SIZES_MAX:
+        _KNOWN_SIZES[line] = size
+    return size
 
 
 def chunk(payload: bytes) -> bytes:

@@ -190,6 +190,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_chunked(self, call: "Call", data: bytes) -> None:
         chunks = self._chunks
+        one = chunks.one_chunk(data)
+        if one is not None:
+            call.on_data(data, one)
+            return
         try:
             end = chunks.feed(data)
         except ChunkError as error:

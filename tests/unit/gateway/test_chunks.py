@@ -94,3 +94,41 @@ def test_what_is_written_is_read_back(payloads, steps):
     assert decoder.done
     assert position == len(data)
     assert b"".join(decoder.pieces) == b"".join(payloads)
+
+
+def test_it_takes_one_whole_chunk_at_a_glance_once_its_size_line_is_known():
+    decoder = ChunkDecoder()
+    decoder.feed(b"1f\r\n" + b"e" * 31 + b"\r\n")
+    decoder.pieces.clear()
+    assert decoder.one_chunk(b"1f\r\n" + b"f" * 31 + b"\r\n") == b"f" * 31
+    assert decoder.feed(b"2\r\nhi\r\n" + LAST_CHUNK) == 12
+    assert (decoder.pieces, decoder.done) == ([b"hi"], True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"1f\r\n" + b"e" * 30 + b"\r\n",
+        b"1f\r\n" + b"e" * 32 + b"\r\n",
+        b"1f\r\n" + b"e" * 31 + b"\r\n0\r\n\r\n",
+        b"1f\r\n" + b"e" * 31 + b"\n\n",
+        b"1f\r\n" + b"e" * 31 + b"\r",
+        b"1f\r\n",
+        b"\r\n",
+        b"0\r\n\r\n",
+        b"",
+    ],
+)
+def test_it_leaves_everything_else_to_the_exact_way(other):
+    decoder = ChunkDecoder()
+    decoder.feed(b"1f\r\n" + b"e" * 31 + b"\r\n")
+    assert decoder.one_chunk(other) is None
+
+
+def test_it_glances_at_no_chunk_while_another_is_unfinished():
+    decoder = ChunkDecoder()
+    decoder.feed(b"1f\r\n" + b"e" * 31 + b"\r\n1f\r\ne")
+    assert decoder.one_chunk(b"1f\r\n" + b"e" * 31 + b"\r\n") is None
+    broken = ChunkDecoder()
+    broken.feed(b"1")
+    assert broken.one_chunk(b"1f\r\n" + b"e" * 31 + b"\r\n") is None
