@@ -283,7 +283,7 @@ class Company:
         return status, json.loads(body) if "json" in seen.get("content-type", "") else body.decode()
 
     def metric(self, name: str) -> int:
-        """One number of /metrics, summed over its labels."""
+        """One number of /metrics, summed over its labels unless they are part of `name`."""
         lines = [
             line.split() for line in self.get("/metrics")[1].splitlines() if line.startswith((name + " ", name + "{"))
         ]
