@@ -130,7 +130,7 @@ class Stage:
         if done.returncode not in codes:
             said = (done.stderr.strip() or done.stdout.strip())[-_SAID_CHARACTERS_MAX:]
             raise Failure(f"`tokenroll {' '.join(arguments)}` ended with {done.returncode}: {said}")
-        return Said(done.stdout, done.returncode)
+        return Said(done.stdout, done.stderr, done.returncode)
 
     def advance_to(self, at: Instant) -> None:
         """Every process of the home finds itself at that instant, if it is not there or later already."""
@@ -174,9 +174,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a command printed, and its exit code."""
+    """What a command printed, what it complained of, and its exit code."""
 
     text: str
+    complaint: str
     code: int
 
     @property

@@ -7,6 +7,7 @@ from tokenroll.cli.demo.stage import Stage
 
 LETTER: Final = "i"
 HEADING: Final = "Everything again, from empty"
+_COMPLAINT_LINES_MAX: Final = 12
 
 
 def play(stage: Stage) -> None:
@@ -16,6 +17,8 @@ def play(stage: Stage) -> None:
     shown.command("tokenroll journal verify")
     said = stage.tokenroll("journal", "verify", codes=(0, 1))
     shown.block(said.text.rstrip().splitlines())
+    if said.code:
+        shown.block(said.complaint.rstrip().splitlines()[-_COMPLAINT_LINES_MAX:], "red")
     shown.proof(
         "journal verify ✓" if said.code == 0 else "journal verify found something wanting", holds=said.code == 0
     )
