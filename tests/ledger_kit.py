@@ -17,7 +17,18 @@ from tests.cast import make_card
 from tokenroll.engine.rating import canonical_json, pinned
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
-from tokenroll.services.protocol import Ack, Applied, Command, Hello, Ready, Refusal, Report, Welcome
+from tokenroll.services.protocol import (
+    Ack,
+    Applied,
+    Command,
+    Hello,
+    Lease,
+    Ready,
+    Refusal,
+    Report,
+    View,
+    Welcome,
+)
 from tokenroll.store import schema, tape
 from tokenroll.store.attempt_record import (
     EvidenceRecord,
@@ -108,6 +119,21 @@ def connect(factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connectio
     return connection
 
 
+def begin_life(ledger: Ledger) -> int:
+    """A new life of worker 0 that is ready to spend; its epoch."""
+    welcome = ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
+    assert isinstance(welcome, Welcome)
+    make_ready(ledger, welcome.epoch)
+    return welcome.epoch
+
+
+def make_ready(ledger: Ledger, epoch: int) -> list[View | Lease]:
+    """What the ledger sends a worker that is ready."""
+    answer = ledger.ready(Ready(worker=0, epoch=epoch))
+    assert not isinstance(answer, Refusal)
+    return list(answer)
+
+
 class Kit:
     """A ledger with one worker that is ready, and records made for it by hand."""
 
@@ -122,10 +148,11 @@ class Kit:
         welcome = self.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
         assert isinstance(welcome, Welcome)
         if ready:
-            answer = self.ledger.ready(Ready(worker=0, epoch=welcome.epoch))
-            assert not isinstance(answer, Refusal)
-            self.lease = list(answer)
+            self.lease = make_ready(self.ledger, welcome.epoch)
         return welcome.epoch
+
+    def clock(self) -> int:
+        return self.now
 
     def do(self, command: str, command_id: str = "", /, **arguments: Any) -> dict[str, Any]:
         reply = self.ledger.execute(

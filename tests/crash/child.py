@@ -32,4 +32,7 @@ def worker(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"ledger": ledger, "worker": worker}[sys.argv[1]](*map(Path, sys.argv[2:]))
+    if sys.argv[1] == "ledger":
+        ledger(Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        worker(Path(sys.argv[2]))

@@ -6,7 +6,7 @@ import pytest
 
 from tests import ledger_kit as kit
 from tests.crash.test_it_recovers_at_every_boundary import BLOCKS
-from tests.ledger_kit import Ack, Command, Hello, Kit, Ready, Report
+from tests.ledger_kit import Ack, Command, Hello, Kit, Report
 from tokenroll.store import schema
 from tokenroll.store.verify import verify
 
@@ -80,7 +80,7 @@ def die_everywhere(deed, *, at_least: int) -> None:
             assert everything(one) in (before, wanted), (
                 f"a part stayed of a transaction killed at statement {statement}"
             )
-            one.ledger = kit.new_ledger(one.connection, lambda one=one: one.now)
+            one.ledger = kit.new_ledger(one.connection, one.clock)
             deed(one)
         else:
             STATEMENTS["left"] = -1
@@ -131,8 +131,7 @@ def test_it_leaves_memory_as_it_was_when_a_fold_fails():
 def test_it_lapses_a_dead_life_wholly_or_not_at_all():
     def deed(one):
         one.ledger.report(Report(worker=0, epoch=1, blocks=b"".join(BLOCKS[:4])))
-        welcome = one.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=kit.BOOT, last_delta=0))
-        list(one.ledger.ready(Ready(worker=0, epoch=welcome.epoch)))
+        kit.begin_life(one.ledger)
 
     peaceful = Kit(DyingConnection)
     deed(peaceful)
@@ -148,7 +147,7 @@ def test_it_lapses_a_dead_life_wholly_or_not_at_all():
             killed += 1
         STATEMENTS["left"] = -1
         one.connection.rollback()
-        one.ledger = kit.new_ledger(one.connection, lambda one=one: one.now)
+        one.ledger = kit.new_ledger(one.connection, one.clock)
         deed(one)
         assert one.lot(kit.ADA_LOT) == wanted
         one.connection.rollback()

@@ -12,10 +12,9 @@ from tests.ledger_kit import (
     ADA_LOT,
     BOOT,
     START,
-    Hello,
     Kit,
-    Ready,
     Report,
+    begin_life,
     dispatched_record,
     hold_record,
     image,
@@ -76,8 +75,7 @@ def test_it_folds_to_the_same_chain_however_often_its_ledger_is_killed(tmp_path)
     connection.rollback()
     raw_connection(image()).backup(raw_connection(connection))
     ledger = new_ledger(connection, lambda: START)
-    welcome = ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
-    list(ledger.ready(Ready(worker=0, epoch=welcome.epoch)))
+    begin_life(ledger)
     raw_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     killed = tmp_path / "killed.db"
     shutil.copy(begun, killed)

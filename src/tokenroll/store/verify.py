@@ -102,7 +102,7 @@ class Verifier:
         self._suspended: dict[int, tuple[tuple[int, int], ...]] = {}
         self._draws: dict[tuple[int, int], int] = {}
         self._attempts: dict[tuple[int, int], int] = {}
-        self._client_calls: dict[tuple[int, str], set[int]] = {}
+        self._client_calls: dict[tuple[int, str], int] = {}
         self._named_again: dict[tuple[int, str], set[int]] = {}
         self._ended: set[int] = set()
         self._costs: dict[tuple[int, str, tuple[int | None, ...]], tuple[int, int, int]] = {}
@@ -509,18 +509,9 @@ class Verifier:
 
     def _check_indexes(self) -> None:
         """Tables that only repeat what records say, for finding: pools' draws, later attempts, clients' own ids."""
-        # an id that two workers took before they heard of each other names the call that was folded first
-        client_calls = {
-            (row.api_key_id, row.client_call_id): row.hold_key
-            for row in self._connection.execute(select(schema.client_calls))
-        }
-        named = {
-            client: stored if (stored := client_calls.get(client)) in keys else min(keys)
-            for client, keys in self._client_calls.items()
-        }
         tables: tuple[tuple[str, Table, dict[Any, int]], ...] = (
             ("pool_draw", schema.pool_draws, self._draws), ("attempt", schema.attempts, self._attempts),
-            ("client_call", schema.client_calls, named),
+            ("client_call", schema.client_calls, self._client_calls),
         )  # fmt: skip
         for kind, table, expected in tables:
             stored = {(row[0], row[1]): row[2] for row in self._connection.execute(select(table))}

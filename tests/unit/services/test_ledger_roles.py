@@ -5,6 +5,7 @@ import itertools
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ class Home:
         self.socket = folder / "run" / "ledger.sock"
         self.tapes = folder / "tape"
         self.directory = worker_directory(self.tapes, 0)
-        self.files = {
+        self.files: dict[str, Any] = {
             "database_path": folder / "ledger.db", "lock_path": folder / "run" / "lock", "clock": lambda: START,
             "commands": HANDLERS, "random_bits": lambda bits: next(numbers) % (1 << bits),
         }  # fmt: skip
@@ -85,19 +86,15 @@ class Home:
         return LedgerClient(socket_path=self.socket, **self.files)
 
     def fill(self) -> None:
+        commands: list[tuple[str, dict[str, Any]]] = [
+            ("department.create", {"name": "Engineering", "cost_centre": "R1"}),
+            ("member.create", {"name": "Ada", "department": "Engineering", "zone": "UTC"}),
+            ("plan.create", {"name": "tools", "kind": "stipend", "classification": "tool", "amount_nanos": CREDIT}),
+            ("card.create", {}),
+            ("grant.create", {"to": "Ada", "plan": "tools"}),
+        ]
         with self.client() as client:
-            for number, (name, arguments) in enumerate(
-                (
-                    ("department.create", {"name": "Engineering", "cost_centre": "R1"}),
-                    ("member.create", {"name": "Ada", "department": "Engineering", "zone": "UTC"}),
-                    (
-                        "plan.create",
-                        {"name": "tools", "kind": "stipend", "classification": "tool", "amount_nanos": CREDIT},
-                    ),
-                    ("card.create", {}),
-                    ("grant.create", {"to": "Ada", "plan": "tools"}),
-                )
-            ):
+            for number, (name, arguments) in enumerate(commands):
                 reply = client.execute(Command(id=f"fill-{number}", name=name, arguments=arguments))
                 assert reply.result is not None, reply.problem
 

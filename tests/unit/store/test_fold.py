@@ -132,6 +132,7 @@ def test_it_moves_a_lapsed_hold_to_suspense_with_its_evidence(one):
     assert one.lot(ADA_LOT) == (0, 10_000_000, 0)
     ((record,),) = one.rows("SELECT record FROM holds")
     attempt = parse_record(record)
+    assert attempt.evidence is not None
     assert attempt.evidence.counts[0] == 200
     assert attempt.lapse is not None
     assert one.rows("SELECT kind FROM entries ORDER BY ledger_seq DESC LIMIT 1") == [("suspend",)]

@@ -51,6 +51,13 @@ def books():
     return one
 
 
+def told(books, call_id):
+    """The story of a call that there is."""
+    story = call_story(books.connection, call_id)
+    assert story is not None
+    return story
+
+
 def kinds(books):
     verified = verify(books.connection, books.now)
     books.connection.rollback()
@@ -143,7 +150,7 @@ def test_it_refuses_to_change_or_delete_a_row_of_the_journal(books, table):
 
 
 def test_it_tells_a_calls_story_from_bound_to_chain_link(books):
-    story = call_story(books.connection, f"call_{call_number(START, 1, 2):032x}")
+    story = told(books, f"call_{call_number(START, 1, 2):032x}")
     first, second = story["attempts"]
     assert (first["state"], first["charge_nanos"], first["cycle"], first["usage_source"]) == (
         "settled",
@@ -166,16 +173,16 @@ def test_it_tells_a_calls_story_from_bound_to_chain_link(books):
     assert first["chain"]["proof_verified"]
     assert first["chain"]["batch"] > 1
     assert (second["attempt"], second["charge_nanos"]) == (2, 3_000_000)
-    assert call_story(books.connection, "nightly-42")["call"] == story["call"]
+    assert told(books, "nightly-42")["call"] == story["call"]
     assert call_story(books.connection, "call_" + "0" * 32) is None
     assert call_story(books.connection, "no such call") is None
 
 
 def test_it_tells_the_story_of_what_is_being_checked_and_of_what_age_decided(books):
-    waiting = call_story(books.connection, f"call_{call_number(START, 1, 6):032x}")["attempts"][0]
+    waiting = told(books, f"call_{call_number(START, 1, 6):032x}")["attempts"][0]
     assert (waiting["state"], waiting["lapsed_at"]) == ("suspense", books.now)
     assert "chain" not in waiting
-    decided = call_story(books.connection, f"call_{call_number(START, 1, 7):032x}")["attempts"][0]
+    decided = told(books, f"call_{call_number(START, 1, 7):032x}")["attempts"][0]
     assert (decided["state"], decided["usage_source"], decided["charge_nanos"]) == ("resolved", "estimated", 0)
     assert [one["account"] for one in decided["postings"]] == ["available", "suspense", "suspense", "available"]
 
@@ -184,5 +191,5 @@ def test_it_shows_a_broken_proof_as_broken(books):
     raw = books.connection.connection.driver_connection
     raw.execute("DROP TRIGGER settlements_refuses_update")
     raw.execute("UPDATE settlements SET cycle = 202512 WHERE charge_nanos = 4500000")
-    story = call_story(books.connection, f"call_{call_number(START, 1, 2):032x}")
+    story = told(books, f"call_{call_number(START, 1, 2):032x}")
     assert not story["attempts"][0]["chain"]["proof_verified"]
