@@ -429,7 +429,7 @@ REQUEST_ROWS = [
         ),
     ),
     refused("a body that is no JSON", HEAD + CLOSE + b"Content-Length: 5\r\n\r\n{oops", b"NOT_JSON"),
-    refused("a model without a rate card", CALL.replace(b'"toy"', b'"toi"'), b"NO_CARD"),
+    refused("a model without a rate card", CALL.replace(b'"toy"', b'"tox"'), b"NO_CARD"),
 ]
 
 RESPONSE_ROWS = [

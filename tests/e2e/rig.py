@@ -112,7 +112,8 @@ class Exchange:
     parts: list[bytes] = field(default_factory=list)
     close: str = ""
     """`fin`, `rst` or empty: keep it open."""
-    after: Callable[[], None] | None = None
+    withheld_from: int = -1
+    """From which part on it waits until the provider is told to `let_go`."""
 
 
 @dataclass(kw_only=True)
@@ -353,15 +354,16 @@ class ProviderConnection(asyncio.Protocol):
         def send(index: int) -> None:
             if self.transport.is_closing():
                 return
-            if index < len(exchange.parts):
+            if index == exchange.withheld_from:
+                exchange.withheld_from = -1
+                self.provider.waiting.append(lambda: send(index))
+            elif index < len(exchange.parts):
                 self.transport.write(exchange.parts[index])
                 after_turns(self.provider.turns, send, index + 1)
             elif exchange.close == "fin":
                 self.transport.close()
             elif exchange.close == "rst":
                 after_turns(self.provider.turns, self.transport.abort)
-            if exchange.after is not None and index == len(exchange.parts):
-                exchange.after()
 
         if self.provider.withheld:
             self.provider.waiting.append(lambda: send(0))

@@ -40,8 +40,8 @@ class GroupCommit:
     """
 
     __slots__ = (
-        "_append_dispatched", "_busy", "_clock", "_disk_thread", "_dispatching", "_jobs", "_loop", "_on_block", "_on_failure",
-        "_scheduled", "_synced", "_tape", "_waiters", "failure",
+        "_append_dispatched", "_busy", "_clock", "_disk_thread", "_dispatching", "_idle_seconds", "_jobs", "_later", "_loop",
+        "_on_block", "_on_failure", "_scheduled", "_synced", "_tape", "_waiters", "failure",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,7 @@ class GroupCommit:
         append_dispatched: Callable[[list[HotHold]], None],
         on_block: Callable[[bytes], None],
         on_failure: Callable[[OSError], None],
+        idle_seconds: float = 0.0,
     ) -> None:
         self._tape = tape
         self._synced = durability is Durability.SYNCED
@@ -62,6 +63,9 @@ class GroupCommit:
         self._append_dispatched = append_dispatched
         self._on_block = on_block
         self._on_failure = on_failure
+        self._idle_seconds = idle_seconds
+        """How long a settlement or evidence may wait for the next hold's write; a crash meanwhile leaves its call in suspense."""
+        self._later = False
         self._waiters: list[Waiter] = []
         self._dispatching: list[Waiter] = []
         self._busy = False
@@ -76,7 +80,7 @@ class GroupCommit:
     def hold_ready(self, waiter: Waiter) -> None:
         """The waiter's HOLD is appended; it hears `on_durable` when the hold is."""
         self._waiters.append(waiter)
-        self.soon()
+        self._next_turn()
 
     def dispatch(self, waiter: Waiter) -> None:
         """The waiter has a connection; it hears `on_dispatched` when its DISPATCHED is written.
@@ -84,10 +88,22 @@ class GroupCommit:
         Its hold must be durable. Called from `on_durable`, all holds of the group share one record and one write.
         """
         self._dispatching.append(waiter)
-        self.soon()
+        self._next_turn()
 
     def soon(self) -> None:
-        """Something was appended (a settlement, evidence): written at the loop's next turn even though nobody waits."""
+        """Something was appended (a settlement, evidence): written even though nobody waits, with the next hold or after `idle_seconds`."""
+        if not self._idle_seconds:
+            self._next_turn()
+        elif not self._later and not self._scheduled:
+            self._later = True
+            self._loop.call_later(self._idle_seconds, self._idle_turn)
+
+    def _idle_turn(self) -> None:
+        self._later = False
+        if self._tape.has_pending:
+            self._next_turn()
+
+    def _next_turn(self) -> None:
         if not self._scheduled and not self._busy:
             self._scheduled = True
             self._loop.call_soon(self._turn)
