@@ -32,14 +32,14 @@ from tokenroll.services.protocol import (
     Welcome,
     encode,
 )
-from tokenroll.store.tape import Disk, block_span
+from tokenroll.store.tape import Disk, TapeError, block_span
 
 REPORT_BYTES_MAX: Final = 14 * 1024 * 1024
 """One report: below a message's limit, about 60,000 attempts, which the ledger folds in one transaction."""
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 """Blocks kept in memory while the ledger is away; beyond it they are read from the tape again."""
 RETRY_SECONDS: Final = 0.2
-FINAL_REFUSALS: Final = frozenset({"closed_epoch", "leased", "version", "worker"})
+FINAL_REFUSALS: Final = frozenset({"closed_epoch", "leased", "tape", "version", "worker"})
 """Refusals that no repetition changes: the process must end, and say why."""
 
 Send = Callable[[bytes], None]
@@ -93,6 +93,8 @@ class WorkerCore:
         self._recovered: Iterator[tuple[int, bytes]] = iter(())
         self._recovering = False
         self._held: tuple[int, bytes] | None = None
+        self._unfolded: tuple[int, list[bytes]] | None = None
+        """Blocks of an earlier life that are reported until they are acknowledged: no lease before that."""
         self._in_flight: tuple[int, int] | None = None
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -176,7 +178,7 @@ class WorkerCore:
             return
         self.epoch = message.epoch
         self._recovering = True
-        self._held = None
+        self._held = self._unfolded = None
         self._recovered = self._recover(message.folded_sequences)
         self._report_next()
 
@@ -202,6 +204,23 @@ class WorkerCore:
             self._report_waiting()
 
     def _report_recovered(self) -> None:
+        """The next blocks of earlier lives, or once more those that the ledger did not take; after the last ones the life begins."""
+        if self._unfolded is None:
+            try:
+                self._unfolded = self._next_recovered()
+            except TapeError as error:  # a new connection would find the same bytes
+                self._refused(Refusal("tape", f"the tape of an earlier life cannot be read: {error}"))
+                return
+        if self._unfolded is not None:
+            self._send_report(*self._unfolded)
+            return
+        self._recovering = False
+        self._begun = self.epoch
+        self._events.begin(self.epoch)
+        self._say(Ready(worker=self.worker, epoch=self.epoch))
+
+    def _next_recovered(self) -> tuple[int, list[bytes]] | None:
+        """An epoch and as many of its blocks as one report takes; None behind the last one."""
         parts: list[bytes] = []
         size, epoch = 0, 0
         while (one := self._held or next(self._recovered, None)) is not None:
@@ -212,13 +231,7 @@ class WorkerCore:
             epoch = one[0]
             parts.append(one[1])
             size += len(one[1])
-        if parts:
-            self._send_report(epoch, parts)
-            return
-        self._recovering = False
-        self._begun = self.epoch
-        self._events.begin(self.epoch)
-        self._say(Ready(worker=self.worker, epoch=self.epoch))
+        return (epoch, parts) if parts else None
 
     def _report_waiting(self) -> None:
         if not self._waiting and self._overflowed:
@@ -254,6 +267,8 @@ class WorkerCore:
             self.acked_sequence = max(self.acked_sequence, ack.sequence)
             while self._waiting and block_span(self._waiting[0])[1] <= self.acked_sequence:
                 self._waiting_bytes -= len(self._waiting.popleft())
+        if self._unfolded is not None and ack.epoch == self._unfolded[0]:
+            self._unfolded = None
         self._in_flight = None
         self._report_next()
 

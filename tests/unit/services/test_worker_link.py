@@ -1,0 +1,86 @@
+"""A worker's talk with the ledger when something refuses or breaks on the way: nothing that is on a tape is left behind."""
+
+import pytest
+
+from tests.ledger_kit import ADA_LOT, BOOT, START, Kit, dispatched_record, hold_record, settle_record
+from tokenroll.services.ledger_server import LedgerServer
+from tokenroll.services.loopback import Loopback
+from tokenroll.services.protocol import Refusal
+from tokenroll.services.worker_link import WorkerCore
+from tokenroll.store.tape import TapeWriter, worker_directory
+
+HELD = 10_000_000
+
+
+class Life:
+    def __init__(self):
+        self.heard = []
+
+    def begin(self, epoch):
+        self.heard.append("begin")
+
+    def apply_view(self, view):
+        self.heard.append("view")
+
+    def apply_lease(self, lease):
+        self.heard.append("lease")
+        self.lots = {lot.id: lot.available_nanos for wallet in lease.wallets for lot in wallet.lots}
+
+    def apply_delta(self, delta):
+        self.heard.append("delta")
+
+    def ended(self, refusal):
+        self.heard.append(f"ended {refusal.kind}")
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return worker_directory(tmp_path, 0)
+
+
+def earlier_life(directory, *blocks):
+    """A dead worker's tape."""
+    tape = TapeWriter(directory, worker=0, epoch=1, boot_id=BOOT, created_at=START)
+    for records in blocks:
+        for record in records:
+            tape.append(record)
+        tape.write(tape.take_block(), START)
+    tape.close()
+
+
+def test_it_spends_nothing_while_the_fold_refuses_an_earlier_life(directory, monkeypatch):
+    one = Kit()
+    earlier_life(directory, [hold_record(1, (ADA_LOT, HELD))], [dispatched_record(1)], [settle_record(1, 1_000, 100)])
+    fold = one.ledger.report
+    refusing = [True]
+    monkeypatch.setattr(
+        one.ledger, "report", lambda message: Refusal("charge", "halted") if refusing else fold(message)
+    )
+    life = Life()
+    core = WorkerCore(0, directory, life, boot_id=BOOT, clock=lambda: START)
+    line = Loopback(LedgerServer(one.ledger), core)
+    for _ in range(3):
+        line.pump()
+        core.retry()
+    line.pump()
+    assert not core.spending
+    assert life.heard == []
+    refusing.clear()
+    core.retry()
+    line.pump()
+    assert core.spending
+    assert one.lot(ADA_LOT) == (0, 0, 4_500_000)
+
+
+def test_it_ends_and_says_why_when_an_earlier_tape_is_damaged(directory):
+    one = Kit()
+    earlier_life(directory, [hold_record(1, (ADA_LOT, HELD))])
+    (segment,) = directory.glob("*.tape")
+    data = bytearray(segment.read_bytes())
+    data[9] ^= 0xFF
+    segment.write_bytes(data)
+    life = Life()
+    core = WorkerCore(0, directory, life, boot_id=BOOT, clock=lambda: START)
+    Loopback(LedgerServer(one.ledger), core).pump()
+    assert life.heard == ["ended tape"]
+    assert not core.spending
