@@ -1,10 +1,10 @@
-"""Alembic's entry: runs migrations on the connection that `apply.migrate` was given."""
+"""Alembic's entry: runs migrations on the connection that `apply.migrate` was given. Importing it does nothing."""
 
 from alembic import context
 
 from tokenroll.store import schema
 
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=schema.metadata, render_as_batch=True
-)
-context.run_migrations()
+# Alembic sets `config` while it runs this file, and only then.
+if (config := getattr(context, "config", None)) is not None:
+    context.configure(connection=config.attributes["connection"], target_metadata=schema.metadata, render_as_batch=True)
+    context.run_migrations()
