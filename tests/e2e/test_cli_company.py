@@ -55,10 +55,10 @@ class Desk:
         return json.loads(self.run(*arguments, "--json", code=code)[0])
 
     @contextlib.contextmanager
-    def served(self, end=signal.SIGTERM):
+    def served(self, end=signal.SIGTERM, *options):
         """The supervisor's process and where it listens; ended by `end` afterwards."""
         with (self.home.parent / "serve.log").open("w+") as log:
-            command = [sys.executable, "-m", "tokenroll", "serve", "--port", "0", "--json"]
+            command = [sys.executable, "-m", "tokenroll", "serve", "--port", "0", "--json", *options]
             process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True)
             with process:
                 assert process.stdout is not None
@@ -221,3 +221,20 @@ def test_it_says_what_is_wrong_with_a_month(desk):
     assert "a cycle is a month such as 2026-01, not 'soon'" in desk.run("payrun", "preview", "soon", code=1).stderr
     rehearsed = desk.run("payrun", "run", "2199-01", code=1)
     assert "has not ended in every zone yet" in rehearsed.stdout
+
+
+def test_it_refuses_nobody_under_observe_and_the_company_pays(desk):
+    desk.run("member", "create", "Bo", "--department", "Engineering")
+    secret = desk.json("key", "create", "--member", "Bo")["secret"]
+    with desk.served(signal.SIGTERM, "--observe", "--durability", "written") as (_process, addresses):
+        assert (addresses["observe"], addresses["durability"]) == (True, "written")
+        status, answer = ask(addresses["gateway"], "/v1/chat/completions", secret, CALL)
+        assert (status, answer["object"]) == (200, "chat.completion")
+    wallet = desk.json("wallet", "show", "Bo")
+    assert (wallet["call_count"], wallet["spent"]["amount"]) == (1, "0.000000000")
+    assert wallet["company_carried"]["amount"] == wallet["calls"][0]["charge"]["amount"] != "0.000000000"
+    story = desk.json("call", "show", wallet["calls"][0]["call"])
+    assert story["attempts"][0]["would_deny"] is True
+    with desk.served() as (_process, addresses):
+        status, answer = ask(addresses["gateway"], "/v1/chat/completions", secret, CALL)
+        assert (status, answer["error"]["code"]) == (429, "wallet_empty")

@@ -15,6 +15,9 @@ from tokenroll.settings import DURABILITIES, Settings, SettingsError, load_setti
 
 _PR_SET_PDEATHSIG: Final = 1
 _FIRST_FD: Final = 3
+LOCK_SECONDS_MAX: Final = 10.0
+"""How long a ledger waits for the one before it, or for a command, to let go of the home's lock."""
+LOCK_RETRY_SECONDS: Final = 0.05
 STOP_SECONDS: Final = 10.0
 """How long calls under way may take to end when the supervisor asks: less than it waits before it kills."""
 
@@ -74,20 +77,25 @@ async def _ledger(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    try:
-        with open_ledger(
-            database_path=settings.database_path,
-            lock_path=settings.lock_path,
-            clock=clock_of(settings),
-            commands=COMMANDS,
-            random_bits=random_bits,
-        ) as ledger:
-            server = LedgerServer(ledger)
-            await server.start(settings.socket_path, settings.tape_directory)
-            await stopped.wait()
-            await server.close()
-    except LedgerBusyError as error:
-        raise SettingsError(str(error)) from error
+    deadline = loop.time() + LOCK_SECONDS_MAX
+    while True:
+        try:
+            with open_ledger(
+                database_path=settings.database_path,
+                lock_path=settings.lock_path,
+                clock=clock_of(settings),
+                commands=COMMANDS,
+                random_bits=random_bits,
+            ) as ledger:
+                server = LedgerServer(ledger)
+                await server.start(settings.socket_path, settings.tape_directory)
+                await stopped.wait()
+                await server.close()
+            return
+        except LedgerBusyError as error:
+            if stopped.is_set() or loop.time() > deadline:
+                raise SettingsError(str(error)) from error
+            await asyncio.sleep(LOCK_RETRY_SECONDS)
 
 
 def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:

@@ -74,7 +74,10 @@ class Supervisor:
             start_new_session=True,
         )
         role.started_at = time.monotonic()
-        (self.settings.run_directory / f"{role.name}.pid").write_text(f"{role.process.pid}\n", encoding="ascii")
+        whole = self.settings.run_directory / f"{role.name}.pid"
+        partial = whole.with_suffix(".partial")
+        partial.write_text(f"{role.process.pid}\n", encoding="ascii")
+        partial.replace(whole)  # whoever reads it never finds half of it
 
     def watch(self) -> None:
         """Until told to stop: whoever died is started again, later each time it dies young."""
