@@ -1,6 +1,7 @@
 """The command's options, the order of its scenes, and the verdict."""
 
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -34,6 +35,7 @@ def demo(
 ) -> None:
     """A made-up company's month in a minute: no key, no network, every sum checked. Exit code 1 if one proof fails."""
     started = time.monotonic()
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
     shown = Shown(sys.stdout, draws=picture is not None)
     shown.title(
         "tokenroll demo: payroll for AI tokens, the whole way in one minute",
@@ -42,6 +44,10 @@ def demo(
         "Starting ledger, gateway, pages and provider, each a process of its own …",
     )
     with _ended_by_signals(), open_stage(shown, port=port, home=home, keep=keep, calls=calls) as stage:
+        if load > cores:
+            shown.line(
+                f"This machine was busy already (load {load:.1f} on {cores} cores): times will be longer.", "dim"
+            )
         for scene in _scenes():
             shown.scene(scene.LETTER, scene.HEADING)
             _play(scene, stage)
