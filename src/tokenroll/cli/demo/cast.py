@@ -13,7 +13,7 @@ BONUS_NANOS: Final = 24 * 10**9
 DEPARTMENTS: Final = {
     "Engineering": (
         ADA, "Ben Okafor", "Chiara Rossi", "Dmitri Volkov", "Elif Demir", "Farid Nazari", "Greta Holm", "Hugo Marques",
-        "Ines Carvalho", "Jonas Weber", "Kira Novak", "Liam Byrne", "Mei Tanaka", "Nils Aalto", "Oona Virtanen",
+        "Irma Carvalho", "Jonas Weber", "Kira Novak", "Liam Byrne", "Mei Tanaka", "Nils Aalto", "Oona Virtanen",
         "Priya Raman", "Quentin Morel", "Rosa Iglesias",
     ),
     "Product": (
