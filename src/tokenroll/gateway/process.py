@@ -231,4 +231,6 @@ class _Life:
         self._ended.set()
 
     def _link_metrics(self) -> Iterable[tuple[str, str, str, float]]:
-        yield "tokenroll_unfolded_records", "gauge", "", self._core.unreported_records
+        # from the tape's own count: records that wait for a write, or written ones for the next report, are unfolded too
+        behind = 0 if self._tape is None else self._tape.next_sequence - 1 - self._core.acked_sequence
+        yield "tokenroll_unfolded_records", "gauge", "", max(0, behind)
