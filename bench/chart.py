@@ -1,6 +1,6 @@
-"""The speed budget as a picture and as text, from a file of bench/results: docs/images/speed.svg, and the table for docs/performance.md.
+"""The speed budget as a picture and as text: writes docs/images/speed.svg and the table of docs/performance.md.
 
-usage: python -m bench.chart bench/results/DATE.json [docs/images/speed.svg]     (the table goes to the terminal, as Markdown)
+usage: python -m bench.chart bench/results/DATE.json
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bench.machine import HERE
+
 ROW, BAR_HEIGHT, LABEL, WIDTH, MARGIN = 26, 14, 430, 420, 20
 MET, MISSED, TOLD = "#2e7d32", "#b3541e", "#7a8599"
 
+START, END = "<!-- figures start -->", "<!-- figures end -->"
 Line = dict[str, Any]
 
 
@@ -69,10 +72,20 @@ def markdown(lines: list[Line]) -> str:
 
 
 def main() -> int:
-    found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    target = Path(sys.argv[2] if len(sys.argv) > 2 else "docs/images/speed.svg")
-    target.write_text(svg(found["lines"], found["facts"]), encoding="utf-8")
-    print(markdown(found["lines"]))
+    source = Path(sys.argv[1])
+    found = json.loads(source.read_text(encoding="utf-8"))
+    docs = HERE.parent / "docs"
+    (docs / "images/speed.svg").write_text(svg(found["lines"], found["facts"]), encoding="utf-8")
+    facts = found["facts"]
+    rounds = max(len(results) for systems in found["samples"].values() for results in systems.values())
+    origin = (
+        f"From `bench/results/{source.name}`: {facts['at'][:10]}, commit {facts['commit']}, {rounds} round(s), "
+        f"{facts['cores']} virtual cores, Python {facts['python']}, {facts['nginx']}."
+    )
+    page = docs / "performance.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(START)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{START}\n{origin}\n\n{markdown(found['lines'])}\n{END}{after}", encoding="utf-8")
     return 0
 
 

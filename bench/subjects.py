@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -170,6 +171,7 @@ class Tokenroll(Subject):
         return json.dumps(json.loads(done.stdout))
 
 
+@functools.cache
 def compiled_package() -> Path:
     """The package with a native hot path (scripts/compile.sh), made anew when its source has changed."""
     command = [str(HERE.parent / "scripts/compile.sh"), str(DIR / "compiled")]
