@@ -27,7 +27,9 @@ class Lot:
         id_checked(self.wallet_id, "wallet id")
         amount_nanos_checked(self.amount_nanos, "lot amount")
         if self.expires_at is not None and self.expires_at <= self.effective_at:
-            message = f"lot {self.id} would expire at {self.expires_at}, not after it takes effect at {self.effective_at}"
+            message = (
+                f"lot {self.id} would expire at {self.expires_at}, not after it takes effect at {self.effective_at}"
+            )
             raise ValueError(message)
 
 
