@@ -99,7 +99,7 @@ class Caller:
 class Office:
     """Desk, disk and group commit on a loop."""
 
-    def __init__(self, directory: Path, durability, calls=500):
+    def __init__(self, directory: Path, durability, calls=500, idle_seconds=0.0):
         self.disk = TracedDisk()
         self.desk = Desk(directory, wallet(lot(1, calls * CREDIT)), disk=self.disk)
         self.directory = directory
@@ -114,6 +114,7 @@ class Office:
             append_dispatched=lambda holds: self.desk.dispatch(*holds),
             on_block=self.blocks.append,
             on_failure=self.failures.append,
+            idle_seconds=idle_seconds,
         )
 
     def at_dispatch(self, caller):
@@ -242,6 +243,36 @@ def test_settlements_are_written_without_anybody_waiting(tmp_path):
         assert len(office.blocks) == blocks + 1
         assert not office.desk.tape.has_pending
         office.commit.close()
+        office.desk.tape.close()
+
+    asyncio.run(settle())
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+def test_a_settlement_goes_with_the_next_hold_or_alone_after_its_patience(tmp_path, durability):
+    async def settle():
+        office = Office(tmp_path, durability, idle_seconds=0.02)
+        first, second = office.send(), office.send()
+        await asyncio.gather(first.done, second.done)
+        written = len(office.disk.trace)
+        office.desk.settle(first.hold, input=5)
+        office.commit.soon()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(office.disk.trace) == written
+        third = office.send()  # a hold does not wait, and takes the settlement along
+        await third.done
+        assert not office.desk.tape.has_pending
+        office.desk.settle(second.hold, input=5)
+        office.commit.soon()
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+            if not office.desk.tape.has_pending:
+                break
+        assert not office.desk.tape.has_pending
+        office.desk.settle(third.hold, input=5)
+        office.commit.close()  # an orderly end leaves nothing behind
+        assert not office.desk.tape.has_pending
         office.desk.tape.close()
 
     asyncio.run(settle())
