@@ -491,3 +491,59 @@ def test_a_stopping_worker_finishes_what_it_has_begun(tmp_path):
         data = one.call(stop_under_way())
         assert data.endswith(ANSWER)
         assert ends(one) == [("settled", 70_000, "reported")]
+
+
+# ---- durability -----------------------------------------------------------------------------------------------------
+
+
+class TracingDisk(KernelDisk):
+    """Writes down what became durable when; `lying` only says that it synced."""
+
+    def __init__(self, *, lying: bool) -> None:
+        self.lying = lying
+        self.events: list[str] = []
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        super().write(descriptor, data)
+        self.events.append("written")
+
+    def sync(self, descriptor: int) -> None:
+        if not self.lying:
+            super().sync(descriptor)
+            self.events.append("synced")
+
+
+def sent_unsynced(folder, *, lying: bool) -> int:
+    """How many of five calls reached the provider while the block with their hold was not synced."""
+    disk = TracingDisk(lying=lying)
+    with Rig(folder, RigOptions(durability=Durability.SYNCED, disk=disk)) as one:
+        one.provider.scripts[b"a"] = [Exchange([whole()])]
+        answer = one.provider.exchange_for
+
+        def noted(case: bytes, request: bytes) -> Exchange:
+            disk.events.append("sent")
+            return answer(case, request)
+
+        one.provider.exchange_for = noted  # type: ignore[method-assign]
+        disk.events.clear()
+        call = request()
+        for _ in range(5):
+            assert one.call(raw_call(one.port, [call])).startswith(b"HTTP/1.1 200 OK")
+    found = 0
+    since_last_call: list[str] = []
+    for event in disk.events:
+        since_last_call.append(event)
+        if event == "sent":
+            # HOLD is written, then synced, then DISPATCHED is written, then the call is sent
+            found += since_last_call[-4:] != ["written", "synced", "written", "sent"]
+            since_last_call = []
+    assert disk.events.count("sent") == 5
+    return found
+
+
+def test_no_byte_reaches_the_provider_before_its_hold_is_synced(tmp_path):
+    assert sent_unsynced(tmp_path, lying=False) == 0
+
+
+def test_a_disk_that_is_never_synced_is_noticed(tmp_path):
+    assert sent_unsynced(tmp_path, lying=True) == 5
