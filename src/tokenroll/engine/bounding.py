@@ -4,15 +4,15 @@ No overspend rests on this (DESIGN §4 law 3, §6): a call is dispatched only wi
 settlement can never be dearer. So everything here rounds up and takes the dearest rate that could apply.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tokenroll.engine.rating import UnpricedError, ceil_div, dearest
+from tokenroll.engine.rating import UnpricedError, ceil_div, dearest, rate_attos, rates_for, round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
-from tokenroll.model.limits import UNIT_COUNT_MAX
-from tokenroll.model.rate_card import RateCard
-from tokenroll.model.usage import INPUT_METERS, Meter
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, UNIT_COUNT_MAX
+from tokenroll.model.rate_card import RateCard, RateTable
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, Meter, Usage
 
 TEXT_INPUT_METERS: Final = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE_5M, Meter.CACHE_WRITE_1H)
 """The input meters of a call without audio and image parts."""
@@ -133,6 +133,38 @@ def affordable_output_tokens(bound_rates: BoundRates, size: CallSize, budget_nan
         return 0
     per_token_attos = size.choice_count * bound_rates.output_attos
     return UNIT_COUNT_MAX if per_token_attos == 0 else min(left_attos // per_token_attos, UNIT_COUNT_MAX)
+
+
+def answering_tiers(service_tier: str) -> tuple[str, ...]:
+    """The tiers that may answer a call at that tier: a priority request may be answered at the standard one."""
+    return (service_tier, "standard") if service_tier == "priority" else (service_tier,)
+
+
+def evidence_costs(card: RateCard, service_tier: str, usage: Usage) -> tuple[int, int, int]:
+    """Charge, list and net cost in nanos of an estimate, whose counts may meet meters that the card does not price.
+
+    What was used is never free: such a count is charged at the dearest rate of the bound. Where the three prices differ, list
+    and net leave it out. Raises UnpricedError only where `compile_bound` does.
+    """
+    rates = compile_bound(card, answering_tiers(service_tier), TEXT_INPUT_METERS)
+    internal = card.internal_prices[service_tier]
+    charge = _stood_in_nanos(internal, usage, max(rates.input_attos, rates.output_attos))
+    listed = card.list_prices.get(service_tier, internal)
+    net = card.net_prices.get(service_tier, listed)
+    if internal == listed == net:
+        return charge, charge, charge
+    return charge, _stood_in_nanos(listed, usage, 0), _stood_in_nanos(net, usage, 0)
+
+
+def _stood_in_nanos(table: RateTable, usage: Usage, stand_in_attos: int) -> int:
+    counts = usage.counts
+    rates: Mapping[Meter, int] = rates_for(table, sum(counts[METER_INDEX[meter]] or 0 for meter in INPUT_METERS))
+    attos = 0
+    for meter, count in zip(METERS, counts, strict=True):
+        if count:
+            rate = rate_attos(rates, meter)
+            attos += count * (stand_in_attos if rate is None else rate)
+    return min(round_half_even(attos, ATTOS_PER_NANO), AMOUNT_NANOS_MAX)
 
 
 def _fixed_attos(bound_rates: BoundRates, size: CallSize) -> int:

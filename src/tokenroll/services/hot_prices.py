@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tokenroll.engine.bounding import TEXT_INPUT_METERS, compile_bound
+from tokenroll.engine.bounding import TEXT_INPUT_METERS, answering_tiers, compile_bound
 from tokenroll.engine.rating import UnpricedError, card_from_json, rate_attos, rates_for
 from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import RateCard, RateTable
@@ -30,9 +30,7 @@ class HotRates:
     )  # fmt: skip
 
     def __init__(self, card: RateCard, tier: str, tier_index: int) -> None:
-        # a priority request may be answered at the standard tier; the bound must hold for either
-        tiers = (tier, "standard") if tier == "priority" else (tier,)
-        bound = compile_bound(card, tiers, TEXT_INPUT_METERS)
+        bound = compile_bound(card, answering_tiers(tier), TEXT_INPUT_METERS)
         self.tier = tier
         self.tier_index = tier_index
         self.input_attos = bound.input_attos

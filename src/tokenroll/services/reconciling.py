@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Row, select
 
+from tokenroll.engine.bounding import evidence_costs
 from tokenroll.engine.posting import variance_postings
 from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
 from tokenroll.model.entry import Entry, EntryKind
@@ -138,18 +139,20 @@ def estimated(cards: "Cards", hold: OpenHold, now: Instant) -> SettleRecord:
     """What the evidence alone says an attempt cost: the counts its worker saw, at the prices of its hold.
 
     No evidence means that no byte of an answer came; such a request is charged nothing, and what a bill proves later is the
-    company's. Never more than the hold: an estimate must not overdraw anybody.
+    company's. Never more than the hold: an estimate must not overdraw anybody. A meter without a price is charged all the same:
+    one odd count must not keep everybody's suspense open.
     """
     attempt = parse_record(hold.record)
     counts = attempt.evidence.counts if attempt.evidence else (None,) * len(METERS)
     card = cards.card(attempt.hold.rate_card_id)
-    costs = _costs(card, SERVICE_TIERS[0], counts)
+    tier = next((one for one in SERVICE_TIERS if one in card.internal_prices), SERVICE_TIERS[0])
+    costs = evidence_costs(card, tier, Usage.from_counts(counts))
     answer_bytes = attempt.evidence.answer_bytes if attempt.evidence else 0
     status = attempt.evidence.status if attempt.evidence else 0
     return SettleRecord(
         at=now, first_byte_at=0, charge_nanos=min(costs[0], attempt.hold.bound_nanos), list_cost_nanos=costs[1],
         net_cost_nanos=costs[2], answer_bytes=answer_bytes, source=int(TapeSource.ESTIMATED),
-        finish=attempt.lapse.finish if attempt.lapse else int(Finish.UNKNOWN), service_tier=SERVICE_TIERS[0], dialect=0,
+        finish=attempt.lapse.finish if attempt.lapse else int(Finish.UNKNOWN), service_tier=tier, dialect=0,
         status=status, answered_model_name=0, request_id_name=0, counts=counts,
     )  # fmt: skip
 

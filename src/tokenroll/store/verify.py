@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Table, select
 
 from tokenroll.engine.balance import balance_at
+from tokenroll.engine.bounding import evidence_costs
 from tokenroll.engine.chaining import GENESIS_HASH, BatchHeader, batch_hash, leaf_hash, root_of_hashes
 from tokenroll.engine.drawing import eligible, split
 from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
@@ -25,7 +26,7 @@ from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, Outcome, hold_key, parse_record
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, row_digest, settlement_leaf
-from tokenroll.store.tape import RecordType, TapeError, iter_records
+from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
 
 DIFFERENCES_MAX: Final = 1_000
 """Differences kept in words; beyond it they are only counted."""
@@ -105,7 +106,7 @@ class Verifier:
         self._client_calls: dict[tuple[int, str], int] = {}
         self._named_again: dict[tuple[int, str], set[int]] = {}
         self._ended: set[int] = set()
-        self._costs: dict[tuple[int, str, tuple[int | None, ...]], tuple[int, int, int]] = {}
+        self._costs: dict[tuple[int, str, tuple[int | None, ...], bool], tuple[int, int, int]] = {}
         self._names: dict[tuple[int, int, int], str] = {}
         self._stored_lots: dict[int, Lot] = {}
         self._zones: dict[int, str] = {}
@@ -353,7 +354,8 @@ class Verifier:
         settle = attempt.settle
         if settle is None:
             return
-        known = (attempt.hold.rate_card_id, settle.service_tier, settle.counts)
+        is_estimate = settle.source == TapeSource.ESTIMATED
+        known = (attempt.hold.rate_card_id, settle.service_tier, settle.counts, is_estimate)
         costs = self._costs.get(known)
         if costs is None:
             card = self._cards.get(attempt.hold.rate_card_id)
@@ -364,13 +366,16 @@ class Verifier:
                 )
                 return
             try:
-                costs = _costs(card, settle.service_tier, settle.usage)
+                priced = evidence_costs if is_estimate else _costs
+                costs = priced(card, settle.service_tier, settle.usage)
             except UnpricedError as error:
                 self._differs("charge", f"settlement {row.ledger_seq}: {error}")
                 return
             if len(self._costs) >= _COSTS_KEPT:
                 self._costs.clear()
             self._costs[known] = costs
+        if is_estimate and row.outcome == Outcome.RESOLVED:  # what age decides is never more than was held
+            costs = (min(costs[0], attempt.hold.bound_nanos), *costs[1:])
         if costs != (settle.charge_nanos, settle.list_cost_nanos, settle.net_cost_nanos):
             self._differs(
                 "charge",

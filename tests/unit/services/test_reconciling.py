@@ -18,6 +18,8 @@ from tests.ledger_kit import (
     release_record,
     settle_record,
 )
+from tokenroll.model.usage import METER_INDEX, METERS, Meter
+from tokenroll.store import tape
 from tokenroll.store.tape import TapeRelease
 from tokenroll.store.verify import verify
 
@@ -188,3 +190,20 @@ def test_it_never_estimates_more_than_was_held(one):
     answer = one.do("suspense.decide", through_cycle=202601)
     assert answer["charged_nanos"] == 3_300_000 + 1_000
     assert one.lot(0) == (0, 0, 0)
+    assert sound(one) == []
+
+
+def test_it_decides_everybodys_suspense_though_one_count_has_no_price(one):
+    evidence = evidence_record(12, 100, 0)
+    fetches = [None] * len(METERS)
+    fetches[METER_INDEX[Meter.INPUT]], fetches[METER_INDEX[Meter.WEB_FETCH]] = 100, 2
+    counts = tape.pack_counts(fetches)
+    head = tape.EVIDENCE.unpack_from(evidence)
+    evidence = tape.EVIDENCE.pack(*head[:2], tape.EVIDENCE.size + len(counts), *head[3:]) + counts
+    records = [hold_record(12, (ADA_LOT, HELD)), dispatched_record(12), evidence, lapse_record(12)]
+    one.ledger.report(Report(worker=0, epoch=1, blocks=pack_block(12, records)))
+    one.now = START + 3 * DAY
+    decided = one.ledger.housekeep().result
+    # two fetches at the dearest rate of the card, 15,000
+    assert (decided["decided_count"], decided["charged_nanos"]) == (3, 3_300_000 + 300_000 + 30_000)
+    assert sound(one) == []
