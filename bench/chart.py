@@ -80,7 +80,7 @@ def main() -> int:
     rounds = max(len(results) for systems in found["samples"].values() for results in systems.values())
     origin = (
         f"From `bench/results/{source.name}`: {facts['at'][:10]}, commit {facts['commit']}, {rounds} round(s), "
-        f"{facts['cores']} virtual cores, Python {facts['python']}, {facts['nginx']}."
+        f"{'short, ' if facts['quick'] else ''}load average {facts['load_average_after']}, {facts['cores']} virtual cores, Python {facts['python']}, {facts['nginx']}."
     )
     page = docs / "performance.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(START)
