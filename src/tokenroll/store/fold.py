@@ -16,6 +16,7 @@ batch and never become an object; everything rarer is handled by named methods o
 | LAPSE | held, dispatched | suspense: an entry |
 """
 
+import gc
 import struct
 from hashlib import sha256
 from typing import Final
@@ -90,7 +91,15 @@ class Fold:
         self._worker, self._epoch = worker, epoch
         self._base = worker << 56 | epoch << 40
         self._fresh, self._dispatched, self._evidence, self._names = {}, {}, {}, {}
-        sequence = folded_sequence
+        collecting = gc.isenabled()
+        gc.disable()  # a fold makes many objects and no cycles; looking for them would cost a tenth of it
+        try:
+            return self._fold(blocks, folded_sequence, now)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _fold(self, blocks: bytes, sequence: int, now: Instant) -> int:
         for block in self._blocks(blocks):
             if block.last_sequence <= sequence:
                 continue
@@ -115,7 +124,7 @@ class Fold:
     def _fold_block(self, block: Block) -> None:
         try:
             sequence = self._fold_records(block.payload, block.first_sequence)
-        except (struct.error, IndexError) as error:
+        except (struct.error, IndexError, TapeError) as error:
             raise FoldHalt(
                 "damaged", f"a record of the block at {block.first_sequence} is cut or names what is not: {error}"
             ) from error
