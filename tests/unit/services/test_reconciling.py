@@ -195,7 +195,7 @@ def test_it_never_estimates_more_than_was_held(one):
 
 def test_it_decides_everybodys_suspense_though_one_count_has_no_price(one):
     evidence = evidence_record(12, 100, 0)
-    fetches = [None] * len(METERS)
+    fetches: list[int | None] = [None] * len(METERS)
     fetches[METER_INDEX[Meter.INPUT]], fetches[METER_INDEX[Meter.WEB_FETCH]] = 100, 2
     counts = tape.pack_counts(fetches)
     head = tape.EVIDENCE.unpack_from(evidence)
