@@ -259,7 +259,8 @@ class Pool:
         return None
 
     def give(self, connection: UpstreamConnection) -> None:
-        """The connection is free again."""
+        """The connection is free again, for as long as one that has answered."""
+        connection.deadline = self.gateway.wheel.now + self.gateway.ticks.pooled_idle
         self.idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:

@@ -23,6 +23,8 @@ class Leases:
         self.wallets: dict[int, HotWallet] = {}
         self.last_delta = 0
         self.lease_expires_at: Instant = NEVER
+        self._is_whole = False
+        """Whether a lease came to its last part: before that nothing was spent here, so what the ledger says last stands."""
         self._pepper = pepper
         self._terms: dict[bytes, KeyTerms] = {}
         self._hash_of: dict[int, bytes] = {}
@@ -40,7 +42,10 @@ class Leases:
     def apply_lease(self, lease: Lease) -> None:
         """Wallets to spend. One that is leased already keeps its amounts: this worker knows what it holds of them better."""
         for terms in lease.wallets:
+            if not self._is_whole:
+                self.wallets.pop(terms.id, None)
             self._apply_wallet(terms)
+        self._is_whole = self._is_whole or lease.last
         self.last_delta = max(self.last_delta, lease.delta)
         self.lease_expires_at = lease.expires_at or NEVER
         self._bearers.clear()

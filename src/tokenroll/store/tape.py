@@ -298,8 +298,7 @@ class TapeWriter:
 
     def _open_segment(self, created_at: Instant, first_sequence: int) -> None:
         if self._descriptor >= 0:
-            self._disk.sync(self._descriptor)
-            self._disk.close(self._descriptor)
+            self.close()  # also forgets the number: should the next one not open, it is soon another file's
         self._segment += 1
         path = segment_path(self._directory, self.epoch, self._segment)
         self._descriptor = self._disk.open_append(path)

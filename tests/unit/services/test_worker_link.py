@@ -1,11 +1,13 @@
 """A worker's talk with the ledger when something refuses or breaks on the way: nothing that is on a tape is left behind."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.ledger_kit import ADA_LOT, BOOT, START, Kit, dispatched_record, hold_record, settle_record
+from tokenroll.services.leases import Leases
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
-from tokenroll.services.protocol import Refusal
+from tokenroll.services.protocol import Lease, LotTerms, Refusal, WalletTerms
 from tokenroll.services.worker_link import WorkerCore
 from tokenroll.store.tape import TapeWriter, worker_directory
 
@@ -84,3 +86,16 @@ def test_it_ends_and_says_why_when_an_earlier_tape_is_damaged(directory):
     Loopback(LedgerServer(one.ledger), core).pump()
     assert life.heard == ["ended tape"]
     assert not core.spending
+
+
+def test_a_lease_that_was_cut_off_is_replaced_by_the_next_one():
+    lot = LotTerms(1, 0, 0, 0, 0, "tool")
+    terms = WalletTerms(7, "wallet_7", "Ada", "member", "UTC", [lot], "enforce", "deny", 1_000, 0, 0, 0, 100)
+    leases = Leases(b"pepper")
+    leases.apply_lease(Lease([terms], 0, 3, False))
+    back = replace(terms, lots=[replace(lot, available_nanos=100)], suspense_nanos=0)
+    leases.apply_lease(Lease([back], 0, 4, True))  # suspense was resolved while the line was down
+    wallet = leases.wallets[7]
+    assert (wallet.lots[1].left_nanos, wallet.suspense_nanos) == (100, 0)
+    leases.apply_lease(Lease([terms], 0, 4, True))
+    assert leases.wallets[7] is wallet  # from here on the worker knows better
