@@ -21,7 +21,7 @@ def test_it_bills_what_the_provider_bills_over_thousands_of_races_and_crashes(tm
         faults += world.faults
         settled += len(world.settled())
     assert faults > 5_000
-    assert settled > 5_000
+    assert settled > 2_000
 
 
 def test_it_bills_what_the_provider_bills_in_a_few_schedules(tmp_path: Path):
