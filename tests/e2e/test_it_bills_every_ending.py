@@ -301,6 +301,14 @@ def test_a_providers_refusal_is_relayed_and_costs_nothing(tmp_path, status):
         assert ends(one) == [("released: provider error", 0, "")]
 
 
+def test_an_error_behind_status_200_costs_nothing(tmp_path):
+    with Rig(tmp_path) as one:
+        body = b'{"error":{"message":"no","type":"server_error","param":null,"code":null}}'
+        one.provider.scripts[b"a"] = [Exchange([b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body])]
+        assert one.call(raw_call(one.port, [request()])).endswith(body)
+        assert ends(one) == [("released: provider error", 0, "")]
+
+
 def test_a_stream_that_is_cut_without_usage_goes_to_suspense_with_its_evidence(tmp_path):
     with Rig(tmp_path) as one:
         one.provider.scripts[b"a"] = [Exchange([EVENTS + chunked(EVENT, EVENT).removesuffix(b"0\r\n\r\n")], "fin")]

@@ -449,7 +449,7 @@ class Call:
     def _end_money(self) -> int:
         """The end of an attempt whose answer is whole. The charge in nanos."""
         meter = self._meter
-        if not meter.saw_usage and (self._status >= 300 or (meter.saw_error and not meter.delivered_output_bytes)):
+        if not meter.saw_usage and (self._status >= 300 or (meter.saw_error and not meter.output_events)):
             self._release(ReleaseReason.PROVIDER_ERROR)
             return 0
         return self._settle(self._finish)

@@ -5,6 +5,7 @@ One loop, one ledger, one message at a time: what is folded, granted and leased 
 
 import asyncio
 import contextlib
+import logging
 import os
 import stat
 from pathlib import Path
@@ -30,8 +31,9 @@ from tokenroll.services.retention import delete_folded_segments
 DELIVERY_SECONDS_MAX: Final = 1.0
 """How long a command waits for the leases' holder before it says `pending`."""
 
-
 HOUSE_SECONDS: Final = 60
+
+_log = logging.getLogger(__name__)
 
 
 class LedgerServer:
@@ -75,11 +77,17 @@ class LedgerServer:
                 self._path.unlink()
 
     async def _keep_house(self, tape_directory: Path) -> None:
-        """The ledger's own chores, now and every minute: suspense that is due, segments that nobody needs."""
+        """The ledger's own chores, now and every minute: suspense that is due, segments that nobody needs.
+
+        A chore that fails is told and tried again a minute later: one odd moment must not end the age rule for good.
+        """
         while True:
-            self.ledger.housekeep()
-            self.publish()
-            delete_folded_segments(self.ledger, tape_directory)
+            try:
+                self.ledger.housekeep()
+                self.publish()
+                delete_folded_segments(self.ledger, tape_directory)
+            except Exception:  # noqa: BLE001 - a door: told, and tried again
+                _log.exception("the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
             await asyncio.sleep(HOUSE_SECONDS)
 
     def publish(self) -> None:

@@ -49,6 +49,7 @@ _UNBOUNDED: Final = {
     "mcp_servers": "tools on servers that the provider calls",
     "container": "code that runs on the provider's side",
     "fallbacks": "an answer from a model that was not asked",
+    "inference_geo": "a region that may be dearer than the rate card",
 }
 _OPTIONS: Final = frozenset(
     {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", *_UNBOUNDED}
@@ -433,7 +434,7 @@ def _options(head: dict[str, Any], facts: Facts) -> None:
     if get("context_management") is not None:
         _check_edits(raw_value(option(get("context_management"), "context_management").edits))
     for field, what in _UNBOUNDED.items():
-        if get(field) not in (None, []):
+        if get(field) not in (None, [], "global"):
             not_bounded(field, what)
 
 

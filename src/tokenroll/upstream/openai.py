@@ -43,6 +43,8 @@ _UNBOUNDED: Final = {
     "web_search_options": "searching the web on the provider's side",
     "prediction": "a predicted output, whose rejected tokens are billed",
     "audio": "audio output",
+    "models": "an answer from a model that was not asked",
+    "plugins": "tools on the provider's side",
 }
 _OPTIONS: Final = frozenset({"stream_options", "tools", "functions", "service_tier", "user", "modalities", *_UNBOUNDED})
 """Fields that most requests do not have; without any of them nothing more is looked at."""
