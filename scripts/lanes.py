@@ -46,11 +46,13 @@ QUICK = {
 }
 LANES = {
     "A": ["tests/property", "tests/crash", "tests/simulator"],
-    "B": ["tests/judges", "tests/browser", "tests/e2e", "tests/demo", "tests/papers"],
+    "B": ["tests/judges", "tests/e2e", "tests/demo", "tests/papers"],
+    "browser": ["tests/browser"],
 }
+"""`browser` follows B on its core, in a process of its own: its driver keeps a loop running in the thread that tests start theirs in."""
 # Programs of the distribution that the tests of a folder start.
 PROGRAMS = {"tests/browser": ["chromium"], "tests/judges": ["hledger", "ledger"]}
-LIMIT_SECONDS = {"quick": 600, "quick 2": 600, "A": 2400, "B": 2400, "judges": 7200, "endure": 86400}
+LIMIT_SECONDS = {"quick": 600, "quick 2": 600, "A": 2400, "B": 2400, "browser": 1200, "judges": 7200, "endure": 86400}
 
 
 @dataclass
@@ -218,9 +220,9 @@ def ensure_programs(folders: list[str]) -> None:
 def test() -> list[Run]:
     runs = quick()
     ensure_programs([folder for folders in LANES.values() for folder in folders])
-    lanes = [pytest_run(name, folders, profile="deep", core=i) for i, (name, folders) in enumerate(LANES.items())]
+    lanes = [pytest_run(name, folders, profile="deep", core=int(name != "A")) for name, folders in LANES.items()]
     present = [lane for lane in lanes if lane is not None]
-    execute_chains([[lane] for lane in present])
+    execute_chains([[lane for lane in present if lane.core == core] for core in (0, 1)])
     return [*runs, *present]
 
 

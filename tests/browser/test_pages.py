@@ -150,6 +150,7 @@ def test_it_is_accessible(visit, scheme, width):
 
 def test_it_can_be_used_by_keyboard(visit):
     page = visit("/me", ADA)
+    page.bring_to_front()  # another page of this browser may have the focus
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
