@@ -10,6 +10,7 @@ modules=(
   gateway/{answers,call,chunks,client,heads,local,metrics,telling,upstream,wheel}
   services/{clock,group_commit,hot,hot_prices,leases,metering,spending}
   store/tape
+  upstream/{anthropic,dialect,facts,heads,openai,sse,usage}
 )
 files=("${modules[@]/#/tokenroll/}")
 files=("${files[@]/%/.py}")

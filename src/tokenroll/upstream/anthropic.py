@@ -18,7 +18,6 @@ from tokenroll.upstream.dialect import (
 )
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import (
-    Part,
     cap_tokens,
     check_messages,
     edited,
@@ -32,6 +31,7 @@ from tokenroll.upstream.heads import (
     text,
     whole_number,
 )
+from tokenroll.upstream.shapes import Part, decode_message, decode_message_event
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
@@ -60,32 +60,6 @@ _TIER_WORDS: Final = {"standard": "standard_only", "priority": "auto"}
 _ANSWER_TIERS: Final = {"standard": "standard", "priority": "priority", "batch": "batch"}
 _DELTA_ENVELOPE_BYTES: Final = 120
 """What a content delta's event weighs beside its text; for estimates alone."""
-
-
-class _Delta(msgspec.Struct, gc=False):
-    stop_reason: str | None = None
-
-
-class _Message(msgspec.Struct, gc=False):
-    """A whole answer, or the message inside `message_start`; content is skipped."""
-
-    type: str | None = None
-    model: str | None = None
-    stop_reason: str | None = None
-    usage: dict[str, Any] | None = None
-    error: Any = None
-
-
-class _Event(msgspec.Struct, gc=False):
-    type: str | None = None
-    message: _Message | None = None
-    delta: _Delta | None = None
-    usage: dict[str, Any] | None = None
-    error: Any = None
-
-
-_decode_message = msgspec.json.Decoder(_Message).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
 
 
 class _Reported:
@@ -200,7 +174,7 @@ class WholeMessageMeter(WholeMeter):
 
     def _on_body(self, body: bytes) -> None:
         try:
-            message = _decode_message(body)
+            message = decode_message(body)
         except (msgspec.MsgspecError, RecursionError):
             return
         self.complete = True
@@ -237,7 +211,7 @@ class StreamMessageMeter(EventMeter):
 
     def _on_event(self, name: bytes, payload: bytes) -> bool:
         try:
-            event = _decode_event(payload)
+            event = decode_message_event(payload)
         except (msgspec.MsgspecError, RecursionError):
             return False
         kind = event.type or name.decode("ascii", "replace")

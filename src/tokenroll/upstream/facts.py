@@ -1,10 +1,11 @@
-"""Facts: what a request's head says. A module of its own, because it is a structure of the JSON library."""
-
-import msgspec
+"""Facts: what a request's head says."""
 
 
-class Facts(msgspec.Struct, gc=False):
-    """What the head of a request says, as far as bounds and policy need it. Mutable, and made in C because one is made per call."""
+class Facts:
+    """What the head of a request says, as far as bounds and policy need it.
+
+    Defaults are the class's: one is made per call, and only what differs is then written.
+    """
 
     model: str = ""
     stream: bool = False

@@ -16,79 +16,19 @@ from msgspec import Raw
 from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX
 from tokenroll.upstream.dialect import Buffers, RequestRefused
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.shapes import (
+    NOTHING,
+    Item,
+    Part,
+    PartsItem,
+    decode_parts,
+    decode_parts_list,
+    decode_raw_pairs,
+    decode_texts,
+)
 
-NOTHING: Final = Raw(b"")
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _SNIFFED_BYTES: Final = 2048
-
-
-class _Key(str):
-    """A key that equals by text but hashes by identity, so that a dict keeps both of two equal keys."""
-
-    __slots__ = ()
-    __hash__ = object.__hash__
-
-
-class Part(msgspec.Struct, gc=False):
-    """One content part: its type, and the fields that would carry what cannot be bounded whatever the type says."""
-
-    type: Raw = NOTHING
-    content: Raw = NOTHING
-    source: Raw = NOTHING
-    image_url: Raw = NOTHING
-    input_audio: Raw = NOTHING
-    file: Raw = NOTHING
-
-    def is_suspect(self) -> bool:
-        """Whether it carries something besides text, whatever its type says: two types may hide in one part."""
-        return (
-            self.image_url is not NOTHING
-            or self.input_audio is not NOTHING
-            or self.file is not NOTHING
-            or (self.source is not NOTHING and memoryview(self.source)[0] == 0x7B)
-        )
-
-
-class Item(msgspec.Struct, gc=False):
-    """An object in the head: a message, a tool or an option. Only what bounds and policy ask for, undecoded."""
-
-    content: Raw = NOTHING
-    audio: Raw = NOTHING
-    type: Raw = NOTHING
-    include_usage: Raw = NOTHING
-    budget_tokens: Raw = NOTHING
-    max_uses: Raw = NOTHING
-    user_id: Raw = NOTHING
-    edits: Raw = NOTHING
-
-
-class PartsItem(msgspec.Struct, gc=False):
-    """The same, for bodies whose messages hold lists of parts: they are read in the same scan."""
-
-    content: list[Part] | str | None = None
-    audio: Raw = NOTHING
-    type: Raw = NOTHING
-    include_usage: Raw = NOTHING
-    budget_tokens: Raw = NOTHING
-    max_uses: Raw = NOTHING
-    user_id: Raw = NOTHING
-    edits: Raw = NOTHING
-
-
-_Scalar = str | int | float | bool | None
-
-
-def _decoder(item: Any) -> Callable[[bytes], dict[_Key, Any]]:
-    value: Any = item | list[item | list[Raw] | _Scalar] | _Scalar
-    decoder: Any = msgspec.json.Decoder(dict[_Key, value], dec_hook=str.__new__)
-    decode: Callable[[bytes], dict[_Key, Any]] = decoder.decode
-    return decode
-
-
-_decode_texts = _decoder(Item)
-_decode_parts = _decoder(PartsItem)
-_decode_raw_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__).decode
-decode_parts_list: Final = msgspec.json.Decoder(list[Part]).decode
 
 
 def refuse(code: str, message: str, param: str | None = None) -> NoReturn:
@@ -104,7 +44,7 @@ def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
     try:
         at = body.find(b'"content":', 0, _SNIFFED_BYTES)
         has_parts = at >= 0 and body.startswith((b"[", b" ["), at + 10)
-        pairs = _decode_parts(body) if has_parts else _decode_texts(body)
+        pairs = decode_parts(body) if has_parts else decode_texts(body)
         if not body.isascii():
             str(body, "utf-8")
     except msgspec.ValidationError as error:
@@ -289,7 +229,7 @@ def spans(body: bytes) -> dict[str, tuple[int, int]]:
     """Where the value of each field of an object begins and ends in `body`, which `read_head` has accepted."""
     found: dict[str, tuple[int, int]] = {}
     at = _skip(body, 0) + 1
-    for key, raw in _decode_raw_pairs(body).items():
+    for key, raw in decode_raw_pairs(body).items():
         at = _skip(body, at)
         quoted = b'"%s"' % key.encode()
         if body.startswith(quoted, at):

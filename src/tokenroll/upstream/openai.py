@@ -18,7 +18,6 @@ from tokenroll.upstream.dialect import (
 )
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import (
-    NOTHING,
     boolean,
     cap_tokens,
     check_messages,
@@ -33,6 +32,16 @@ from tokenroll.upstream.heads import (
     text,
     whole_number,
     wrong_type,
+)
+from tokenroll.upstream.shapes import (
+    NOTHING,
+    ChatAnswer,
+    ChatChoice,
+    ChatUsage,
+    CompletionDetails,
+    PromptDetails,
+    decode_chat_answer,
+    decode_loose_chat_answer,
 )
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
@@ -59,100 +68,53 @@ _ANSWER_TIERS: Final = {
 _TIER_WORDS: Final = {"standard": "default", "flex": "flex", "priority": "priority", "batch": "batch"}
 
 
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: str | None = None
+_NO_PROMPT_DETAILS: Final = PromptDetails()
+_NO_COMPLETION_DETAILS: Final = CompletionDetails()
 
 
-class _PromptDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
-_NO_PROMPT_DETAILS: Final = _PromptDetails()
-_NO_COMPLETION_DETAILS: Final = _CompletionDetails()
-
-
-class _Answer(msgspec.Struct, gc=False):
-    """A whole answer or one chunk of it; texts are skipped."""
-
-    model: str | None = None
-    service_tier: str | None = None
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: Any = None
-
-
-class _LooseAnswer(msgspec.Struct, gc=False):
-    """The same for answers whose types are not what they should be; whatever is readable still counts."""
-
-    model: Any = None
-    service_tier: Any = None
-    choices: Any = None
-    usage: Any = None
-    error: Any = None
-
-
-_decode_plain = msgspec.json.Decoder(_Answer).decode
-_decode_loose = msgspec.json.Decoder(_LooseAnswer).decode
-
-
-def _decode_answer(data: bytes, meter: CallMeter) -> _Answer | None:
+def _decode_answer(data: bytes, meter: CallMeter) -> ChatAnswer | None:
     """An answer or chunk; None when it is not a JSON object: it says nothing, and what else is said still counts."""
     try:
-        return _decode_plain(data)
+        return decode_chat_answer(data)
     except msgspec.ValidationError:
         return _loosely(data, meter)
     except (msgspec.DecodeError, RecursionError):
         return None
 
 
-def _loosely(data: bytes, meter: CallMeter) -> _Answer | None:
+def _loosely(data: bytes, meter: CallMeter) -> ChatAnswer | None:
     try:
-        loose = _decode_loose(data)
+        loose = decode_loose_chat_answer(data)
     except (msgspec.MsgspecError, RecursionError):
         return None
-    return _Answer(
+    return ChatAnswer(
         model=loose.model if isinstance(loose.model, str) else None,
         service_tier=loose.service_tier if isinstance(loose.service_tier, str) else None,
-        choices=[_Choice() for _ in loose.choices] if isinstance(loose.choices, list) else None,
+        choices=[ChatChoice() for _ in loose.choices] if isinstance(loose.choices, list) else None,
         usage=usage_from(object_of(loose.usage), meter) if loose.usage is not None else None,
         error=loose.error,
     )
 
 
-def usage_from(usage: dict[str, Any], meter: CallMeter) -> _Usage:
+def usage_from(usage: dict[str, Any], meter: CallMeter) -> ChatUsage:
     """A usage object field by field; what is no count is not reported and degrades the meter."""
     prompt, completion = (
         object_of(usage.get("prompt_tokens_details")),
         object_of(usage.get("completion_tokens_details")),
     )
-    return _Usage(
+    return ChatUsage(
         prompt_tokens=count_of(usage.get("prompt_tokens"), meter, "prompt_tokens"),
         completion_tokens=count_of(usage.get("completion_tokens"), meter, "completion_tokens"),
-        prompt_tokens_details=_PromptDetails(
-            **{name: count_of(prompt.get(name), meter, name) for name in _PromptDetails.__struct_fields__}
+        prompt_tokens_details=PromptDetails(
+            **{name: count_of(prompt.get(name), meter, name) for name in PromptDetails.__struct_fields__}
         ),
-        completion_tokens_details=_CompletionDetails(
-            **{name: count_of(completion.get(name), meter, name) for name in _CompletionDetails.__struct_fields__}
+        completion_tokens_details=CompletionDetails(
+            **{name: count_of(completion.get(name), meter, name) for name in CompletionDetails.__struct_fields__}
         ),
     )
 
 
-def read_usage(meter: CallMeter, usage: _Usage) -> None:
+def read_usage(meter: CallMeter, usage: ChatUsage) -> None:
     """Counts of a `usage` object, taken apart so that they are disjoint; the last non-null report wins per field.
 
     Details are subsets of their parent (reference: gateways, 6.3); when they contradict it, the parent is charged whole.
@@ -194,7 +156,7 @@ def _has_all(meter: CallMeter) -> bool:
     return meter.counts[counts.INPUT] is not None and meter.counts[counts.OUTPUT] is not None
 
 
-def _read_answer(meter: CallMeter, answer: _Answer) -> None:
+def _read_answer(meter: CallMeter, answer: ChatAnswer) -> None:
     if answer.model:
         meter.answered_model = answer.model
     if answer.service_tier:
@@ -224,7 +186,7 @@ class WholeChatMeter(WholeMeter):
     def _on_usage(self, usage: dict[str, Any]) -> None:
         self._read(usage_from(usage, self))
 
-    def _read(self, usage: _Usage) -> None:
+    def _read(self, usage: ChatUsage) -> None:
         read_usage(self, usage)
         if _has_all(self):
             self.saw_usage = True

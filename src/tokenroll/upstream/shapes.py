@@ -1,0 +1,166 @@
+"""The structures that the JSON library fills: what of requests and answers is read, everything else is skipped undecoded.
+
+They live apart from the code that uses them because the library reads its classes at run time, which compiled modules do not allow.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+NOTHING: Final = Raw(b"")
+
+
+class _Key(str):
+    """A key that equals by text but hashes by identity, so that a dict keeps both of two equal keys."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+
+class Part(msgspec.Struct, gc=False):
+    """One content part: its type, and the fields that would carry what cannot be bounded whatever the type says."""
+
+    type: Raw = NOTHING
+    content: Raw = NOTHING
+    source: Raw = NOTHING
+    image_url: Raw = NOTHING
+    input_audio: Raw = NOTHING
+    file: Raw = NOTHING
+
+    def is_suspect(self) -> bool:
+        """Whether it carries something besides text, whatever its type says: two types may hide in one part."""
+        return (
+            self.image_url is not NOTHING
+            or self.input_audio is not NOTHING
+            or self.file is not NOTHING
+            or (self.source is not NOTHING and memoryview(self.source)[0] == 0x7B)
+        )
+
+
+class Item(msgspec.Struct, gc=False):
+    """An object in the head: a message, a tool or an option. Only what bounds and policy ask for, undecoded."""
+
+    content: Raw = NOTHING
+    audio: Raw = NOTHING
+    type: Raw = NOTHING
+    include_usage: Raw = NOTHING
+    budget_tokens: Raw = NOTHING
+    max_uses: Raw = NOTHING
+    user_id: Raw = NOTHING
+    edits: Raw = NOTHING
+
+
+class PartsItem(msgspec.Struct, gc=False):
+    """The same, for bodies whose messages hold lists of parts: they are read in the same scan."""
+
+    content: list[Part] | str | None = None
+    audio: Raw = NOTHING
+    type: Raw = NOTHING
+    include_usage: Raw = NOTHING
+    budget_tokens: Raw = NOTHING
+    max_uses: Raw = NOTHING
+    user_id: Raw = NOTHING
+    edits: Raw = NOTHING
+
+
+_Scalar = str | int | float | bool | None
+
+
+def _decoder(item: Any) -> Callable[[bytes], dict[_Key, Any]]:
+    value: Any = item | list[item | list[Raw] | _Scalar] | _Scalar
+    decoder: Any = msgspec.json.Decoder(dict[_Key, value], dec_hook=str.__new__)
+    decode: Callable[[bytes], dict[_Key, Any]] = decoder.decode
+    return decode
+
+
+decode_texts = _decoder(Item)
+decode_parts = _decoder(PartsItem)
+decode_raw_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__).decode
+decode_parts_list: Final = msgspec.json.Decoder(list[Part]).decode
+
+
+class ChatChoice(msgspec.Struct, gc=False):
+    """One of the `n` answers of a chat completion."""
+
+    finish_reason: str | None = None
+
+
+class PromptDetails(msgspec.Struct, gc=False):
+    """Parts of `prompt_tokens`, already counted in it."""
+
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class CompletionDetails(msgspec.Struct, gc=False):
+    """Parts of `completion_tokens`, already counted in it."""
+
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class ChatUsage(msgspec.Struct, gc=False):
+    """The `usage` of a chat completion."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+
+class ChatAnswer(msgspec.Struct, gc=False):
+    """A whole answer or one chunk of it; texts are skipped."""
+
+    model: str | None = None
+    service_tier: str | None = None
+    choices: list[ChatChoice] | None = None
+    usage: ChatUsage | None = None
+    error: Any = None
+
+
+class LooseChatAnswer(msgspec.Struct, gc=False):
+    """The same for answers whose types are not what they should be; whatever is readable still counts."""
+
+    model: Any = None
+    service_tier: Any = None
+    choices: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+decode_chat_answer = msgspec.json.Decoder(ChatAnswer).decode
+decode_loose_chat_answer = msgspec.json.Decoder(LooseChatAnswer).decode
+
+
+class MessageDelta(msgspec.Struct, gc=False):
+    """What a `message_delta` changes."""
+
+    stop_reason: str | None = None
+
+
+class MessageAnswer(msgspec.Struct, gc=False):
+    """A whole answer, or the message inside `message_start`; content is skipped."""
+
+    type: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+class MessageEvent(msgspec.Struct, gc=False):
+    """One event of a streamed message."""
+
+    type: str | None = None
+    message: MessageAnswer | None = None
+    delta: MessageDelta | None = None
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+decode_message = msgspec.json.Decoder(MessageAnswer).decode
+decode_message_event = msgspec.json.Decoder(MessageEvent).decode
