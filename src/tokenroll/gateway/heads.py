@@ -44,7 +44,7 @@ class RequestHead:
 
     __slots__ = (
         "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
-        "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "length_count", "method", "path",
+        "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "method", "path",
         "prefix", "query", "suffix",
     )  # fmt: skip
 
@@ -65,7 +65,6 @@ class RequestHead:
         self.forward = b""
         """Header lines that go on to the provider."""
         self.host_count = 0
-        self.length_count = 0
         self.prefix = b""
         self.suffix = b""
         """The head around the digits of its content-length; empty when it has none."""
@@ -141,7 +140,6 @@ class RequestReader:
             head.host_count += 1
         elif rule == Request.CONTENT_LENGTH:
             head.content_length = _length(value)
-            head.length_count += 1
         elif rule == Request.TRANSFER_ENCODING:
             if value.lower() != b"chunked":
                 raise HeadError(
