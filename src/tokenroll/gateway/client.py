@@ -21,7 +21,7 @@ from tokenroll.gateway.heads import (
     judge_request_line,
     malformed_head,
 )
-from tokenroll.model.limits import LINGER_BYTES_MAX, PIPELINED_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
+from tokenroll.model.limits import BODY_CHUNKS_MAX, LINGER_BYTES_MAX, PIPELINED_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
 from tokenroll.services.hot import HotKey
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 
@@ -33,12 +33,15 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _READ_BEFORE_REFUSAL_BYTES_MAX: Final = 64 * 1024
 """A refused request's body up to this size is read first, so that the connection can be used again."""
 
+_SMALL_PIECE_BYTES: Final = 4 * 1024
+"""Pieces below this size are put together: an object of their own would weigh as much as they do."""
+
 
 class ClientConnection(asyncio.Protocol):
     """One client. See the module."""
 
     __slots__ = (
-        "_body_bytes", "_buffer", "_chunks", "_dialect", "_half_closed", "_head", "_key", "_length", "_lingered", "_looping",
+        "_body_bytes", "_buffer", "_chunk_count", "_chunks", "_dialect", "_half_closed", "_head", "_key", "_length", "_lingered", "_looping",
         "_parts", "_reading_paused", "_refusal", "_reserved", "call", "closed", "deadline", "gateway", "state", "transport",
         "writing_paused",
     )  # fmt: skip
@@ -58,8 +61,9 @@ class ClientConnection(asyncio.Protocol):
         self._dialect: Dialect | None = None
         self._key: HotKey | None = None
         self._length = 0
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         self._body_bytes = 0
+        self._chunk_count = 0
         self._chunks: ChunkDecoder | None = None
         self._refusal: ErrorAnswer | None = None
         self._reserved = 0
@@ -155,7 +159,9 @@ class ClientConnection(asyncio.Protocol):
             elif self._head is None or not self._repeated_call(self._head, data):
                 self._read_requests(data)
         elif state == BODY:
-            self._read_body(data)
+            rest = self._read_body(data)
+            if rest:
+                self._read_requests(rest)
         elif state == BUSY:
             self._buffer += data
             if len(self._buffer) > PIPELINED_BYTES_MAX:
@@ -287,20 +293,19 @@ class ClientConnection(asyncio.Protocol):
         if 0 < length <= have:
             stop = end + length
             return self._whole(data[end:stop], data[stop:] if length < have else b"", refusal)
-        self._begin_body(head, length, data[end:], refusal)
-        return b""
+        return self._begin_body(head, length, data[end:], refusal)
 
     def _begin_partial_head(self, data: bytes) -> None:
         self._buffer += data
         self.deadline = self.gateway.wheel.now + self.gateway.ticks.head
         self._judge_partial_head(0)
 
-    def _begin_body(self, head: RequestHead, length: int, data: bytes, refusal: ErrorAnswer | None) -> None:
-        """The body is not whole yet: refuse now, or receive it."""
+    def _begin_body(self, head: RequestHead, length: int, data: bytes, refusal: ErrorAnswer | None) -> bytes:
+        """The body is not whole yet, or chunked: refuse now, or receive it. Gives what follows it, as `_read_request` does."""
         gateway = self.gateway
         if refusal is not None and (not 0 < length <= _READ_BEFORE_REFUSAL_BYTES_MAX or head.expects_continue):
             self._refuse(refusal)
-            return
+            return b""
         if refusal is None:
             self._reserved = length if length > 0 else RELAY_BUFFER_BYTES_MAX
             if gateway.body_bytes + self._reserved > gateway.edge.bodies_bytes:
@@ -310,53 +315,70 @@ class ClientConnection(asyncio.Protocol):
                         self._dialect, 503, "overloaded", "Too many large requests at once.", retry_after_seconds=1
                     )
                 )
-                return
+                return b""
             gateway.body_bytes += self._reserved
         self.state = BODY
         self._refusal = refusal
         self._chunks = ChunkDecoder() if length == CHUNKED else None
-        self._body_bytes = 0
+        self._body_bytes = self._chunk_count = 0
         self._parts = []
         self.deadline = gateway.wheel.now + gateway.ticks.body
         if head.expects_continue and not data:
             self.transport.write(_CONTINUE)
-        if data:
-            self._read_body(data)
+        return self._read_body(data) if data else b""
 
-    def _read_body(self, data: bytes) -> None:
+    def _read_body(self, data: bytes) -> bytes:
+        """More of a body. Gives what follows it when it is whole and answered.
+
+        Whoever calls goes on with that: were it read from here, requests sent ahead would nest.
+        """
         if self._chunks is not None:
-            self._read_chunked(data)
-            return
+            return self._read_chunked(self._chunks, data)
         have = self._body_bytes + len(data)
         if have < self._length:
-            self._parts.append(data)
+            self._keep_piece(data)
             self._body_bytes = have
-            return
+            return b""
         rest = b""
         if have > self._length:
             cut = self._length - self._body_bytes
             data, rest = data[:cut], data[cut:]
-        self._parts.append(data)
-        self._body_whole(rest)
+        self._keep_piece(data)
+        return self._body_whole(rest)
 
-    def _read_chunked(self, data: bytes) -> None:
-        chunks = self._chunks
-        assert chunks is not None
+    def _keep_piece(self, piece: bytes) -> None:
+        """A piece of a body. Small ones are put together, so that a body in crumbs weighs what its bytes weigh."""
+        parts = self._parts
+        if len(piece) >= _SMALL_PIECE_BYTES or not parts:
+            parts.append(piece)
+        elif type(parts[-1]) is bytearray:
+            parts[-1] += piece
+        else:
+            parts.append(bytearray(piece))
+
+    def _read_chunked(self, chunks: ChunkDecoder, data: bytes) -> bytes:
         try:
             end = chunks.feed(data)
         except ChunkError as error:
             self._refuse(
                 error_answer(self._dialect_now(), 400, "malformed_request", f"The request body is malformed: {error}.")
             )
-            return
-        for piece in chunks.pieces:
+            return b""
+        pieces = chunks.pieces
+        if pieces:
+            self._chunk_count += len(pieces)
+            piece = b"".join(pieces)
+            pieces.clear()
             self._body_bytes += len(piece)
-        self._parts += chunks.pieces
-        chunks.pieces.clear()
+            self._keep_piece(piece)
         gateway = self.gateway
         if self._body_bytes > gateway.edge.body_bytes:
             self._refuse(_body_too_large(self._dialect_now(), gateway.edge.body_bytes))
-            return
+            return b""
+        if self._chunk_count > BODY_CHUNKS_MAX:
+            message = f"A request body has at most {BODY_CHUNKS_MAX} chunks."
+            self._refuse(error_answer(self._dialect_now(), 413, "too_many_chunks", message))
+            return b""
         if self._body_bytes > self._reserved and self._refusal is None:
             gateway.body_bytes += self._body_bytes - self._reserved
             self._reserved = self._body_bytes
@@ -366,18 +388,18 @@ class ClientConnection(asyncio.Protocol):
                         self._dialect, 503, "overloaded", "Too many large requests at once.", retry_after_seconds=1
                     )
                 )
-                return
-        if chunks.done:
-            self._chunks = None
-            self._body_whole(data[end:])
+                return b""
+        if not chunks.done:
+            return b""
+        self._chunks = None
+        return self._body_whole(data[end:])
 
-    def _body_whole(self, rest: bytes) -> None:
+    def _body_whole(self, rest: bytes) -> bytes:
+        """The body is whole. Gives `rest` when the next request may be read now."""
         parts, self._parts = self._parts, []
         refusal, self._refusal = self._refusal, None
         self.state = HEAD
-        rest = self._whole(parts[0] if len(parts) == 1 else b"".join(parts), rest, refusal)
-        if rest:
-            self._read_requests(rest)
+        return self._whole(b"".join(parts), rest, refusal)
 
     # ---- acting on a whole request ----------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ TARGET_BYTES_MAX: Final = 8 * 1024
 """Largest request target."""
 CHUNK_LINE_BYTES_MAX: Final = 256
 """Largest line that names a chunk's size: sixteen hexadecimal digits and an extension nobody sends."""
+BODY_CHUNKS_MAX: Final = 65_536
+"""Chunks of one request body: 32 MB in pieces of 512 bytes. Clients send 1 to 64 kB at once; crumbs only cost us time."""
 TRAILER_BYTES_MAX: Final = 8 * 1024
 """Largest trailer section of a chunked body; trailers are read over, never used."""
 PIPELINED_BYTES_MAX: Final = 64 * 1024
