@@ -411,6 +411,13 @@ class RawClient(asyncio.Protocol):
             self.closed.set_result(bytes(self.got))
 
 
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits for a condition that comes about on this loop."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - any condition, without an event for each
+            await asyncio.sleep(0)
+
+
 async def raw_call(port: int, parts: list[bytes], *, eof: bool = False, seconds: float = 10) -> bytes:
     """Everything the gateway sent until it closed the connection."""
     loop = asyncio.get_running_loop()

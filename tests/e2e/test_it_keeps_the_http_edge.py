@@ -2,18 +2,20 @@
 
 import asyncio
 import re
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.e2e import edge_table, rig
-from tests.e2e.edge_table import REQUEST_ROWS, RESPONSE_ROWS, Row
+from tests.e2e.edge_table import BEHIND_ROW, REQUEST_ROWS, RESPONSE_ROWS, Row
 from tests.e2e.rig import CREDIT, Exchange, Rig, RigOptions, key_terms, wallet_terms
 from tokenroll.gateway.client import ClientConnection
 from tokenroll.gateway.heads import HEAD_END, RequestReader
 
 AT_ONCE = 8
+Play = Callable[[Rig, list["Run"]], Coroutine[Any, Any, list[tuple["Run", bytes]]]]
 _CALL = re.compile(rb"call_[0-9a-f]{32}")
 _CARD = re.compile(rb"rate-card: [0-9a-f]{16}")
 
@@ -61,6 +63,15 @@ async def play_all(one: Rig, runs: list[Run]) -> list[tuple[Run, bytes]]:
     return await asyncio.gather(*(play(one, run, gate) for run in runs))
 
 
+async def play_one_by_one(one: Rig, runs: list[Run]) -> list[tuple[Run, bytes]]:
+    """Each on a connection of its own: the next one begins when the gateway has closed the connection of the one before."""
+    played: list[tuple[Run, bytes]] = []
+    for run in runs:
+        played.append((run, await rig.raw_call(one.port, run.request)))
+        await rig.until(lambda: not one.provider.open)
+    return played
+
+
 def dechunked(data: bytes) -> bytes:
     body = data.partition(b"\r\n\r\n")[2]
     payload = b""
@@ -93,7 +104,9 @@ def money(ended: list[rig.Ended]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def differences(folder: Path, requests: list[Row], responses: list[Row]) -> tuple[int, list[str]]:
+def differences(
+    folder: Path, requests: list[Row], responses: list[Row], play_runs: Play = play_all
+) -> tuple[int, list[str]]:
     """How many runs there were, and what differed from the table."""
     runs = runs_of(requests, responses)
     options = RigOptions(
@@ -103,7 +116,7 @@ def differences(folder: Path, requests: list[Row], responses: list[Row]) -> tupl
     found: list[str] = []
     with Rig(folder, options) as one:
         one.provider.scripts = {run.case: [Exchange(run.answer, run.row.close)] for run in runs}
-        played = one.call(play_all(one, runs), 600)
+        played = one.call(play_runs(one, runs), 600)
         ended = one.ended()
         for run, data in played:
             row = run.row
@@ -142,6 +155,47 @@ def test_it_reads_answers_the_same_wherever_they_are_split(tmp_path):
     count, found = differences(tmp_path, [], RESPONSE_ROWS)
     assert count > 4_000
     assert not found, report(found)
+
+
+def test_it_drops_a_connection_with_bytes_behind_the_answer_wherever_they_are_split(tmp_path):
+    count, found = differences(tmp_path, [], [BEHIND_ROW], play_one_by_one)
+    assert count == 245
+    assert not found, report(found)
+
+
+@pytest.mark.parametrize(
+    "surplus", [b"what Ada was told", b"what Ada was told\r\n\r\n", b"{}\r\nHTTP/1.1 200 OK\r\n\r\n"]
+)
+def test_it_tells_nobody_what_comes_behind_the_answer_of_somebody_else(tmp_path, surplus):
+    """Bo's call is under way on Ada's connection when more of her answer comes: it is not Bo's, and his money is looked into."""
+    options = RigOptions(
+        wallets=[wallet_terms(number, CREDIT) for number in (1, 2)],
+        keys=[key_terms(number, number, b"tr-%06d" % number) for number in (1, 2)],
+    )
+    with Rig(tmp_path, options) as one:
+        one.provider.scripts = {
+            b"000001": [Exchange([edge_table.WHOLE, surplus], withheld_from=1)],
+            b"000002": [Exchange([edge_table.WHOLE], withheld_from=0)],
+        }
+        ada = one.call(rig.raw_call(one.port, [filled(edge_table.CALL, 1)]))
+        bo = one.call(surplus_then_answer(one, filled(edge_table.CALL, 2)))
+        ended = one.ended()
+    assert told(ada, edge_table.OK) == edge_table.OK
+    assert bo.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert b"Ada" not in bo
+    assert money(ended[1]) == edge_table.SETTLED
+    assert money(ended[2]) == ("suspense of 410000",)
+
+
+async def surplus_then_answer(one: Rig, request: bytes) -> bytes:
+    """What a client gets whose call is with the provider when first the withheld surplus comes, then its own answer."""
+    waiting = one.provider.waiting
+    await rig.until(lambda: len(waiting) == 1)
+    _, client = await one.loop.create_connection(lambda: rig.RawClient([request]), "127.0.0.1", one.port)
+    await rig.until(lambda: len(waiting) == 2)
+    assert one.provider.connections == 1
+    one.provider.let_go()
+    return await asyncio.wait_for(client.closed, 60)
 
 
 def test_the_table_catches_a_head_that_is_taken_for_whole_in_one_read(tmp_path, monkeypatch):
