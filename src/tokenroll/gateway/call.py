@@ -151,7 +151,7 @@ class Call:
 
     # ---- the group commit's waiter ----------------------------------------------------------------------
 
-    def on_durable(self) -> None:
+    def find_connection(self) -> None:
         """The hold survives: find a connection."""
         if self._client is None:
             self._release(ReleaseReason.NOT_SENT)

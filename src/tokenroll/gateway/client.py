@@ -37,7 +37,7 @@ _SMALL_PIECE_BYTES: Final = 4 * 1024
 """Pieces below this size are put together: an object of their own would weigh as much as they do."""
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection:
     """One client. See the module."""
 
     __slots__ = (

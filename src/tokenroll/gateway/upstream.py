@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
 from tokenroll.gateway.deployment import Target
@@ -21,7 +21,7 @@ _INTERIM_HEADS_MAX: Final = 16
 """Interim (1xx) heads before the real one; more are a provider that will never answer."""
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection:
     """One connection to a provider: idle in its pool, or carrying one attempt."""
 
     __slots__ = (
@@ -279,7 +279,7 @@ class Pool:
         try:
             async with asyncio.timeout(gateway.edge.connect_seconds):
                 _, protocol = await gateway.loop.create_connection(
-                    lambda: UpstreamConnection(self),
+                    lambda: cast("asyncio.Protocol", UpstreamConnection(self)),  # by its methods, as in worker.py
                     target.host,
                     target.port,
                     ssl=target.tls,
@@ -288,4 +288,4 @@ class Pool:
         except (OSError, ssl.CertificateError) as error:
             metrics.upstream_dial_failures += 1
             raise OSError(str(error) or type(error).__name__) from error
-        return protocol
+        return cast("UpstreamConnection", protocol)

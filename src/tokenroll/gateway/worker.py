@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from tokenroll.gateway.answers import ANTHROPIC, OPENAI
 from tokenroll.gateway.client import ClientConnection
@@ -133,18 +133,20 @@ class Gateway:
 
     # ---- life ---------------------------------------------------------------------------------------------
 
+    def _protocol(self) -> asyncio.Protocol:
+        """A protocol by its methods, not by inheritance: compiled, a class without a foreign base is the cheaper one."""
+        return cast("asyncio.Protocol", ClientConnection(self))
+
     async def listen(self) -> int:
         """Accepts connections from now on. The port. Several workers may share one (SO_REUSEPORT); the kernel spreads."""
         settings = self.settings
         self.wheel.start()
         if settings.listening is not None:
-            self._server = await self.loop.create_server(
-                lambda: ClientConnection(self), sock=settings.listening, backlog=BACKLOG
-            )
+            self._server = await self.loop.create_server(self._protocol, sock=settings.listening, backlog=BACKLOG)
             handed: int = settings.listening.getsockname()[1]
             return handed
         self._server = await self.loop.create_server(
-            lambda: ClientConnection(self),
+            self._protocol,
             settings.host,
             settings.port,
             reuse_address=True,

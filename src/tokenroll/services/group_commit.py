@@ -21,8 +21,11 @@ class Waiter(Protocol):
 
     hold: HotHold
 
-    def on_durable(self) -> None:
-        """Its HOLD survives what the durability promises. With a connection at hand it calls `dispatch` at once, else dials first."""
+    def find_connection(self) -> None:
+        """Its HOLD survives what the durability promises, or will by the write that precedes `on_dispatched`; nothing is sent yet.
+
+        With a connection at hand it calls `dispatch` at once, else dials first.
+        """
 
     def on_dispatched(self) -> None:
         """Its DISPATCHED is written: the first byte may go out, now."""
@@ -78,14 +81,14 @@ class GroupCommit:
             self._disk_thread.start()
 
     def hold_ready(self, waiter: Waiter) -> None:
-        """The waiter's HOLD is appended; it hears `on_durable` when the hold is."""
+        """The waiter's HOLD is appended; it hears `find_connection` when the hold is."""
         self._waiters.append(waiter)
         self._next_turn()
 
     def dispatch(self, waiter: Waiter) -> None:
         """The waiter has a connection; it hears `on_dispatched` when its DISPATCHED is written.
 
-        Its hold must be durable. Called from `on_durable`, all holds of the group share one record and one write.
+        Its hold must be durable. Called from `find_connection`, all holds of the group share one record and one write.
         """
         self._dispatching.append(waiter)
         self._next_turn()
@@ -130,21 +133,28 @@ class GroupCommit:
         if self.failure is not None:
             self._fail(self.failure)
             return
+        if self._waiters and not self._synced:
+            self._find_connections()
         if self._dispatching and not self._dispatch_all():
             return
         waiters = self._waiters
-        if not waiters:
-            if self._tape.has_pending:
-                self._write_now()
-            return
-        self._waiters = []
-        if self._synced:
+        if self._synced and waiters:
+            self._waiters = []
             self._busy = True
             self._jobs.put((self._take_blocks(), waiters))
-        elif self._write_now():
-            self._durable(waiters)
-        else:
-            self._refuse(waiters)
+        elif self._tape.has_pending:
+            self._write_now()
+
+    def _find_connections(self) -> None:
+        """Under `written` HOLD and DISPATCHED go into one write: a block is read back whole or not at all, and in its order."""
+        waiters = self._waiters
+        self._waiters = []
+        self._scheduled = True  # what they dispatch goes out in this very turn
+        try:
+            for waiter in waiters:
+                waiter.find_connection()
+        finally:
+            self._scheduled = False
 
     def _dispatch_all(self) -> bool:
         going = self._dispatching
@@ -159,7 +169,7 @@ class GroupCommit:
 
     def _durable(self, waiters: list[Waiter]) -> None:
         for waiter in waiters:
-            waiter.on_durable()
+            waiter.find_connection()
         # what they dispatched goes out in this very turn, and what came in meanwhile is committed next
         if self._dispatching or self._waiters or self._tape.has_pending:
             self._turn()

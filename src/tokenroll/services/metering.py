@@ -1,6 +1,6 @@
 """From a meter to money: the counts that settle a hold, and what they cost at the hold's rate card."""
 
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from tokenroll.engine.rating import round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
@@ -16,17 +16,9 @@ OUTPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in OUTPUT_METERS)
 _HALF: Final = ATTOS_PER_NANO // 2
 
 
-class Charge(NamedTuple):
-    """What a settlement says: packed counts, where they come from, and three prices in nanos."""
-
-    mask: int
-    values: list[int]
-    is_reported: bool
-    tier_index: int
-    charge_nanos: int
-    list_nanos: int
-    net_nanos: int
-
+Charge: TypeAlias = tuple[int, list[int], bool, int, int, int, int]
+"""What a settlement says: the mask of its counts and the counts, whether the provider reported them, the index of the service tier;
+charge, list and net price in nanos. A plain tuple, because one is made and taken apart per call."""
 
 _BITS = tuple(1 << index for index in range(METER_COUNT))
 
@@ -54,7 +46,7 @@ def charge_of(hold: HotHold, meter: CallMeter) -> Charge:
         nanos += 1
     if nanos > AMOUNT_NANOS_MAX:
         return _charge_with_care(hold, meter)
-    return Charge(mask, values, True, rates.tier_index, nanos, nanos, nanos)
+    return mask, values, True, rates.tier_index, nanos, nanos, nanos
 
 
 def _charge_with_care(hold: HotHold, meter: CallMeter) -> Charge:
@@ -76,7 +68,7 @@ def _charge_with_care(hold: HotHold, meter: CallMeter) -> Charge:
         net_nanos = _nanos(rates.net_steps, counts, [])
     mask = sum(1 << index for index, count in enumerate(counts) if count is not None)
     values = [count for count in counts if count is not None]
-    return Charge(mask, values, is_reported, rates.tier_index, charge_nanos, list_nanos, net_nanos)
+    return mask, values, is_reported, rates.tier_index, charge_nanos, list_nanos, net_nanos
 
 
 def estimated_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:

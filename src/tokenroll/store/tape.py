@@ -91,6 +91,10 @@ HOLD_PERSONAL: Final = 8
 
 # Bodies, without RECORD_HEAD. `…_name` are ids of NAME records of the same (worker, epoch); 0 is "none".
 NAME_HEAD: Final = struct.Struct("<I")  # name id; then UTF-8 text
+NAME_BYTES_MAX: Final = 1024
+_NAME_TYPE: Final = int(RecordType.NAME)
+_NAME_WHOLE_HEAD: Final = struct.Struct("<BBHI")
+"""RECORD_HEAD and NAME_HEAD, packed at once: every call's provider request id is a name."""
 HOLD: Final = struct.Struct("<BBHBB2x16sqqqqqqIIIIIIII")
 """type, flags, length, attempt, slice count; call number (big-endian 16 bytes), wallet id, key id, rate card id, admitted at,
 bound nanos, would-deny needed nanos; requested model name, deployment name, tags name, client call id name, output cap tokens,
@@ -135,8 +139,8 @@ def unpack_counts(data: "bytes | memoryview", offset: int, meter_count: int) -> 
 
 def pack_name(name_id: int, text: str) -> bytes:
     """A NAME record: from here on `name_id` stands for `text` in this (worker, epoch)."""
-    body = text.encode()[:1024]
-    return RECORD_HEAD.pack(RecordType.NAME, 0, RECORD_HEAD.size + 4 + len(body)) + NAME_HEAD.pack(name_id) + body
+    body = text.encode()[:NAME_BYTES_MAX]
+    return _NAME_WHOLE_HEAD.pack(_NAME_TYPE, 0, _NAME_WHOLE_HEAD.size + len(body), name_id) + body
 
 
 class TapeError(Exception):

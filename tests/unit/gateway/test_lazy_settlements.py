@@ -18,7 +18,7 @@ class Call:
     def __init__(self) -> None:
         self.durable = False
 
-    def on_durable(self) -> None:
+    def find_connection(self) -> None:
         self.durable = True
 
 

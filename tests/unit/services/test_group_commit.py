@@ -76,9 +76,9 @@ class Caller:
         self.told = []
         self.done = asyncio.get_running_loop().create_future()
 
-    def on_durable(self):
-        self.told.append("durable")
-        self.office.disk.trace.append(("durable", self.hold.sequence))
+    def find_connection(self):
+        self.told.append("connecting")
+        self.office.disk.trace.append(("connecting", self.hold.sequence))
         if self.dial:
             asyncio.get_running_loop().call_later(0.001, self.office.commit.dispatch, self)
         else:
@@ -153,7 +153,7 @@ async def busy_hour(directory, durability, seed, calls=120):
 @pytest.mark.parametrize("durability", list(Durability))
 def test_every_call_is_told_durable_then_dispatched_once(tmp_path, durability):
     office, callers = asyncio.run(busy_hour(tmp_path, durability, seed=1))
-    assert all(one.told == ["durable", "dispatched"] for one in callers)
+    assert all(one.told == ["connecting", "dispatched"] for one in callers)
     (path,) = segment_paths(tmp_path)
     data = path.read_bytes()
     assert holds_in(data) >= {one.hold.sequence for one in callers}
@@ -172,7 +172,7 @@ def test_synced_fdatasync_returns_before_anything_is_sent(tmp_path, seed):
     trace = office.disk.trace
     for caller in callers:
         sequence = caller.hold.sequence
-        durable, dispatched = trace.index(("durable", sequence)), trace.index(("dispatched", sequence))
+        durable, dispatched = trace.index(("connecting", sequence)), trace.index(("dispatched", sequence))
         safe = max(count for what, count in trace[:durable] if what == "fdatasync returned")
         assert sequence in holds_in(bytes(office.disk.written[:safe]))
         assert durable < dispatched
@@ -188,14 +188,14 @@ def test_a_planted_missing_sync_is_caught(tmp_path, monkeypatch):
 
 def test_a_planted_dispatch_before_the_sync_is_caught(tmp_path, monkeypatch):
     def hasty(self, waiter):
-        waiter.on_durable()
+        waiter.find_connection()
         self._waiters.append(waiter)
         self.soon()
 
     monkeypatch.setattr(GroupCommit, "hold_ready", hasty)
     monkeypatch.setattr(
         Caller,
-        "on_durable",
+        "find_connection",
         lambda self: self.office.at_dispatch(self) or self.done.done() or self.done.set_result(None),
     )
 
@@ -289,8 +289,9 @@ def test_a_full_disk_stops_admitting_and_pretends_nothing(tmp_path, durability):
         await second.done
         third = office.send()
         await third.done
-        assert first.told == ["durable", "dispatched"]
-        assert second.told == third.told == ["failed: No space left on device"]
+        assert first.told == ["connecting", "dispatched"]
+        assert second.told[-1] == third.told[-1] == "failed: No space left on device"
+        assert "dispatched" not in second.told + third.told
         assert [one.errno for one in office.failures] == [errno.ENOSPC]
         assert office.commit.failure is office.failures[0]
         office.commit.close()
@@ -320,10 +321,14 @@ def test_a_failed_sync_stops_admitting(tmp_path):
 def test_a_disk_that_fails_at_the_dispatch_sends_nothing(tmp_path):
     async def fail():
         office = Office(tmp_path, Durability.WRITTEN)
-        office.disk.fail_write_at = 2
+        office.disk.fail_write_at = 1
         caller = office.send()
         await caller.done
-        assert caller.told == ["durable", "failed: No space left on device"]
+        assert caller.told == ["connecting", "failed: No space left on device"]
+        (path,) = segment_paths(tmp_path)
+        assert not holds_in(
+            path.read_bytes()
+        )  # half of the block that held HOLD and DISPATCHED: none of it is read back
 
     asyncio.run(fail())
 
