@@ -74,7 +74,7 @@ class HotWallet:
     """
 
     __slots__ = (
-        "available_nanos", "cap_policy", "cycle_ends_at", "enforcement", "first", "held_nanos", "holder_kind", "id",
+        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "held_nanos", "holder_kind", "id",
         "lots", "name", "next_change_at", "order", "output_cap_tokens", "overage_held_nanos", "overage_left_nanos", "public_id", "spent_nanos",
         "suspense_nanos", "waiting", "zone",
     )  # fmt: skip
@@ -96,6 +96,8 @@ class HotWallet:
         self.waiting: deque[Wait] = deque()
         self.overage_held_nanos = 0
         """The company's part of open holds that count against the overage limit."""
+        self.company_nanos = 0
+        """What the company carried of this wallet's calls, what is in suspense included: it counts against the overage limit."""
         self.set_terms(terms)
 
     def set_terms(self, terms: WalletTerms) -> None:
@@ -106,8 +108,10 @@ class HotWallet:
         self.enforcement = terms.enforcement
         self.cap_policy = terms.cap_policy
         self.output_cap_tokens = terms.output_cap_tokens
-        # the ledger knows the limit and what was folded; what is still held here is taken off it
-        self.overage_left_nanos = terms.overage_nanos_left - self.overage_held_nanos
+        # the ledger knows the limit and what was folded; what was carried since, and what is held, is known better here
+        self.company_nanos = max(self.company_nanos, terms.company_nanos)
+        limit_nanos = terms.overage_nanos_left + terms.company_nanos
+        self.overage_left_nanos = limit_nanos - self.company_nanos - self.overage_held_nanos
         for lot in terms.lots:
             self.add_lot(lot)
 

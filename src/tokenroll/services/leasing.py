@@ -193,7 +193,7 @@ def _wallet_terms(
                 [one for lot in own if (one := _leased_lot(lot, now)) is not None],
                 enforcement, cap_policy, output_cap_tokens, max(0, overage_nanos_max - (row.company_nanos or 0)),
                 sum(lot.spent_nanos for lot in own), sum(lot.held_nanos for lot in own),
-                sum(lot.suspense_nanos for lot in own),
+                sum(lot.suspense_nanos for lot in own), row.company_nanos or 0,
             )
         )  # fmt: skip
     return terms

@@ -50,6 +50,8 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     spent_nanos: int
     held_nanos: int
     suspense_nanos: int
+    company_nanos: int = 0
+    """What was folded of the company's part in this wallet's calls; `overage_nanos_left` is the limit without it."""
 
 
 class KeyTerms(msgspec.Struct, array_like=True, frozen=True):

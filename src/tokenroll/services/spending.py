@@ -50,6 +50,8 @@ _RELEASES: Final = {
 _TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
+_ONCE_NAMES_LAST: Final = (1 << 32) - 1
+"""The largest number that a NAME record holds."""
 
 
 class Spending(Leases):
@@ -347,13 +349,14 @@ class Spending(Leases):
         was never dispatched.
         """
         assert hold.dispatched, f"hold {hold.sequence} was never dispatched and cannot have cost"
-        now = self._end(hold, "settled", now)
+        # whatever could go wrong comes before the end: a hold that is no longer open must have its record
         mask, values, is_reported, tier_index, nanos, list_nanos, net_nanos = charge_of(hold, meter)
-        hold.charge_nanos = nanos
         names = self.tape.names
         answered = meter.answered_model
         answered_name = (names.get(answered) or self._name(answered)) if answered else 0
         request_name = self._name_once(meter.provider_request_id) if meter.provider_request_id else 0
+        now = self._end(hold, "settled", now)
+        hold.charge_nanos = nanos
         packer = _SETTLES[len(values)]
         self.tape.append(
             packer.pack(
@@ -399,6 +402,7 @@ class Spending(Leases):
             lot.wallet.suspense_nanos += take
         if hold.on_overage:
             hold.key.wallet.overage_held_nanos -= hold.company_nanos
+            hold.key.wallet.company_nanos += hold.company_nanos
 
     def _end(self, hold: HotHold, state: str, now: Instant) -> Instant:
         assert self.open_holds.pop(hold.sequence, None) is hold, (
@@ -428,6 +432,7 @@ class Spending(Leases):
             held = hold.company_nanos if hold.on_overage else 0
             wallet.overage_held_nanos -= held
             wallet.overage_left_nanos += held - excess
+            wallet.company_nanos += excess
         if wallet.waiting:
             self._wake(wallet)
         pool = hold.key.pool
@@ -495,8 +500,14 @@ class Spending(Leases):
         return self._name_once(text)
 
     def _name_once(self, text: str) -> int:
-        """A number for a text that is not remembered here; no number stands for two texts in one epoch."""
+        """A number for a text that is not remembered here; no number stands for two texts in one epoch.
+
+        0, "none", when all 2,147,483,648 of an epoch are given away: from then on records lack such texts, and calls go on. A
+        client's own call id is still refused again for as long as this worker lives.
+        """
         number = self._once_names
+        if number > _ONCE_NAMES_LAST:
+            return 0
         self._once_names = number + 1
         self.tape.append(tapes.pack_name(number, text))
         return number

@@ -148,6 +148,38 @@ def test_a_hold_ends_once(ada):
     assert ada.available() == left
 
 
+def test_names_run_out_at_the_end_of_their_range_and_calls_go_on(ada):
+    ada.spending._once_names = 4_294_967_295
+    left = ada.available()
+    for request_id, number in (("req-1", 4_294_967_295), ("req-2", 0)):
+        hold = ada.admit()
+        ada.dispatch(hold)
+        meter = make_meter(input=10)
+        meter.provider_request_id = request_id
+        assert ada.spending.settle(hold, meter, T0, 200, Finish.COMPLETE) == 30_000
+        kind, record = ada.records()[-1]
+        assert (kind, tapes.SETTLE.unpack_from(record)[17]) == (RecordType.SETTLE, number)
+    assert ada.available() == left - 60_000
+    assert not ada.spending.open_holds
+
+
+def test_what_cannot_be_recorded_ends_no_hold(ada, monkeypatch):
+    hold = ada.admit()
+    ada.dispatch(hold)
+    meter = make_meter(input=10)
+    meter.answered_model = "another"
+
+    def full(text: str) -> int:
+        raise OverflowError(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ada.spending, "_name", full)
+        with pytest.raises(OverflowError):
+            ada.spending.settle(hold, meter, T0, 200, Finish.COMPLETE)
+    assert (hold.state, list(ada.spending.open_holds)) == ("held", [hold.sequence])
+    assert ada.spending.settle(hold, meter, T0, 200, Finish.COMPLETE) == 30_000
+
+
 def test_a_hold_that_was_never_dispatched_cannot_cost(ada):
     hold = ada.admit()
     with pytest.raises(AssertionError, match="was never dispatched"):

@@ -341,6 +341,30 @@ def test_a_new_overage_limit_applies_beside_what_is_held(tmp_path):
     assert desk.spending.wallets[1].overage_held_nanos == BOUND
 
 
+def test_a_new_policy_forgets_nothing_that_the_company_carried_here(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, 5_000_000), overage_nanos_left=10_000_000, company_nanos=2_000_000))
+    ada = desk.spending.wallets[1]
+    first = desk.admit()
+    desk.dispatch(first)
+    assert desk.settle(first, input=2_000) == 6_000_000  # 1 million more than the lot has; the ledger has not folded it
+    desk.spending.apply_delta(
+        Delta(1, [wallet(overage_nanos_left=10_000_000, company_nanos=2_000_000)], [], [], [], {})
+    )
+    assert ada.overage_left_nanos == 9_000_000
+    # folded meanwhile, and the plan's limit is 20 now instead of 12: 20 - 3 are left
+    desk.spending.apply_delta(
+        Delta(2, [wallet(overage_nanos_left=17_000_000, company_nanos=3_000_000)], [], [], [], {})
+    )
+    assert ada.overage_left_nanos == 17_000_000
+    lapsed = desk.admit()
+    desk.dispatch(lapsed)
+    desk.spending.lapse(lapsed, make_meter(), T0, Finish.TIMED_OUT)
+    desk.spending.apply_delta(
+        Delta(3, [wallet(overage_nanos_left=17_000_000, company_nanos=3_000_000)], [], [], [], {})
+    )
+    assert ada.overage_left_nanos == 17_000_000 - BOUND
+
+
 def test_a_call_waits_only_when_parallel_holds_could_free_enough(ada):
     hold = ada.admit(make_facts(output_cap_tokens=66_000))
     waiting = ada.admit(make_facts(output_cap_tokens=1_000), may_wait=True)
