@@ -17,6 +17,7 @@ from tests.e2e.edge_table import ANSWER, ASKED_BODY, BODY, DONE, EVENT, EVENTS, 
 from tests.e2e.rig import CREDIT, Exchange, Rig, RigOptions, key_terms, raw_call, wallet_terms
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
+from tokenroll.gateway.upstream import Pool, UpstreamConnection
 from tokenroll.store.tape import Durability, KernelDisk
 
 
@@ -101,6 +102,36 @@ def test_a_client_that_leaves_before_its_hold_is_durable_costs_nothing_and_sends
         one.call(asyncio.sleep(0.05))
         assert ends(one) == [("released: not sent", 0, "")]
         assert not one.provider.received
+
+
+def test_a_client_that_leaves_while_its_dispatch_waits_for_the_disk_costs_nothing(tmp_path, monkeypatch):
+    disk = SlowDisk()
+    dialling = Pool.dial
+    may_dial = asyncio.Event()
+
+    async def when_told(pool: Pool) -> UpstreamConnection:
+        await may_dial.wait()
+        return await dialling(pool)
+
+    monkeypatch.setattr(Pool, "dial", when_told)
+    with Rig(tmp_path, RigOptions(durability=Durability.SYNCED, disk=disk)) as one:
+        one.provider.scripts[b"a"] = [Exchange([whole()])]
+        first, second = connect(one), connect(one)
+        first.sendall(request())
+        eventually(lambda: one.ask(lambda: len(one.gateway._dials)) == 1)
+        disk.slow = True
+        second.sendall(request())
+        eventually(lambda: one.ask(lambda: len(one.spending.open_holds)) == 2)
+        one.ask(may_dial.set)
+        eventually(lambda: one.ask(lambda: len(one.gateway.commit._dispatching)) == 1)
+        leave_rudely(first)
+        eventually(lambda: one.ask(lambda: len(one.spending.open_holds)) == 1)
+        disk.slow = False
+        assert read_all(second).endswith(ANSWER)
+        second.close()
+        assert ends(one) == [("released: not sent", 0, ""), ("settled", 70_000, "reported")]
+        assert len(one.provider.received[b"a"]) == 1
+        assert one.provider.connections == 1  # the first call's connection, given back
 
 
 def test_a_client_that_leaves_in_mid_stream_pays_what_the_provider_reports(tmp_path):

@@ -187,14 +187,9 @@ class Call:
         )
 
     def on_dispatched(self) -> None:
-        """DISPATCHED is written: send, now."""
+        """DISPATCHED is written: send, now. The client is there: a call whose client left earlier was withdrawn."""
         upstream = self._upstream
-        if self._client is None:
-            self._upstream = None
-            if upstream is not None and not upstream.closed:
-                upstream.pool.give(upstream)
-            self._lapse(Finish.CLIENT_GONE)
-        elif upstream is None or upstream.closed:  # it closed while DISPATCHED was written: still nothing was sent
+        if upstream is None or upstream.closed:  # it closed while DISPATCHED was written: still nothing was sent
             self.gateway.dial(self, self._route.pool)
         else:
             self._send(upstream)
@@ -202,11 +197,15 @@ class Call:
     def on_commit_failed(self, error: OSError) -> None:
         """The tape cannot be written: nothing was sent; what the hold took is the ledger's to give back after a restart."""
         del error
+        self._give_back()
+        why = self.gateway.not_ready or "The gateway cannot record calls now."
+        self._refuse(503, "not_ready", why, retry_after_seconds=5)
+
+    def _give_back(self) -> None:
+        """The connection, on which nothing was sent, is another call's."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None and not upstream.closed:
             upstream.pool.give(upstream)
-        why = self.gateway.not_ready or "The gateway cannot record calls now."
-        self._refuse(503, "not_ready", why, retry_after_seconds=5)
 
     def _send(self, upstream: "UpstreamConnection") -> None:
         hold = self.hold
@@ -464,6 +463,11 @@ class Call:
         if self._state == _WAITING and self._waiting is not None:
             self._waiting.end()
             self._state = _ENDED
+        elif self._state == _DISPATCHING:
+            if gateway.commit.withdraw(self):
+                self._state = _ENDED
+                self._give_back()
+                self._release(ReleaseReason.NOT_SENT)
         elif self._state in {_SENT, _ANSWERING}:
             gateway.metrics.drained_calls += 1
             self._mode = _DRAIN

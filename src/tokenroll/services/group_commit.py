@@ -93,6 +93,13 @@ class GroupCommit:
         self._dispatching.append(waiter)
         self._next_turn()
 
+    def withdraw(self, waiter: Waiter) -> bool:
+        """Whether a waiter that was to be dispatched is not: no DISPATCHED was written, and none will be."""
+        if waiter not in self._dispatching:
+            return False
+        self._dispatching.remove(waiter)
+        return True
+
     def soon(self) -> None:
         """Something was appended (a settlement, evidence): written even though nobody waits, with the next hold or after `idle_seconds`."""
         if not self._idle_seconds:
