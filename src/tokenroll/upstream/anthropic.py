@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tokenroll.model.limits import OUTPUT_CAP_TOKENS_MAX, SERVER_TOOL_USES_MAX
+from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX, SERVER_TOOL_USES_MAX
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import (
     JSON_HEADER,
@@ -178,7 +178,7 @@ class WholeMessageMeter(WholeMeter):
         except (msgspec.MsgspecError, RecursionError):
             return
         self.complete = True
-        self.answered_model = message.model or ""
+        self.answered_model = (message.model or "")[:NAME_CHARACTERS_MAX]
         self.finish_reason = message.stop_reason or ""
         _read_error(self, message.error)
         if message.usage is not None:
@@ -218,7 +218,7 @@ class StreamMessageMeter(EventMeter):
         if kind == "content_block_delta":
             self.output_events += 1
         elif kind == "message_start" and event.message is not None:
-            self.answered_model = event.message.model or ""
+            self.answered_model = (event.message.model or "")[:NAME_CHARACTERS_MAX]
             self._merge(event.message.usage)
         elif kind == "message_delta":
             self._merge(event.usage)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tokenroll.model.limits import CHOICES_MAX, UNIT_COUNT_MAX
+from tokenroll.model.limits import CHOICES_MAX, NAME_CHARACTERS_MAX, UNIT_COUNT_MAX
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import (
     JSON_HEADER,
@@ -158,7 +158,7 @@ def _has_all(meter: CallMeter) -> bool:
 
 def _read_answer(meter: CallMeter, answer: ChatAnswer) -> None:
     if answer.model:
-        meter.answered_model = answer.model
+        meter.answered_model = answer.model[:NAME_CHARACTERS_MAX]
     if answer.service_tier:
         meter.service_tier = _ANSWER_TIERS.get(answer.service_tier, meter.service_tier)
     for choice in answer.choices or ():

@@ -156,6 +156,23 @@ def test_evidence_of_a_cut_stream_counts_events_and_bytes():
     assert of_messages.counts[0] == 25
 
 
+def test_an_answered_model_is_a_name_and_no_text():
+    long = "m" * 5_000
+    whole = f'{{"model":"{long}","choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":1}}}}'.encode()
+    message = f'{{"type":"message","model":"{long}","usage":{{"input_tokens":1,"output_tokens":1}}}}'
+    begun = f'event: message_start\ndata: {{"type":"message_start","message":{message}}}\n\n'.encode()
+    for dialect, stream, body in (
+        (CHAT, False, whole),
+        (CHAT, True, b"data: " + whole + b"\n\n"),
+        (MESSAGES, False, message.encode()),
+        (MESSAGES, True, begun),
+    ):
+        meter = dialect.meter(stream, False)
+        meter.feed(body)
+        meter.finish()
+        assert meter.answered_model == "m" * 200
+
+
 def test_finishing_twice_gives_nothing_more():
     for dialect, one in TABLE:
         meter, _ = read(dialect, one, one.body)
