@@ -28,10 +28,12 @@ from tokenroll.upstream.heads import (
     raw_value,
     read_head,
     refuse,
+    refuse_doubled,
+    refuse_doubles,
     text,
     whole_number,
 )
-from tokenroll.upstream.shapes import Part, decode_message, decode_message_event
+from tokenroll.upstream.shapes import NOTHING, Part, decode_message, decode_message_event
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
@@ -289,8 +291,8 @@ class Messages:
             if type(system) is not str:
                 _check_system(items(system, "system"))
         if not _OPTIONS.isdisjoint(head):
-            _tools(head, facts)
-            _options(head, facts)
+            _tools(body, head, facts)
+            _options(body, head, facts)
         return facts
 
     def rewrite(
@@ -362,7 +364,7 @@ def _check_nested(part: Part, param: str) -> None:
                 not_bounded(f"{param}.content[{place}]", f"a tool result of type {raw_value(inner.type)!r}")
 
 
-def _tools(head: dict[str, Any], facts: Facts) -> None:
+def _tools(body: bytes, head: dict[str, Any], facts: Facts) -> None:
     """Client tools are bounded by their bytes; the provider's own ones by `max_uses`, else refused."""
     tools = head.get("tools")
     if tools is None:
@@ -370,6 +372,8 @@ def _tools(head: dict[str, Any], facts: Facts) -> None:
     listed = items(tools, "tools")
     facts.tool_count = len(listed)
     facts.has_tools = bool(listed)
+    if any(tool.type is not NOTHING or tool.max_uses is not NOTHING for tool in listed):
+        refuse_doubles(body, "tools")
     for index, tool in enumerate(listed):
         kind = raw_value(tool.type)
         if kind is None or kind == "custom":
@@ -389,11 +393,12 @@ def _tools(head: dict[str, Any], facts: Facts) -> None:
     facts.server_tool_uses_max = facts.web_search_max
 
 
-def _options(head: dict[str, Any], facts: Facts) -> None:
+def _options(body: bytes, head: dict[str, Any], facts: Facts) -> None:
     get = head.get
     if get("thinking") is not None:
         budget = raw_value(option(get("thinking"), "thinking").budget_tokens)
         if budget is not None:
+            refuse_doubled(body, "thinking", b"budget_tokens")
             facts.thinking_budget_tokens = whole_number(budget, "thinking.budget_tokens", 1, OUTPUT_CAP_TOKENS_MAX)
             if facts.thinking_budget_tokens >= facts.output_cap_tokens:
                 refuse("invalid_value", "max_tokens: must be greater than thinking.budget_tokens", "max_tokens")
@@ -406,6 +411,7 @@ def _options(head: dict[str, Any], facts: Facts) -> None:
     if get("speed") not in (None, "standard"):
         not_bounded("speed", f"the speed {get('speed')!r}")
     if get("context_management") is not None:
+        refuse_doubled(body, "context_management", b'"edits"')
         _check_edits(raw_value(option(get("context_management"), "context_management").edits))
     for field, what in _UNBOUNDED.items():
         if get(field) not in (None, [], "global"):

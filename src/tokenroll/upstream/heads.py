@@ -2,6 +2,15 @@
 
 The scan keeps duplicate keys apart, because two readers of `{"max_tokens":1,"max_tokens":9}` may read two different caps, and a
 bound must hold for both. Prompts are skipped, not decoded, wherever the shape allows.
+
+Below the top level a field given twice is refused where a bound or a policy reads it and reading it again is cheap: tools of
+messages that name their type or their uses always; `include_usage`, `budget_tokens` and `edits` when the name stands twice near an
+end of the body, where options stand. A part that carries an image, audio, a file or a source is refused whatever it calls itself.
+
+Not looked for, because each look would cost what the whole scan costs: a message's or a tool result's `content` twice, an option that
+is padded apart or written with escapes, a function's type. There the last one counts, as nearly every reader has it, and for one that
+takes the first this holds: both are bytes of a body that is bounded whole; a usage that does not come is estimated, never free; a
+budget is below a cap that is at the top; and an image hidden behind a text costs what the provider's bill trues up (law 5).
 """
 
 import json
@@ -89,6 +98,21 @@ def raw_value(raw: Raw) -> Any:
     """The value of a small undecoded field; None for null or absent. Duplicate keys inside an object raise RequestRefused."""
     data = bytes(raw)
     return json.loads(data, object_pairs_hook=_pairs_once) if data else None
+
+
+def refuse_doubles(body: bytes, field: str) -> None:
+    """Raises RequestRefused when any object in a field of the head has a key twice. Reads the body once more: for what is rare."""
+    start, end = spans(body)[field]
+    try:
+        json.loads(body[start:end], object_pairs_hook=_pairs_once)
+    except RecursionError:
+        refuse("invalid_json", "The request body is not valid JSON: it nests too deeply.")
+
+
+def refuse_doubled(body: bytes, field: str, name: bytes) -> None:
+    """The same for an option that many requests have: only when its `name` stands twice near the body's ends. Texts stay unread."""
+    if body.count(name, 0, _SNIFFED_BYTES) + body.count(name, max(_SNIFFED_BYTES, len(body) - _SNIFFED_BYTES)) > 1:
+        refuse_doubles(body, field)
 
 
 def _pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

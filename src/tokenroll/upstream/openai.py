@@ -28,6 +28,7 @@ from tokenroll.upstream.heads import (
     option,
     raw_value,
     read_head,
+    refuse_doubled,
     spans,
     text,
     whole_number,
@@ -289,15 +290,16 @@ class ChatCompletions:
             if message.audio is not NOTHING and is_given(message.audio):
                 not_bounded(f"messages[{index}].audio", "earlier audio output as input")
         if not _OPTIONS.isdisjoint(head):
-            self._options(head, facts)
+            self._options(body, head, facts)
         return facts
 
-    def _options(self, head: dict[str, Any], facts: Facts) -> None:
+    def _options(self, body: bytes, head: dict[str, Any], facts: Facts) -> None:
         get = head.get
         options = get("stream_options")
         if options is not None:
             facts.has_stream_options = True
             given = option(options, "stream_options").include_usage
+            refuse_doubled(body, "stream_options", b"include_usage")
             facts.include_usage = boolean(raw_value(given), "stream_options.include_usage")
         elif "stream_options" in head:
             facts.has_stream_options = True

@@ -35,7 +35,10 @@ class Part(msgspec.Struct, gc=False):
             self.image_url is not NOTHING
             or self.input_audio is not NOTHING
             or self.file is not NOTHING
-            or (self.source is not NOTHING and memoryview(self.source)[0] == 0x7B)
+            or (
+                self.source is not NOTHING
+                and (memoryview(self.source)[0] == 0x7B or bytes(self.type) != b'"search_result"')
+            )
         )
 
 
