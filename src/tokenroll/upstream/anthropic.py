@@ -60,8 +60,11 @@ _OPTIONS: Final = frozenset(
 _REQUEST_TIERS: Final = {"": "", "auto": "", "standard_only": "standard"}
 _TIER_WORDS: Final = {"standard": "standard_only", "priority": "auto"}
 _ANSWER_TIERS: Final = {"standard": "standard", "priority": "priority", "batch": "batch"}
-_DELTA_ENVELOPE_BYTES: Final = 120
-"""What a content delta's event weighs beside its text; for estimates alone."""
+_LEAST_DELTA_BYTES: Final = len(
+    b'data:{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}\n\n'
+)
+_EVENT_LINE_BYTES: Final = len(b"event:content_block_delta\n")
+"""What a content delta's event weighs at least beside its text, and the line of its name where events are named."""
 
 
 class _Reported:
@@ -202,7 +205,6 @@ class StreamMessageMeter(EventMeter):
         super().__init__(withhold=False)
         self._reported = _Reported()
         self._delta_seen = False
-        self._envelope_bytes = _DELTA_ENVELOPE_BYTES
 
     def _is_plain(self, data: bytes) -> bool:
         # message_start, message_delta and message_stop are the only events with counts or an end; `error` is the only failure
@@ -210,6 +212,9 @@ class StreamMessageMeter(EventMeter):
             return False
         self.output_events += data.count(b'"content_block_delta"')
         return True
+
+    def _frame_of(self, name: bytes, payload: bytes) -> int:  # noqa: ARG002 - all are framed alike
+        return _LEAST_DELTA_BYTES + (_EVENT_LINE_BYTES if name else 0)
 
     def _on_event(self, name: bytes, payload: bytes) -> bool:
         try:

@@ -42,6 +42,7 @@ from tokenroll.upstream.shapes import (
     CompletionDetails,
     PromptDetails,
     decode_chat_answer,
+    decode_chat_frame,
     decode_loose_chat_answer,
 )
 from tokenroll.upstream.sse import EventMeter
@@ -194,14 +195,20 @@ class WholeChatMeter(WholeMeter):
             self.counts[counts.REQUEST] = 1
 
 
+_LEAST_EVENT_BYTES: Final = len(b'data:{"choices":[{"delta":}]}\n\n')
+_LEAST_DELTA_BYTES: Final = len(b'{"content":""}')
+
+
 class StreamChatMeter(EventMeter):
     """Usage of a streamed chat completion. Withholds only the final event without choices, and only if we asked for it."""
 
-    __slots__ = ("_null_usage",)
+    __slots__ = ("_null_usage", "_output")
 
     def __init__(self, withhold: bool) -> None:
         super().__init__(withhold)
         self._null_usage = b'"usage":null'
+        self._output = b'"delta"'
+        """What stands once in every event with output."""
 
     def _is_plain(self, data: bytes) -> bool:
         if (
@@ -213,8 +220,22 @@ class StreamChatMeter(EventMeter):
         # a finish is said once, in an event that often comes alone; its name must be kept for the record
         if data.find(b'"finish_reason":"') >= 0 or data.find(b'"finish_reason": "') >= 0:
             return False
-        self.output_events += data.count(b'"delta"')
+        self.output_events += data.count(self._output)
         return True
+
+    def _frame_of(self, name: bytes, payload: bytes) -> int:  # noqa: ARG002 - this dialect names no events
+        try:
+            frame = decode_chat_frame(payload)
+        except (msgspec.MsgspecError, RecursionError):
+            return 0
+        if not frame.choices:
+            return 0
+        delta_bytes = 2
+        for output in (b'"delta":{"', b'"delta": {"'):
+            if output in payload:
+                self._output = output
+                delta_bytes = _LEAST_DELTA_BYTES
+        return _LEAST_EVENT_BYTES + delta_bytes + frame.repeated_bytes()
 
     def _on_event(self, name: bytes, payload: bytes) -> bool:  # noqa: ARG002 - this dialect names no events
         if payload == b"[DONE]":
@@ -224,7 +245,7 @@ class StreamChatMeter(EventMeter):
         if answer is None:
             return False
         _read_answer(self, answer)
-        self.output_events += payload.count(b'"delta"')
+        self.output_events += payload.count(self._output)
         if answer.usage is None:
             if b'"usage": null' in payload:
                 self._null_usage = b'"usage": null'

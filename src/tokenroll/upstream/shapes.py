@@ -135,6 +135,54 @@ class LooseChatAnswer(msgspec.Struct, gc=False):
     error: Any = None
 
 
+class ChoiceFrame(msgspec.Struct, gc=False):
+    """What surrounds a choice's text, undecoded."""
+
+    index: Raw = NOTHING
+    finish_reason: Raw = NOTHING
+    logprobs: Raw = NOTHING
+
+    def repeated_bytes(self) -> int:
+        """What every choice of a stream says again."""
+        return sum(
+            len(name) + len(memoryview(raw)) + _FIELD_BYTES
+            for name, raw in _fields(self)
+            if (name == "index" and raw is not NOTHING) or bytes(raw) == b"null"
+        )
+
+
+class ChatFrame(msgspec.Struct, gc=False):
+    """What surrounds the choices of a streamed chunk, undecoded: the fields that every chunk of a stream repeats."""
+
+    id: Raw = NOTHING
+    object: Raw = NOTHING
+    created: Raw = NOTHING
+    model: Raw = NOTHING
+    system_fingerprint: Raw = NOTHING
+    service_tier: Raw = NOTHING
+    usage: Raw = NOTHING
+    choices: list[ChoiceFrame] = []
+
+    def repeated_bytes(self) -> int:
+        """What every chunk with one choice says again; chunks with several share the rest, so only their choices count."""
+        choice_bytes = min(choice.repeated_bytes() for choice in self.choices)
+        if len(self.choices) > 1:
+            return choice_bytes
+        return choice_bytes + sum(
+            len(name) + len(memoryview(raw)) + _FIELD_BYTES
+            for name, raw in _fields(self)
+            if name != "choices" and raw is not NOTHING and (name != "usage" or bytes(raw) == b"null")
+        )
+
+
+_FIELD_BYTES: Final = len('"":,')
+
+
+def _fields(frame: msgspec.Struct) -> list[tuple[str, Any]]:
+    return [(name, getattr(frame, name)) for name in frame.__struct_fields__]
+
+
+decode_chat_frame = msgspec.json.Decoder(ChatFrame).decode
 decode_chat_answer = msgspec.json.Decoder(ChatAnswer).decode
 decode_loose_chat_answer = msgspec.json.Decoder(LooseChatAnswer).decode
 

@@ -31,18 +31,21 @@ def event_payload(event: bytes) -> tuple[bytes, bytes]:
 class EventMeter(CallMeter):
     """A meter of a stream of events. Subclasses say what an event means and whether to withhold it."""
 
-    __slots__ = ("_cut", "_envelope_bytes", "_started", "_tail", "_withhold")
+    __slots__ = ("_cut", "_frame_bytes", "_prelude_bytes", "_started", "_tail", "_withhold")
 
     def __init__(self, withhold: bool) -> None:
         super().__init__()
         self._withhold = withhold
         self._started = False
-        """Whether the first event was read: it names the model."""
+        """Whether the first event was read that shows how those with output are framed; it also names the model."""
         self._tail = bytearray()
         """The unfinished event. When withholding, these bytes have not been passed on yet."""
         self._cut = False
         """Whether the unfinished event is too long to keep: its beginning is gone, and its bytes were passed on."""
-        self._envelope_bytes = 0
+        self._prelude_bytes = 0
+        """Events before any output."""
+        self._frame_bytes = 0
+        """What each event with output weighs at least beside its text."""
 
     def feed(self, data: bytes) -> bytes:
         self.delivered_output_bytes += len(data)
@@ -59,8 +62,11 @@ class EventMeter(CallMeter):
         return rest if self._withhold and not self._cut and not withheld else b""
 
     def output_tokens_seen(self) -> int:
-        text_bytes = self.delivered_output_bytes - self.output_events * self._envelope_bytes
-        return max(self.output_events, text_bytes // BYTES_PER_TOKEN_ESTIMATE if self._envelope_bytes else 0)
+        """Never below the delivered text at four bytes to a token: only what surely is no text is taken off (law 5)."""
+        if not self._started:
+            return self.output_events
+        text_bytes = self.delivered_output_bytes - self._prelude_bytes - self.output_events * self._frame_bytes
+        return max(self.output_events, text_bytes // BYTES_PER_TOKEN_ESTIMATE)
 
     def _take(self, data: bytes) -> bytes:
         """The exact way: whole events are read one by one; what is unfinished is kept."""
@@ -102,10 +108,18 @@ class EventMeter(CallMeter):
         name, payload = event_payload(event)
         if not payload:
             return False
-        if not self._started:
-            self._started = True
-            self._envelope_bytes = self._envelope_bytes or len(event)
-        return self._on_event(name, payload) and self._withhold
+        if self._started:
+            return self._on_event(name, payload) and self._withhold
+        self._frame_bytes = self._frame_of(name, payload)
+        self._started = self._frame_bytes > 0
+        withhold = self._on_event(name, payload) and self._withhold
+        if not self.output_events:
+            self._prelude_bytes += len(event)
+        return withhold
+
+    @abstractmethod
+    def _frame_of(self, name: bytes, payload: bytes) -> int:
+        """What every event with output weighs beside its text if all are framed like this one, rather too little; 0: it does not show."""
 
     @abstractmethod
     def _is_plain(self, data: bytes) -> bool:

@@ -28,8 +28,8 @@ WEB_SEARCH: Final = METER_INDEX[Meter.WEB_SEARCH]
 WEB_FETCH: Final = METER_INDEX[Meter.WEB_FETCH]
 
 _USAGE_KEY: Final = re.compile(rb'"usage"\s*:\s*(?=\{)')
-_WHOLE_ENVELOPE_BYTES: Final = 300
-"""About what a whole answer weighs beside its text; for estimates alone."""
+_WHOLE_FRAME_BYTES: Final = len(b'{"content":[{"type":"text","text":""}]}')
+"""The least that a whole answer weighs beside its text, in any dialect; for estimates alone."""
 
 
 def count_of(value: Any, meter: CallMeter, name: str) -> int | None:
@@ -81,7 +81,7 @@ class WholeMeter(CallMeter):
         return b""
 
     def output_tokens_seen(self) -> int:
-        return max(0, self.delivered_output_bytes - _WHOLE_ENVELOPE_BYTES) // BYTES_PER_TOKEN_ESTIMATE
+        return max(0, self.delivered_output_bytes - _WHOLE_FRAME_BYTES) // BYTES_PER_TOKEN_ESTIMATE
 
     def _on_tail(self, tail: bytes) -> None:
         """An answer too long to keep: the last usage object in its end is evidence, not the provider's plain word."""

@@ -17,6 +17,7 @@ CHAT, MESSAGES = ChatCompletions(), Messages()
 TABLE = [(CHAT, one) for one in (*whole_chat(), *streamed_chat())] + [
     (MESSAGES, one) for one in (*whole_messages(), *streamed_messages())
 ]
+START = start('{"input_tokens":25,"output_tokens":1}')
 NAMES = [f"{dialect.name}: {'stream' if one.stream else 'whole'}: {one.name}" for dialect, one in TABLE]
 
 
@@ -146,14 +147,56 @@ def test_evidence_of_a_cut_stream_counts_events_and_bytes():
     meter.feed(chunk('{"role":"assistant","content":""}').encode())
     for _ in range(10):
         meter.feed(chunk('{"content":"Hel"}').encode())
-    assert meter.output_tokens_seen() == 11
+    # 30 bytes of text and, at four bytes to a token, one for each of eleven events at least; 60 bytes are no frame
+    assert meter.output_tokens_seen() == 15
     meter.feed(chunk(f'{{"content":"{"word " * 100}"}}').encode())
-    # 500 bytes of text in one event are about 125 tokens, not one; the envelope is taken off generously
-    assert meter.output_tokens_seen() == 80
+    # 500 bytes of text in one event are about 125 tokens, not one
+    assert meter.output_tokens_seen() == 140
     of_messages = MESSAGES.meter(stream=True, withhold_usage=False)
     assert of_messages.output_tokens_seen() == 0
     of_messages.feed(start('{"input_tokens":25,"output_tokens":1}').encode())
     assert of_messages.counts[0] == 25
+
+
+TEXT = "word " * 400
+"""2,000 bytes: 500 tokens at four bytes each."""
+
+
+@pytest.mark.parametrize(
+    ("dialect", "events", "seen"),
+    [
+        # the first event already carries text: its length is no frame
+        (CHAT, [chunk(f'{{"content":"{TEXT}"}}')] * 3, 1_500),
+        (CHAT, [chunk('{"role":"assistant","content":""}'), chunk(f'{{"content":"{TEXT}"}}')], 505),
+        # a prelude without choices, as some front ends send it, is neither text nor frame
+        (CHAT, [chunk("{}").replace('[{"index":0,"delta":{},"finish_reason":null}]', "[]"), chunk(f'{{"content":"{TEXT}"}}')], 500),
+        # later events without a word are not taken for more than they weigh
+        (CHAT, [chunk(f'{{"content":"{TEXT}"}}'), *[chunk("{}")] * 40], 2_340),
+        (CHAT, [f'data: {{"choices":[{{"delta":{{"content":"{TEXT}"}}}}]}}\n\n'] * 2, 1_000),
+        (CHAT, [f'data: {{ "choices" : [ {{ "delta" : {{ "content" : "{TEXT}" }} }} ] }}\n\n'] * 2, 1_013),
+        (MESSAGES, [START, *[f'event: content_block_delta\ndata: {{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{TEXT}"}}}}\n\n'] * 3], 1_501),
+    ],
+    ids=["text at once", "a role first", "a prelude", "empty events", "bare", "spaced", "messages"],
+)  # fmt: skip
+def test_evidence_is_never_below_the_text_that_was_delivered(dialect, events, seen):
+    meter = dialect.meter(True, False)
+    for event in events:
+        meter.feed(event.encode())
+    delivered = sum(event.count("word ") for event in events) * 5 // 4
+    assert meter.output_tokens_seen() == seen >= delivered
+
+
+@pytest.mark.parametrize("dialect", [CHAT, MESSAGES])
+def test_evidence_of_a_whole_answer_is_never_below_its_text(dialect):
+    meter = dialect.meter(False, False)
+    least = (
+        '{"content":[{"type":"text","text":"%s"}]}'
+        if dialect is MESSAGES
+        else '{"choices":[{"message":{"content":"%s"}}]}'
+    )
+    meter.feed((least % TEXT).encode())
+    meter.finish()
+    assert meter.output_tokens_seen() == 500
 
 
 def test_an_answered_model_is_a_name_and_no_text():
