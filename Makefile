@@ -28,7 +28,7 @@ demo: $(DEMO)/.ready ## the whole product on made-up data, with the default depe
 quick: $(VENV)/.ready ## at most 90 s: lint, types, imports, tidy, unit tests, derandomised properties
 	@$(LANES) quick
 
-test: $(VENV)/.ready ## quick, then two lanes side by side: laws and crashes · clients, pages, papers, demo
+test: $(VENV)/.ready ## quick, then two lanes side by side: laws, crashes, pages · clients, papers, demo
 	@$(LANES) test
 
 bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine

@@ -49,7 +49,7 @@ LANES = {
     "B": ["tests/judges", "tests/e2e", "tests/demo", "tests/papers"],
     "browser": ["tests/browser"],
 }
-"""`browser` follows B on its core, in a process of its own: its driver keeps a loop running in the thread that tests start theirs in."""
+"""`browser` follows A on its core, in a process of its own: its driver keeps a loop running in the thread that tests start theirs in."""
 # Programs of the distribution that the tests of a folder start.
 PROGRAMS = {"tests/browser": ["chromium"], "tests/judges": ["hledger", "ledger"]}
 LIMIT_SECONDS = {"quick": 600, "quick 2": 600, "A": 2400, "B": 2400, "browser": 1200, "judges": 7200, "endure": 86400}
@@ -220,7 +220,7 @@ def ensure_programs(folders: list[str]) -> None:
 def test() -> list[Run]:
     runs = quick()
     ensure_programs([folder for folders in LANES.values() for folder in folders])
-    lanes = [pytest_run(name, folders, profile="deep", core=int(name != "A")) for name, folders in LANES.items()]
+    lanes = [pytest_run(name, folders, profile="deep", core=int(name == "B")) for name, folders in LANES.items()]
     present = [lane for lane in lanes if lane is not None]
     execute_chains([[lane for lane in present if lane.core == core] for core in (0, 1)])
     return [*runs, *present]

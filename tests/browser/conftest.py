@@ -30,6 +30,7 @@ class Site:
 
     url: str
     firm: Firm
+    home: Path
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    yield Site(f"http://127.0.0.1:{listening.getsockname()[1]}", firm)
+    yield Site(f"http://127.0.0.1:{listening.getsockname()[1]}", firm, home)
     server.should_exit = True
     thread.join(10)
     listening.close()
@@ -64,10 +65,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     firm.connection.engine.dispose()
 
 
-def set_clock(home: Path) -> None:
+def set_clock(home: Path, now: int = NOON) -> None:
     """Noon of 10 February 2026, in a home that may have such a clock."""
     (home / "made-by-demo").touch()
-    (home / "clock").write_bytes(struct.pack("<q", NOON - time.time_ns() // 1000))
+    (home / "clock").touch()
+    with (home / "clock").open("r+b") as clock:  # in place: the pages have it mapped
+        clock.write(struct.pack("<q", now - time.time_ns() // 1000))
 
 
 def a_firm(path: Path, pepper: bytes) -> Firm:

@@ -335,8 +335,9 @@ class WorkerLink:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             while not self._lost.is_set():
-                try:
-                    await asyncio.wait_for(self._lost.wait(), RETRY_SECONDS)
+                try:  # not wait_for: in Python 3.11 it forgets a cancellation that comes just after what it waits for
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await self._lost.wait()
                 except TimeoutError:
                     self.core.retry()
             await asyncio.sleep(RETRY_SECONDS)

@@ -1,5 +1,7 @@
 """A worker's talk with the ledger when something refuses or breaks on the way: nothing that is on a tape is left behind."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -8,7 +10,7 @@ from tokenroll.services.leases import Leases
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.protocol import Lease, LotTerms, Refusal, WalletTerms
-from tokenroll.services.worker_link import WorkerCore
+from tokenroll.services.worker_link import WorkerCore, WorkerLink
 from tokenroll.store.tape import TapeWriter, worker_directory
 
 HELD = 10_000_000
@@ -99,3 +101,26 @@ def test_a_lease_that_was_cut_off_is_replaced_by_the_next_one():
     assert (wallet.lots[1].left_nanos, wallet.suspense_nanos) == (100, 0)
     leases.apply_lease(Lease([terms], 0, 4, True))
     assert leases.wallets[7] is wallet  # from here on the worker knows better
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_link_ends_however_shortly_before_it_the_ledger_has_left(directory, turns):
+    """Worker and ledger are told to end together: some turns of the loop after the connection was lost the link is closed."""
+
+    async def both_end():
+        link = WorkerLink(WorkerCore(0, directory, Life(), boot_id=BOOT, clock=lambda: START), directory / "sock")
+        directory.mkdir(parents=True)
+        accepted = asyncio.get_running_loop().create_future()
+        server = await asyncio.start_unix_server(lambda *both: accepted.set_result(both), directory / "sock")
+        link.start()
+        reader, writer = await accepted
+        await reader.readexactly(1)  # of its HELLO
+        link.lost()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await link.close()
+        writer.close()
+        server.close()
+
+    asyncio.run(both_end())
