@@ -31,6 +31,8 @@ DIFFERENCES_SHOWN_MAX: Final = 1_000
 ROWS_PER_COMMAND_MAX: Final = 20_000
 """Bill rows of one command: about 6 MB of message; a longer bill is sent in parts."""
 OPEN_STATUS: Final = "open"
+UNDECIDED: Final = "undecided"
+"""A difference that is not booked, because what it differs from is not settled."""
 _KEYS_PER_QUERY: Final = 500
 
 
@@ -71,7 +73,8 @@ class _Tally:
 def reconcile(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Settles suspense from the rows of a bill and lists what differs. `rows`; `book`: book the differences, too.
 
-    Rows that are not final (`open`) are counted and left alone; so are attempts still in flight.
+    Rows that are not final (`open`) are counted and left alone; so are attempts still in flight. An attempt that the bill names more
+    than once is named in the differences and settled at most once.
     """
     rows = [_bill_row(one) for one in arguments.get("rows") or ()]
     if len(rows) > ROWS_PER_COMMAND_MAX:
@@ -84,9 +87,13 @@ def reconcile(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     tally.row_count, tally.open = len(rows), len(rows) - len(final)
     keys = _hold_keys(work, final)
     settled = dict(_settled_rows(work, {key for key in keys if key is not None}))
+    of_attempts: dict[int | tuple[str, int], list[BillRow]] = {}
     for row, key in zip(final, keys, strict=True):
         tally.bill_cost_nanos += row.cost_nanos
-        _reconcile_one(work, cards, tally, row, key, settled.get(key) if key is not None else None)
+        of_attempts.setdefault((row.call_id, row.attempt) if key is None else key, []).append(row)
+    for name, same in of_attempts.items():
+        key = name if isinstance(name, int) else None
+        _reconcile_attempt(work, cards, tally, same, key, settled.get(key) if key is not None else None)
     if arguments.get("book"):
         tally.booked_nanos = _book(work, tally.differences)
     return {
@@ -178,6 +185,38 @@ class Cards:
         return card
 
 
+def _reconcile_attempt(
+    work: UnitOfWork, cards: Cards, tally: _Tally, rows: list[BillRow], key: int | None, settled: "Row[Any] | None"
+) -> None:
+    """The bill's rows of one attempt. The same line twice settles once; lines that contradict each other settle nothing.
+
+    Which of them is true only the provider can say: a settled attempt differs by their sum (`billed_twice`), one in suspense stays
+    there until another bill or its age decides (`undecided`).
+    """
+    first = rows[0]
+    if all(row == first for row in rows):
+        _reconcile_one(work, cards, tally, first, key, settled)
+        for row in rows[1:]:
+            tally.matched += 1
+            tally.differs("billed_twice", row, 0)
+        return
+    hold = None if settled is not None or key is None else work.open_hold(key)
+    if settled is None and (hold is None or hold.lapsed_at is None):
+        for row in rows:
+            _reconcile_one(work, cards, tally, row, key, None)
+        return
+    tally.matched += len(rows)
+    ours = 0
+    if settled is not None:
+        settle = parse_record(settled.record).settle
+        ours = settle.net_cost_nanos if settle is not None else 0
+        tally.ledger_cost_nanos += ours
+    kind = UNDECIDED if settled is None else "billed_twice"
+    whole = first._replace(cost_nanos=sum(row.cost_nanos for row in rows))
+    lines = [{"request_id": row.request_id, "bill_cost_nanos": row.cost_nanos} for row in rows]
+    tally.differs(kind, whole, ours, rows=lines)
+
+
 def _reconcile_one(
     work: UnitOfWork, cards: Cards, tally: _Tally, row: BillRow, key: int | None, settled: "Row[Any] | None"
 ) -> None:
@@ -248,7 +287,11 @@ def _book(work: UnitOfWork, differences: list[dict[str, Any]]) -> int:
     for one in differences:
         nanos = one["bill_cost_nanos"] - one["ledger_cost_nanos"]
         same = (table.c.call_id == one["call"]) & (table.c.attempt == one["attempt"])
-        if nanos == 0 or work.connection.execute(select(table.c.ledger_seq).where(same)).one_or_none() is not None:
+        if (
+            nanos == 0
+            or one["kind"] == UNDECIDED
+            or work.connection.execute(select(table.c.ledger_seq).where(same)).one_or_none() is not None
+        ):
             continue
         seq = work.append(
             Entry(

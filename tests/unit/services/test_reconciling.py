@@ -80,6 +80,45 @@ def test_it_gives_the_company_what_the_bill_proves_above_the_hold(one):
     assert sound(one) == []
 
 
+def test_a_line_that_stands_twice_settles_once_and_is_named(one):
+    answer = one.do("reconcile", rows=[line(2, 2_000, 100), line(1, 1_000, 100), line(2, 2_000, 100)])
+    assert (answer["row_count"], answer["matched_count"], answer["agreed_count"]) == (3, 3, 2)
+    assert (answer["resolved_count"], answer["resolved_nanos"]) == (1, 7_500_000)
+    (twice,) = answer["differences"]
+    assert (twice["kind"], twice["call"][-1:], twice["bill_cost_nanos"], twice["ledger_cost_nanos"]) == (
+        "billed_twice", "2", 7_500_000, 0,
+    )  # fmt: skip
+    assert answer["bill_cost_nanos"] - answer["ledger_cost_nanos"] == 7_500_000
+    assert one.lot(ADA_LOT) == (HELD, HELD, 12_000_000)
+    assert sound(one) == []
+
+
+def test_lines_that_contradict_each_other_settle_nothing(one):
+    rows = [line(2, 2_000, 100), line(2, 1_000, 0, request_id="req-2-again")]
+    answer = one.do("reconcile", rows=rows, book=True)
+    assert (answer["matched_count"], answer["resolved_count"], answer["suspense_count"]) == (2, 0, 2)
+    (undecided,) = answer["differences"]
+    assert (undecided["kind"], undecided["bill_cost_nanos"]) == ("undecided", 10_500_000)
+    assert undecided["rows"] == [
+        {"request_id": "req-2", "bill_cost_nanos": 7_500_000},
+        {"request_id": "req-2-again", "bill_cost_nanos": 3_000_000},
+    ]
+    assert answer["booked_cost_nanos"] == 0
+    assert one.do("reconcile", rows=rows[:1])["resolved_count"] == 1  # the provider has put its bill right
+    assert sound(one) == []
+
+
+def test_a_settled_attempt_that_is_billed_twice_differs_by_the_sum(one):
+    answer = one.do("reconcile", rows=[line(1, 1_000, 100), line(1, 1_000, 0, request_id="req-1-again")], book=True)
+    (twice,) = answer["differences"]
+    assert (twice["kind"], twice["bill_cost_nanos"], twice["ledger_cost_nanos"]) == (
+        "billed_twice", 4_500_000 + 3_000_000, 4_500_000,
+    )  # fmt: skip
+    assert answer["ledger_cost_nanos"] == 4_500_000
+    assert answer["booked_cost_nanos"] == 3_000_000
+    assert sound(one) == []
+
+
 def test_it_reads_the_same_bill_twice_and_changes_nothing(one):
     rows = [line(1, 1_000, 100), line(2, 2_000, 100), line(3, 0, 0)]
     one.do("reconcile", rows=rows)
@@ -93,7 +132,6 @@ def test_it_lists_what_differs_and_edits_no_settled_row(one):
     before = one.rows("SELECT * FROM settlements")
     rows = [
         line(1, 1_000, 101),
-        line(1, 1_000, 100, cost=4_500_001),
         line(4, 5, 0),
         line(5, 5, 0),
         line(77, 5, 0),
@@ -103,13 +141,14 @@ def test_it_lists_what_differs_and_edits_no_settled_row(one):
     answer = one.do("reconcile", rows=rows)
     assert [(each["kind"], each["bill_cost_nanos"], each["ledger_cost_nanos"]) for each in answer["differences"]] == [
         ("usage", 4_515_000, 4_500_000),
-        ("cost", 4_500_001, 4_500_000),
         ("released", 15_000, 0),
         ("unknown", 15_000, 0),
         ("unknown", 15_000, 0),
     ]
     assert answer["differences"][0]["usage"] == {"output": [101, 100]}
     assert (answer["open_count"], answer["in_flight_count"], answer["suspense_count"]) == (1, 1, 2)
+    (dearer,) = one.do("reconcile", rows=[line(1, 1_000, 100, cost=4_500_001)])["differences"]
+    assert (dearer["kind"], dearer["bill_cost_nanos"], dearer["ledger_cost_nanos"]) == ("cost", 4_500_001, 4_500_000)
     assert one.rows("SELECT * FROM settlements") == before
     assert sound(one) == []
 
