@@ -53,14 +53,14 @@ def identifier_checked(text: str, prefix: str) -> str:
 def call_number(at_ms: int, key: HoldKey) -> int:
     """The 128 bits of a minted call id: 48 of milliseconds, 8 worker, 24 epoch, 48 sequence.
 
-    The id carries its own primary key, so finding a call by id needs no index on random bytes.
+    The id carries its own primary key, so finding a call by id needs no index on random bytes. Raises IdentifierError for a key
+    that does not fit: cut short, it would be another call's.
     """
-    return (
-        (at_ms & (1 << _MILLISECOND_BITS) - 1) << 80
-        | (key.worker & (1 << _WORKER_BITS) - 1) << 72
-        | (key.epoch & (1 << _EPOCH_BITS) - 1) << 48
-        | key.sequence & (1 << _SEQUENCE_BITS) - 1
-    )
+    fits = (key.worker >> _WORKER_BITS, key.epoch >> _EPOCH_BITS, key.sequence >> _SEQUENCE_BITS) == (0, 0, 0)
+    if not fits:
+        message = f"worker {key.worker}, epoch {key.epoch}, sequence {key.sequence} do not fit a call id"
+        raise IdentifierError(message)
+    return (at_ms & (1 << _MILLISECOND_BITS) - 1) << 80 | key.worker << 72 | key.epoch << 48 | key.sequence
 
 
 def call_identifier(number: int) -> str:

@@ -1,5 +1,6 @@
 """Rate cards as the hot path reads them: integers in tuples, compiled once per card and tier from the engine's own functions."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from tokenroll.engine.bounding import TEXT_INPUT_METERS, answering_tiers, compile_bound
@@ -80,12 +81,15 @@ class Prices:
         self._by_name: dict[tuple[str, str], list[HotCard]] = {}
         self._current: dict[tuple[str, str], tuple[HotCard, Instant]] = {}
 
-    def add(self, terms: CardTerms) -> None:
-        """A card; one that is known stays as it is."""
-        if terms.id in self._cards:
+    def read(self, terms: Iterable[CardTerms]) -> list[HotCard]:
+        """Cards compiled for `add`, which then cannot fail; those that are known stay as they are. Raises ValueError, KeyError or TypeError for no card."""
+        return [HotCard(one) for one in terms if one.id not in self._cards]
+
+    def add(self, card: HotCard) -> None:
+        """One card more."""
+        if card.id in self._cards:
             return
-        card = HotCard(terms)
-        self._cards[terms.id] = card
+        self._cards[card.id] = card
         provider = card.card.provider
         for name in {card.card.model, *card.card.aliases}:
             for key in ((provider, name), ("", name)):

@@ -35,7 +35,7 @@ class Leases:
     def apply_view(self, view: View) -> None:
         """Keys, cards and settings; parts may come in any number."""
         self._apply_keys(view.keys)
-        for card in view.cards:
+        for card in self.prices.read(view.cards):
             self.prices.add(card)
         self.settings.update(view.settings)
 
@@ -53,24 +53,45 @@ class Leases:
     def apply_delta(self, delta: Delta) -> bool:
         """One numbered change; a repeated one changes nothing (False).
 
-        Raises ProtocolError for a gap: something was missed, so the worker must say HELLO again.
+        Raises ProtocolError for a gap (something was missed, so the worker must say HELLO again) and for a change of what is not
+        leased here. Everything is judged before anything is applied, so a delta that raises has changed nothing.
         """
         if delta.number <= self.last_delta:
             return False
         if delta.number != self.last_delta + 1:
             raise ProtocolError(f"expected delta {self.last_delta + 1}, got {delta.number}")
+        self._judge_lots(delta)
+        try:
+            cards = self.prices.read(delta.cards)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ProtocolError(f"delta {delta.number} holds a rate card that is none: {error}") from error
         for terms in delta.wallets:
             self._apply_wallet(terms)
         for change in delta.lots:
             self._apply_lot(change)
         self._apply_keys(delta.keys)
-        for card in delta.cards:
+        for card in cards:
             self.prices.add(card)
         self.settings.update(delta.settings)
         self.last_delta = delta.number
         for wallet_id in {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}:
             self._wake(self.wallets[wallet_id])
         return True
+
+    def _judge_lots(self, delta: Delta) -> None:
+        """Raises ProtocolError when a lot changes that neither was leased here nor comes with the delta."""
+        coming = {(terms.id, lot.id) for terms in delta.wallets for lot in terms.lots}
+        wallets = self.wallets.keys() | {terms.id for terms in delta.wallets}
+        for change in delta.lots:
+            wallet_id, lot_id = change.wallet_id, change.lot_id
+            if wallet_id not in wallets:
+                raise ProtocolError(f"lot {lot_id} changes in wallet {wallet_id}, which is not leased here")
+            if change.terms is not None:
+                coming.add((wallet_id, change.terms.id))
+            elif (wallet_id, lot_id) not in coming and (
+                wallet_id not in self.wallets or lot_id not in self.wallets[wallet_id].lots
+            ):
+                raise ProtocolError(f"lot {lot_id} changes, which wallet {wallet_id} does not have here")
 
     def _apply_wallet(self, terms: WalletTerms) -> None:
         wallet = self.wallets.get(terms.id)
@@ -81,16 +102,11 @@ class Leases:
             wallet.set_terms(terms)
 
     def _apply_lot(self, change: LotChange) -> None:
-        wallet = self.wallets.get(change.wallet_id)
-        if wallet is None:
-            raise ProtocolError(f"lot {change.lot_id} changes in wallet {change.wallet_id}, which is not leased here")
+        wallet = self.wallets[change.wallet_id]
         if change.terms is not None:
             wallet.add_lot(change.terms)
             return
-        lot = wallet.lots.get(change.lot_id)
-        if lot is None:
-            raise ProtocolError(f"lot {change.lot_id} changes, which wallet {change.wallet_id} does not have here")
-        wallet.change(lot, change.change_nanos)
+        wallet.change(wallet.lots[change.lot_id], change.change_nanos)
         wallet.suspense_nanos -= change.change_nanos + change.spent_nanos
         wallet.spent_nanos += change.spent_nanos
 

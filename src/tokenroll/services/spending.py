@@ -11,7 +11,7 @@ from tokenroll.engine.drawing import DRAWN_SLICES_MAX
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.hold import ReleaseReason
-from tokenroll.model.identifier import IdentifierError, hold_key_from_call
+from tokenroll.model.identifier import HoldKey, IdentifierError, call_number, hold_key_from_call
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import (
     AMOUNT_NANOS_MAX,
@@ -68,7 +68,7 @@ class Spending(Leases):
         """By the sequence of their HOLD."""
         self._memory = CallMemory()
         self._once_names = _ONCE_NAMES_FROM
-        self._call_base = (tape.worker & 0xFF) << 72 | (tape.epoch & 0xFFFFFF) << 48
+        self._call_base = call_number(0, HoldKey(tape.worker, tape.epoch, 0))
         self._recorded_at = 0
 
     def apply_view(self, view: View) -> None:

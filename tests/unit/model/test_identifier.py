@@ -46,6 +46,14 @@ def test_a_call_carries_the_largest_key_too():
     assert hold_key_from_call(call_identifier(call_number(2**48 - 1, largest))) == largest
 
 
+@pytest.mark.parametrize(
+    "key", [HoldKey(256, 1, 1), HoldKey(-1, 1, 1), HoldKey(0, 2**24, 1), HoldKey(0, -1, 1), HoldKey(0, 1, 2**48)]
+)
+def test_a_key_that_does_not_fit_is_not_cut_to_another_calls(key):
+    with pytest.raises(IdentifierError, match="do not fit a call id"):
+        call_number(0, key)
+
+
 def test_a_call_of_somebody_else_is_none_of_ours():
     with pytest.raises(IdentifierError, match="is not a call id"):
         hold_key_from_call("chatcmpl-123")

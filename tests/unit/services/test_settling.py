@@ -7,11 +7,13 @@ import pytest
 
 from tests.cast import BO_WALLET, CREDIT, DAY, HOUR, POOL_WALLET, T0, make_card
 from tests.desk import (
+    ADA_KEY,
     BO_KEY,
     BOUND,
     Desk,
     card_terms,
     hold_slices,
+    key,
     lot,
     make_facts,
     make_meter,
@@ -23,7 +25,7 @@ from tokenroll.model.identifier import HoldKey, hold_key_from_call
 from tokenroll.model.rate_card import RateTable, RateTier
 from tokenroll.model.usage import Meter
 from tokenroll.services.hot import HotHold
-from tokenroll.services.protocol import ClientCallTerms, Delta, Lease, LotChange, ProtocolError, View
+from tokenroll.services.protocol import CardTerms, ClientCallTerms, Delta, Lease, LotChange, ProtocolError, View
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType
 
@@ -383,6 +385,33 @@ def test_a_lot_of_an_unknown_wallet_is_a_broken_promise(ada):
         ada.spending.apply_delta(Delta(1, [], [LotChange(77, 1, 1, None)], [], [], {}))
     with pytest.raises(ProtocolError, match="lot 88"):
         ada.spending.apply_delta(Delta(1, [], [LotChange(1, 88, 1, None)], [], [], {}))
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ({"lots": [LotChange(1, 1, 500, None), LotChange(77, 1, 1, None)]}, "wallet 77"),
+        ({"lots": [LotChange(1, 2, 0, lot(2, CREDIT)), LotChange(1, 88, 1, None)]}, "lot 88"),
+        ({"cards": [CardTerms(9, "digest", b"{}")]}, "a rate card that is none"),
+    ],
+)
+def test_a_delta_that_breaks_half_way_changes_nothing(ada, broken, says):
+    known = {"lots": [LotChange(1, 1, 500, None)], "cards": []} | broken
+    revoked = key(1, ADA_KEY, 1, revoked=True)
+    new_policy = wallet(enforcement="observe", overage_nanos_left=CREDIT)
+    before = (ada.available(), ada.spending.wallets[1].suspense_nanos)
+    delta = Delta(1, [new_policy], known["lots"], [revoked], known["cards"], {"approver": "Cleo"})
+    with pytest.raises(ProtocolError, match=says):
+        ada.spending.apply_delta(delta)
+    mine = ada.spending.wallets[1]
+    assert (ada.available(), mine.suspense_nanos) == before
+    assert (mine.enforcement, mine.overage_left_nanos, list(mine.lots)) == ("enforce", 0, [1])
+    assert (ada.spending.settings, ada.spending.last_delta) == ({}, 0)
+    assert ada.spending.key_for(ADA_KEY, T0) is not None
+    # the same delta put right is applied whole: a lot may come and change in one
+    right = [LotChange(1, 2, 0, lot(2, CREDIT)), LotChange(1, 2, 500, None)]
+    assert ada.spending.apply_delta(Delta(1, [new_policy], right, [], [], {}))
+    assert ada.available() == 2 * CREDIT + 500
 
 
 def test_a_lease_again_does_not_undo_what_is_held(ada):
