@@ -6,8 +6,10 @@ while it does, so blocks reach the file in the order in which they were taken.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -43,7 +45,7 @@ class GroupCommit:
     """
 
     __slots__ = (
-        "_append_dispatched", "_busy", "_clock", "_disk_thread", "_dispatching", "_idle_seconds", "_jobs", "_later", "_loop",
+        "_append_dispatched", "_busy", "_clock", "_disk_thread", "_dispatching", "_done", "_idle_seconds", "_jobs", "_later", "_loop",
         "_on_block", "_on_failure", "_scheduled", "_synced", "_tape", "_waiters", "failure",
     )  # fmt: skip
 
@@ -75,6 +77,8 @@ class GroupCommit:
         self._scheduled = False
         self.failure: OSError | None = None
         self._jobs: queue.SimpleQueue[tuple[list[bytes], list[Waiter]] | None] = queue.SimpleQueue()
+        self._done: deque[tuple[list[bytes], list[Waiter], OSError | None]] = deque()
+        """What the thread has written and the loop has not heard of: one group at most."""
         self._disk_thread: threading.Thread | None = None
         if self._synced:
             self._disk_thread = threading.Thread(target=self._work, name="tape", daemon=True)
@@ -119,11 +123,18 @@ class GroupCommit:
             self._loop.call_soon(self._turn)
 
     def close(self) -> None:
-        """Everything appended is written and, under `synced`, synced; the thread ends. Blocks for the disk."""
+        """Everything appended is written and, under `synced`, synced; the thread ends. Blocks for the disk.
+
+        What the thread wrote last is told before anything else is written: `on_block` hears of every block once and in order, also
+        when the loop does not turn again. Holds that come afterwards are written but go nowhere.
+        """
         if self._disk_thread is not None:
             self._jobs.put(None)
             self._disk_thread.join()
             self._disk_thread = None
+            self._scheduled = True  # what the last waiters dispatch goes out at once: there may be no other turn
+            self._synced_back()
+            self._scheduled = False
         if self.failure is None and self._tape.has_pending:
             self._write_now()
         if self.failure is None and self._synced:
@@ -145,7 +156,7 @@ class GroupCommit:
         if self._dispatching and not self._dispatch_all():
             return
         waiters = self._waiters
-        if self._synced and waiters:
+        if waiters and self._disk_thread is not None:
             self._waiters = []
             self._busy = True
             self._jobs.put((self._take_blocks(), waiters))
@@ -209,9 +220,15 @@ class GroupCommit:
                 self._tape.sync()
             except OSError as failed:
                 error = failed
-            self._loop.call_soon_threadsafe(self._synced_back, blocks, waiters, error)
+            self._done.append((blocks, waiters, error))
+            with contextlib.suppress(RuntimeError):  # a loop that is closed already: `close` tells it
+                self._loop.call_soon_threadsafe(self._synced_back)
 
-    def _synced_back(self, blocks: list[bytes], waiters: list[Waiter], error: OSError | None) -> None:
+    def _synced_back(self) -> None:
+        """The thread's last group is on the disk, or is not; nothing to do when `close` was told first."""
+        if not self._done:
+            return
+        blocks, waiters, error = self._done.popleft()
         self._busy = False
         if error is not None:
             self._refuse_after(waiters, error)

@@ -99,8 +99,8 @@ class Caller:
 class Office:
     """Desk, disk and group commit on a loop."""
 
-    def __init__(self, directory: Path, durability, calls=500, idle_seconds=0.0):
-        self.disk = TracedDisk()
+    def __init__(self, directory: Path, durability, calls=500, idle_seconds=0.0, disk=None):
+        self.disk = disk or TracedDisk()
         self.desk = Desk(directory, wallet(lot(1, calls * CREDIT)), disk=self.disk)
         self.directory = directory
         self.blocks: list[bytes] = []
@@ -353,3 +353,63 @@ def test_only_the_tapes_thread_waits_for_the_disk(tmp_path):
     office, _ = asyncio.run(busy_hour(tmp_path, Durability.SYNCED, seed=4))
     assert office.disk.threads == {"MainThread", "tape"}
     assert not [one for one in threading.enumerate() if one.name == "tape"]
+
+
+class HeldDisk(TracedDisk):
+    """A disk whose sync waits, in the thread, until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.may_sync = threading.Event()
+        self.may_sync.set()
+
+    def sync(self, descriptor):
+        self.may_sync.wait(10)
+        super().sync(descriptor)
+
+
+def spans(blocks):
+    return [tapes.block_span(block) for block in blocks]
+
+
+def test_a_block_that_the_thread_has_just_written_is_told_before_later_ones_when_it_closes(tmp_path):
+    disk = HeldDisk()
+
+    async def story():
+        office = Office(tmp_path, Durability.SYNCED, disk=disk)
+        disk.may_sync.clear()
+        caller = office.send()
+        await asyncio.sleep(0)  # the thread has it now
+        office.desk.tape.append(tapes.pack_name(99, "appended while the disk worked"))
+        disk.may_sync.set()
+        office.commit.close()
+        told = spans(office.blocks)
+        await asyncio.sleep(0.01)  # the callback that the thread had asked for finds nothing to do
+        assert spans(office.blocks) == told
+        return office, caller, told
+
+    office, caller, told = asyncio.run(story())
+    assert [first for first, _ in told] == [1, *(last + 1 for _, last in told[:-1])]
+    assert told[-1][1] == office.desk.tape.next_sequence - 1
+    assert caller.told[0] == "connecting"
+    assert bytes(office.disk.written).endswith(office.blocks[-1])
+
+
+def test_a_block_is_told_though_the_loop_is_closed_before_the_thread_has_written_it(tmp_path):
+    disk = HeldDisk()
+    loop = asyncio.new_event_loop()
+
+    async def begin():
+        office = Office(tmp_path, Durability.SYNCED, disk=disk)
+        disk.may_sync.clear()
+        office.send()
+        await asyncio.sleep(0)
+        return office
+
+    office = loop.run_until_complete(begin())
+    loop.close()
+    disk.may_sync.set()
+    office.commit.close()
+    told = spans(office.blocks)
+    assert told[0][0] == 1
+    assert told[-1][1] == office.desk.tape.next_sequence - 1
