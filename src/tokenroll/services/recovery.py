@@ -95,10 +95,12 @@ def cut_torn_tail(directory: Path, epoch: int, disk: Disk) -> int:
 def epoch_blocks(directory: Path, epoch: int, after_sequence: int = 0) -> Iterator[Block]:
     """The whole blocks of an epoch that hold records after `after_sequence`.
 
-    Raises TapeError when an older segment is damaged: only the newest may end in the middle of a block.
+    Segments that end before it are not read: they may be large, folded long ago, or deleted at any moment. Raises TapeError when an older segment is damaged: only the newest may end in the middle of a block.
     """
     paths = epoch_paths(directory, epoch)
-    for path in paths:
+    for place, path in enumerate(paths):
+        if place + 1 < len(paths) and _begins_by(paths[place + 1], after_sequence + 1):
+            continue
         data = path.read_bytes()
         end = tape.SEGMENT_HEADER_BYTES
         for block in tape.read_blocks(data):
@@ -169,6 +171,13 @@ def _follow(holds: dict[int, list[int]], sequence: int, kind: int, record: bytes
         values = tape.EVIDENCE.unpack_from(record)
         if values[3] in holds:
             holds[values[3]][1] = values[5]
+
+
+def _begins_by(segment: Path, sequence: int) -> bool:
+    """Whether a segment's own header says that everything before `sequence` is in earlier ones."""
+    with segment.open("rb") as file:
+        head = file.read(tape.SEGMENT_HEADER_BYTES)
+    return _header_holds(head) and tape.read_header(head).first_sequence <= sequence
 
 
 def _header_holds(data: bytes) -> bool:

@@ -1,6 +1,7 @@
 """A worker's talk with the ledger when something refuses or breaks on the way: nothing that is on a tape is left behind."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +11,9 @@ from tokenroll.services.leases import Leases
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.protocol import Lease, LotTerms, Refusal, WalletTerms
+from tokenroll.services.recovery import epoch_blocks
 from tokenroll.services.worker_link import WorkerCore, WorkerLink
+from tokenroll.store import tape as tapes
 from tokenroll.store.tape import TapeWriter, worker_directory
 
 HELD = 10_000_000
@@ -88,6 +91,46 @@ def test_it_ends_and_says_why_when_an_earlier_tape_is_damaged(directory):
     Loopback(LedgerServer(one.ledger), core).pump()
     assert life.heard == ["ended tape"]
     assert not core.spending
+
+
+def test_it_reads_again_only_the_segments_that_were_not_folded(directory, monkeypatch):
+    monkeypatch.setattr(tapes, "TAPE_SEGMENT_BYTES_MAX", 1)  # a segment for each block
+    earlier_life(directory, *([hold_record(sequence, (ADA_LOT, HELD))] for sequence in (1, 2, 3, 4)))
+    read = []
+    whole = Path.read_bytes
+
+    def noted(path):
+        read.append(path.name)
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    assert [block.first_sequence for block in epoch_blocks(directory, 1, 2)] == [3, 4]
+    assert read == ["00000001-000004.tape", "00000001-000005.tape"]
+    read.clear()
+    assert len(list(epoch_blocks(directory, 1))) == 4
+    assert len(read) == 4  # and not the empty one that was made before anything was written
+
+
+def test_a_worker_whose_memory_overflowed_reads_what_is_missing_from_its_tape(directory, monkeypatch):
+    monkeypatch.setattr(tapes, "TAPE_SEGMENT_BYTES_MAX", 1)
+    monkeypatch.setattr("tokenroll.services.worker_link.WAITING_BYTES_MAX", 200)
+    one = Kit()
+    life = Life()
+    core = WorkerCore(0, directory, life, boot_id=BOOT, clock=lambda: START)
+    line = Loopback(LedgerServer(one.ledger), core)
+    line.pump()
+    tape = TapeWriter(directory, worker=0, epoch=core.epoch, boot_id=BOOT, created_at=START)
+    core.lost()
+    for sequence in range(1, 7):
+        tape.append(hold_record(sequence, (ADA_LOT, HELD)))
+        block = tape.take_block()
+        tape.write(block, START)
+        core.report(block)
+    tape.close()
+    assert core._overflowed
+    Loopback(LedgerServer(one.ledger), core).pump()
+    assert (core.acked_sequence, core.unreported_records) == (6, 0)
+    assert one.lot(ADA_LOT) == (6 * HELD, 0, 0)
 
 
 def test_a_lease_that_was_cut_off_is_replaced_by_the_next_one():
