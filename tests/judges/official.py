@@ -25,6 +25,11 @@ TOOLS = (
     "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-xdist==3.8.0", "pytest-timeout==2.4.0", "inline-snapshot==0.36.1",
     "rich==15.0.0", "http-snapshot==0.1.9", "aiohttp==3.14.5", "dirty-equals==0.11", "nest-asyncio==1.6.0", "time-machine==3.6.0",
 )  # fmt: skip
+STEP_SECONDS_MAX = 150
+NEXT_STEP = (
+    "name a package registry in pip's and uv's own configuration (PIP_INDEX_URL, UV_DEFAULT_INDEX or their files), "
+    "or keep the folder .judges of a machine that has one"
+)
 
 
 class SuitesUnavailableError(Exception):
@@ -68,7 +73,10 @@ class Outcomes:
 
 
 def prepare() -> None:
-    """Suites and their environment in `.judges/`; the second time nothing is done. Raises SuitesUnavailableError."""
+    """Suites and their environment in `.judges/`; the second time nothing is done. Raises SuitesUnavailableError.
+
+    They come by the pip and the uv that made our own environment, with the same configuration: who could set up can have them.
+    """
     stamp = FOLDER / "ready"
     wanted = "\n".join((OPENAI.version, ANTHROPIC.version, sys.version, *TOOLS))
     if stamp.exists() and stamp.read_text() == wanted:
@@ -91,11 +99,13 @@ def prepare() -> None:
 def _run(*command: object) -> None:
     text = [str(part) for part in command]
     try:
-        done = subprocess.run(text, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(text, capture_output=True, text=True, timeout=STEP_SECONDS_MAX, check=False)
+    except FileNotFoundError as error:
+        raise SuitesUnavailableError(f"{error.filename} is not there; `make setup` makes it") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SuitesUnavailableError(f"{text[0]}: {error}") from error
+        raise SuitesUnavailableError(f"{error}; {NEXT_STEP}") from error
     if done.returncode:
-        raise SuitesUnavailableError(f"{' '.join(text[:4])} …: {done.stderr.strip()[-500:]}")
+        raise SuitesUnavailableError(f"{' '.join(text[:4])} …: {done.stderr.strip()[-500:]}; {NEXT_STEP}")
 
 
 def run(suite: Suite, base_url: str, *, only: str = "", files: Sequence[str] = ()) -> Outcomes:

@@ -49,7 +49,7 @@ def base_url(suite: Suite, port: int) -> str:
     return f"http://127.0.0.1:{port}" + ("/v1" if suite is OPENAI else "")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("suite", "count"), [(OPENAI, 30), (ANTHROPIC, 30)], ids=["openai", "anthropic"])
 def test_it_passes_every_plain_create_of_the_official_suites(company, suite, count):
     """Whole answers and streams, each plain, raw and streamed to the caller: 6 tests, for 5 clients that are loose or strict,
