@@ -12,6 +12,23 @@ ONCE_FAILED = (1, 34, 500)
 """Seeds that found something: kept, so that it stays found."""
 
 
+ENDURED_SCHEDULES = 5_000
+
+
+@pytest.mark.endure
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("synced", [True, False], ids=["synced", "written"])
+def test_it_bills_what_the_provider_bills_over_ten_thousand_schedules(tmp_path: Path, synced):
+    faults = settled = 0
+    for seed in range(100_000, 100_000 + ENDURED_SCHEDULES):
+        world = run(seed, tmp_path / "tape", synced=synced, steps=STEPS)
+        faults += world.faults
+        settled += len(world.settled())
+    print(f"{ENDURED_SCHEDULES} schedules, {faults} faults, {settled} settled calls")
+    assert faults > 4 * ENDURED_SCHEDULES
+    assert settled > ENDURED_SCHEDULES
+
+
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("synced", [True, False], ids=["synced", "written"])
 def test_it_bills_what_the_provider_bills_over_thousands_of_races_and_crashes(tmp_path: Path, synced):
