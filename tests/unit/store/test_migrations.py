@@ -1,0 +1,77 @@
+"""What the revisions make and what the schema says are one: a change of either alone fails here, whatever it is."""
+
+import re
+import sqlite3
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import StaticPool
+
+from tokenroll.store import schema
+from tokenroll.store.database import SCHEMA_HEAD, open_writer, schema_version
+from tokenroll.store.migrations.apply import migrate
+
+
+def empty() -> Connection:
+    return create_engine("sqlite://", poolclass=StaticPool).connect()
+
+
+def made_by_revisions() -> Connection:
+    connection = empty()
+    migrate(connection)
+    return connection
+
+
+def statements(connection: Connection) -> dict[str, str]:
+    """By kind and name: every table, index and trigger as the database keeps it, without spaces that say nothing."""
+    rows = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master WHERE name <> 'alembic_version'")
+    return {
+        f"{kind} {name}": re.sub(r"\s+", " ", sql or "") for kind, name, sql in rows if not name.endswith("version_1")
+    }
+
+
+def said_by_schema() -> dict[str, str]:
+    connection = empty()
+    schema.metadata.create_all(connection)
+    return statements(connection)
+
+
+def test_the_revisions_make_what_the_schema_says():
+    made = statements(made_by_revisions())
+    said = said_by_schema()
+    assert made == said
+    assert len([name for name in said if name.startswith("table ")]) == 30
+    assert len([name for name in said if name.startswith("trigger ")]) == 32
+
+
+def test_alembic_finds_nothing_that_only_one_of_them_has():
+    assert compare_metadata(MigrationContext.configure(made_by_revisions()), schema.metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("ALTER TABLE members ADD COLUMN nickname INTEGER", "table members"),
+        ("CREATE INDEX wallets_by_name ON wallets (name)", "index wallets_by_name"),
+        ("DROP INDEX lots_by_wallet", "index lots_by_wallet"),
+        ("DROP TRIGGER lots_refuses_update", "trigger lots_refuses_update"),
+        ("DROP TABLE names", "table names"),
+    ],
+)
+def test_what_only_one_of_them_has_is_noticed(change, name):
+    connection = made_by_revisions()
+    connection.exec_driver_sql(change)
+    made, said = statements(connection), said_by_schema()
+    assert {one for one in made.keys() | said.keys() if made.get(one) != said.get(one)} == {name}
+
+
+def test_a_new_ledger_is_at_the_newest_revision_and_its_journal_refuses_changes():
+    connection = open_writer(None)
+    assert schema_version(connection) == SCHEMA_HEAD == "0001"
+    connection.exec_driver_sql("INSERT INTO pool_draws VALUES (1, 1, 1)")
+    with pytest.raises(Exception, match="pool_draws is append-only") as refused:
+        connection.exec_driver_sql("DELETE FROM pool_draws")
+    assert isinstance(refused.value.__cause__, sqlite3.IntegrityError)
+    connection.close()
