@@ -25,7 +25,9 @@ _APPEND_ONLY: Final = (
 def upgrade() -> None:
     """Every table of the first release."""
     _people_and_plans()
-    _grants_and_papers()
+    _keys_and_wallets()
+    _grants()
+    _cards_and_papers()
     _values()
     _attempts()
     _entries()
@@ -95,6 +97,9 @@ def _people_and_plans() -> None:
         sa.UniqueConstraint("name", "version"),
         **_STRICT,
     )
+
+
+def _keys_and_wallets() -> None:
     op.create_table(
         "api_keys",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
@@ -132,7 +137,7 @@ def _people_and_plans() -> None:
     )
 
 
-def _grants_and_papers() -> None:
+def _grants() -> None:
     op.create_table(
         "grants",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
@@ -170,6 +175,9 @@ def _grants_and_papers() -> None:
         **_STRICT,
     )
     op.create_index("lots_by_wallet", "lots", ["wallet_id"])
+
+
+def _cards_and_papers() -> None:
     op.create_table(
         "rate_cards",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
