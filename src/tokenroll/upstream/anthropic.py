@@ -200,7 +200,6 @@ class StreamMessageMeter(EventMeter):
     """Usage of a streamed message: input from `message_start`, output from the last `message_delta`. Nothing is withheld."""
 
     __slots__ = ("_delta_seen", "_reported")
-    _text_mark = b'"text":"'
 
     def __init__(self) -> None:
         super().__init__(withhold=False)

@@ -203,7 +203,6 @@ class StreamChatMeter(EventMeter):
     """Usage of a streamed chat completion. Withholds only the final event without choices, and only if we asked for it."""
 
     __slots__ = ("_null_usage", "_output")
-    _text_mark = b'"content":"'
 
     def __init__(self, withhold: bool) -> None:
         super().__init__(withhold)

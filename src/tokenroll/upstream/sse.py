@@ -1,8 +1,7 @@
 """Server-sent events as they pass: found whatever the reads, line ends and spacing, relayed unchanged, kept only while unfinished.
 
 Most reads hold whole events that say nothing about usage; a dialect's `_is_plain` recognises them with a few byte searches, and
-they pass as the very same object. Once such an event was met, the next one that differs from it in its text only is known by its
-two ends. All else goes through `_take`, which is exact and not fast.
+they pass as the very same object. All else goes through `_take`, which is exact and not fast.
 """
 
 import re
@@ -15,8 +14,6 @@ from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 _OVERLAP: Final = 2
 """Bytes before new data that a blank line may begin in: the longest is three bytes."""
-_PATTERNS_MAX: Final = 8
-"""How often a stream's event is taken as the pattern of the next ones; a stream whose every event is framed anew has none."""
 
 
 def event_payload(event: bytes) -> tuple[bytes, bytes]:
@@ -34,12 +31,7 @@ def event_payload(event: bytes) -> tuple[bytes, bytes]:
 class EventMeter(CallMeter):
     """A meter of a stream of events. Subclasses say what an event means and whether to withhold it."""
 
-    __slots__ = (
-        "_before_text", "_behind_text", "_cut", "_frame_bytes", "_pattern_bytes", "_pattern_events", "_patterns_left", "_prelude_bytes",
-        "_started", "_tail", "_withhold",
-    )  # fmt: skip
-    _text_mark: bytes = b""
-    """What stands before the text in an event with output, its opening quote included."""
+    __slots__ = ("_cut", "_frame_bytes", "_prelude_bytes", "_started", "_tail", "_withhold")
 
     def __init__(self, withhold: bool) -> None:
         super().__init__()
@@ -54,44 +46,12 @@ class EventMeter(CallMeter):
         """Events before any output."""
         self._frame_bytes = 0
         """What each event with output weighs at least beside its text."""
-        self._before_text = b""
-        self._behind_text = b""
-        """The two ends of the last plain event that came alone, around its text."""
-        self._pattern_bytes = 0
-        self._pattern_events = 0
-        self._patterns_left = _PATTERNS_MAX
 
     def feed(self, data: bytes) -> bytes:
         self.delivered_output_bytes += len(data)
-        if self._tail or not self._started:
-            return self._take(data)
-        before = self._before_text
-        if before and data.startswith(before) and data.endswith(self._behind_text) and len(data) >= self._pattern_bytes:
-            text = data[len(before) : -len(self._behind_text)]
-            if b'"' not in text and b"\\" not in text:  # so it is one string, and all around it was plain before
-                self.output_events += self._pattern_events
-                return data
-        if data[-2:] == b"\n\n":
-            events_before = self.output_events
-            if self._is_plain(data):
-                if self._patterns_left:
-                    self._learn(data, self.output_events - events_before)
-                return data
+        if self._started and not self._tail and data[-2:] == b"\n\n" and self._is_plain(data):
+            return data
         return self._take(data)
-
-    def _learn(self, data: bytes, events: int) -> None:
-        """A plain event that came alone becomes the pattern of those that differ from it in their text only."""
-        self._patterns_left -= 1
-        start = data.find(self._text_mark)
-        if start < 0 or data.find(b"\n\n") != len(data) - 2:
-            return
-        start += len(self._text_mark)
-        stop = data.find(b'"', start)
-        if data.find(b"\\", start, stop) < 0:
-            self._before_text = data[:start]
-            self._behind_text = data[stop:]
-            self._pattern_bytes = len(data) - stop + start
-            self._pattern_events = events
 
     def finish(self) -> bytes:
         rest = bytes(self._tail)

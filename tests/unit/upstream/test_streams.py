@@ -1,4 +1,4 @@
-"""A stream's events that are alike but for their text are known by their ends; nothing that counts is ever overlooked for it."""
+"""A stream reads the same in any pieces: nothing that counts is overlooked in an event that passes at a glance."""
 
 import json
 
@@ -77,7 +77,7 @@ def test_it_reads_the_same_event_by_event_and_byte_by_byte(dialect, events, outp
     assert one_by_one[2] == output
 
 
-def test_it_reads_usage_that_hides_behind_a_known_beginning():
+def test_it_reads_usage_that_comes_with_text():
     meter = ChatCompletions().meter(True, False)
     known = chat_event("Hello")
     for piece in (known, known, known[:-2], b"\n\n"):
