@@ -237,7 +237,8 @@ class _Table:
         self.asked.add(key)
         value = self.values.get(key, default)
         if type(value) is not int or not least <= value <= most:
-            raise self.problem(key, f"must be a whole number from {least} to {most}, not {value!r}")
+            span = f"a whole number from {least} to {most}" if least < most else f"{least} in this release"
+            raise self.problem(key, f"must be {span}, not {value!r}")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -298,6 +299,12 @@ def _line_of(text: str, where: tuple[str, ...], key: str) -> int:
             if (*table, *name) == (*where, key):
                 return number
     return table_line
+
+
+def entry_place(path: Path, *where: str) -> str:
+    """`FILE:LINE: TABLE.KEY` of an entry of a configuration, for what only a role can find wrong with it."""
+    line = _line_of(path.read_text(encoding="utf-8"), where[:-1], where[-1]) if path.exists() else 0
+    return f"{path}{f':{line}' if line else ''}: {'.'.join(where)}"
 
 
 def _settings_from(home: Path, root: _Table) -> Settings:

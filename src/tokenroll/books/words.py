@@ -97,3 +97,14 @@ def paper_name(classifications: Iterable[str]) -> str:
     if len(found) == 2:
         return MIXED_PAPER
     return WORDS[found.pop() if found else Classification.TOOL].paper
+
+
+DAYS_TOLD_MAX: Final = 365
+"""Beyond a year a number of days says more than a few weeks of calls can know."""
+
+
+def about_days(days: int, about: str = "about") -> str:
+    """How long what is left lasts, for people: `about 12 days`, and no false precision beyond a year."""
+    if days > DAYS_TOLD_MAX:
+        return "more than a year"
+    return f"{about} {days} {'day' if days == 1 else 'days'}"

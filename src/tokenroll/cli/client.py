@@ -18,6 +18,10 @@ _CAP_NOTE = (
     "It asks for up to 64,000 output tokens itself, and a hold covers what a call asks for. A call whose cap does not fit the "
     "wallet is {policy}; per plan: `tokenroll plan create … --cap-policy deny|clamp`."
 )
+_CODEX_NOTE = (
+    'Only for old releases of Codex: those of today take no wire_api but "responses" and stop at "chat", and this gateway does '
+    "not serve /v1/responses yet. A current Codex cannot spend a wallet here."
+)
 _POLICIES = {"deny": "refused (policy deny)", "clamp": "sent with a lower cap (policy clamp)"}
 
 
@@ -30,6 +34,7 @@ class Recipe:
     environment: Mapping[str, str]
     lines: tuple[str, ...]
     asks_for_a_large_cap: bool = False
+    notes: tuple[str, ...] = ()
 
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
@@ -54,6 +59,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 'env_key = "TOKENROLL_KEY"',
                 'wire_api = "chat"',
             ),
+            notes=(_CODEX_NOTE,),
         ),
         "openai-python": Recipe(
             dialect="openai",
@@ -106,7 +112,7 @@ def show_client(
     base_url = (url or _own_url()).rstrip("/") + recipe.base_path
     environment = {variable: text.format(url=base_url, key=key) for variable, text in recipe.environment.items()}
     lines = [line.format(url=base_url, key=key) for line in recipe.lines]
-    notes = [_cap_note()] if recipe.asks_for_a_large_cap else []
+    notes = [*recipe.notes, *([_cap_note()] if recipe.asks_for_a_large_cap else [])]
     if key == PLACEHOLDER_KEY:
         notes.append("Make a key with `tokenroll key create --member NAME`.")
     found = {

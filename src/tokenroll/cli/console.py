@@ -1,6 +1,7 @@
 """What every command shares: its options, how it writes, and how it shows a result to a person or a program."""
 
 import contextlib
+import io
 import json
 import secrets
 import sys
@@ -11,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from tokenroll.cli.program import Failure
-from tokenroll.model.amount import NANOS_PER_CREDIT, nanos_from_text, text_from_nanos
+from tokenroll.cli.program import Failure, put
+from tokenroll.model.amount import NANOS_PER_CREDIT, AmountError, amount_nanos_checked, nanos_from_text, text_from_nanos
 from tokenroll.model.instant import datetime_from_instant, instant_from_text
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, ENTERED_AT_MAX, ENTERED_AT_MIN
 from tokenroll.services.wire import to_wire
 from tokenroll.settings import Settings, load_settings
 
@@ -56,8 +58,13 @@ def execute(name: str, arguments: Mapping[str, Any], *, command_id: str, dry_run
         except (LedgerBusyError, LedgerUnreachableError) as error:
             raise Failure(f"{error} (id {command.id})", kind="unreachable") from error
     if reply.result is None:
-        raise Failure(reply.problem, kind=reply.problem_kind or "refused")
+        raise Failure(reply.problem, kind=reply.problem_kind or "refused", code=exit_code(reply.problem_kind))
     return reply.result
+
+
+def exit_code(kind: str) -> int:
+    """2 for a value that cannot be right, whoever found that out; 1 for a refusal of one that could be."""
+    return 2 if kind in {"argument", "invalid", "zone"} else 1
 
 
 @contextlib.contextmanager
@@ -72,7 +79,7 @@ def reports() -> Iterator["Reports"]:
         try:
             yield found
         except Refused as refused:
-            raise Failure(refused.message, kind=refused.kind) from refused
+            raise Failure(refused.message, kind=refused.kind, code=exit_code(refused.kind)) from refused
 
 
 def settings_with_ledger() -> Settings:
@@ -87,14 +94,14 @@ def settings_with_ledger() -> Settings:
 def show(result: Any, *, as_json: bool, human: Callable[[], None]) -> None:
     """The result as JSON for a program, else as `human` prints it."""
     if as_json:
-        sys.stdout.write(json.dumps(to_wire(result), indent=2, ensure_ascii=False) + "\n")
+        put(json.dumps(to_wire(result), indent=2, ensure_ascii=False) + "\n")
     else:
         human()
 
 
 def say(*lines: str) -> None:
     """Lines on standard output."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    put("".join(f"{line}\n" for line in lines))
 
 
 def note(*lines: str) -> None:
@@ -102,11 +109,17 @@ def note(*lines: str) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
+_INFINITIVES: Final = {
+    "closed": "close", "created": "create", "imported": "import", "recorded": "record", "revoked": "revoke", "set": "set",
+}  # fmt: skip
+
+
 def written(what: str, result: Mapping[str, Any], *, as_json: bool, dry_run: bool) -> None:
-    """What a write did, in one line and its facts."""
+    """What a write did (`created member Ada`) or, as a dry run, would do, in one line and its facts."""
+    verb, _, rest = what.partition(" ")
 
     def human() -> None:
-        say(f"{'would be ' if dry_run else ''}{what}")
+        say(f"would {_INFINITIVES[verb]} {rest}" if dry_run else what)
         facts(result)
 
     show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
@@ -190,7 +203,12 @@ def table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], *, empt
     for row in zip(*cells, strict=True):
         grid.add_row(*row)
     # Piped output is not cut to a terminal's width: a program or a file reads whole ids.
-    Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 400, markup=False).print(grid)
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    text = io.StringIO()
+    Console(
+        file=text, force_terminal=terminal, soft_wrap=not terminal, width=None if terminal else 400, markup=False
+    ).print(grid)
+    put(text.getvalue())
 
 
 def _cell(key: str, value: Any) -> str:
@@ -203,17 +221,33 @@ def _cell(key: str, value: Any) -> str:
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)
 
 
-def amount_option(text: str | None) -> int | None:
-    """The nanos of an option such as `--amount 12.5`; None stays None. Raises AmountError."""
-    return None if text is None else nanos_from_text(text)
-
-
-def instant_option(text: str | None) -> int | None:
-    """The instant of an option such as `--at 2026-01-01T00:00:00Z`; empty is None. Raises Failure."""
-    if not text:
+def amount_option(text: str | None, option: str = "--amount") -> int | None:
+    """The nanos of an option such as `--amount 12.5`; None stays None. Raises Failure, which names the option and its range."""
+    if text is None:
         return None
     try:
-        return instant_from_text(text)
-    except ValueError as error:
-        message = f"{text!r} is not an RFC 3339 time with a zone, such as 2026-01-31T09:00:00Z"
+        return amount_nanos_checked(nanos_from_text(text), option)
+    except AmountError as error:
+        most = text_from_nanos(AMOUNT_NANOS_MAX, 0)
+        own = str(error).startswith(option)
+        message = str(error) if own else f"{option}: {error}; it must lie between 0 and {most} credits"
+        raise Failure(message, kind="amount", code=2) from error
+
+
+def instant_option(text: str | None, option: str = "--effective-at") -> int | None:
+    """The instant of an option such as `--effective-at 2026-01-01T00:00:00Z`; None stays None. Raises Failure, which names it."""
+    if text is None:
+        return None
+    try:
+        at = instant_from_text(text)
+    except (ValueError, OverflowError) as error:
+        message = f"{option}: {text!r} is not an RFC 3339 time with a zone, such as 2026-01-31T09:00:00Z"
         raise Failure(message, kind="usage", code=2) from error
+    if not ENTERED_AT_MIN <= at <= ENTERED_AT_MAX:
+        message = f"{option}: {text} must lie in the years from {_year(ENTERED_AT_MIN)} to {_year(ENTERED_AT_MAX)}"
+        raise Failure(message, kind="usage", code=2)
+    return at
+
+
+def _year(at: int) -> int:
+    return datetime_from_instant(at).year

@@ -22,7 +22,7 @@ def create(
     """Create a department."""
     arguments = {"name": name, "cost_centre": cost_centre or name, "parent": parent}
     result = execute("department.create", arguments, command_id=command_id, dry_run=dry_run)
-    written(f"created department {name}", result, as_json=as_json, dry_run=dry_run)
+    written(f"created department {result['name']}", result, as_json=as_json, dry_run=dry_run)
 
 
 @app.command("list")

@@ -29,7 +29,7 @@ def create(
     *,
     plan: Annotated[str, typer.Option(help="Name or id of the plan.")],
     amount: Annotated[str | None, typer.Option(help="Credits; default the plan's amount.")] = None,
-    effective_at: Annotated[str, typer.Option(help="When vesting starts, RFC 3339; default now.")] = "",
+    effective_at: Annotated[str | None, typer.Option(help="When vesting starts, RFC 3339; default now.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",

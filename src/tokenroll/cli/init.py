@@ -1,7 +1,9 @@
 """`tokenroll init`: a home with a configuration, a secret and an empty ledger."""
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +24,7 @@ zone = "{zone}"            # IANA zone in which the company's own months begin
 
 [gateway]
 listen = "127.0.0.1:8787"
-workers = 1                  # processes; one per core at most
+workers = 1                  # processes; this release runs one, and takes no other number
 durability = "synced"        # synced: a hold survives power loss; written: only the death of a process
 observe = false              # true: refuse nobody, record every would-be denial
 
@@ -60,11 +62,13 @@ def init(
             f"{settings.home} has a ledger already: nothing was changed; another home is made with TOKENROLL_HOME=/path"
         )
         raise Failure(message, kind="taken")
+    name = name.strip()
     _refuse_unprintable(name)
     result = {"home": str(settings.home), "company": name, "zone": zone, "dry_run": dry_run}
     if not dry_run:
-        make_home(settings, name, zone)
-        execute("company.set", {"name": name, "zone": zone}, command_id=command_id or "init", dry_run=False)
+        with _whole_or_nothing(settings):
+            make_home(settings, name, zone)
+            execute("company.set", {"name": name, "zone": zone}, command_id=command_id or "init", dry_run=False)
 
     def human() -> None:
         say(f"{'would make' if dry_run else 'made'} {settings.home} for {name} ({zone})")
@@ -77,6 +81,20 @@ def init(
         say("      tokenroll serve --observe")
 
     show(result, as_json=as_json, human=human)
+
+
+@contextlib.contextmanager
+def _whole_or_nothing(settings: Settings) -> Iterator[None]:
+    """A home that could not be made (a full disk, a zone that is none) leaves no file behind, so that `init` can be asked again."""
+    database = settings.database_path
+    made = [database, *(database.with_name(database.name + end) for end in ("-wal", "-shm", "-journal"))]
+    made += [one for one in (settings.config_path, settings.home / SECRET_NAME) if not one.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def make_home(settings: Settings, name: str, zone: str) -> None:

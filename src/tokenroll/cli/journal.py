@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tokenroll.cli.console import Json, note, noun_app, reports, say, show
+from tokenroll.cli.program import Failure
 
 app = noun_app("All entries in order: verify them from empty, export them as text.")
 
@@ -91,5 +92,9 @@ def export(
     if output is None:
         say(text.rstrip("\n"))
         return
-    output.write_text(text, encoding="utf-8")
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        message = f"{output} cannot be written: {error.strerror}; what is there of it is not whole"
+        raise Failure(message, kind="file") from error
     note(f"{len(journal.movements)} movements and {len(journal.assertions)} balances written to {output}")

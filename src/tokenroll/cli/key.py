@@ -23,7 +23,7 @@ from tokenroll.cli.console import (
     table,
     written,
 )
-from tokenroll.cli.program import Failure
+from tokenroll.cli.program import Failure, OutputError
 from tokenroll.model.api_key import KeyScope
 from tokenroll.services.keys import KEY_CHARACTERS_MAX, RANDOM_BYTES, key_hash, new_key, shown_prefix
 
@@ -36,7 +36,7 @@ def create(
     *,
     name: Annotated[str, typer.Option(help="What it is for.")] = "default",
     scope: Annotated[KeyScope, typer.Option(help="Admin keys cannot call models.")] = KeyScope.INFERENCE,
-    expires_at: Annotated[str, typer.Option(help="When it stops working, RFC 3339; default never.")] = "",
+    expires_at: Annotated[str | None, typer.Option(help="When it stops working, RFC 3339; default never.")] = None,
     secret_file: Annotated[
         Path | None, typer.Option(help="Register the key in this file (`-`: standard input) instead of a new one.")
     ] = None,
@@ -53,7 +53,7 @@ def create(
         "scope": scope.value,
         "secret_hash": key_hash(settings.pepper(), secret.encode()).hex(),
         "shown_prefix": shown_prefix(secret),
-        "expires_at": instant_option(expires_at),
+        "expires_at": instant_option(expires_at, "--expires-at"),
     }
     result = execute("key.create", arguments, command_id=command_id, dry_run=dry_run)
     shown = {**result, "dry_run": dry_run}
@@ -61,13 +61,28 @@ def create(
         shown["secret"] = secret
 
     def human() -> None:
-        say(f"{'would create' if dry_run else 'created'} key {name} for {member}")
+        say(f"{'would create' if dry_run else 'created'} key {result['name']} for {result['member_name']}")
         facts(result)
         if "secret" in shown:
             say("", f"  {secret}", "")
             note("This is the only time the key is shown. `tokenroll client show claude-code` says where it goes.")
 
-    show(shown, as_json=as_json, human=human)
+    try:
+        show(shown, as_json=as_json, human=human)
+    except OutputError as error:
+        if "secret" in shown:
+            raise Failure(_unseen(str(result["key"]), error.why), kind="output") from error
+        raise
+
+
+def _unseen(key: str, why: str) -> str:
+    """What becomes of a key whose secret nobody saw: it is revoked, because it would live and could not be used or missed."""
+    told = f"key {key} was made, but its secret could not be shown ({why})"
+    try:
+        execute("key.revoke", {"key": key}, command_id="", dry_run=False)
+    except Failure as error:
+        return f"{told}, nor could it be revoked ({error}): run `tokenroll key revoke {key}`"
+    return f"{told}, so it was revoked again: make another one"
 
 
 @app.command("list")

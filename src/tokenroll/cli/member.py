@@ -32,7 +32,7 @@ def create(
         "hired_on": hired_on,
     }
     result = execute("member.create", arguments, command_id=command_id, dry_run=dry_run)
-    written(f"created member {name}", result, as_json=as_json, dry_run=dry_run)
+    written(f"created member {result['name']}", result, as_json=as_json, dry_run=dry_run)
 
 
 @app.command()
@@ -46,7 +46,7 @@ def leave(
 ) -> None:
     """Record that a member leaves: the date is kept and their keys stop working at once."""
     result = execute("member.leave", {"member": member, "left_on": on}, command_id=command_id, dry_run=dry_run)
-    written(f"{member} leaves on {on}", result, as_json=as_json, dry_run=dry_run)
+    written(f"recorded that {result['name']} leaves on {on}", result, as_json=as_json, dry_run=dry_run)
 
 
 @app.command("list")

@@ -40,7 +40,9 @@ def run(cycle: Cycle, *, as_json: Json = False) -> None:
     found = _rehearsed(cycle)
 
     def human() -> None:
-        say(f"{cycle}: {found['slip_count']} slips, opening + movements = closing for each")
+        say(
+            f"{cycle}: {found['slip_count']} slip{'' if found['slip_count'] == 1 else 's'}, opening + movements = closing for each"
+        )
         facts(found["sums"])
         say(*(f"  in the way: {one}" for one in found["obstacles"]))
         if not found["obstacles"]:

@@ -21,6 +21,7 @@ from tokenroll.cli.console import (
 from tokenroll.model.classification import Classification
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.grant import GrantKind
+from tokenroll.model.limits import LOTS_PER_GRANT_MAX, OUTPUT_CAP_TOKENS_MAX
 from tokenroll.model.vesting import VestingKind
 
 app = noun_app("Dated, versioned templates: what a grant of this kind is and how strictly its wallet is kept.")
@@ -33,14 +34,14 @@ def create(
     kind: Annotated[GrantKind, typer.Option(help="What is granted.")],
     classification: Annotated[Classification, typer.Option(help="Working tool of the company, or pay of the person.")],
     amount: Annotated[str, typer.Option(help="Credits of one grant, such as 120 or 0.5.")],
-    effective_at: Annotated[str, typer.Option(help="From when it holds, RFC 3339; default now.")] = "",
+    effective_at: Annotated[str | None, typer.Option(help="From when it holds, RFC 3339; default now.")] = None,
     vesting: Annotated[VestingKind, typer.Option(help="All at once, or a tranche a month.")] = VestingKind.IMMEDIATE,
-    months: Annotated[int, typer.Option(help="Months of monthly vesting.")] = 0,
-    cliff: Annotated[int, typer.Option(help="Months before anything vests.")] = 0,
+    months: Annotated[int, typer.Option(min=0, max=LOTS_PER_GRANT_MAX, help="Months of monthly vesting.")] = 0,
+    cliff: Annotated[int, typer.Option(min=0, max=LOTS_PER_GRANT_MAX, help="Months before anything vests.")] = 0,
     lifetime: Annotated[
         str | None, typer.Option(help="How long a tranche lives, such as 90d or 12m; default for ever.")
     ] = None,
-    priority: Annotated[int, typer.Option(help="0 is drawn first, 255 last.")] = 100,
+    priority: Annotated[int, typer.Option(min=0, max=255, help="0 is drawn first, 255 last.")] = 100,
     enforcement: Annotated[
         Enforcement, typer.Option(help="What happens to a call that does not fit.")
     ] = Enforcement.ENFORCE,
@@ -48,7 +49,10 @@ def create(
         CapPolicy, typer.Option(help="A client's own output cap that does not fit: refuse or lower it.")
     ] = CapPolicy.DENY,
     output_cap: Annotated[
-        int | None, typer.Option(help="Model tokens injected where a client names no output cap.")
+        int | None,
+        typer.Option(
+            min=1, max=OUTPUT_CAP_TOKENS_MAX, help="Model tokens injected where a client names no output cap."
+        ),
     ] = None,
     overage: Annotated[
         str | None, typer.Option(help="Credits the company carries above a wallet; default none.")
@@ -72,10 +76,10 @@ def create(
         "enforcement": enforcement.value,
         "cap_policy": cap_policy.value,
         "output_cap_tokens": output_cap,
-        "overage_nanos_max": amount_option(overage),
+        "overage_nanos_max": amount_option(overage, "--overage"),
     }
     result = execute("plan.create", arguments, command_id=command_id, dry_run=dry_run)
-    written(f"created plan {name}", result, as_json=as_json, dry_run=dry_run)
+    written(f"created plan {result['name']}", result, as_json=as_json, dry_run=dry_run)
 
 
 @app.command("list")

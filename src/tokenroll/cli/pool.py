@@ -20,7 +20,7 @@ def create(
 ) -> None:
     """Create a pool. Fill it with `tokenroll grant create NAME --plan …`."""
     result = execute("pool.create", {"name": name, "department": department}, command_id=command_id, dry_run=dry_run)
-    written(f"created pool {name}", result, as_json=as_json, dry_run=dry_run)
+    written(f"created pool {result['name']}", result, as_json=as_json, dry_run=dry_run)
 
 
 @app.command("list")

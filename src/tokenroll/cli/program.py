@@ -4,7 +4,10 @@ Nouns are a table of names, not imports, so that `--help` and every command star
 most of a short command's time).
 """
 
+import contextlib
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -47,47 +50,85 @@ class Failure(Exception):  # noqa: N818 - what a person is told, not a defect of
         self.code = code
 
 
+class OutputError(Failure):
+    """What a command did could not be told: standard output is full or closed."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"standard output cannot be written: {why}", kind="output")
+        self.why = why
+
+
+def put(text: str) -> None:
+    """Text on standard output, and out of this process before anything else is done. Raises OutputError."""
+    if sys.stdout is None:
+        raise OutputError("it is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        _forget_output()
+        raise OutputError(error.strerror or str(error)) from error
+
+
+def _forget_output() -> None:
+    """What could not be written is not tried again: the interpreter would, at its end, with a traceback."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command line: 0 done, 1 refused or found wanting, 2 wrong usage, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in given
+    try:
+        code = _run(given, as_json=as_json)
+        put("")
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        failure = failure_from(error)
+        if failure is None:
+            raise
+        _print_failure(failure, as_json=as_json)
+        return failure.code
+    return code
+
+
+def _run(given: list[str], *, as_json: bool) -> int:
     if not given or given[0] in {"-h", "--help", "help"}:
         _print_help()
         return 0
     if given[0] in {"-V", "--version"}:
-        sys.stdout.write(f"tokenroll {__version__}\n")
+        put(f"tokenroll {__version__}\n")
         return 0
     noun = given[0]
     if noun not in NOUNS:
         sys.stderr.write(_unknown(noun))
         return 2
-    try:
-        return _run_noun(noun, given[1:])
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+    return _run_noun(noun, given[1:], as_json=as_json)
 
 
-def _run_noun(noun: str, arguments: list[str]) -> int:
+def _run_noun(noun: str, arguments: list[str], *, as_json: bool) -> int:
     import typer
 
     module = importlib.import_module(f"tokenroll.cli.{noun}")
     command = typer.main.get_command(module.app)
     try:
-        command.main(args=arguments, prog_name=f"tokenroll {noun}", standalone_mode=True)
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else int(bool(done.code))
+        # a program that asked for JSON gets its wrong usage as JSON, so typer must not print it for people and exit
+        done = command.main(args=arguments, prog_name=f"tokenroll {noun}", standalone_mode=not as_json)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     except Exception as error:
-        failure = _failure_from(error)
-        if failure is None:
+        told = getattr(error, "format_message", None)
+        if not as_json or told is None:
             raise
-        _print_failure(failure, as_json="--json" in arguments)
-        return failure.code
-    return 0
+        raise Failure(told(), kind="usage", code=2) from error
+    return done if isinstance(done, int) else 0
 
 
-def _failure_from(error: Exception) -> Failure | None:
+def failure_from(error: Exception) -> Failure | None:
     """The sentence for errors that a person can act on; None for a defect, which keeps its traceback."""
     from tokenroll.model.amount import AmountError
     from tokenroll.settings import SettingsError
@@ -100,10 +141,17 @@ def _failure_from(error: Exception) -> Failure | None:
         return Failure(str(error), kind="amount", code=2)
     if isinstance(error, OSError) and error.filename is not None:
         return Failure(f"{error.filename}: {error.strerror}", kind="file")
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE}:
+        return Failure(f"a file or standard output cannot be written: {error.strerror}", kind="file")
     # looked up and not imported: the store is heavy, and who did not load it cannot have raised its error
     database = sys.modules.get("tokenroll.store.database")
-    if database is not None and isinstance(error, database.SchemaError):
-        return Failure(str(error), kind="schema")
+    if database is not None:
+        if isinstance(error, database.SchemaError):
+            return Failure(str(error), kind="schema")
+        from tokenroll.settings import home_from_environment
+
+        trouble = database.storage_problem(error, home_from_environment())
+        return Failure(f"{trouble}; nothing was changed", kind="storage") if trouble else None
     return None
 
 
@@ -111,7 +159,8 @@ def _print_failure(failure: Failure, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        sys.stdout.write(json.dumps({"problem": {"kind": failure.kind, "detail": str(failure)}}, indent=2) + "\n")
+        with contextlib.suppress(OutputError):
+            put(json.dumps({"problem": {"kind": failure.kind, "detail": str(failure)}}, indent=2) + "\n")
     sys.stderr.write(f"tokenroll: {failure}\n")
 
 
@@ -127,7 +176,7 @@ def _print_help() -> None:
         "Every listing has --json; every write has --dry-run and --id. Exit codes: 0 done, 1 refused or found wanting, 2 usage.",
         "State lives in TOKENROLL_HOME (default ~/.tokenroll). `tokenroll NOUN --help` tells more; `tokenroll demo` shows it all.",
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    put("\n".join(lines) + "\n")
 
 
 def _unknown(noun: str) -> str:

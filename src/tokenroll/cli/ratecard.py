@@ -31,7 +31,7 @@ def import_cards(
         list[str] | None, typer.Option(help="Only these providers; default openai and anthropic.")
     ] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only these models; default all of the providers'.")] = None,
-    effective_at: Annotated[str, typer.Option(help="From when they hold, RFC 3339; default now.")] = "",
+    effective_at: Annotated[str | None, typer.Option(help="From when they hold, RFC 3339; default now.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
@@ -40,6 +40,11 @@ def import_cards(
     arguments = {"providers": provider, "models": model, "effective_at": instant_option(effective_at)}
     result = execute("ratecard.import", arguments, command_id=command_id, dry_run=dry_run)
     written("imported rate cards", result, as_json=as_json, dry_run=dry_run)
+    if result["skipped"] and not as_json:
+        say(
+            "skipped models have published prices that a card cannot say: "
+            "`tokenroll ratecard import --dry-run --json` names each with its reason"
+        )
 
 
 @app.command("list")
@@ -107,7 +112,7 @@ def set_card(
     cache_read_price: Annotated[
         str | None, typer.Option("--cache-read", help="Internal price of cached input, credits per million tokens.")
     ] = None,
-    effective_at: Annotated[str, typer.Option(help="From when it holds, RFC 3339; default now.")] = "",
+    effective_at: Annotated[str | None, typer.Option(help="From when it holds, RFC 3339; default now.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",

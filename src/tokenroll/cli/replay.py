@@ -15,9 +15,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tokenroll.cli.console import Json, credits_text, note, say
+from tokenroll.cli.console import Json, amount_option, credits_text, note, say
 from tokenroll.cli.program import Failure
-from tokenroll.model.amount import nanos_from_text
 from tokenroll.services.wire import to_wire
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def replay_command(
     calls, name = _trace(trace, trace_format, model=model, seed=seed, limit=limit)
     if durability not in {"synced", "written"}:
         raise Failure(f"durability is synced or written, not {durability!r}", kind="usage", code=2)
-    grant_nanos = nanos_from_text(grant)
+    grant_nanos = amount_option(grant, "--grant") or 0
 
     def run(ground: "Ground") -> "ReplaySummary":
         from tokenroll.services.replaying import ReplayOptions, replay

@@ -9,9 +9,13 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tokenroll.settings import DURABILITIES, Settings, SettingsError, load_settings
+from tokenroll.cli.program import failure_from
+from tokenroll.settings import DURABILITIES, DeploymentSettings, Settings, SettingsError, entry_place, load_settings
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.deployment import Deployment
 
 _PR_SET_PDEATHSIG: Final = 1
 _FIRST_FD: Final = 3
@@ -44,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _gateway(settings, given.worker, _inherited(given.fd))
         else:
             _web(settings, _inherited(given.fd))
-    except SettingsError as error:
-        sys.stderr.write(f"tokenroll {given.role}: {error}\n")
+    except Exception as error:
+        failure = failure_from(error)
+        if failure is None:
+            raise
+        sys.stderr.write(f"tokenroll {given.role}: {failure}\n")
         return 1
     return 0
 
@@ -100,28 +107,12 @@ async def _ledger(settings: Settings) -> None:
 
 def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
     from tokenroll.app import clock_of
-    from tokenroll.gateway.deployment import Deployment, DeploymentError
+    from tokenroll.gateway.deployment import DeploymentError
     from tokenroll.gateway.process import WorkerEndedError, run_gateway
     from tokenroll.gateway.worker import GatewaySettings
     from tokenroll.store.tape import Durability
 
     chosen = settings.gateway
-    deployments = tuple(
-        Deployment(
-            name=one.name,
-            dialect=one.dialect,
-            base_url=one.base_url,
-            api_key=one.api_key,
-            provider=one.provider,
-            models=one.models,
-            aliases=one.aliases,
-            service_tier=one.service_tier,
-            pin_tier=one.pin_tier,
-            ca_file=one.ca_file,
-            plain_http_allowed=one.plain_http_allowed,
-        )
-        for one in settings.deployments
-    )
     try:
         run_gateway(
             GatewaySettings(
@@ -129,7 +120,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
                 worker=worker,
                 listening=listening,
                 durability=Durability(chosen.durability),
-                deployments=deployments,
+                deployments=tuple(deployment_of(one) for one in settings.deployments),
                 decode_request_bodies=chosen.decode_request_bodies,
                 stop_seconds=STOP_SECONDS,
             ),
@@ -140,6 +131,46 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
         )
     except (DeploymentError, WorkerEndedError) as error:
         raise SettingsError(str(error)) from error
+
+
+def deployment_of(one: DeploymentSettings) -> "Deployment":
+    """A deployment of the configuration as the gateway wants it."""
+    from tokenroll.gateway.deployment import Deployment
+
+    return Deployment(
+        name=one.name,
+        dialect=one.dialect,
+        base_url=one.base_url,
+        api_key=one.api_key,
+        provider=one.provider,
+        models=one.models,
+        aliases=one.aliases,
+        service_tier=one.service_tier,
+        pin_tier=one.pin_tier,
+        ca_file=one.ca_file,
+        plain_http_allowed=one.plain_http_allowed,
+    )
+
+
+def refuse_bad_deployments(settings: Settings) -> None:
+    """Every deployment can be made ready: its address, its key, its authorities. Raises SettingsError naming file, line and entry.
+
+    Asked before anything is started: a gateway would find it out only once it has its lease.
+    """
+    from tokenroll.gateway.answers import ANTHROPIC, OPENAI
+    from tokenroll.gateway.deployment import DeploymentError, Target
+
+    for one in settings.deployments:
+        try:
+            Target(deployment_of(one), ANTHROPIC if one.dialect == "anthropic" else OPENAI)
+        except DeploymentError as error:
+            problem = str(error).removeprefix(f"{one.name}: ")
+        except (OSError, ValueError) as error:
+            problem = f"ca_file {one.ca_file} cannot be used: {error}" if one.ca_file else str(error)
+        else:
+            continue
+        message = f"{entry_place(settings.config_path, 'deployments', one.name)}: {problem}"
+        raise SettingsError(message)
 
 
 def _web(settings: Settings, listening: socket.socket) -> None:

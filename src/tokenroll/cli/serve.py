@@ -22,6 +22,7 @@ import typer
 
 from tokenroll.cli.console import note, say, settings_with_ledger
 from tokenroll.cli.program import Failure
+from tokenroll.cli.role import refuse_bad_deployments
 from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
 from tokenroll.settings import WORKERS_MAX, Listen, Settings, child_environment, listen_from_text
 
@@ -147,6 +148,7 @@ def serve(
         durability=durability,
         observe=observe,
     )
+    refuse_bad_deployments(settings)
     _refuse_second(settings)
     settings.run_directory.mkdir(mode=0o700, exist_ok=True)
     with _listening(settings.gateway.listen) as gateway, _listening(settings.web.listen) as web:
@@ -299,7 +301,6 @@ def _announce(settings: Settings, addresses: dict[str, str], *, as_json: bool) -
     if as_json:
         facts = {**addresses, "durability": durability, "observe": settings.gateway.observe, "pid": os.getpid()}
         say(json.dumps(facts))
-        sys.stdout.flush()
         return
     say(
         f"gateway     http://{addresses['gateway']}   {settings.gateway.workers} worker(s)",
@@ -314,5 +315,4 @@ def _announce(settings: Settings, addresses: dict[str, str], *, as_json: bool) -
         say(f"deployment  {one.name}: {one.dialect} at {one.base_url}{missing}")
     if not settings.deployments:
         say(f"deployment  none yet: add one to {settings.config_path}, or every call is refused")
-    say("next        tokenroll client show claude-code | codex | openai-python | anthropic-python | curl")
-    sys.stdout.flush()
+    say("next        tokenroll client show claude-code | openai-python | anthropic-python | curl")

@@ -48,7 +48,7 @@ def show_wallet(
 
 def _human(found: dict[str, Any], recent: list[dict[str, Any]]) -> None:
     usual = found["usual_work"]
-    about = f", about {usual['days']} days of your usual work" if usual["days"] is not None else ""
+    about = "" if usual["days"] is None else f", {words.about_days(usual['days'])} of your usual work"
     say(f"{found['name']}: {credits_text(found['left_nanos'])} credits {words.LEFT}{about}", "")
     amounts = {
         words.IN_USE: found["in_use_nanos"],

@@ -18,7 +18,7 @@ def month_step(anchor: Instant, months: int, zone: tzinfo) -> Instant:
     A wall time that a clock change skips moves forward by the length of the gap; one that happens twice keeps the
     anchor's side. Raises ValueError outside the years that dates can name.
     """
-    local = datetime_from_instant(anchor).astimezone(zone)
+    local = _local(anchor, zone)
     year, month0 = divmod(local.year * 12 + local.month - 1 + months, 12)
     if not 1 <= year <= 9999:
         raise ValueError(f"{months} months from {local.isoformat()} is the year {year}, which dates cannot name")
@@ -34,7 +34,7 @@ def period_step(anchor: Instant, n: int, period: Period, zone: tzinfo) -> Instan
     """
     if period.unit is PeriodUnit.MONTH:
         return month_step(anchor, n * period.count, zone)
-    local = datetime_from_instant(anchor).astimezone(zone)
+    local = _local(anchor, zone)
     try:
         # adding a timedelta forgets which of two equal wall times it was
         return _instant_of_wall((local + timedelta(days=n * period.count)).replace(fold=local.fold))
@@ -43,8 +43,11 @@ def period_step(anchor: Instant, n: int, period: Period, zone: tzinfo) -> Instan
 
 
 def month_cycle_at(at: Instant, zone_name: str, zone: tzinfo) -> PayCycle:
-    """The calendar month of `zone` that contains `at`, from local midnight to local midnight."""
-    local = datetime_from_instant(at).astimezone(zone)
+    """The calendar month of `zone` that contains `at`, from local midnight to local midnight.
+
+    Raises ValueError for the first and the last month that dates can name, which have no end on one side.
+    """
+    local = _local(at, zone)
     first = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
     start_at = _instant_of_wall(first)
     year, month0 = divmod(local.year * 12 + local.month, 12)
@@ -63,10 +66,21 @@ def next_cycle(cycle: PayCycle, zone: tzinfo) -> PayCycle:
     return month_cycle_at(cycle.end_until, cycle.zone, zone)
 
 
+def _local(at: Instant, zone: tzinfo) -> datetime:
+    """The wall clock of `zone` at an instant. Raises ValueError where that date has no name."""
+    try:
+        return datetime_from_instant(at).astimezone(zone)
+    except OverflowError as error:
+        raise ValueError(f"{at} microseconds is a date in {zone} that cannot be named") from error
+
+
 def _instant_of_wall(wall: datetime) -> Instant:
-    """The instant at which `wall` is read off a clock, moved forward where the clock skips it."""
-    moment = wall.astimezone(UTC)
-    if moment.astimezone(wall.tzinfo).replace(tzinfo=None) != wall.replace(tzinfo=None):
-        # in a gap fold 0 means the offset before it, which lands behind the gap (PEP 495)
-        moment = wall.replace(fold=0).astimezone(UTC)
+    """The instant at which `wall` is read off a clock, moved forward where the clock skips it. Raises ValueError as `_local`."""
+    try:
+        moment = wall.astimezone(UTC)
+        if moment.astimezone(wall.tzinfo).replace(tzinfo=None) != wall.replace(tzinfo=None):
+            # in a gap fold 0 means the offset before it, which lands behind the gap (PEP 495)
+            moment = wall.replace(fold=0).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{wall.isoformat()} is a date that cannot be named in UTC") from error
     return instant_from_datetime(moment)

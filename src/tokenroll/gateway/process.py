@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import uvloop
 
+from tokenroll.gateway.deployment import DeploymentError
 from tokenroll.gateway.worker import Gateway, GatewaySettings
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.limits import BODY_BYTES_MAX
@@ -177,7 +178,11 @@ class _Life:
             on_failure=self._tape_failed,
             idle_seconds=SETTLE_SECONDS_MAX,
         )
-        self._gateway = Gateway(self._settings, spending, self._commit, self._clock, loop)
+        try:
+            self._gateway = Gateway(self._settings, spending, self._commit, self._clock, loop)
+        except (DeploymentError, OSError) as error:
+            self._stop(f"cannot start: {error}")
+            return
         self._gateway.not_ready = _WAITING
         self._gateway.extra_sources.append(self._link_metrics)
 

@@ -28,7 +28,10 @@ def amount_nanos_checked(nanos: int, what: str) -> int:
         message = f"{what} must be an integer count of nanos, not {type(nanos).__name__}"
         raise AmountError(message)
     if not 0 <= nanos <= AMOUNT_NANOS_MAX:
-        message = f"{what} is {nanos} nanos; it must lie between 0 and {AMOUNT_NANOS_MAX}"
+        message = (
+            f"{what} is {text_from_nanos(nanos, 0)} credits; it must lie between 0 and "
+            f"{text_from_nanos(AMOUNT_NANOS_MAX, 0)} credits"
+        )
         raise AmountError(message)
     return nanos
 
@@ -38,9 +41,11 @@ def nanos_from_text(text: str) -> int:
 
     Raises AmountError for anything else, because silently rounding a person's pay is worse than asking again.
     """
-    match = _DECIMAL.fullmatch(text.strip().replace("_", ""))
+    match = _DECIMAL.fullmatch(text.strip())
     if match is None:
-        message = f"{text!r} is not a decimal amount with at most 9 decimals, such as 12.5"
+        message = (
+            f"{text!r} is not a decimal amount with at most 18 digits before the point and 9 after it, such as 12.5"
+        )
         raise AmountError(message)
     sign, whole, fraction = match.groups()
     nanos = int(whole) * NANOS_PER_CREDIT + int((fraction or "").ljust(9, "0"))

@@ -15,6 +15,12 @@ UNIT_COUNT_MAX: Final = 10**12
 CHARGE_NANOS_MAX: Final = AMOUNT_NANOS_MAX
 """One attempt may not charge more than one row may hold."""
 
+# --- dates -------------------------------------------------------------------------------------------
+ENTERED_AT_MIN: Final = 946_684_800_000_000
+"""2000-01-01T00:00:00Z: the earliest instant that anybody may enter; older ones are slips of the finger."""
+ENTERED_AT_MAX: Final = 32_503_679_999_999_999
+"""The end of the year 2999: the latest instant that anybody may enter, so that lifetimes and months after it still have a name."""
+
 # --- names and sizes ---------------------------------------------------------------------------------
 NAME_CHARACTERS_MAX: Final = 200
 """Names are shown in tables and papers; longer ones are pasted text."""

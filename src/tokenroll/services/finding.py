@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, or_, select
 
-from tokenroll.model.instant import Instant
+from tokenroll.model.instant import Instant, text_from_instant
+from tokenroll.model.limits import ENTERED_AT_MAX, ENTERED_AT_MIN
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.store import schema
@@ -18,9 +19,26 @@ def required(arguments: Mapping[str, Any], name: str) -> Any:
     """The argument, which must be there. Raises Refused."""
     value = arguments.get(name)
     if value is None or value == "":
-        message = f"{name.replace('_', ' ')} is missing"
+        message = f"the {name.replace('_', ' ')} is missing: it must be given and not be empty"
         raise Refused("argument", message)
     return value
+
+
+def name_given(arguments: Mapping[str, Any], name: str = "name") -> str:
+    """The name that something gets, without the blanks around it: nobody sees those in a list. Raises Refused for a blank one."""
+    return str(required({name: str(arguments.get(name) or "").strip()}, name))
+
+
+def instant_given(arguments: Mapping[str, Any], name: str, default: Instant) -> Instant:
+    """The instant that the asker entered, else the default. Raises Refused outside the years that may be entered."""
+    at = arguments.get(name)
+    if at is None:
+        return default
+    if type(at) is not int or not ENTERED_AT_MIN <= at <= ENTERED_AT_MAX:
+        first, last = text_from_instant(ENTERED_AT_MIN), text_from_instant(ENTERED_AT_MAX // 10**6 * 10**6)
+        message = f"{name.replace('_', ' ')} must lie between {first} and {last}"
+        raise Refused("argument", message)
+    return at
 
 
 def find_department(connection: Connection, reference: str) -> Row[Any]:

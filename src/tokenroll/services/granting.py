@@ -12,7 +12,7 @@ from tokenroll.engine.vesting import vest
 from tokenroll.model.grant import Grant, GrantKind
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, Vesting
-from tokenroll.services.finding import find_plan, find_wallet, required
+from tokenroll.services.finding import find_plan, find_wallet, instant_given, required
 from tokenroll.services.planning import newest_plan_of_wallet, plan_from_row, terms_of
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
@@ -21,7 +21,7 @@ from tokenroll.store import schema
 def create_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan says, from `effective_at` (default: now) on, for the plan's amount unless another is given."""
     wallet = find_wallet(work.connection, required(arguments, "to"))
-    effective_at = arguments.get("effective_at") or work.now
+    effective_at = instant_given(arguments, "effective_at", work.now)
     plan = plan_from_row(find_plan(work.connection, required(arguments, "plan"), effective_at))
     if plan.effective_at > effective_at:
         message = f"plan {plan.name} holds only from its own date on; grant with a later --effective-at"

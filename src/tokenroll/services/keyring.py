@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tokenroll.model.api_key import ApiKey, KeyScope
-from tokenroll.services.finding import find_key, find_member, required
+from tokenroll.services.finding import find_key, find_member, instant_given, name_given, required
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 
@@ -21,12 +21,12 @@ def create_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
         id=work.new_id("api_keys"),
         public_id=work.public_id("key"),
         member_id=member.id,
-        name=arguments.get("name") or "default",
+        name=name_given({"name": arguments.get("name", "default")}),
         scope=KeyScope(arguments.get("scope") or KeyScope.INFERENCE),
         shown_prefix=required(arguments, "shown_prefix"),
         secret_hash=bytes.fromhex(required(arguments, "secret_hash")),
         created_at=work.now,
-        expires_at=arguments.get("expires_at"),
+        expires_at=None if arguments.get("expires_at") is None else instant_given(arguments, "expires_at", work.now),
     )
     keys = schema.api_keys
     if work.connection.execute(select(keys.c.id).where(keys.c.secret_hash == key.secret_hash)).first() is not None:

@@ -27,6 +27,7 @@ from tokenroll.services.protocol import (
     encode,
 )
 from tokenroll.services.retention import delete_folded_segments
+from tokenroll.store.database import storage_problem
 
 DELIVERY_SECONDS_MAX: Final = 1.0
 """How long a command waits for the leases' holder before it says `pending`."""
@@ -90,6 +91,23 @@ class LedgerServer:
                 _log.exception("the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
             await asyncio.sleep(HOUSE_SECONDS)
 
+    def answer(self, command: Command) -> Reply:
+        """The ledger's answer. An error that nobody foresaw is an answer too: whoever asked must not be left without one.
+
+        Its transaction was rolled back, so nothing changed; a full or failing disk is told as what it is.
+        """
+        try:
+            return self.ledger.execute(command)
+        except Exception as error:  # noqa: BLE001 - a door: logged, and told to whoever asked
+            _log.exception("command %s failed; nothing was changed", command.name)
+            trouble = storage_problem(error, Path(self.ledger.connection.engine.url.database or ".").parent)
+            if trouble:
+                return Reply(command.id, problem=f"{trouble}; nothing was changed", problem_kind="storage")
+            return Reply(
+                command.id, problem=f"the ledger failed inside at {command.name} ({type(error).__name__}); nothing was changed, and "
+                "asking again will not help: the ledger's output says where", problem_kind="internal",
+            )  # fmt: skip
+
     def publish(self) -> None:
         """New deltas to every worker that spends."""
         for delta in self.ledger.take_deltas():
@@ -147,7 +165,7 @@ class LedgerConnection(asyncio.Protocol):
     def look_again(self) -> None:
         """Answers the commands whose deltas are applied by now."""
         for command, timer in tuple(self._waiting.values()):
-            reply = self._server.ledger.execute(command)
+            reply = self._server.answer(command)
             if not _pending(reply):
                 timer.cancel()
                 del self._waiting[command.id]
@@ -197,7 +215,7 @@ class LedgerConnection(asyncio.Protocol):
         self.spends = True
 
     def _execute(self, command: Command) -> None:
-        reply = self._server.ledger.execute(command)
+        reply = self._server.answer(command)
         self._server.publish()
         if not _pending(reply) or command.id in self._waiting:
             self.write(encode(reply))

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, func, select
 
 from tokenroll.books.words import paper_name
+from tokenroll.engine.calendar import month_cycle_at
 from tokenroll.engine.paying import pay_slip
-from tokenroll.model.instant import Instant
+from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.pay_cycle import PaySlip
 from tokenroll.services.cycle_facts import WalletCycle, cycle_in_zone, stored_lots, wallet_cycles
 from tokenroll.services.finding import find_wallet, required
@@ -56,12 +58,28 @@ def slip_of(connection: Connection, reference: str, cycle: int, now: Instant) ->
     """One wallet's slip of a cycle."""
     wallet = find_wallet(connection, reference)
     if _run_of(connection, cycle) is None:
+        _refuse_outside_life(wallet, cycle, now)
         return _slip(wallet_cycles(connection, cycle, now, wallet.id)[0])
     for slip in slips_of(connection, cycle, now):
         if slip["wallet"] == wallet.public_id:
             return slip
     message = f"{wallet.name} had no wallet when {cycle_name(cycle)} was closed"
     raise Refused("not_found", message)
+
+
+def _refuse_outside_life(wallet: Row[Any], cycle: int, now: Instant) -> None:
+    """A month that has not begun, or that was over before there was a wallet, has no paper. Raises Refused."""
+    zone = ZoneInfo(wallet.zone)
+    first = cycle_number(month_cycle_at(wallet.recorded_at, wallet.zone, zone).name)
+    this = cycle_number(month_cycle_at(now, wallet.zone, zone).name)
+    if cycle > this:
+        message = f"{cycle_name(cycle)} has not begun, so there is no slip of it: this month is {cycle_name(this)}"
+        raise Refused("not_found", message)
+    if cycle < first:
+        message = (
+            f"the wallet of {wallet.name} was opened in {cycle_name(first)}: there is no slip of {cycle_name(cycle)}"
+        )
+        raise Refused("not_found", message)
 
 
 def summary(slips: Iterable[Mapping[str, Any]]) -> dict[str, int]:
@@ -78,13 +96,16 @@ def obstacles(connection: Connection, cycle: int, now: Instant) -> list[str]:
     if cycle <= closed:
         return [f"{cycle_name(cycle)} is closed already: the newest closed cycle is {cycle_name(closed)}"]
     zones = {*connection.scalars(select(wallets.c.zone).distinct()), company_zone(connection)}
-    last = max(cycle_in_zone(cycle, zone).end_until for zone in zones)
+    last, zone = max((cycle_in_zone(cycle, zone).end_until, zone) for zone in zones)
     if now < last:
-        found.append(f"{cycle_name(cycle)} has not ended in every zone yet")
+        found.append(
+            f"{cycle_name(cycle)} has not ended in every zone yet: it ends at {text_from_instant(last)}, "
+            f"at midnight in {zone}"
+        )
     checked = _being_checked(connection, cycle)
     if checked:
         found.append(
-            f"{checked} calls of it are still being checked: `tokenroll reconcile --bill FILE`, "
+            f"{checked} {'call of it is' if checked == 1 else 'calls of it are'} still being checked: `tokenroll reconcile --bill FILE`, "
             f"or let the evidence decide with `tokenroll reconcile --through {cycle_name(cycle)}`"
         )
     return found

@@ -11,7 +11,7 @@ from tokenroll.model.department import Department
 from tokenroll.model.member import Member, MemberKind
 from tokenroll.model.pool import Pool
 from tokenroll.model.wallet import HolderKind, Wallet
-from tokenroll.services.finding import find_department, find_member, required
+from tokenroll.services.finding import find_department, find_member, name_given, required
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 
@@ -21,7 +21,7 @@ COMPANY_ZONE_SETTING: Final = "company_zone"
 
 def set_company(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The company's name and zone; pools begin their months in that zone. Wallets that exist keep theirs."""
-    name, zone = required(arguments, "name"), zone_checked(required(arguments, "zone"))
+    name, zone = name_given(arguments), zone_checked(required(arguments, "zone"))
     work.setting_changed(COMPANY_NAME_SETTING, name)
     work.setting_changed(COMPANY_ZONE_SETTING, zone)
     return {"name": name, "zone": zone}
@@ -29,7 +29,7 @@ def set_company(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
 
 def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A cost centre, under another one if `parent` names it."""
-    name = required(arguments, "name")
+    name = name_given(arguments)
     parent = arguments.get("parent")
     _refuse_taken(work.connection, schema.departments, name, "department")
     department = Department(
@@ -54,7 +54,7 @@ def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[st
 
 def create_member(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A person or a service account, and a wallet in their zone."""
-    name = required(arguments, "name")
+    name = name_given(arguments)
     _refuse_taken(work.connection, schema.members, name, "member")
     department = find_department(work.connection, required(arguments, "department"))
     member = Member(
@@ -122,7 +122,7 @@ def leave(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A wallet that a department, or everybody, draws on after their own lots. One pool serves one member at a time."""
-    name = required(arguments, "name")
+    name = name_given(arguments)
     reference = arguments.get("department")
     department = None if reference is None else find_department(work.connection, reference)
     department_id = None if department is None else department.id

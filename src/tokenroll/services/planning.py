@@ -12,7 +12,7 @@ from tokenroll.model.grant import GrantKind
 from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, PeriodUnit, Vesting, VestingKind
-from tokenroll.services.finding import required
+from tokenroll.services.finding import instant_given, name_given, required
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 
@@ -23,7 +23,7 @@ _UNITS: Final = {"d": PeriodUnit.DAY, "m": PeriodUnit.MONTH}
 def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A plan's first or next version. Old grants keep what they were given; wallets under it are enforced by the new version."""
     plans, grants = schema.plans, schema.grants
-    name = required(arguments, "name")
+    name = name_given(arguments)
     version = (work.connection.scalar(select(func.max(plans.c.version)).where(plans.c.name == name)) or 0) + 1
     plan = Plan(
         id=work.new_id("plans"),
@@ -33,7 +33,7 @@ def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         kind=GrantKind(required(arguments, "kind")),
         classification=Classification(required(arguments, "classification")),
         amount_nanos=required(arguments, "amount_nanos"),
-        effective_at=arguments.get("effective_at") or work.now,
+        effective_at=instant_given(arguments, "effective_at", work.now),
         vesting=Vesting(
             kind=VestingKind(arguments.get("vesting") or VestingKind.IMMEDIATE),
             months=arguments.get("months") or 0,

@@ -19,6 +19,7 @@ from tokenroll.model.limits import (
     OVERHEAD_TOKENS_PER_TOOL,
 )
 from tokenroll.model.rate_card import RateCard, RateTable, RateTier
+from tokenroll.services.finding import instant_given
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.upstream.prices import (
@@ -48,7 +49,7 @@ def import_cards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
     """
     providers = tuple(arguments.get("providers") or DEFAULT_PROVIDERS)
     models = frozenset(arguments.get("models") or ())
-    effective_at = arguments.get("effective_at")
+    effective_at = None if arguments.get("effective_at") is None else instant_given(arguments, "effective_at", work.now)
     prepared = _prepared(providers, work.now)
     chosen = [card for card in prepared.cards if not models or models & {card.model, *card.aliases}]
     if models and (missing := models - {name for card in chosen for name in (card.model, *card.aliases)}):
@@ -76,7 +77,7 @@ def set_card(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     {model, provider?, prices: {meter: credits per million}}: internal prices of the standard tier as given, in all tiers and
     lengths of context. {card: {...}}: a whole card, for a model that nobody publishes prices of.
     """
-    effective_at = arguments.get("effective_at") or work.now
+    effective_at = instant_given(arguments, "effective_at", work.now)
     if effective_at < work.now:
         raise Refused(
             "backdated", "prices change from now on: calls keep the card they were admitted under. Leave the date out."

@@ -5,11 +5,13 @@ the home's lock may open it for writing.
 """
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from tokenroll.store import schema
@@ -19,6 +21,11 @@ CACHE_KIBIBYTES: Final = 256 * 1024
 """A million wallets' values fit, so a fold reads from memory; pages are taken only as they are used."""
 WAL_PAGES: Final = 65_536
 """Pages in the write-ahead log before it is moved into the database: longer logs write a hot page once, not at every fold."""
+FULL_BYTES: Final = 1024 * 1024
+"""A disk with less free than this is called full: SQLite itself often says no more than `disk I/O error`."""
+_STORAGE_CODES: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+)
 SCHEMA_HEAD: Final = "0001"
 """The newest migration; a database at it needs no look at Alembic."""
 
@@ -69,6 +76,21 @@ def open_reader(path: Path) -> Engine:
             f"the ledger at {path} has schema {found or 'none'}, this release reads {SCHEMA_HEAD}: start the ledger once"
         )
     return engine
+
+
+def storage_problem(error: BaseException, home: Path | None = None) -> str:
+    """What is wrong with the disk under the ledger, in one sentence with what to do; empty for any other error."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    # the low byte is the primary code; the others say which system call it was
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF if isinstance(cause, sqlite3.Error) else 0
+    if code not in _STORAGE_CODES:
+        return ""
+    place = "the ledger's disk" if home is None else f"the disk of {home}"
+    if code == sqlite3.SQLITE_FULL or (
+        home is not None and home.exists() and shutil.disk_usage(home).free < FULL_BYTES
+    ):
+        return f"{place} is full: free some space, then ask again"
+    return f"{place} does not work ({cause}): see to its space and permissions, then ask again"
 
 
 def schema_version(connection: Connection) -> str:

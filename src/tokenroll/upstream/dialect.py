@@ -112,8 +112,9 @@ def _call_repeated(denial: Denial) -> str:
 _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "wallet_empty": _wallet_empty,
     "unknown_model": lambda d: (
-        f"The model {d.model!r} has no rate card here, so its cost is unknown and the call is refused, never free. "
-        "Whoever runs the gateway can add it with `tokenroll ratecard import`."
+        f"The model {d.model!r} has no rate card at this endpoint, so its cost is unknown and the call is refused, never free. "
+        "Anthropic's models are called at /v1/messages, OpenAI's at /v1/chat/completions. If this is the right one, whoever runs "
+        "the gateway can add the model with `tokenroll ratecard import`."
     ),
     "tier_not_sold": lambda d: (
         f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."

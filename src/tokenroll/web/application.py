@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenroll.app import Reader
+from tokenroll.services.reporting import Visitor
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.web import me, payslips
 from tokenroll.web.door import Door
@@ -60,7 +61,22 @@ def create_application(reader: Reader, extra_routes: Sequence[BaseRoute] = ()) -
 
     async def problem(request: Request, error: Exception) -> Response:
         status, detail = _told(error)
-        return door.page(request, "error.html", status=status, title=HTTPStatus(status).phrase, detail=detail)
+        return door.page(
+            request,
+            "error.html",
+            status=status,
+            title=HTTPStatus(status).phrase,
+            detail=detail,
+            visitor=_visitor(request),
+        )
+
+    def _visitor(request: Request) -> Visitor | None:
+        """Who is logged in, so that nobody is told to log in twice; a problem of that very question hides them."""
+        try:
+            with reader.reports() as reports:
+                return door.visitor(request, reports)
+        except Exception:  # noqa: BLE001 - an error page must not fail for the reason that it tells
+            return None
 
     def health(_request: Request) -> Response:
         with reader.reports() as reports:
@@ -91,7 +107,8 @@ def create_application(reader: Reader, extra_routes: Sequence[BaseRoute] = ()) -
 def _told(error: Exception) -> tuple[int, str]:
     """Status and sentence; an unforeseen error says nothing of its inside."""
     if isinstance(error, HTTPException):
-        return error.status_code, str(error.detail)
+        plain = error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus.NOT_FOUND.phrase
+        return error.status_code, "There is no page at this address." if plain else str(error.detail)
     if isinstance(error, Refused):
         return _STATUS.get(error.kind, 400), error.message
     return (

@@ -8,7 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from tokenroll.books import words
 from tokenroll.services.reporting import Reports, Visitor
+from tokenroll.services.unit_of_work import Refused
 from tokenroll.web import showing
 from tokenroll.web.door import COOKIE, Door
 
@@ -120,7 +122,12 @@ def call(door: Door) -> Callable[[Request], Response]:
     """`/me/calls/{id}`: one call of one's own with its arithmetic and its proof; another's does not exist."""
 
     def page(request: Request, reports: Reports, visitor: Visitor) -> Response:
-        story = reports.call(request.path_params["call"], of=visitor.member_id)
+        try:
+            story = reports.call(request.path_params["call"], of=visitor.member_id)
+        except Refused as refused:
+            raise HTTPException(
+                404, "There is no call of yours at this address. Your calls are listed below your wallet."
+            ) from refused
         return door.page(request, "call.html", visitor=visitor, story=story, zone=visitor.zone)
 
     return door.for_visitor(page)
@@ -134,9 +141,7 @@ def live_facts(found: dict[str, Any]) -> dict[str, Any]:
         "left": whole,
         "left-decimals": f".{decimals}",
         "left-exact": f"{showing.exact(found['left_nanos'])} credits",
-        "about": f"≈ {showing.grouped(days)} {'day' if days == 1 else 'days'} of your usual work"
-        if days is not None
-        else "",
+        "about": "" if days is None else f"{words.about_days(days, '≈')} of your usual work",
         "spent": showing.exact(found["spent_nanos"]),
         "used": showing.exact(found["in_use_nanos"]),
         "checked": showing.exact(found["being_checked_nanos"]),

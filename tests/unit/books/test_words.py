@@ -1,6 +1,6 @@
 import pytest
 
-from tokenroll.books.words import PAY, TOOL, WORDS, paper_name, words_of
+from tokenroll.books.words import PAY, TOOL, WORDS, about_days, paper_name, words_of
 from tokenroll.model.classification import Classification
 from tokenroll.model.grant import GrantKind
 
@@ -35,3 +35,9 @@ def test_it_names_the_paper_by_what_is_on_it(classifications, name):
 def test_it_refuses_an_unknown_classification():
     with pytest.raises(ValueError, match="gift"):
         words_of("gift")
+
+
+def test_it_does_not_count_days_beyond_a_year():
+    assert [about_days(days) for days in (0, 1, 365)] == ["about 0 days", "about 1 day", "about 365 days"]
+    assert about_days(39, "≈") == "≈ 39 days"
+    assert about_days(88_104) == "more than a year"

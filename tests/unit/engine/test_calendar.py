@@ -126,3 +126,16 @@ def test_a_cycle_starts_when_a_skipped_midnight_is_over():
     october = next_cycle(september, ASUNCION)
     assert september.end_until == october.start_at == utc("2017-10-01T04:00")
     assert october.end_until == utc("2017-11-01T03:00")
+
+
+def test_it_says_so_where_a_zone_has_no_such_date():
+    last = utc("9999-12-31") + 23 * 3_600_000_000
+    one_day = Period(count=1, unit=PeriodUnit.DAY)
+    for step in (
+        lambda: month_step(last, 1, BERLIN),
+        lambda: period_step(last, 1, one_day, BERLIN),
+        lambda: period_step(utc("9999-12-31") + 4 * 3_600_000_000, 1, one_day, ZoneInfo("America/Los_Angeles")),
+        lambda: month_cycle_at(last, "Europe/Berlin", BERLIN),
+    ):
+        with pytest.raises(ValueError, match="cannot be named"):
+            step()

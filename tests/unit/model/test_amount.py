@@ -10,7 +10,6 @@ from tokenroll.model.amount import AmountError, amount_nanos_checked, nanos_from
         ("0.000000001", 1),
         ("-0.000000001", -1),
         (" 7 ", 7_000_000_000),
-        ("1_000", 1_000_000_000_000),
         ("0", 0),
     ],
 )
@@ -18,7 +17,7 @@ def test_it_reads_decimals_exactly(text, nanos):
     assert nanos_from_text(text) == nanos
 
 
-@pytest.mark.parametrize("text", ["", "1.0000000001", "1e3", "12,5", "+1", ".5", "1.", "٣", "nan", "1" * 19])
+@pytest.mark.parametrize("text", ["", "1.0000000001", "1e3", "12,5", "+1", ".5", "1.", "1_000", "٣", "nan", "1" * 19])
 def test_it_asks_again_rather_than_round_somebodys_pay(text):
     with pytest.raises(AmountError, match="is not a decimal amount"):
         nanos_from_text(text)
@@ -44,7 +43,7 @@ def test_it_fits_a_row_up_to_a_billion_credits():
 
 @pytest.mark.parametrize("nanos", [-1, 1_000_000_000_000_000_001])
 def test_it_refuses_what_a_row_cannot_hold(nanos):
-    with pytest.raises(AmountError, match="Ada's bonus is"):
+    with pytest.raises(AmountError, match=r"Ada's bonus is .* credits; it must lie between 0 and 1000000000 credits"):
         amount_nanos_checked(nanos, "Ada's bonus")
 
 

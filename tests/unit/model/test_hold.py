@@ -31,7 +31,7 @@ def test_it_has_no_more_slices_than_a_record_can_count():
 
 
 def test_it_is_an_amount_a_row_can_hold():
-    with pytest.raises(ValueError, match="hold is 1000000000000000001 nanos"):
+    with pytest.raises(ValueError, match=r"hold is 1000000000\.000000001 credits"):
         make_hold(1, (1, 10**18 + 1))
 
 

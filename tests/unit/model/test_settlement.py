@@ -25,5 +25,5 @@ def test_it_loses_and_invents_nothing(consumed):
 
 @pytest.mark.parametrize("name", ["list_cost_nanos", "net_cost_nanos"])
 def test_its_costs_are_amounts(name):
-    with pytest.raises(ValueError, match="cost is -1 nanos"):
+    with pytest.raises(ValueError, match=r"cost is -0\.000000001 credits"):
         make_settlement(1, (1, 5), **{name: -1})

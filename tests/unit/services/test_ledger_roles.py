@@ -27,6 +27,7 @@ from tokenroll.services.ledger_client import LedgerClient, LedgerUnreachableErro
 from tokenroll.services.ledger_home import LedgerBusyError, held_lock, open_ledger
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.protocol import Applied, encode
+from tokenroll.services.reporting import Reports
 from tokenroll.services.retention import delete_folded_segments
 from tokenroll.services.worker_link import WAITING_BYTES_MAX, WorkerCore, WorkerLink, lock_worker
 from tokenroll.store import tape
@@ -253,6 +254,28 @@ def test_it_tells_a_worker_of_a_closed_epoch_to_end(home):
         await other.close()
 
     served(home, story)
+
+
+def test_it_answers_for_a_command_that_breaks_and_goes_on(home, caplog):
+    def breaks(work, _arguments):
+        work.setting_changed("half", "done")
+        raise OverflowError("date value out of range")
+
+    async def story(ledger, call):
+        client = home.client()
+        command = Command(id="far", name="grant.create", arguments={"to": "Ada", "plan": "tools"})
+        reply = await call(None, client.execute, command)
+        assert reply.problem_kind == "internal"
+        assert reply.problem.startswith("the ledger failed inside at grant.create (OverflowError); nothing was changed")
+        assert "half" not in Reports(ledger.connection, START).settings()
+        ledger.connection.rollback()
+        again = await call(None, top_up, client, "after-it")
+        assert again.result["amount_nanos"] == 5
+        client.close()
+
+    home.files["commands"] = {**HANDLERS, "grant.create": breaks}
+    served(home, story)
+    assert "command grant.create failed; nothing was changed" in caplog.text
 
 
 def test_it_closes_the_line_on_bytes_that_are_not_its_protocol(home):

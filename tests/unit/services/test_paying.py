@@ -98,13 +98,15 @@ def test_it_draws_a_pool_into_the_pools_own_slip(firm):
 
 
 def test_it_refuses_to_close_what_has_not_ended_or_is_being_checked(firm):
-    assert firm.ask("payrun.close", cycle="2026-01").problem == "2026-01 has not ended in every zone yet"
+    assert firm.ask("payrun.close", cycle="2026-01").problem.startswith(
+        "2026-01 has not ended in every zone yet: it ends at 2026-02-01T00:00:00Z, at midnight in "
+    )
     (lot,) = firm.lot_ids("Ada")
     firm.lapse(firm.hold("Ada", (lot, CREDIT)))
     firm.now = FEBRUARY + HOUR
     refusal = firm.ask("payrun.close", cycle="2026-01")
     assert refusal.problem_kind == "not_closable"
-    assert refusal.problem.startswith("1 calls of it are still being checked")
+    assert refusal.problem.startswith("1 call of it is still being checked")
 
 
 def test_it_lets_the_evidence_decide_before_a_cycle_closes(firm):

@@ -34,7 +34,12 @@ def test_it_gives_each_member_a_wallet_in_the_companys_zone(firm):
             "zone",
             "'Mars' is not an IANA time zone",
         ),
-        ("member.create", {"department": "Engineering"}, "argument", "name is missing"),
+        ("member.create", {"department": "Engineering"}, "argument", "the name is missing"),
+        ("member.create", {"name": " \u2003 ", "department": "Engineering"}, "argument", "the name is missing"),
+        ("department.create", {"name": "  "}, "argument", "the name is missing"),
+        ("pool.create", {"name": " "}, "argument", "the name is missing"),
+        ("plan.create", {"name": " "}, "argument", "the name is missing"),
+        ("member.create", {"name": " Ada ", "department": "Engineering"}, "taken", "there is a member 'Ada' already"),
         (
             "member.create",
             {"name": "B\no", "department": "Engineering"},
@@ -71,6 +76,25 @@ def test_it_refuses_in_words_that_say_what_to_do(firm, name, arguments, kind, sa
     reply = firm.ask(name, **arguments)
     assert reply.problem_kind == kind
     assert says in reply.problem
+
+
+@pytest.mark.parametrize("at", [253_402_300_799_000_000, 32_503_680_000_000_000, 946_684_799_999_999, -1, 0])
+def test_it_refuses_dates_whose_months_have_no_name(firm, at):
+    tools(firm, lifetime="3m")
+    for name, arguments in (
+        ("grant.create", {"to": "Ada", "plan": "tools"}),
+        ("plan.create", {"name": "x", "kind": "stipend", "classification": "tool", "amount_nanos": 1}),
+        ("ratecard.import", {}),
+    ):
+        reply = firm.ask(name, **arguments, effective_at=at)
+        assert reply.problem_kind == "argument"
+        assert "effective at must lie between 2000-01-01T00:00:00Z and 2999-12-31T23:59:59Z" in reply.problem
+    assert firm.reports.grants("Ada") == []
+
+
+def test_it_can_name_the_end_of_the_longest_lifetime_from_the_last_date(firm):
+    tools(firm, lifetime="36500m")
+    assert firm.do("grant.create", to="Ada", plan="tools", effective_at=32_503_679_999_000_000)["lots"][0]["expires_at"]
 
 
 def test_it_cuts_a_grant_into_dated_lots_and_tells_it_in_the_words_of_its_classification(firm):

@@ -1,0 +1,241 @@
+"""What a newcomer runs into: full disks, closed pipes, slips of the finger. One line each, and nothing half done."""
+
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tokenroll.cli import main
+
+GRANT = ("grant", "create", "Ada", "--plan", "tools", "--dry-run")
+
+
+@pytest.fixture(scope="module")
+def small_home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("mishaps") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKENROLL_HOME", str(home))
+        for line in (
+            ("init", "--zone", "Europe/Berlin"),
+            ("department", "create", "Engineering"),
+            ("member", "create", " Ada ", "--department", "Engineering"),
+            (
+                "plan",
+                "create",
+                "tools",
+                "--kind",
+                "stipend",
+                "--classification",
+                "tool",
+                "--amount",
+                "1",
+                "--lifetime",
+                "3m",
+            ),
+        ):
+            assert main(line) == 0
+    return home
+
+
+@pytest.fixture
+def home(small_home, monkeypatch, capsys):
+    monkeypatch.setenv("TOKENROLL_HOME", str(small_home))
+    capsys.readouterr()
+    return small_home
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "tokenroll", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def told(capsys, *arguments, code=2):
+    assert main(arguments) == code
+    shown = capsys.readouterr()
+    assert shown.err.startswith("tokenroll: ")
+    assert shown.err.count("\n") == 1
+    return shown.err
+
+
+@pytest.mark.parametrize(
+    "line", [("--version",), ("wallet", "list"), ("journal", "export"), ("member", "list", "--json")]
+)
+def test_it_says_in_one_line_that_its_output_is_full(home, line):
+    with Path("/dev/full").open("w") as full:
+        done = run(*line, stdout=full)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "tokenroll: standard output cannot be written: No space left on device\n",
+    )
+
+
+def test_it_says_in_one_line_that_nobody_reads_it(home):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run("wallet", "list", stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "tokenroll: standard output cannot be written: Broken pipe\n")
+
+
+def test_it_revokes_a_key_that_nobody_could_see(home, capsys):
+    with Path("/dev/full").open("w") as full:
+        done = run("key", "create", "--member", "Ada", "--name", "unseen", stdout=full)
+    assert main(["key", "list", "--json"]) == 0
+    (key,) = [one for one in json.loads(capsys.readouterr().out) if one["name"] == "unseen"]
+    assert key["state"] == "revoked"
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"tokenroll: key {key['key']} was made, but its secret could not be shown (No space left on device), "
+        "so it was revoked again: make another one\n"
+    )
+
+
+def no_more_than(size):
+    """Every file that the command writes ends at `size`, as on a disk that is full there."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_it_says_in_one_line_that_the_disk_is_full_and_makes_nothing(home, capsys):
+    done = run(
+        "member",
+        "create",
+        "Bo",
+        "--department",
+        "Engineering",
+        stdout=subprocess.DEVNULL,
+        preexec_fn=no_more_than(4096),
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"tokenroll: the disk of {home} ")
+    assert done.stderr.endswith("; nothing was changed\n")
+    assert done.stderr.count("\n") == 1
+    assert "Bo" not in told(capsys, "member", "show", "Bo", code=1).replace("no member 'Bo'", "")
+    assert main(["journal", "verify"]) == 0
+
+
+def test_it_leaves_no_half_a_home_on_a_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "new"))
+    done = run("init", stdout=subprocess.DEVNULL, preexec_fn=no_more_than(8192))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert [one.name for one in (tmp_path / "new").rglob("*") if one.is_file()] == ["lock"]
+    assert main(["init"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ((*GRANT, "--effective-at", "9999-12-31T23:59:59Z"), "--effective-at: 9999-12-31T23:59:59Z must lie in the years from 2000 to 2999"),
+        ((*GRANT, "--effective-at", ""), "--effective-at: '' is not an RFC 3339 time"),
+        ((*GRANT, "--amount", "-1"), "--amount is -1 credits; it must lie between 0 and 1000000000 credits"),
+        ((*GRANT, "--amount", "9" * 20), "it must lie between 0 and 1000000000 credits"),
+        ((*GRANT, "--amount", "1_000"), "--amount: '1_000' is not a decimal amount"),
+        (("member", "create", "   ", "--department", "Engineering"), "the name is missing"),
+        (("member", "create", "Bo", "--department", "Engineering", "--hired-on", "soon"), "'soon' is not a date"),
+        (("member", "create", "Bo", "--department", "Engineering", "--zone", "Mars"), "'Mars' is not an IANA time zone"),
+        (("payslip", "show", "Ada", "2026-13"), "a cycle is a month such as 2026-01"),
+        (("key", "create", "--member", "Ada", "--expires-at", ""), "--expires-at: ''"),
+    ],
+)  # fmt: skip
+def test_it_takes_every_value_that_cannot_be_right_for_wrong_usage(home, capsys, line, says):
+    assert says in told(capsys, *line)
+
+
+@pytest.mark.parametrize("option", [("--lifetime", "soon"), ("--priority", "256"), ("--months", "-1")])
+def test_it_takes_a_plan_that_cannot_be_for_wrong_usage(home, option):
+    line = ["plan", "create", "x", "--kind", "stipend", "--classification", "tool", "--amount", "1", "--dry-run"]
+    assert main([*line, *option]) == 2
+
+
+def test_it_tells_a_program_of_a_missing_argument_in_json(home, capsys):
+    assert main(["grant", "show", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["problem"] == {"kind": "usage", "detail": "Missing argument 'grant'."}
+    assert shown.err == "tokenroll: Missing argument 'grant'.\n"
+
+
+def test_it_says_what_a_dry_run_would_do(home, capsys):
+    assert main(["member", "create", " Bo ", "--department", "Engineering", "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("would create member Bo\n")
+    assert main(["member", "leave", "Ada", "--on", "2030-01-31", "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("would record that Ada leaves on 2030-01-31\n")
+    assert main(["payrun", "run", "2026-01"]) in {0, 1}
+    assert " 1 slip, opening" in capsys.readouterr().out
+
+
+def test_it_has_no_slip_of_a_month_that_has_not_begun_or_was_before_the_wallet(home, capsys):
+    assert "2998-01 has not begun, so there is no slip of it" in told(
+        capsys, "payslip", "show", "Ada", "2998-01", code=1
+    )
+    early = told(capsys, "payslip", "show", "Ada", "2025-01", code=1)
+    assert "the wallet of Ada was opened in " in early
+    assert early.endswith(": there is no slip of 2025-01\n")
+
+
+PLAIN = '\n[deployments.a]\ndialect = "openai"\nbase_url = "{url}"\napi_key_env = "A"\n{more}'
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "says"),
+    [
+        (
+            "http://example.com/v1",
+            "",
+            "plain http to example.com would send the company's key unprotected; use https, or set",
+        ),
+        ("https://example.com/v1", 'ca_file = "/no/such.pem"\n', "ca_file /no/such.pem cannot be used"),
+    ],
+)
+def test_it_does_not_serve_by_a_deployment_that_cannot_be(tmp_path, monkeypatch, capsys, url, more, says):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
+    assert main(["init"]) == 0
+    with (tmp_path / "config.toml").open("a") as config:
+        config.write(PLAIN.format(url=url, more=more))
+    line = (tmp_path / "config.toml").read_text().splitlines().index("[deployments.a]") + 1
+    capsys.readouterr()
+    shown = told(capsys, "serve", "--port", "0", code=1)
+    assert shown.startswith(f"tokenroll: {tmp_path}/config.toml:{line}: deployments.a: {says}")
+    assert list((tmp_path / "run").glob("*.pid")) == []
+
+
+def test_it_ends_when_a_role_cannot_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
+    assert main(["init"]) == 0
+    (tmp_path / "secret").unlink()
+    done = run("serve", "--port", "0", stdout=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert f"{tmp_path}/secret cannot be read (No such file or directory)" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("did not start (exit code 1); its reason stands above")
+    assert "Traceback" not in done.stderr
+
+
+def test_it_ends_a_gateway_whose_deployments_cannot_be(tmp_path, monkeypatch):
+    """The ledger is there and gives the lease; the worker must still end, not wait for ever."""
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
+    assert main(["init"]) == 0
+    with (tmp_path / "config.toml").open("a") as config:
+        config.write(PLAIN.format(url="http://example.com/v1", more=""))
+    role = [sys.executable, "-m", "tokenroll.cli.role"]
+    with subprocess.Popen([*role, "ledger"]) as ledger:
+        try:
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                fd = listening.fileno()
+                done = subprocess.run(
+                    [*role, "gateway", "--fd", str(fd)], pass_fds=(fd,), stderr=subprocess.PIPE, text=True, timeout=60, check=False
+                )  # fmt: skip
+        finally:
+            ledger.terminate()
+    assert done.returncode == 1
+    assert "cannot start: a: plain http to example.com would send the company's key unprotected" in done.stderr
+    assert "Traceback" not in done.stderr
