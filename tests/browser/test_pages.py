@@ -129,7 +129,7 @@ def test_it_keeps_calls_to_whom_they_belong(visit):
     answer = bo.goto(address)
     assert answer is not None
     assert answer.status == 404
-    expect(bo.get_by_role("alert")).to_contain_text("there is no call")
+    expect(bo.get_by_role("alert")).to_contain_text("There is no call of yours")
     stranger = visit(address)
     expect(stranger).to_have_url(re.compile("/login$"))
 

@@ -218,7 +218,7 @@ def test_it_restarts_a_gateway_that_dies_and_never_outlives_its_supervisor(desk)
 
 
 def test_it_says_what_is_wrong_with_a_month(desk):
-    assert "a cycle is a month such as 2026-01, not 'soon'" in desk.run("payrun", "preview", "soon", code=1).stderr
+    assert "a cycle is a month such as 2026-01, not 'soon'" in desk.run("payrun", "preview", "soon", code=2).stderr
     rehearsed = desk.run("payrun", "run", "2199-01", code=1)
     assert "has not ended in every zone yet" in rehearsed.stdout
 

@@ -112,8 +112,11 @@ def _health(gateway: "Gateway") -> ErrorAnswer:
 
 
 def _served_models(gateway: "Gateway", dialect: Dialect) -> Iterator[str]:
-    for name in gateway.spending.model_names(gateway.clock()):
-        if gateway.routes.find(dialect, name) is not None:
+    now = gateway.clock()
+    for name in gateway.spending.model_names(now):
+        route = gateway.routes.find(dialect, name)
+        # a way for all models leads there too, so the price must be this way's provider's own
+        if route is not None and gateway.spending.prices.card_for(route.hot.provider, route.hot.model or name, now):
             yield name
 
 
