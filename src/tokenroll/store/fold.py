@@ -16,7 +16,6 @@ batch and never become an object; everything rarer is handled by named methods o
 | LAPSE | held, dispatched | suspense: an entry |
 """
 
-import gc
 import struct
 from hashlib import sha256
 from typing import Final
@@ -28,6 +27,7 @@ from tokenroll.model.identifier import call_identifier, hold_key_from_call
 from tokenroll.model.instant import Instant
 from tokenroll.store import schema, tape
 from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, Outcome, hold_number, parse_record
+from tokenroll.store.collector import no_cycle_search
 from tokenroll.store.cycles import NEVER
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
@@ -45,6 +45,8 @@ _RELEASE_REASON: Final = 20
 _AT: Final = struct.Struct("<q")
 _LEAF_HOT: Final = struct.Struct("<2sqqqii")
 """engine.chaining's leaf mark and journal.SETTLEMENT_LEAF in one; a test compares them."""
+_SHA256: Final = sha256()
+"""An empty hash: a copy of it is a third cheaper than a new one."""
 _HOLD_ONE_SLICE: Final = tape.HOLD.size + tape.SLICE.size
 _RARER_MIN: Final = {
     _DISPATCHED: tape.DISPATCHED_HEAD.size,
@@ -91,13 +93,12 @@ class Fold:
         self._worker, self._epoch = worker, epoch
         self._base = worker << 56 | epoch << 40
         self._fresh, self._dispatched, self._evidence, self._names = {}, {}, {}, {}
-        collecting = gc.isenabled()
-        gc.disable()  # a fold makes many objects and no cycles; looking for them would cost a tenth of it
-        try:
-            return self._fold(blocks, folded_sequence, now)
-        finally:
-            if collecting:
-                gc.enable()
+        with no_cycle_search():
+            try:
+                return self._fold(blocks, folded_sequence, now)
+            finally:  # what is written is freed here, before anybody searches it
+                self._changes.batch = FoldBatch()
+                self._fresh, self._dispatched, self._evidence, self._names = {}, {}, {}, {}
 
     def _fold(self, blocks: bytes, sequence: int, now: Instant) -> int:
         for block in self._blocks(blocks):
@@ -137,10 +138,10 @@ class Fold:
     def _fold_records(self, payload: bytes, first_sequence: int) -> int:
         """The sequence of the last record. One loop without calls for the records of a plain attempt."""
         mirror, journal, batch = self._mirror, self._journal, self._changes.batch
-        lots, last_seq = mirror.lots, mirror.last_seq
-        fresh, dispatched, evidence = self._fresh, self._dispatched, self._evidence
-        add_row, add_spent, add_hash = batch.rows.append, batch.spent.append, journal.hashes.append
-        hold_hot, settle_hot, leaf_hot, sha = _HOLD_HOT.unpack_from, _SETTLE_HOT.unpack_from, _LEAF_HOT.pack, sha256
+        lots, last_seq, evidence = mirror.lots, mirror.last_seq, self._evidence
+        fresh, dispatched, values = self._fresh, self._dispatched, batch.values
+        add_call, add_hash, new_hash = batch.calls.append, journal.hashes.append, _SHA256.copy
+        hold_hot, settle_hot, leaf_hot = _HOLD_HOT.unpack_from, _SETTLE_HOT.unpack_from, _LEAF_HOT.pack
         base, end, padded = self._base, len(payload), payload + bytes(tape.SLICE.size)
         seq, sequence, offset = journal.next_seq, first_sequence - 1, 0
         since, until, month = NEVER
@@ -159,18 +160,19 @@ class Fold:
                 else:
                     record, wallet, key, admitted, place, nanos = held
                     lots[place] += nanos - charge
-                    add_spent((charge, place >> 1))
                     if evidence:
                         record += evidence.pop(opened, b"")
                     record += padded[offset : offset + length]
                     if not since <= admitted < until:
                         since, until, month = self._cycles.common_window(mirror.zones, admitted)
                     cycle = month or self._cycle(wallet, admitted)
-                    previous = last_seq[wallet]
-                    last_seq[wallet] = seq
+                    previous, last_seq[wallet] = last_seq[wallet], seq
                     opened |= base
-                    add_hash(sha(leaf_hot(b"\x00S", seq, opened, previous, cycle, 1) + record).digest())
-                    add_row((seq, opened, wallet, key, admitted, cycle, charge, 1, previous, record))
+                    leaf = new_hash()
+                    leaf.update(leaf_hot(b"\x00S", seq, opened, previous, cycle, 1) + record)
+                    add_hash(leaf.digest())
+                    values += (seq, opened, wallet, key, admitted, cycle, charge, 1, previous, record)
+                    add_call((wallet, seq, charge, place >> 1))
                     seq += 1
             elif kind == _HOLD:
                 length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hold_hot(padded, offset)

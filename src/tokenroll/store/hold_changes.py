@@ -90,7 +90,7 @@ class HoldChanges:
         seq, previous = self.journal.next_seq, mirror.last_seq[wallet]
         self.journal.take(settlement_leaf(seq, hold.key, previous, cycle, outcome, record))
         mirror.last_seq[wallet] = seq
-        self.batch.rows.append(
+        self.batch.settle(
             (
                 seq,
                 hold.key,

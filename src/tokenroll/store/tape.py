@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from enum import IntEnum, StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -129,12 +130,22 @@ def pack_counts(counts: "tuple[int | None, ...] | list[int | None]") -> bytes:
     return struct.pack(f"<H{len(values)}q", mask, *values)
 
 
+@cache
+def _counts_layout(mask: int, meter_count: int) -> "tuple[struct.Struct, tuple[int, ...]]":
+    """How the counts under a mask lie, and for each meter its place among them; absent ones name a last place that is None."""
+    places, present = [], 0
+    for index in range(meter_count):
+        places.append(present if mask >> index & 1 else -1)
+        present += mask >> index & 1
+    return struct.Struct(f"<{mask.bit_count()}q"), tuple(places)
+
+
 def unpack_counts(data: "bytes | memoryview", offset: int, meter_count: int) -> tuple[int | None, ...]:
     """The counts that `pack_counts` packed at `offset`; absent ones are None."""
     (mask,) = COUNTS_MASK.unpack_from(data, offset)
-    values = struct.unpack_from(f"<{mask.bit_count()}q", data, offset + 2)
-    known = iter(values)
-    return tuple(next(known) if mask >> index & 1 else None for index in range(meter_count))
+    layout, places = _counts_layout(mask, meter_count)
+    values = (*layout.unpack_from(data, offset + COUNTS_MASK.size), None)
+    return tuple([values[place] for place in places])
 
 
 def pack_name(name_id: int, text: str) -> bytes:
