@@ -16,10 +16,11 @@ import pytest
 import zstandard
 
 from tests.e2e.edge_table import ANSWER, ASKED_BODY, BODY, DONE, EVENT, EVENTS, STREAM_BODY, USAGE, chunked
-from tests.e2e.rig import CREDIT, Exchange, Rig, RigOptions, key_terms, raw_call, wallet_terms
+from tests.e2e.rig import CREDIT, Exchange, Rig, RigOptions, key_terms, raw_call, toy_card, wallet_terms
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
 from tokenroll.gateway.upstream import Pool, UpstreamConnection
+from tokenroll.services.protocol import Delta
 from tokenroll.store.tape import Durability, KernelDisk
 
 
@@ -495,6 +496,19 @@ def test_ada_reads_her_wallet_her_call_and_her_models(tmp_path):
         assert get(one, b"/healthz", b"") == (200, {"status": "ok", "durability": "written"})
         admin = one.call(raw_call(one.port, [request().replace(b"tr-ada", b"tr-boss")]))
         assert admin.startswith(b"HTTP/1.1 403 ")
+
+
+def test_a_model_of_the_other_dialect_is_not_listed_and_its_denial_says_where_it_is_called(tmp_path):
+    with Rig(tmp_path) as one:
+        card = toy_card(3, "anthropic", "claude-toy")
+        delta = Delta(number=1, wallets=[], lots=[], keys=[], cards=[card], settings={})
+        one.ask(lambda: one.gateway.spending.apply_delta(delta))
+        anthropic = b"x-api-key: tr-ada\r\nanthropic-version: 2023-06-01\r\n"
+        assert [model["id"] for model in get(one, b"/v1/models")[1]["data"]] == ["toy"]
+        assert [model["id"] for model in get(one, b"/v1/models", anthropic)[1]["data"]] == ["claude-toy", "toy"]
+        answer = one.call(raw_call(one.port, [request(BODY.replace(b'"toy"', b'"claude-toy"'))]))
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert b"Anthropic's models are called at /v1/messages, OpenAI's at /v1/chat/completions." in answer
 
 
 def test_a_call_id_is_dispatched_once(tmp_path):

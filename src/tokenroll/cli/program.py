@@ -142,7 +142,10 @@ def failure_from(error: Exception) -> Failure | None:
     if isinstance(error, OSError) and error.filename is not None:
         return Failure(f"{error.filename}: {error.strerror}", kind="file")
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE}:
-        return Failure(f"a file or standard output cannot be written: {error.strerror}", kind="file")
+        from tokenroll.settings import home_from_environment
+
+        place = f"standard output, or a file of {home_from_environment()},"
+        return Failure(f"{place} cannot be written: {error.strerror}", kind="file")
     # looked up and not imported: the store is heavy, and who did not load it cannot have raised its error
     database = sys.modules.get("tokenroll.store.database")
     if database is not None:

@@ -88,27 +88,36 @@ def summary(slips: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {name: sum(int(slip[name]) for slip in known) for name in SUMMED}
 
 
-def obstacles(connection: Connection, cycle: int, now: Instant) -> list[str]:
-    """What stands in the way of closing a cycle, each as a sentence; empty when nothing does."""
-    runs, wallets = schema.pay_runs, schema.wallets
-    found = []
-    closed = connection.scalar(select(func.max(runs.c.cycle))) or 0
+def obstacles_of_time(connection: Connection, cycle: int, now: Instant) -> list[str]:
+    """Why a cycle cannot be closed at this time, whatever its calls: it is closed, or has not ended. Empty when it can."""
+    closed = _newest_closed(connection)
     if cycle <= closed:
         return [f"{cycle_name(cycle)} is closed already: the newest closed cycle is {cycle_name(closed)}"]
-    zones = {*connection.scalars(select(wallets.c.zone).distinct()), company_zone(connection)}
+    zones = {*connection.scalars(select(schema.wallets.c.zone).distinct()), company_zone(connection)}
     last, zone = max((cycle_in_zone(cycle, zone).end_until, zone) for zone in zones)
     if now < last:
-        found.append(
+        return [
             f"{cycle_name(cycle)} has not ended in every zone yet: it ends at {text_from_instant(last)}, "
             f"at midnight in {zone}"
-        )
-    checked = _being_checked(connection, cycle)
+        ]
+    return []
+
+
+def obstacles(connection: Connection, cycle: int, now: Instant) -> list[str]:
+    """What stands in the way of closing a cycle, each as a sentence; empty when nothing does."""
+    found = obstacles_of_time(connection, cycle, now)
+    checked = 0 if cycle <= _newest_closed(connection) else _being_checked(connection, cycle)
     if checked:
         found.append(
-            f"{checked} {'call of it is' if checked == 1 else 'calls of it are'} still being checked: `tokenroll reconcile --bill FILE`, "
+            f"{checked} {'call of it is' if checked == 1 else 'calls of it are'} still being checked: "
+            "`tokenroll reconcile --bill FILE`, "
             f"or let the evidence decide with `tokenroll reconcile --through {cycle_name(cycle)}`"
         )
     return found
+
+
+def _newest_closed(connection: Connection) -> int:
+    return connection.scalar(select(func.max(schema.pay_runs.c.cycle))) or 0
 
 
 def _being_checked(connection: Connection, cycle: int) -> int:

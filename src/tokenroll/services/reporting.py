@@ -348,6 +348,10 @@ class Reports:
             "slips": slips,
         }
 
+    def cycle_obstacles(self, cycle: str) -> list[str]:
+        """Why a cycle cannot be closed at this time, whatever its calls; empty when it can."""
+        return paying.obstacles_of_time(self.connection, paying.cycle_from_text(cycle), self.now)
+
     def payslip(self, reference: str, cycle: str) -> dict[str, Any]:
         """One wallet's slip: the stored one of a closed cycle, else as it stands now."""
         return paying.slip_of(self.connection, reference, paying.cycle_from_text(cycle), self.now)

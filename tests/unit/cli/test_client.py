@@ -30,6 +30,12 @@ def test_it_gives_openai_clients_a_base_url_that_ends_in_v1(capsys):
     assert "http://127.0.0.1:8787/v1" not in shown(capsys, "anthropic-python")
 
 
+def test_it_says_that_a_current_codex_cannot_come_in_yet(capsys):
+    text = shown(capsys, "codex")
+    assert "Only for old releases of Codex" in text
+    assert "does not serve /v1/responses yet" in text
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_it_tells_programs_the_same(capsys, name):
     found = json.loads(shown(capsys, name, "--json"))

@@ -1,11 +1,14 @@
 """What a newcomer runs into: full disks, closed pipes, slips of the finger. One line each, and nothing half done."""
 
+import contextlib
 import json
 import os
 import resource
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -172,6 +175,23 @@ def test_it_says_what_a_dry_run_would_do(home, capsys):
     assert capsys.readouterr().out.startswith("would record that Ada leaves on 2030-01-31\n")
     assert main(["payrun", "run", "2026-01"]) in {0, 1}
     assert " 1 slip, opening" in capsys.readouterr().out
+
+
+def test_it_says_how_to_see_which_prices_it_skipped(home, capsys):
+    assert main(["ratecard", "import", "--dry-run"]) == 0
+    assert "`tokenroll ratecard import --dry-run --json` names each with its reason" in capsys.readouterr().out
+    assert main(["ratecard", "import", "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["skipped"]) == found["skipped_count"] > 0
+
+
+def test_it_says_when_an_open_month_can_be_closed_and_decides_nothing_before(home, capsys):
+    this_month = time.strftime("%Y-%m")
+    assert f"{this_month} has not ended in every zone yet: it ends at " in told(
+        capsys, "payrun", "close", this_month, code=1
+    )
+    with contextlib.closing(sqlite3.connect(home / "ledger.db")) as ledger:
+        assert ledger.execute("SELECT count(*) FROM commands WHERE name = 'suspense.decide'").fetchone() == (0,)
 
 
 def test_it_has_no_slip_of_a_month_that_has_not_begun_or_was_before_the_wallet(home, capsys):
