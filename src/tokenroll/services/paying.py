@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, func, select
 from tokenroll.books.words import paper_name
 from tokenroll.engine.calendar import month_cycle_at
 from tokenroll.engine.paying import pay_slip
-from tokenroll.model.instant import Instant, text_from_instant
+from tokenroll.model.instant import Instant, datetime_from_instant, text_from_instant
+from tokenroll.model.limits import ENTERED_AT_MAX, ENTERED_AT_MIN
 from tokenroll.model.pay_cycle import PaySlip
 from tokenroll.services.cycle_facts import WalletCycle, cycle_in_zone, stored_lots, wallet_cycles
 from tokenroll.services.finding import find_wallet, required
@@ -39,6 +40,10 @@ def cycle_from_text(text: str) -> int:
         and 1 <= int(month) <= 12
     ):
         message = f"a cycle is a month such as 2026-01, not {text!r}"
+        raise Refused("argument", message)
+    first, last = (datetime_from_instant(at).year for at in (ENTERED_AT_MIN, ENTERED_AT_MAX))
+    if not first <= int(year) <= last:
+        message = f"a cycle lies in the years from {first} to {last}, so {text} is none"
         raise Refused("argument", message)
     return cycle_number(f"{year}-{int(month):02d}")
 
@@ -96,10 +101,8 @@ def obstacles_of_time(connection: Connection, cycle: int, now: Instant) -> list[
     zones = {*connection.scalars(select(schema.wallets.c.zone).distinct()), company_zone(connection)}
     last, zone = max((cycle_in_zone(cycle, zone).end_until, zone) for zone in zones)
     if now < last:
-        return [
-            f"{cycle_name(cycle)} has not ended in every zone yet: it ends at {text_from_instant(last)}, "
-            f"at midnight in {zone}"
-        ]
+        ends = f"it ends at {text_from_instant(last)}, at midnight in {zone}"
+        return [f"{cycle_name(cycle)} has not ended in every zone yet: {ends}"]
     return []
 
 
