@@ -1,4 +1,7 @@
-"""Finding a row by what a person types: its id or its name. What is not found, or is more than one, is refused in words."""
+"""Finding a row by what a person types: its id or its name. What is not found, or is more than one, is refused in words.
+
+Names are kept without the blanks around them, so they are also found when they are typed with such blanks.
+"""
 
 import re
 from collections.abc import Mapping
@@ -59,6 +62,8 @@ def find_plan(connection: Connection, reference: str, at: Instant) -> Row[Any]:
         if row is not None:
             return row
     versions = connection.execute(select(plans).where(plans.c.name == reference).order_by(plans.c.version)).all()
+    if not versions and reference != reference.strip():
+        return find_plan(connection, reference.strip(), at)
     if not versions:
         message = f"there is no plan {reference!r}: `tokenroll plan list` shows them"
         raise Refused("not_found", message)
@@ -79,6 +84,8 @@ def find_wallet(connection: Connection, reference: str) -> Row[Any]:
             )
         )
     ).all()
+    if not rows and reference != reference.strip():
+        return find_wallet(connection, reference.strip())
     return _one(rows, reference, "wallet", "`tokenroll wallet list` shows them")
 
 
@@ -93,7 +100,10 @@ def find_key(connection: Connection, reference: str) -> Row[Any]:
 
 def _find(connection: Connection, table: Table, reference: str, noun: str, hint: str) -> Row[Any]:
     where = or_(table.c.public_id == reference, table.c.name == reference)
-    return _one(connection.execute(select(table).where(where)).all(), reference, noun, hint)
+    rows = connection.execute(select(table).where(where)).all()
+    if not rows and reference != reference.strip():
+        return _find(connection, table, reference.strip(), noun, hint)
+    return _one(rows, reference, noun, hint)
 
 
 def _one(rows: Any, reference: str, noun: str, hint: str) -> Row[Any]:

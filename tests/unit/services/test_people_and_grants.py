@@ -92,6 +92,14 @@ def test_it_refuses_dates_whose_months_have_no_name(firm, at):
     assert firm.reports.grants("Ada") == []
 
 
+def test_it_finds_a_name_with_the_blanks_with_which_it_was_given(firm):
+    tools(firm, name="tools ")
+    assert firm.do("member.create", name=" Bo", department="Engineering ")["name"] == "Bo"
+    made = firm.do("grant.create", to=" Bo", plan="tools ")
+    assert (made["wallet_name"], made["plan_name"]) == ("Bo", "tools")
+    assert firm.reports.member("Bo ")["name"] == "Bo"
+
+
 def test_it_can_name_the_end_of_the_longest_lifetime_from_the_last_date(firm):
     tools(firm, lifetime="36500m")
     assert firm.do("grant.create", to="Ada", plan="tools", effective_at=32_503_679_999_000_000)["lots"][0]["expires_at"]
