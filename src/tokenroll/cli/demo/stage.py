@@ -163,13 +163,27 @@ class Stage:
             connection.close()
 
     def settled(self, seconds: float = READY_SECONDS_MAX) -> dict[str, Any]:
-        """Waits until no call is under way any more; calls that are being checked may be."""
+        """Waits until no call is under way any more and the books have all; calls that are being checked may be."""
         deadline = time.monotonic() + seconds
         while True:
+            told = self._has_told_all()
             found = self.auditor.ask("open")
-            if not found["under_way"] or time.monotonic() > deadline:
+            if (told and not found["under_way"]) or time.monotonic() > deadline:
                 return found
             time.sleep(0.05)
+
+    def _has_told_all(self) -> bool:
+        """Whether the gateway's last record is folded: it tells the ledger a moment after it told its client."""
+        connection = http.client.HTTPConnection(*self.gateway, timeout=5)
+        try:
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+        except OSError:  # it is starting anew: asked again soon
+            return False
+        finally:
+            connection.close()
+        found = [line for line in lines if line.startswith("tokenroll_unfolded_records")]
+        return bool(found) and found[0].endswith(" 0")
 
 
 @dataclass(frozen=True, slots=True)
