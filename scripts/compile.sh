@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 dir=$(realpath -m "${1:-.compiled}")
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
-  gateway/{answers,call,chunks,client,heads,local,metrics,telling,upstream,wheel}
-  services/{clock,group_commit,hot,hot_prices,leases,metering,spending}
+  gateway/{answers,call,chunks,client,edge,headers,heads,local,metrics,telling,upstream,waiting,wheel,worker}
+  services/{call_memory,clock,group_commit,hot,hot_prices,leases,metering,spending,spending_views}
   store/tape
   upstream/{anthropic,dialect,facts,heads,openai,sse,usage}
 )

@@ -19,8 +19,9 @@ from typing import Any
 from tokenroll.engine.rating import canonical_json, pinned
 from tokenroll.gateway.client import ClientConnection
 from tokenroll.gateway.deployment import Deployment
+from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.upstream import UpstreamConnection
-from tokenroll.gateway.worker import Gateway, GatewaySettings
+from tokenroll.gateway.worker import Gateway
 from tokenroll.model.rate_card import RateCard, RateTable
 from tokenroll.model.usage import Meter
 from tokenroll.services.clock import system_clock

@@ -17,7 +17,8 @@ from tests.cast import T0
 from tokenroll.engine.rating import canonical_json, card_digest
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
-from tokenroll.gateway.worker import Gateway, GatewaySettings
+from tokenroll.gateway.settings import GatewaySettings
+from tokenroll.gateway.worker import Gateway
 from tokenroll.model.rate_card import RateCard, RateTable
 from tokenroll.model.usage import METERS, Meter
 from tokenroll.services.group_commit import GroupCommit

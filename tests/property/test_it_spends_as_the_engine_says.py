@@ -121,7 +121,7 @@ class Both:
         self.book = booking.admit(
             self.book,
             Hold(
-                key=HoldKey(1, 7, admitted.sequence), call_number=admitted.call_number, attempt=1, wallet_id=ADA_WALLET,
+                key=HoldKey(1, 7, admitted.sequence), call_number=int.from_bytes(admitted.call_number_bytes, "big"), attempt=1, wallet_id=ADA_WALLET,
                 api_key_id=1, rate_card_id=1, bound_nanos=bound, slices=tuple(admitted.slices), admitted_at=self.desk.now,
             ),
             self.desk.now,

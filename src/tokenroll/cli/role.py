@@ -109,7 +109,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
     from tokenroll.app import clock_of
     from tokenroll.gateway.deployment import DeploymentError
     from tokenroll.gateway.process import WorkerEndedError, run_gateway
-    from tokenroll.gateway.worker import GatewaySettings
+    from tokenroll.gateway.settings import GatewaySettings
     from tokenroll.store.tape import Durability
 
     chosen = settings.gateway

@@ -218,7 +218,7 @@ class Call:
             inject_usage=self._inject,
             service_tier=hold.service_tier,
         )
-        call_id = self._call_id = b"call_%032x" % hold.call_number
+        call_id = self._call_id = b"call_" + hold.call_number_bytes.hex().encode()
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
         target = self._route.target
         self._state = _SENT

@@ -19,6 +19,7 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 _SHORT_LINE_BYTES: Final = 10
+_USUAL_LINE_BYTES: Final = 3
 _KNOWN_SIZES: Final[dict[bytes, int]] = {}
 """Size lines that were read before; the events of a stream differ in length by a few hundred bytes."""
 _KNOWN_SIZES_MAX: Final = 4096
@@ -31,7 +32,7 @@ class ChunkError(Exception):
 class ChunkDecoder:
     """One body. `pieces` are its payload as found so far (the owner takes and clears them)."""
 
-    __slots__ = ("_left", "_line", "_state", "_trailer_bytes", "coding_end", "done", "pieces")
+    __slots__ = ("_left", "_line", "_line_bytes", "_state", "_trailer_bytes", "coding_end", "done", "pieces")
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -41,12 +42,19 @@ class ChunkDecoder:
         self._state = _SIZE_LINE
         self._left = 0
         self._line = b""
+        self._line_bytes = _USUAL_LINE_BYTES
+        """Of the last chunk's size line."""
         self._trailer_bytes = 0
 
     def one_chunk(self, data: bytes) -> bytes | None:
         """The payload when `data` is exactly one chunk after whole ones, as events come; else None, and nothing was read."""
-        stop = data.find(b"\r\n", 0, _SHORT_LINE_BYTES)
-        if stop <= 0 or self._state != _SIZE_LINE or self._line:
+        stop = self._line_bytes
+        if data[stop : stop + 2] != b"\r\n":
+            stop = data.find(b"\r\n", 0, _SHORT_LINE_BYTES)
+            if stop <= 0:
+                return None
+            self._line_bytes = stop
+        if self._state != _SIZE_LINE or self._line:
             return None
         size = _KNOWN_SIZES.get(data[:stop])
         if size is None or stop + 4 + size != len(data) or data[-2:] != b"\r\n":

@@ -269,10 +269,12 @@ class ResponseReader:
     test compares the verdicts with llhttp's: nothing is accepted here that llhttp refuses.
     """
 
-    __slots__ = ("_lengths", "_lines", "_rules", "_statuses")
+    __slots__ = ("_id_start", "_lengths", "_lines", "_rules", "_statuses")
 
     def __init__(self) -> None:
         self._rules = ResponseRules()
+        self._id_start = b"\0"
+        """The name, colon and blanks before the last request id: the one line that is new in every answer."""
         self._lines: dict[bytes, int] = {}
         self._lengths: dict[bytes, int] = {}
         self._statuses: dict[bytes, int] = {}
@@ -289,6 +291,8 @@ class ResponseReader:
         for line in lines:
             rule = known.get(line)
             if rule is None:
+                if line.startswith(self._id_start) and self._plain_id(head, line):
+                    continue
                 rule = self._learn(line)
             if rule == Response.PASS:
                 forward.append(line)
@@ -321,13 +325,25 @@ class ResponseReader:
         if rule == Response.CONTENT_TYPE:  # decided once: an event stream is special, any other type just goes on
             is_stream = match[2][:17].lower() == b"text/event-stream"
             rule = Response.EVENT_STREAM if is_stream else Response.PASS
-        if rule == Response.REQUEST_ID or len(self._lines) >= _LINES_MAX:
+        if rule == Response.REQUEST_ID:
+            self._id_start = line[: match.start(2)]
+            return rule
+        if len(self._lines) >= _LINES_MAX:
             return rule
         if rule == Response.CONTENT_LENGTH and match[2].isdigit() and len(match[2]) < 19:
             self._lengths[line] = int(match[2])
             rule = Response.LENGTH_KNOWN
         self._lines[line] = rule
         return rule
+
+    def _plain_id(self, head: ResponseHead, line: bytes) -> bool:
+        """The short way for a request id of letters, digits, - and _ alone, which need no grammar; False for any other."""
+        value = line[len(self._id_start) :]
+        if len(value) > _REQUEST_ID_BYTES_MAX or not value.replace(b"-", b"").replace(b"_", b"").isalnum():
+            return False
+        head.request_id = value.decode("ascii")
+        head.forward.append(line)
+        return True
 
     @staticmethod
     def _special(head: ResponseHead, rule: int, line: bytes) -> None:

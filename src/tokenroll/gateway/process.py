@@ -14,7 +14,8 @@ import msgspec
 import uvloop
 
 from tokenroll.gateway.deployment import DeploymentError
-from tokenroll.gateway.worker import Gateway, GatewaySettings
+from tokenroll.gateway.settings import GatewaySettings
+from tokenroll.gateway.worker import Gateway
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.limits import BODY_BYTES_MAX
 from tokenroll.services.clock import Clock

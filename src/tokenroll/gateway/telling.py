@@ -1,6 +1,6 @@
 """What a client is told in headers about its money: always as exact decimals, never as floats."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
 from tokenroll.model.enforcement import Enforcement
@@ -10,6 +10,8 @@ from tokenroll.services.hot import HotHold
 if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
 
+_ZEROS: Final = b"0" * len(str(NANOS_PER_CREDIT))
+
 
 def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes) -> bytes:
     """The `x-tokenroll-…` lines of a call whose cost is not known yet.
@@ -17,11 +19,10 @@ def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes) -> bytes:
     `available` is what was left when this call's hold was taken; parallel calls may have changed it since.
     """
     bound = hold.bound_nanos
-    lines = b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b\r\nx-tokenroll-hold-max: %d.%09d\r\n%b" % (
+    lines = b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b\r\nx-tokenroll-hold-max: %b\r\n%b" % (
         call_id,
         decimal(hold.available_after_nanos),
-        bound // NANOS_PER_CREDIT,
-        bound % NANOS_PER_CREDIT,
+        decimal(bound),
         gateway.terms_lines(hold),
     )
     return lines + special_lines(hold) if hold.cap_changed or hold.would_deny else lines
@@ -34,18 +35,13 @@ def whole_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos:
     if charge_nanos < bound:
         available += bound - charge_nanos
     lines = (
-        b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b%d.%09d\r\nx-tokenroll-hold-max: %d.%09d\r\n"
-        b"%bx-tokenroll-cost: %d.%09d\r\n"
+        b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b\r\nx-tokenroll-hold-max: %b\r\n%bx-tokenroll-cost: %b\r\n"
         % (
             call_id,
-            b"" if available >= 0 else b"-",
-            abs(available) // NANOS_PER_CREDIT,
-            abs(available) % NANOS_PER_CREDIT,
-            bound // NANOS_PER_CREDIT,
-            bound % NANOS_PER_CREDIT,
+            decimal(available),
+            decimal(bound),
             gateway.terms_lines(hold),
-            charge_nanos // NANOS_PER_CREDIT,
-            charge_nanos % NANOS_PER_CREDIT,
+            decimal(charge_nanos),
         )
     )
     return lines + special_lines(hold) if hold.cap_changed or hold.would_deny else lines
@@ -67,10 +63,13 @@ def forward_lines(lines: list[bytes]) -> bytes:
 
 
 def decimal(nanos: int) -> bytes:
-    """The exact decimal of an amount, also of one below zero."""
+    """The exact decimal of an amount, also of one below zero. Cut out of its digits, which is half the price of formatting two numbers."""
     if nanos < 0:
         return text_from_nanos(nanos).encode()
-    return b"%d.%09d" % divmod(nanos, NANOS_PER_CREDIT)
+    digits = b"%d" % nanos
+    if nanos < NANOS_PER_CREDIT:
+        digits = _ZEROS[len(digits) :] + digits
+    return b"%b.%b" % (digits[:-9], digits[-9:])
 
 
 def warning_line(hold: HotHold) -> bytes:

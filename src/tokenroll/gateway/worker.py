@@ -4,16 +4,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from tokenroll.gateway.answers import ANTHROPIC, OPENAI
 from tokenroll.gateway.client import ClientConnection
-from tokenroll.gateway.deployment import Deployment, Routes, Target
-from tokenroll.gateway.edge import EdgeLimits, Ticks
+from tokenroll.gateway.deployment import Routes, Target
+from tokenroll.gateway.edge import Ticks
 from tokenroll.gateway.heads import RequestReader, ResponseReader
 from tokenroll.gateway.metrics import Metrics
+from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.telling import terms_lines
 from tokenroll.gateway.upstream import Pool
 from tokenroll.gateway.wheel import Wheel
@@ -22,7 +21,6 @@ from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotHold
 from tokenroll.services.spending import Spending
-from tokenroll.store.tape import Durability
 
 if TYPE_CHECKING:
     from tokenroll.gateway.call import Call
@@ -30,27 +28,6 @@ if TYPE_CHECKING:
 _TERMS_MAX: Final = 4096
 BACKLOG: Final = 4096
 """Connections the kernel may hold for us while we are busy; its own limit (somaxconn) caps it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewaySettings:
-    """Everything one gateway process must know; nothing is read from the environment here.
-
-    `listening` is a socket that listens already, handed down by a supervisor; else `host` and `port` are listened on (0: the
-    kernel chooses, and `ready` of `run_gateway` is told). `decode_request_bodies`: take gzip, br and zstd bodies.
-    """
-
-    home: Path
-    worker: int = 0
-    host: str = "127.0.0.1"
-    port: int = 0
-    listening: socket.socket | None = None
-    durability: Durability = Durability.SYNCED
-    deployments: tuple[Deployment, ...] = ()
-    decode_request_bodies: bool = False
-    stop_seconds: float = 30.0
-    """How long calls under way may take to end once the process is asked to stop."""
-    edge: EdgeLimits = field(default_factory=EdgeLimits)
 
 
 class Gateway:

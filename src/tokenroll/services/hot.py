@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
-from tokenroll.model.identifier import call_identifier
 from tokenroll.model.instant import INSTANT_MAX, Instant
 from tokenroll.services.protocol import LotTerms, WalletTerms
 from tokenroll.upstream.facts import Facts
@@ -207,7 +206,7 @@ class HotHold:
     """One admitted attempt, from admission to its one end."""
 
     __slots__ = (
-        "admitted_at", "attempt", "available_after_nanos", "bound_nanos", "call_number", "cap_changed", "card",
+        "admitted_at", "attempt", "available_after_nanos", "bound_nanos", "call_number_bytes", "cap_changed", "card",
         "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "first_byte_at",
         "input_bytes", "input_tokens_max", "key", "later", "lots", "model", "on_overage", "output_cap_tokens",
         "output_tokens_max", "rates", "sequence", "service_tier", "state", "takes", "upstream_model", "would_deny",
@@ -234,7 +233,8 @@ class HotHold:
         self.admitted_at = now
         self.sequence = 0
         """Of its HOLD record: with worker and epoch its inside name."""
-        self.call_number = 0
+        self.call_number_bytes = b""
+        """Its call number, 16 bytes, the highest first: as the tape and the call id want it."""
         self.attempt = 1
         self.service_tier: str | None = None
         """The tier to pin in the forwarded request, in the words of rate cards; None: leave it."""
@@ -276,7 +276,7 @@ class HotHold:
     @property
     def call_id(self) -> str:
         """The outside call id, `call_…`."""
-        return call_identifier(self.call_number)
+        return f"call_{self.call_number_bytes.hex()}"
 
     @property
     def rate_card(self) -> str:

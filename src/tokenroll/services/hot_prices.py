@@ -1,10 +1,12 @@
 """Rate cards as the hot path reads them: integers in tuples, compiled once per card and tier from the engine's own functions."""
 
 from collections.abc import Iterable
+from math import gcd
 from typing import Final
 
 from tokenroll.engine.bounding import TEXT_INPUT_METERS, answering_tiers, compile_bound
 from tokenroll.engine.rating import UnpricedError, card_from_json, rate_attos, rates_for
+from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import RateCard, RateTable
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS
@@ -26,18 +28,14 @@ class HotRates:
     """One card at one service tier: how it bounds and how it charges."""
 
     __slots__ = (
-        "charge_steps", "input_attos", "list_steps", "message_tokens", "net_steps", "one_price", "output_attos", "request_attos",
-        "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "web_search_attos",
+        "charge_steps", "grains_per_nano", "input_grains", "list_steps", "message_tokens", "net_steps", "one_price", "output_grains",
+        "request_grains", "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "web_search_grains",
     )  # fmt: skip
 
     def __init__(self, card: RateCard, tier: str, tier_index: int) -> None:
         bound = compile_bound(card, answering_tiers(tier), TEXT_INPUT_METERS)
         self.tier = tier
         self.tier_index = tier_index
-        self.input_attos = bound.input_attos
-        self.output_attos = bound.output_attos
-        self.request_attos = bound.request_attos
-        self.web_search_attos = bound.web_search_attos
         self.message_tokens = bound.overhead_tokens_per_message
         self.request_tools_tokens = bound.overhead_tokens_per_request_with_tools
         self.tool_tokens = bound.overhead_tokens_per_tool
@@ -45,8 +43,21 @@ class HotRates:
         self.list_steps = _steps(card.list_prices[tier]) if tier in card.list_prices else self.charge_steps
         self.net_steps = _steps(card.net_prices[tier]) if tier in card.net_prices else self.list_steps
         self.same_prices = self.charge_steps == self.list_steps == self.net_steps
-        self.one_price = self.charge_steps[0][1] if self.same_prices and len(self.charge_steps) == 1 else None
-        """The rates by meter when they are all there is to know: one price, whatever the context length."""
+        one_price = self.charge_steps[0][1] if self.same_prices and len(self.charge_steps) == 1 else None
+        search = bound.web_search_attos
+        grain = gcd(
+            ATTOS_PER_NANO,
+            *(bound.input_attos, bound.output_attos, bound.request_attos, search or 0),
+            *(rate or 0 for rate in one_price or ()),
+        )
+        self.grains_per_nano = ATTOS_PER_NANO // grain
+        """A grain is the largest part of a nano in which every rate here is whole: products then mostly fit a machine word."""
+        self.input_grains = bound.input_attos // grain
+        self.output_grains = bound.output_attos // grain
+        self.request_grains = bound.request_attos // grain
+        self.web_search_grains = None if search is None else search // grain
+        self.one_price = None if one_price is None else tuple([rate and rate // grain for rate in one_price])
+        """The rates by meter in grains, when they are all there is to know: one price, whatever the context length."""
 
 
 class HotCard:

@@ -13,7 +13,6 @@ from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, METER_COUNT, Ca
 from tokenroll.upstream.usage import INPUT, OUTPUT, REQUEST
 
 OUTPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in OUTPUT_METERS)
-_HALF: Final = ATTOS_PER_NANO // 2
 
 
 Charge: TypeAlias = tuple[int, list[int], bool, int, int, int, int]
@@ -31,7 +30,7 @@ def charge_of(hold: HotHold, meter: CallMeter) -> Charge:
     if one_price is None or not meter.saw_usage or meter.degraded or (tier and tier != rates.tier):
         return _charge_with_care(hold, meter)
     # one pass: what the tape needs, and the dot product (engine/rating.charge_attos)
-    mask = attos = 0
+    mask = grains = 0
     values: list[int] = []
     for bit, count, rate in zip(_BITS, meter.counts, one_price):  # noqa: B905 - equal lengths, and strict costs on every call
         if count is not None:
@@ -40,10 +39,11 @@ def charge_of(hold: HotHold, meter: CallMeter) -> Charge:
             if count:
                 if rate is None:
                     return _charge_with_care(hold, meter)
-                attos += count * rate
-    nanos, rest = divmod(attos, ATTOS_PER_NANO)
-    if rest > _HALF or (rest == _HALF and nanos & 1):
-        nanos += 1
+                grains += count * rate
+    per_nano = rates.grains_per_nano
+    nanos = grains // per_nano
+    if nanos * per_nano != grains:
+        nanos = round_half_even(grains, per_nano)
     if nanos > AMOUNT_NANOS_MAX:
         return _charge_with_care(hold, meter)
     return mask, values, True, rates.tier_index, nanos, nanos, nanos
@@ -122,6 +122,7 @@ def _dearest_nanos(rates: HotRates, counts: list[int | None], missing: list[int]
     for index, (count, rate) in enumerate(zip(counts, _rates_of(rates.charge_steps, counts), strict=True)):
         if count:
             if index in missing:
-                rate = max(rates.input_attos, rates.output_attos)  # noqa: PLW2901 - the rate that stands in
+                grain = ATTOS_PER_NANO // rates.grains_per_nano
+                rate = max(rates.input_grains, rates.output_grains) * grain  # noqa: PLW2901 - the rate that stands in
             attos += (rate or 0) * count
     return min(round_half_even(attos, ATTOS_PER_NANO), AMOUNT_NANOS_MAX)

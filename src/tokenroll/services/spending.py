@@ -8,7 +8,6 @@ import struct
 from typing import Any, Final
 
 from tokenroll.engine.drawing import DRAWN_SLICES_MAX
-from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.identifier import HoldKey, IdentifierError, call_number, hold_key_from_call
@@ -68,7 +67,8 @@ class Spending(Leases):
         """By the sequence of their HOLD."""
         self._memory = CallMemory()
         self._once_names = _ONCE_NAMES_FROM
-        self._call_base = call_number(0, HoldKey(tape.worker, tape.epoch, 0))
+        base = call_number(0, HoldKey(tape.worker, tape.epoch, 0))
+        self._call_high, self._call_low = divmod(base, 1 << 64)
         self._recorded_at = 0
 
     def apply_view(self, view: View) -> None:
@@ -139,30 +139,30 @@ class Spending(Leases):
         input_tokens = facts.input_bytes + facts.extra_input_tokens + facts.message_count * rates.message_tokens
         if facts.has_tools:
             input_tokens += rates.request_tools_tokens + facts.tool_count * rates.tool_tokens
-        fixed_attos = rates.request_attos
+        fixed_grains = rates.request_grains
         if facts.server_tool_uses_max:
             window = hold.card.card.context_window_tokens
-            if window is None or rates.web_search_attos is None:
+            if window is None or rates.web_search_grains is None:
                 return Denial(
                     "call_not_bounded", model=facts.model, state="its rate card has no limit or price for searches"
                 )
             # each use may read a whole context again
             input_tokens = max(input_tokens, window) * (facts.server_tool_uses_max + 1)
-            fixed_attos += facts.web_search_max * rates.web_search_attos
-        fixed_attos += input_tokens * rates.input_attos
+            fixed_grains += facts.web_search_max * rates.web_search_grains
+        fixed_grains += input_tokens * rates.input_grains
         hold.input_tokens_max = input_tokens
         cap = facts.output_cap_tokens
         if cap == 0:
-            cap = self._injected_cap(hold, facts, available, fixed_attos)
+            cap = self._injected_cap(hold, facts, available, fixed_grains)
             if cap == 0:
                 return Denial("call_not_bounded", model=facts.model, state="its rate card names no maximum output")
             hold.cap_changed = True
         hold.output_tokens_max = cap
-        hold.bound_nanos = -(-(fixed_attos + facts.choice_count * cap * rates.output_attos) // ATTOS_PER_NANO)
+        hold.bound_nanos = -(-(fixed_grains + facts.choice_count * cap * rates.output_grains) // rates.grains_per_nano)
         if hold.bound_nanos > AMOUNT_NANOS_MAX:
             return Denial("call_not_bounded", model=facts.model, state="its bound is above what one call may ever cost")
         if hold.bound_nanos > available:
-            refusal = self._short(hold, facts, available, fixed_attos, may_wait=may_wait)
+            refusal = self._short(hold, facts, available, fixed_grains, may_wait=may_wait)
             if refusal is not None:
                 return refusal
         if hold.cap_changed:
@@ -181,7 +181,7 @@ class Spending(Leases):
         return wallet.available_nanos + pool.available_nanos
 
     @staticmethod
-    def _injected_cap(hold: HotHold, facts: Facts, available: int, fixed_attos: int) -> int:
+    def _injected_cap(hold: HotHold, facts: Facts, available: int, fixed_grains: int) -> int:
         """The output cap of a call without one (DESIGN §6); 0: nothing names a maximum.
 
         The least of the model's maximum, the plan's default and what a quarter of the available affords, so that one call does not
@@ -197,11 +197,14 @@ class Spending(Leases):
         floor = max(min(OUTPUT_CAP_FLOOR_TOKENS, most), facts.thinking_budget_tokens + 1)
         if wallet.enforcement != Enforcement.ENFORCE:
             return max(most, floor)
-        affordable = _fitting_cap(available // 4, fixed_attos, facts.choice_count * hold.rates.output_attos)
+        rates = hold.rates
+        affordable = _fitting_cap(
+            available // 4 * rates.grains_per_nano, fixed_grains, facts.choice_count * rates.output_grains
+        )
         return max(min(most, affordable), floor)
 
     def _short(
-        self, hold: HotHold, facts: Facts, available: int, fixed_attos: int, *, may_wait: bool
+        self, hold: HotHold, facts: Facts, available: int, fixed_grains: int, *, may_wait: bool
     ) -> Denial | Wait | None:
         """A hold whose bound is above what is left: made to fit where policy says so (None), else told to wait, else denied."""
         key = hold.key
@@ -215,14 +218,15 @@ class Spending(Leases):
             hold.company_nanos = missing
             hold.on_overage = True
             return None
-        per_token_attos = facts.choice_count * hold.rates.output_attos
-        fitting = min(_fitting_cap(available, fixed_attos, per_token_attos), hold.output_tokens_max)
+        per_token_grains = facts.choice_count * hold.rates.output_grains
+        budget_grains = available * hold.rates.grains_per_nano
+        fitting = min(_fitting_cap(budget_grains, fixed_grains, per_token_grains), hold.output_tokens_max)
         if fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1) or hold.cap_changed:
             fitting = 0
         if fitting and wallet.cap_policy == CapPolicy.CLAMP:
             hold.output_tokens_max = fitting
             hold.cap_changed = True
-            hold.bound_nanos = -(-(fixed_attos + fitting * per_token_attos) // ATTOS_PER_NANO)
+            hold.bound_nanos = -(-(fixed_grains + fitting * per_token_grains) // hold.rates.grains_per_nano)
             return None
         pool = key.pool
         held = wallet.held_nanos if pool is None else wallet.held_nanos + pool.held_nanos
@@ -284,9 +288,11 @@ class Spending(Leases):
         client_name = self._name_once(hold.client_call_id) if hold.client_call_id else 0
         sequence = tape.next_sequence
         if previous is None:
-            hold.call_number = (hold.admitted_at // 1000) << 80 | self._call_base | sequence
+            # model.identifier.call_number in two halves, because a machine word is much cheaper than 128 bits
+            high, low = hold.admitted_at // 1000 << 16 | self._call_high, self._call_low | sequence
+            hold.call_number_bytes = high.to_bytes(8, "big") + low.to_bytes(8, "big")
         else:
-            hold.call_number = previous.call_number
+            hold.call_number_bytes = previous.call_number_bytes
             hold.attempt = previous.attempt + 1
             previous.later = hold
         flags = (
@@ -295,19 +301,23 @@ class Spending(Leases):
             | (tapes.HOLD_CAP_INJECTED if hold.cap_changed else 0)
         )
         bound, lots = hold.bound_nanos, hold.lots
-        body = (
-            hold.call_number.to_bytes(16, "big"), hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
-            bound if hold.would_deny else 0, model_name, deployment_name, tags_name, client_name, hold.output_tokens_max,
-            hold.input_bytes, facts.message_count, facts.tool_count,
-        )  # fmt: skip
         if len(lots) == 1 and not hold.company_nanos:
             record = _HOLD_ONE.pack(
-                _HOLD_TYPE, flags, _HOLD_ONE_BYTES, hold.attempt, 1, *body, lots[0].id, hold.takes[0]
-            )
+                _HOLD_TYPE, flags, _HOLD_ONE_BYTES, hold.attempt, 1,
+                hold.call_number_bytes, hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
+                bound if hold.would_deny else 0, model_name, deployment_name, tags_name, client_name,
+                hold.output_tokens_max, hold.input_bytes, facts.message_count, facts.tool_count,
+                lots[0].id, hold.takes[0],
+            )  # fmt: skip
         else:
             slices = [tapes.SLICE.pack(lot_id, nanos) for lot_id, nanos in hold.slices]
             length = tapes.HOLD.size + len(slices) * tapes.SLICE.size
-            record = tapes.HOLD.pack(_HOLD_TYPE, flags, length, hold.attempt, len(slices), *body) + b"".join(slices)
+            record = tapes.HOLD.pack(
+                _HOLD_TYPE, flags, length, hold.attempt, len(slices),
+                hold.call_number_bytes, hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
+                bound if hold.would_deny else 0, model_name, deployment_name, tags_name, client_name,
+                hold.output_tokens_max, hold.input_bytes, facts.message_count, facts.tool_count,
+            ) + b"".join(slices)  # fmt: skip
         hold.sequence = tape.append(record)
         self.open_holds[sequence] = hold
         if previous is None:
@@ -513,12 +523,12 @@ class Spending(Leases):
         return number
 
 
-def _fitting_cap(budget_nanos: int, fixed_attos: int, per_token_attos: int) -> int:
+def _fitting_cap(budget_grains: int, fixed_grains: int, per_token_grains: int) -> int:
     """The largest cap whose bound fits the budget; 0 when not even the input does (engine/bounding.affordable_output_tokens)."""
-    left_attos = budget_nanos * ATTOS_PER_NANO - fixed_attos
-    if left_attos < 0:
+    left_grains = budget_grains - fixed_grains
+    if left_grains < 0:
         return 0
-    return left_attos // per_token_attos if per_token_attos else AMOUNT_NANOS_MAX
+    return left_grains // per_token_grains if per_token_grains else AMOUNT_NANOS_MAX
 
 
 def _scope(key: HotKey) -> str:

@@ -12,6 +12,7 @@ from tokenroll.upstream.dialect import (
     Buffers,
     CallMeter,
     Denial,
+    Dialect,
     ErrorAnswer,
     denial_headers,
     retry_headers,
@@ -205,6 +206,7 @@ class StreamMessageMeter(EventMeter):
         super().__init__(withhold=False)
         self._reported = _Reported()
         self._delta_seen = False
+        self._text_mark = b'"text":"'
 
     def _is_plain(self, data: bytes) -> bool:
         # message_start, message_delta and message_stop are the only events with counts or an end; `error` is the only failure
@@ -262,7 +264,7 @@ _ERROR_TYPES: Final = {
 }  # fmt: skip
 
 
-class Messages:
+class Messages(Dialect):
     """The dialect of `POST /v1/messages`; see Dialect for what each method promises.
 
     `wallet_status` is what an empty wallet answers: 402 `billing_error` is clear to people, 400 `invalid_request_error` is what the

@@ -5,7 +5,7 @@ Nothing here does I/O. A dialect never decodes a prompt or an answer into text: 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
@@ -199,7 +199,7 @@ class CallMeter(ABC):
         return UsageSource.REPORTED if self.saw_usage and not self.degraded else UsageSource.ESTIMATED
 
 
-class Dialect(Protocol):
+class Dialect(ABC):
     """One provider's way of speaking."""
 
     index: int
@@ -207,9 +207,11 @@ class Dialect(Protocol):
     name: str
     paths: tuple[bytes, ...]
 
+    @abstractmethod
     def facts(self, body: bytes) -> Facts:
         """The head of a request. Raises RequestRefused for what is malformed or cannot be bounded."""
 
+    @abstractmethod
     def rewrite(
         self,
         body: bytes,
@@ -225,18 +227,23 @@ class Dialect(Protocol):
         `model` and `output_cap_tokens` as sent (0: leave the cap alone); `service_tier` in the words of rate cards, None: leave it.
         """
 
+    @abstractmethod
     def upstream_target(self) -> bytes:
         """The request target at the provider, such as `/v1/messages`."""
 
+    @abstractmethod
     def upstream_headers(self, api_key: str) -> bytes:
         """Header lines, each ending in CRLF, that authenticate us at the provider."""
 
+    @abstractmethod
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:
         """A meter for one attempt. `withhold_usage`: we asked for usage and the client did not."""
 
+    @abstractmethod
     def denial(self, denial: Denial) -> ErrorAnswer:
         """A denial as this dialect's clients read it."""
 
+    @abstractmethod
     def error(
         self,
         status: int,

@@ -12,6 +12,7 @@ from tokenroll.upstream.dialect import (
     Buffers,
     CallMeter,
     Denial,
+    Dialect,
     ErrorAnswer,
     denial_headers,
     retry_headers,
@@ -209,6 +210,7 @@ class StreamChatMeter(EventMeter):
         self._null_usage = b'"usage":null'
         self._output = b'"delta"'
         """What stands once in every event with output."""
+        self._text_mark = b'"content":"'
 
     def _is_plain(self, data: bytes) -> bool:
         if (
@@ -279,7 +281,7 @@ _DENIAL_PARAM: Final = {"unknown_model": "model", "tier_not_sold": "service_tier
 _CODES: Final = {"unknown_model": "model_not_found"}
 
 
-class ChatCompletions:
+class ChatCompletions(Dialect):
     """The dialect of `POST /v1/chat/completions`; see Dialect for what each method promises."""
 
     index = 0

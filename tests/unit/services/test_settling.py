@@ -237,7 +237,7 @@ def test_the_tape_tells_a_call_from_hold_to_settlement(ada):
     held = tapes.HOLD.unpack_from(records[3][1])
     assert held[1:5] == (tapes.HOLD_STREAM, len(records[3][1]), 1, 1)
     assert hold.sequence == 4
-    assert int.from_bytes(held[5], "big") == hold.call_number
+    assert held[5] == hold.call_number_bytes
     assert held[6:12] == (1, 1, 1, T0 + 5, BOUND, 0)
     assert [names[number] if number else "" for number in held[12:16]] == ["sonnet", "sim", "", "job-1"]
     assert held[16:] == (100, 1_000, 1, 0)

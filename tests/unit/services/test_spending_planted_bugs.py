@@ -227,7 +227,7 @@ def test_it_is_caught_to_overlook_duplicate_keys(monkeypatch):
 
 
 def test_it_is_caught_to_round_down(tmp_path, monkeypatch):
-    monkeypatch.setattr(metering, "_HALF", 10**12)
+    monkeypatch.setattr(metering, "round_half_even", lambda grains, per_nano: -(-grains // per_nano))
     with pytest.raises(CAUGHT):
         endings.test_a_settlement_rounds_once_and_halves_to_even(tmp_path)
 
@@ -237,7 +237,7 @@ def test_it_is_caught_to_bound_at_the_cheap_tier_and_charge_at_the_dear_one(tmp_
 
     def cheap(self, card, tier, tier_index):
         real(self, card, tier, tier_index)
-        self.output_attos //= 2
+        self.output_grains //= 2
 
     monkeypatch.setattr(HotRates, "__init__", cheap)
     with pytest.raises(CAUGHT):

@@ -1,0 +1,30 @@
+"""What one gateway process is told at its start."""
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tokenroll.gateway.deployment import Deployment
+from tokenroll.gateway.edge import EdgeLimits
+from tokenroll.store.tape import Durability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """Everything one gateway process must know; nothing is read from the environment here.
+
+    `listening` is a socket that listens already, handed down by a supervisor; else `host` and `port` are listened on (0: the
+    kernel chooses, and `ready` of `run_gateway` is told). `decode_request_bodies`: take gzip, br and zstd bodies.
+    """
+
+    home: Path
+    worker: int = 0
+    host: str = "127.0.0.1"
+    port: int = 0
+    listening: socket.socket | None = None
+    durability: Durability = Durability.SYNCED
+    deployments: tuple[Deployment, ...] = ()
+    decode_request_bodies: bool = False
+    stop_seconds: float = 30.0
+    """How long calls under way may take to end once the process is asked to stop."""
+    edge: EdgeLimits = field(default_factory=EdgeLimits)
