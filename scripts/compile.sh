@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 dir=$(realpath -m "${1:-.compiled}")
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
-  gateway/{answers,call,chunks,client,edge,headers,heads,local,metrics,telling,upstream,waiting,wheel,worker}
+  gateway/{answers,call,chunks,client,deployment,edge,headers,heads,local,metrics,telling,upstream,waiting,wheel,worker}
   services/{call_memory,clock,group_commit,hot,hot_prices,leases,metering,spending,spending_views}
   store/tape
   upstream/{anthropic,dialect,facts,heads,openai,sse,usage}

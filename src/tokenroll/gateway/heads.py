@@ -5,6 +5,7 @@ parser for all connections of a worker.
 """
 
 import re
+import string
 from typing import Final
 
 import httptools
@@ -21,6 +22,7 @@ _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _CONTENT_LENGTH_NAME: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (?=\d)")
 
 _REQUEST_ID_BYTES_MAX: Final = 128
+_ID_CHARACTERS: Final = (string.ascii_letters + string.digits + "-_").encode()
 _LENGTH_DIGITS_MAX: Final = 12
 
 CHUNKED: Final = -1
@@ -43,7 +45,7 @@ class RequestHead:
     """What a request's head says. A connection uses it again for a head that differs in its content-length only."""
 
     __slots__ = (
-        "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
+        "_digits", "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
         "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "method", "path",
         "prefix", "query", "suffix",
     )  # fmt: skip
@@ -65,6 +67,7 @@ class RequestHead:
         self.forward = b""
         """Header lines that go on to the provider."""
         self.host_count = 0
+        self._digits = b""
         self.prefix = b""
         self.suffix = b""
         """The head around the digits of its content-length; empty when it has none."""
@@ -81,10 +84,19 @@ class RequestHead:
         prefix = self.prefix
         if prefix and data.startswith(prefix):
             start = len(prefix)
-            stop = data.find(b"\r\n", start, start + _LENGTH_DIGITS_MAX)
-            if stop > 0 and data.startswith(self.suffix, stop) and data[start:stop].isdigit():
-                self.content_length = int(data[start:stop])
-                return stop + len(self.suffix)
+            suffix = self.suffix
+            stop = start + len(self._digits)
+            if not data.startswith(suffix, stop):
+                stop = data.find(b"\r\n", start, start + _LENGTH_DIGITS_MAX)
+                if stop < 0 or not data.startswith(suffix, stop):
+                    return 0
+            digits = data[start:stop]
+            if digits != self._digits:
+                if not digits.isdigit():
+                    return 0
+                self._digits = digits
+                self.content_length = int(digits)
+            return stop + len(suffix)
         return 0
 
 
@@ -284,10 +296,9 @@ class ResponseReader:
         head = ResponseHead()
         lines = data.split(b"\r\n")
         known = self._lines
-        line = lines[0]
+        line = lines.pop(0)
         head.status = status = self._statuses.get(line) or self._status(line)
         forward = head.forward
-        del lines[0]
         for line in lines:
             rule = known.get(line)
             if rule is None:
@@ -339,7 +350,7 @@ class ResponseReader:
     def _plain_id(self, head: ResponseHead, line: bytes) -> bool:
         """The short way for a request id of letters, digits, - and _ alone, which need no grammar; False for any other."""
         value = line[len(self._id_start) :]
-        if len(value) > _REQUEST_ID_BYTES_MAX or not value.replace(b"-", b"").replace(b"_", b"").isalnum():
+        if not value or len(value) > _REQUEST_ID_BYTES_MAX or value.translate(None, _ID_CHARACTERS):
             return False
         head.request_id = value.decode("ascii")
         head.forward.append(line)

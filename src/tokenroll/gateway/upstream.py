@@ -95,7 +95,7 @@ class UpstreamConnection:
         self.deadline = self.gateway.wheel.now + self.gateway.ticks.first_byte
         transport = self.transport
         if body_bytes <= _JOIN_BYTES_MAX:
-            transport.write(b"".join((head, *buffers)))
+            transport.write(head + buffers[0] if len(buffers) == 1 else b"".join((head, *buffers)))
         else:
             transport.writelines([head, *buffers])
 

@@ -32,8 +32,9 @@ from tokenroll.upstream.facts import Facts
 _HOLD_ONE: Final = struct.Struct(tapes.HOLD.format + "qq")
 """A HOLD with one slice, which is nearly every one, packed at once."""
 _HOLD_ONE_BYTES: Final = _HOLD_ONE.size
-_SETTLES: Final = tuple(struct.Struct(f"{tapes.SETTLE.format}H{count}q") for count in range(METER_COUNT + 1))
-"""A SETTLE with so many counts, packed at once."""
+_SETTLE: Final = struct.Struct(tapes.SETTLE.format + "H")
+"""A SETTLE and the mask of its counts, which follow."""
+_COUNTS: Final = tuple(struct.Struct(f"<{count}q") for count in range(METER_COUNT + 1))
 _DISPATCHED_ONE: Final = struct.Struct(tapes.DISPATCHED_HEAD.format + "Q")
 _DISPATCHED_TYPE: Final = int(RecordType.DISPATCHED)
 _DISPATCHED_HOLDS_MAX: Final = (tapes.RECORD_BYTES_MAX - tapes.DISPATCHED_HEAD.size) // 8
@@ -367,13 +368,14 @@ class Spending(Leases):
         request_name = self._name_once(meter.provider_request_id) if meter.provider_request_id else 0
         now = self._end(hold, "settled", now)
         hold.charge_nanos = nanos
-        packer = _SETTLES[len(values)]
+        counts = _COUNTS[len(values)]
         self.tape.append(
-            packer.pack(
-                _SETTLE_TYPE, 0, packer.size, hold.sequence, now, hold.first_byte_at, nanos, list_nanos, net_nanos,
-                meter.delivered_output_bytes, _REPORTED if is_reported else _ESTIMATED, finish, tier_index,
-                hold.dialect_index, status, 0, answered_name, request_name, mask, *values,
+            _SETTLE.pack(
+                _SETTLE_TYPE, 0, _SETTLE.size + counts.size, hold.sequence, now, hold.first_byte_at, nanos, list_nanos,
+                net_nanos, meter.delivered_output_bytes, _REPORTED if is_reported else _ESTIMATED, finish, tier_index,
+                hold.dialect_index, status, 0, answered_name, request_name, mask,
             )
+            + counts.pack(*values)
         )  # fmt: skip
         self._return(hold, nanos)
         return nanos

@@ -185,7 +185,6 @@ class WholeMessageMeter(WholeMeter):
             return
         self.complete = True
         self.answered_model = (message.model or "")[:NAME_CHARACTERS_MAX]
-        self.finish_reason = message.stop_reason or ""
         _read_error(self, message.error)
         if message.usage is not None:
             self._on_usage(message.usage)
@@ -233,7 +232,6 @@ class StreamMessageMeter(EventMeter):
             self._merge(event.usage)
             self._delta_seen = self._delta_seen or event.usage is not None
             if event.delta is not None and event.delta.stop_reason:
-                self.finish_reason = event.delta.stop_reason
                 self._final()
         elif kind == "message_stop":
             self.complete = True

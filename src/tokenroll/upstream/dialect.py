@@ -159,7 +159,7 @@ class CallMeter(ABC):
     """
 
     __slots__ = (
-        "answered_model", "complete", "counts", "degraded", "delivered_output_bytes", "error_code", "finish_reason",
+        "answered_model", "complete", "counts", "degraded", "delivered_output_bytes", "error_code",
         "output_events", "provider_request_id", "saw_error", "saw_usage", "service_tier",
     )  # fmt: skip
 
@@ -177,7 +177,6 @@ class CallMeter(ABC):
         """The tier that the answer says was used, in the words of rate cards; "" when it does not say."""
         self.answered_model = ""
         self.provider_request_id = ""
-        self.finish_reason = ""
         self.delivered_output_bytes = 0
         self.output_events = 0
 

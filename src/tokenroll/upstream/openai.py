@@ -39,10 +39,12 @@ from tokenroll.upstream.shapes import (
     NOTHING,
     ChatAnswer,
     ChatChoice,
+    ChatChunk,
     ChatUsage,
     CompletionDetails,
     PromptDetails,
     decode_chat_answer,
+    decode_chat_chunk,
     decode_chat_frame,
     decode_loose_chat_answer,
 )
@@ -76,7 +78,7 @@ _NO_COMPLETION_DETAILS: Final = CompletionDetails()
 
 
 def _decode_answer(data: bytes, meter: CallMeter) -> ChatAnswer | None:
-    """An answer or chunk; None when it is not a JSON object: it says nothing, and what else is said still counts."""
+    """A whole answer; None when it is not a JSON object: it says nothing, and what else is said still counts."""
     try:
         return decode_chat_answer(data)
     except msgspec.ValidationError:
@@ -85,12 +87,22 @@ def _decode_answer(data: bytes, meter: CallMeter) -> ChatAnswer | None:
         return None
 
 
-def _loosely(data: bytes, meter: CallMeter) -> ChatAnswer | None:
+def _decode_chunk(data: bytes, meter: CallMeter) -> ChatChunk | None:
+    """A chunk of a streamed one, likewise."""
+    try:
+        return decode_chat_chunk(data)
+    except msgspec.ValidationError:
+        return _loosely(data, meter)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _loosely(data: bytes, meter: CallMeter) -> ChatChunk | None:
     try:
         loose = decode_loose_chat_answer(data)
     except (msgspec.MsgspecError, RecursionError):
         return None
-    return ChatAnswer(
+    return ChatChunk(
         model=loose.model if isinstance(loose.model, str) else None,
         service_tier=loose.service_tier if isinstance(loose.service_tier, str) else None,
         choices=[ChatChoice() for _ in loose.choices] if isinstance(loose.choices, list) else None,
@@ -164,9 +176,6 @@ def _read_answer(meter: CallMeter, answer: ChatAnswer) -> None:
         meter.answered_model = answer.model[:NAME_CHARACTERS_MAX]
     if answer.service_tier:
         meter.service_tier = _ANSWER_TIERS.get(answer.service_tier, meter.service_tier)
-    for choice in answer.choices or ():
-        if choice.finish_reason:
-            meter.finish_reason = choice.finish_reason
     if answer.error:
         meter.saw_error = True
         meter.error_code = str(object_of(answer.error).get("code") or object_of(answer.error).get("type") or "error")
@@ -219,9 +228,6 @@ class StreamChatMeter(EventMeter):
             or data[-8:] == b"[DONE]\n\n"
         ):
             return False
-        # a finish is said once, in an event that often comes alone; its name must be kept for the record
-        if data.find(b'"finish_reason":"') >= 0 or data.find(b'"finish_reason": "') >= 0:
-            return False
         self.output_events += data.count(self._output)
         return True
 
@@ -243,7 +249,7 @@ class StreamChatMeter(EventMeter):
         if payload == b"[DONE]":
             self._complete()
             return False
-        answer = _decode_answer(payload, self)
+        answer = _decode_chunk(payload, self)
         if answer is None:
             return False
         _read_answer(self, answer)
@@ -292,8 +298,7 @@ class ChatCompletions(Dialect):
         """See Dialect. Images, audio, files, searches and predictions are refused: nothing bounds them before they are sent."""
         facts = Facts()
         head = read_head(body, facts)
-        get = head.get
-        new, old = get("max_completion_tokens"), get("max_tokens")
+        new, old = head.get("max_completion_tokens"), head.get("max_tokens")
         facts.cap_field = "max_completion_tokens"
         if new is not None:
             facts.output_cap_tokens = cap_tokens(new, "max_completion_tokens")
@@ -304,10 +309,10 @@ class ChatCompletions(Dialect):
             else:  # which one a provider obeys, or whether it refuses, is its own matter: the larger bounds
                 facts.second_cap_field = "max_tokens"
             facts.output_cap_tokens = max(cap, facts.output_cap_tokens)
-        choices = get("n")
+        choices = head.get("n")
         if choices is not None:
             facts.choice_count = whole_number(choices, "n", 1, CHOICES_MAX)
-        messages: Any = get("messages")
+        messages: Any = head.get("messages")
         facts.message_count = check_messages(messages, _PART_TYPES)
         for index, message in enumerate(messages):
             if message.audio is not NOTHING and is_given(message.audio):

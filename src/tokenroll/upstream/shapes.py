@@ -84,12 +84,6 @@ decode_raw_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__).d
 decode_parts_list: Final = msgspec.json.Decoder(list[Part]).decode
 
 
-class ChatChoice(msgspec.Struct, gc=False):
-    """One of the `n` answers of a chat completion."""
-
-    finish_reason: str | None = None
-
-
 class PromptDetails(msgspec.Struct, gc=False):
     """Parts of `prompt_tokens`, already counted in it."""
 
@@ -116,13 +110,22 @@ class ChatUsage(msgspec.Struct, gc=False):
 
 
 class ChatAnswer(msgspec.Struct, gc=False):
-    """A whole answer or one chunk of it; texts are skipped."""
+    """A whole answer; texts are skipped."""
 
     model: str | None = None
     service_tier: str | None = None
-    choices: list[ChatChoice] | None = None
     usage: ChatUsage | None = None
     error: Any = None
+
+
+class ChatChoice(msgspec.Struct, gc=False):
+    """One of the choices of a chunk: what it says is not read."""
+
+
+class ChatChunk(ChatAnswer, gc=False):
+    """One chunk of a streamed answer."""
+
+    choices: list[ChatChoice] | None = None
 
 
 class LooseChatAnswer(msgspec.Struct, gc=False):
@@ -184,6 +187,7 @@ def _fields(frame: msgspec.Struct) -> list[tuple[str, Any]]:
 
 decode_chat_frame = msgspec.json.Decoder(ChatFrame).decode
 decode_chat_answer = msgspec.json.Decoder(ChatAnswer).decode
+decode_chat_chunk = msgspec.json.Decoder(ChatChunk).decode
 decode_loose_chat_answer = msgspec.json.Decoder(LooseChatAnswer).decode
 
 

@@ -89,7 +89,7 @@ def whole_chat() -> list[Golden]:
 
     details = '"prompt_tokens":100,"completion_tokens":20,"total_tokens":120'
     return [
-        of("plain", USAGE, PLAIN, PLAIN_NANOS, facts={"answered_model": "gpt-6-astra-2026-08-07", "finish_reason": "stop"}),
+        of("plain", USAGE, PLAIN, PLAIN_NANOS, facts={"answered_model": "gpt-6-astra-2026-08-07"}),
         of("details are subsets", USAGE_DETAILED, DETAILED, DETAILED_NANOS),
         of(
             "explicit zeros stay zeros",
@@ -140,7 +140,7 @@ def whole_chat() -> list[Golden]:
             {"input": 100, "output": 0, "reasoning": 20, "request": 1},
             PLAIN_NANOS,
             chat={"finish": "length"},
-            facts={"finish_reason": "length"},
+            facts={"complete": True},
         ),
         of(
             "more cached than prompted is no refund",
@@ -216,7 +216,7 @@ def whole_chat() -> list[Golden]:
         Golden(
             "usage before choices", False,
             b'{"usage":{"completion_tokens":20,"prompt_tokens":100},"choices":[{"finish_reason":"tool_calls"}]}', PLAIN,
-            PLAIN_NANOS, facts={"finish_reason": "tool_calls"},
+            PLAIN_NANOS, facts={"complete": True},
         ),
         Golden(
             "a usage inside content is text", False,
@@ -241,7 +241,7 @@ def streamed_chat() -> list[Golden]:
     )
     error = 'data: {"error":{"message":"overloaded","type":"server_error","param":null,"code":"overloaded"}}\n\n'
     return [
-        of("asked for by the client", full, DETAILED, DETAILED_NANOS, facts={"finish_reason": "stop", "complete": True}),
+        of("asked for by the client", full, DETAILED, DETAILED_NANOS, facts={"complete": True}),
         of("injected by us", full, DETAILED, DETAILED_NANOS, withhold=True, relayed=head + DONE),
         of("every line end CRLF", full.replace("\n", "\r\n"), DETAILED, DETAILED_NANOS),
         of(
@@ -285,7 +285,7 @@ def streamed_chat() -> list[Golden]:
            facts={"service_tier": "priority"}),
         of("tool calls", OPENING + chunk('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"error\\":1}"}}]}')
            + chunk("{}", finish='"tool_calls"') + last(USAGE) + DONE, PLAIN, PLAIN_NANOS,
-           facts={"finish_reason": "tool_calls"}),
+           facts={"complete": True}),
         of("padding against length guessing", (head + last(USAGE)).replace('"usage":null', '"usage":null,"obfuscation":"aX9"')
            + DONE, PLAIN, PLAIN_NANOS),
     ]  # fmt: skip

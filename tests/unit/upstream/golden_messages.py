@@ -59,7 +59,7 @@ def whole_messages() -> list[Golden]:
 
     return [
         of("plain", '{"input_tokens":25,"output_tokens":15}', {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS,
-           facts={"answered_model": "claude-opus-5-5", "finish_reason": "end_turn", "complete": True}),
+           facts={"answered_model": "claude-opus-5-5", "complete": True}),
         of("input is without what was cached", CACHED.replace('"output_tokens":2', '"output_tokens":15'), FULL, FULL_NANOS,
            facts={"service_tier": "standard"}),
         of("writes without their lives are of five minutes",
@@ -97,7 +97,7 @@ def whole_messages() -> list[Golden]:
            {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS, facts={"service_tier": "priority"}),
         of("tools called", '{"input_tokens":25,"output_tokens":15}', {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS,
            message={"stop": '"tool_use"', "content": '[{"type":"tool_use","input":{"usage":{"input_tokens":1}}}]'},
-           facts={"finish_reason": "tool_use"}),
+           facts={"complete": True}),
         of("usage null", "null", {}, None, source="estimated"),
         Golden("no usage", False, message(""), {}, None, "estimated"),
         Golden("cut", False, message(',"usage":{"input_tokens":25,"output_tokens":15}')[:-9], {}, None, "estimated"),
@@ -116,7 +116,7 @@ def streamed_messages() -> list[Golden]:
     error = 'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
     return [
         of("input at the start, output at the end", plain, SIMPLE, SIMPLE_NANOS,
-           facts={"answered_model": "claude-opus-5-5", "finish_reason": "end_turn", "complete": True}),
+           facts={"answered_model": "claude-opus-5-5", "complete": True}),
         of("lives of cache writes come only at the start", full, FULL, FULL_NANOS, facts={"service_tier": "standard"}),
         of("asking us to withhold changes nothing", full, FULL, FULL_NANOS, withhold=True),
         of("CRLF", full.replace("\n", "\r\n"), FULL, FULL_NANOS),

@@ -32,7 +32,7 @@ def told(meter):
         meter_name.value: count for meter_name, count in zip(METERS, meter.counts, strict=True) if count is not None
     }
     return (
-        known, meter.source.value, meter.complete, meter.saw_error, meter.service_tier, meter.finish_reason,
+        known, meter.source.value, meter.complete, meter.saw_error, meter.service_tier,
         meter.output_tokens_seen(),
     )  # fmt: skip
 

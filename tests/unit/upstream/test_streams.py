@@ -57,7 +57,6 @@ def read(meter, pieces):
         meter.counts,
         meter.output_events,
         meter.saw_usage,
-        meter.finish_reason,
         meter.delivered_output_bytes,
     )
 
