@@ -52,7 +52,8 @@ def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
     """
     try:
         at = body.find(b'"content":', 0, _SNIFFED_BYTES)
-        has_parts = at >= 0 and body.startswith((b"[", b" ["), at + 10)
+        first = body[at + 10 : at + 12] if at >= 0 else b""
+        has_parts = first[:1] == b"[" or first == b" ["
         pairs = decode_parts(body) if has_parts else decode_texts(body)
         if not body.isascii():
             str(body, "utf-8")

@@ -222,3 +222,15 @@ def test_one_reader_serves_many_heads():
             reader.read(LINE + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
         assert reader.read(LINE + b"Content-Length: 5\r\n\r\n").content_length == 5
         assert reader.read(LINE + b"Transfer-Encoding: chunked\r\n\r\n").content_length == CHUNKED
+
+
+def test_every_request_id_is_read_the_first_and_the_strange_ones_too():
+    reader = ResponseReader()
+    lines = (b"x-request-id: req_1", b"x-request-id: req_2-B", b"x-request-id: a.b:c", b"x-request-id:\treq_3")
+    for line, told in zip(lines, ("req_1", "req_2-B", "a.b:c", "req_3"), strict=True):
+        head = reader.read(b"HTTP/1.1 200 OK\r\n" + line + b"\r\nContent-Length: 2")
+        assert (head.request_id, head.forward, head.content_length) == (told, [line], 2)
+    for line in (b"x-request-id: re\x01q", b"x-request-id: a\nb", b"x-request-id : a"):
+        with pytest.raises(HeadError):
+            reader.read(b"HTTP/1.1 200 OK\r\n" + line)
+    assert reader.read(b"HTTP/1.1 200 OK\r\nx-request-id: " + b"i" * 200).request_id == "i" * 128

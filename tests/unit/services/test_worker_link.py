@@ -10,9 +10,9 @@ from tests.ledger_kit import ADA_LOT, BOOT, START, Kit, dispatched_record, hold_
 from tokenroll.services.leases import Leases
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
-from tokenroll.services.protocol import Lease, LotTerms, Refusal, WalletTerms
+from tokenroll.services.protocol import Ack, Lease, LotTerms, Refusal, WalletTerms
 from tokenroll.services.recovery import epoch_blocks
-from tokenroll.services.worker_link import WorkerCore, WorkerLink
+from tokenroll.services.worker_link import REPORT_PAUSE_SECONDS, WorkerCore, WorkerLink
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import TapeWriter, worker_directory
 
@@ -167,3 +167,29 @@ def test_a_link_ends_however_shortly_before_it_the_ledger_has_left(directory, tu
         server.close()
 
     asyncio.run(both_end())
+
+
+def test_acknowledgments_are_heard_a_moment_later_so_that_reports_hold_more_than_one_group_of_calls(directory):
+    heard = []
+
+    class Core(WorkerCore):
+        def received(self, message):
+            heard.append(message)
+
+    async def story():
+        link = WorkerLink(Core(0, directory, Life(), boot_id=BOOT, clock=lambda: START), directory / "sock")
+        refusal, first, second = Refusal("overdraw", "of lot 3"), Ack(1, 5), Ack(1, 9)
+        link.received(first)
+        assert heard == [first], "while earlier lives are told nothing waits"
+        link.core.spending = True
+        link.received(second)
+        link.received(refusal)
+        assert heard == [first, refusal]
+        await asyncio.sleep(2 * REPORT_PAUSE_SECONDS)
+        assert heard == [first, refusal, second]
+        link.received(first)
+        link.lost()
+        await asyncio.sleep(2 * REPORT_PAUSE_SECONDS)
+        assert heard == [first, refusal, second], "what a lost connection said is not heard on the next one"
+
+    asyncio.run(story())
