@@ -9,7 +9,7 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 LANES := $(BIN)/python scripts/lanes.py
 
-.PHONY: help setup demo quick test bench judges endure lint format types imports tidy docs lock clean
+.PHONY: help setup demo quick test bench compile judges endure lint format types imports tidy docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ test: $(VENV)/.ready ## quick, then two lanes side by side: laws, crashes, pages
 bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine
 	@scripts/system_packages.sh gcc openssl nginx wrk haproxy
 	@PATH="$$PWD/$(BIN):$$PATH" bench/run.sh
+
+compile: $(VENV)/.ready ## the hot path compiled: PYTHONPATH=.compiled .venv/bin/tokenroll serve
+	@scripts/system_packages.sh gcc
+	@scripts/compile.sh
 
 judges: $(VENV)/.ready ## by hand: outside programs judge us; writes results/judges-DATE.md
 	@$(LANES) judges
