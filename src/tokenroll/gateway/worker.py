@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tokenroll.gateway.answers import ANTHROPIC, OPENAI
 from tokenroll.gateway.client import ClientConnection
@@ -130,7 +130,8 @@ class Gateway:
             reuse_port=hasattr(socket, "SO_REUSEPORT") and settings.port != 0,
             backlog=BACKLOG,
         )
-        port: int = self._server.sockets[0].getsockname()[1]
+        sockets: Any = self._server.sockets  # a tuple by its type, a list by uvloop
+        port: int = sockets[0].getsockname()[1]
         return port
 
     def connection_ended(self) -> None:
