@@ -14,7 +14,9 @@ budget is below a cap that is at the top; and an image hidden behind a text cost
 """
 
 import json
+import math
 import re
+import sys
 from collections.abc import Callable, Collection
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public in name, missing in the stubs
 from typing import Any, Final, NoReturn
@@ -33,11 +35,21 @@ from tokenroll.upstream.shapes import (
     decode_parts,
     decode_parts_list,
     decode_raw_pairs,
+    decode_raws,
     decode_texts,
 )
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _SNIFFED_BYTES: Final = 2048
+_HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_TO_HALF_PAIR: Final = re.compile(
+    rb"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F][0-9a-fA-F]{2}).)*+",
+    re.DOTALL,
+)
+_DIGITS_MAX: Final = sys.int_info.default_max_str_digits
+_DIGITS_SHOWN: Final = 20
+_EXPLAINED_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A larger body that cannot be read is refused in the JSON library's words: to say more would take too long for a stranger."""
 
 
 def refuse(code: str, message: str, param: str | None = None) -> NoReturn:
@@ -60,6 +72,7 @@ def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         _refuse_shape(body, error)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        _refuse_half_pair(body)
         reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
         refuse("invalid_json", f"The request body is not valid JSON: {reason}.")
     head = {str(key): value for key, value in pairs.items()}
@@ -86,7 +99,54 @@ def _refuse_shape(body: bytes, error: msgspec.ValidationError) -> NoReturn:
     """Valid JSON of a shape that no request has: not an object, or content that is neither text nor a list of parts."""
     if not body.lstrip(b" \t\n\r").startswith(b"{"):
         refuse("invalid_type", "The request body must be a JSON object.")
+    _refuse_endless_number(body)
     refuse("invalid_type", f"The request body has a value of the wrong type: {error}.", "messages")
+
+
+def _refuse_half_pair(body: bytes) -> None:
+    """Raises RequestRefused when half of a surrogate pair is why the body cannot be read. Providers refuse it too: it is no character."""
+    match = _TO_HALF_PAIR.match(body) if len(body) <= _EXPLAINED_BYTES_MAX else None
+    at = len(body) if match is None else match.end()
+    if not _HALF_PAIR.match(body, at):
+        return
+    try:
+        fields = spans(_HALF_PAIR.sub(rb"\\ufffd", body))  # as long, and readable
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        fields = {}
+    field = next((name for name, (start, end) in fields.items() if start <= at < end), None)
+    refuse(
+        "invalid_json",
+        f"The {body[at : at + 6].decode()} at byte {at} of the request body{f' (in {field!r})' if field else ''} is half of a surrogate pair, "
+        "which is no character, so the body cannot be read as text. "
+        "A text that was cut in the middle of an emoji looks so: cut it between characters, or leave the half out.",
+        field,
+    )
+
+
+def _refuse_endless_number(body: bytes) -> None:
+    """Raises RequestRefused when a number is why the body cannot be read: beyond every float, or of thousands of digits."""
+    for name, raw in decode_raw_pairs(body).items():
+        if _is_endless(raw):
+            _refuse_number(raw, str(name))
+        if memoryview(raw)[0] == 0x5B:
+            for index, one in enumerate(decode_raws(raw)):
+                if _is_endless(one):
+                    _refuse_number(one, f"{name}[{index}]")
+
+
+def _is_endless(raw: Raw) -> bool:
+    data = bytes(raw)
+    if data[0] not in b"-0123456789":
+        return False
+    if data.lstrip(b"-").isdigit():
+        return len(data) > _DIGITS_MAX
+    return math.isinf(float(data))
+
+
+def _refuse_number(raw: Raw, param: str) -> NoReturn:
+    digits = bytes(raw).decode()
+    shown = digits if len(digits) <= _DIGITS_SHOWN else f"{digits[:_DIGITS_SHOWN]}…"
+    refuse("invalid_value", f"The number at '{param}' is too large for any field: {shown}. Send a smaller one.", param)
 
 
 def is_given(raw: Raw) -> bool:

@@ -81,6 +81,7 @@ def _decoder(item: Any) -> Callable[[bytes], dict[_Key, Any]]:
 decode_texts = _decoder(Item)
 decode_parts = _decoder(PartsItem)
 decode_raw_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__).decode
+decode_raws: Final = msgspec.json.Decoder(list[Raw]).decode
 decode_parts_list: Final = msgspec.json.Decoder(list[Part]).decode
 
 

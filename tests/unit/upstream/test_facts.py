@@ -130,7 +130,11 @@ BAD_CHAT = [
     ("more behind", chat() + b"{}", "invalid_json", None),
     ("a byte order mark", b"\xef\xbb\xbf" + chat(), "invalid_json", None),
     ("not UTF-8", chat().replace(b"Hello", b"H\xff"), "invalid_json", None),
-    ("half a surrogate pair", chat().replace(b"Hello", b"\\ud83d x"), "invalid_json", None),
+    ("half a surrogate pair", chat().replace(b"Hello", b"\\ud83d x"), "invalid_json", "messages"),
+    ("half a surrogate pair in the model", chat().replace(b"gpt-6", b"\\ud800"), "invalid_json", "model"),
+    ("a cap beyond every float", chat(max_tokens=7).replace(b":7", b":1e400"), "invalid_value", "max_tokens"),
+    ("a cap of thousands of digits", chat(max_tokens=7).replace(b":7", b":1" + b"0" * 5000), "invalid_value", "max_tokens"),
+    ("a number in a list beyond every float", chat(stop=["a", 7]).replace(b",7", b",-1e400"), "invalid_value", "stop[1]"),
     ("NaN", chat().replace(b"}]", b'}],"temperature":NaN'), "invalid_json", None),
     ("nested too deep", chat(x=0).replace(b'"x":0', b'"x":' + MANY), "invalid_json", None),
     ("a list", b"[]", "invalid_type", None),
@@ -276,6 +280,27 @@ def test_it_refuses_in_the_dialect_and_names_the_field(dialect, name, body, code
     error = json.loads(answer.body)["error"]
     assert (answer.status, error["type"], error["code"]) == (400, "invalid_request_error", code)
     assert param is None or param.split("[")[0] in error["message"]
+
+
+SEND_WHOLE = (
+    " is half of a surrogate pair, which is no character, so the body cannot be read as text. A text that was cut in the middle of "
+    "an emoji looks so: cut it between characters, or leave the half out."
+)
+UNREADABLE = [
+    (chat().replace(b"Hello", b"\\ud83d x"), "The \\ud83d at byte 61 of the request body (in 'messages')" + SEND_WHOLE),
+    (chat().replace(b"Hello", b"a\\\\\\ud83d\\ude00\\udc00"), "The \\udc00 at byte 76 of the request body (in 'messages')" + SEND_WHOLE),
+    (b'{"\\udc00":1}', "The \\udc00 at byte 2 of the request body" + SEND_WHOLE),
+    (b'{"\\uDC00', "The \\uDC00 at byte 2 of the request body" + SEND_WHOLE),
+    (chat(n=7).replace(b":7", b":1e400"), "The number at 'n' is too large for any field: 1e400. Send a smaller one."),
+    (chat(n=7).replace(b":7", b":" + b"9" * 5000), "The number at 'n' is too large for any field: 99999999999999999999…. Send a smaller one."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "message"), UNREADABLE, ids=range(len(UNREADABLE)))
+def test_it_says_what_cannot_be_read_and_where(body, message):
+    with pytest.raises(RequestRefused) as refused:
+        CHAT.facts(body)
+    assert refused.value.message == message
 
 
 @pytest.mark.parametrize(("dialect", "name", "body", "expected"), GOOD, ids=names(GOOD))
