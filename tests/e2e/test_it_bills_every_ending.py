@@ -508,7 +508,10 @@ def test_a_model_of_the_other_dialect_is_not_listed_and_its_denial_says_where_it
         assert [model["id"] for model in get(one, b"/v1/models", anthropic)[1]["data"]] == ["claude-toy", "toy"]
         answer = one.call(raw_call(one.port, [request(BODY.replace(b'"toy"', b'"claude-toy"'))]))
         assert answer.startswith(b"HTTP/1.1 404 ")
-        assert b"Anthropic's models are called at /v1/messages, OpenAI's at /v1/chat/completions." in answer
+        assert b"Call it at /v1/messages." in answer
+        assert b"/v1/chat/completions" not in answer
+        unheard = one.call(raw_call(one.port, [request(BODY.replace(b'"toy"', b'"unheard-of"'))]))
+        assert b"Anthropic's models are called at /v1/messages, OpenAI's at /v1/chat/completions." in unheard
 
 
 def test_a_call_id_is_dispatched_once(tmp_path):

@@ -47,6 +47,8 @@ _RELEASES: Final = {
     ReleaseReason.PROVIDER_ERROR: TapeRelease.PROVIDER_ERROR,
     ReleaseReason.NEVER_DISPATCHED: TapeRelease.NEVER_DISPATCHED,
 }
+_OTHER_ENDPOINTS: Final = (("anthropic", "/v1/messages"), ("openai", "/v1/chat/completions"))
+"""By dialect: the other one's provider, and where its models are called."""
 _TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
@@ -108,7 +110,9 @@ class Spending(Leases):
         model = deployment.model or facts.model
         card = self.prices.card_for(deployment.provider, model, now)
         if card is None:
-            return Denial("unknown_model", model=facts.model)
+            provider, endpoint = _OTHER_ENDPOINTS[dialect.index]
+            served = provider != deployment.provider and self.prices.card_for(provider, facts.model, now) is not None
+            return Denial("unknown_model", model=facts.model, state=endpoint if served else "")
         tier = facts.service_tier or deployment.service_tier
         rates = card.rates.get(tier) or card.at_tier(tier, _TIER_INDEX.get(tier, 0))
         if rates is None:

@@ -109,13 +109,22 @@ def _call_repeated(denial: Denial) -> str:
     )
 
 
-_SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
-    "wallet_empty": _wallet_empty,
-    "unknown_model": lambda d: (
-        f"The model {d.model!r} has no rate card at this endpoint, so its cost is unknown and the call is refused, never free. "
+def _unknown_model(denial: Denial) -> str:
+    if denial.state:
+        return (
+            f"The model {denial.model!r} has its rate card at {denial.state} and none at this endpoint, so the call is refused here, "
+            f"never free. Call it at {denial.state}."
+        )
+    return (
+        f"The model {denial.model!r} has no rate card at this endpoint, so its cost is unknown and the call is refused, never free. "
         "Anthropic's models are called at /v1/messages, OpenAI's at /v1/chat/completions. If this is the right one, whoever runs "
         "the gateway can add the model with `tokenroll ratecard import`."
-    ),
+    )
+
+
+_SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
+    "wallet_empty": _wallet_empty,
+    "unknown_model": _unknown_model,
     "tier_not_sold": lambda d: (
         f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
     ),

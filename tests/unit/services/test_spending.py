@@ -19,7 +19,7 @@ from tests.desk import (
 from tokenroll.model.hold import ReleaseReason, Slice
 from tokenroll.model.rate_card import RateTable, RateTier
 from tokenroll.model.usage import Meter
-from tokenroll.services.hot import HotHold, Wait
+from tokenroll.services.hot import Deployment, HotHold, Wait
 from tokenroll.services.protocol import Delta, Lease, LotChange
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType
@@ -101,6 +101,17 @@ def test_it_refuses_an_unknown_model_and_never_serves_it_free(ada):
     assert (denial.code, denial.model) == ("unknown_model", "gpt-unheard-of")
     assert "never free" in denial.sentence()
     assert not ada.records()
+
+
+def test_it_says_at_which_endpoint_a_model_of_the_other_dialect_is_called(ada):
+    chat = ada.admit(deployment=Deployment("own", "openai"))
+    assert chat.code == "unknown_model"
+    assert chat.sentence() == (
+        "The model 'sonnet' has its rate card at /v1/messages and none at this endpoint, so the call is refused here, never free. "
+        "Call it at /v1/messages."
+    )
+    unheard = ada.admit(make_facts(model="gpt-unheard-of"), deployment=Deployment("own", "openai"))
+    assert "Anthropic's models are called at /v1/messages, OpenAI's at /v1/chat/completions." in unheard.sentence()
 
 
 def test_it_refuses_a_tier_that_is_not_sold(ada):
