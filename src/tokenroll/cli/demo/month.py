@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from tokenroll.cli.demo.cast import ADA, PEOPLE
-from tokenroll.cli.demo.show import amount, count, sparkline
+from tokenroll.cli.demo.show import amount, count, lasts, sparkline
 from tokenroll.cli.demo.stage import SEED, Stage
 from tokenroll.cli.demo.traffic import Traffic, month_of_calls
 
@@ -38,8 +38,7 @@ def play(stage: Stage) -> None:
         holds=_agrees(found, stage.calls) and not traffic.failed,
     )
     shown.proof(
-        f"Ada: {count(wallet['call_count'])} calls, left {amount(wallet['left_nanos'])} credits, "
-        f"≈ {wallet['usual_work']['days']} days of her usual work",
+        f"Ada: {count(wallet['call_count'])} calls, left {amount(wallet['left_nanos'])} credits, {lasts(wallet)}",
         holds=wallet["call_count"] > 0 and wallet["granted_nanos"] == _accounted(wallet),
     )
 

@@ -8,7 +8,7 @@ import webbrowser
 from typing import Final
 
 from tokenroll.cli.demo.cast import ADA
-from tokenroll.cli.demo.show import amount
+from tokenroll.cli.demo.show import amount, lasts
 from tokenroll.cli.demo.stage import SEED, Stage
 from tokenroll.cli.demo.traffic import month_of_calls
 from tokenroll.services.entering import make_way_in
@@ -43,10 +43,7 @@ def _work_on(stage: Stage) -> None:
             status = _call(stage, own[number % len(own)])
             number += 1
             wallet = stage.auditor.ask("wallet", member=ADA)
-            meter.show(
-                f"call {number}: {status}; left {amount(wallet['left_nanos'])} credits, "
-                f"≈ {wallet['usual_work']['days']} days of her usual work"
-            )
+            meter.show(f"call {number}: {status}; left {amount(wallet['left_nanos'])} credits, {lasts(wallet)}")
             time.sleep(PACE_SECONDS)
 
 

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
+from tokenroll.books.words import about_days
 from tokenroll.cli.console import credits_text
 
 WIDTH_MAX: Final = 100
@@ -127,6 +128,12 @@ def amount(nanos: int) -> str:
     """An exact amount: nine decimals, so that a nano that is missing would be seen."""
     whole, nano = divmod(abs(nanos), 10**9)
     return f"{'-' if nanos < 0 else ''}{whole:,}.{nano:09d}".replace(",", " ")
+
+
+def lasts(wallet: Mapping[str, Any]) -> str:
+    """How long what Ada has left lasts, in the words of her page."""
+    days = wallet["usual_work"]["days"]
+    return "no usual work yet" if days is None else f"{about_days(days, '≈')} of her usual work"
 
 
 def short(nanos: int) -> str:
