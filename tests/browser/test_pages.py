@@ -149,6 +149,19 @@ def test_it_is_accessible(visit, scheme, width):
     assert violations(visit("/login", **options)) == []
 
 
+@pytest.mark.parametrize("path", ["/me", "/me/payslips/2026-02"])
+def test_it_shows_what_each_call_cost_on_the_smallest_telephone(visit, path):
+    page = visit("/me", ADA, viewport={"width": 360, "height": 740})
+    page.goto(path)
+    cost = page.locator("table.calls tbody tr").first.get_by_role("cell").last
+    cost.scroll_into_view_if_needed()
+    box = cost.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    assert page.evaluate("document.querySelector('table.calls').parentElement.scrollLeft") == 0
+
+
 def test_it_can_be_used_by_keyboard(visit):
     page = visit("/me", ADA)
     page.keyboard.press("Tab")
