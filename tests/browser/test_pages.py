@@ -96,6 +96,16 @@ def test_it_prints_a_paper_that_adds_up(visit):
     expect(page.locator("table.paper")).to_be_visible()
 
 
+def test_it_says_how_a_paper_becomes_a_pdf_and_it_does(visit):
+    page = visit("/me", ADA)
+    expect(page.get_by_text("or save it as a PDF")).to_be_visible()
+    page.get_by_role("link", name="2026-01").click()
+    expect(page.get_by_text("Save as PDF")).to_be_visible()
+    page.emulate_media(media="print")
+    expect(page.get_by_text("Save as PDF")).to_be_hidden()
+    assert page.pdf().startswith(b"%PDF-")
+
+
 def test_it_pages_through_earlier_calls(visit):
     page = visit("/me", ADA)
     expect(page.locator("tbody tr").filter(has=page.locator("time"))).to_have_count(20)

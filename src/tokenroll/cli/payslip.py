@@ -30,7 +30,10 @@ def show_slip(
     calls: Annotated[int, typer.Option(help="How many of its calls to list.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Show one slip; --calls lists the calls behind it, each of which `tokenroll call show` proves."""
+    """Show one slip; --calls lists the calls behind it, each of which `tokenroll call show` proves.
+
+    To print it or save it as a PDF, its owner opens /me/payslips/CYCLE on the pages of `tokenroll serve` and prints from the browser.
+    """
     with reports() as books:
         slip = books.payslip(who, cycle)
         listed = books.calls_of_cycle(who, cycle, limit=calls) if calls else []
