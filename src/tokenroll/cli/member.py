@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tokenroll.cli.console import CommandId, DryRun, Json, execute, facts, noun_app, reports, show, table, written
+from tokenroll.cli.console import CommandId, DryRun, Json, execute, facts, note, noun_app, reports, show, table, written
 
 app = noun_app("People and service accounts that may hold a wallet.")
 
@@ -31,7 +31,13 @@ def create(
         "kind": "service" if service else "person",
         "hired_on": hired_on,
     }
+    with reports() as books:
+        lookalikes = books.lookalikes(name)
     result = execute("member.create", arguments, command_id=command_id, dry_run=dry_run)
+    for one in lookalikes:
+        note(
+            f"tokenroll: {result['name']!r} looks like the member {one!r}, who is somebody else: `tokenroll member show '{one}'`"
+        )
     written(f"created member {result['name']}", result, as_json=as_json, dry_run=dry_run)
 
 

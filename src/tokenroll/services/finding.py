@@ -4,6 +4,7 @@ Names are kept without the blanks around them, so they are also found when they 
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,6 +31,11 @@ def required(arguments: Mapping[str, Any], name: str) -> Any:
 def name_given(arguments: Mapping[str, Any], name: str = "name") -> str:
     """The name that something gets, without the blanks around it: nobody sees those in a list. Raises Refused for a blank one."""
     return str(required({name: str(arguments.get(name) or "").strip()}, name))
+
+
+def seen_name(name: str) -> str:
+    """What of a name people tell apart at a glance: without case, blanks and the forms that Unicode calls compatible."""
+    return "".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
 
 
 def instant_given(arguments: Mapping[str, Any], name: str, default: Instant) -> Instant:

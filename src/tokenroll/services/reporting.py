@@ -15,7 +15,7 @@ from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, paying, price_reports
-from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet
+from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.planning import lifetime_from_row, schedule_text, vesting_from_row
 from tokenroll.services.unit_of_work import Refused
@@ -88,6 +88,11 @@ class Reports:
             "spent_this_cycle_nanos": self._spent_by_department().get(row.id, 0),
             "members": self.members(row.public_id),
         }
+
+    def lookalikes(self, name: str) -> list[str]:
+        """Members whose names look like this one and are others: told apart only by case, blanks or Unicode's compatible forms."""
+        names = self.connection.scalars(select(schema.members.c.name).order_by(schema.members.c.name))
+        return [one for one in names if one != name.strip() and seen_name(one) == seen_name(name)]
 
     def members(self, department: str | None = None) -> list[dict[str, Any]]:
         """Members by name, each with what is left, in use and spent this cycle."""

@@ -177,6 +177,20 @@ def test_it_says_what_a_dry_run_would_do(home, capsys):
     assert " 1 slip, opening" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["ada", "A da", "Ａｄａ", " ADA "])
+def test_it_warns_hr_of_a_name_that_looks_like_adas(home, capsys, name):
+    assert main(["member", "create", name, "--department", "Engineering", "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"would create member {name.strip()}\n")
+    warning = f"tokenroll: {name.strip()!r} looks like the member 'Ada', who is somebody else: `tokenroll member show 'Ada'`\n"
+    assert shown.err == warning
+
+
+def test_it_warns_of_no_name_that_only_begins_alike(home, capsys):
+    assert main(["member", "create", "Adam", "--department", "Engineering", "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_it_says_how_to_see_which_prices_it_skipped(home, capsys):
     assert main(["ratecard", "import", "--dry-run"]) == 0
     assert "`tokenroll ratecard import --dry-run --json` names each with its reason" in capsys.readouterr().out
