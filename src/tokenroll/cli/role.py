@@ -85,6 +85,7 @@ async def _ledger(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     deadline = loop.time() + LOCK_SECONDS_MAX
+    told = False
     while True:
         try:
             with open_ledger(
@@ -102,6 +103,9 @@ async def _ledger(settings: Settings) -> None:
         except LedgerBusyError as error:
             if stopped.is_set() or loop.time() > deadline:
                 raise SettingsError(str(error)) from error
+            if not told:
+                told = True
+                sys.stderr.write(f"tokenroll ledger: waiting up to {LOCK_SECONDS_MAX:.0f} s, because {error}\n")
             await asyncio.sleep(LOCK_RETRY_SECONDS)
 
 

@@ -242,7 +242,9 @@ def _start_all(supervisor: Supervisor, gateway: socket.socket, web: socket.socke
     ledger = Role(name=LEDGER, command=[*interpreter, "ledger"])
     supervisor.roles.append(ledger)
     supervisor.start(ledger)
+    note("tokenroll serve: starting the ledger")
     _wait(supervisor, lambda: _ledger_answers(settings), "the ledger")
+    note("tokenroll serve: starting gateway and pages; what an earlier life left on the tape is booked first")
     flags = ["--durability", settings.gateway.durability, *(["--observe"] if settings.gateway.observe else [])]
     for worker in range(settings.gateway.workers):
         command = [*interpreter, "gateway", "--worker", str(worker), "--fd", str(gateway.fileno()), *flags]

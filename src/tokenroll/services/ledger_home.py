@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tokenroll.services.clock import Clock
@@ -27,9 +27,12 @@ def held_lock(lock_path: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
             raise LedgerBusyError(
-                f"another process holds {lock_path}: it is writing the ledger; try again, or use its socket"
+                f"another process{f' (pid {holder})' if holder else ''} holds {lock_path}: it is writing the ledger; try again, or use its socket"
             ) from error
+        with suppress(OSError):  # a full disk; the number is only told to people, the lock itself is the kernel's
+            os.pwrite(descriptor, f"{os.getpid():<20}".encode("ascii"), 0)
         yield
     finally:
         os.close(descriptor)

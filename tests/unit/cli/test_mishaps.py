@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tokenroll.cli import main
+from tokenroll.services.ledger_home import held_lock
 
 GRANT = ("grant", "create", "Ada", "--plan", "tools", "--dry-run")
 
@@ -241,6 +242,23 @@ def test_it_does_not_serve_by_a_deployment_that_cannot_be(tmp_path, monkeypatch,
     shown = told(capsys, "serve", "--port", "0", code=1)
     assert shown.startswith(f"tokenroll: {tmp_path}/config.toml:{line}: deployments.a: {says}")
     assert list((tmp_path / "run").glob("*.pid")) == []
+
+
+def test_it_says_at_once_what_it_starts_and_who_has_the_lock(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
+    assert main(["init"]) == 0
+    command = [sys.executable, "-m", "tokenroll", "serve", "--port", "0", "--json"]
+    with held_lock(tmp_path / "run" / "lock"):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "tokenroll serve: starting the ledger\n"
+        waiting = f"tokenroll ledger: waiting up to 10 s, because another process (pid {os.getpid()}) holds {tmp_path}/run/lock: "
+        assert process.stderr.readline().startswith(waiting)
+    with process:
+        assert process.stderr.readline().startswith("tokenroll serve: starting gateway and pages; ")
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["pid"] == process.pid
+        process.terminate()
 
 
 def test_it_ends_when_a_role_cannot_start(tmp_path, monkeypatch):
