@@ -130,8 +130,8 @@ class Gateway:
             reuse_port=hasattr(socket, "SO_REUSEPORT") and settings.port != 0,
             backlog=BACKLOG,
         )
-        sockets: Any = self._server.sockets  # a tuple by its type, a list by uvloop
-        port: int = sockets[0].getsockname()[1]
+        server: Any = self._server  # its sockets are a tuple by their type and a list by uvloop
+        port: int = server.sockets[0].getsockname()[1]
         return port
 
     def connection_ended(self) -> None:
