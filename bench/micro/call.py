@@ -19,6 +19,7 @@ from typing import Any
 from tokenroll.engine.rating import canonical_json, pinned
 from tokenroll.gateway.client import ClientConnection
 from tokenroll.gateway.deployment import Deployment
+from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.upstream import UpstreamConnection
 from tokenroll.gateway.worker import Gateway
@@ -136,16 +137,17 @@ class Rig:
             )
         spending.apply_view(View(keys, [card()], {}, last=True))
         spending.apply_lease(Lease(wallets, 0, 0, last=True))
+        outbox = Outbox(loop)
         commit = GroupCommit(
             tape, Durability.WRITTEN, loop, clock=system_clock,
             append_dispatched=lambda holds: spending.dispatched(holds, system_clock()),
-            on_block=lambda _block: None, on_failure=print,
+            after_dispatch=outbox.flush, on_block=lambda _block: None, on_failure=print,
         )  # fmt: skip
         deployment = Deployment(
             name="mock", dialect="openai", provider="openai", base_url="http://127.0.0.1:9/v1", api_key="sk-upstream"
         )
         settings = GatewaySettings(home=folder, durability=Durability.WRITTEN, deployments=(deployment,))
-        self.gateway = Gateway(settings, spending, commit, system_clock, loop)
+        self.gateway = Gateway(settings, spending, commit, system_clock, loop, outbox)
         self.gateway.not_ready = ""
         pool = next(iter(self.gateway.pools.values()))
         self.clients: list[ClientConnection] = []

@@ -17,6 +17,7 @@ from tests.cast import T0
 from tokenroll.engine.rating import canonical_json, card_digest
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
+from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.worker import Gateway
 from tokenroll.model.rate_card import RateCard, RateTable
@@ -193,10 +194,11 @@ class Rig:
         spending.apply_lease(Lease(wallets=options.wallets, expires_at=0, delta=0, last=True))
         self.blocks: list[bytes] = []
         self.failures: list[OSError] = []
+        outbox = Outbox(loop)
         commit = GroupCommit(
             tape, options.durability, loop, clock=options.clock,
             append_dispatched=lambda holds: spending.dispatched(holds, options.clock()),
-            on_block=self.blocks.append, on_failure=self._failed,
+            after_dispatch=outbox.flush, on_block=self.blocks.append, on_failure=self._failed,
         )  # fmt: skip
         scheme = "https" if options.provider_tls else "http"
         base = f"{scheme}://localhost:{self.provider.port}"
@@ -215,7 +217,7 @@ class Rig:
                 home=self.home, durability=options.durability, deployments=tuple(deployments), edge=options.edge,
                 decode_request_bodies=options.decode_request_bodies, stop_seconds=1,
             ),
-            spending, commit, options.clock, loop,
+            spending, commit, options.clock, loop, outbox,
         )  # fmt: skip
         self.gateway.not_ready = ""
         self.port = await self.gateway.listen()

@@ -172,6 +172,7 @@ class Call:
             self._upstream = upstream
             if self._state == _DISPATCHING:
                 self._send(upstream)
+                self.gateway.outbox.flush()  # nothing may be read of this connection before our request is on it
             else:
                 self._state = _DISPATCHING
                 self.gateway.commit.dispatch(self)
@@ -265,7 +266,8 @@ class Call:
             gateway.commit.soon()
         else:
             charge = self._end_money()
-        client.transport.write(
+        gateway.outbox.write(
+            client.transport,
             b"HTTP/1.1 200 OK\r\n%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
                 forward_lines(response.forward),
@@ -273,7 +275,7 @@ class Call:
                 client.connection_line(),
                 len(body),
                 body,
-            )
+            ),
         )
         if first_ns:
             gateway.metrics.added.add((self._sent_ns - self._started_ns + perf_counter_ns() - first_ns) // 1000)
@@ -334,16 +336,19 @@ class Call:
         else:
             self._mode = _PLAIN
             framing = b"%bcontent-length: %d\r\n\r\n" % (client.connection_line(), length)
-        client.transport.write(
+        self.gateway.outbox.write(
+            client.transport,
             b"%b%b%b%b"
             % (
                 status_line(self._status),
                 forward_lines(self._response.forward),
                 hold_lines(self.gateway, self.hold, self._call_id),
                 framing,
-            )
+            ),
         )
         self._count_latency()
+        if client.writing_paused:  # since an answer before this one, which nobody has read yet
+            self.pause_upstream()
 
     def on_data(self, raw: bytes, payload: bytes) -> None:
         """Answer bytes: `raw` as they came (framing of this message only), `payload` without the transfer coding."""
@@ -355,14 +360,14 @@ class Call:
             self._feed_copy(copy, payload)
         mode = self._mode
         if mode == _PASS:
-            self._client.transport.write(raw)  # type: ignore[union-attr]  # a call without client drains
+            self.gateway.outbox.write(self._client.transport, raw)  # type: ignore[union-attr]  # a call without client drains
         elif mode == _REFRAME:
             if out:
-                self._client.transport.write(b"%x\r\n%b\r\n" % (len(out), out))  # type: ignore[union-attr]
+                self.gateway.outbox.write(self._client.transport, b"%x\r\n%b\r\n" % (len(out), out))  # type: ignore[union-attr]
         elif mode == _BUFFER:
             self._parts.append(out)
         elif mode == _PLAIN:
-            self._client.transport.write(out)  # type: ignore[union-attr]
+            self.gateway.outbox.write(self._client.transport, out)  # type: ignore[union-attr]
         self._relayed_bytes = relayed = self._relayed_bytes + len(payload)
         if relayed >= self._evidence_bytes or self.gateway.wheel.now >= self._evidence_tick:
             self._now_and_then()
@@ -396,7 +401,8 @@ class Call:
         self._begin_relay(withhold=False)
         parts, self._parts = self._parts, []
         transport = self._client_now().transport
-        transport.writelines([chunk(part) for part in parts] if self._mode == _REFRAME else parts)
+        for part in parts:
+            self.gateway.outbox.write(transport, chunk(part) if self._mode == _REFRAME else part)
 
     def _give_up(self, finish: Finish) -> None:
         """The answer is read no further. After a bounded drain what was seen decides, marked as estimated; else it is found out (law 5)."""
@@ -425,7 +431,8 @@ class Call:
         if mode == _BUFFER:
             self._parts.append(tail)
             body = b"".join(self._parts)
-            client.transport.write(
+            self.gateway.outbox.write(
+                client.transport,
                 b"%b%b%b%b%b%b"
                 % (
                     status_line(self._status),
@@ -434,15 +441,15 @@ class Call:
                     client.connection_line(),
                     b"\r\n" if self._status == 204 else b"content-length: %d\r\n\r\n" % len(body),
                     body,
-                )
+                ),
             )
             self._count_latency()
         elif mode == _REFRAME:
-            client.transport.write(chunk(tail) + LAST_CHUNK)
+            self.gateway.outbox.write(client.transport, chunk(tail) + LAST_CHUNK)
         elif tail:
-            client.transport.write(tail)
+            self.gateway.outbox.write(client.transport, tail)
         if mode == _PLAIN and self._response.content_length < 0:
-            client.transport.close()
+            self.gateway.outbox.close(client.transport)
         client.finished()
 
     def _end_money(self) -> int:
@@ -477,7 +484,7 @@ class Call:
             self._drain_until = gateway.wheel.now + gateway.ticks.drain
             upstream = self._upstream
             if upstream is not None and not upstream.closed:
-                upstream.transport.resume_reading()
+                upstream.resume_reading()
                 upstream.deadline = min(upstream.deadline or self._drain_until, self._drain_until)
 
     def upstream_lost(self, finish: Finish, message: str) -> None:
@@ -512,15 +519,14 @@ class Call:
         """The client reads slower than the provider writes."""
         upstream = self._upstream
         if upstream is not None and self._state == _ANSWERING and not upstream.closed:
-            upstream.transport.pause_reading()
-            upstream.deadline = 0
+            upstream.pause_reading()
 
     def resume_upstream(self) -> None:
         """The client has caught up."""
         upstream = self._upstream
         if upstream is not None and self._state == _ANSWERING and not upstream.closed:
             upstream.deadline = self.gateway.wheel.now + self.gateway.ticks.upstream_idle
-            upstream.transport.resume_reading()
+            upstream.resume_reading()
 
     # ---- ends -------------------------------------------------------------------------------------------
 
@@ -551,7 +557,7 @@ class Call:
         gateway.commit.soon()
 
     def _count_latency(self) -> None:
-        """What we added: before the request went out, and between the answer's head and its relay. Of some calls only."""
+        """What our own work added: before the request went to the outbox, and between the answer's head and its relay. Of some calls only."""
         if self._first_ns:
             added = self._sent_ns - self._started_ns + perf_counter_ns() - self._first_ns
             self.gateway.metrics.added.add(added // 1000)

@@ -115,7 +115,7 @@ class ClientConnection:
             self._refuse(
                 error_answer(self._dialect_now(), 400, "malformed_request", "The request ended before it was whole.")
             )
-        self.transport.close()
+        self.gateway.outbox.close(self.transport)
         return True
 
     def pause_writing(self) -> None:
@@ -123,19 +123,23 @@ class ClientConnection:
         self.deadline = self.gateway.wheel.now + self.gateway.ticks.client_stall
         if self.call is not None:
             self.call.pause_upstream()
+        elif self.state == HEAD:
+            self._pause_reading()
 
     def resume_writing(self) -> None:
         self.writing_paused = False
         self.deadline = 0 if self.state == BUSY else self.gateway.wheel.now + self.gateway.ticks.idle
         if self.call is not None:
             self.call.resume_upstream()
-        elif self.state == HEAD and self._buffer:
+        elif self.state == HEAD and (self._buffer or self._reading_paused):
             self._resume()
 
     def deadline_passed(self) -> None:
-        """Too slow: told so where a request has begun, closed silently where none has."""
-        if self.state == HEAD and not self._buffer:
-            self.transport.close()
+        """Too slow: told so where a request has begun, closed silently where none has, cut where answers are not read."""
+        if self.writing_paused:
+            self.transport.abort()
+        elif self.state == HEAD and not self._buffer:
+            self.gateway.outbox.close(self.transport)
         elif self.state in {HEAD, BODY}:
             self._refuse(
                 error_answer(self._dialect_now(), 408, "request_timeout", "The request did not arrive in time.")
@@ -147,7 +151,7 @@ class ClientConnection:
     def close_when_idle(self) -> None:
         """The worker is stopping: an idle connection goes now, a busy one after its answer."""
         if self.state == HEAD and not self._buffer:
-            self.transport.close()
+            self.gateway.outbox.close(self.transport)
 
     # ---- reading ----------------------------------------------------------------------------------------
 
@@ -324,7 +328,7 @@ class ClientConnection:
         self._parts = []
         self.deadline = gateway.wheel.now + gateway.ticks.body
         if head.expects_continue and not data:
-            self.transport.write(_CONTINUE)
+            self._write_now(_CONTINUE)
         return self._read_body(data) if data else b""
 
     def _read_body(self, data: bytes) -> bytes:
@@ -488,11 +492,16 @@ class ClientConnection:
     def answer(self, answer: ErrorAnswer) -> None:
         """A whole answer of ours to the present request."""
         body = b"" if self._head is not None and self._head.method == b"HEAD" else answer.body
-        self.transport.write(
+        self._write_now(
             b"%b%b%bcontent-length: %d\r\n\r\n%b"
             % (status_line(answer.status), answer.headers, self.connection_line(), len(answer.body), body)
         )
         self.finished()
+
+    def _write_now(self, data: bytes) -> None:
+        """What is no answer of a provider goes out at once, so that it is felt when a client does not read."""
+        self.gateway.outbox.flush()
+        self.transport.write(data)
 
     def finished(self) -> None:
         """The present request is answered: on to the next one, or the end."""
@@ -509,6 +518,8 @@ class ClientConnection:
         self.deadline = self.gateway.wheel.now + (
             self.gateway.ticks.client_stall if self.writing_paused else self.gateway.ticks.idle
         )
+        if self.writing_paused:  # who does not read is not asked for more
+            self._pause_reading()
         if (self._buffer or self._reading_paused) and not self._looping:
             self.gateway.loop.call_soon(self._resume)
 
@@ -516,6 +527,7 @@ class ClientConnection:
         """The answer under way cannot be finished truthfully: the client must see it end early."""
         self.call = None
         if not self.closed:
+            self.gateway.outbox.flush()
             self.transport.abort() if self.is_http10 else self.transport.close()
 
     def _close(self) -> None:
@@ -524,7 +536,7 @@ class ClientConnection:
             self._linger()
         else:
             self.state = LINGER
-            self.transport.close()
+            self.gateway.outbox.close(self.transport)
 
     def _linger(self) -> None:
         self.state = LINGER
@@ -533,6 +545,7 @@ class ClientConnection:
             self._reading_paused = False
             self.transport.resume_reading()
         self.deadline = self.gateway.wheel.now + self.gateway.ticks.linger
+        self.gateway.outbox.flush()
         if self._half_closed:
             self.transport.close()
         elif self.transport.can_write_eof():
@@ -547,7 +560,7 @@ class ClientConnection:
         self.gateway.body_bytes -= self._reserved
         self._reserved = 0
         self._parts = []
-        self.transport.write(
+        self._write_now(
             b"%b%bconnection: close\r\ncontent-length: %d\r\n\r\n%b"
             % (status_line(answer.status), answer.headers, len(answer.body), answer.body)
         )

@@ -14,6 +14,7 @@ import msgspec
 import uvloop
 
 from tokenroll.gateway.deployment import DeploymentError
+from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.worker import Gateway
 from tokenroll.model.enforcement import Enforcement
@@ -169,18 +170,20 @@ class _Life:
             created_at=self._clock(),
         )
         spending = self._spending = Spending(self._tape, self._clock, self._pepper)
+        outbox = Outbox(loop)
         self._commit = GroupCommit(
             self._tape,
             self._settings.durability,
             loop,
             clock=self._clock,
             append_dispatched=lambda holds: spending.dispatched(holds, self._clock()),
+            after_dispatch=outbox.flush,
             on_block=self._block_written,
             on_failure=self._tape_failed,
             idle_seconds=SETTLE_SECONDS_MAX,
         )
         try:
-            self._gateway = Gateway(self._settings, spending, self._commit, self._clock, loop)
+            self._gateway = Gateway(self._settings, spending, self._commit, self._clock, loop, outbox)
         except (DeploymentError, OSError) as error:
             self._stop(f"cannot start: {error}")
             return

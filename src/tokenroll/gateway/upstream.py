@@ -25,7 +25,7 @@ class UpstreamConnection:
     """One connection to a provider: idle in its pool, or carrying one attempt."""
 
     __slots__ = (
-        "_buffer", "_chunks", "_interim", "_keep", "_left", "_state", "call", "closed", "deadline", "gateway", "got_bytes", "pool",
+        "_buffer", "_chunks", "_interim", "_keep", "_left", "_paused", "_state", "call", "closed", "deadline", "gateway", "got_bytes", "pool",
         "reused", "transport",
     )  # fmt: skip
 
@@ -46,6 +46,7 @@ class UpstreamConnection:
         self._left = 0
         self._keep = True
         self._interim = 0
+        self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # uvloop's transports are full ones
@@ -69,6 +70,23 @@ class UpstreamConnection:
         self.closed = True
         return False
 
+    def pause_writing(self) -> None:
+        """A request larger than what the kernel takes at once: it is whole in memory, and bounded, before it is sent."""
+
+    def resume_writing(self) -> None:
+        """The provider has taken what it had not."""
+
+    def pause_reading(self) -> None:
+        """The client reads slower than the provider writes."""
+        self._paused = True
+        self.transport.pause_reading()
+        self.deadline = 0
+
+    def resume_reading(self) -> None:
+        """The client has caught up, or nobody reads any more but us."""
+        self._paused = False
+        self.transport.resume_reading()
+
     def deadline_passed(self) -> None:
         """Unused for too long, or an answer that does not come."""
         self.deadline = 0
@@ -86,7 +104,10 @@ class UpstreamConnection:
     # ---- one attempt ------------------------------------------------------------------------------------
 
     def send(self, call: "Call", head: bytes, buffers: list[bytes | memoryview], body_bytes: int) -> None:
-        """The attempt's bytes go out; the answer goes to `call`."""
+        """The attempt's bytes go out; the answer goes to `call`.
+
+        Who sends flushes the outbox before the loop reads again: `_free` may then tell a taken request by an empty write buffer.
+        """
         self.call = call
         self.got_bytes = False
         self._state = _HEAD
@@ -95,7 +116,8 @@ class UpstreamConnection:
         self.deadline = self.gateway.wheel.now + self.gateway.ticks.first_byte
         transport = self.transport
         if body_bytes <= _JOIN_BYTES_MAX:
-            transport.write(head + buffers[0] if len(buffers) == 1 else b"".join((head, *buffers)))
+            whole = head + buffers[0] if len(buffers) == 1 else b"".join((head, *buffers))
+            self.gateway.outbox.write(transport, whole)
         else:
             transport.writelines([head, *buffers])
 
@@ -228,6 +250,8 @@ class UpstreamConnection:
         if self._keep and not self.closed and not transport.get_write_buffer_size() and not transport.is_closing():
             gateway = self.gateway
             self.reused = True
+            if self._paused:  # for the sake of a client that is not this connection's any more
+                self.resume_reading()
             self.deadline = gateway.wheel.now + gateway.ticks.pooled_idle
             self.pool.idle.append(self)
         else:

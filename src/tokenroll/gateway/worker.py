@@ -12,6 +12,7 @@ from tokenroll.gateway.deployment import Routes, Target
 from tokenroll.gateway.edge import Ticks
 from tokenroll.gateway.heads import RequestReader, ResponseReader
 from tokenroll.gateway.metrics import Metrics
+from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.telling import terms_lines
 from tokenroll.gateway.upstream import Pool
@@ -40,6 +41,7 @@ class Gateway:
         commit: GroupCommit,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
     ) -> None:
         self.settings = settings
         self.edge = settings.edge
@@ -47,6 +49,7 @@ class Gateway:
         self.commit = commit
         self.clock = clock
         self.loop = loop
+        self.outbox = outbox
         self.metrics = Metrics()
         self.metric_labels = f'worker="{settings.worker}"'
         self.wheel = Wheel(loop, settings.edge.tick_seconds)
@@ -154,6 +157,7 @@ class Gateway:
                         await self._all_gone.wait()
                     else:  # answers that are read on after their clients left
                         await asyncio.sleep(self.edge.tick_seconds / 4)
+        self.outbox.flush()
         for client in list(self.clients):
             client.transport.abort()
         for pool in self.pools.values():

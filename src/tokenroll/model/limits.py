@@ -52,6 +52,8 @@ BODIES_BYTES_MAX: Final = 1024 * 1024 * 1024
 """Request bodies of one worker that are being received or sent: many large uploads at once are answered 503, not swapped."""
 RELAY_BUFFER_BYTES_MAX: Final = 256 * 1024
 """What one connection may hold unsent before the other side is no longer read (back-pressure)."""
+OUTBOX_BYTES_MAX: Final = 64 * 1024
+"""What one turn of the loop gathers before it is sent: more would be read from providers for a client of whom we do not know yet that it does not read."""
 DECODED_BYTES_MAX: Final = 64 * 1024 * 1024
 """How much of a compressed answer is decoded for metering: a small body that grows beyond this is not an answer."""
 LINGER_BYTES_MAX: Final = 1024 * 1024

@@ -39,13 +39,14 @@ class Waiter(Protocol):
 class GroupCommit:
     """Owns the writing of one tape.
 
+    `after_dispatch` is called when a whole group has heard `on_dispatched`, so that what it sends can go out together.
     `on_block` gets every block after it is written (the worker reports it to the ledger); `append_dispatched` appends one
     DISPATCHED record for the holds given. After a failed write or sync nothing is ever written again: what lies behind a torn block
     cannot be read back, so going on would lose calls; the worker answers 503 until it is started anew.
     """
 
     __slots__ = (
-        "_append_dispatched", "_busy", "_clock", "_disk_thread", "_dispatching", "_done", "_idle_seconds", "_jobs", "_later", "_loop",
+        "_after_dispatch", "_append_dispatched", "_busy", "_clock", "_disk_thread", "_dispatching", "_done", "_idle_seconds", "_jobs", "_later", "_loop",
         "_on_block", "_on_failure", "_scheduled", "_synced", "_tape", "_waiters", "failure",
     )  # fmt: skip
 
@@ -57,6 +58,7 @@ class GroupCommit:
         *,
         clock: Clock,
         append_dispatched: Callable[[list[HotHold]], None],
+        after_dispatch: Callable[[], None],
         on_block: Callable[[bytes], None],
         on_failure: Callable[[OSError], None],
         idle_seconds: float = 0.0,
@@ -66,6 +68,7 @@ class GroupCommit:
         self._loop = loop
         self._clock = clock
         self._append_dispatched = append_dispatched
+        self._after_dispatch = after_dispatch
         self._on_block = on_block
         self._on_failure = on_failure
         self._idle_seconds = idle_seconds
@@ -181,8 +184,11 @@ class GroupCommit:
         if not self._write_now():
             self._refuse(going)
             return False
-        for waiter in going:
-            waiter.on_dispatched()
+        try:
+            for waiter in going:
+                waiter.on_dispatched()
+        finally:
+            self._after_dispatch()
         return True
 
     def _durable(self, waiters: list[Waiter]) -> None:

@@ -26,7 +26,7 @@ def made(folder: Path, idle_seconds: float) -> tuple[TapeWriter, GroupCommit]:
     tape = TapeWriter(folder, worker=0, epoch=1, boot_id=bytes(16), created_at=0)
     commit = GroupCommit(
         tape, Durability.WRITTEN, asyncio.get_running_loop(), clock=lambda: 0, append_dispatched=lambda holds: None,
-        on_block=lambda block: None, on_failure=lambda error: None, idle_seconds=idle_seconds,
+        after_dispatch=lambda: None, on_block=lambda block: None, on_failure=lambda error: None, idle_seconds=idle_seconds,
     )  # fmt: skip
     return tape, commit
 

@@ -112,6 +112,7 @@ class Office:
             asyncio.get_running_loop(),
             clock=lambda: self.desk.now,
             append_dispatched=lambda holds: self.desk.dispatch(*holds),
+            after_dispatch=lambda: None,
             on_block=self.blocks.append,
             on_failure=self.failures.append,
             idle_seconds=idle_seconds,
