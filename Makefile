@@ -9,7 +9,7 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 LANES := $(BIN)/python scripts/lanes.py
 
-.PHONY: help setup demo quick test bench compile judges endure lint format types imports tidy docs lock clean
+.PHONY: help setup demo quick test bench wheel judges endure lint format types imports tidy docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,9 +35,9 @@ bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine
 	@scripts/system_packages.sh gcc openssl nginx wrk haproxy
 	@PATH="$$PWD/$(BIN):$$PATH" bench/run.sh
 
-compile: $(VENV)/.ready ## the hot path compiled: PYTHONPATH=.compiled .venv/bin/tokenroll serve
+wheel: $(VENV)/.ready ## what to install where load counts: a wheel in dist/ whose hot path is compiled
 	@scripts/system_packages.sh gcc
-	@scripts/compile.sh
+	@scripts/wheel.sh
 
 judges: $(VENV)/.ready ## by hand: outside programs judge us; writes results/judges-DATE.md
 	@$(LANES) judges

@@ -27,7 +27,7 @@ from typing import Any
 from bench.home import KEY_FORMAT, MEMBERS, prepared
 from bench.lines import Samples, lines_of, table
 from bench.machine import DIR, HERE, LOAD_CLASS, LOAD_CORE, PROBE_CLASS, awake, cpu_seconds, disk_probed, rss_mb
-from bench.subjects import WEB_PORT, Mock, Nginx, Subject, Tokenroll, compiled_package
+from bench.subjects import WEB_PORT, Mock, Nginx, Subject, Tokenroll, installed_wheel
 
 QUICK = os.environ.get("QUICK") == "1"
 BODIES = {"calls-1k": 1_000, "calls-76k": 76_000, "calls-300k": 300_000}
@@ -159,8 +159,14 @@ def latency(subject: Subject) -> Result:
 
 
 def fold(wallets: int) -> Result:
-    command = [sys.executable, str(HERE / "micro/fold.py"), "--wallets", str(wallets)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return micro("fold.py", "--wallets", wallets)
+
+
+def micro(script: str, *arguments: object) -> Result:
+    """What a script of bench/micro prints, run with the package as it is installed."""
+    command = [sys.executable, str(HERE / "micro" / script), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(installed_wheel())}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
@@ -220,7 +226,7 @@ def facts() -> Result:
 def options_from(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tests", default=",".join(TESTS))
-    parser.add_argument("--systems", default="direct,nginx,written,synced,written-compiled,synced-compiled")
+    parser.add_argument("--systems", default="direct,nginx,written,synced,written-source,synced-source")
     parser.add_argument("--rounds", type=int, default=1 if QUICK else 3)
     parser.add_argument("--wallets", type=int, default=100_000 if QUICK else 1_000_000, help="of the fold's ledger")
     parser.add_argument("--no-verify", action="store_true", help="leave out `journal verify` after the last round")
@@ -238,20 +244,20 @@ def main() -> int:
     tests = options.tests.split(",")
     made: dict[str, Subject] = {"direct": Subject(), "nginx": Nginx()}
     for durability in ("written", "synced"):
-        for compiled in (False, True):
-            ours = Tokenroll(durability, compiled=compiled)
+        for from_source in (False, True):
+            ours = Tokenroll(durability, from_source=from_source)
             made[ours.name] = ours
     systems = [made[name] for name in options.systems.split(",")]
     prepared()
-    if any(name.endswith("-compiled") for name in options.systems.split(",")):
-        compiled_package()
+    installed_wheel()
     samples: Samples = {}
     in_rounds = [test for test in tests if test != "fold"]
     for number in range(options.rounds if in_rounds else 0):
         verify = not options.no_verify and number == options.rounds - 1
         one_round(number, systems, in_rounds, samples, verify=verify)
     if "fold" in tests:
-        samples["fold"] = {"ledger": [fold(options.wallets) for _ in range(options.rounds)]}
+        pairs = [(micro("plain_sqlite.py"), fold(options.wallets)) for _ in range(options.rounds)]
+        samples["fold"] = {"plain": [plain for plain, _ in pairs], "ledger": [ours for _, ours in pairs]}
     lines = lines_of(samples)
     out = options.out or HERE / "results" / f"{datetime.datetime.now(datetime.UTC).date()}.json"
     if not QUICK or options.out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,10 +97,10 @@ class Tokenroll(Subject):
 
     port = GATEWAY_PORT
 
-    def __init__(self, durability: str, *, compiled: bool = False) -> None:
-        self.name = f"{durability}-compiled" if compiled else durability
+    def __init__(self, durability: str, *, from_source: bool = False) -> None:
+        self.name = f"{durability}-source" if from_source else durability
         self.durability = durability
-        self.compiled = compiled
+        self.from_source = from_source
         self.home = DIR / f"home-{self.name}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -108,8 +110,8 @@ class Tokenroll(Subject):
         shutil.copytree(prepared(), self.home)
         write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT)
         environment = {**os.environ, "TOKENROLL_HOME": str(self.home)}
-        if self.compiled:
-            environment["PYTHONPATH"] = str(compiled_package())
+        if not self.from_source:
+            environment["PYTHONPATH"] = str(installed_wheel())
         command = [sys.executable, "-m", "tokenroll", "serve", "--durability", self.durability]
         self._process = start(command, LOAD_CORE, DIR / f"{self.name}.log", scheduling=[], env=environment)
         wait_for_port(WEB_PORT)
@@ -172,10 +174,17 @@ class Tokenroll(Subject):
 
 
 @functools.cache
-def compiled_package() -> Path:
-    """The package with a native hot path (scripts/compile.sh), made anew when its source has changed."""
-    command = [str(HERE.parent / "scripts/compile.sh"), str(DIR / "compiled")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHON": sys.executable}
-    )
-    return Path(done.stdout.strip())
+def installed_wheel() -> Path:
+    """The package out of the wheel that `make wheel` builds, made anew when its source has changed."""
+    folder, root = DIR / "installed", HERE.parent
+    files = [*sorted((root / "src").rglob("*.py")), root / "scripts" / "compile.sh"]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    stamp = folder / ".digest"
+    if not stamp.is_file() or stamp.read_text() != digest:
+        shutil.rmtree(folder, ignore_errors=True)
+        command = [str(root / "scripts/wheel.sh"), str(DIR / "dist")]
+        environment = {**os.environ, "PYTHON": sys.executable}
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+        zipfile.ZipFile(done.stdout.strip()).extractall(folder)
+        stamp.write_text(digest)
+    return folder

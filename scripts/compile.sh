@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# The hot path compiled by mypyc, which comes with mypy: scripts/compile.sh [DIR]   (default .compiled)
-# DIR gets a copy of the package whose modules of the data plane are native; the source stays the only truth, and nothing is
-# compiled unless asked. Modules that define structures of the JSON library stay as they are: it reads classes at run time. Use: PYTHONPATH=.compiled .venv/bin/tokenroll serve. Needs gcc and the headers of the interpreter.
+# The hot path and the fold compiled by mypyc, which comes with mypy: scripts/compile.sh DIR, for hatch_build.py
+# DIR gets a copy of the package whose modules of the data plane and of the fold are native; the source stays the only truth. Modules
+# that define structures of the JSON library or read rows of the SQL library stay as they are. Needs gcc and the headers of the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-dir=$(realpath -m "${1:-.compiled}")
+dir=$(realpath -m "$1")
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
-  gateway/{answers,call,chunks,client,deployment,edge,headers,heads,local,metrics,telling,upstream,waiting,wheel,worker}
+  gateway/{answers,call,chunks,client,deployment,edge,headers,heads,local,metrics,outbox,telling,upstream,waiting,wheel,worker}
   services/{call_memory,clock,group_commit,hot,hot_prices,leases,metering,spending,spending_views}
-  store/tape
+  store/{fold,fold_batch,tape}
+  engine/chaining
   upstream/{anthropic,dialect,facts,heads,openai,sse,usage}
 )
 files=("${modules[@]/#/tokenroll/}")

@@ -140,7 +140,8 @@ class Fold:
         mirror, journal, batch = self._mirror, self._journal, self._changes.batch
         lots, last_seq, evidence = mirror.lots, mirror.last_seq, self._evidence
         fresh, dispatched, values = self._fresh, self._dispatched, batch.values
-        add_call, add_hash, new_hash = batch.calls.append, journal.hashes.append, _SHA256.copy
+        counts, charged, spent = batch.counts, batch.charged, batch.spent
+        add_hash, new_hash = journal.hashes.append, _SHA256.copy
         hold_hot, settle_hot, leaf_hot = _HOLD_HOT.unpack_from, _SETTLE_HOT.unpack_from, _LEAF_HOT.pack
         base, end, padded = self._base, len(payload), payload + bytes(tape.SLICE.size)
         seq, sequence, offset = journal.next_seq, first_sequence - 1, 0
@@ -172,19 +173,15 @@ class Fold:
                     leaf.update(leaf_hot(b"\x00S", seq, opened, previous, cycle, 1) + record)
                     add_hash(leaf.digest())
                     values += (seq, opened, wallet, key, admitted, cycle, charge, 1, previous, record)
-                    add_call((wallet, seq, charge, place >> 1))
+                    counts[wallet] = counts.get(wallet, 0) + 1
+                    charged[wallet] = charged.get(wallet, 0) + charge
+                    spent[place >> 1] = spent.get(place >> 1, 0) + charge
                     seq += 1
             elif kind == _HOLD:
                 length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hold_hot(padded, offset)
                 place = lot + lot
-                if (
-                    length == _HOLD_ONE_SLICE
-                    and slices == 1
-                    and nanos == bound
-                    and lot
-                    and nanos
-                    and lots[place + 1] == wallet
-                ):
+                one_slice = length == _HOLD_ONE_SLICE and slices == 1 and nanos == bound
+                if one_slice and lot and nanos and lots[place + 1] == wallet:
                     rest = lots[place] - nanos
                     if rest < 0:
                         raise _overdraw(sequence, lot, nanos, rest)
