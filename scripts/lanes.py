@@ -48,11 +48,22 @@ LANES = {
     "A": ["tests/property", "tests/crash", "tests/simulator"],
     "B": ["tests/judges", "tests/e2e", "tests/demo", "tests/papers"],
     "browser": ["tests/browser"],
+    "wheel": ["tests/wheel"],
 }
-"""`browser` follows A on its core, in a process of its own: its driver keeps a loop running in the thread that tests start theirs in."""
+"""`browser` and `wheel` follow A on its core. The browser's driver keeps a loop running in the thread that tests start theirs in, so it has
+a process of its own."""
 # Programs of the distribution that the tests of a folder start.
-PROGRAMS = {"tests/browser": ["chromium"], "tests/judges": ["hledger", "ledger"]}
-LIMIT_SECONDS = {"quick": 600, "quick 2": 600, "A": 2400, "B": 2400, "browser": 1200, "judges": 7200, "endure": 86400}
+PROGRAMS = {"tests/browser": ["chromium"], "tests/judges": ["hledger", "ledger"], "tests/wheel": ["gcc"]}
+LIMIT_SECONDS = {
+    "quick": 600,
+    "quick 2": 600,
+    "A": 2400,
+    "B": 2400,
+    "browser": 1200,
+    "wheel": 1800,
+    "judges": 7200,
+    "endure": 86400,
+}
 
 
 @dataclass
