@@ -1,5 +1,6 @@
 """`tokenroll key`: secrets with which clients spend a wallet."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -23,8 +24,9 @@ from tokenroll.cli.console import (
     table,
     written,
 )
-from tokenroll.cli.program import Failure, OutputError
+from tokenroll.cli.program import Failure, OutputError, must_be_seen
 from tokenroll.model.api_key import KeyScope
+from tokenroll.model.instant import Instant
 from tokenroll.services.keys import KEY_CHARACTERS_MAX, RANDOM_BYTES, key_hash, new_key, shown_prefix
 
 app = noun_app("Secrets that spend a wallet; shown once, kept only as a keyed hash.")
@@ -53,7 +55,7 @@ def create(
         "scope": scope.value,
         "secret_hash": key_hash(settings.pepper(), secret.encode()).hex(),
         "shown_prefix": shown_prefix(secret),
-        "expires_at": instant_option(expires_at, "--expires-at"),
+        "expires_at": _expiry(expires_at),
     }
     result = execute("key.create", arguments, command_id=command_id, dry_run=dry_run)
     shown = {**result, "dry_run": dry_run}
@@ -68,7 +70,8 @@ def create(
             note("This is the only time the key is shown. `tokenroll client show claude-code` says where it goes.")
 
     try:
-        show(shown, as_json=as_json, human=human)
+        with must_be_seen() if "secret" in shown else contextlib.nullcontext():
+            show(shown, as_json=as_json, human=human)
     except OutputError as error:
         if "secret" in shown:
             raise Failure(_unseen(str(result["key"]), error.why), kind="output") from error
@@ -110,14 +113,19 @@ def list_keys(
 
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(help="Id of the key, or its unique first characters.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="Id of the key (key_…), its name, or its first characters as `tokenroll key list` shows them."
+        ),
+    ],
     *,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
 ) -> None:
     """Revoke a key: running gateways refuse it within a second; calls under way are finished and settled."""
-    result = execute("key.revoke", {"key": key}, command_id=command_id, dry_run=dry_run)
+    result = execute("key.revoke", {"key": _key_meant(key)}, command_id=command_id, dry_run=dry_run)
     written(f"revoked key {key}", result, as_json=as_json, dry_run=dry_run)
 
 
@@ -127,3 +135,32 @@ def _secret_from(path: Path) -> str:
         message = f"a key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters on one line"
         raise Failure(message, kind="usage", code=2)
     return text
+
+
+def _key_meant(said: str) -> str:
+    """The id of the key that is named by its id, its name or the characters it is listed with. Raises Failure when none or several are."""
+    with reports() as books:
+        known = books.keys()
+    exact = [row for row in known if said in {row["key"], row["name"], row["shown_prefix"]}]
+    start = said.removesuffix("…")
+    found = exact or [row for row in known if start and row["shown_prefix"].startswith(start)]
+    live = [row for row in found if row["state"] != "revoked"] or found
+    if len(live) == 1:
+        return str(live[0]["key"])
+    hint = "the ids of keys begin with key_, and `tokenroll key list` shows them"
+    if not live:
+        raise Failure(f"there is no key {said!r}: {hint}", kind="not_found")
+    raise Failure(f"{said!r} names {len(live)} keys: use the id; {hint}", kind="ambiguous")
+
+
+def _expiry(text: str | None) -> Instant | None:
+    """When the key stops working. Raises Failure for a time that is over: such a key would never work."""
+    at = instant_option(text, "--expires-at")
+    if at is None:
+        return None
+    with reports() as books:
+        over = at <= books.now
+    if over:
+        message = f"--expires-at: {text} is over, so the key would never work: name a time to come, or leave it out"
+        raise Failure(message, kind="expired")
+    return at

@@ -9,7 +9,8 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Final
 
@@ -58,8 +59,14 @@ class OutputError(Failure):
         self.why = why
 
 
+_MUST_BE_SEEN: Final = ContextVar("must_be_seen", default=False)
+
+
 def put(text: str) -> None:
-    """Text on standard output, and out of this process before anything else is done. Raises OutputError."""
+    """Text on standard output, and out of this process before anything else is done. Raises OutputError.
+
+    Who closed the pipe has read enough (`| head -1`): the command goes on and ends as it would have, unless within `must_be_seen`.
+    """
     if sys.stdout is None:
         raise OutputError("it is closed")
     try:
@@ -67,7 +74,19 @@ def put(text: str) -> None:
         sys.stdout.flush()
     except OSError as error:
         _forget_output()
+        if error.errno == errno.EPIPE and not _MUST_BE_SEEN.get():
+            return
         raise OutputError(error.strerror or str(error)) from error
+
+
+@contextlib.contextmanager
+def must_be_seen() -> Iterator[None]:
+    """Within it even a closed pipe is an OutputError: what is shown only once is lost when nobody reads it."""
+    before = _MUST_BE_SEEN.set(True)
+    try:
+        yield
+    finally:
+        _MUST_BE_SEEN.reset(before)
 
 
 def _forget_output() -> None:

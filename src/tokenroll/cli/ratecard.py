@@ -1,7 +1,7 @@
 """`tokenroll ratecard`: dated, append-only prices."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -22,6 +22,10 @@ from tokenroll.cli.console import (
 from tokenroll.cli.program import Failure
 
 app = noun_app("Dated prices of models: list, net and internal. A model without one is refused, never free.")
+
+CARD_EXAMPLE: Final = (
+    '{"provider": "ours", "model": "small", "prices": {"standard": {"input": "0.15", "output": "0.60"}}}'
+)
 
 
 @app.command("import")
@@ -93,7 +97,7 @@ def show_card(
 def set_card(
     *,
     file: Annotated[
-        Path | None, typer.Option(help="A card as JSON; `tokenroll ratecard show --json` shows the shape.")
+        Path | None, typer.Option(help=f"A whole card as JSON, USD per million units, such as `{CARD_EXAMPLE}`.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model whose internal price is changed.")] = None,
     provider: Annotated[str | None, typer.Option(help="Whose model, where several sell it.")] = None,
@@ -134,7 +138,24 @@ def set_card(
         except ValueError as error:
             message = f"{file} is not JSON: {error}"
             raise Failure(message, kind="usage", code=2) from error
+        problem = _card_problem(arguments["card"])
+        if problem:
+            raise Failure(f"{file} is not a rate card: {problem}, such as {CARD_EXAMPLE}", kind="usage", code=2)
     result = execute("ratecard.set", arguments, command_id=command_id, dry_run=dry_run)
     written(f"set rate card of {result.get('model', model)}", result, as_json=as_json, dry_run=dry_run)
     if not as_json and not dry_run:
         say("calls admitted from that instant on are priced by it; calls before keep their card")
+
+
+def _card_problem(card: Any) -> str:
+    """What a file lacks to be a card, in the words of its example; empty when nothing."""
+    if not isinstance(card, dict):
+        return "it must be an object"
+    missing = [name for name in ("provider", "model", "prices") if name not in card]
+    if missing:
+        return f"it lacks {' and '.join(missing)}; it needs provider, model and prices"
+    for name in ("prices", "net_prices", "internal_prices"):
+        tiers = card.get(name, {})
+        if not isinstance(tiers, dict) or not all(isinstance(rates, dict) for rates in tiers.values()):
+            return f"{name} must name service tiers, each with its meters and prices"
+    return ""

@@ -2,14 +2,16 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from tokenroll.cli.console import CommandId, DryRun, Json, execute, facts, say, show, table
+from tokenroll.cli.console import CommandId, DryRun, Json, execute, facts, reports, say, show, table
 from tokenroll.cli.program import Failure
+from tokenroll.model.limits import AMOUNT_NANOS_MAX
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -42,6 +44,9 @@ def reconcile(
     found: dict[str, Any] = {}
     if bill is not None:
         found = _sum_of(_parts(bill), book=book, command_id=command_id, dry_run=dry_run)
+        # what a dry run would settle from the bill is not settled yet
+        named = found["settled_on_bill_count"] - (found["resolved_count"] if dry_run else 0)
+        found["settled_not_on_bill_count"] = max(0, _settled_count() - named)
     if bill is None or through is not None:
         arguments = {"through_cycle": _month(through)} if through else {}
         decide_id = f"{command_id}-decide" if command_id else ""
@@ -58,7 +63,9 @@ def reconcile(
             "request_id": "provider's id",
         }
         if bill is not None:
-            table(columns, found["differences"], empty="no difference: bill and ledger agree to the nano")
+            missing = found["settled_not_on_bill_count"]
+            more = f"; {missing} settled attempts are not on this bill" if missing else ""
+            table(columns, found["differences"], empty=f"no difference: bill and ledger agree to the nano{more}")
 
     show(found, as_json=as_json, human=human)
     if found.get("difference_count"):
@@ -83,33 +90,67 @@ def _sum_of(parts: Iterator[list[dict[str, Any]]], *, book: bool, command_id: st
 
 def _parts(path: Path) -> Iterator[list[dict[str, Any]]]:
     """The bill's rows in parts; of several lines of one request the last counts. Raises Failure naming unreadable lines."""
+    from tokenroll.services.reconciling import bill_row_problem, bill_row_sent
+
     last: dict[str, dict[str, Any]] = {}
     bad: list[str] = []
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-            last[str(row["request_id"])] = row
-        except (ValueError, KeyError, TypeError) as error:
-            bad.append(f"line {number}: {error}")
+        row, problem = _read(line)
+        problem = problem or bill_row_problem(row)
+        if problem:
+            bad.append(f"line {number}: {problem}")
+        else:
+            last[row["request_id"]] = bill_row_sent(row)
     if bad:
         shown = "; ".join(bad[:_BAD_SHOWN])
-        message = f"{path} has {len(bad)} lines that are no bill rows, so nothing was changed: {shown}"
-        raise Failure(message, kind="bill")
+        lines = "1 line that is no bill row" if len(bad) == 1 else f"{len(bad)} lines that are no bill rows"
+        raise Failure(f"{path} has {lines}, so nothing was changed: {shown}", kind="bill")
     rows = list(last.values())
-    for start in range(0, max(len(rows), 1), ROWS_PER_PART):
+    if not rows:
+        message = (
+            f"{path} has no rows, so it says nothing of the {_settled_count()} settled attempts in the ledger, "
+            "and nothing was changed: ask the provider for the bill of this time"
+        )
+        raise Failure(message, kind="bill")
+    if sum(row["cost_nanos"] for row in rows) > AMOUNT_NANOS_MAX:
+        message = f"the rows of {path} cost more than {AMOUNT_NANOS_MAX} nanos together, so nothing was changed"
+        raise Failure(message, kind="bill")
+    for start in range(0, len(rows), ROWS_PER_PART):
         yield rows[start : start + ROWS_PER_PART]
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _read(line: bytes) -> tuple[Any, str]:
+    """What a line says, or why it says nothing."""
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rt", encoding="utf-8") as packed:
-                yield from packed
-        else:
-            with path.open(encoding="utf-8") as plain:
+        return json.loads(line.decode("utf-8")), ""
+    except UnicodeDecodeError:
+        return None, "not UTF-8 text; a bill is JSON lines in UTF-8, so convert it or name the right file"
+    except (ValueError, RecursionError) as error:
+        return None, f"not JSON: {error}"
+
+
+def _settled_count() -> int:
+    from tokenroll.services.reconciling import settled_count
+
+    with reports() as books:
+        return settled_count(books.connection)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == b"\x1f\x8b" or path.suffix == ".gz"
+            plain.seek(0)
+            if packed:
+                with gzip.open(plain, "rb") as unpacked:
+                    yield from unpacked
+            else:
                 yield from plain
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"{path} is not whole gzip ({error}), so nothing was changed: fetch the bill again"
+        raise Failure(message, kind="bill") from error
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}"
         raise Failure(message, kind="bill") from error

@@ -1,6 +1,7 @@
 """`tokenroll replay`: a recorded trace as real calls through a gateway, every sum checked to the nano."""
 
 import contextlib
+import itertools
 import json
 import secrets
 import subprocess
@@ -27,6 +28,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 GENERATED: Final = "generated"
 START_SECONDS_MAX: Final = 90
+_KINDS_SHOWN: Final = 3
 _CONFIG: Final = """\
 [gateway]
 listen = "127.0.0.1:0"
@@ -81,7 +83,7 @@ def replay_command(
 ) -> None:
     """Replay a trace: real HTTP calls, open-loop arrivals, then the bill, the settlements and the wallets compared.
 
-    Exit code 1 when a sum differs, a call failed or one is left open; denied calls are no failure.
+    Exit code 1 when nothing was replayed, a sum differs, a call failed or one is left open; denied calls are no failure.
     """
     calls, name = _trace(trace, trace_format, model=model, seed=seed, limit=limit)
     if durability not in {"synced", "written"}:
@@ -119,7 +121,7 @@ def replay_command(
 
 def _trace(trace: str, trace_format: str, *, model: str, seed: int, limit: int | None) -> tuple["Trace", str]:
     from tokenroll.services.generating import Company, generated_trace
-    from tokenroll.services.traces import TraceError, read_trace
+    from tokenroll.services.traces import TraceDamagedError, TraceError, read_trace
 
     if trace == GENERATED:
         return generated_trace(Company(seed=seed, calls=limit or 2_000)), f"{GENERATED}, seed {seed}"
@@ -129,9 +131,32 @@ def _trace(trace: str, trace_format: str, *, model: str, seed: int, limit: int |
         )
     try:
         calls = read_trace(Path(trace), trace_format, model=model, seed=seed, limit=limit)
+    except TraceDamagedError as error:
+        raise Failure(str(error), kind="trace") from error
     except TraceError as error:
         raise Failure(str(error), kind="usage", code=2) from error
-    return calls, f"{Path(trace).name}, {trace_format}"
+    return _not_empty(calls, trace, trace_format), f"{Path(trace).name}, {trace_format}"
+
+
+def _not_empty(trace: "Trace", name: str, trace_format: str) -> "Trace":
+    """The same trace, known to have a call. Raises Failure for one without: sums over nothing always agree."""
+    from tokenroll.services.traces import Trace
+
+    calls = iter(trace.calls)
+    first = next(calls, None)
+    if first is not None:
+        return Trace(calls=itertools.chain((first,), calls), rows=trace.rows)
+    rows = trace.rows.summary()
+    kinds = f" ({', '.join(list(rows['skipped'])[:_KINDS_SHOWN])})" if rows["skipped"] else ""
+    reasons = "".join(
+        f"; {reason}: first in lines {bad['first_lines'][:3]}"
+        for reason, bad in list(rows["bad"].items())[:_KINDS_SHOWN]
+    )
+    message = (
+        f"nothing was replayed: {name} has no call that --format {trace_format} can read: {rows['read_count']} rows read, "
+        f"{rows['bad_count']} bad, {rows['skipped_count']} of other kinds{kinds}. Is --format right?{reasons}"
+    )
+    raise Failure(message, kind="nothing_replayed")
 
 
 # ---- where it takes place ------------------------------------------------------------------------------------------------

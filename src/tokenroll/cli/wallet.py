@@ -1,6 +1,6 @@
 """`tokenroll wallet`: what is left, in use, spent, being checked."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -8,6 +8,9 @@ from tokenroll.books import words
 from tokenroll.cli.console import Json, credits_text, noun_app, reports, say, show, table, when
 
 app = noun_app("What is left, in use now, spent and being checked; never a bare balance.")
+
+CALLS_SHOWN_MAX: Final = 1_000
+"""Calls of one listing: more than anybody reads; `tokenroll journal export` has them all."""
 
 
 @app.command("list")
@@ -35,7 +38,7 @@ def list_wallets(*, as_json: Json = False) -> None:
 def show_wallet(
     wallet: Annotated[str, typer.Argument(help="Member (name or id), pool name, or wallet id.")],
     *,
-    calls: Annotated[int, typer.Option(help="How many recent calls to list.")] = 10,
+    calls: Annotated[int, typer.Option(min=1, max=CALLS_SHOWN_MAX, help="How many recent calls to list.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Show one wallet: what is left and for about how long, what comes next, recent calls."""

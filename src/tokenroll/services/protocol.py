@@ -243,8 +243,12 @@ _decoder = msgspec.msgpack.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:
-    """One frame. Raises ProtocolError when it is larger than a message may be."""
-    body = _encoder.encode(message)
+    """One frame. Raises ProtocolError when it is larger than a message may be, or holds a number that none can carry."""
+    try:
+        body = _encoder.encode(message)
+    except OverflowError as error:
+        text = f"a message holds a number of more than 64 bits: {error}"
+        raise ProtocolError(text) from error
     if len(body) > MESSAGE_BYTES_MAX:
         text = f"a message of {len(body)} bytes is above the limit of {MESSAGE_BYTES_MAX}"
         raise ProtocolError(text)

@@ -8,7 +8,7 @@ or before its cycle is to close, the evidence decides as `estimated`, and the re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from tokenroll.engine.bounding import evidence_costs
 from tokenroll.engine.posting import variance_postings
@@ -16,7 +16,7 @@ from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
 from tokenroll.model.entry import Entry, EntryKind
 from tokenroll.model.identifier import IdentifierError, hold_key_from_call
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
-from tokenroll.model.limits import SUSPENSE_SECONDS_MAX
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, ENTERED_AT_MAX, SUSPENSE_SECONDS_MAX, UNIT_COUNT_MAX
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METER_INDEX, METERS, Meter, Usage
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
@@ -34,6 +34,12 @@ OPEN_STATUS: Final = "open"
 UNDECIDED: Final = "undecided"
 """A difference that is not booked, because what it differs from is not settled."""
 _KEYS_PER_QUERY: Final = 500
+_RANGES: Final[Mapping[str, tuple[int, int]]] = {
+    "attempt": (0, 2**31 - 1),
+    "at": (0, ENTERED_AT_MAX),
+    "cost_nanos": (0, AMOUNT_NANOS_MAX),
+}
+"""Whole numbers of a bill row, and between what they lie."""
 
 
 class BillRow(NamedTuple):
@@ -81,6 +87,8 @@ def reconcile(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise Refused(
             "too_many_rows", f"a command takes {ROWS_PER_COMMAND_MAX} bill rows, not {len(rows)}: send it in parts"
         )
+    if sum(row.cost_nanos for row in rows) > AMOUNT_NANOS_MAX:
+        raise Refused("bill_row", f"the rows cost more than {AMOUNT_NANOS_MAX} nanos together, which no row can hold")
     cards = Cards(work)
     tally = _Tally()
     final = [row for row in rows if row.status != OPEN_STATUS]
@@ -110,6 +118,7 @@ def reconcile(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         "difference_count": len(tally.differences),
         "differences": tally.differences[:DIFFERENCES_SHOWN_MAX],
         "booked_cost_nanos": tally.booked_nanos,
+        "settled_on_bill_count": tally.resolved + sum(one.outcome != Outcome.RELEASED for one in settled.values()),
         "suspense_count": len(work.holds_in_suspense()),
     }
 
@@ -355,20 +364,83 @@ def _settled_rows(work: UnitOfWork, keys: set[int]) -> Iterator[tuple[int, Any]]
             yield row.hold_key, row
 
 
+def bill_row_problem(said: Any) -> str:
+    """What keeps a line of a bill from being a row: the field, and what it must be; empty when nothing does."""
+    if not isinstance(said, Mapping):
+        return "not a JSON object"
+    for name in BillRow._fields:
+        known = "usage" if name == "counts" else name
+        if known not in said:
+            return f"{known} is missing"
+        value = said[known]
+        if known in _RANGES:
+            problem = _number_problem(known, value, *_RANGES[known])
+        elif known == "usage":
+            problem = _usage_problem(value)
+        else:
+            problem = _text_problem(known, value)
+        if problem:
+            return problem
+    return ""
+
+
+def _number_problem(name: str, value: Any, least: int, most: int) -> str:
+    """A count or an amount outside of its range would not fit into a row of the ledger, so no door lets it through."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
+    if whole and least <= value <= most:
+        return ""
+    return f"{name} is {value!r:.60}; it must be a whole number from {least} to {most}"
+
+
+def _usage_problem(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return f"usage is {value!r:.60}; it must be an object of counts"
+    meters = [meter.value for meter in METERS]
+    for name, count in value.items():
+        if name not in meters:
+            return f"usage has {name!r:.60}, which is no meter; known: {', '.join(meters)}"
+        problem = _number_problem(f"usage.{name}", count, 0, UNIT_COUNT_MAX)
+        if problem:
+            return problem
+    return ""
+
+
+def _text_problem(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        return f"{name} is {value!r:.60}; it must be a text"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return f"{name} is no text that can be written as UTF-8"
+    return ""
+
+
+def bill_row_sent(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a row without a problem, as a command carries them; what else a provider writes on a line stays there."""
+    return {
+        "usage": {name: int(count) for name, count in said["usage"].items()},
+        **{name: int(said[name]) if name in _RANGES else said[name] for name in BillRow._fields if name != "counts"},
+    }
+
+
+def settled_count(connection: Connection) -> int:
+    """Settled attempts of the ledger: those that some bill must name."""
+    table = schema.settlements.c
+    return connection.scalar(select(func.count()).where(table.outcome != Outcome.RELEASED)) or 0
+
+
 def _bill_row(said: Mapping[str, Any]) -> BillRow:
     """The row of a bill's JSON line. Raises Refused naming what is wrong with it."""
-    try:
-        counts: list[int | None] = [None] * len(METERS)
-        for name, count in said["usage"].items():
-            counts[METER_INDEX[Meter(name)]] = int(count)
-        if any(counts):
-            counts[METER_INDEX[Meter.REQUEST]] = counts[METER_INDEX[Meter.REQUEST]] or 1
-        return BillRow(
-            str(said["call_id"]), int(said["attempt"]), str(said["request_id"]), str(said["provider"]), str(said["model"]),
-            str(said["service_tier"]), int(said["at"]), tuple(counts), str(said["status"]), int(said["cost_nanos"]),
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Refused("bill_row", f"a bill row lacks or misspells {error}: {dict(said)!r:.200}") from error
+    problem = bill_row_problem(said)
+    if problem:
+        raise Refused("bill_row", f"a bill row is none: {problem}")
+    sent = bill_row_sent(said)
+    counts: list[int | None] = [None] * len(METERS)
+    for name, count in sent.pop("usage").items():
+        counts[METER_INDEX[Meter(name)]] = count
+    if any(counts):
+        counts[METER_INDEX[Meter.REQUEST]] = counts[METER_INDEX[Meter.REQUEST]] or 1
+    return BillRow(counts=tuple(counts), **sent)
 
 
 def _answer_bytes(attempt: AttemptRecord) -> int:

@@ -102,8 +102,8 @@ class ReplaySummary:
 
     @property
     def good(self) -> bool:
-        """Whether the replay stands: all sums agree, every call ended, nothing is left open. Denied is not failed."""
-        return self.proof.holds and not self.failed and not self.proof.attempts_open
+        """Whether the replay stands: calls were sent, all sums agree, every one ended, none is open. Denied is not failed."""
+        return self.calls > 0 and self.proof.holds and not self.failed and not self.proof.attempts_open
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as the CLI prints it (amounts still in nanos; the door words them)."""

@@ -9,6 +9,7 @@ import gzip
 import json
 import math
 import random
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,12 +33,17 @@ SERVEGEN_MODELS: Final[Mapping[str, str]] = {
 }
 """The trace hides its models' names; each stands for a priced one of its class (small, middle, reasoning)."""
 _SLOT_SECONDS: Final = 600
+_UNPACKED_AT_ONCE_BYTES: Final = 1024 * 1024
 _Z99: Final = 2.3263478740408408
 """99th percentile of the standard normal."""
 
 
 class TraceError(Exception):
     """A trace that cannot be read at all: no such file, or no such format."""
+
+
+class TraceDamagedError(TraceError):
+    """A trace whose file is not whole, so that it is not read in part either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ def read_trace(path: Path, trace_format: str, *, model: str = "", seed: int = 1,
     """The calls of a trace file, gzip or not.
 
     `model` replaces the trace's own models, and must be given for those that carry none (azure, mooncake, agent-calls). Raises
-    TraceError when the file, the format or the model is missing.
+    TraceError when the file, the format or the model is missing, and when a packed file is not whole.
     """
     if trace_format not in _READERS:
         raise TraceError(f"no trace format is called {trace_format!r}; known: {', '.join(FORMATS)}")
@@ -116,6 +122,7 @@ def read_trace(path: Path, trace_format: str, *, model: str = "", seed: int = 1,
         raise TraceError(f"there is no trace file {path}")
     if not model and trace_format in {"azure", "mooncake", "agent-calls"}:
         raise TraceError(f"{trace_format} traces carry no model: name one with --model")
+    _check_whole(path)
     rows = Rows()
     calls = _READERS[trace_format](_Source(path, rows, model, seed, limit))
     if limit is not None:
@@ -171,10 +178,27 @@ class _Source:
                 self.rows.is_bad(number, "not a JSON object")
 
 
-def _opened(path: Path) -> TextIO:
+def _is_packed(path: Path) -> bool:
     with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    if packed:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def _check_whole(path: Path) -> None:
+    """Unpacked once before the first call leaves: a trace that breaks off would be found out in the middle of its replay."""
+    if not _is_packed(path):
+        return
+    try:
+        with gzip.open(path, "rb") as stream:
+            while stream.read(_UNPACKED_AT_ONCE_BYTES):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise TraceDamagedError(
+            f"{path} is not whole gzip ({error}), so nothing was replayed: copy it again, or unpack what is left of it"
+        ) from error
+
+
+def _opened(path: Path) -> TextIO:
+    if _is_packed(path):
         return gzip.open(path, "rt", encoding="utf-8", errors="replace")
     return path.open(encoding="utf-8", errors="replace")
 

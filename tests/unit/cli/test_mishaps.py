@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tokenroll.cli import main
+from tokenroll.cli.ratecard import CARD_EXAMPLE
 from tokenroll.services.ledger_home import held_lock
 
 GRANT = ("grant", "create", "Ada", "--plan", "tools", "--dry-run")
@@ -83,12 +84,89 @@ def test_it_says_in_one_line_that_its_output_is_full(home, line):
     )
 
 
-def test_it_says_in_one_line_that_nobody_reads_it(home):
+def unread(*arguments):
+    """The command with a reader that has gone, as after `| head -1`."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = run("wallet", "list", stdout=writing)
+    done = run(*arguments, stdout=writing)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (1, "tokenroll: standard output cannot be written: Broken pipe\n")
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [(("wallet", "list"), 0), (("--help",), 0), (("payrun", "run", "2998-01"), 1)]
+)
+def test_it_ends_in_silence_with_its_own_code_when_nobody_reads_on(home, line, code):
+    assert unread(*line) == (code, "")
+
+
+def test_it_revokes_a_key_whose_reader_has_gone(home, capsys):
+    code, said = unread("key", "create", "--member", "Ada", "--name", "piped")
+    assert code == 1
+    assert said.endswith(
+        " was made, but its secret could not be shown (Broken pipe), so it was revoked again: make another one\n"
+    )
+    assert main(["key", "list", "--json"]) == 0
+    assert [one["state"] for one in json.loads(capsys.readouterr().out) if one["name"] == "piped"] == ["revoked"]
+
+
+def test_it_makes_no_key_that_would_never_work(home, capsys):
+    said = told(capsys, "key", "create", "--member", "Ada", "--expires-at", "2020-01-01T00:00:00Z", code=1)
+    assert said == (
+        "tokenroll: --expires-at: 2020-01-01T00:00:00Z is over, so the key would never work: "
+        "name a time to come, or leave it out\n"
+    )
+
+
+def test_it_says_how_a_key_is_named(home, capsys):
+    assert told(capsys, "key", "revoke", "tr-6X2", code=1) == (
+        "tokenroll: there is no key 'tr-6X2': the ids of keys begin with key_, and `tokenroll key list` shows them\n"
+    )
+
+
+def test_it_revokes_the_one_key_that_begins_so(home, tmp_path, capsys):
+    for secret in ("tr-abcdef-0123456789", "tr-abcxyz-0123456789"):
+        (tmp_path / "secret").write_text(secret)
+        assert (
+            main(["key", "create", "--member", "Ada", "--name", secret[:9], "--secret-file", str(tmp_path / "secret")])
+            == 0
+        )
+    capsys.readouterr()
+    assert told(capsys, "key", "revoke", "tr-abc", code=1).startswith("tokenroll: 'tr-abc' names 2 keys: use the id; ")
+    assert main(["key", "revoke", "tr-abcd"]) == 0
+    capsys.readouterr()
+    assert main(["key", "list", "--json"]) == 0
+    states = {one["name"]: one["state"] for one in json.loads(capsys.readouterr().out)}
+    assert (states["tr-abcdef"], states["tr-abcxyz"]) == ("revoked", "live")
+
+
+@pytest.mark.parametrize(
+    ("calls", "says"), [("-1", "greater than or equal to 1 "), ("0", "greater than or equal to 1 "), ("1001", "less than or equal to 1000 ")]
+)  # fmt: skip
+def test_it_lists_between_one_call_and_a_thousand(home, capsys, calls, says):
+    assert main(["wallet", "show", "Ada", "--calls", calls]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ('{"provider": "ours", "model": "small", "rates": []}', "it lacks prices; it needs provider, model and prices"),
+        ("[]", "it must be an object"),
+        ('{"provider": "ours", "model": "small", "prices": {"standard": 1}}', "prices must name service tiers, each with its meters and prices"),
+    ],
+)  # fmt: skip
+def test_it_says_what_a_card_lacks(home, tmp_path, capsys, card, says):
+    (tmp_path / "card.json").write_text(card)
+    assert told(capsys, "ratecard", "set", "--file", str(tmp_path / "card.json")) == (
+        f"tokenroll: {tmp_path}/card.json is not a rate card: {says}, such as "
+        '{"provider": "ours", "model": "small", "prices": {"standard": {"input": "0.15", "output": "0.60"}}}\n'
+    )
+
+
+def test_its_example_of_a_card_is_one(home, tmp_path):
+    (tmp_path / "card.json").write_text(CARD_EXAMPLE)
+    assert main(["ratecard", "set", "--file", str(tmp_path / "card.json"), "--dry-run"]) == 0
 
 
 def test_it_revokes_a_key_that_nobody_could_see(home, capsys):

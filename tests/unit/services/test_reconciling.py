@@ -19,6 +19,8 @@ from tests.ledger_kit import (
     settle_record,
 )
 from tokenroll.model.usage import METER_INDEX, METERS, Meter
+from tokenroll.services.protocol import ProtocolError, encode
+from tokenroll.services.reconciling import settled_count
 from tokenroll.store import tape
 from tokenroll.store.tape import TapeRelease
 from tokenroll.store.verify import verify
@@ -246,3 +248,34 @@ def test_it_decides_everybodys_suspense_though_one_count_has_no_price(one):
     # two fetches at the dearest rate of the card, 15,000
     assert (decided["decided_count"], decided["charged_nanos"]) == (3, 3_300_000 + 300_000 + 30_000)
     assert sound(one) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cost_nanos": 1e30}, "cost_nanos is 1e+30; it must be a whole number from 0 to 1000000000000000000"),
+        ({"usage": {"input": 10**12 + 1}}, "usage.input is 1000000000001; it must be a whole number from 0 to 1000000000000"),
+    ],
+)  # fmt: skip
+def test_it_refuses_a_number_that_no_row_can_hold(one, changes, says):
+    reply = one.ledger.execute(Command(id="huge", name="reconcile", arguments={"rows": [line(2, 1, 1, **changes)]}))
+    assert (reply.problem_kind, reply.problem) == ("bill_row", f"a bill row is none: {says}")
+    assert sound(one) == []
+
+
+def test_it_refuses_rows_whose_sum_no_row_can_hold(one):
+    rows = [line(sequence, 1, 1, cost=6 * 10**17) for sequence in (1, 2)]
+    reply = one.ledger.execute(Command(id="sum", name="reconcile", arguments={"rows": rows}))
+    assert reply.problem == "the rows cost more than 1000000000000000000 nanos together, which no row can hold"
+
+
+def test_it_counts_the_settled_attempts_that_the_bill_names(one):
+    rows = [line(1, 1_000, 100), line(2, 1_000, 20), line(4, 0, 0), line(5, 1, 1)]
+    assert settled_count(one.connection) == 1
+    assert one.do("reconcile", rows=rows)["settled_on_bill_count"] == 2  # 4 was released, 5 is in flight
+    assert settled_count(one.connection) == 2
+
+
+def test_no_message_carries_a_number_of_more_than_64_bits():
+    with pytest.raises(ProtocolError, match="a message holds a number of more than 64 bits"):
+        encode(Command(id="huge", name="reconcile", arguments={"rows": [10**23]}))

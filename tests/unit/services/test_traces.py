@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tokenroll.services.traces import FORMATS, Trace, TraceCall, TraceError, read_trace
+from tokenroll.services.traces import FORMATS, Trace, TraceCall, TraceDamagedError, TraceError, read_trace
 
 
 def read(tmp_path, text: str, trace_format: str, *, packed: bool = False, **options) -> tuple[list[TraceCall], dict]:
@@ -145,6 +145,13 @@ def test_it_refuses_what_cannot_be_read(tmp_path):
         with pytest.raises(TraceError, match="name one with --model"):
             read_trace(tmp_path / "trace", name)
     assert len(FORMATS) == 5
+
+
+@pytest.mark.parametrize("damaged", [b"\x1f\x8b\x08bad", gzip.compress(AZURE.encode())[:-9]])
+def test_it_reads_no_part_of_a_packed_trace_that_is_not_whole(tmp_path, damaged):
+    (tmp_path / "trace.gz").write_bytes(damaged)
+    with pytest.raises(TraceDamagedError, match=r"trace\.gz is not whole gzip .*, so nothing was replayed"):
+        read_trace(tmp_path / "trace.gz", "azure", model="m")
 
 
 # The public traces themselves: their facts are known and stand in literals.
