@@ -297,6 +297,7 @@ class ScriptedProvider:
         self.withheld = False
         """Whether answers wait until `let_go`."""
         self.waiting: list[Callable[[], None]] = []
+        self.has_let_go = False
         self.turns = 8
         """How many turns of the loop lie between two parts: enough that the gateway, on the same loop, has read the first."""
         self._server: asyncio.Server | None = None
@@ -315,6 +316,7 @@ class ScriptedProvider:
     def let_go(self) -> None:
         """Every withheld answer goes out, and later ones at once."""
         self.withheld = False
+        self.has_let_go = True
         waiting, self.waiting = self.waiting, []
         for answer in waiting:
             answer()
@@ -357,7 +359,7 @@ class ProviderConnection(asyncio.Protocol):
         def send(index: int) -> None:
             if self.transport.is_closing():
                 return
-            if index == exchange.withheld_from:
+            if index == exchange.withheld_from and not self.provider.has_let_go:
                 exchange.withheld_from = -1
                 self.provider.waiting.append(lambda: send(index))
             elif index < len(exchange.parts):

@@ -36,6 +36,15 @@ class LossyDisk(KernelDisk):
         self.synced.setdefault(path, 0)
         return descriptor
 
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)
+        self.paths.pop(descriptor, None)
+
+    def close_all(self) -> None:
+        """What dead workers left open: ten thousand schedules in one process would run out of descriptors."""
+        for descriptor in list(self.paths):
+            self.close(descriptor)
+
     def sync(self, descriptor: int) -> None:
         self.synced[self.paths[descriptor]] = os.fstat(descriptor).st_size
 
@@ -386,6 +395,7 @@ class World:
 
 def run(seed: int, folder: Path, *, synced: bool, steps: int = 25, power_fails: bool = True) -> World:
     """One schedule; whatever is wrong at its end is told with the seed."""
+    world = None
     try:
         world = World(seed, folder, synced=synced, power_fails=power_fails)
         for _ in range(steps):
@@ -394,4 +404,7 @@ def run(seed: int, folder: Path, *, synced: bool, steps: int = 25, power_fails: 
     except Exception as error:
         error.add_note(f"seed {seed}, synced {synced}, power_fails {power_fails}, steps {steps}")
         raise
+    finally:
+        if world is not None:
+            world.disk.close_all()
     return world
