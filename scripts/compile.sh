@@ -15,11 +15,6 @@ modules=(
 )
 files=("${modules[@]/#/tokenroll/}")
 files=("${files[@]/%/.py}")
-source_digest=$(find src/tokenroll -name '*.py' | sort | xargs cat "$0" | sha256sum | cut -d' ' -f1)
-if [ "$(cat "$dir/.digest" 2>/dev/null)" = "$source_digest" ]; then
-  echo "$dir"
-  exit
-fi
 rm -rf "$dir"
 mkdir -p "$dir"
 cp -r src/tokenroll "$dir/"
@@ -28,5 +23,4 @@ cd "$dir"
 MYPYPATH=. "$python" -m mypyc --python-version "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" \
   "${files[@]}" >compile.log 2>&1 || { tail -20 compile.log >&2; exit 1; }
 rm -rf build
-echo "$source_digest" >.digest
 echo "$dir"

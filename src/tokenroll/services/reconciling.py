@@ -385,9 +385,8 @@ def bill_row_problem(said: Any) -> str:
 
 
 def _number_problem(name: str, value: Any, least: int, most: int) -> str:
-    """A count or an amount outside of its range would not fit into a row of the ledger, so no door lets it through."""
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
-    if whole and least <= value <= most:
+    """A number outside of its range would not fit into a row of the ledger; one with a point has been rounded before we see it (law 1)."""
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return ""
     return f"{name} is {value!r:.60}; it must be a whole number from {least} to {most}"
 
@@ -418,8 +417,8 @@ def _text_problem(name: str, value: Any) -> str:
 def bill_row_sent(said: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a row without a problem, as a command carries them; what else a provider writes on a line stays there."""
     return {
-        "usage": {name: int(count) for name, count in said["usage"].items()},
-        **{name: int(said[name]) if name in _RANGES else said[name] for name in BillRow._fields if name != "counts"},
+        "usage": dict(said["usage"]),
+        **{name: said[name] for name in BillRow._fields if name != "counts"},
     }
 
 

@@ -254,6 +254,7 @@ def test_it_decides_everybodys_suspense_though_one_count_has_no_price(one):
     ("changes", "says"),
     [
         ({"cost_nanos": 1e30}, "cost_nanos is 1e+30; it must be a whole number from 0 to 1000000000000000000"),
+        ({"cost_nanos": 9007199254740993.0}, "cost_nanos is 9007199254740992.0; it must be a whole number from 0 to 1000000000000000000"),
         ({"usage": {"input": 10**12 + 1}}, "usage.input is 1000000000001; it must be a whole number from 0 to 1000000000000"),
     ],
 )  # fmt: skip
