@@ -11,7 +11,6 @@ import datetime
 import http.cookiejar
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.home import KEY_FORMAT, MEMBERS, prepared
+from bench.interpreter import described, environment_of, interpreter
 from bench.lines import Samples, lines_of, table
 from bench.machine import DIR, HERE, LOAD_CLASS, LOAD_CORE, PROBE_CLASS, awake, cpu_seconds, disk_probed, rss_mb
 from bench.subjects import WEB_PORT, Mock, Nginx, Subject, Tokenroll, installed_wheel
@@ -163,9 +163,9 @@ def fold(wallets: int) -> Result:
 
 
 def micro(script: str, *arguments: object) -> Result:
-    """What a script of bench/micro prints, run with the package as it is installed."""
-    command = [sys.executable, str(HERE / "micro" / script), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(installed_wheel())}
+    """What a script of bench/micro prints, run with the package as it is installed for load."""
+    command = [interpreter(), str(HERE / "micro" / script), *map(str, arguments)]
+    environment = environment_of(installed_wheel())
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
@@ -214,7 +214,7 @@ def facts() -> Result:
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit.strip(),
         "cores": os.cpu_count(),
-        "python": platform.python_version(),
+        "python": described(),
         "nginx": nginx.removeprefix("nginx version: "),
         "real_time": bool(LOAD_CLASS),
         "members": MEMBERS,

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.home import prepared, write_config
+from bench.interpreter import environment_of, interpreter
 from bench.machine import (
     DIR,
     HERE,
@@ -109,10 +110,9 @@ class Tokenroll(Subject):
         shutil.rmtree(self.home, ignore_errors=True)
         shutil.copytree(prepared(), self.home)
         write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT)
-        environment = {**os.environ, "TOKENROLL_HOME": str(self.home)}
-        if not self.from_source:
-            environment["PYTHONPATH"] = str(installed_wheel())
-        command = [sys.executable, "-m", "tokenroll", "serve", "--durability", self.durability]
+        package = HERE.parent / "src" if self.from_source else installed_wheel()
+        environment = {**environment_of(package), "TOKENROLL_HOME": str(self.home)}
+        command = [interpreter(), "-m", "tokenroll", "serve", "--durability", self.durability]
         self._process = start(command, LOAD_CORE, DIR / f"{self.name}.log", scheduling=[], env=environment)
         wait_for_port(WEB_PORT)
         self._wait_until_healthy()

@@ -138,7 +138,7 @@ class Call:
         if type(answer) is HotHold:
             self.hold = answer
             self._state = _HELD
-            gateway.commit.hold_ready(self)
+            gateway.commit.hold_ready(self, alone=not gateway.outbox.gathers)
         elif type(answer) is Denial:
             gateway.metrics.denials[answer.code] += 1
             self._state = _ENDED

@@ -24,6 +24,9 @@ _CONTENT_LENGTH_NAME: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (?=\d)")
 _REQUEST_ID_BYTES_MAX: Final = 128
 _ID_CHARACTERS: Final = (string.ascii_letters + string.digits + "-_").encode()
 _LENGTH_DIGITS_MAX: Final = 12
+_TOKEN_CHARACTERS: Final = (string.ascii_letters + string.digits + "-._~+/=").encode()
+_TOKEN_BYTES_MAX: Final = 512
+"""A longer token is read the long way."""
 
 CHUNKED: Final = -1
 """Instead of a length: the body is chunked."""
@@ -42,10 +45,10 @@ class HeadError(Exception):
 
 
 class RequestHead:
-    """What a request's head says. A connection uses it again for a head that differs in its content-length only."""
+    """What a request's head says. A connection uses it again for a head that differs in its content-length and bearer token only."""
 
     __slots__ = (
-        "_digits", "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
+        "_digits", "_pieces", "_token_first", "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
         "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "method", "path",
         "prefix", "query", "suffix",
     )  # fmt: skip
@@ -68,6 +71,9 @@ class RequestHead:
         """Header lines that go on to the provider."""
         self.host_count = 0
         self._digits = b""
+        self._pieces: tuple[bytes, bytes, bytes] | None = None
+        """The head around its digits and its token; empty pieces when the token's place is in doubt, None when nobody has looked."""
+        self._token_first = False
         self.prefix = b""
         self.suffix = b""
         """The head around the digits of its content-length; empty when it has none."""
@@ -77,27 +83,74 @@ class RequestHead:
         """Set by whoever acts on it: in whose words it is answered, its key, and whether it is a call with nothing special about it."""
 
     def repeated(self, data: bytes) -> int:
-        """Where the head ends that `data` begins with, when it is this very head but for its length, else 0.
+        """Where the head ends that `data` begins with, when it is this very head but for its length and `bearer`, else 0.
 
-        Clients of one connection repeat their heads; comparing is much cheaper than reading again, and as strict.
+        Clients of one connection repeat their heads; comparing is much cheaper than reading again, and as strict. Another token on
+        the same connection is what a proxy before us sends, which shares its connections among its clients.
         """
         prefix = self.prefix
-        if prefix and data.startswith(prefix):
-            start = len(prefix)
-            suffix = self.suffix
-            stop = start + len(self._digits)
-            if not data.startswith(suffix, stop):
-                stop = data.find(b"\r\n", start, start + _LENGTH_DIGITS_MAX)
-                if stop < 0 or not data.startswith(suffix, stop):
-                    return 0
-            digits = data[start:stop]
-            if digits != self._digits:
-                if not digits.isdigit():
-                    return 0
-                self._digits = digits
-                self.content_length = int(digits)
-            return stop + len(suffix)
-        return 0
+        if not prefix:
+            return 0
+        if not data.startswith(prefix):
+            return self._repeated_for_another(data)
+        start = len(prefix)
+        suffix = self.suffix
+        stop = start + len(self._digits)
+        if not data.startswith(suffix, stop):
+            stop = data.find(b"\r\n", start, start + _LENGTH_DIGITS_MAX)
+            if stop < 0 or not data.startswith(suffix, stop):
+                return self._repeated_for_another(data)
+        digits = data[start:stop]
+        if digits != self._digits:
+            if not digits.isdigit():
+                return 0
+            self._digits = digits
+            self.content_length = int(digits)
+        return stop + len(suffix)
+
+    def _repeated_for_another(self, data: bytes) -> int:
+        """The same for a head with another bearer token in the place of this one's."""
+        pieces = self._pieces
+        if pieces is None:
+            pieces = self._pieces = self._take_apart()
+        first, middle, last = pieces
+        if not first or not data.startswith(first):
+            return 0
+        start = len(first)
+        stop = data.find(b"\r\n", start, start + _TOKEN_BYTES_MAX)
+        if stop < 0 or not data.startswith(middle, stop):
+            return 0
+        next_start = stop + len(middle)
+        next_stop = data.find(b"\r\n", next_start, next_start + _TOKEN_BYTES_MAX)
+        if next_stop < 0 or not data.startswith(last, next_stop):
+            return 0
+        token, digits = data[start:stop], data[next_start:next_stop]
+        if not self._token_first:
+            token, digits = digits, token
+        if not token or token.translate(None, _TOKEN_CHARACTERS) or not digits.isdigit() or len(digits) > _LENGTH_DIGITS_MAX:
+            return 0
+        self.bearer = token
+        self._digits = digits
+        self.content_length = int(digits)
+        if self._token_first:
+            self.prefix = first + token + middle
+        else:
+            self.suffix = middle + token + last
+        return next_stop + len(last)
+
+    def _take_apart(self) -> tuple[bytes, bytes, bytes]:
+        """The three pieces around digits and token; empty ones unless the token stands once, as the whole end of a line."""
+        token = self.bearer
+        prefix, suffix = self.prefix, self.suffix
+        if not token or prefix.count(token) + suffix.count(token) != 1:
+            return b"", b"", b""
+        whole_end = b" " + token + b"\r\n"
+        place = prefix.find(whole_end)
+        self._token_first = place >= 0
+        if place >= 0:
+            return prefix[: place + 1], prefix[place + 1 + len(token) :], suffix
+        place = suffix.find(whole_end)
+        return (prefix, suffix[: place + 1], suffix[place + 1 + len(token) :]) if place >= 0 else (b"", b"", b"")
 
 
 class RequestReader:

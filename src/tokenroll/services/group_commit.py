@@ -87,10 +87,17 @@ class GroupCommit:
             self._disk_thread = threading.Thread(target=self._work, name="tape", daemon=True)
             self._disk_thread.start()
 
-    def hold_ready(self, waiter: Waiter) -> None:
-        """The waiter's HOLD is appended; it hears `find_connection` when the hold is."""
+    def hold_ready(self, waiter: Waiter, *, alone: bool = False) -> None:
+        """The waiter's HOLD is appended; it hears `find_connection` when the hold is durable.
+
+        `alone`: others are not expected in this turn of the loop, so that nothing is gained by waiting for them; under `written` the
+        waiter may hear it, and `on_dispatched`, before this returns.
+        """
         self._waiters.append(waiter)
-        self._next_turn()
+        if alone and not self._synced and not self._scheduled:
+            self._turn()
+        else:
+            self._next_turn()
 
     def dispatch(self, waiter: Waiter) -> None:
         """The waiter has a connection; it hears `on_dispatched` when its DISPATCHED is written.

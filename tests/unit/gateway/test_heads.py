@@ -129,6 +129,54 @@ def test_a_repeated_head_is_known_again_by_everything_but_its_length():
     assert request(LINE + b"\r\n").repeated(LINE + b"\r\n") == 0
 
 
+ADA = b"tr-ada-0123456789"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Authorization: Bearer %b\r\nContent-Length: %b\r\n",
+        b"Content-Length: %b\r\nX: y\r\nAuthorization: Bearer %b\r\n",
+        b"x-api-key: %b\r\nContent-Length: %b\r\nX: y\r\n",
+    ],
+)
+def test_a_head_with_another_token_in_the_same_place_is_known_again_too(lines):
+    token_first = lines.index(b"Content-Length") > 0
+
+    def head_of(token, length):
+        return LINE + lines % ((token, length) if token_first else (length, token)) + b"\r\n"
+
+    head = request(head_of(ADA, b"12"))
+    head.bearer = ADA  # whoever authenticates says which of the values was the key
+    for token, length in (
+        (b"tr-bo", b"12"),
+        (b"tr-cleo_longer.than+before/==", b"7"),
+        (ADA, b"3000"),
+        (b"tr-bo", b"12"),
+    ):
+        data = head_of(token, length)
+        assert head.repeated(data + b"{}") == len(data)
+        assert (head.bearer, head.content_length) == (token, int(length))
+        assert head.repeated(data + b"{}") == len(data)
+    for token in (b"", b"tr bo", b"tr-bo ", b"tr-bo\r\nX: y", b"tr\tbo", b"tr-\x80", b"t" * 600):
+        assert head.repeated(head_of(token, b"12")) == 0
+    assert head.repeated(head_of(b"tr-dev", b"1x")) == 0
+    assert head.repeated(head_of(b"tr-dev", b"12").replace(LINE, LINE + b"New: 1\r\n")) == 0
+
+
+def test_a_token_whose_place_is_in_doubt_is_read_the_long_way():
+    for lines in (
+        b"Authorization: Bearer %b\r\nX-Copy: %b\r\nContent-Length: 2\r\n\r\n" % (ADA, ADA),
+        b"Authorization: Bearer\t%b\r\nContent-Length: 2\r\n\r\n" % ADA,
+        b"Authorization: Bearer %b \r\nContent-Length: 2\r\n\r\n" % ADA,
+    ):
+        head = request(LINE + lines)
+        head.bearer = ADA
+        assert head.repeated(LINE + lines.replace(ADA, b"tr-bo")) == 0
+    nobody = request(LINE + b"Authorization: Bearer %b\r\nContent-Length: 2\r\n\r\n" % ADA)
+    assert nobody.repeated(LINE + b"Authorization: Bearer tr-bo\r\nContent-Length: 2\r\n\r\n") == 0
+
+
 def test_it_sees_at_once_that_nothing_can_come_of_this():
     assert head_is_hopeless(b"POST / HTTP/1.1\r\nHost: a\n")
     assert head_is_hopeless(b"POST / HTTP/1.1\r\nHost: \0")

@@ -1,6 +1,7 @@
-"""The outbox: what a turn of the loop sends goes out together, in order, and never to a connection that has ended."""
+"""The outbox: when much is sent, a turn of the loop sends it together, in order, and never to a connection that has ended."""
 
 import asyncio
+from typing import cast
 
 from tokenroll.gateway.outbox import Outbox
 from tokenroll.model.limits import OUTBOX_BYTES_MAX
@@ -25,10 +26,16 @@ class Line:
         self.log.append((self.name, "closed"))
 
 
+def as_transport(line):
+    return cast("asyncio.Transport", line)
+
+
 def in_a_loop(story):
     async def run():
         log: list[tuple[str, object]] = []
-        await story(Outbox(asyncio.get_running_loop()), Line("ada", log), Line("bo", log), log)
+        outbox = Outbox(asyncio.get_running_loop())
+        outbox.gathers = True  # as after many calls in a short time
+        await story(outbox, Line("ada", log), Line("bo", log), log)
 
     asyncio.run(run())
 
@@ -90,3 +97,53 @@ def test_much_is_not_gathered_so_that_a_client_who_does_not_read_is_felt():
         assert [(name, len(data)) for name, data in log] == [("ada", OUTBOX_BYTES_MAX), ("bo", 1)]
 
     in_a_loop(story)
+
+
+class Turns:
+    """A loop whose time and whose turns are the test's."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.ready = []
+
+    def time(self):
+        return self.now
+
+    def call_soon(self, callback):
+        self.ready.append(callback)
+
+    def outbox(self):
+        return Outbox(cast("asyncio.AbstractEventLoop", self))
+
+    def turn(self):
+        ready, self.ready = self.ready, []
+        for callback in ready:
+            callback()
+
+
+def test_what_is_sent_now_and_then_goes_out_where_it_is_made():
+    log: list[tuple[str, object]] = []
+    loop, ada = Turns(), as_transport(Line("ada", log))
+    outbox = loop.outbox()
+    for number in range(300):  # 6,000 a second
+        outbox.write(ada, b"%d" % number)
+        assert log[-1] == ("ada", b"%d" % number)
+        loop.now += 1 / 6000
+    assert loop.ready == []
+
+
+def test_a_crowd_is_noticed_and_so_is_its_end_and_nothing_overtakes():
+    log: list[tuple[str, object]] = []
+    loop, ada = Turns(), as_transport(Line("ada", log))
+    outbox = loop.outbox()
+    at_once = []
+    for number in range(384):
+        outbox.write(ada, b"%d" % number)
+        at_once.append(len(log) == number + 1)
+        if number % 16 == 15:
+            loop.turn()
+            loop.now += 0.0005 if number < 192 else 0.004  # 32,000 a second, then 4,000
+    assert [data for _, data in log] == [b"%d" % number for number in range(384)]
+    assert all(at_once[:63])
+    assert all(at_once[-64:])
+    assert not any(at_once[64:79])  # gathered until the turn ended

@@ -123,9 +123,9 @@ class Office:
         if caller.hold.sequence not in self.disk.holds_after_power_loss():
             self.lost.append(caller.hold.sequence)
 
-    def send(self, *, dial=False):
+    def send(self, *, dial=False, alone=False):
         caller = Caller(self, dial)
-        self.commit.hold_ready(caller)
+        self.commit.hold_ready(caller, alone=alone)
         return caller
 
 
@@ -135,7 +135,9 @@ async def busy_hour(directory, durability, seed, calls=120):
     office = Office(directory, durability)
     callers: list[Caller] = []
     while len(callers) < calls:
-        callers += [office.send(dial=chance.random() < 0.3) for _ in range(chance.randrange(1, 9))]
+        callers += [
+            office.send(dial=chance.random() < 0.3, alone=chance.random() < 0.5) for _ in range(chance.randrange(1, 9))
+        ]
         if chance.random() < 0.5:
             await asyncio.sleep(chance.random() / 1000)
         if chance.random() < 0.3:
@@ -188,7 +190,8 @@ def test_a_planted_missing_sync_is_caught(tmp_path, monkeypatch):
 
 
 def test_a_planted_dispatch_before_the_sync_is_caught(tmp_path, monkeypatch):
-    def hasty(self, waiter):
+    def hasty(self, waiter, *, alone):
+        del alone
         waiter.find_connection()
         self._waiters.append(waiter)
         self.soon()
@@ -214,6 +217,49 @@ def test_written_never_syncs_a_call(tmp_path):
     office, _ = asyncio.run(busy_hour(tmp_path, Durability.WRITTEN, seed=3))
     syncs = [what for what, _ in office.disk.trace if what == "fdatasync returned"]
     assert len(syncs) == 2  # the segment's head, and its end
+
+
+def test_written_a_call_that_comes_alone_is_on_the_tape_and_sent_before_the_loop_turns(tmp_path):
+    async def alone():
+        office = Office(tmp_path, Durability.WRITTEN)
+        caller = office.send(alone=True)
+        assert caller.told == ["connecting", "dispatched"]
+        assert [what for what, _ in office.disk.trace[-3:]] == ["connecting", "write", "dispatched"]
+        assert caller.hold.sequence in holds_in(bytes(office.disk.written))
+        gathered = office.send()  # another in the same turn waits for its end, and so does whoever comes after it
+        late = office.send(alone=True)
+        assert gathered.told == late.told == []
+        await asyncio.gather(gathered.done, late.done)
+        office.commit.close()
+        office.desk.tape.close()
+
+    asyncio.run(alone())
+
+
+def test_synced_nobody_is_sent_alone_before_the_sync(tmp_path):
+    async def alone():
+        office = Office(tmp_path, Durability.SYNCED)
+        caller = office.send(alone=True)
+        assert caller.told == []
+        await caller.done
+        assert office.lost == []
+        office.commit.close()
+        office.desk.tape.close()
+
+    asyncio.run(alone())
+
+
+def test_a_call_that_comes_alone_hears_of_a_full_disk_and_is_not_sent(tmp_path):
+    async def alone():
+        disk = TracedDisk()
+        office = Office(tmp_path, Durability.WRITTEN, disk=disk)
+        disk.fail_write_at = 1
+        caller = office.send(alone=True)
+        assert caller.told == ["connecting", "failed: No space left on device"]
+        assert [error.errno for error in office.failures] == [errno.ENOSPC]
+        office.desk.tape.close()
+
+    asyncio.run(alone())
 
 
 def test_calls_that_come_together_share_one_sync_and_one_dispatch(tmp_path):
