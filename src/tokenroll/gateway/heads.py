@@ -127,7 +127,12 @@ class RequestHead:
         token, digits = data[start:stop], data[next_start:next_stop]
         if not self._token_first:
             token, digits = digits, token
-        if not token or token.translate(None, _TOKEN_CHARACTERS) or not digits.isdigit() or len(digits) > _LENGTH_DIGITS_MAX:
+        if (
+            not token
+            or token.translate(None, _TOKEN_CHARACTERS)
+            or not digits.isdigit()
+            or len(digits) > _LENGTH_DIGITS_MAX
+        ):
             return 0
         self.bearer = token
         self._digits = digits
