@@ -350,8 +350,11 @@ class Call:
         if client.writing_paused:  # since an answer before this one, which nobody has read yet
             self.pause_upstream()
 
-    def on_data(self, raw: bytes, payload: bytes) -> None:
-        """Answer bytes: `raw` as they came (framing of this message only), `payload` without the transfer coding."""
+    def on_data(self, raw: bytes, payload: bytes, *, one_chunk: bool = False) -> None:
+        """Answer bytes: `raw` as they came (framing of this message only), `payload` without the transfer coding.
+
+        `one_chunk`: `raw` is one whole chunk after whole ones.
+        """
         copy = self._copy
         if copy is None:
             out = self._meter.feed(payload)
@@ -362,7 +365,9 @@ class Call:
         if mode == _PASS:
             self.gateway.outbox.write(self._client.transport, raw)  # type: ignore[union-attr]  # a call without client drains
         elif mode == _REFRAME:
-            if out:
+            if one_chunk and out is payload:  # nothing withheld: its own frame serves
+                self.gateway.outbox.write(self._client.transport, raw)  # type: ignore[union-attr]
+            elif out:
                 self.gateway.outbox.write(self._client.transport, b"%x\r\n%b\r\n" % (len(out), out))  # type: ignore[union-attr]
         elif mode == _BUFFER:
             self._parts.append(out)

@@ -214,7 +214,7 @@ class UpstreamConnection:
         chunks = self._chunks
         one = chunks.one_chunk(data)
         if one is not None:
-            call.on_data(data, one)
+            call.on_data(data, one, one_chunk=True)
             return
         try:
             end = chunks.feed(data)
