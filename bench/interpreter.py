@@ -40,24 +40,28 @@ def _seconds(python: str) -> float:
 
 @functools.cache
 def interpreter() -> str:
-    """Its path."""
+    """The path of the fastest that loads our packages, or of the one that is named. Raises SystemExit when that one does not."""
+    if named := os.environ.get("BENCH_PYTHON"):
+        if _seconds(named) == float("inf"):
+            raise SystemExit(
+                f"BENCH_PYTHON={named} does not load packages built for {sysconfig.get_config_var('SOABI')}"
+            )
+        return named
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    named = os.environ.get("BENCH_PYTHON")
     folders = [*os.environ.get("PATH", "").split(os.pathsep), *_PLACES]
     places = [found for folder in folders if (found := shutil.which(name, path=folder))]
     distinct = {os.path.realpath(place): place for place in [*places, sys.executable]}
-    return named or min(distinct.values(), key=_seconds)
+    return min(distinct.values(), key=_seconds)
 
 
 def described() -> str:
-    """Version and whether it is the one that development runs on, for the results."""
+    """Its version and how it was found, for the results."""
     python = interpreter()
     version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
-    return (
-        version
-        if os.path.realpath(python) == os.path.realpath(sys.executable)
-        else f"{version} (the fastest build here)"
-    )
+    if "BENCH_PYTHON" in os.environ:
+        return f"{version} (named)"
+    ours = os.path.realpath(python) == os.path.realpath(sys.executable)
+    return version if ours else f"{version} (the fastest build here)"
 
 
 def environment_of(package: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tokenroll.model.lot import Lot, LotState
 from tokenroll.model.rate_card import RateCard, RateTable
 from tokenroll.model.settlement import Settlement
 from tokenroll.model.usage import Meter, Usage, UsageSource
+from tokenroll.model.vesting import Period, PeriodUnit, Vesting, VestingKind
 
 CREDIT = 1_000_000_000
 DAY = 86_400_000_000
@@ -27,6 +28,14 @@ PLAN = 1
 def utc(text: str) -> Instant:
     """The instant of a UTC date and time: `utc("2026-01-31T09:00")`."""
     return instant_from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
+
+
+def monthly(months: int, cliff_months: int = 0, **changes: Any) -> Vesting:
+    """So many months, nothing before the cliff."""
+    month = Period(count=1, unit=PeriodUnit.MONTH)
+    return Vesting(
+        kind=VestingKind.PERIODIC, period=month, occurrences=months, cliff_occurrences=cliff_months, **changes
+    )
 
 
 def make_grant(**changes: Any) -> Grant:

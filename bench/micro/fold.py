@@ -40,13 +40,36 @@ def fill(connection: Connection, wallets: int) -> None:
     """A company of so many wallets with one lot each."""
     raw = raw_connection(connection)
     raw.execute("BEGIN")
-    plan = (1, "p", "Plan", 1, "stipend", "tool", 0, 0, "immediate", 0, 0, None, None, 100, "enforce", "deny", 1, 0, 0)
+    plan = (
+        1,
+        "p",
+        "Plan",
+        1,
+        "stipend",
+        "tool",
+        0,
+        0,
+        "immediate",
+        0,
+        0,
+        None,
+        None,
+        100,
+        "enforce",
+        "deny",
+        1,
+        0,
+        0,
+        None,
+    )
     raw.execute(f"INSERT INTO plans VALUES ({','.join('?' * len(plan))})", plan)
     ids = range(1, wallets + 1)
     raw.executemany("INSERT INTO wallets VALUES (?,?,'member',?,'Ada','UTC',0)", ((i, f"w{i}", i) for i in ids))
     raw.executemany("INSERT INTO wallet_values VALUES (?,0,0,0,0)", ((i,) for i in ids))
     grants = ((i, f"g{i}", i, GRANT_NANOS) for i in ids)
-    raw.executemany("INSERT INTO grants VALUES (?,?,?,1,'stipend','tool',?,0,0,'immediate',0,0,NULL,NULL,100)", grants)
+    raw.executemany(
+        "INSERT INTO grants VALUES (?,?,?,1,'stipend','tool',?,0,0,'immediate',0,0,NULL,NULL,100,NULL)", grants
+    )
     raw.executemany("INSERT INTO lots VALUES (?,?,?,'tool',100,?,0,NULL)", ((i, i, i, GRANT_NANOS) for i in ids))
     raw.executemany("INSERT INTO lot_values(lot_id, spent_nanos) VALUES (?,0)", ((i,) for i in ids))
     raw.execute("COMMIT")

@@ -89,7 +89,7 @@ def a_firm(path: Path, pepper: bytes) -> Firm:
         "plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT, lifetime="3m"
     )
     firm.do("plan.create", name="sign-on", kind="signing_bonus", classification="compensation", amount_nanos=480 * CREDIT,
-            vesting="monthly", months=12, cliff_months=3)  # fmt: skip
+            vesting={"kind": "periodic", "occurrences": 12, "cliff_occurrences": 3})  # fmt: skip
     for plan in ("tools", "sign-on"):
         firm.do("grant.create", to="Ada", plan=plan)
     lot = firm.lot_ids("Ada")[0]

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.cast import CREDIT
 from tests.e2e.rig import Exchange, RawClient, Rig, RigOptions, wallet_terms
 
@@ -23,8 +25,13 @@ def answer_of(size: int) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (size, body)
 
 
-def rig(folder) -> Rig:
-    return Rig(folder, RigOptions(wallets=[wallet_terms(1, CREDIT * 1000)]))
+@pytest.fixture(params=["gathered", "at once"])
+def rig(tmp_path, request):
+    with Rig(tmp_path, RigOptions(wallets=[wallet_terms(1, CREDIT * 1000)])) as one:
+        outbox = one.gateway.outbox
+        outbox.gathers = request.param == "gathered"
+        outbox._unrated = 10**9  # no rate is taken, so it stays like this
+        yield one
 
 
 async def connected(one: Rig) -> RawClient:
@@ -41,7 +48,7 @@ async def comes(told, turns=WAIT_TURNS) -> bool:
     return False
 
 
-def test_a_providers_connection_that_was_held_back_for_one_client_serves_the_next(tmp_path):
+def test_a_providers_connection_that_was_held_back_for_one_client_serves_the_next(rig):
     async def story(one: Rig) -> None:
         held_back = 0
         for size in range(
@@ -61,11 +68,10 @@ def test_a_providers_connection_that_was_held_back_for_one_client_serves_the_nex
             assert [connection.transport.is_reading() for connection in idle] == [True], f"after {size} bytes"
         assert held_back
 
-    with rig(tmp_path) as one:
-        one.call(story(one))
+    rig.call(story(rig))
 
 
-def test_a_client_that_asks_on_and_never_reads_gets_no_more_calls(tmp_path):
+def test_a_client_that_asks_on_and_never_reads_gets_no_more_calls(rig):
     async def story(one: Rig) -> None:
         one.provider.scripts[b"large"] = [Exchange([answer_of(800_000)])]
         bo = await connected(one)
@@ -85,11 +91,10 @@ def test_a_client_that_asks_on_and_never_reads_gets_no_more_calls(tmp_path):
         assert await comes(lambda: bo.got.count(b"HTTP/1.1 200 OK") == 80)
         bo.transport.abort()
 
-    with rig(tmp_path) as one:
-        one.call(story(one))
+    rig.call(story(rig))
 
 
-def test_a_stream_behind_an_answer_that_nobody_reads_is_not_read_from_its_provider(tmp_path):
+def test_a_stream_behind_an_answer_that_nobody_reads_is_not_read_from_its_provider(rig):
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     piece = b"data: {}\n\n" * 50_000
     part = b"%x\r\n%b\r\n" % (len(piece), piece)
@@ -108,5 +113,4 @@ def test_a_stream_behind_an_answer_that_nobody_reads_is_not_read_from_its_provid
         assert bo.got.count(b"data: {}") == 60 * 50_000
         bo.transport.abort()
 
-    with rig(tmp_path) as one:
-        one.call(story(one))
+    rig.call(story(rig))

@@ -27,7 +27,7 @@ def journal() -> JournalText:
         "plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT, lifetime="1m"
     )
     firm.do("plan.create", name="sign-on", kind="signing_bonus", classification="compensation", amount_nanos=480 * CREDIT,
-            vesting="monthly", months=12, cliff_months=1)  # fmt: skip
+            vesting={"kind": "periodic", "occurrences": 12, "cliff_occurrences": 1})  # fmt: skip
     for name in ("Ada", "Bo", "Engineering pool"):
         firm.do("grant.create", to=name, plan="tools")
     firm.do("grant.create", to="Ada", plan="sign-on")

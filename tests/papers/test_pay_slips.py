@@ -44,7 +44,7 @@ def firm() -> Firm:
         one.hire(name)
     one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT, lifetime="1m")
     one.do("plan.create", name="sign-on", kind="signing_bonus", classification="compensation", amount_nanos=480 * CREDIT,
-           vesting="monthly", months=12)  # fmt: skip
+           vesting={"kind": "periodic", "occurrences": 12})  # fmt: skip
     one.do("grant.create", to="Ada", plan="tools")
     one.do("grant.create", to="Bo", plan="sign-on")
     ada, bo = one.lot_ids("Ada")[0], one.lot_ids("Bo")[0]

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from tests.cast import ADA_WALLET, DAY, POOL_WALLET, T0, make_grant, make_settlement
+from tests.property.schedules import schedules
 from tokenroll.engine import booking, drawing, posting, vesting
 from tokenroll.engine.balance import balance_at
 from tokenroll.engine.booking import Book, BookingError, ConflictError, Event
@@ -31,7 +32,7 @@ from tokenroll.model.hold import COMPANY_LOT_ID, Hold, ReleaseReason, Slice
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.lot import Lot
 from tokenroll.model.settlement import Settlement
-from tokenroll.model.vesting import Period, PeriodUnit, Vesting, VestingKind
+from tokenroll.model.vesting import Period, PeriodUnit, Vesting
 
 AMOUNTS = st.integers(1, 60) | st.sampled_from([1, 2**53 - 1, 2**53, 10**18])
 JUMPS = st.integers(-70 * DAY, 70 * DAY) | st.sampled_from([-1, 1, DAY, 31 * DAY, -31 * DAY])
@@ -76,12 +77,7 @@ class SpendingMachine(RuleBasedStateMachine):
     @rule(
         wallet=st.sampled_from([ADA_WALLET, ADA_WALLET, POOL_WALLET]),
         amount=AMOUNTS,
-        vesting=st.builds(
-            lambda months, cliff: Vesting(kind=VestingKind.MONTHLY, months=months, cliff_months=min(cliff, months)),
-            st.integers(1, 6),
-            st.integers(0, 3),
-        )
-        | st.just(Vesting()),
+        vesting=schedules(occurrences_max=6),
         offset=st.integers(-40 * DAY, 10 * DAY),
         lifetime=st.none() | st.builds(Period, count=st.integers(1, 60), unit=st.just(PeriodUnit.DAY)),
         priority=st.integers(0, 2),

@@ -1,6 +1,7 @@
 """Law 9: dates, not jobs. Asking often, late, twice or backwards gives the same answer; dateutil agrees about months."""
 
 from datetime import UTC
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from dateutil import tz
@@ -8,12 +9,14 @@ from dateutil.relativedelta import relativedelta
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.cast import DAY, make_grant, utc
+from tests.cast import DAY, make_grant, monthly, utc
+from tests.property.schedules import EVERY_ALLOCATION, schedules
 from tokenroll.engine import calendar, vesting
+from tokenroll.engine.allocating import allocate
 from tokenroll.engine.balance import balance_at
 from tokenroll.model.instant import datetime_from_instant, instant_from_datetime
 from tokenroll.model.lot import LotState
-from tokenroll.model.vesting import Period, PeriodUnit, Vesting, VestingKind
+from tokenroll.model.vesting import AllocationType, Period, PeriodUnit
 
 ZONES = st.sampled_from([
     "UTC", "Europe/Berlin", "America/New_York", "America/Havana", "America/Asuncion", "Asia/Kolkata", "Pacific/Apia",
@@ -71,12 +74,7 @@ GRANTS = st.builds(
     make_grant,
     amount_nanos=st.integers(1, 200) | st.integers(1, 10**18),
     effective_at=INSTANTS,
-    vesting=st.builds(
-        lambda months, cliff: Vesting(kind=VestingKind.MONTHLY, months=months, cliff_months=min(months, cliff)),
-        st.integers(1, 48),
-        st.integers(0, 48),
-    )
-    | st.just(Vesting()),
+    vesting=schedules(),
     lot_lifetime=st.none() | st.builds(Period, count=st.integers(1, 24), unit=st.sampled_from(PeriodUnit)),
 )
 
@@ -91,17 +89,54 @@ def test_tranches_sum_to_the_grant_and_come_in_order(grant, zone):
     assert all(lot.amount_nanos > 0 for lot in lots)
 
 
-@given(grant=GRANTS, zone=ZONES)
-def test_no_tranche_comes_before_its_share_is_earned(grant, zone):
+@given(
+    amount=st.integers(1, 200) | st.integers(1, 10**18),
+    start=INSTANTS,
+    months=st.integers(1, 48),
+    cliff=st.integers(0, 48),
+    zone=ZONES,
+)
+def test_no_tranche_comes_before_its_share_is_earned(amount, start, months, cliff, zone):
     """What has vested by each date is never more than the exact share, and less than one nano below it."""
-    months = grant.vesting.months or 1
+    grant = make_grant(amount_nanos=amount, effective_at=start, vesting=monthly(months, min(months, cliff)))
     vested = 0
     for lot in vesting.vest(grant, zone, 1):
         vested += lot.amount_nanos
-        steps = range(grant.vesting.months + 1)
-        passed = [n for n in steps if calendar.month_step(grant.effective_at, n, zone) == lot.effective_at]
-        month = passed[0] if grant.vesting.months else months
-        assert 0 <= grant.amount_nanos * month - vested * months < months
+        steps = range(months + 1)
+        (month,) = [n for n in steps if calendar.month_step(start, n, zone) == lot.effective_at]
+        assert 0 <= amount * month - vested * months < months
+
+
+@given(
+    units=st.integers(0, 10**9),
+    rest=st.integers(0, 6),
+    weights=st.lists(st.integers(1, 50), min_size=1, max_size=60),
+    allocation=EVERY_ALLOCATION,
+)
+def test_tranches_are_whole_units_that_sum_to_the_amount(units, rest, weights, allocation):
+    """No tranche is more than one unit away from its exact share, but the one that a single-tranche rule loads."""
+    if "cumulative" not in allocation and allocation is not AllocationType.FRACTIONAL:
+        weights = [1] * len(weights)
+    amounts = allocate(units * 7 + rest, weights, allocation, 7)
+    assert sum(amounts) == units * 7 + rest
+    assert min(amounts) >= 0
+    if allocation is AllocationType.FRACTIONAL:
+        return
+    assert {nanos % 7 for nanos in amounts[:-1]} <= {0}
+    assert amounts[-1] % 7 == rest
+    loaded = {
+        AllocationType.FRONT_LOADED_TO_SINGLE_TRANCHE: 0,
+        AllocationType.BACK_LOADED_TO_SINGLE_TRANCHE: len(weights) - 1,
+    }.get(allocation)
+    for place, nanos in enumerate(amounts):
+        share = Fraction(units * weights[place], sum(weights))
+        assert place == loaded or abs(nanos // 7 - share) <= 1
+
+
+@given(anchor=INSTANTS, months=st.integers(1, 240), day=st.integers(1, 31), zone=ZONES)
+def test_a_day_of_the_month_is_dateutils(anchor, months, day, zone):
+    step = relativedelta(months=months, day=day)
+    assert calendar.month_step(anchor, months, zone, day=day) == oracle(anchor, zone, step)
 
 
 @given(grant=GRANTS, zone=ZONES, visits=st.lists(st.integers(-100, 2_000), max_size=5), last=st.integers(-100, 2_000))

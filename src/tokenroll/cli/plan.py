@@ -1,6 +1,6 @@
 """`tokenroll plan`: dated templates of grants."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,9 +22,28 @@ from tokenroll.model.classification import Classification
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.grant import GrantKind
 from tokenroll.model.limits import LOTS_PER_GRANT_MAX, OUTPUT_CAP_TOKENS_MAX
-from tokenroll.model.vesting import VestingKind
+from tokenroll.model.vesting import AllocationType, VestingKind
 
 app = noun_app("Dated, versioned templates: what a grant of this kind is and how strictly its wallet is kept.")
+
+_Kind = Annotated[VestingKind, typer.Option(help="All at once, a tranche a period, or on dates of its own.")]
+_Every = Annotated[str | None, typer.Option(help="The period of periodic vesting, such as 3m or 14d; default 1m.")]
+_Occurrences = Annotated[int | None, typer.Option(min=1, max=LOTS_PER_GRANT_MAX, help="How many periods it takes.")]
+_Cliff = Annotated[
+    int | None,
+    typer.Option(min=0, max=LOTS_PER_GRANT_MAX, help="Periods before anything vests; they come together."),
+]
+_DayOfMonth = Annotated[
+    int | None, typer.Option(min=1, max=31, help="The day on which monthly tranches come, or the month's last.")
+]
+_On = Annotated[
+    list[str] | None,
+    typer.Option(help="A date of dated vesting, with its part: 2027-01-01 or 2027-01-01=3. Repeat it."),
+]
+_Allocation = Annotated[
+    AllocationType, typer.Option(help="How whole units are shared among tranches that do not divide them.")
+]
+_Unit = Annotated[str | None, typer.Option(help="Credits that a tranche is a multiple of, such as 1; default a nano.")]
 
 
 @app.command()
@@ -35,9 +54,14 @@ def create(
     classification: Annotated[Classification, typer.Option(help="Working tool of the company, or pay of the person.")],
     amount: Annotated[str, typer.Option(help="Credits of one grant, such as 120 or 0.5.")],
     effective_at: Annotated[str | None, typer.Option(help="From when it holds, RFC 3339; default now.")] = None,
-    vesting: Annotated[VestingKind, typer.Option(help="All at once, or a tranche a month.")] = VestingKind.IMMEDIATE,
-    months: Annotated[int, typer.Option(min=0, max=LOTS_PER_GRANT_MAX, help="Months of monthly vesting.")] = 0,
-    cliff: Annotated[int, typer.Option(min=0, max=LOTS_PER_GRANT_MAX, help="Months before anything vests.")] = 0,
+    vesting: _Kind = VestingKind.IMMEDIATE,
+    every: _Every = None,
+    occurrences: _Occurrences = None,
+    cliff: _Cliff = None,
+    day_of_month: _DayOfMonth = None,
+    on: _On = None,
+    allocation: _Allocation = AllocationType.CUMULATIVE_ROUND_DOWN,
+    unit: _Unit = None,
     lifetime: Annotated[
         str | None, typer.Option(help="How long a tranche lives, such as 90d or 12m; default for ever.")
     ] = None,
@@ -68,9 +92,16 @@ def create(
         "classification": classification.value,
         "amount_nanos": amount_option(amount),
         "effective_at": instant_option(effective_at),
-        "vesting": vesting.value,
-        "months": months,
-        "cliff_months": cliff,
+        "vesting": {
+            "kind": vesting.value,
+            "period": every,
+            "occurrences": occurrences,
+            "cliff_occurrences": cliff,
+            "day_of_month": day_of_month,
+            "shares": [_share(text) for text in on] if on else None,
+            "allocation": allocation.value,
+            "unit_nanos": amount_option(unit, "--unit"),
+        },
         "lifetime": lifetime,
         "priority": priority,
         "enforcement": enforcement.value,
@@ -80,6 +111,12 @@ def create(
     }
     result = execute("plan.create", arguments, command_id=command_id, dry_run=dry_run)
     written(f"created plan {result['name']}", result, as_json=as_json, dry_run=dry_run)
+
+
+def _share(text: str) -> dict[str, Any]:
+    """`2027-01-01` or `2027-01-01=3`; what is neither is told by whoever reads the terms."""
+    on, _, weight = text.partition("=")
+    return {"on": on, "weight": int(weight) if weight.isdecimal() else weight or 1}
 
 
 @app.command("list")

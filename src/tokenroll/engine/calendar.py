@@ -5,25 +5,25 @@ Every date is `anchor + n x period`, never the last date plus one period: steppi
 """
 
 from calendar import monthrange
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from tokenroll.model.instant import Instant, datetime_from_instant, instant_from_datetime
 from tokenroll.model.pay_cycle import PayCycle, PayCycleKind
 from tokenroll.model.vesting import Period, PeriodUnit
 
 
-def month_step(anchor: Instant, months: int, zone: tzinfo) -> Instant:
+def month_step(anchor: Instant, months: int, zone: tzinfo, *, day: int = 0) -> Instant:
     """The anchor plus `months` calendar months: same wall clock in `zone`, day clamped to the month's last.
 
-    A wall time that a clock change skips moves forward by the length of the gap; one that happens twice keeps the
+    `day` takes the place of the anchor's day of the month (0: the anchor's own). A wall time that a clock change skips moves forward by the length of the gap; one that happens twice keeps the
     anchor's side. Raises ValueError outside the years that dates can name.
     """
     local = _local(anchor, zone)
     year, month0 = divmod(local.year * 12 + local.month - 1 + months, 12)
     if not 1 <= year <= 9999:
         raise ValueError(f"{months} months from {local.isoformat()} is the year {year}, which dates cannot name")
-    day = min(local.day, monthrange(year, month0 + 1)[1])
-    return _instant_of_wall(local.replace(year=year, month=month0 + 1, day=day))
+    clamped = min(day or local.day, monthrange(year, month0 + 1)[1])
+    return _instant_of_wall(local.replace(year=year, month=month0 + 1, day=clamped))
 
 
 def period_step(anchor: Instant, n: int, period: Period, zone: tzinfo) -> Instant:
@@ -40,6 +40,11 @@ def period_step(anchor: Instant, n: int, period: Period, zone: tzinfo) -> Instan
         return _instant_of_wall((local + timedelta(days=n * period.count)).replace(fold=local.fold))
     except OverflowError as error:
         raise ValueError(f"{n * period.count} days from {local.isoformat()} is a date that cannot be named") from error
+
+
+def day_start(day: date, zone: tzinfo) -> Instant:
+    """The first instant of a day in `zone`; a midnight that a clock change skips moves forward by the length of the gap."""
+    return _instant_of_wall(datetime.combine(day, time(), zone))
 
 
 def month_cycle_at(at: Instant, zone_name: str, zone: tzinfo) -> PayCycle:

@@ -6,7 +6,8 @@ All lots of a grant are made at once, with their dates in them; no job ever "run
 from collections.abc import Iterator
 from datetime import tzinfo
 
-from tokenroll.engine.calendar import month_step, period_step
+from tokenroll.engine.allocating import allocate
+from tokenroll.engine.calendar import day_start, month_step, period_step
 from tokenroll.model.grant import Grant
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot
@@ -16,14 +17,11 @@ from tokenroll.model.vesting import VestingKind
 def vest(grant: Grant, zone: tzinfo, first_lot_id: int) -> tuple[Lot, ...]:
     """The tranches of a grant as lots with ids `first_lot_id`, `first_lot_id + 1`, … in order of their dates.
 
-    Amounts are differences of the cumulative share rounded down, so they sum to the grant exactly; a tranche of
-    nothing is left out. The lifetime of a lot counts from its own `effective_at`, because unvested pay cannot expire.
+    They sum to the grant exactly; a tranche of nothing is left out. The lifetime of a lot counts from its own `effective_at`,
+    because unvested pay cannot expire. Raises ValueError where a date cannot be named.
     """
     lots: list[Lot] = []
-    before_nanos = 0
-    for effective_at, cumulative_nanos in _schedule(grant, zone):
-        amount_nanos = cumulative_nanos - before_nanos
-        before_nanos = cumulative_nanos
+    for effective_at, amount_nanos in _schedule(grant, zone):
         if amount_nanos == 0:
             continue
         lifetime = grant.lot_lifetime
@@ -43,10 +41,38 @@ def vest(grant: Grant, zone: tzinfo, first_lot_id: int) -> tuple[Lot, ...]:
 
 
 def _schedule(grant: Grant, zone: tzinfo) -> Iterator[tuple[Instant, int]]:
-    """Dates with the nanos vested up to each, ascending; what accrues during the cliff is in its first date."""
+    """Dates with the nanos that vest on each, ascending and distinct."""
     vesting = grant.vesting
     if vesting.kind is VestingKind.IMMEDIATE:
         yield grant.effective_at, grant.amount_nanos
-        return
-    for month in range(max(vesting.cliff_months, 1), vesting.months + 1):
-        yield month_step(grant.effective_at, month, zone), grant.amount_nanos * month // vesting.months
+    elif vesting.kind is VestingKind.PERIODIC:
+        yield from _periodic(grant, zone)
+    else:
+        yield from _dated(grant, zone)
+
+
+def _periodic(grant: Grant, zone: tzinfo) -> Iterator[tuple[Instant, int]]:
+    """What accrues during the cliff comes with its last period."""
+    vesting = grant.vesting
+    assert vesting.period is not None
+    amounts = allocate(grant.amount_nanos, [1] * vesting.occurrences, vesting.allocation, vesting.unit_nanos)
+    accrued = max(vesting.cliff_occurrences, 1)
+    for occurrence in range(accrued, vesting.occurrences + 1):
+        nanos = sum(amounts[:accrued]) if occurrence == accrued else amounts[occurrence - 1]
+        if vesting.day_of_month:
+            months = occurrence * vesting.period.count
+            yield month_step(grant.effective_at, months, zone, day=vesting.day_of_month), nanos
+        else:
+            yield period_step(grant.effective_at, occurrence, vesting.period, zone), nanos
+
+
+def _dated(grant: Grant, zone: tzinfo) -> Iterator[tuple[Instant, int]]:
+    """Dates that are over when the grant begins are due at its beginning."""
+    vesting = grant.vesting
+    weights = [share.weight for share in vesting.shares]
+    amounts = allocate(grant.amount_nanos, weights, vesting.allocation, vesting.unit_nanos)
+    due: dict[Instant, int] = {}
+    for share, nanos in zip(vesting.shares, amounts, strict=True):
+        at = max(day_start(share.on, zone), grant.effective_at)
+        due[at] = due.get(at, 0) + nanos
+    yield from due.items()

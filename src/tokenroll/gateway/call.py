@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _NEW, _WAITING, _HELD, _DIALLING, _DISPATCHING, _SENT, _ANSWERING, _ENDED = range(8)
 # How answer bytes go on.
 _BUFFER, _PASS, _REFRAME, _PLAIN, _DRAIN = range(5)
-"""Kept for the cost header; as they came, framing and all; in chunks of our own; payload alone; nowhere."""
+"""Kept for the cost header; as they came, framing and all; in chunks of our own where bytes were withheld; payload alone; nowhere."""
 _COMPLETE: Final = Finish.COMPLETE
 """Looked up once: an enum's members cost a fifth of a microsecond at every look."""
 LATENCY_SAMPLED_EVERY: Final = 8
@@ -138,7 +138,7 @@ class Call:
         if type(answer) is HotHold:
             self.hold = answer
             self._state = _HELD
-            gateway.commit.hold_ready(self, alone=not gateway.outbox.gathers)
+            gateway.commit.hold_ready(self, alone=not gateway.outbox.gathers and self._route.pool.is_warm)
         elif type(answer) is Denial:
             gateway.metrics.denials[answer.code] += 1
             self._state = _ENDED
@@ -562,7 +562,7 @@ class Call:
         gateway.commit.soon()
 
     def _count_latency(self) -> None:
-        """What our own work added: before the request went to the outbox, and between the answer's head and its relay. Of some calls only."""
+        """What we added until the request and the answer were in the outbox: their sending too, where that is at once. Of some calls only."""
         if self._first_ns:
             added = self._sent_ns - self._started_ns + perf_counter_ns() - self._first_ns
             self.gateway.metrics.added.add(added // 1000)

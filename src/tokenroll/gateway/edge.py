@@ -1,9 +1,13 @@
 """The limits of one worker's edge, as its connections use them: seconds become ticks of the wheel once."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from tokenroll.gateway.wheel import Wheel
 from tokenroll.model import limits
+
+_WARM_SECONDS: Final = 1.0
+"""A provider's connection that was used within this time is not expected to be closing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,7 @@ class Ticks:
 
     __slots__ = (
         "body", "call_age", "client_stall", "drain", "evidence", "first_byte", "head", "idle", "linger", "pooled_idle",
-        "upstream_idle", "wait",
+        "upstream_idle", "wait", "warm",
     )  # fmt: skip
 
     def __init__(self, edge: EdgeLimits, wheel: Wheel) -> None:
@@ -51,6 +55,7 @@ class Ticks:
         self.first_byte = wheel.ticks(edge.first_byte_seconds)
         self.upstream_idle = wheel.ticks(edge.upstream_idle_seconds)
         self.pooled_idle = wheel.ticks(edge.pooled_idle_seconds)
+        self.warm = wheel.ticks(_WARM_SECONDS)
         self.drain = wheel.ticks(edge.drain_seconds)
         self.call_age = wheel.ticks(edge.call_age_seconds)
         self.evidence = wheel.ticks(edge.evidence_seconds)

@@ -82,6 +82,15 @@ class RequestHead:
         self.is_plain_call = False
         """Set by whoever acts on it: in whose words it is answered, its key, and whether it is a call with nothing special about it."""
 
+    def keep_form(self, data: bytes, digits_at: int) -> None:
+        """What `repeated` compares with: this head, whose content-length begins at `digits_at`. With blanks behind it there is none."""
+        stop = data.index(b"\r\n", digits_at)
+        digits = data[digits_at:stop]
+        if digits.isdigit():
+            self._digits = digits
+            self.prefix = data[:digits_at]
+            self.suffix = data[stop:]
+
     def repeated(self, data: bytes) -> int:
         """Where the head ends that `data` begins with, when it is this very head but for its length and `bearer`, else 0.
 
@@ -124,9 +133,8 @@ class RequestHead:
         next_stop = data.find(b"\r\n", next_start, next_start + _TOKEN_BYTES_MAX)
         if next_stop < 0 or not data.startswith(last, next_stop):
             return 0
-        token, digits = data[start:stop], data[next_start:next_stop]
-        if not self._token_first:
-            token, digits = digits, token
+        one, other = data[start:stop], data[next_start:next_stop]
+        token, digits = (one, other) if self._token_first else (other, one)
         if (
             not token
             or token.translate(None, _TOKEN_CHARACTERS)
@@ -135,6 +143,7 @@ class RequestHead:
         ):
             return 0
         self.bearer = token
+        self.authorization = self.api_key = b""  # the other's; whoever uses a head again goes by `bearer`
         self._digits = digits
         self.content_length = int(digits)
         if self._token_first:
@@ -192,8 +201,7 @@ class RequestReader:
         self._connection_options(head)
         head.forward = b"".join(self._lines)
         if head.content_length > 0 and (match := _CONTENT_LENGTH_NAME.search(data)):
-            head.prefix = data[: match.end()]
-            head.suffix = data[data.index(b"\r\n", match.end()) :]
+            head.keep_form(data, match.end())
         return head
 
     def on_header(self, name: bytes, value: bytes) -> None:

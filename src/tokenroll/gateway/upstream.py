@@ -282,6 +282,12 @@ class Pool:
                 return connection
         return None
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether the next connection was used a moment ago, when providers do not close them: no end of it waits unread."""
+        ticks = self.gateway.ticks
+        return bool(self.idle) and self.idle[-1].deadline + ticks.warm >= self.gateway.wheel.now + ticks.pooled_idle
+
     def give(self, connection: UpstreamConnection) -> None:
         """The connection is free again, for as long as one that has answered."""
         connection.deadline = self.gateway.wheel.now + self.gateway.ticks.pooled_idle

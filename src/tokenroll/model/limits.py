@@ -32,6 +32,8 @@ SLICES_MAX: Final = 255
 """Slices of one hold: its count is one byte on the tape. A wallet with more live lots merges none, it refuses."""
 LOTS_PER_GRANT_MAX: Final = 600
 """Fifty years of monthly vesting."""
+VESTING_WEIGHT_MAX: Final = 1_000_000_000
+"""Parts of one dated share: fine enough for a share given to the nano of a percent."""
 
 # --- calls -------------------------------------------------------------------------------------------
 BODY_BYTES_MAX: Final = 32 * 1024 * 1024

@@ -1,16 +1,49 @@
-"""Vesting: when a grant becomes spendable. Pay vests, tools unlock; the dates are the same."""
+"""Vesting: when a grant becomes spendable. Pay vests, tools unlock; the dates are the same.
+
+The words are those of the Open Cap Table Coalition's vesting terms (reference: credits, §6).
+"""
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
+from itertools import pairwise
 
-from tokenroll.model.limits import LOTS_PER_GRANT_MAX
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, LOTS_PER_GRANT_MAX, VESTING_WEIGHT_MAX
 
 
 class VestingKind(StrEnum):
-    """`immediate`: all at once; `monthly`: one tranche a month after an optional cliff."""
+    """`immediate`: all at once; `periodic`: a tranche a period after an optional cliff; `dated`: on named dates."""
 
     IMMEDIATE = "immediate"
-    MONTHLY = "monthly"
+    PERIODIC = "periodic"
+    DATED = "dated"
+
+
+class AllocationType(StrEnum):
+    """How whole units are shared among tranches that they do not divide evenly (18 over 4)."""
+
+    CUMULATIVE_ROUND_DOWN = "cumulative_round_down"
+    """4-5-4-5: never more than was earned."""
+    CUMULATIVE_ROUNDING = "cumulative_rounding"
+    """5-4-5-4: the nearest whole unit, a half upwards."""
+    FRONT_LOADED = "front_loaded"
+    """5-5-4-4."""
+    BACK_LOADED = "back_loaded"
+    """4-4-5-5."""
+    FRONT_LOADED_TO_SINGLE_TRANCHE = "front_loaded_to_single_tranche"
+    """6-4-4-4."""
+    BACK_LOADED_TO_SINGLE_TRANCHE = "back_loaded_to_single_tranche"
+    """4-4-4-6."""
+    FRACTIONAL = "fractional"
+    """4.5 each: units are not kept whole."""
+
+
+_OF_EQUAL_TRANCHES = frozenset({
+    AllocationType.FRONT_LOADED,
+    AllocationType.BACK_LOADED,
+    AllocationType.FRONT_LOADED_TO_SINGLE_TRANCHE,
+    AllocationType.BACK_LOADED_TO_SINGLE_TRANCHE,
+})  # fmt: skip
 
 
 class PeriodUnit(StrEnum):
@@ -34,27 +67,83 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatedShare:
+    """A share of the grant, `weight` parts of the sum of all weights, that arrives at the beginning of a day of the wallet's zone."""
+
+    on: date
+    weight: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.weight <= VESTING_WEIGHT_MAX:
+            message = f"the share of {self.on} weighs 1 to {VESTING_WEIGHT_MAX} parts, not {self.weight}"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vesting:
     """The schedule of one grant.
 
-    Monthly over `months` with `cliff_months` (0: none): nothing vests before the cliff, then what has accrued, then one
-    tranche a month (48 months with a 12-month cliff: 12/48, then 36 x 1/48; OCF words, reference: credits, §6).
-    Rounding is cumulative round-down, so the tranches always sum to the grant.
+    Periodic: `occurrences` tranches, one a `period`; nothing before the cliff of `cliff_occurrences` periods (0: none), then what
+    has accrued, then a tranche a period (48 months with a cliff of 12: 12/48, then 36 x 1/48). `day_of_month` moves the dates of
+    monthly periods to that day of the month, or its last; 0 keeps the day on which vesting starts, or the last.
+
+    Amounts are whole multiples of `unit_nanos` by `allocation`, and the last tranche carries what is less than a unit, so the
+    tranches always sum to the grant.
     """
 
     kind: VestingKind = VestingKind.IMMEDIATE
-    months: int = 0
-    cliff_months: int = 0
+    period: Period | None = None
+    occurrences: int = 0
+    cliff_occurrences: int = 0
+    day_of_month: int = 0
+    shares: tuple[DatedShare, ...] = ()
+    allocation: AllocationType = AllocationType.CUMULATIVE_ROUND_DOWN
+    unit_nanos: int = 1
 
     def __post_init__(self) -> None:
-        if self.kind is VestingKind.IMMEDIATE:
-            if self.months or self.cliff_months:
-                message = "immediate vesting has neither months nor a cliff"
-                raise ValueError(message)
-            return
-        if not 1 <= self.months <= LOTS_PER_GRANT_MAX:
-            message = f"monthly vesting takes 1 to {LOTS_PER_GRANT_MAX} months, not {self.months}"
+        periodic = self.period is not None or self.occurrences or self.cliff_occurrences or self.day_of_month
+        if self.kind is not VestingKind.PERIODIC and periodic:
+            message = f"{self.kind} vesting has neither periods nor a cliff nor a day of the month"
             raise ValueError(message)
-        if not 0 <= self.cliff_months <= self.months:
-            message = f"a cliff of {self.cliff_months} months does not fit {self.months} months of vesting"
+        if self.kind is not VestingKind.DATED and self.shares:
+            message = f"{self.kind} vesting has no dates of its own"
+            raise ValueError(message)
+        if not 1 <= self.unit_nanos <= AMOUNT_NANOS_MAX:
+            message = f"the unit of vesting is 1 to {AMOUNT_NANOS_MAX} nanos, not {self.unit_nanos}"
+            raise ValueError(message)
+        if self.kind is VestingKind.PERIODIC:
+            self._check_periods()
+        elif self.kind is VestingKind.DATED:
+            self._check_shares()
+
+    def _check_periods(self) -> None:
+        if self.period is None:
+            message = "periodic vesting needs its period, such as 1 month"
+            raise ValueError(message)
+        if not 1 <= self.occurrences <= LOTS_PER_GRANT_MAX:
+            message = f"periodic vesting takes 1 to {LOTS_PER_GRANT_MAX} occurrences, not {self.occurrences}"
+            raise ValueError(message)
+        if not 0 <= self.cliff_occurrences <= self.occurrences:
+            message = f"a cliff of {self.cliff_occurrences} periods does not fit {self.occurrences} periods of vesting"
+            raise ValueError(message)
+        if not 0 <= self.day_of_month <= 31:
+            message = (
+                f"a day of the month is 1 to 31, or 0 for the day on which vesting starts, not {self.day_of_month}"
+            )
+            raise ValueError(message)
+        if self.day_of_month and self.period.unit is not PeriodUnit.MONTH:
+            message = f"a day of the month needs periods of months, not of {self.period.unit}s"
+            raise ValueError(message)
+
+    def _check_shares(self) -> None:
+        if not 1 <= len(self.shares) <= LOTS_PER_GRANT_MAX:
+            message = f"dated vesting takes 1 to {LOTS_PER_GRANT_MAX} dates, not {len(self.shares)}"
+            raise ValueError(message)
+        days = [share.on for share in self.shares]
+        for earlier, later in pairwise(days):
+            if later <= earlier:
+                message = f"dates of vesting ascend: {later} follows {earlier}"
+                raise ValueError(message)
+        if self.allocation in _OF_EQUAL_TRANCHES and len({share.weight for share in self.shares}) > 1:
+            message = f"{self.allocation} is for tranches of equal weight; use cumulative_round_down, cumulative_rounding or fractional"
             raise ValueError(message)

@@ -22,7 +22,8 @@ from tokenroll.model.instant import Instant, instant_from_datetime
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.services.holdings import states_by_wallet
-from tokenroll.services.planning import lifetime_from_row, vesting_from_row
+from tokenroll.services.planning import lifetime_from_row
+from tokenroll.services.vesting_terms import vesting_from_row
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome, parse_record
 from tokenroll.store.cycles import cycle_number

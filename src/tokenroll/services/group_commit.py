@@ -91,7 +91,7 @@ class GroupCommit:
         """The waiter's HOLD is appended; it hears `find_connection` when the hold is durable.
 
         `alone`: others are not expected in this turn of the loop, so that nothing is gained by waiting for them; under `written` the
-        waiter may hear it, and `on_dispatched`, before this returns.
+        waiter may hear it, and `on_dispatched` or `on_commit_failed`, before this returns.
         """
         self._waiters.append(waiter)
         if alone and not self._synced and not self._scheduled:
@@ -136,7 +136,7 @@ class GroupCommit:
         """Everything appended is written and, under `synced`, synced; the thread ends. Blocks for the disk.
 
         What the thread wrote last is told before anything else is written: `on_block` hears of every block once and in order, also
-        when the loop does not turn again. Holds that come afterwards are written but go nowhere.
+        when the loop does not turn again. Nobody adds holds afterwards.
         """
         if self._disk_thread is not None:
             self._jobs.put(None)

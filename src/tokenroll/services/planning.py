@@ -1,8 +1,7 @@
 """Plans: a name, and versions of it that hold from their dates on."""
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -11,13 +10,17 @@ from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.grant import GrantKind
 from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.plan import Plan
-from tokenroll.model.vesting import Period, PeriodUnit, Vesting, VestingKind
+from tokenroll.model.vesting import Period, PeriodUnit, Vesting
 from tokenroll.services.finding import instant_given, name_given, required
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.unit_of_work import UnitOfWork
+from tokenroll.services.vesting_terms import (
+    columns_of,
+    period_from_text,
+    schedule_text,
+    vesting_from_row,
+    vesting_from_terms,
+)
 from tokenroll.store import schema
-
-_LIFETIME: Final = re.compile(r"(\d{1,5})([dm])")
-_UNITS: Final = {"d": PeriodUnit.DAY, "m": PeriodUnit.MONTH}
 
 
 def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,11 +37,7 @@ def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         classification=Classification(required(arguments, "classification")),
         amount_nanos=required(arguments, "amount_nanos"),
         effective_at=instant_given(arguments, "effective_at", work.now),
-        vesting=Vesting(
-            kind=VestingKind(arguments.get("vesting") or VestingKind.IMMEDIATE),
-            months=arguments.get("months") or 0,
-            cliff_months=arguments.get("cliff_months") or 0,
-        ),
+        vesting=vesting_from_terms(arguments.get("vesting")),
         lot_lifetime=lifetime_from_text(arguments.get("lifetime")),
         priority=arguments.get("priority", 100),
         enforcement=Enforcement(arguments.get("enforcement") or Enforcement.ENFORCE),
@@ -97,11 +96,6 @@ def newest_plan_of_wallet(connection: Connection, wallet_id: int) -> Plan | None
     return None if row is None else plan_from_row(row)
 
 
-def vesting_from_row(row: Row[Any]) -> Vesting:
-    """The schedule of a plan's or grant's row."""
-    return Vesting(kind=VestingKind(row.vesting_kind), months=row.vesting_months, cliff_months=row.cliff_months)
-
-
 def lifetime_from_row(row: Row[Any]) -> Period | None:
     """The lifetime of a plan's or grant's row."""
     return None if row.lifetime_count is None else Period(count=row.lifetime_count, unit=PeriodUnit(row.lifetime_unit))
@@ -110,9 +104,7 @@ def lifetime_from_row(row: Row[Any]) -> Period | None:
 def terms_of(vesting: Vesting, lifetime: Period | None) -> dict[str, Any]:
     """The columns of a schedule and a lifetime, the same for plans and grants."""
     return {
-        "vesting_kind": vesting.kind.value,
-        "vesting_months": vesting.months,
-        "cliff_months": vesting.cliff_months,
+        **columns_of(vesting),
         "lifetime_count": None if lifetime is None else lifetime.count,
         "lifetime_unit": None if lifetime is None else lifetime.unit.value,
     }
@@ -120,25 +112,7 @@ def terms_of(vesting: Vesting, lifetime: Period | None) -> dict[str, Any]:
 
 def lifetime_from_text(text: str | None) -> Period | None:
     """`90d` or `12m`; nothing is for ever. Raises Refused."""
-    if not text:
-        return None
-    match = _LIFETIME.fullmatch(text)
-    if match is None:
-        message = f"a lifetime is a number of days or months such as 90d or 12m, not {text!r}"
-        raise Refused("argument", message)
-    return Period(count=int(match[1]), unit=_UNITS[match[2]])
-
-
-def schedule_text(vesting: Vesting, lifetime: Period | None) -> str:
-    """One line for people: when it becomes spendable and how long each part lives."""
-    parts = ["at once"]
-    if vesting.kind is VestingKind.MONTHLY:
-        parts = [f"over {vesting.months} months"]
-        if vesting.cliff_months:
-            parts.append(f"nothing before month {vesting.cliff_months}")
-    if lifetime is not None:
-        parts.append(f"each part lives {lifetime.count} {lifetime.unit.value}{'s' if lifetime.count > 1 else ''}")
-    return ", ".join(parts)
+    return period_from_text(text, "lifetime") if text else None
 
 
 def _row_of(plan: Plan) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, paying, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
-from tokenroll.services.planning import lifetime_from_row, schedule_text, vesting_from_row
+from tokenroll.services.planning import lifetime_from_row
 from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
 from tokenroll.store.call_story import call_story
 from tokenroll.store.cycles import cycle_number

@@ -55,8 +55,12 @@ def canonical(value: Any) -> bytes:
 
 
 def row_digest(row: Mapping[str, Any]) -> bytes:
-    """sha256 of a row's columns, blobs as hex."""
-    plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
+    """sha256 of a row's columns, blobs as hex; a column that an older revision did not have counts only where it says something."""
+    plain = {
+        name: value.hex() if isinstance(value, bytes) else value
+        for name, value in row.items()
+        if value is not None or name not in schema.ADDED_LATER
+    }
     return hashlib.sha256(canonical(plain)).digest()
 
 

@@ -80,8 +80,9 @@ plans: Final = Table(
     _nanos("amount_nanos"), _int("effective_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
     _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"), _text("enforcement"),
     _text("cap_policy"), _int("output_cap_tokens"), _nanos("overage_nanos_max"), _int("recorded_at"),
-    UniqueConstraint("name", "version"), **_STRICT,
+    _text("vesting_terms", null=True), UniqueConstraint("name", "version"), **_STRICT,
 )  # fmt: skip
+"""`vesting_terms`: services/vesting_terms.py; null for immediate, and in rows of the first revision, whose columns said it."""
 api_keys: Final = Table(
     "api_keys", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _text("name"), _text("scope"),
     _text("shown_prefix"), _blob("secret_hash", unique=True), _int("created_at"), _int("expires_at", null=True),
@@ -99,7 +100,8 @@ grants: Final = Table(
     "grants", metadata, _id(), _public_id(), _int("wallet_id", ForeignKey("wallets.id")),
     _int("plan_id", ForeignKey("plans.id")), _text("kind"), _text("classification"), _nanos("amount_nanos"),
     _int("effective_at"), _int("recorded_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
-    _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"), **_STRICT,
+    _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"),
+    _text("vesting_terms", null=True), **_STRICT,
 )  # fmt: skip
 lots: Final = Table(
     "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
@@ -263,6 +265,8 @@ APPEND_ONLY: Final = (
     pay_runs, pay_slips, tape_segments, variances,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
+ADDED_LATER: Final = frozenset({"vesting_terms"})
+"""Columns that rows of an older revision do not have. They are null there, and a row's digest leaves them out while they are."""
 
 
 def _refuse_changes() -> None:

@@ -109,21 +109,19 @@ def tail_is_lost(slices, charge_nanos):
     return ORIGINAL_SPLIT(slices, charge_nanos)[0], ()
 
 
-def round_each_tranche(grant, zone):
-    months = max(grant.vesting.months, 1)
-    for month in range(1, months + 1):
-        yield calendar.month_step(grant.effective_at, month, zone), grant.amount_nanos // months * month
+def round_each_tranche(amount_nanos, weights, allocation, unit_nanos):
+    return [amount_nanos * weight // sum(weights) for weight in weights]
 
 
-def thirty_days_are_a_month(anchor, months, zone):
+def thirty_days_are_a_month(anchor, months, zone, *, day=0):
     return anchor + months * 30 * 86_400_000_000
 
 
-def months_in_utc(anchor, months, zone):
-    return ORIGINAL_MONTH_STEP(anchor, months, UTC)
+def months_in_utc(anchor, months, zone, *, day=0):
+    return ORIGINAL_MONTH_STEP(anchor, months, UTC, day=day)
 
 
-def overflow_into_march(anchor, months, zone):
+def overflow_into_march(anchor, months, zone, *, day=0):
     local = datetime_from_instant(anchor).astimezone(zone)
     year, month0 = divmod(local.year * 12 + local.month - 1 + months, 12)
     first = instant_from_datetime(local.replace(year=year, month=month0 + 1, day=1))
@@ -187,10 +185,10 @@ BUGS = [
     ("a conflict is a repetition", _Draft, "_charge", conflict_is_a_repetition, spending_machine),
     ("draw what has expired", drawing, "eligible", draw_the_dead, nothing_dead_is_drawn),
     ("draw the latest expiry first", drawing, "draw_rank", latest_expiry_first, ORDER),
-    ("round each tranche", vesting, "_schedule", round_each_tranche, spending_machine),
+    ("round each tranche", vesting, "allocate", round_each_tranche, spending_machine),
     ("lose the overage", drawing, "split", overage_is_lost, SPLITS),
     ("lose the tail", drawing, "split", tail_is_lost, SPLITS),
-    ("round each tranche, again", vesting, "_schedule", round_each_tranche, TRANCHES),
+    ("round each tranche, again", vesting, "allocate", round_each_tranche, TRANCHES),
     ("thirty days are a month", calendar, "month_step", thirty_days_are_a_month, MONTHS),
     ("months in UTC", calendar, "month_step", months_in_utc, MONTHS),
     ("31 January and a month is in March", calendar, "month_step", overflow_into_march, MONTHS),

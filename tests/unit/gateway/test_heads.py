@@ -122,11 +122,16 @@ def test_a_repeated_head_is_known_again_by_everything_but_its_length():
     assert head.content_length == 12
     assert head.repeated(first.replace(b": 12", b": 40001") + b"POST") == len(first) + 3
     assert head.content_length == 40001
-    for other in (b": 1 2", b": -1", b": ", b": 12\r\nContent-Length: 1", b": 123456789012345"):
+    for other in (b": 1 2", b": -1", b": ", b": 12 ", b": 12\r\nContent-Length: 1", b": 123456789012345"):
         assert head.repeated(first.replace(b": 12", other)) == 0
     assert head.repeated(first.replace(b"X: y", b"X: z")) == 0
     assert head.repeated(first[:-2]) == 0
     assert request(LINE + b"\r\n").repeated(LINE + b"\r\n") == 0
+
+
+def test_an_empty_length_is_no_repetition_not_even_the_first_time():
+    first = LINE + b"Content-Length: 12\r\nX: y\r\n\r\n"
+    assert request(first).repeated(first.replace(b": 12", b": ")) == 0
 
 
 ADA = b"tr-ada-0123456789"

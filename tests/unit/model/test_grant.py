@@ -2,10 +2,10 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from tests.cast import CREDIT, make_grant
+from tests.cast import CREDIT, make_grant, monthly
 from tokenroll.model.classification import Classification
 from tokenroll.model.grant import GrantKind
-from tokenroll.model.vesting import Period, PeriodUnit, Vesting, VestingKind
+from tokenroll.model.vesting import Period, PeriodUnit
 
 
 def test_ada_signs_and_is_paid_over_a_year():
@@ -13,7 +13,7 @@ def test_ada_signs_and_is_paid_over_a_year():
         kind=GrantKind.SIGNING_BONUS,
         classification=Classification.COMPENSATION,
         amount_nanos=1_200 * CREDIT,
-        vesting=Vesting(kind=VestingKind.MONTHLY, months=12, cliff_months=3),
+        vesting=monthly(12, 3),
     )
     assert bonus.kind == "signing_bonus"
     assert bonus.amount_nanos == 1_200_000_000_000

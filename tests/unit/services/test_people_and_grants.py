@@ -107,7 +107,7 @@ def test_it_can_name_the_end_of_the_longest_lifetime_from_the_last_date(firm):
 
 def test_it_cuts_a_grant_into_dated_lots_and_tells_it_in_the_words_of_its_classification(firm):
     firm.do("plan.create", name="sign-on", kind="signing_bonus", classification="compensation", amount_nanos=100 * CREDIT,
-            vesting="monthly", months=3, cliff_months=2)  # fmt: skip
+            vesting={"kind": "periodic", "occurrences": 3, "cliff_occurrences": 2})  # fmt: skip
     made = firm.do("grant.create", to="Ada", plan="sign-on")
     assert [lot["amount_nanos"] for lot in made["lots"]] == [66_666_666_666, 33_333_333_334]
     assert made["words"] == "signing bonus (pay)"

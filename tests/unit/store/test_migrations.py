@@ -1,7 +1,9 @@
 """What the revisions make and what the schema says are one: a change of either alone fails here, whatever it is."""
 
+import gzip
 import re
 import sqlite3
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -9,9 +11,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
+from tests.cast import utc
+from tokenroll.services.reporting import Reports
 from tokenroll.store import schema
-from tokenroll.store.database import SCHEMA_HEAD, open_writer, schema_version
+from tokenroll.store.database import SCHEMA_HEAD, SchemaError, open_reader, open_writer, schema_version
 from tokenroll.store.migrations.apply import migrate
+from tokenroll.store.verify import verify
 
 
 def empty() -> Connection:
@@ -67,9 +72,40 @@ def test_what_only_one_of_them_has_is_noticed(change, name):
     assert {one for one in made.keys() | said.keys() if made.get(one) != said.get(one)} == {name}
 
 
+OLD = Path(__file__).parent / "data" / "ledger-0001.db.gz"
+"""A ledger of the first revision, as its release made it: Ada with a stipend and a bonus over a year, Bo with a stipend."""
+
+
+def test_a_ledger_of_the_first_revision_is_brought_up_to_date_and_its_journal_still_holds(tmp_path):
+    path = tmp_path / "ledger.db"
+    path.write_bytes(gzip.decompress(OLD.read_bytes()))
+    with pytest.raises(SchemaError, match="has schema 0001, this release reads 0002: start the ledger once"):
+        open_reader(path)
+    connection = open_writer(path)
+    assert schema_version(connection) == SCHEMA_HEAD
+    connection.rollback()
+    found = verify(connection, utc("2026-02-01"))
+    assert found.holds, found.differences
+    assert found.counts["facts"] == 15  # three grants and their twelve lots
+    (sign_on,) = [plan for plan in Reports(connection, utc("2026-02-01")).plans() if plan["name"] == "sign-on"]
+    assert sign_on["schedule"] == "over 12 months, nothing before month 3"
+    connection.close()
+
+
+def test_a_changed_row_of_an_old_ledger_is_still_found(tmp_path):
+    path = tmp_path / "ledger.db"
+    path.write_bytes(gzip.decompress(OLD.read_bytes()))
+    connection = open_writer(path)
+    connection.exec_driver_sql("DROP TRIGGER grants_refuses_update")
+    connection.exec_driver_sql("UPDATE grants SET vesting_terms = '{}' WHERE id = 1")
+    found = verify(connection, utc("2026-02-01"))
+    assert [one.message for one in found.differences] == ["grants 1 is not the row that the chain holds"]
+    connection.close()
+
+
 def test_a_new_ledger_is_at_the_newest_revision_and_its_journal_refuses_changes():
     connection = open_writer(None)
-    assert schema_version(connection) == SCHEMA_HEAD == "0001"
+    assert schema_version(connection) == SCHEMA_HEAD
     connection.exec_driver_sql("INSERT INTO pool_draws VALUES (1, 1, 1)")
     with pytest.raises(Exception, match="pool_draws is append-only") as refused:
         connection.exec_driver_sql("DELETE FROM pool_draws")

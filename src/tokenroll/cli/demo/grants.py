@@ -21,8 +21,7 @@ def play(stage: Stage) -> None:
         kind="signing_bonus",
         classification="compensation",
         amount_nanos=BONUS_NANOS,
-        vesting="monthly",
-        months=12,
+        vesting={"kind": "periodic", "occurrences": 12},
         effective_at=GRANTS_AT,
     )
     since = text_from_instant(GRANTS_AT)
