@@ -37,7 +37,7 @@ CHECKS = {
 # After the checks on one core, beside them on the other: the second list takes about as long as the checks and the first.
 UNIT_FIRST = ("engine", "model", "scripts")
 QUICK = {
-    "quick": ["tests/tidy", "tests/property", *(f"tests/unit/{name}" for name in UNIT_FIRST)],
+    "quick": ["tests/tidy", "tests/conformance", "tests/property", *(f"tests/unit/{name}" for name in UNIT_FIRST)],
     "quick 2": [
         f"tests/unit/{path.name}"
         for path in sorted((ROOT / "tests/unit").glob("[!_]*/"))

@@ -1,5 +1,6 @@
 """`tokenroll plan`: dated templates of grants."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from tokenroll.cli.console import (
     instant_option,
     noun_app,
     reports,
+    say,
     show,
     table,
     written,
@@ -145,3 +147,44 @@ def show_plan(name: Annotated[str, typer.Argument(help="Name or id.")], *, as_js
     with reports() as books:
         found = books.plan(name)
     show(found, as_json=as_json, human=lambda: facts(found))
+
+
+@app.command("try")
+def try_plan(
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    *,
+    cycle: Annotated[
+        str | None, typer.Option(help="The month, such as 2026-01; default the last one that is over.")
+    ] = None,
+    amount: Annotated[str | None, typer.Option(help="Credits of the grant, in place of the plan's.")] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Calls from elsewhere in place of the ledger's: CSV with member, at and credits.", dir_okay=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Try a plan on calls that were made: what it costs, who gains, who would have been stopped and when. Changes nothing."""
+    with reports() as books:
+        found = books.plan_trial(name, cycle, amount_nanos=amount_option(amount), log=log)
+    columns = {
+        "name": "member",
+        "used_nanos": "used, credits",
+        "granted_nanos": "would get",
+        "had_nanos": "had",
+        "paid_nanos": "would be paid",
+        "missing_nanos": "missing",
+        "stopped_count": "calls stopped",
+        "first_stopped_at": "first stopped",
+        "unused_nanos": "unused",
+    }
+
+    def human() -> None:
+        table(columns, found["people"], empty="nobody has a wallet yet: `tokenroll member create NAME --department …`")
+        facts(found["sums"])
+        say(
+            f"plan {found['plan']} version {found['version']}, one grant to everybody in {found['cycle']}; nothing was changed"
+        )
+
+    show(found, as_json=as_json, human=human)

@@ -32,6 +32,8 @@ SLICES_MAX: Final = 255
 """Slices of one hold: its count is one byte on the tape. A wallet with more live lots merges none, it refuses."""
 LOTS_PER_GRANT_MAX: Final = 600
 """Fifty years of monthly vesting."""
+TRIAL_ROWS_MAX: Final = 2_000_000
+"""Calls of a log under which a plan is tried: a month of a large company, held in memory."""
 VESTING_WEIGHT_MAX: Final = 1_000_000_000
 """Parts of one dated share: fine enough for a share given to the nano of a percent."""
 

@@ -3,6 +3,7 @@
 Answers are plain structures whose names say their units (`left_nanos`, `effective_at`); `services/wire.py` turns them into JSON.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, paying, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
+from tokenroll.services.plan_trials import plan_trial
 from tokenroll.services.planning import lifetime_from_row
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
@@ -205,6 +207,14 @@ class Reports:
         """The version that holds now, with what its classification means."""
         found = _plan(find_plan(self.connection, reference, self.now))
         return {**found, "why": words_of(found["classification"]).why}
+
+    def plan_trial(
+        self, reference: str, cycle: str | None = None, *, amount_nanos: int | None = None, log: Path | None = None
+    ) -> dict[str, Any]:
+        """How a month (default: the last one that is over in UTC) would have gone under a plan; see services/plan_trials.py."""
+        this_month = self.cycle("UTC")
+        before = cycle or month_cycle_at(this_month.start_at - 1, "UTC", ZoneInfo("UTC")).name
+        return plan_trial(self.connection, reference, before, self.now, amount_nanos=amount_nanos, log=log)
 
     def grants(self, to: str | None = None) -> list[dict[str, Any]]:
         """Grants, newest first, with how much of each is spendable by now."""

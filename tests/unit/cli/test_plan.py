@@ -1,0 +1,75 @@
+"""Plans at the command line: every term of vesting in an option, and a plan tried before anybody gets it."""
+
+import json
+
+import pytest
+
+from tokenroll.cli import main
+
+BONUS = ("plan", "create", "bonus", "--kind", "signing_bonus", "--classification", "compensation", "--amount", "18")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "home"))
+    for arguments in (
+        ("init", "--name", "Acme"),
+        ("department", "create", "Engineering"),
+        ("member", "create", "Ada", "--department", "Engineering"),
+    ):
+        assert main(list(arguments)) == 0
+    capsys.readouterr()
+    return tmp_path
+
+
+def asked(capsys, *arguments):
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_all_terms_of_vesting_reach_the_lots(home, capsys):
+    terms = ("--every", "3m", "--occurrences", "4", "--cliff", "2", "--day-of-month", "31")
+    made = asked(capsys, *BONUS, "--vesting", "periodic", *terms, "--unit", "1", "--allocation", "front_loaded")
+    assert made["schedule"] == (
+        "4 × 3 months, nothing before number 2, on day 31 or the month's last, in parts of 1, front loaded"
+    )
+    since = ("--effective-at", "2027-01-15T00:00:00Z")
+    lots = asked(capsys, "grant", "create", "Ada", "--plan", "bonus", *since)["lots"]
+    assert [(lot["amount"]["amount"], lot["effective_at"][:10]) for lot in lots] == [
+        ("10.000000000", "2027-07-31"), ("4.000000000", "2027-10-31"), ("4.000000000", "2028-01-31"),
+    ]  # fmt: skip
+
+
+def test_dates_with_their_parts(home, capsys):
+    made = asked(capsys, *BONUS, "--vesting", "dated", "--on", "2027-07-01", "--on", "2028-01-01=2")
+    assert made["schedule"] == "1/3 on 2027-07-01; 2/3 on 2028-01-01"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--vesting", "periodic"), "periodic vesting takes 1 to 600 occurrences, not 0"),
+        (("--vesting", "dated", "--on", "soon"), "a share of vesting has a date such as 2027-01-01, not 'soon'"),
+        (("--vesting", "dated", "--on", "2027-01-01=half"), "weight of vesting is a whole number, not 'half'"),
+        (("--occurrences", "3"), "immediate vesting has neither periods nor a cliff"),
+    ],
+)
+def test_terms_that_do_not_go_together_are_told_and_make_no_plan(home, capsys, options, told):
+    assert main([*BONUS, *options]) == 2
+    assert told in capsys.readouterr().err
+    assert asked(capsys, "plan", "list") == []
+
+
+def test_a_plan_is_tried_on_a_log(home, capsys):
+    assert main(["plan", "create", "tools", "--kind", "stipend", "--classification", "tool", "--amount", "18"]) == 0
+    log = home / "log.csv"
+    log.write_text("member,at,credits\nAda,2026-10-09T02:00:00Z,7.5\nAda,2026-10-20T02:00:00Z,14\n")
+    capsys.readouterr()
+    assert main(["plan", "try", "tools", "--cycle", "2026-10", "--log", str(log)]) == 0
+    shown = capsys.readouterr().out
+    assert "2026-10-20 02:00:00 UTC" in shown
+    assert "plan tools version 1, one grant to everybody in 2026-10; nothing was changed" in shown
+    (ada,) = asked(capsys, "plan", "try", "tools", "--cycle", "2026-10", "--log", str(log))["people"]
+    assert (ada["paid"]["amount"], ada["missing"]["amount"]) == ("7.500000000", "14.000000000")
+    assert main(["plan", "try", "tools", "--log", str(home / "none.csv")]) == 1
+    assert "none.csv cannot be read: No such file or directory" in capsys.readouterr().err
