@@ -12,6 +12,7 @@ from tokenroll.model.hold import Hold, Slice
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.instant import Instant, instant_from_datetime
 from tokenroll.model.lot import Lot, LotState
+from tokenroll.model.plan import Plan
 from tokenroll.model.rate_card import RateCard, RateTable
 from tokenroll.model.settlement import Settlement
 from tokenroll.model.usage import Meter, Usage, UsageSource
@@ -51,6 +52,20 @@ def make_grant(**changes: Any) -> Grant:
         "recorded_at": T0,
     }
     return Grant(**facts | changes)
+
+
+def make_plan(**changes: Any) -> Plan:
+    facts: dict[str, Any] = {
+        "id": 1,
+        "public_id": "plan_00000000000000000000000000000001",
+        "name": "engineer-stipend",
+        "version": 1,
+        "kind": GrantKind.STIPEND,
+        "classification": Classification.TOOL,
+        "amount_nanos": 150 * CREDIT,
+        "effective_at": 0,
+    }
+    return Plan(**facts | changes)
 
 
 def make_lot(**changes: Any) -> Lot:

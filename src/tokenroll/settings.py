@@ -195,7 +195,7 @@ class _Table:
 
     def problem(self, key: str, what: str) -> SettingsError:
         """The error for one key, with its line when it can be found."""
-        line = _line_of(self.text, self.where, key)
+        line = line_of(self.text, self.where, key)
         place = f"{self.path}:{line}" if line else str(self.path)
         return SettingsError(f"{place}: {'.'.join((*self.where, key))} {what}")
 
@@ -283,27 +283,38 @@ def listen_from_text(text: str) -> Listen:
     return Listen(host=match[1] or match[3], port=int(match[2] or match[4]))
 
 
-def _line_of(text: str, where: tuple[str, ...], key: str) -> int:
+def line_of(text: str, where: tuple[str, ...], key: str) -> int:
     """The line on which `key` of table `where` stands, or its table, or 0; TOML's reader keeps no lines."""
     table: tuple[str, ...] = ()
     table_line = 0
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.fullmatch(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?", line):
-            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+        if header := re.fullmatch(r"\s*\[\[?(.+?)\]\]?\s*(#.*)?", line):
+            table = _dotted(header[1])
             if table == where:
                 table_line = number
-            if table == (*where, key):
+            if table[: len(where) + 1] == (*where, key):  # itself, or a table in it
                 return number
-        elif assignment := re.match(r"\s*([^=#]+?)\s*=", line):
-            name = tuple(part.strip().strip("\"'") for part in assignment[1].split("."))
-            if (*table, *name) == (*where, key):
-                return number
+        elif (assignment := re.match(r"\s*([^=#]+?)\s*=", line)) and (*table, *_dotted(assignment[1])) == (*where, key):
+            return number
     return table_line
+
+
+def _dotted(name: str) -> tuple[str, ...]:
+    """The parts of a key as TOML reads it, dots within quotes and all; none for what is no key."""
+    try:
+        value: Any = tomllib.loads(f"{name.strip()} = 0")
+    except tomllib.TOMLDecodeError:
+        return ()
+    parts: list[str] = []
+    while isinstance(value, dict):
+        ((part, value),) = value.items()
+        parts.append(part)
+    return tuple(parts)
 
 
 def entry_place(path: Path, *where: str) -> str:
     """`FILE:LINE: TABLE.KEY` of an entry of a configuration, for what only a role can find wrong with it."""
-    line = _line_of(path.read_text(encoding="utf-8"), where[:-1], where[-1]) if path.exists() else 0
+    line = line_of(path.read_text(encoding="utf-8"), where[:-1], where[-1]) if path.exists() else 0
     return f"{path}{f':{line}' if line else ''}: {'.'.join(where)}"
 
 

@@ -1,5 +1,6 @@
 """`tokenroll grant`: awards to one wallet."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from tokenroll.cli.console import (
     DryRun,
     Json,
     amount_option,
+    credits_text,
     execute,
     facts,
     instant_option,
@@ -18,6 +20,7 @@ from tokenroll.cli.console import (
     show,
     table,
 )
+from tokenroll.cli.program import Failure
 
 app = noun_app("Immutable awards: what a wallet was given, when it becomes spendable, when it expires.")
 _LOT_COLUMNS = {"effective_at": "spendable from", "expires_at": "until", "amount_nanos": "credits"}
@@ -59,6 +62,47 @@ def top_up(
     arguments = {"to": to, "amount_nanos": amount_option(amount), "reason": reason}
     result = execute("grant.top_up", arguments, command_id=command_id, dry_run=dry_run)
     _show_grant(result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command("import")
+def import_awards(
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV with the columns id, to, plan and, if wanted, amount, effective_at.", dir_okay=False),
+    ],
+    *,
+    budget: Annotated[str | None, typer.Option(help="Credits that the new awards may be together.")] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Grant the awards of a spreadsheet, all or none. A row that was granted before, by its id, is left alone."""
+    from tokenroll.services.award_files import AwardFileError, read_awards
+
+    try:
+        rows = read_awards(file)
+    except AwardFileError as error:
+        raise Failure(str(error), kind="award_file", code=2) from error
+    arguments = {"rows": rows, "budget_nanos": amount_option(budget, "--budget")}
+    result = execute("grant.import", arguments, command_id=command_id, dry_run=dry_run)
+    columns = {
+        "id": "award",
+        "to": "to",
+        "plan_name": "plan",
+        "amount_nanos": "credits",
+        "state": "state",
+        "grant": "grant",
+    }
+
+    def human() -> None:
+        table(columns, result["awards"], empty="no awards")
+        count = result["new_count"]
+        say(
+            f"{'would grant' if dry_run else 'granted'} {count} award{'' if count == 1 else 's'} of "
+            f"{credits_text(result['new_nanos'])} credits; {result['known_count']} were granted before"
+        )
+
+    show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
 
 
 @app.command("list")

@@ -1,7 +1,7 @@
 """`tokenroll plan`: dated templates of grants."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,11 +20,15 @@ from tokenroll.cli.console import (
     table,
     written,
 )
+from tokenroll.cli.program import Failure
 from tokenroll.model.classification import Classification
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.grant import GrantKind
 from tokenroll.model.limits import LOTS_PER_GRANT_MAX, OUTPUT_CAP_TOKENS_MAX
 from tokenroll.model.vesting import AllocationType, VestingKind
+
+if TYPE_CHECKING:
+    from tokenroll.services.plan_files import PlanEntry
 
 app = noun_app("Dated, versioned templates: what a grant of this kind is and how strictly its wallet is kept.")
 
@@ -188,3 +192,55 @@ def try_plan(
         )
 
     show(found, as_json=as_json, human=human)
+
+
+_File = Annotated[Path, typer.Argument(help="A TOML file with a table [plans.NAME] for each plan.", dir_okay=False)]
+
+
+@app.command()
+def check(file: _File, *, as_json: Json = False) -> None:
+    """Check a file of plans; every mistake is told with its line. Needs no ledger and changes nothing."""
+    entries = _read(file)
+    found = {"file": str(file), "plans": [{"name": entry.name, "line": entry.line} for entry in entries]}
+    show(
+        found,
+        as_json=as_json,
+        human=lambda: say(f"{file}: {len(entries)} plan{'' if len(entries) == 1 else 's'}, nothing wrong"),
+    )
+
+
+@app.command()
+def diff(file: _File, *, as_json: Json = False) -> None:
+    """Show what applying a file of plans would change. Exits with 1 when it would change anything."""
+    _read(file)
+    with reports() as books:
+        found = books.plan_differences(file)
+    show(found, as_json=as_json, human=lambda: _tell_differences(found))
+    if any(one["state"] in {"new", "changed"} for one in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def apply(file: _File, *, as_json: Json = False, dry_run: DryRun = False, command_id: CommandId = "") -> None:
+    """Apply a file of plans, all or none: new plans, and new versions of changed ones. What it does not name stays as it is."""
+    arguments = {"plans": [dict(entry.arguments) for entry in _read(file)]}
+    result = execute("plan.apply", arguments, command_id=command_id, dry_run=dry_run)
+    made = [f"{one['name']} version {one['version']}" for one in result["created"]]
+    written(f"created {', '.join(made) or 'no plan version'}", result, as_json=as_json, dry_run=dry_run)
+    if not as_json and result["unchanged"]:
+        say(f"  unchanged  {', '.join(result['unchanged'])}")
+
+
+def _read(file: Path) -> "list[PlanEntry]":
+    from tokenroll.services.plan_files import PlanFileError, read_plans
+
+    try:
+        return read_plans(file)
+    except PlanFileError as error:
+        raise Failure(str(error), kind="plan_file", code=2) from error
+
+
+def _tell_differences(found: list[dict[str, Any]]) -> None:
+    for one in found:
+        say(f"{one['name']}: {one['state']}")
+        say(*(f"  {change['field']}: {change['was']} → {change['becomes']}" for change in one["changes"]))

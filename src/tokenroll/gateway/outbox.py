@@ -6,6 +6,8 @@ nothing to send it together with, and it goes out where it is made.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Final
 
 from tokenroll.model.limits import OUTBOX_BYTES_MAX
@@ -14,21 +16,26 @@ _RATE_WRITES: Final = 64
 """The rate is taken over so many writes."""
 _CROWD_WRITES_PER_SECOND: Final = 10_000
 """More than this is gathered: a turn of the loop then holds several calls."""
+_BUSY_SHARE: Final = 0.75
+"""A loop that computes more of its time gathers, too: few writes a second are many when each is of a large body."""
 
 
 class Outbox:
     """Bytes on their way to clients and providers, in order. Whoever ends a connection in its own time flushes first.
 
-    `gathers` says whether they wait for the end of the turn, which they do while there are many.
+    `gathers` says whether they wait for the end of the turn, which they do while there are many or the loop is busy.
+    `busy_seconds` is the CPU time of the loop's thread.
     """
 
-    __slots__ = ("_bytes", "_loop", "_rated_at", "_unrated", "_waiting", "gathers")
+    __slots__ = ("_busy_seconds", "_bytes", "_loop", "_rated_at", "_rated_busy", "_unrated", "_waiting", "gathers")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, busy_seconds: Callable[[], float] = time.thread_time) -> None:
         self.gathers = False
         self._loop = loop
         self._unrated = _RATE_WRITES
+        self._busy_seconds = busy_seconds
         self._rated_at = loop.time()
+        self._rated_busy = 0.0
         self._bytes = 0
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
 
@@ -71,9 +78,12 @@ class Outbox:
 
     def _rate(self) -> None:
         """By the loop's own time, which is that of its turn: milliseconds are fine enough, and it costs nothing."""
-        now = self._loop.time()
-        self.gathers = (now - self._rated_at) * _CROWD_WRITES_PER_SECOND < _RATE_WRITES
+        now, busy = self._loop.time(), self._busy_seconds()
+        passed = now - self._rated_at
+        is_busy = busy - self._rated_busy > passed * _BUSY_SHARE
+        self.gathers = is_busy or passed * _CROWD_WRITES_PER_SECOND < _RATE_WRITES
         self._rated_at = now
+        self._rated_busy = busy
         self._unrated = _RATE_WRITES
 
     def close(self, transport: asyncio.Transport) -> None:

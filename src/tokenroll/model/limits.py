@@ -32,6 +32,16 @@ SLICES_MAX: Final = 255
 """Slices of one hold: its count is one byte on the tape. A wallet with more live lots merges none, it refuses."""
 LOTS_PER_GRANT_MAX: Final = 600
 """Fifty years of monthly vesting."""
+PLANS_PER_FILE_MAX: Final = 500
+"""Plans of one file: more is a list of people, not of plans. One file is applied as one transaction and one message."""
+PLAN_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Far above the largest reviewed file, far below what would hurt to read."""
+AWARDS_PER_FILE_MAX: Final = 5_000
+"""Awards of one file: granted in one transaction and told to the workers in one message, also with years of monthly lots."""
+AWARD_ID_CHARACTERS_MAX: Final = 200
+"""An id of another system: a number, a name or an address."""
+PROBLEMS_SHOWN_MAX: Final = 50
+"""Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000
 """Calls of a log under which a plan is tried: a month of a large company, held in memory."""
 VESTING_WEIGHT_MAX: Final = 1_000_000_000

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
+from tokenroll.engine.classifying import objections
 from tokenroll.model.classification import Classification
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.grant import GrantKind
+from tokenroll.model.instant import Instant
 from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, PeriodUnit, Vesting
 from tokenroll.services.finding import instant_given, name_given, required
-from tokenroll.services.unit_of_work import UnitOfWork
+from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.services.vesting_terms import (
     columns_of,
     period_from_text,
@@ -24,26 +26,19 @@ from tokenroll.store import schema
 
 
 def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan's first or next version. Old grants keep what they were given; wallets under it are enforced by the new version."""
+    """A plan's first or next version. Old grants keep what they were given; wallets under it are enforced by the new version.
+
+    Raises Refused for a `tool` plan that would be pay (law 12).
+    """
     plans, grants = schema.plans, schema.grants
     name = name_given(arguments)
-    version = (work.connection.scalar(select(func.max(plans.c.version)).where(plans.c.name == name)) or 0) + 1
-    plan = Plan(
-        id=work.new_id("plans"),
+    newest = newest_version(work.connection, name)
+    plan = plan_given(
+        arguments,
+        id_=work.new_id("plans"),
         public_id=work.public_id("plan"),
-        name=name,
-        version=version,
-        kind=GrantKind(required(arguments, "kind")),
-        classification=Classification(required(arguments, "classification")),
-        amount_nanos=required(arguments, "amount_nanos"),
-        effective_at=instant_given(arguments, "effective_at", work.now),
-        vesting=vesting_from_terms(arguments.get("vesting")),
-        lot_lifetime=lifetime_from_text(arguments.get("lifetime")),
-        priority=arguments.get("priority", 100),
-        enforcement=Enforcement(arguments.get("enforcement") or Enforcement.ENFORCE),
-        cap_policy=CapPolicy(arguments.get("cap_policy") or CapPolicy.DENY),
-        output_cap_tokens=arguments.get("output_cap_tokens") or OUTPUT_CAP_DEFAULT_TOKENS,
-        overage_nanos_max=arguments.get("overage_nanos_max") or 0,
+        version=1 if newest is None else newest.version + 1,
+        now=work.now,
     )
     work.connection.execute(plans.insert().values(**_row_of(plan), recorded_at=work.now))
     under_it = select(grants.c.wallet_id).join(plans, plans.c.id == grants.c.plan_id).where(plans.c.name == name)
@@ -52,7 +47,7 @@ def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
     return {
         "plan": plan.public_id,
         "name": name,
-        "version": version,
+        "version": plan.version,
         "kind": plan.kind.value,
         "classification": plan.classification.value,
         "amount_nanos": plan.amount_nanos,
@@ -60,6 +55,38 @@ def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         "schedule": schedule_text(plan.vesting, plan.lot_lifetime),
         "enforcement": plan.enforcement.value,
     }
+
+
+def plan_given(arguments: Mapping[str, Any], *, id_: int, public_id: str, version: int, now: Instant) -> Plan:
+    """The version that arguments describe. Raises Refused or ValueError for what no plan may be."""
+    plan = Plan(
+        id=id_,
+        public_id=public_id,
+        name=name_given(arguments),
+        version=version,
+        kind=GrantKind(required(arguments, "kind")),
+        classification=Classification(required(arguments, "classification")),
+        amount_nanos=required(arguments, "amount_nanos"),
+        effective_at=instant_given(arguments, "effective_at", now),
+        vesting=vesting_from_terms(arguments.get("vesting")),
+        lot_lifetime=lifetime_from_text(arguments.get("lifetime")),
+        priority=arguments.get("priority", 100),
+        enforcement=Enforcement(arguments.get("enforcement") or Enforcement.ENFORCE),
+        cap_policy=CapPolicy(arguments.get("cap_policy") or CapPolicy.DENY),
+        output_cap_tokens=arguments.get("output_cap_tokens") or OUTPUT_CAP_DEFAULT_TOKENS,
+        overage_nanos_max=arguments.get("overage_nanos_max") or 0,
+    )
+    if against := objections(plan):
+        raise Refused("classification", "; ".join(against))
+    return plan
+
+
+def newest_version(connection: Connection, name: str) -> Plan | None:
+    """The plan's newest version, also when it holds from a later day on only."""
+    plans = schema.plans
+    query = select(plans).where(plans.c.name == name).order_by(plans.c.version.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else plan_from_row(row)
 
 
 def plan_from_row(row: Row[Any]) -> Plan:

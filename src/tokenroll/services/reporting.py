@@ -15,7 +15,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history, paying, price_reports
+from tokenroll.services import history, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.plan_trials import plan_trial
@@ -207,6 +207,10 @@ class Reports:
         """The version that holds now, with what its classification means."""
         found = _plan(find_plan(self.connection, reference, self.now))
         return {**found, "why": words_of(found["classification"]).why}
+
+    def plan_differences(self, path: Path) -> list[dict[str, Any]]:
+        """What applying a file of plans would do. Raises plan_files.PlanFileError for a file with mistakes."""
+        return plan_files.differences(self.connection, plan_files.read_plans(path))
 
     def plan_trial(
         self, reference: str, cycle: str | None = None, *, amount_nanos: int | None = None, log: Path | None = None

@@ -103,6 +103,12 @@ grants: Final = Table(
     _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"),
     _text("vesting_terms", null=True), **_STRICT,
 )  # fmt: skip
+awards: Final = Table(
+    "awards", metadata,
+    Column("id", Text, primary_key=True), _int("grant_id", ForeignKey("grants.id")), _blob("digest"), _int("recorded_at"),
+    **_KEYED,
+)  # fmt: skip
+"""The rows of spreadsheets that became grants, by their own ids; `digest` is of what the row said."""
 lots: Final = Table(
     "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
     _text("classification"), _int("priority"), _nanos("amount_nanos"), _int("effective_at"),
@@ -262,7 +268,7 @@ variances: Final = Table(
 
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
-    pay_runs, pay_slips, tape_segments, variances,
+    pay_runs, pay_slips, tape_segments, variances, awards,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
 ADDED_LATER: Final = frozenset({"vesting_terms"})

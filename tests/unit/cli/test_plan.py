@@ -73,3 +73,64 @@ def test_a_plan_is_tried_on_a_log(home, capsys):
     assert (ada["paid"]["amount"], ada["missing"]["amount"]) == ("7.500000000", "14.000000000")
     assert main(["plan", "try", "tools", "--log", str(home / "none.csv")]) == 1
     assert "none.csv cannot be read: No such file or directory" in capsys.readouterr().err
+
+
+FILE = """\
+[plans.tools]
+kind = "stipend"
+classification = "tool"
+amount = "18"
+"""
+
+
+def test_a_file_of_plans_is_checked_compared_and_applied(home, capsys):
+    file = home / "plans.toml"
+    file.write_text(FILE)
+    assert main(["plan", "check", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file}: 1 plan, nothing wrong\n"
+    assert main(["plan", "diff", str(file)]) == 1
+    assert capsys.readouterr().out == "tools: new\n"
+    assert main(["plan", "apply", str(file), "--dry-run"]) == 0
+    assert "would create tools version 1" in capsys.readouterr().out
+    assert main(["plan", "apply", str(file)]) == 0
+    assert "created tools version 1" in capsys.readouterr().out
+    assert main(["plan", "diff", str(file)]) == 0
+    assert capsys.readouterr().out == "tools: same\n"
+    file.write_text(FILE.replace("18", "20"))
+    assert main(["plan", "diff", str(file)]) == 1
+    assert capsys.readouterr().out == "tools: changed\n  amount: 18 → 20\n"
+    assert asked(capsys, "plan", "apply", str(file))["created"][0]["version"] == 2
+    assert main(["plan", "apply", str(file)]) == 0
+    assert "created no plan version" in capsys.readouterr().out
+
+
+def test_a_file_with_a_mistake_changes_nothing_and_names_the_line(home, capsys):
+    file = home / "plans.toml"
+    file.write_text(FILE.replace('"stipend"', '"salary"'))
+    for verb in ("check", "diff", "apply"):
+        assert main(["plan", verb, str(file)]) == 2
+        assert f"{file}:2: plans.tools.kind must be one of signing_bonus, stipend" in capsys.readouterr().err
+    assert asked(capsys, "plan", "list") == []
+
+
+def test_a_working_tool_that_rewards_is_refused_with_the_rule(home, capsys):
+    assert main(["plan", "create", "x", "--kind", "spot_bonus", "--classification", "tool", "--amount", "1"]) == 1
+    assert "it is pay and no working tool (rule: bonus kinds" in capsys.readouterr().err
+
+
+def test_awards_of_a_spreadsheet_are_rehearsed_and_granted_once(home, capsys):
+    assert main(["plan", "create", "tools", "--kind", "stipend", "--classification", "tool", "--amount", "18"]) == 0
+    file = home / "awards.csv"
+    file.write_text("id,to,plan,amount\nA-1,Ada,tools,2.5\n")
+    capsys.readouterr()
+    assert main(["grant", "import", str(file), "--dry-run"]) == 0
+    assert "would grant 1 award of 2.50 credits; 0 were granted before" in capsys.readouterr().out
+    assert main(["grant", "import", str(file), "--budget", "2"]) == 1
+    assert "0.50 above the budget of 2.00: nothing was granted" in capsys.readouterr().err
+    assert main(["grant", "import", str(file)]) == 0
+    assert "granted 1 award of 2.50 credits; 0 were granted before" in capsys.readouterr().out
+    again = asked(capsys, "grant", "import", str(file))
+    assert (again["new_count"], again["known_count"]) == (0, 1)
+    file.write_text("id,to,plan,amount\nA-1,Ada,tools,much\n")
+    assert main(["grant", "import", str(file)]) == 2
+    assert f"{file}, line 2, amount: is no amount" in capsys.readouterr().err

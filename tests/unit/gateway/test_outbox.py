@@ -104,6 +104,7 @@ class Turns:
 
     def __init__(self):
         self.now = 100.0
+        self.busy = 0.0
         self.ready = []
 
     def time(self):
@@ -113,7 +114,7 @@ class Turns:
         self.ready.append(callback)
 
     def outbox(self):
-        return Outbox(cast("asyncio.AbstractEventLoop", self))
+        return Outbox(cast("asyncio.AbstractEventLoop", self), lambda: self.busy)
 
     def turn(self):
         ready, self.ready = self.ready, []
@@ -147,3 +148,19 @@ def test_a_crowd_is_noticed_and_so_is_its_end_and_nothing_overtakes():
     assert all(at_once[:63])
     assert all(at_once[-64:])
     assert not any(at_once[64:79])  # gathered until the turn ended
+
+
+def test_a_busy_loop_gathers_even_when_it_sends_seldom():
+    log: list[tuple[str, object]] = []
+    loop, ada = Turns(), as_transport(Line("ada", log))
+    outbox = loop.outbox()
+    gathers = []
+    for number in range(384):
+        outbox.write(ada, b"%d" % number)
+        loop.turn()
+        loop.now += 0.001
+        loop.busy += 0.0009 if number < 192 else 0.0005
+        gathers.append(outbox.gathers)
+    assert gathers[62:64] == [False, True]
+    assert gathers[191] is True
+    assert gathers[-1] is False

@@ -1,29 +1,11 @@
-from typing import Any
-
 import pytest
 
-from tokenroll.model.classification import Classification
+from tests.cast import make_plan
 from tokenroll.model.enforcement import CapPolicy, Enforcement
-from tokenroll.model.grant import GrantKind
-from tokenroll.model.plan import Plan
-
-
-def stipend(**changes: Any) -> Plan:
-    facts: dict[str, Any] = {
-        "id": 1,
-        "public_id": "plan_00000000000000000000000000000001",
-        "name": "engineer-stipend",
-        "version": 1,
-        "kind": GrantKind.STIPEND,
-        "classification": Classification.TOOL,
-        "amount_nanos": 150_000_000_000,
-        "effective_at": 0,
-    }
-    return Plan(**facts | changes)
 
 
 def test_it_enforces_and_carries_nothing_unless_said():
-    plan = stipend()
+    plan = make_plan()
     assert plan.enforcement is Enforcement.ENFORCE
     assert plan.cap_policy is CapPolicy.DENY
     assert plan.overage_nanos_max == 0
@@ -44,4 +26,4 @@ def test_it_enforces_and_carries_nothing_unless_said():
 )
 def test_it_is_valid_at_birth(changes, words):
     with pytest.raises(ValueError, match=words):
-        stipend(**changes)
+        make_plan(**changes)

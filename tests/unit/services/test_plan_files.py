@@ -1,0 +1,214 @@
+"""Plans as a file: every mistake by its line, the difference to the ledger, and all or nothing."""
+
+import pytest
+
+from tests.firm import CREDIT, JANUARY, Firm
+from tokenroll.services.plan_files import PlanFileError, differences, read_plans
+
+TWO = """\
+[plans."Engineer stipend"]
+kind = "stipend"
+classification = "tool"
+amount = "80"
+lifetime = "1m"
+
+[plans.sign-on]
+kind = "signing_bonus"
+classification = "compensation"
+amount = "4800"
+effective_at = 2026-01-15T00:00:00Z
+priority = 50
+enforcement = "warn"
+cap_policy = "clamp"
+output_cap_tokens = 8000
+overage = "2.5"
+
+[plans.sign-on.vesting]
+kind = "periodic"
+period = "3m"
+occurrences = 16
+cliff_occurrences = 4
+unit = "1"
+"""
+
+
+@pytest.fixture
+def firm():
+    return Firm()
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "plans.toml"
+    path.write_text(TWO)
+    return path
+
+
+def applied(firm, path, **how):
+    return firm.ask("plan.apply", plans=[dict(one.arguments) for one in read_plans(path)], **how)
+
+
+def states(firm, path):
+    firm.connection.rollback()
+    return {one["name"]: one["state"] for one in differences(firm.connection, read_plans(path))}
+
+
+def test_every_field_is_read(file):
+    stipend, sign_on = read_plans(file)
+    assert (stipend.name, stipend.line, sign_on.name, sign_on.line) == ("Engineer stipend", 1, "sign-on", 7)
+    assert stipend.arguments == {
+        "name": "Engineer stipend", "kind": "stipend", "classification": "tool", "amount_nanos": 80 * CREDIT, "lifetime": "1m",
+    }  # fmt: skip
+    assert sign_on.arguments == {
+        "name": "sign-on", "kind": "signing_bonus", "classification": "compensation", "amount_nanos": 4_800 * CREDIT,
+        "effective_at": 1_768_435_200_000_000, "priority": 50, "enforcement": "warn", "cap_policy": "clamp",
+        "output_cap_tokens": 8_000, "overage_nanos_max": 2_500_000_000,
+        "vesting": {
+            "kind": "periodic", "period": "3m", "occurrences": 16, "cliff_occurrences": 4, "unit_nanos": CREDIT,
+        },
+    }  # fmt: skip
+
+
+def test_it_is_applied_once_and_then_says_what_is_there(firm, file):
+    assert states(firm, file) == {"Engineer stipend": "new", "sign-on": "new"}
+    made = applied(firm, file).result
+    assert [(one["name"], one["version"]) for one in made["created"]] == [("Engineer stipend", 1), ("sign-on", 1)]
+    assert states(firm, file) == {"Engineer stipend": "same", "sign-on": "same"}
+    again = applied(firm, file).result
+    assert (again["created"], again["unchanged"]) == ([], ["Engineer stipend", "sign-on"])
+
+
+def test_a_change_is_told_field_by_field_and_makes_the_next_version(firm, file):
+    applied(firm, file)
+    file.write_text(TWO.replace('"80"', '"95"').replace("occurrences = 16", "occurrences = 12"))
+    firm.connection.rollback()
+    stipend, sign_on = differences(firm.connection, read_plans(file))
+    assert stipend["changes"] == [{"field": "amount", "was": "80", "becomes": "95"}]
+    assert sign_on["changes"] == [
+        {
+            "field": "vesting",
+            "was": "16 × 3 months, nothing before number 4, in parts of 1",
+            "becomes": "12 × 3 months, nothing before number 4, in parts of 1",
+        }
+    ]
+    made = applied(firm, file).result
+    assert [(one["name"], one["version"]) for one in made["created"]] == [("Engineer stipend", 2), ("sign-on", 2)]
+
+
+def test_what_the_file_does_not_name_stays(firm, file):
+    firm.do("plan.create", name="old", kind="stipend", classification="tool", amount_nanos=CREDIT)
+    applied(firm, file)
+    assert states(firm, file)["old"] == "only in the ledger"
+
+
+def test_a_dry_run_makes_nothing(firm, file):
+    assert len(applied(firm, file, dry_run=True).result["created"]) == 2
+    assert states(firm, file)["sign-on"] == "new"
+
+
+def test_a_plan_that_is_refused_leaves_all_of_them_undone(firm, file):
+    plans = [dict(one.arguments) for one in read_plans(file)]
+    plans[1]["priority"] = 256
+    assert "priority lies between 0" in firm.ask("plan.apply", plans=plans).problem
+    assert states(firm, file) == {"Engineer stipend": "new", "sign-on": "new"}
+
+
+def test_an_old_grant_keeps_what_it_was_given(firm, file):
+    firm.hire("Ada")
+    applied(firm, file)
+    firm.now = JANUARY + 1
+    firm.do("grant.create", to="Ada", plan="Engineer stipend")
+    file.write_text(TWO.replace('"80"', '"95"'))
+    applied(firm, file)
+    assert [one["amount_nanos"] for one in firm.reports.grants("Ada")] == [80 * CREDIT]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ('kind = "stipend"', 'kind = "salary"'),
+            ":2: plans.Engineer stipend.kind must be one of signing_bonus, stipend",
+        ),
+        (
+            ('amount = "80"', "amount = 80.5"),
+            ':4: plans.Engineer stipend.amount must be a text such as "80" or "0.5", not 80.5',
+        ),
+        (('amount = "80"', 'amount = "8O"'), ":4: plans.Engineer stipend.amount is no amount"),
+        (('amount = "80"', 'amount = "-80"'), ":4: plans.Engineer stipend.amount is no amount"),
+        (('amount = "80"\n', ""), ":1: plans.Engineer stipend.amount is missing"),
+        (
+            ("lifetime", "life_time"),
+            ":5: plans.Engineer stipend.life_time is not known here; known are kind, classification",
+        ),
+        (('lifetime = "1m"', 'lifetime = "1y"'), ":1: plans.Engineer stipend a lifetime is a number of days or months"),
+        (
+            ("priority = 50", "priority = 256"),
+            ":12: plans.sign-on.priority must be a whole number from 0 to 255, not 256",
+        ),
+        (("priority = 50", "priority = true"), ":12: plans.sign-on.priority must be a whole number"),
+        (("T00:00:00Z", "T00:00:00"), ":11: plans.sign-on.effective_at must be an instant with its zone"),
+        (('period = "3m"', "month = 3"), ":20: plans.sign-on.vesting.month is not known here; known are kind, period"),
+        (("occurrences = 16", "occurrences = 3"), ":7: plans.sign-on a cliff of 4 periods does not fit 3 periods"),
+        (
+            ('kind = "periodic"', 'kind = "monthly"'),
+            ":19: plans.sign-on.vesting.kind must be one of immediate, periodic, dated",
+        ),
+        (('unit = "1"', 'shares = "soon"'), ":23: plans.sign-on.vesting.shares must be a list of dates"),
+        (("[plans.sign-on]", "[plan.sign-on]"), ":7: plan is not known here; a plan is a table [plans.NAME]"),
+        (
+            ('classification = "tool"', 'classification = "perk"'),
+            ":3: plans.Engineer stipend.classification must be one of tool",
+        ),
+        (
+            (
+                'kind = "signing_bonus"\nclassification = "compensation"',
+                'kind = "signing_bonus"\nclassification = "tool"',
+            ),
+            ":7: plans.sign-on a signing_bonus rewards the person, so it is pay and no working tool",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_what_could_stand_there(file, change, told):
+    file.write_text(TWO.replace(*change))
+    with pytest.raises(PlanFileError) as found:
+        read_plans(file)
+    assert f"{file}{told}" in str(found.value)
+
+
+def test_a_name_may_hold_dots_and_brackets(file):
+    file.write_text(TWO.replace("sign-on", '"sign-on v1.5 [EU]"').replace("priority = 50", "priority = 999"))
+    with pytest.raises(PlanFileError, match=r"toml:12: plans\.sign-on v1\.5 \[EU\]\.priority must be"):
+        read_plans(file)
+
+
+def test_every_mistake_is_told_not_only_the_first(file):
+    file.write_text(TWO.replace('"stipend"', '"salary"').replace("priority = 50", "priority = 999"))
+    with pytest.raises(PlanFileError) as found:
+        read_plans(file)
+    assert len(str(found.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "plans has no plans"),
+        (b"[plans]\n", "plans has no plans"),
+        (b"plans = 3\n", "plans has no plans"),
+        (b"[plans]\nx = 3\n", "plans.x must be a table"),
+        (b"[plans.x\n", "is not TOML"),
+        (b"\xff", "cannot be read"),
+        (b"".join(b'[plans.p%d]\nkind = "stipend"\n' % number for number in range(501)), "a file holds at most 500"),
+        (b"#" * 4_194_305, "is larger than 4194304 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_plans_is_refused(file, content, told):
+    file.write_bytes(content)
+    with pytest.raises(PlanFileError) as found:
+        read_plans(file)
+    assert told in str(found.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(PlanFileError, match="cannot be read: No such file or directory"):
+        read_plans(tmp_path / "none.toml")
