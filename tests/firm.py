@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.empty_ledger import empty_ledger
 from tokenroll.model.hold import Slice
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
@@ -32,7 +33,7 @@ class Firm:
 
     def __init__(self, at: int = JANUARY, path: Path | None = None) -> None:
         self.now = at
-        self.connection = open_writer(path)
+        self.connection = empty_ledger() if path is None else open_writer(path)
         self._numbers = itertools.count(1)
         self.ledger = Ledger(
             self.connection, lambda: self.now, COMMANDS, lambda bits: next(self._numbers) % (1 << bits)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from tests.empty_ledger import empty_ledger
 from tokenroll.engine.rating import card_from_json
 from tokenroll.model.instant import instant_from_text
 from tokenroll.model.rate_card import RateCard
@@ -15,7 +16,6 @@ from tokenroll.services.ledger import Ledger
 from tokenroll.services.pricing import import_cards, set_card
 from tokenroll.services.protocol import Command, Reply
 from tokenroll.store import schema
-from tokenroll.store.database import open_writer
 
 NOVEMBER = instant_from_text("2026-11-20T00:00:00Z")
 DAY = 86_400_000_000
@@ -27,7 +27,7 @@ class Books:
     def __init__(self) -> None:
         self.now = NOVEMBER
         numbers = itertools.count(1)
-        self.connection = open_writer(None)
+        self.connection = empty_ledger()
         commands = {"ratecard.import": import_cards, "ratecard.set": set_card}
         self.ledger = Ledger(self.connection, lambda: self.now, commands, lambda _bits: next(numbers))
         self._ids = itertools.count(1)
