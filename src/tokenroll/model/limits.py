@@ -37,7 +37,9 @@ PLANS_PER_FILE_MAX: Final = 500
 PLAN_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Far above the largest reviewed file, far below what would hurt to read."""
 AWARDS_PER_FILE_MAX: Final = 5_000
-"""Awards of one file: granted in one transaction and told to the workers in one message, also with years of monthly lots."""
+"""Awards of one file: granted in one transaction."""
+AWARD_LOTS_MAX: Final = 100_000
+"""Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
 AWARD_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
 PROBLEMS_SHOWN_MAX: Final = 50

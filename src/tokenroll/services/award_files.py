@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from tokenroll.model.amount import AmountError, amount_nanos_checked, nanos_from_text, text_from_nanos
 from tokenroll.model.instant import Instant, instant_from_text
-from tokenroll.model.limits import AWARD_ID_CHARACTERS_MAX, AWARDS_PER_FILE_MAX, PROBLEMS_SHOWN_MAX
+from tokenroll.model.limits import AWARD_ID_CHARACTERS_MAX, AWARD_LOTS_MAX, AWARDS_PER_FILE_MAX, PROBLEMS_SHOWN_MAX
 from tokenroll.services.finding import required
 from tokenroll.services.granting import create_grant
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
@@ -133,11 +133,18 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
     """
     awards: list[dict[str, Any]] = []
     problems: list[str] = []
+    lot_count = 0
     for row in cast("list[Mapping[str, Any]]", required(arguments, "rows")):
         try:
-            awards.append(_award(work, row))
+            award, new_lot_count = _award(work, row)
         except (Refused, ValueError) as error:
             problems.append(f"line {row.get('line')}, {row.get('id')}: {error}")
+            continue
+        awards.append(award)
+        lot_count += new_lot_count
+        if lot_count > AWARD_LOTS_MAX:
+            message = f"line {row.get('line')}: the awards so far have more than {AWARD_LOTS_MAX} tranches; import the file in parts"
+            raise Refused("too_many", message)
     if problems:
         raise Refused("awards", "\n".join(_shortened(problems)))
     new_nanos = sum(int(one["amount_nanos"]) for one in awards if one["state"] == "new")
@@ -158,7 +165,8 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _award(work: UnitOfWork, row: Mapping[str, Any]) -> dict[str, Any]:
+def _award(work: UnitOfWork, row: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """What became of a row, and how many lots it made."""
     award_id = str(required(row, "id"))
     said = {name: row[name] for name in ("to", "plan", "amount_nanos", "effective_at") if row.get(name) is not None}
     digest = hashlib.sha256(canonical(said)).digest()
@@ -176,7 +184,7 @@ def _award(work: UnitOfWork, row: Mapping[str, Any]) -> dict[str, Any]:
             "state": "known",
             "grant": known[0],
             "amount_nanos": known[2],
-        }
+        }, 0
     grant = create_grant(work, said)
     row_id = work.connection.scalar(select(schema.grants.c.id).where(schema.grants.c.public_id == grant["grant"]))
     work.connection.execute(
@@ -189,7 +197,7 @@ def _award(work: UnitOfWork, row: Mapping[str, Any]) -> dict[str, Any]:
         "state": "new",
         "grant": grant["grant"],
         "amount_nanos": grant["amount_nanos"],
-    }
+    }, len(grant["lots"])
 
 
 def _known(connection: Connection, award_id: str) -> tuple[str, bytes, int] | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.firm import CREDIT, DAY, JANUARY, Firm
+from tokenroll.services import award_files
 from tokenroll.services.award_files import AwardFileError, read_awards
 
 THREE = """\
@@ -90,6 +91,14 @@ def test_a_budget_is_kept_by_granting_nothing_above_it(firm, file):
     assert granted(firm) == []
     assert imported(firm, file, budget_nanos=592_500_000_000).result["new_count"] == 3
     assert imported(firm, file, budget_nanos=0).result["known_count"] == 3  # nothing new, so nothing of the budget
+
+
+def test_more_tranches_than_one_message_tells_are_granted_in_parts(firm, file, monkeypatch):
+    monkeypatch.setattr(award_files, "AWARD_LOTS_MAX", 2)
+    reply = imported(firm, file)
+    assert reply.problem_kind == "too_many"
+    assert reply.problem == "line 4: the awards so far have more than 2 tranches; import the file in parts"
+    assert granted(firm) == []
 
 
 def test_a_dry_run_grants_nothing(firm, file):
