@@ -39,6 +39,11 @@ class EntryKind(StrEnum):
     EXPIRE = "expire"
     VARIANCE = "variance"
     CLOSE = "close"
+    FORFEIT = "forfeit"
+    CLAW_BACK = "claw_back"
+    VOID = "void"
+    TRANSFER = "transfer"
+    RESCHEDULE = "reschedule"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

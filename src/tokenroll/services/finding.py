@@ -77,6 +77,13 @@ def find_plan(connection: Connection, reference: str, at: Instant) -> Row[Any]:
     return holding[-1] if holding else versions[0]
 
 
+def find_grant(connection: Connection, reference: str) -> Row[Any]:
+    """The grant with this id. Raises Refused."""
+    grants = schema.grants
+    rows = connection.execute(select(grants).where(grants.c.public_id == reference.strip())).all()
+    return _one(rows, reference, "grant", "`tokenroll grant list` shows them")
+
+
 def find_wallet(connection: Connection, reference: str) -> Row[Any]:
     """The wallet with this id, of this member (id or name), or of this pool's name. Raises Refused."""
     wallets, members = schema.wallets, schema.members

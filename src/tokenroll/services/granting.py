@@ -27,7 +27,7 @@ def create_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
         message = f"plan {plan.name} holds only from its own date on; grant with a later --effective-at"
         raise Refused("plan_not_effective", message)
     amount_nanos = arguments.get("amount_nanos")
-    return _award(
+    return award(
         work,
         wallet,
         plan,
@@ -46,7 +46,7 @@ def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     if plan is None:
         message = f"{wallet.name} was never granted anything, so nothing says what a top-up is: `tokenroll grant create` first"
         raise Refused("no_plan", message)
-    return _award(
+    return award(
         work,
         wallet,
         plan,
@@ -59,7 +59,7 @@ def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _award(
+def award(
     work: UnitOfWork,
     wallet: Row[Any],
     plan: Plan,
@@ -71,6 +71,7 @@ def _award(
     lifetime: Period | None,
     reason: str = "",
 ) -> dict[str, Any]:
+    """A grant under a plan: its row, its lots, their entries, and the answer that a door shows."""
     grant = Grant(
         id=work.new_id("grants"),
         public_id=work.public_id("grant"),

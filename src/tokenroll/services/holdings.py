@@ -23,6 +23,7 @@ def lot_from_row(row: Row[Any]) -> Lot:
         amount_nanos=row.amount_nanos,
         effective_at=row.effective_at,
         expires_at=row.expires_at,
+        origin_lot_id=row.origin_lot_id,
     )
 
 
@@ -34,18 +35,28 @@ def states_by_wallet(connection: Connection, wallet_ids: Sequence[int] | None = 
         query = query.where(lots.c.wallet_id.in_(wallet_ids))
     found: dict[int, list[LotState]] = {}
     for row in connection.execute(query):
-        state = LotState(
-            lot=lot_from_row(row),
-            held_nanos=row.held_nanos,
-            suspense_nanos=row.suspense_nanos,
-            spent_nanos=row.spent_nanos,
-            forfeited_nanos=row.forfeited_nanos,
-            clawed_back_nanos=row.clawed_back_nanos,
-            voided_nanos=row.voided_nanos,
-            transferred_out_nanos=row.transferred_out_nanos,
-        )
-        found.setdefault(row.wallet_id, []).append(state)
+        found.setdefault(row.wallet_id, []).append(_state(row))
     return found
+
+
+def states_of_grant(connection: Connection, grant_id: int) -> list[LotState]:
+    """The lots of one grant in order of their ids, also those that were moved, in whoever's wallet they are."""
+    lots, values = schema.lots, schema.lot_values
+    query = select(lots, values).join(values, values.c.lot_id == lots.c.id)
+    return [_state(row) for row in connection.execute(query.where(lots.c.grant_id == grant_id).order_by(lots.c.id))]
+
+
+def _state(row: Row[Any]) -> LotState:
+    return LotState(
+        lot=lot_from_row(row),
+        held_nanos=row.held_nanos,
+        suspense_nanos=row.suspense_nanos,
+        spent_nanos=row.spent_nanos,
+        forfeited_nanos=row.forfeited_nanos,
+        clawed_back_nanos=row.clawed_back_nanos,
+        voided_nanos=row.voided_nanos,
+        transferred_out_nanos=row.transferred_out_nanos,
+    )
 
 
 def amounts_for_people(states: Iterable[LotState], at: Instant) -> dict[str, Any]:

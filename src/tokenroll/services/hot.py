@@ -33,7 +33,7 @@ class Deployment(NamedTuple):
 
 
 class HotLot:
-    """A lot as its worker spends it: `left_nanos` is neither held nor consumed; below zero it is owed to a clawback."""
+    """A lot as its worker spends it: `left_nanos` is neither held nor consumed; below zero it is owed to recalls."""
 
     __slots__ = (
         "classification",
@@ -140,7 +140,7 @@ class HotWallet:
         self.next_change_at = min(boundaries)
 
     def change(self, lot: HotLot, nanos: int) -> None:
-        """`nanos` more (or fewer) are left of a lot: a return, a resolved suspense, a clawback."""
+        """`nanos` more (or fewer) are left of a lot: a return, a resolved suspense, a recall."""
         before = lot.left_nanos
         after = lot.left_nanos = before + nanos
         if lot.drawable:

@@ -8,9 +8,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection, select
 
 from tokenroll.model.department import Department
+from tokenroll.model.instant import Instant
 from tokenroll.model.member import Member, MemberKind
+from tokenroll.model.plan_terms import TerminationReason
 from tokenroll.model.pool import Pool
 from tokenroll.model.wallet import HolderKind, Wallet
+from tokenroll.services.ending import Leaving, end_grants
 from tokenroll.services.finding import find_department, find_member, name_given, required
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
@@ -64,7 +67,7 @@ def create_member(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
         kind=MemberKind(arguments.get("kind") or MemberKind.PERSON),
         department_id=department.id,
         zone=zone_checked(arguments.get("zone") or company_zone(work.connection)),
-        hired_on=_date(arguments.get("hired_on")),
+        hired_on=date_given(arguments["hired_on"]) if arguments.get("hired_on") else None,
     )
     work.connection.execute(
         schema.members.insert().values(
@@ -90,15 +93,17 @@ def create_member(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
 
 
 def leave(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A member's last day is recorded and their keys stop working now, because a key outlives nobody's employment.
+    """A member's last day, and what it ends: unvested credits, vested ones after the window of their plan, and then the keys.
 
-    What they have vested and not vested stays as it is: what becomes of it is the plan's rule, and plans have none yet.
+    Everything follows from the date, so a day to come may be recorded today. Keys live until the last window ends, at least to the end
+    of the last day; they stop at once when that is over, or with `revoke_keys`. `reason` is why they leave: plans give windows by it.
     """
     row = find_member(work.connection, required(arguments, "member"))
     if row.left_on is not None:
         message = f"{row.name} has left on {row.left_on} already"
         raise Refused("already_left", message)
-    left_on = _date(required(arguments, "left_on"))
+    left_on = date_given(required(arguments, "left_on"))
+    reason = _termination_reason(arguments.get("reason"))
     Member(
         id=row.id,
         public_id=row.public_id,
@@ -106,18 +111,56 @@ def leave(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         kind=MemberKind(row.kind),
         department_id=row.department_id,
         zone=row.zone,
-        hired_on=_date(row.hired_on),
+        hired_on=None if row.hired_on is None else date_given(row.hired_on),
         left_on=left_on,
     )
-    members, keys = schema.members, schema.api_keys
-    work.connection.execute(
-        members.update().where(members.c.id == row.id).values(left_on=left_on and left_on.isoformat())
-    )
-    where = (keys.c.member_id == row.id) & keys.c.revoked_at.is_(None)
-    key_ids = list(work.connection.scalars(select(keys.c.id).where(where)))
-    work.connection.execute(keys.update().where(where).values(revoked_at=work.now))
-    work.keys_changed(key_ids)
-    return {"member": row.public_id, "name": row.name, "left_on": str(left_on), "revoked_key_count": len(key_ids)}
+    members, wallets = schema.members, schema.wallets.c
+    work.connection.execute(members.update().where(members.c.id == row.id).values(left_on=left_on.isoformat()))
+    leaving = Leaving(left_on=left_on, zone=ZoneInfo(row.zone), reason=reason)
+    own = (wallets.holder_kind == HolderKind.MEMBER.value) & (wallets.holder_id == row.id)
+    grants = [
+        ended
+        for wallet_id in work.connection.scalars(select(wallets.id).where(own).order_by(wallets.id)).all()
+        for ended in end_grants(work, wallet_id, leaving)
+    ]
+    keys_until = max([leaving.until(), *(one["kept_until"] for one in grants if one["kept_until"])])
+    if arguments.get("revoke_keys"):
+        keys_until = work.now
+    key_count = _end_keys(work, row.id, keys_until)
+    return {
+        "member": row.public_id,
+        "name": row.name,
+        "left_on": left_on.isoformat(),
+        "reason": reason.value,
+        "keys_until": keys_until if keys_until > work.now else None,
+        "revoked_key_count": 0 if keys_until > work.now else key_count,
+        "forfeited_nanos": sum(one["forfeited_nanos"] for one in grants),
+        "clawed_back_nanos": sum(one["clawed_back_nanos"] for one in grants),
+        "kept_nanos": sum(one["kept_nanos"] for one in grants),
+        "grants": grants,
+    }
+
+
+def _end_keys(work: UnitOfWork, member_id: int, until: Instant) -> int:
+    """A member's living keys end at that instant, now if it is over. How many there are."""
+    keys = schema.api_keys
+    where = (keys.c.member_id == member_id) & keys.c.revoked_at.is_(None)
+    living = work.connection.execute(select(keys.c.id, keys.c.expires_at).where(where)).all()
+    for key_id, expires_at in living:
+        change: dict[str, Any] = {"revoked_at": work.now}
+        if until > work.now:
+            change = {"expires_at": until if expires_at is None else min(until, expires_at)}
+        work.connection.execute(keys.update().where(keys.c.id == key_id).values(**change))
+    work.keys_changed([key_id for key_id, _ in living])
+    return len(living)
+
+
+def _termination_reason(text: str | None) -> TerminationReason:
+    try:
+        return TerminationReason(text or TerminationReason.VOLUNTARY_OTHER)
+    except ValueError as error:
+        message = f"{text!r} is not a reason for leaving: use one of {', '.join(TerminationReason)}"
+        raise Refused("argument", message) from error
 
 
 def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,9 +234,8 @@ def _refuse_taken(connection: Connection, table: Any, name: str, noun: str) -> N
         raise Refused("taken", message)
 
 
-def _date(text: str | None) -> date | None:
-    if not text:
-        return None
+def date_given(text: str) -> date:
+    """The date of an ISO text. Raises Refused."""
     try:
         return date.fromisoformat(text)
     except ValueError as error:

@@ -110,6 +110,12 @@ def plan_from_row(row: Row[Any]) -> Plan:
     )
 
 
+def plan_of_grant(connection: Connection, grant: Row[Any]) -> Plan:
+    """The version under which a grant was made: its terms are the grant's for good."""
+    plans = schema.plans
+    return plan_from_row(connection.execute(select(plans).where(plans.c.id == grant.plan_id)).one())
+
+
 def newest_plan_of_wallet(connection: Connection, wallet_id: int) -> Plan | None:
     """The plan behind the wallet's newest grant; None for a wallet that was never granted anything."""
     plans, grants = schema.plans, schema.grants

@@ -78,6 +78,17 @@ class CardTerms(msgspec.Struct, array_like=True, frozen=True):
     canonical_json: bytes
 
 
+class RecallTerms(msgspec.Struct, array_like=True, frozen=True):
+    """A part of a leased lot that is asked back (model/recall.py); the parts of one `group_id` come in one message."""
+
+    id: int
+    group_id: int
+    wallet_id: int
+    lot_id: int
+    wanted_nanos: int
+    mode: str
+
+
 class ClientCallTerms(msgspec.Struct, array_like=True, frozen=True):
     """A client's own call id of an earlier life of a worker, so that it is never sent again (law 7). `state`: as HotHold's."""
 
@@ -109,6 +120,13 @@ class Welcome(msgspec.Struct, tag="welcome", frozen=True):
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """All earlier epochs are reported: the worker asks for its VIEW and LEASE."""
+
+    worker: int
+    epoch: int
+
+
+class Resign(msgspec.Struct, tag="resign", frozen=True):
+    """A life ends in order: all is reported, nothing is held, nothing more is admitted. The lease goes back to the ledger."""
 
     worker: int
     epoch: int
@@ -147,7 +165,7 @@ class Delta(msgspec.Struct, tag="delta", frozen=True):
     """One change to leases or view, numbered without gaps. The worker answers Applied; a repeated one changes nothing.
 
     `wallets` say who is new and how all are enforced; they carry no lots and no sums, because those of a leased wallet are its
-    worker's own. Lots travel as changes.
+    worker's own. Lots travel as changes. `recalls` ask for parts of lots; the worker answers each with a LEASE record on its tape.
     """
 
     number: int
@@ -156,6 +174,7 @@ class Delta(msgspec.Struct, tag="delta", frozen=True):
     keys: list[KeyTerms]
     cards: list[CardTerms]
     settings: dict[str, str]
+    recalls: list[RecallTerms] = []
 
 
 class Applied(msgspec.Struct, tag="applied", frozen=True):
@@ -225,6 +244,7 @@ Message = (
     Hello
     | Welcome
     | Ready
+    | Resign
     | View
     | Lease
     | Delta

@@ -112,8 +112,9 @@ awards: Final = Table(
 lots: Final = Table(
     "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
     _text("classification"), _int("priority"), _nanos("amount_nanos"), _int("effective_at"),
-    _int("expires_at", null=True), **_STRICT,
+    _int("expires_at", null=True), _int("origin_lot_id", null=True), _int("moved_at", null=True), **_STRICT,
 )  # fmt: skip
+"""`origin_lot_id`: the lot that its nanos were moved out of, at `moved_at`; both null for one that was granted so."""
 rate_cards: Final = Table(
     "rate_cards", metadata, _id(), _public_id(), _text("provider"), _text("model"), _int("effective_at"),
     _int("recorded_at"), _text("currency"), _text("source"), _text("digest", unique=True), _blob("canonical_json"),
@@ -138,6 +139,7 @@ Index("members_by_department", members.c.department_id)
 Index("api_keys_by_member", api_keys.c.member_id)
 Index("grants_by_wallet", grants.c.wallet_id)
 Index("lots_by_wallet", lots.c.wallet_id)
+Index("lots_by_grant", lots.c.grant_id)
 Index("rate_cards_by_model", rate_cards.c.model)
 Index("pay_slips_by_wallet", pay_slips.c.wallet_id)
 
@@ -234,8 +236,9 @@ workers: Final = Table(
     "workers", metadata,
     Column("worker", _INT, primary_key=True, autoincrement=False),
     _int("epoch"), _blob("boot_id"), _int("hello_at"), _int("ready_at", null=True), _int("applied_delta"),
-    _text("halt_reason"), **_STRICT,
+    _text("halt_reason"), _int("resigned_at", null=True), **_STRICT,
 )  # fmt: skip
+"""`resigned_at`: the life ended in order and gave its lease back, so that nobody but the ledger may spend; null while one may."""
 tapes: Final = Table(
     "tapes", metadata,
     Column("worker", _INT, primary_key=True, autoincrement=False),
@@ -259,6 +262,16 @@ deltas: Final = Table(
     "deltas", metadata, Column("number", _INT, primary_key=True, autoincrement=False), _blob("body"), _int("recorded_at"),
     **_STRICT,
 )  # fmt: skip
+recalls: Final = Table(
+    "recalls", metadata, _id(), _int("group_id"), _text("purpose"), _text("mode"), _int("wallet_id"), _int("lot_id"),
+    _nanos("wanted_nanos"), _nanos("given_nanos", "0"), _text("command_id"), _text("reason"), _text("reference"),
+    _int("target_wallet_id", null=True), _int("new_effective_at", null=True), _int("new_expires_at", null=True),
+    _int("recorded_at"), _int("answered_at", null=True), _int("ended_at", null=True), **_STRICT,
+)  # fmt: skip
+"""What is asked back of leased lots, part by part (model/recall.py). `answered_at`: when a worker, or the ledger for want of one, first
+gave of it; `ended_at`: nothing more will be given."""
+Index("recalls_by_end", recalls.c.ended_at)
+Index("recalls_by_command", recalls.c.command_id)
 variances: Final = Table(
     "variances", metadata,
     Column("call_id", Text, primary_key=True), Column("attempt", _INT, primary_key=True, autoincrement=False),
@@ -271,7 +284,7 @@ APPEND_ONLY: Final = (
     pay_runs, pay_slips, tape_segments, variances, awards,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
-ADDED_LATER: Final = frozenset({"vesting_terms"})
+ADDED_LATER: Final = frozenset({"vesting_terms", "origin_lot_id", "moved_at"})
 """Columns that rows of an older revision do not have. They are null there, and a row's digest leaves them out while they are."""
 
 

@@ -1,0 +1,48 @@
+"""Recalls: what is asked back of leased lots, lots that were moved, and lives of workers that ended in order."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_AMOUNT_NANOS_MAX = 10**18
+
+
+def _nanos(name: str, default: str | None = None) -> sa.Column[int]:
+    check = sa.CheckConstraint(f"{name} BETWEEN 0 AND {_AMOUNT_NANOS_MAX}")
+    return sa.Column(name, _INT, check, nullable=False, server_default=default)
+
+
+def upgrade() -> None:
+    """Lots of before keep their digests (store/schema.py, ADDED_LATER)."""
+    op.create_table(
+        "recalls",
+        sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
+        sa.Column("group_id", _INT, nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("wallet_id", _INT, nullable=False),
+        sa.Column("lot_id", _INT, nullable=False),
+        _nanos("wanted_nanos"),
+        _nanos("given_nanos", "0"),
+        sa.Column("command_id", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("target_wallet_id", _INT, nullable=True),
+        sa.Column("new_effective_at", _INT, nullable=True),
+        sa.Column("new_expires_at", _INT, nullable=True),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sa.Column("answered_at", _INT, nullable=True),
+        sa.Column("ended_at", _INT, nullable=True),
+        sqlite_strict=True,
+    )
+    op.create_index("recalls_by_end", "recalls", ["ended_at"])
+    op.create_index("recalls_by_command", "recalls", ["command_id"])
+    op.add_column("lots", sa.Column("origin_lot_id", _INT, nullable=True))
+    op.add_column("lots", sa.Column("moved_at", _INT, nullable=True))
+    op.add_column("workers", sa.Column("resigned_at", _INT, nullable=True))
+    op.create_index("lots_by_grant", "lots", ["grant_id"])
