@@ -46,6 +46,20 @@ PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000
 """Calls of a log under which a plan is tried: a month of a large company, held in memory."""
+NAMES_PER_TERM_MAX: Final = 200
+"""Departments, levels, places or models that one plan names: a longer list belongs into the tree of departments or into access groups."""
+FORMULA_PERCENT_NANOS_MAX: Final = 1_000 * 10**9
+"""Ten times the base pay: more is a factor entered as a percent."""
+SCORE_NANOS_MAX: Final = 100 * 10**9
+"""A hundredfold outcome: more is a percent entered as a score."""
+CLAWBACK_MONTHS_MAX: Final = 60
+"""Five years: repayment clauses run one to two, and where law bounds them, two (reference: books, §6)."""
+LEAVING_WINDOW_DAYS_MAX: Final = 3_660
+"""Ten years, the longest that option plans give; for ever is none."""
+RATE_PER_MINUTE_MAX: Final = 1_000_000_000
+"""Calls or model tokens a minute: above every provider's own limit."""
+WORDING_CHARACTERS_MAX: Final = 300
+"""A title or a sentence, as it fits on a page and on a paper."""
 VESTING_WEIGHT_MAX: Final = 1_000_000_000
 """Parts of one dated share: fine enough for a share given to the nano of a percent."""
 
