@@ -33,6 +33,14 @@ def create(
     plan: Annotated[str, typer.Option(help="Name or id of the plan.")],
     amount: Annotated[str | None, typer.Option(help="Credits; default the plan's amount.")] = None,
     effective_at: Annotated[str | None, typer.Option(help="When vesting starts, RFC 3339; default now.")] = None,
+    base_pay: Annotated[str | None, typer.Option(help="For a plan of a percent of base pay.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="For a plan with amounts by level, in place of the member's.")
+    ] = None,
+    score: Annotated[str | None, typer.Option(help="For a plan by outcome, such as 1.25.")] = None,
+    working_time: Annotated[
+        str | None, typer.Option(help="The part of full time, such as 0.6, for a plan that prorates.")
+    ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
@@ -43,9 +51,24 @@ def create(
         "plan": plan,
         "amount_nanos": amount_option(amount),
         "effective_at": instant_option(effective_at),
+        "base_pay_nanos": amount_option(base_pay, "--base-pay"),
+        "level": level,
+        "score_nanos": amount_option(score, "--score"),
+        "working_time_millionths": _millionths(working_time),
     }
     result = execute("grant.create", arguments, command_id=command_id, dry_run=dry_run)
     _show_grant(result, as_json=as_json, dry_run=dry_run)
+
+
+def _millionths(text: str | None) -> int | None:
+    if text is None:
+        return None
+    from tokenroll.services.award_files import millionths_from_text
+
+    try:
+        return millionths_from_text(text)
+    except ValueError as error:
+        raise Failure(f"--working-time {error}", kind="usage", code=2) from error
 
 
 @app.command("top-up")
@@ -68,7 +91,10 @@ def top_up(
 def import_awards(
     file: Annotated[
         Path,
-        typer.Argument(help="CSV with the columns id, to, plan and, if wanted, amount, effective_at.", dir_okay=False),
+        typer.Argument(
+            help="CSV with the columns id, to, plan and, if wanted, amount, effective_at, base_pay, level, score, working_time.",
+            dir_okay=False,
+        ),
     ],
     *,
     budget: Annotated[str | None, typer.Option(help="Credits that the new awards may be together.")] = None,
