@@ -143,7 +143,7 @@ class Desk:
         """Everything given back of lots so far, as the tape has it: recall, lot, nanos."""
         for kind, record in self.records():
             if kind is RecordType.LEASE:
-                self._gives += tapes.GIVE.iter_unpack(record[tapes.LEASE.size :])  # type: ignore[arg-type]
+                self._gives += tapes.GIVE.iter_unpack(record[tapes.LEASE.size :])
         return list(self._gives)
 
     def records(self) -> list[tuple[RecordType, bytes]]:

@@ -4,7 +4,22 @@ from typing import Annotated
 
 import typer
 
-from tokenroll.cli.console import CommandId, DryRun, Json, execute, facts, note, noun_app, reports, show, table, written
+from tokenroll.cli.console import (
+    CommandId,
+    DryRun,
+    Json,
+    execute,
+    facts,
+    note,
+    noun_app,
+    recalled_text,
+    reports,
+    say,
+    show,
+    table,
+    written,
+)
+from tokenroll.model.plan_terms import TerminationReason
 
 app = noun_app("People and service accounts that may hold a wallet.")
 
@@ -45,14 +60,37 @@ def create(
 def leave(
     member: Annotated[str, typer.Argument(help="Name or id.")],
     *,
-    on: Annotated[str, typer.Option("--on", help="Last day, such as 2026-03-31.")],
+    on: Annotated[str, typer.Option("--on", help="Last day, such as 2026-03-31; it may be one to come.")],
+    reason: Annotated[
+        TerminationReason, typer.Option(help="Why: plans may keep vested credits for a while by it.")
+    ] = TerminationReason.VOLUNTARY_OTHER,
+    revoke_keys: Annotated[
+        bool, typer.Option("--revoke-keys", help="Stop their keys now, whatever the last day and the plans say.")
+    ] = False,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
 ) -> None:
-    """Record that a member leaves: the date is kept and their keys stop working at once."""
-    result = execute("member.leave", {"member": member, "left_on": on}, command_id=command_id, dry_run=dry_run)
-    written(f"recorded that {result['name']} leaves on {on}", result, as_json=as_json, dry_run=dry_run)
+    """Record a member's last day. Unvested credits are forfeited, vested ones and keys end with it or with their plan's window."""
+    arguments = {"member": member, "left_on": on, "reason": reason.value, "revoke_keys": revoke_keys or None}
+    result = execute("member.leave", arguments, command_id=command_id, dry_run=dry_run)
+
+    def human() -> None:
+        say(f"{'would record' if dry_run else 'recorded'} that {result['name']} leaves on {on}")
+        facts({key: value for key, value in result.items() if key != "name"})
+        columns = {
+            "plan_name": "plan",
+            "forfeited_nanos": "forfeited, credits",
+            "clawed_back_nanos": "taken back, credits",
+            "kept_nanos": "kept, credits",
+            "kept_until": "until",
+            "grant": "grant",
+        }
+        table(columns, result["grants"], empty="no grants to end")
+        if "recalled" in result:
+            say(recalled_text(result, dry_run=dry_run))
+
+    show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
 
 
 @app.command("list")

@@ -50,6 +50,13 @@ _Allocation = Annotated[
     AllocationType, typer.Option(help="How whole units are shared among tranches that do not divide them.")
 ]
 _Unit = Annotated[str | None, typer.Option(help="Credits that a tranche is a multiple of, such as 1; default a nano.")]
+_Term = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A further term as files and spreadsheets name it, such as tax.use_scope=business_only. Repeat it.",
+        metavar="NAME=VALUE",
+    ),
+]
 
 
 @app.command()
@@ -87,6 +94,7 @@ def create(
     overage: Annotated[
         str | None, typer.Option(help="Credits the company carries above a wallet; default none.")
     ] = None,
+    term: _Term = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
@@ -114,9 +122,36 @@ def create(
         "cap_policy": cap_policy.value,
         "output_cap_tokens": output_cap,
         "overage_nanos_max": amount_option(overage, "--overage"),
+        **_terms(term or []),
     }
     result = execute("plan.create", arguments, command_id=command_id, dry_run=dry_run)
     written(f"created plan {result['name']}", result, as_json=as_json, dry_run=dry_run)
+    if not as_json:
+        _tell_cautions(result["cautions"])
+
+
+def _terms(given: list[str]) -> dict[str, Any]:
+    """The terms of `NAME=VALUE` options, by the same names and spellings as the cells of a spreadsheet."""
+    from tokenroll.services.plan_fields import FIELDS
+
+    known = [name for name, field in FIELDS.items() if field.place[0] == "terms"]
+    arguments: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if name not in known or not equals:
+            raise Failure(f"--term: {text!r} is not NAME=VALUE with one of {', '.join(known)}", kind="usage", code=2)
+        field = FIELDS[name]
+        if field.found_in(arguments) is not None:
+            raise Failure(f"--term: {name} is given twice", kind="usage", code=2)
+        try:
+            field.put_into(arguments, field.kind.read_cell(value))
+        except ValueError as error:
+            raise Failure(f"--term: {name} {error}", kind="usage", code=2) from error
+    return arguments
+
+
+def _tell_cautions(cautions: list[str]) -> None:
+    say(*(f"  note: {one}" for one in cautions))
 
 
 def _share(text: str) -> dict[str, Any]:
@@ -150,7 +185,14 @@ def show_plan(name: Annotated[str, typer.Argument(help="Name or id.")], *, as_js
     """Show the newest version of a plan, with what its classification means."""
     with reports() as books:
         found = books.plan(name)
-    show(found, as_json=as_json, human=lambda: facts(found))
+
+    def human() -> None:
+        facts(found)
+        width = max(map(len, found["terms"]), default=0)
+        say(*(f"  {name:<{width}}  {value}" for name, value in found["terms"].items()))
+        _tell_cautions(found["cautions"])
+
+    show(found, as_json=as_json, human=human)
 
 
 @app.command("try")
@@ -200,13 +242,19 @@ _File = Annotated[Path, typer.Argument(help="A TOML file with a table [plans.NAM
 @app.command()
 def check(file: _File, *, as_json: Json = False) -> None:
     """Check a file of plans; every mistake is told with its line. Needs no ledger and changes nothing."""
+    from tokenroll.services.plan_files import cautions_of
+
     entries = _read(file)
-    found = {"file": str(file), "plans": [{"name": entry.name, "line": entry.line} for entry in entries]}
-    show(
-        found,
-        as_json=as_json,
-        human=lambda: say(f"{file}: {len(entries)} plan{'' if len(entries) == 1 else 's'}, nothing wrong"),
-    )
+    plans: list[dict[str, Any]] = [
+        {"name": entry.name, "line": entry.line, "cautions": cautions_of(entry.arguments)} for entry in entries
+    ]
+
+    def human() -> None:
+        say(f"{file}: {len(entries)} plan{'' if len(entries) == 1 else 's'}, nothing wrong")
+        for plan in plans:
+            say(*(f"{file}:{plan['line']}: {plan['name']}: note: {one}" for one in plan["cautions"]))
+
+    show({"file": str(file), "plans": plans}, as_json=as_json, human=human)
 
 
 @app.command()

@@ -5,7 +5,23 @@ from typing import Annotated, Any, Final
 import typer
 
 from tokenroll.books import words
-from tokenroll.cli.console import Json, credits_text, noun_app, reports, say, show, table, when
+from tokenroll.cli.console import (
+    CommandId,
+    DryRun,
+    Json,
+    amount_option,
+    credits_text,
+    execute,
+    facts,
+    noun_app,
+    recalled_text,
+    reports,
+    say,
+    show,
+    table,
+    when,
+)
+from tokenroll.cli.program import Failure
 
 app = noun_app("What is left, in use now, spent and being checked; never a bare balance.")
 
@@ -47,6 +63,34 @@ def show_wallet(
         recent = books.calls(wallet, limit=calls)
 
     show({**found, "calls": recent}, as_json=as_json, human=lambda: _human(found, recent))
+
+
+@app.command()
+def transfer(
+    giver: Annotated[str, typer.Argument(metavar="FROM", help="Member (name or id) who passes credits on.")],
+    taker: Annotated[str, typer.Argument(metavar="TO", help="Member (name or id) who gets them.")],
+    *,
+    amount: Annotated[str, typer.Option(help="Credits: all of them, or nothing.")],
+    note: Annotated[str, typer.Option(help="A word to go with it.")] = "",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Pass vested, unused pay on to another member. Only plans that are transferable allow it; a working tool never does."""
+    arguments = {"from": giver, "to": taker, "amount_nanos": amount_option(amount), "note": note or None}
+    result = execute("wallet.transfer", arguments, command_id=command_id, dry_run=dry_run)
+    recalled = result["recalled"]
+    if recalled["state"] == "done" and not recalled["given_nanos"] and not dry_run:
+        message = (
+            f"nothing was passed on: some of what {result['from_name']} would give has just come into use; try again"
+        )
+        raise Failure(message, kind="in_use")
+
+    def human() -> None:
+        facts(result)
+        say(recalled_text(result, dry_run=dry_run))
+
+    show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
 
 
 def _human(found: dict[str, Any], recent: list[dict[str, Any]]) -> None:

@@ -8,9 +8,17 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection, select
 
+from tokenroll.engine.prorating import FULL_TIME_MILLIONTHS
 from tokenroll.model.amount import AmountError, amount_nanos_checked, nanos_from_text, text_from_nanos
 from tokenroll.model.instant import Instant, instant_from_text
-from tokenroll.model.limits import AWARD_ID_CHARACTERS_MAX, AWARD_LOTS_MAX, AWARDS_PER_FILE_MAX, PROBLEMS_SHOWN_MAX
+from tokenroll.model.limits import (
+    AWARD_ID_CHARACTERS_MAX,
+    AWARD_LOTS_MAX,
+    AWARDS_PER_FILE_MAX,
+    PROBLEMS_SHOWN_MAX,
+    SCORE_NANOS_MAX,
+)
+from tokenroll.services.award_sizes import GIVEN
 from tokenroll.services.finding import required
 from tokenroll.services.granting import create_grant
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
@@ -25,7 +33,7 @@ class AwardFileError(Exception):
 
 
 def read_awards(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV with the columns id, to and plan, and if wanted amount and effective_at.
+    """The rows of a CSV with the columns id, to and plan, and if wanted amount, effective_at, base_pay, level, score and working_time.
 
     Raises AwardFileError with every mistake in it, not only the first.
     """
@@ -110,6 +118,28 @@ def _amount(text: str) -> int:
     return nanos
 
 
+def _score(text: str) -> int:
+    try:
+        nanos = nanos_from_text(text)
+    except AmountError as error:
+        raise ValueError(f"is no score: {error}") from error
+    if not 0 <= nanos <= SCORE_NANOS_MAX:
+        raise ValueError(f"must lie between 0 and {SCORE_NANOS_MAX // 10**9}, not {text}")
+    return nanos
+
+
+def millionths_from_text(text: str) -> int:
+    """A part of full time such as 0.6 in millionths."""
+    try:
+        nanos = nanos_from_text(text)
+    except AmountError as error:
+        raise ValueError(f"is no part of full time: {error}") from error
+    millionths, rest = divmod(nanos, 1_000)
+    if rest or not 0 < millionths <= FULL_TIME_MILLIONTHS:
+        raise ValueError(f"lies above 0 and at most at 1, which is full time, with at most 6 decimals, not {text}")
+    return millionths
+
+
 def _instant(text: str) -> Instant:
     try:
         return instant_from_text(text)
@@ -118,9 +148,12 @@ def _instant(text: str) -> Instant:
 
 
 _READ: Final[Mapping[str, Callable[[str], Any]]] = {
-    "id": _id, "to": str, "plan": str, "amount": _amount, "effective_at": _instant,
+    "id": _id, "to": str, "plan": str, "amount": _amount, "effective_at": _instant, "base_pay": _amount, "level": str,
+    "score": _score, "working_time": millionths_from_text,
 }  # fmt: skip
-_NAMES: Final = {"amount": "amount_nanos"}
+_NAMES: Final = {
+    "amount": "amount_nanos", "base_pay": "base_pay_nanos", "score": "score_nanos", "working_time": "working_time_millionths",
+}  # fmt: skip
 
 
 # ---- against the ledger ---------------------------------------------------------------------------------------------------
@@ -168,7 +201,8 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
 def _award(work: UnitOfWork, row: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """What became of a row, and how many lots it made."""
     award_id = str(required(row, "id"))
-    said = {name: row[name] for name in ("to", "plan", "amount_nanos", "effective_at") if row.get(name) is not None}
+    names = ("to", "plan", "amount_nanos", "effective_at", *GIVEN)
+    said = {name: row[name] for name in names if row.get(name) is not None}
     digest = hashlib.sha256(canonical(said)).digest()
     known = _known(work.connection, award_id)
     if known is not None:

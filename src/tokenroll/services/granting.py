@@ -6,12 +6,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row
 
-from tokenroll.books.words import words_of
+from tokenroll.books.words import grant_title, grant_why
 from tokenroll.engine.posting import grant_entries
 from tokenroll.engine.vesting import vest
 from tokenroll.model.grant import Grant, GrantKind
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, Vesting
+from tokenroll.services.award_sizes import sized
 from tokenroll.services.finding import find_plan, find_wallet, instant_given, required
 from tokenroll.services.planning import newest_plan_of_wallet, plan_from_row, terms_of
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
@@ -19,20 +20,21 @@ from tokenroll.store import schema
 
 
 def create_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What the plan says, from `effective_at` (default: now) on, for the plan's amount unless another is given."""
+    """What the plan says, from `effective_at` (default: now) on, of the amount that its formula gives unless one is given."""
     wallet = find_wallet(work.connection, required(arguments, "to"))
     effective_at = instant_given(arguments, "effective_at", work.now)
     plan = plan_from_row(find_plan(work.connection, required(arguments, "plan"), effective_at))
     if plan.effective_at > effective_at:
         message = f"plan {plan.name} holds only from its own date on; grant with a later --effective-at"
         raise Refused("plan_not_effective", message)
-    amount_nanos = arguments.get("amount_nanos")
+    found = sized(work.connection, plan, wallet, arguments, effective_at)
     return award(
         work,
         wallet,
         plan,
         kind=plan.kind,
-        amount_nanos=plan.amount_nanos if amount_nanos is None else amount_nanos,
+        amount_nanos=found.amount_nanos,
+        how=found.how,
         effective_at=effective_at,
         vesting=plan.vesting,
         lifetime=plan.lot_lifetime,
@@ -70,6 +72,7 @@ def award(
     vesting: Vesting,
     lifetime: Period | None,
     reason: str = "",
+    how: str = "",
 ) -> dict[str, Any]:
     """A grant under a plan: its row, its lots, their entries, and the answer that a door shows."""
     grant = Grant(
@@ -94,16 +97,16 @@ def award(
         work.append(entry)
     # The newest plan behind a wallet decides how it is enforced, so a grant may change that too.
     work.wallet_changed(wallet.id)
-    words = words_of(grant.classification)
     return {
         "grant": grant.public_id,
         "wallet": wallet.public_id,
         "wallet_name": wallet.name,
         "plan_name": plan.name,
-        "words": f"{words.kinds[kind]} ({words.allowance})",
-        "why": words.why,
+        "words": grant_title(grant.classification, kind, plan.terms.wording),
+        "why": grant_why(grant.classification, plan.terms.wording),
         "classification": grant.classification.value,
         "amount_nanos": amount_nanos,
+        **({"how": how} if how else {}),
         "effective_at": effective_at,
         "reason": reason,
         "lots": [

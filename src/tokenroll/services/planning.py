@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from tokenroll.engine.classifying import objections
+from tokenroll.engine.classifying import cautions, objections
 from tokenroll.model.classification import Classification
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.grant import GrantKind
@@ -14,11 +14,14 @@ from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, PeriodUnit, Vesting
 from tokenroll.services.finding import instant_given, name_given, required
+from tokenroll.services.plan_terms import given_from_terms, terms_from_given, terms_from_text, text_from_terms
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.services.vesting_terms import (
     columns_of,
     period_from_text,
+    period_text,
     schedule_text,
+    terms_from_vesting,
     vesting_from_row,
     vesting_from_terms,
 )
@@ -54,6 +57,7 @@ def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         "effective_at": plan.effective_at,
         "schedule": schedule_text(plan.vesting, plan.lot_lifetime),
         "enforcement": plan.enforcement.value,
+        "cautions": list(cautions(plan)),
     }
 
 
@@ -75,10 +79,34 @@ def plan_given(arguments: Mapping[str, Any], *, id_: int, public_id: str, versio
         cap_policy=CapPolicy(arguments.get("cap_policy") or CapPolicy.DENY),
         output_cap_tokens=arguments.get("output_cap_tokens") or OUTPUT_CAP_DEFAULT_TOKENS,
         overage_nanos_max=arguments.get("overage_nanos_max") or 0,
+        terms=terms_from_given(arguments.get("terms")),
     )
     if against := objections(plan):
-        raise Refused("classification", "; ".join(against))
+        raise Refused("classification", "\n".join(against))
     return plan
+
+
+def arguments_of(plan: Plan) -> dict[str, Any]:
+    """What makes this version again, but for its date; what is as usual is left out."""
+    arguments: dict[str, Any] = {
+        "name": plan.name,
+        "kind": plan.kind.value,
+        "classification": plan.classification.value,
+        "amount_nanos": plan.amount_nanos,
+    }
+    if plan.vesting != Vesting():
+        arguments["vesting"] = terms_from_vesting(plan.vesting)
+    if plan.lot_lifetime is not None:
+        arguments["lifetime"] = period_text(plan.lot_lifetime)
+    others: tuple[tuple[str, Any, Any], ...] = (
+        ("priority", plan.priority, 100),
+        ("enforcement", plan.enforcement.value, Enforcement.ENFORCE.value),
+        ("cap_policy", plan.cap_policy.value, CapPolicy.DENY.value),
+        ("output_cap_tokens", plan.output_cap_tokens, OUTPUT_CAP_DEFAULT_TOKENS),
+        ("overage_nanos_max", plan.overage_nanos_max, 0),
+        ("terms", given_from_terms(plan.terms), {}),
+    )
+    return arguments | {name: value for name, value, usual in others if value != usual}
 
 
 def newest_version(connection: Connection, name: str) -> Plan | None:
@@ -107,6 +135,7 @@ def plan_from_row(row: Row[Any]) -> Plan:
         cap_policy=CapPolicy(row.cap_policy),
         output_cap_tokens=row.output_cap_tokens,
         overage_nanos_max=row.overage_nanos_max,
+        terms=terms_from_text(row.terms),
     )
 
 
@@ -164,4 +193,5 @@ def _row_of(plan: Plan) -> dict[str, Any]:
         "cap_policy": plan.cap_policy.value,
         "output_cap_tokens": plan.output_cap_tokens,
         "overage_nanos_max": plan.overage_nanos_max,
+        "terms": text_from_terms(plan.terms),
     }

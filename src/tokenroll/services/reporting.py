@@ -9,17 +9,20 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from tokenroll.books.words import words_of
+from tokenroll.books.words import grant_title, grant_why, words_of
 from tokenroll.engine.calendar import month_cycle_at
+from tokenroll.engine.classifying import cautions
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
+from tokenroll.model.plan_terms import Wording
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
+from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
-from tokenroll.services.planning import lifetime_from_row
+from tokenroll.services.planning import lifetime_from_row, plan_from_row
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
@@ -205,8 +208,13 @@ class Reports:
 
     def plan(self, reference: str) -> dict[str, Any]:
         """The version that holds now, with what its classification means."""
-        found = _plan(find_plan(self.connection, reference, self.now))
-        return {**found, "why": words_of(found["classification"]).why}
+        row = find_plan(self.connection, reference, self.now)
+        plan = plan_from_row(row)
+        return {
+            **_plan(row),
+            "why": grant_why(plan.classification, plan.terms.wording),
+            "cautions": list(cautions(plan)),
+        }
 
     def plan_differences(self, path: Path) -> list[dict[str, Any]]:
         """What applying a file of plans would do. Raises plan_files.PlanFileError for a file with mistakes."""
@@ -229,8 +237,14 @@ class Reports:
             .scalar_subquery()
         )
         query = (
-            select(grants, wallets.c.name.label("wallet_name"), vested.label("vested_nanos"))
+            select(
+                grants,
+                wallets.c.name.label("wallet_name"),
+                vested.label("vested_nanos"),
+                schema.plans.c.terms.label("plan_terms"),
+            )
             .join(wallets, wallets.c.id == grants.c.wallet_id)
+            .join(schema.plans, schema.plans.c.id == grants.c.plan_id)
             .order_by(grants.c.id.desc())
         )
         if to is not None:
@@ -248,7 +262,7 @@ class Reports:
         states = [one for one in self._states_of(row.wallet_id) if one.lot.grant_id == row.id]
         return {
             **found[0],
-            "why": words_of(row.classification).why,
+            "why": grant_why(row.classification, self._wording(row.plan_id)),
             "lots": [
                 {
                     "amount_nanos": one.lot.amount_nanos,
@@ -260,6 +274,10 @@ class Reports:
                 for one in states
             ],
         }
+
+    def _wording(self, plan_id: int) -> Wording:
+        plans = schema.plans
+        return terms_from_text(self.connection.scalar(select(plans.c.terms).where(plans.c.id == plan_id))).wording
 
     # ---- wallets ------------------------------------------------------------------------------------------------
 
@@ -452,18 +470,18 @@ def _plan(row: Row[Any]) -> dict[str, Any]:
         "cap_policy": row.cap_policy,
         "output_cap_tokens": row.output_cap_tokens,
         "overage_max_nanos": row.overage_nanos_max,
+        "terms": plan_files.told_terms(plan_from_row(row)),
         "effective_at": row.effective_at,
     }
 
 
 def _grant(row: Row[Any]) -> dict[str, Any]:
-    words = words_of(row.classification)
     return {
         "grant": row.public_id,
         "wallet_name": row.wallet_name,
         "kind": row.kind,
         "classification": row.classification,
-        "words": f"{words.kinds[row.kind]} ({words.allowance})",
+        "words": grant_title(row.classification, row.kind, terms_from_text(row.plan_terms).wording),
         "amount_nanos": row.amount_nanos,
         "vested_nanos": row.vested_nanos,
         "schedule": schedule_text(vesting_from_row(row), lifetime_from_row(row)),

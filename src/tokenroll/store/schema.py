@@ -80,9 +80,10 @@ plans: Final = Table(
     _nanos("amount_nanos"), _int("effective_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
     _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"), _text("enforcement"),
     _text("cap_policy"), _int("output_cap_tokens"), _nanos("overage_nanos_max"), _int("recorded_at"),
-    _text("vesting_terms", null=True), UniqueConstraint("name", "version"), **_STRICT,
+    _text("vesting_terms", null=True), _text("terms", null=True), UniqueConstraint("name", "version"), **_STRICT,
 )  # fmt: skip
-"""`vesting_terms`: services/vesting_terms.py; null for immediate, and in rows of the first revision, whose columns said it."""
+"""`vesting_terms`: services/vesting_terms.py; null for immediate, and in rows of the first revision, whose columns said it.
+`terms`: services/plan_terms.py; null for the usual ones (decision 0046)."""
 api_keys: Final = Table(
     "api_keys", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _text("name"), _text("scope"),
     _text("shown_prefix"), _blob("secret_hash", unique=True), _int("created_at"), _int("expires_at", null=True),
@@ -284,7 +285,7 @@ APPEND_ONLY: Final = (
     pay_runs, pay_slips, tape_segments, variances, awards,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
-ADDED_LATER: Final = frozenset({"vesting_terms", "origin_lot_id", "moved_at"})
+ADDED_LATER: Final = frozenset({"vesting_terms", "terms", "origin_lot_id", "moved_at"})
 """Columns that rows of an older revision do not have. They are null there, and a row's digest leaves them out while they are."""
 
 

@@ -87,7 +87,9 @@ def test_a_file_of_plans_is_checked_compared_and_applied(home, capsys):
     file = home / "plans.toml"
     file.write_text(FILE)
     assert main(["plan", "check", str(file)]) == 0
-    assert capsys.readouterr().out == f"{file}: 1 plan, nothing wrong\n"
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == f"{file}: 1 plan, nothing wrong"
+    assert shown[1].startswith(f"{file}:1: tools: note: 13 tax facts are not declared")
     assert main(["plan", "diff", str(file)]) == 1
     assert capsys.readouterr().out == "tools: new\n"
     assert main(["plan", "apply", str(file), "--dry-run"]) == 0
@@ -134,3 +136,53 @@ def test_awards_of_a_spreadsheet_are_rehearsed_and_granted_once(home, capsys):
     file.write_text("id,to,plan,amount\nA-1,Ada,tools,much\n")
     assert main(["grant", "import", str(file)]) == 2
     assert f"{file}, line 2, amount: is no amount" in capsys.readouterr().err
+
+
+TOOLS = ("plan", "create", "tools", "--kind", "stipend", "--classification", "tool", "--amount", "310")
+
+
+def test_further_terms_are_options_by_the_names_of_files(home, capsys):
+    terms = (
+        "--term",
+        "proration=by_day",
+        "--term",
+        "eligibility.departments=Engineering; Sales",
+        "--term",
+        "tax.use_scope=business_only",
+    )
+    assert main([*TOOLS, *terms]) == 0
+    assert "note: 12 tax facts are not declared" in capsys.readouterr().out
+    assert main(["plan", "show", "tools"]) == 0
+    shown = capsys.readouterr().out
+    assert "  eligibility.departments  Engineering;Sales\n" in shown
+    assert "  tax.use_scope            business_only\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("term", "told"),
+    [
+        ("tax.use_scope=all", "--term: tax.use_scope must be one of business_only, incidental_personal"),
+        ("amount=3", "--term: 'amount=3' is not NAME=VALUE with one of proration, transferable, formula.kind"),
+        ("transferable", "--term: 'transferable' is not NAME=VALUE"),
+    ],
+)
+def test_a_term_that_is_none_is_told_with_what_could_stand_there(home, capsys, term, told):
+    assert main([*TOOLS, "--term", term]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_every_mark_of_pay_is_told_in_a_line_of_its_own(home, capsys):
+    assert main([*TOOLS, "--term", "transferable=yes", "--term", "tax.denomination=currency"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert "it may be given or sold to others, so it is pay and no working tool (rule: transfer or gift" in told[0]
+    assert "it is counted in a currency, so it is pay and no working tool (rule: currency face value" in told[1]
+
+
+def test_a_grant_says_how_its_amount_was_found(home, capsys):
+    formula = ("--term", "formula.kind=percent_of_base", "--term", "formula.percent=5")
+    assert main([*TOOLS, *formula, "--term", "proration=by_day"]) == 0
+    capsys.readouterr()
+    made = asked(capsys, "grant", "create", "Ada", "--plan", "tools", "--base-pay", "1000", "--working-time", "0.5")
+    assert (made["amount"]["amount"], made["how"]) == ("25.000000000", "5 % of 1000, 0.5 of full time")
+    assert main(["grant", "create", "Ada", "--plan", "tools", "--base-pay", "1000", "--working-time", "2"]) == 2
+    assert "--working-time lies above 0 and at most at 1" in capsys.readouterr().err

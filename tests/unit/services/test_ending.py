@@ -1,42 +1,40 @@
 """Voids, forfeitures, clawbacks and leavers: what is left comes at once, what is in use as it returns, what was used never."""
 
+from typing import Any
+
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, JANUARY, MARCH, Firm
-from tokenroll.model.plan_terms import Clawback, ClawbackBasis, ForfeitedBudget, LeavingTerms, LeavingWindow, PlanTerms
-from tokenroll.model.plan_terms import TerminationReason as Reason
-from tokenroll.services import planning
+
+
+class AdasFirm(Firm):
+    """Ada has a stipend of 12 credits that vests by month from 1 January on, one credit a month, and 30 vested at once.
+
+    `leaving` is what both plans say of leaving; only the second, which is pay, may have windows.
+    """
+
+    def __init__(self, **leaving: Any) -> None:
+        super().__init__()
+        self.hire("Ada")
+        yearly = {"kind": "periodic", "period": "1m", "occurrences": 12}
+        of_tools = {name: value for name, value in leaving.items() if name != "windows"}
+        self.do(
+            "plan.create", name="year", kind="stipend", classification="tool", amount_nanos=12 * CREDIT, vesting=yearly,
+            terms={"leaving": of_tools},
+        )  # fmt: skip
+        self.do(
+            "plan.create", name="once", kind="signing_bonus", classification="compensation", amount_nanos=30 * CREDIT,
+            terms={"leaving": leaving},
+        )  # fmt: skip
+        self.year = self.do("grant.create", to="Ada", plan="year")["grant"]
+        self.once = self.do("grant.create", to="Ada", plan="once")["grant"]
+        self.year_lots, self.once_lot = self.lot_ids("Ada")[:12], self.lot_ids("Ada")[12]
 
 
 @pytest.fixture
-def firm() -> Firm:
-    """Ada has a stipend of 12 credits that vests by month from 1 January on, one credit a month, and 30 vested at once."""
-    firm = Firm()
-    firm.hire("Ada")
-    yearly = {"kind": "periodic", "period": "1m", "occurrences": 12}
-    firm.do("plan.create", name="year", kind="stipend", classification="tool", amount_nanos=12 * CREDIT, vesting=yearly)
-    firm.do("plan.create", name="once", kind="signing_bonus", classification="compensation", amount_nanos=30 * CREDIT)
-    firm.year = firm.do("grant.create", to="Ada", plan="year")["grant"]
-    firm.once = firm.do("grant.create", to="Ada", plan="once")["grant"]
-    firm.year_lots, firm.once_lot = firm.lot_ids("Ada")[:12], firm.lot_ids("Ada")[12]
-    return firm
-
-
-@pytest.fixture
-def leaving(monkeypatch):
-    """Plans say so of leaving, whatever their names."""
-
-    def says(**terms):
-        real = planning.plan_from_row
-
-        def with_terms(row):
-            from dataclasses import replace
-
-            return replace(real(row), terms=PlanTerms(leaving=LeavingTerms(**terms)))
-
-        monkeypatch.setattr(planning, "plan_from_row", with_terms)
-
-    return says
+def firm() -> AdasFirm:
+    """Plans that say nothing of leaving."""
+    return AdasFirm()
 
 
 # ---- voids -----------------------------------------------------------------------------------------------------------
@@ -124,9 +122,9 @@ def test_a_forfeiture_ends_what_has_not_vested_and_only_that(firm):
     firm.verified()
 
 
-def test_forfeited_budget_returns_to_the_pool_where_the_plan_says_so(firm, leaving):
+def test_forfeited_budget_returns_to_the_pool_where_the_plan_says_so():
+    firm = AdasFirm(forfeited="return_to_pool")
     firm.do("pool.create", name="Engineering pool", department="Engineering")
-    leaving(forfeited=ForfeitedBudget.RETURN_TO_POOL)
     firm.do("grant.forfeit", grant=firm.year, reason="the project ended")
     assert firm.reports.wallet("Engineering pool")["left_nanos"] == 12 * CREDIT
     assert firm.reports.wallet("Ada")["unvested_nanos"] == 0
@@ -141,9 +139,9 @@ def test_what_no_plan_says_is_not_clawed_back(firm):
     assert "plan once version 1 has no clawback" in problem
 
 
-def test_a_pro_rata_clawback_takes_the_months_not_stayed(firm, leaving):
+def test_a_pro_rata_clawback_takes_the_months_not_stayed():
     """A year to stay, gone on 2 March: two months stayed, 10 of 12 parts of 30 are 25."""
-    leaving(clawback=Clawback(basis=ClawbackBasis.PRO_RATA, months=12))
+    firm = AdasFirm(clawback={"basis": "pro_rata", "months": 12})
     firm.now = MARCH + DAY
     told = firm.do("grant.clawback", grant=firm.once, reason="left")
     assert told["clawed_back_nanos"] == 25 * CREDIT
@@ -151,9 +149,9 @@ def test_a_pro_rata_clawback_takes_the_months_not_stayed(firm, leaving):
     firm.verified()
 
 
-def test_a_clawback_never_touches_used_credits_and_waits_for_those_in_use(firm, leaving):
+def test_a_clawback_never_touches_used_credits_and_waits_for_those_in_use():
     """Of 30, 12 are used and 10 held; a full clawback takes the 8 left and the 7 that the call does not use."""
-    leaving(clawback=Clawback(basis=ClawbackBasis.FULL, months=12))
+    firm = AdasFirm(clawback={"basis": "full", "months": 12})
     firm.call("Ada", firm.once_lot, 12 * CREDIT)
     call = firm.hold("Ada", (firm.once_lot, 10 * CREDIT))
     told = firm.do("grant.clawback", grant=firm.once, reason="left")
@@ -163,8 +161,8 @@ def test_a_clawback_never_touches_used_credits_and_waits_for_those_in_use(firm, 
     firm.verified()
 
 
-def test_after_its_last_month_nothing_is_clawed_back(firm, leaving):
-    leaving(clawback=Clawback(basis=ClawbackBasis.FULL, months=2))
+def test_after_its_last_month_nothing_is_clawed_back():
+    firm = AdasFirm(clawback={"basis": "full", "months": 2})
     firm.now = MARCH
     assert firm.do("grant.clawback", grant=firm.once, reason="left")["clawed_back_nanos"] == 0
 
@@ -183,30 +181,31 @@ def test_a_leaver_without_a_window_loses_all_that_is_left_and_the_keys(firm):
     firm.verified()
 
 
-def test_within_the_window_of_their_reason_vested_credits_stay_and_then_expire(firm, leaving):
-    leaving(windows=(LeavingWindow(reason=Reason.INVOLUNTARY_OTHER, days=30),))
+def test_within_the_window_of_their_reason_vested_credits_stay_and_then_expire():
+    firm = AdasFirm(windows=[{"reason": "involuntary_other", "days": 30}])
     firm.do("key.create", member="Ada", name="laptop", secret_hash="11" * 32, shown_prefix="tr-ada")
     firm.now = MARCH + DAY
     told = firm.do("member.leave", member="Ada", left_on="2026-02-28", reason="involuntary_other")
-    assert (told["forfeited_nanos"], told["kept_nanos"]) == (11 * CREDIT, 31 * CREDIT)
+    # the stipend is a working tool: it ends with the last day, the one credit that had unlocked too
+    assert (told["forfeited_nanos"], told["kept_nanos"]) == (12 * CREDIT, 30 * CREDIT)
     assert told["keys_until"] == MARCH + 30 * DAY
-    assert firm.reports.wallet("Ada")["left_nanos"] == 31 * CREDIT
+    assert firm.reports.wallet("Ada")["left_nanos"] == 30 * CREDIT
     firm.now = MARCH + 30 * DAY
     wallet = firm.reports.wallet("Ada")
-    assert (wallet["left_nanos"], wallet["expired_nanos"]) == (0, 31 * CREDIT)
+    assert (wallet["left_nanos"], wallet["expired_nanos"]) == (0, 30 * CREDIT)
     firm.verified()
 
 
-def test_keys_may_be_stopped_at_once_whatever_the_window(firm, leaving):
-    leaving(windows=(LeavingWindow(reason=Reason.INVOLUNTARY_OTHER, days=30),))
+def test_keys_may_be_stopped_at_once_whatever_the_window():
+    firm = AdasFirm(windows=[{"reason": "involuntary_other", "days": 30}])
     firm.do("key.create", member="Ada", name="laptop", secret_hash="11" * 32, shown_prefix="tr-ada")
     told = firm.do("member.leave", member="Ada", left_on="2026-02-28", reason="involuntary_other", revoke_keys=True)
     assert (told["keys_until"], told["revoked_key_count"]) == (None, 1)
     assert [key["state"] for key in firm.reports.keys("Ada")] == ["revoked"]
 
 
-def test_another_reason_has_no_window(firm, leaving):
-    leaving(windows=(LeavingWindow(reason=Reason.VOLUNTARY_RETIREMENT, days=365),))
+def test_another_reason_has_no_window():
+    firm = AdasFirm(windows=[{"reason": "voluntary_retirement", "days": 365}])
     firm.now = MARCH + DAY
     told = firm.do("member.leave", member="Ada", left_on="2026-02-28", reason="involuntary_with_cause")
     assert told["forfeited_nanos"] == 42 * CREDIT
