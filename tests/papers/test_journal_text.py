@@ -50,6 +50,42 @@ def journal() -> JournalText:
     return journal_of(firm.connection, firm.now, "A small firm")
 
 
+@pytest.fixture(scope="module")
+def endings() -> JournalText:
+    """Ada has 12 credits that vest by month and 60 that vested at once; Bo, six hours behind her, gets some of them.
+
+    5 are passed on; of the stipend 3 vest early; a grant of 7 was an error. She leaves: 6 of the stipend will not have vested.
+    """
+    firm = Firm()
+    for name, zone in (("Ada", "Europe/Berlin"), ("Bo", "America/New_York")):
+        firm.hire(name, zone=zone)
+    yearly = {"kind": "periodic", "period": "1m", "occurrences": 12}
+    firm.do("plan.create", name="year", kind="stipend", classification="tool", amount_nanos=12 * CREDIT, vesting=yearly)
+    terms = {"transferable": True, "leaving": {"clawback": {"basis": "pro_rata", "months": 12}}}
+    firm.do(
+        "plan.create",
+        name="once",
+        kind="signing_bonus",
+        classification="compensation",
+        amount_nanos=60 * CREDIT,
+        terms=terms,
+    )
+    year = firm.do("grant.create", to="Ada", plan="year")["grant"]
+    firm.do("grant.create", to="Ada", plan="once")
+    wrong = firm.do("grant.create", to="Ada", plan="once", amount_nanos=7 * CREDIT)["grant"]
+    firm.now = JANUARY + 4 * DAY + HOUR
+    firm.do("wallet.transfer", **{"from": "Ada", "to": "Bo", "amount_nanos": 5 * CREDIT})
+    firm.do("grant.accelerate", grant=year, amount_nanos=3 * CREDIT, reason="a fine job")
+    firm.do("grant.void", grant=wrong, reason="granted twice")
+    firm.call("Bo", firm.lot_ids("Bo")[0], 2 * CREDIT)
+    firm.now = JANUARY + 20 * DAY
+    firm.do("member.leave", member="Ada", left_on="2026-07-31")
+    firm.now = MARCH + 10 * DAY
+    firm.connection.rollback()
+    firm.verified()
+    return journal_of(firm.connection, firm.now, "Endings")
+
+
 def check(program: list[str], text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = folder / "journal.txt"
     path.write_text(text)
@@ -59,6 +95,33 @@ def check(program: list[str], text: str, folder: Path) -> subprocess.CompletedPr
 def test_it_satisfies_bean_check(journal, tmp_path):
     done = check([str(BEAN_CHECK)], beancount_text(journal), tmp_path)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_endings_and_transfers_satisfy_bean_check(endings, tmp_path):
+    done = check([str(BEAN_CHECK)], beancount_text(endings), tmp_path)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
+def test_endings_and_transfers_satisfy_hledger(endings, tmp_path):
+    done = check(["hledger", "check", "--strict", "-f"], hledger_text(endings), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    balance = subprocess.run(
+        ["hledger", "-f", tmp_path / "journal.txt", "balance", "Expenses", "Equity", "-N", "--flat"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    # a year's stay is asked, and 6 whole months are stayed (the 7th ends an hour too late): 6 of 12 parts of the 55 left of 60
+    assert [line.split() for line in balance.splitlines()] == [
+        ["-79.000000000", "CREDIT", "Equity:Granted:W1"],
+        ["5.000000000", "CREDIT", "Equity:Transferred:W1"],
+        ["-5.000000000", "CREDIT", "Equity:Transferred:W2"],
+        ["7.000000000", "CREDIT", "Equity:Voided:W1"],
+        ["27.500000000", "CREDIT", "Expenses:ClawedBack:W1"],
+        ["6.000000000", "CREDIT", "Expenses:Forfeited:W1"],
+        ["2.000000000", "CREDIT", "Expenses:Spent:W2"],
+    ]
 
 
 def test_it_makes_bean_check_object_to_one_nano(journal, tmp_path):

@@ -97,6 +97,26 @@ def breakage(wallet_id: int) -> str:
     return f"Expenses:Breakage:W{wallet_id}"
 
 
+def forfeited(wallet_id: int) -> str:
+    """What was lost on leaving."""
+    return f"Expenses:Forfeited:W{wallet_id}"
+
+
+def clawed_back(wallet_id: int) -> str:
+    """What was taken back."""
+    return f"Expenses:ClawedBack:W{wallet_id}"
+
+
+def voided(wallet_id: int) -> str:
+    """What should not have been granted."""
+    return f"Equity:Voided:W{wallet_id}"
+
+
+def transferred(wallet_id: int) -> str:
+    """What came from other lots and went to them: over all wallets it is nothing."""
+    return f"Equity:Transferred:W{wallet_id}"
+
+
 COMPANY_OVERAGE: Final = "Equity:Company:Overage"
 COMPANY_SPENT: Final = "Expenses:Company:Spent"
 PROVIDER_VARIANCE: Final = "Expenses:Company:ProviderVariance"

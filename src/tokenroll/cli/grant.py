@@ -236,7 +236,21 @@ def show_grant(grant: Annotated[str, typer.Argument(help="Id of the grant.")], *
 
     def human() -> None:
         facts(found)
-        table({**_LOT_COLUMNS, "left_nanos": "left, credits"}, found["lots"], empty="no tranches")
+        rarer = {
+            "forfeited_nanos": "forfeited, credits",
+            "clawed_back_nanos": "taken back, credits",
+            "voided_nanos": "voided, credits",
+            "moved_nanos": "moved, credits",
+            "wallet_name": "in the wallet of",
+        }
+        holders = {one["wallet_name"] for one in found["lots"]}
+        told = {
+            name: header
+            for name, header in rarer.items()
+            if (len(holders) > 1 if name == "wallet_name" else any(one[name] for one in found["lots"]))
+        }
+        columns = {**_LOT_COLUMNS, "spent_nanos": "spent, credits", "left_nanos": "left, credits"}
+        table({**columns, **told}, found["lots"], empty="no tranches")
 
     show(found, as_json=as_json, human=human)
 

@@ -104,6 +104,14 @@ def _human(found: dict[str, Any], recent: list[dict[str, Any]]) -> None:
         words.EXPIRED: found["expired_nanos"],
         found["words_unvested"]: found["unvested_nanos"],
     }
+    rarer = {
+        words.RECEIVED: found["received_nanos"],
+        words.PASSED_ON: found["passed_on_nanos"],
+        words.FORFEITED: found["forfeited_nanos"],
+        words.CLAWED_BACK: found["clawed_back_nanos"],
+        words.VOIDED: found["voided_nanos"],
+    }
+    amounts |= {name: nanos for name, nanos in rarer.items() if nanos}
     say(*(f"  {name:<16} {credits_text(nanos):>24}" for name, nanos in amounts.items()), "")
     if found["next_vest_at"] is not None:
         say(f"  next: {credits_text(found['next_vest_nanos'])} {found['words_vests']} at {when(found['next_vest_at'])}")

@@ -60,11 +60,16 @@ def _state(row: Row[Any]) -> LotState:
 
 
 def amounts_for_people(states: Iterable[LotState], at: Instant) -> dict[str, Any]:
-    """A wallet's amounts at an instant, conservation checked: left, in use, being checked, spent, and what comes next."""
+    """A wallet's amounts at an instant, conservation checked: left, in use, being checked, spent, where more went, what comes next.
+
+    What was only put on other dates within the wallet was neither received nor passed on.
+    """
     known = list(states)
     balance = balance_at(known, at, leased=False)
     next_vest_at, next_vest_nanos = _next(known, at, "effective_at")
     next_expiry_at, next_expiry_nanos = _next(known, at, "expires_at")
+    own = {state.lot.id for state in known}
+    rescheduled_nanos = sum(state.lot.amount_nanos for state in known if state.lot.origin_lot_id in own)
     return {
         "left_nanos": balance.available_nanos,
         "in_use_nanos": balance.held_nanos,
@@ -73,6 +78,11 @@ def amounts_for_people(states: Iterable[LotState], at: Instant) -> dict[str, Any
         "expired_nanos": balance.breakage_nanos,
         "unvested_nanos": balance.unvested_nanos,
         "granted_nanos": balance.granted_nanos,
+        "received_nanos": balance.transferred_in_nanos - rescheduled_nanos,
+        "passed_on_nanos": balance.transferred_out_nanos - rescheduled_nanos,
+        "forfeited_nanos": balance.forfeited_nanos,
+        "clawed_back_nanos": balance.clawed_back_nanos,
+        "voided_nanos": balance.voided_nanos,
         "next_vest_at": next_vest_at,
         "next_vest_nanos": next_vest_nanos,
         "next_expiry_at": next_expiry_at,

@@ -19,7 +19,7 @@ from tokenroll.model.plan_terms import Wording
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
-from tokenroll.services.holdings import amounts_for_people, states_by_wallet
+from tokenroll.services.holdings import amounts_for_people, states_by_wallet, states_of_grant
 from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
 from tokenroll.services.planning import lifetime_from_row, plan_from_row
@@ -231,8 +231,11 @@ class Reports:
     def grants(self, to: str | None = None) -> list[dict[str, Any]]:
         """Grants, newest first, with how much of each is spendable by now."""
         grants, wallets, lots = schema.grants, schema.wallets, schema.lots
+        values = schema.lot_values.c
+        # what moved out of a lot vests in the lot that it moved to
         vested = (
-            select(func.coalesce(func.sum(lots.c.amount_nanos), 0))
+            select(func.coalesce(func.sum(lots.c.amount_nanos - values.transferred_out_nanos), 0))
+            .join(schema.lot_values, values.lot_id == lots.c.id)
             .where((lots.c.grant_id == grants.c.id) & (lots.c.effective_at <= self.now))
             .scalar_subquery()
         )
@@ -259,15 +262,22 @@ class Reports:
             raise Refused("not_found", message)
         grants = schema.grants
         row = self.connection.execute(select(grants).where(grants.c.public_id == public_id)).one()
-        states = [one for one in self._states_of(row.wallet_id) if one.lot.grant_id == row.id]
+        wallets = schema.wallets.c
+        names: dict[int, str] = {one[0]: one[1] for one in self.connection.execute(select(wallets.id, wallets.name))}
+        states = states_of_grant(self.connection, row.id)
         return {
             **found[0],
             "why": grant_why(row.classification, self._wording(row.plan_id)),
             "lots": [
                 {
+                    "wallet_name": names[one.lot.wallet_id],
                     "amount_nanos": one.lot.amount_nanos,
                     "left_nanos": one.remainder_nanos,
                     "spent_nanos": one.spent_nanos,
+                    "forfeited_nanos": one.forfeited_nanos,
+                    "clawed_back_nanos": one.clawed_back_nanos,
+                    "voided_nanos": one.voided_nanos,
+                    "moved_nanos": one.transferred_out_nanos,
                     "effective_at": one.lot.effective_at,
                     "expires_at": one.lot.expires_at,
                 }
