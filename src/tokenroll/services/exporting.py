@@ -25,7 +25,6 @@ from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import CycleBook, following
 
-
 _RECALL_TEXTS: Final = {
     EntryKind.FORFEIT.value: "forfeited",
     EntryKind.CLAW_BACK.value: "taken back",
