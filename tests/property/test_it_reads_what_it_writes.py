@@ -65,7 +65,6 @@ def formulas(draw):
 
 @st.composite
 def terms(draw):
-    low, high = sorted((draw(AMOUNTS), draw(AMOUNTS)))
     day = draw(st.none() | DATES)
     reasons = draw(st.lists(st.sampled_from(TerminationReason), max_size=3, unique=True))
     return PlanTerms(
@@ -81,7 +80,7 @@ def terms(draw):
             )
         ),
         proration=draw(st.sampled_from(Proration)),
-        rollover=Rollover(min_nanos=low, max_nanos=high),
+        rollover=Rollover(max_nanos=draw(AMOUNTS)),
         access=Access(models=draw(UNIQUE), calls_per_minute_max=draw(st.none() | st.integers(1, 10**9))),
         floor=draw(st.none() | st.builds(Floor, model=NAMES, pool=NAMES)),
         leaving=LeavingTerms(
@@ -105,7 +104,7 @@ def plans(draw):
             "classification": "compensation",
             "amount_nanos": draw(AMOUNTS),
             "vesting": draw(VESTINGS),
-            "lifetime": draw(st.sampled_from([None, "90d", "12m"])),
+            "lifetime": draw(st.sampled_from(["90d", "12m"])),
             "priority": draw(st.integers(0, 255)),
             "overage_nanos_max": draw(AMOUNTS),
         }

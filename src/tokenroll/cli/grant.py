@@ -193,6 +193,19 @@ def accelerate(
     _end("grant.accelerate", arguments, as_json=as_json, dry_run=dry_run, command_id=command_id)
 
 
+@app.command()
+def vest(
+    grant: Annotated[str, typer.Argument(help="Id of the grant.")],
+    *,
+    event: Annotated[str, typer.Option(help="Name of the event, as the plan has it.")],
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Say that an event has happened for which a part of the grant waited, such as a milestone. That part vests now."""
+    _end("grant.vest", {"grant": grant, "event": event}, as_json=as_json, dry_run=dry_run, command_id=command_id)
+
+
 def _end(name: str, arguments: dict[str, Any], *, as_json: bool, dry_run: bool, command_id: str) -> None:
     """A write that takes of a grant's lots, and how far it came."""
     result = execute(name, arguments, command_id=command_id, dry_run=dry_run)
@@ -241,6 +254,7 @@ def show_grant(grant: Annotated[str, typer.Argument(help="Id of the grant.")], *
             "clawed_back_nanos": "taken back, credits",
             "voided_nanos": "voided, credits",
             "moved_nanos": "moved, credits",
+            "waits_for": "waits for",
             "wallet_name": "in the wallet of",
         }
         holders = {one["wallet_name"] for one in found["lots"]}

@@ -46,6 +46,12 @@ _On = Annotated[
     list[str] | None,
     typer.Option(help="A date of dated vesting, with its part: 2027-01-01 or 2027-01-01=3. Repeat it."),
 ]
+_Event = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event", help="An event that a part waits for, with its part: 'version 2' or 'version 2=3'. Repeat it."
+    ),
+]
 _Allocation = Annotated[
     AllocationType, typer.Option(help="How whole units are shared among tranches that do not divide them.")
 ]
@@ -73,6 +79,7 @@ def create(
     cliff: _Cliff = None,
     day_of_month: _DayOfMonth = None,
     on: _On = None,
+    event: _Event = None,
     allocation: _Allocation = AllocationType.CUMULATIVE_ROUND_DOWN,
     unit: _Unit = None,
     lifetime: Annotated[
@@ -113,6 +120,7 @@ def create(
             "cliff_occurrences": cliff,
             "day_of_month": day_of_month,
             "shares": [_share(text) for text in on] if on else None,
+            "events": [_event(text) for text in event] if event else None,
             "allocation": allocation.value,
             "unit_nanos": amount_option(unit, "--unit"),
         },
@@ -158,6 +166,12 @@ def _share(text: str) -> dict[str, Any]:
     """`2027-01-01` or `2027-01-01=3`; what is neither is told by whoever reads the terms."""
     on, _, weight = text.partition("=")
     return {"on": on, "weight": int(weight) if weight.isdecimal() else weight or 1}
+
+
+def _event(text: str) -> dict[str, Any]:
+    """`version 2` or `version 2=3`."""
+    event, _, weight = text.partition("=")
+    return {"event": event, "weight": int(weight) if weight.isdecimal() else weight or 1}
 
 
 @app.command("list")

@@ -27,6 +27,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "grant.forfeit": "ending.forfeit_grant",
         "grant.clawback": "ending.claw_back_grant",
         "grant.accelerate": "moving.accelerate",
+        "grant.vest": "moving.vest_event",
         "wallet.transfer": "moving.transfer",
         "key.create": "keyring.create_key",
         "key.revoke": "keyring.revoke_key",

@@ -87,6 +87,7 @@ def award(
         recorded_at=work.now,
         vesting=vesting,
         lot_lifetime=lifetime,
+        rollover_max_nanos=plan.terms.rollover.max_nanos if lifetime is not None else 0,
         priority=plan.priority,
     )
     lots = vest(grant, ZoneInfo(wallet.zone), work.new_id("lots"))
@@ -128,5 +129,6 @@ def _row_of(grant: Grant) -> dict[str, Any]:
         "effective_at": grant.effective_at,
         "recorded_at": grant.recorded_at,
         **terms_of(grant.vesting, grant.lot_lifetime),
+        "rollover_max_nanos": grant.rollover_max_nanos or None,
         "priority": grant.priority,
     }

@@ -9,6 +9,7 @@ from tokenroll.engine.balance import balance_at
 from tokenroll.model.classification import Classification
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot, LotState
+from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.store import schema
 
 
@@ -91,11 +92,11 @@ def amounts_for_people(states: Iterable[LotState], at: Instant) -> dict[str, Any
 
 
 def _next(states: list[LotState], at: Instant, name: str) -> tuple[Instant | None, int]:
-    """The first instant after `at` at which a lot with something left vests or expires, and how much does."""
+    """The first instant after `at` at which a lot with something left vests or expires, and how much does. Events have no date."""
     coming: dict[Instant, int] = {}
     for state in states:
         moment: Instant | None = getattr(state.lot, name)
-        if moment is None or moment <= at or state.remainder_nanos == 0:
+        if moment is None or moment <= at or state.remainder_nanos == 0 or state.lot.effective_at == AWAITED_AT:
             continue
         if name == "expires_at" and state.lot.effective_at > at:
             continue

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import INSTANT_MAX, Instant
+from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.services.protocol import LotTerms, WalletTerms
 from tokenroll.upstream.facts import Facts
 
@@ -180,7 +181,7 @@ class HotWallet:
 
     def next_arrival(self, now: Instant) -> tuple[Instant, int]:
         """`(when, how many nanos)` become spendable next; (0, 0) when nothing is scheduled."""
-        future = [lot for lot in self.lots.values() if lot.effective_at > now and lot.left_nanos > 0]
+        future = [lot for lot in self.lots.values() if now < lot.effective_at < AWAITED_AT and lot.left_nanos > 0]
         if not future:
             return 0, 0
         when = min(lot.effective_at for lot in future)

@@ -8,10 +8,11 @@ from sqlalchemy import Connection, Row, select
 
 from tokenroll.engine.calendar import period_step
 from tokenroll.engine.moving import accelerated_parts, transfer_parts
-from tokenroll.model.amount import text_from_nanos
+from tokenroll.engine.vesting import awaited_parts
+from tokenroll.model.amount import amount_nanos_checked, text_from_nanos
 from tokenroll.model.classification import Classification
 from tokenroll.model.limits import SLICES_MAX
-from tokenroll.model.lot import LotState
+from tokenroll.model.lot import Lot, LotState
 from tokenroll.model.recall import RecallMode, RecallPurpose
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import recalling
@@ -32,7 +33,10 @@ def transfer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     connection = work.connection
     giver = _member_wallet(connection, required(arguments, "from"))
     taker = _member_wallet(connection, required(arguments, "to"))
-    nanos = required(arguments, "amount_nanos")
+    nanos = amount_nanos_checked(required(arguments, "amount_nanos"), "amount")
+    if nanos == 0:
+        message = "a transfer of nothing is no transfer: give an amount"
+        raise Refused("argument", message)
     if giver.id == taker.id:
         message = f"{giver.name} has it already: a transfer goes to somebody else"
         raise Refused("same_wallet", message)
@@ -73,21 +77,60 @@ def accelerate(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     states = [one for one in states_of_grant(work.connection, row.id) if one.lot.wallet_id == row.wallet_id]
     owed = recalling.owed_of_lots(work.connection, [state.lot.id for state in states])
     waiting = [state for state in states if not owed.get(state.lot.id)]
-    parts, missing_nanos = accelerated_parts(waiting, arguments.get("amount_nanos"), work.now)
+    nanos = arguments.get("amount_nanos")
+    wanted_nanos = None if nanos is None else amount_nanos_checked(nanos, "amount")
+    parts, missing_nanos = accelerated_parts(waiting, wanted_nanos, work.now)
     if missing_nanos or not parts:
         there = sum(nanos for _, nanos in parts)
         message = (
             f"of grant {row.public_id} {text_from_nanos(there, 2)} credits have not vested: more cannot vest earlier"
         )
         raise Refused("not_enough", message)
-    lifetime = grant_from_row(row).lot_lifetime
-    zone = work.connection.scalar(select(schema.wallets.c.zone).where(schema.wallets.c.id == row.wallet_id))
-    expires_at = None if lifetime is None else period_step(work.now, 1, lifetime, ZoneInfo(str(zone)))
-    asked_nanos = recalling.ask(
-        work, RecallPurpose.RESCHEDULE, RecallMode.LEFT, [Part(row.wallet_id, *part) for part in parts],
-        reference=row.public_id, reason=reason, to=Destination(effective_at=work.now, expires_at=expires_at),
+    lots = {state.lot.id: state.lot for state in waiting}
+    asked_nanos = sum(
+        recalling.ask(
+            work, RecallPurpose.RESCHEDULE, RecallMode.LEFT, [Part(row.wallet_id, *part)], reference=row.public_id,
+            reason=reason, to=Destination(effective_at=work.now, expires_at=_lasting_from(work, row, lots[part.lot_id])),
+        )
+        for part in parts
     )  # fmt: skip
-    return {"grant": row.public_id, "reason": reason, "accelerated_nanos": asked_nanos, "expires_at": expires_at}
+    return {"grant": row.public_id, "reason": reason, "accelerated_nanos": asked_nanos}
+
+
+def vest_event(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """An event that a grant waited for has happened: its tranche vests now. Raises Refused for another event, and for one long past."""
+    row = find_grant(work.connection, required(arguments, "grant"))
+    event = str(required(arguments, "event"))
+    grant = grant_from_row(row)
+    awaited = [name for name, _ in awaited_parts(grant)] if grant.vesting.events else []
+    if event not in awaited:
+        known = ", ".join(repr(name) for name in awaited) or "no event"
+        message = f"grant {row.public_id} does not wait for {event!r}; it waits for {known}"
+        raise Refused("no_event", message)
+    states = [one for one in states_of_grant(work.connection, row.id) if one.lot.origin_lot_id is None]
+    state = states[awaited.index(event)]
+    nanos = state.remainder_nanos - recalling.owed_of_lots(work.connection, [state.lot.id]).get(state.lot.id, 0)
+    if not nanos:
+        message = f"what grant {row.public_id} gives for {event!r} has vested or was taken back: it cannot vest again"
+        raise Refused("vested", message)
+    expires_at = _lasting_from(work, row, state.lot)
+    asked_nanos = recalling.ask(
+        work, RecallPurpose.RESCHEDULE, RecallMode.LEFT, [Part(row.wallet_id, state.lot.id, nanos)],
+        reference=row.public_id, reason=event, to=Destination(effective_at=work.now, expires_at=expires_at),
+    )  # fmt: skip
+    return {"grant": row.public_id, "event": event, "vested_nanos": asked_nanos, "expires_at": expires_at}
+
+
+def _lasting_from(work: UnitOfWork, row: Row[Any], lot: Lot) -> int | None:
+    """When a tranche of this grant expires that becomes spendable now: it lives as long as it would have; None for ever."""
+    lifetime = grant_from_row(row).lot_lifetime
+    if lifetime is None:
+        return None
+    zone = ZoneInfo(
+        str(work.connection.scalar(select(schema.wallets.c.zone).where(schema.wallets.c.id == row.wallet_id)))
+    )
+    rolls_over = lot.expires_at != period_step(lot.effective_at, 1, lifetime, zone)
+    return period_step(work.now, 2 if rolls_over else 1, lifetime, zone)
 
 
 def _member_wallet(connection: Connection, reference: str) -> Row[Any]:

@@ -24,6 +24,7 @@ from tokenroll.model.limits import (
     LEAVING_WINDOW_DAYS_MAX,
     OUTPUT_CAP_TOKENS_MAX,
     RATE_PER_MINUTE_MAX,
+    VESTING_WEIGHT_MAX,
 )
 from tokenroll.model.plan_terms import ClawbackBasis, ForfeitedBudget, Proration, TerminationReason
 from tokenroll.model.tax_facts import (
@@ -310,6 +311,7 @@ def _term(name: str, kind: Kind, *place: str) -> Field:
 
 
 _LEVELS: Final = Pairs(Text(), Amount(), ("level", "amount_nanos"), 'L4 = "40"')
+_EVENTS: Final = Pairs(Text(), Whole(1, VESTING_WEIGHT_MAX), ("event", "weight"), '"version 2 shipped" = 1')
 _WINDOWS: Final = Pairs(
     Choice(TerminationReason), Whole(0, LEAVING_WINDOW_DAYS_MAX), ("reason", "days"), "involuntary_death = 90"
 )
@@ -335,6 +337,7 @@ FIELDS: Final[Mapping[str, Field]] = {
         _of("vesting.cliff_occurrences", Whole(0, 2**31)),
         _of("vesting.day_of_month", Whole(0, 31)),
         _of("vesting.shares", Shares()),
+        _of("vesting.events", _EVENTS),
         _of("vesting.allocation", Choice(AllocationType)),
         _of("vesting.unit", Amount(), "vesting", "unit_nanos"),
         _term("formula.kind", Choice(FormulaKind)),

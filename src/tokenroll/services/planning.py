@@ -81,6 +81,12 @@ def plan_given(arguments: Mapping[str, Any], *, id_: int, public_id: str, versio
         overage_nanos_max=arguments.get("overage_nanos_max") or 0,
         terms=terms_from_given(arguments.get("terms")),
     )
+    if plan.terms.rollover.min_nanos:
+        message = "rollover.min: what was used does not come back when a cycle ends; say rollover.max, and let a top-up see to a least amount"
+        raise Refused("argument", message)
+    if plan.terms.rollover.max_nanos and plan.lot_lifetime is None:
+        message = "rollover.max needs a lifetime: what never expires has no end to roll over"
+        raise Refused("argument", message)
     if against := objections(plan):
         raise Refused("classification", "\n".join(against))
     return plan

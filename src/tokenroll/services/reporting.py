@@ -12,12 +12,15 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 from tokenroll.books.words import grant_title, grant_why, words_of
 from tokenroll.engine.calendar import month_cycle_at
 from tokenroll.engine.classifying import cautions
+from tokenroll.engine.vesting import awaited_parts
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
+from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, paying, plan_files, price_reports
+from tokenroll.services.cycle_facts import grant_from_row
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet, states_of_grant
 from tokenroll.services.plan_terms import terms_from_text
@@ -265,6 +268,9 @@ class Reports:
         wallets = schema.wallets.c
         names: dict[int, str] = {one[0]: one[1] for one in self.connection.execute(select(wallets.id, wallets.name))}
         states = states_of_grant(self.connection, row.id)
+        first = [one.lot.id for one in states if one.lot.effective_at == AWAITED_AT and one.lot.origin_lot_id is None]
+        awaited = awaited_parts(grant_from_row(row)) if first else ()
+        events = {lot_id: event for lot_id, (event, _) in zip(first, awaited, strict=True)}
         return {
             **found[0],
             "why": grant_why(row.classification, self._wording(row.plan_id)),
@@ -278,8 +284,9 @@ class Reports:
                     "clawed_back_nanos": one.clawed_back_nanos,
                     "voided_nanos": one.voided_nanos,
                     "moved_nanos": one.transferred_out_nanos,
-                    "effective_at": one.lot.effective_at,
-                    "expires_at": one.lot.expires_at,
+                    "effective_at": None if one.lot.effective_at == AWAITED_AT else one.lot.effective_at,
+                    "expires_at": None if one.lot.effective_at == AWAITED_AT else one.lot.expires_at,
+                    "waits_for": events.get(one.lot.id),
                 }
                 for one in states
             ],

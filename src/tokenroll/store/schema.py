@@ -102,7 +102,7 @@ grants: Final = Table(
     _int("plan_id", ForeignKey("plans.id")), _text("kind"), _text("classification"), _nanos("amount_nanos"),
     _int("effective_at"), _int("recorded_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
     _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"),
-    _text("vesting_terms", null=True), **_STRICT,
+    _text("vesting_terms", null=True), _int("rollover_max_nanos", null=True), **_STRICT,
 )  # fmt: skip
 awards: Final = Table(
     "awards", metadata,
@@ -285,7 +285,7 @@ APPEND_ONLY: Final = (
     pay_runs, pay_slips, tape_segments, variances, awards,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
-ADDED_LATER: Final = frozenset({"vesting_terms", "terms", "origin_lot_id", "moved_at"})
+ADDED_LATER: Final = frozenset({"vesting_terms", "terms", "origin_lot_id", "moved_at", "rollover_max_nanos"})
 """Columns that rows of an older revision do not have. They are null there, and a row's digest leaves them out while they are."""
 
 

@@ -1,4 +1,4 @@
-"""Recalls: what is asked back of leased lots, lots that were moved, and lives of workers that ended in order."""
+"""Recalls: what is asked back of leased lots; lots that were moved or roll over; lives of workers that ended in order."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -44,5 +44,6 @@ def upgrade() -> None:
     op.create_index("recalls_by_command", "recalls", ["command_id"])
     op.add_column("lots", sa.Column("origin_lot_id", _INT, nullable=True))
     op.add_column("lots", sa.Column("moved_at", _INT, nullable=True))
+    op.add_column("grants", sa.Column("rollover_max_nanos", _INT, nullable=True))
     op.add_column("workers", sa.Column("resigned_at", _INT, nullable=True))
     op.create_index("lots_by_grant", "lots", ["grant_id"])
