@@ -93,6 +93,36 @@ def leave(
     show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
 
 
+@app.command()
+def absence(
+    member: Annotated[str, typer.Argument(help="Name or id.")],
+    *,
+    from_on: Annotated[str, typer.Option("--from", help="First day away, such as 2026-03-01.")],
+    back_on: Annotated[str, typer.Option("--back", help="First day back, such as 2026-06-01.")],
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Record a leave of absence. What would vest from then on vests by so many days later; a stipend waits only where its plan says so."""
+    arguments = {"member": member, "from_on": from_on, "back_on": back_on}
+    result = execute("member.absence", arguments, command_id=command_id, dry_run=dry_run)
+
+    def human() -> None:
+        say(f"{'would record' if dry_run else 'recorded'} that {result['name']} is away from {from_on} until {back_on}")
+        facts({key: value for key, value in result.items() if key != "name"})
+        columns = {
+            "plan_name": "plan",
+            "later_nanos": "later, credits",
+            "unpaid_nanos": "not paid, credits",
+            "grant": "grant",
+        }
+        table(columns, result["grants"], empty="no grant waits for it")
+        if "recalled" in result:
+            say(recalled_text(result, dry_run=dry_run))
+
+    show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
+
+
 @app.command("list")
 def list_members(
     *,

@@ -21,6 +21,9 @@ ENTERED_AT_MIN: Final = 946_684_800_000_000
 ENTERED_AT_MAX: Final = 32_503_679_999_999_999
 """The end of the year 2999: the latest instant that anybody may enter, so that lifetimes and months after it still have a name."""
 
+ABSENCE_DAYS_MAX: Final = 1_830
+"""Five years away: longer is leaving."""
+
 # --- names and sizes ---------------------------------------------------------------------------------
 NAME_CHARACTERS_MAX: Final = 200
 """Names are shown in tables and papers; longer ones are pasted text."""

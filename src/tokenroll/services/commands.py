@@ -17,6 +17,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "department.create": "people.create_department",
         "member.create": "people.create_member",
         "member.leave": "people.leave",
+        "member.absence": "absences.record_absence",
         "pool.create": "people.create_pool",
         "plan.create": "planning.create_plan",
         "plan.apply": "plan_files.apply_plans",

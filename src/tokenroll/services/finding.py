@@ -6,6 +6,7 @@ Names are kept without the blanks around them, so they are also found when they 
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, or_, select
@@ -48,6 +49,15 @@ def instant_given(arguments: Mapping[str, Any], name: str, default: Instant) -> 
         message = f"{name.replace('_', ' ')} must lie between {first} and {last}"
         raise Refused("argument", message)
     return at
+
+
+def date_given(text: str) -> date:
+    """The date of an ISO text. Raises Refused."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        message = f"{text!r} is not a date such as 2026-01-31"
+        raise Refused("argument", message) from error
 
 
 def find_department(connection: Connection, reference: str) -> Row[Any]:

@@ -1,7 +1,6 @@
 """Departments, members and pools: who there is, and the wallet each of them gets."""
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,7 +13,7 @@ from tokenroll.model.plan_terms import TerminationReason
 from tokenroll.model.pool import Pool
 from tokenroll.model.wallet import HolderKind, Wallet
 from tokenroll.services.ending import Leaving, end_grants
-from tokenroll.services.finding import find_department, find_member, name_given, required
+from tokenroll.services.finding import date_given, find_department, find_member, name_given, required
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 
@@ -232,12 +231,3 @@ def _refuse_taken(connection: Connection, table: Any, name: str, noun: str) -> N
     if connection.execute(select(table.c.id).where(table.c.name == name)).first() is not None:
         message = f"there is a {noun} {name!r} already: choose another name, or `tokenroll {noun} show '{name}'`"
         raise Refused("taken", message)
-
-
-def date_given(text: str) -> date:
-    """The date of an ISO text. Raises Refused."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        message = f"{text!r} is not a date such as 2026-01-31"
-        raise Refused("argument", message) from error

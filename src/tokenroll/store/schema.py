@@ -75,6 +75,11 @@ members: Final = Table(
     _text("hired_on", null=True), _text("left_on", null=True), _int("recorded_at"), **_STRICT,
 )  # fmt: skip
 """`hired_on`, `left_on`: ISO dates. A member's name is unique, so that people can be named on the command line."""
+absences: Final = Table(
+    "absences", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _text("from_on"),
+    _text("back_on"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""ISO dates: the first day away, the first day back."""
 plans: Final = Table(
     "plans", metadata, _id(), _public_id(), _text("name"), _int("version"), _text("kind"), _text("classification"),
     _nanos("amount_nanos"), _int("effective_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
@@ -136,6 +141,7 @@ settings: Final = Table(
     "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
 )
 
+Index("absences_by_member", absences.c.member_id)
 Index("members_by_department", members.c.department_id)
 Index("api_keys_by_member", api_keys.c.member_id)
 Index("grants_by_wallet", grants.c.wallet_id)

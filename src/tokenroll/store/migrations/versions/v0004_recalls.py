@@ -42,6 +42,17 @@ def upgrade() -> None:
     )
     op.create_index("recalls_by_end", "recalls", ["ended_at"])
     op.create_index("recalls_by_command", "recalls", ["command_id"])
+    op.create_table(
+        "absences",
+        sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
+        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("member_id", _INT, sa.ForeignKey("members.id"), nullable=False),
+        sa.Column("from_on", sa.Text(), nullable=False),
+        sa.Column("back_on", sa.Text(), nullable=False),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_index("absences_by_member", "absences", ["member_id"])
     op.add_column("lots", sa.Column("origin_lot_id", _INT, nullable=True))
     op.add_column("lots", sa.Column("moved_at", _INT, nullable=True))
     op.add_column("grants", sa.Column("rollover_max_nanos", _INT, nullable=True))
