@@ -24,9 +24,15 @@ ENTERED_AT_MAX: Final = 32_503_679_999_999_999
 ABSENCE_DAYS_MAX: Final = 1_830
 """Five years away: longer is leaving."""
 
+REQUEST_DAYS_DEFAULT: Final = 7
+REQUEST_DAYS_MAX: Final = 90
+"""How long a request for a top-up stays open: after that, what it was for is over."""
+
 # --- names and sizes ---------------------------------------------------------------------------------
 NAME_CHARACTERS_MAX: Final = 200
 """Names are shown in tables and papers; longer ones are pasted text."""
+REASON_CHARACTERS_MAX: Final = 500
+"""A reason is a sentence or two for whoever approves."""
 TAGS_MAX: Final = 16
 """Tags per call: enough for project, purpose, cost centre, session and outcome, small enough for a record."""
 TAG_CHARACTERS_MAX: Final = 128

@@ -19,7 +19,7 @@ from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
 from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history, paying, plan_files, price_reports
+from tokenroll.services import approving, history, paying, plan_files, price_reports
 from tokenroll.services.cycle_facts import grant_from_row
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet, states_of_grant
@@ -291,6 +291,14 @@ class Reports:
                 for one in states
             ],
         }
+
+    def requests(self, *, everything: bool = False) -> list[dict[str, Any]]:
+        """Requests for top-ups that wait for an answer, or all there ever were; newest first."""
+        return approving.requests_of(self.connection, self.now, everything=everything)
+
+    def approvers(self) -> list[dict[str, Any]]:
+        """Who may approve top-ups, and for whom."""
+        return approving.approvers_of(self.connection, self.now)
 
     def _wording(self, plan_id: int) -> Wording:
         plans = schema.plans

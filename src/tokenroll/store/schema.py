@@ -137,11 +137,29 @@ pay_slips: Final = Table(
     _int("wallet_id", ForeignKey("wallets.id")), _text("values_json"),
     UniqueConstraint("pay_run_id", "wallet_id"), **_STRICT,
 )  # fmt: skip
+approvers: Final = Table(
+    "approvers", metadata, _id(), _int("member_id", ForeignKey("members.id")),
+    _int("department_id", ForeignKey("departments.id"), null=True), _nanos("once_nanos_max"),
+    _int("monthly_nanos_max", null=True), _int("recorded_at"), _int("ended_at", null=True), **_STRICT,
+)  # fmt: skip
+"""Who may approve top-ups; a rule that is replaced or removed ends, and stays."""
+delegations: Final = Table(
+    "delegations", metadata, _id(), _int("from_member_id", ForeignKey("members.id")),
+    _int("to_member_id", ForeignKey("members.id")), _int("effective_at"), _int("expires_at"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+requests: Final = Table(
+    "requests", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _nanos("amount_nanos"),
+    _text("reason"), _int("requested_at"), _int("expires_at"), _text("decision", null=True), _int("decided_at", null=True),
+    _int("decided_by", ForeignKey("members.id"), null=True), _int("approver_id", ForeignKey("approvers.id"), null=True),
+    _nanos("approved_nanos", "0"), **_STRICT,
+)  # fmt: skip
+"""Top-ups that members ask for. `approver_id`: the rule on whose limit it was decided, also by a delegate."""
 settings: Final = Table(
     "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
 )
 
 Index("absences_by_member", absences.c.member_id)
+Index("requests_by_approver", requests.c.approver_id)
 Index("members_by_department", members.c.department_id)
 Index("api_keys_by_member", api_keys.c.member_id)
 Index("grants_by_wallet", grants.c.wallet_id)
