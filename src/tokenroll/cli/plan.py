@@ -236,7 +236,42 @@ def try_plan(
     show(found, as_json=as_json, human=human)
 
 
-_File = Annotated[Path, typer.Argument(help="A TOML file with a table [plans.NAME] for each plan.", dir_okay=False)]
+_File = Annotated[
+    Path,
+    typer.Argument(
+        help="TOML with a table [plans.NAME], or a sheet (.xlsx, .csv) with a row, for each plan.", dir_okay=False
+    ),
+]
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to: a name that ends in .xlsx, .csv or .toml.", dir_okay=False)],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the newest version of every plan into a file to edit, compare and apply again. Without their dates: a change holds from when it is applied."""
+    from tokenroll.services.plan_files import PlanFileError
+    from tokenroll.services.plan_sources import write_plan_source
+
+    with reports() as books:
+        plans = books.plan_arguments()
+    if file.exists() and not force:
+        raise Failure(f"{file} is there already: choose another name, or --force to replace it", kind="exists")
+    try:
+        write_plan_source(file, plans)
+    except PlanFileError as error:
+        raise Failure(str(error), kind="plan_file", code=2) from error
+    count = len(plans)
+    show(
+        {"file": str(file), "plan_count": count},
+        as_json=as_json,
+        human=lambda: say(
+            f"wrote {count} plan{'' if count == 1 else 's'} to {file}",
+            f"edit it, then: tokenroll plan diff {file}; tokenroll plan apply {file}",
+        ),
+    )
 
 
 @app.command()
@@ -280,10 +315,11 @@ def apply(file: _File, *, as_json: Json = False, dry_run: DryRun = False, comman
 
 
 def _read(file: Path) -> "list[PlanEntry]":
-    from tokenroll.services.plan_files import PlanFileError, read_plans
+    from tokenroll.services.plan_files import PlanFileError
+    from tokenroll.services.plan_sources import read_plan_source
 
     try:
-        return read_plans(file)
+        return read_plan_source(file)
     except PlanFileError as error:
         raise Failure(str(error), kind="plan_file", code=2) from error
 

@@ -36,6 +36,12 @@ PLANS_PER_FILE_MAX: Final = 500
 """Plans of one file: more is a list of people, not of plans. One file is applied as one transaction and one message."""
 PLAN_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Far above the largest reviewed file, far below what would hurt to read."""
+SHEET_ROWS_MAX: Final = 10_000
+"""Rows of a workbook's sheet: twenty times the plans of one file, and a table that fits into memory."""
+SHEET_COLUMNS_MAX: Final = 256
+"""Columns of a workbook's sheet: four times the fields of a plan."""
+SHEET_UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A workbook is a packed archive; sixteen times the largest file is far above what rows of text unpack to."""
 AWARDS_PER_FILE_MAX: Final = 5_000
 """Awards of one file: granted in one transaction."""
 AWARD_LOTS_MAX: Final = 100_000

@@ -20,9 +20,10 @@ from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
+from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
-from tokenroll.services.planning import lifetime_from_row, plan_from_row
+from tokenroll.services.planning import arguments_of, lifetime_from_row, plan_from_row
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
@@ -218,7 +219,13 @@ class Reports:
 
     def plan_differences(self, path: Path) -> list[dict[str, Any]]:
         """What applying a file of plans would do. Raises plan_files.PlanFileError for a file with mistakes."""
-        return plan_files.differences(self.connection, plan_files.read_plans(path))
+        return plan_files.differences(self.connection, read_plan_source(path))
+
+    def plan_arguments(self) -> list[dict[str, Any]]:
+        """What makes the newest version of every plan again, by name and without its date: what a file of plans is made of."""
+        plans = schema.plans
+        rows = self.connection.execute(select(plans).order_by(plans.c.name, plans.c.version)).all()
+        return [arguments_of(plan_from_row(row)) for row in {row.name: row for row in rows}.values()]
 
     def plan_trial(
         self, reference: str, cycle: str | None = None, *, amount_nanos: int | None = None, log: Path | None = None

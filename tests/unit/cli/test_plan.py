@@ -186,3 +186,20 @@ def test_a_grant_says_how_its_amount_was_found(home, capsys):
     assert (made["amount"]["amount"], made["how"]) == ("25.000000000", "5 % of 1000, 0.5 of full time")
     assert main(["grant", "create", "Ada", "--plan", "tools", "--base-pay", "1000", "--working-time", "2"]) == 2
     assert "--working-time lies above 0 and at most at 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["plans.xlsx", "plans.csv", "plans.toml"])
+def test_plans_go_out_into_a_file_and_come_in_again(home, capsys, name):
+    file = home / name
+    assert main([*TOOLS, "--term", "wording.title=Studio credits"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "export", str(file)]) == 0
+    assert capsys.readouterr().out == (
+        f"wrote 1 plan to {file}\nedit it, then: tokenroll plan diff {file}; tokenroll plan apply {file}\n"
+    )
+    assert main(["plan", "diff", str(file)]) == 0
+    assert capsys.readouterr().out == "tools: same\n"
+    assert main(["plan", "export", str(file)]) == 1
+    assert f"{file} is there already" in capsys.readouterr().err
+    assert main(["plan", "export", str(file), "--force"]) == 0
+    assert main(["plan", "export", str(home / "plans.ods")]) == 2
