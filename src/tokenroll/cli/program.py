@@ -23,7 +23,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "demo": "the whole product on a made-up company, every sum checked",
         "department": "cost centres: create, list, show",
         "member": "people and service accounts: create, list, show, leave",
-        "plan": "dated templates of grants: create, list, show, try, check, diff, apply, export",
+        "plan": "dated templates of grants: create, list, show, try, check, diff, apply, export, reclassify",
         "grant": "awards: create, top-up, list, show",
         "wallet": "what is left, in use, spent: list, show",
         "pool": "shared wallets of a department or the company: create, list",

@@ -48,6 +48,8 @@ AWARD_LOTS_MAX: Final = 100_000
 """Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
 AWARD_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
+RECLASSIFIED_WALLETS_SHOWN_MAX: Final = 1_000
+"""Wallets named in the effect of a reclassification, those with most first; the sums are over all."""
 PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000

@@ -20,6 +20,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "pool.create": "people.create_pool",
         "plan.create": "planning.create_plan",
         "plan.apply": "plan_files.apply_plans",
+        "plan.reclassify": "reclassifying.reclassify_plan",
         "grant.create": "granting.create_grant",
         "grant.top_up": "granting.top_up",
         "grant.import": "award_files.import_awards",

@@ -68,7 +68,7 @@ def test_a_plan_is_tried_on_a_log(home, capsys):
     assert main(["plan", "try", "tools", "--cycle", "2026-10", "--log", str(log)]) == 0
     shown = capsys.readouterr().out
     assert "2026-10-20 02:00:00 UTC" in shown
-    assert "plan tools version 1, one grant to everybody in 2026-10; nothing was changed" in shown
+    assert "plan tools version 1, one grant to everybody who may have it in 2026-10; nothing was changed" in shown
     (ada,) = asked(capsys, "plan", "try", "tools", "--cycle", "2026-10", "--log", str(log))["people"]
     assert (ada["paid"]["amount"], ada["missing"]["amount"]) == ("7.500000000", "14.000000000")
     assert main(["plan", "try", "tools", "--log", str(home / "none.csv")]) == 1
@@ -203,3 +203,19 @@ def test_plans_go_out_into_a_file_and_come_in_again(home, capsys, name):
     assert f"{file} is there already" in capsys.readouterr().err
     assert main(["plan", "export", str(file), "--force"]) == 0
     assert main(["plan", "export", str(home / "plans.ods")]) == 2
+
+
+def test_a_reclassification_is_shown_before_it_is_done(home, capsys):
+    assert main([*TOOLS]) == 0
+    assert main(["grant", "create", "Ada", "--plan", "tools"]) == 0
+    capsys.readouterr()
+    asked_for = ("plan", "reclassify", "tools", "--to", "compensation", "--from", "2999-01-01")
+    assert main([*asked_for]) == 0
+    shown = capsys.readouterr().out
+    assert "Allowance statement" in shown
+    assert "Ada 310.00 0.00 tool" in " ".join(shown.split())
+    assert "nothing was changed; with --yes plan tools version 2 is compensation from 2999-01-01 on" in shown
+    assert [one["version"] for one in asked(capsys, "plan", "list")] == [1]
+    assert main([*asked_for, "--yes"]) == 0
+    assert "\nplan tools version 2 is compensation from 2999-01-01 on\n" in capsys.readouterr().out
+    assert [one["version"] for one in asked(capsys, "plan", "list")] == [1, 2]
