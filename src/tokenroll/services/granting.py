@@ -28,7 +28,7 @@ def create_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
         message = f"plan {plan.name} holds only from its own date on; grant with a later --effective-at"
         raise Refused("plan_not_effective", message)
     found = sized(work.connection, plan, wallet, arguments, effective_at)
-    return _award(
+    return award(
         work,
         wallet,
         plan,
@@ -48,7 +48,7 @@ def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     if plan is None:
         message = f"{wallet.name} was never granted anything, so nothing says what a top-up is: `tokenroll grant create` first"
         raise Refused("no_plan", message)
-    return _award(
+    return award(
         work,
         wallet,
         plan,
@@ -61,7 +61,7 @@ def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _award(
+def award(
     work: UnitOfWork,
     wallet: Row[Any],
     plan: Plan,
@@ -74,6 +74,7 @@ def _award(
     reason: str = "",
     how: str = "",
 ) -> dict[str, Any]:
+    """A grant of exactly this, with its lots and entries, and what a door shows of it."""
     grant = Grant(
         id=work.new_id("grants"),
         public_id=work.public_id("grant"),

@@ -17,7 +17,7 @@ from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history, paying, plan_files, price_reports
+from tokenroll.services import history, offering, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.plan_sources import read_plan_source
@@ -234,6 +234,14 @@ class Reports:
         this_month = self.cycle("UTC")
         before = cycle or month_cycle_at(this_month.start_at - 1, "UTC", ZoneInfo("UTC")).name
         return plan_trial(self.connection, reference, before, self.now, amount_nanos=amount_nanos, log=log)
+
+    def offers(self) -> list[dict[str, Any]]:
+        """Offers to candidates, newest first, with what has become of each by now."""
+        return offering.offers_told(self.connection, self.now)
+
+    def offer(self, reference: str) -> dict[str, Any]:
+        """One offer and the lines of its package."""
+        return offering.offer_told(self.connection, reference, self.now)
 
     def grants(self, to: str | None = None) -> list[dict[str, Any]]:
         """Grants, newest first, with how much of each is spendable by now."""

@@ -110,6 +110,14 @@ awards: Final = Table(
     **_KEYED,
 )  # fmt: skip
 """The rows of spreadsheets that became grants, by their own ids; `digest` is of what the row said."""
+offers: Final = Table(
+    "offers", metadata, _id(), _public_id(), _text("candidate"), _int("plan_id", ForeignKey("plans.id")),
+    _nanos("amount_nanos"), _int("offered_at"), _text("lapses_on"), _text("starts_on", null=True),
+    _text("waiting", null=True), _text("package_json", null=True), _int("accepted_at", null=True),
+    _int("declined_at", null=True), _int("withdrawn_at", null=True),
+    _int("grant_id", ForeignKey("grants.id"), null=True), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""Promises to candidates. `lapses_on`, `starts_on`: ISO dates; `waiting`: `3m`; what became of it is read from its dates."""
 lots: Final = Table(
     "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
     _text("classification"), _int("priority"), _nanos("amount_nanos"), _int("effective_at"),
@@ -138,6 +146,7 @@ settings: Final = Table(
 Index("members_by_department", members.c.department_id)
 Index("api_keys_by_member", api_keys.c.member_id)
 Index("grants_by_wallet", grants.c.wallet_id)
+Index("offers_by_candidate", offers.c.candidate)
 Index("lots_by_wallet", lots.c.wallet_id)
 Index("rate_cards_by_model", rate_cards.c.model)
 Index("pay_slips_by_wallet", pay_slips.c.wallet_id)
