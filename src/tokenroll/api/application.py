@@ -48,6 +48,8 @@ def create_api(reader: Reader) -> Starlette:
         "/members/{name}": lambda request, reports, _visitor: reports.member(request.path_params["name"]),
         "/plans": lambda _request, reports, _visitor: reports.plans(),
         "/grants": lambda request, reports, _visitor: reports.grants(request.query_params.get("to")),
+        "/proposals": lambda _request, reports, _visitor: reports.proposals(),
+        "/proposals/{name}": lambda request, reports, _visitor: reports.proposal(request.path_params["name"]),
         "/offers": lambda _request, reports, _visitor: reports.offers(),
         "/offers/{name}": lambda request, reports, _visitor: reports.offer(request.path_params["name"]),
         "/wallets": lambda _request, reports, _visitor: reports.wallets(),

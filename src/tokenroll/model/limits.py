@@ -50,6 +50,10 @@ AWARD_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
 RECLASSIFIED_WALLETS_SHOWN_MAX: Final = 1_000
 """Wallets named in the effect of a reclassification, those with most first; the sums are over all."""
+PROPOSAL_DAYS_MAX: Final = 30
+"""How long a batch of awards may wait for its approval: longer, and plans, people and months are others."""
+NOTE_CHARACTERS_MAX: Final = 300
+"""A note or a reason: a sentence, not a document."""
 PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000

@@ -17,7 +17,7 @@ from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history, offering, paying, plan_files, price_reports
+from tokenroll.services import history, offering, paying, plan_files, price_reports, proposing
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.plan_sources import read_plan_source
@@ -234,6 +234,14 @@ class Reports:
         this_month = self.cycle("UTC")
         before = cycle or month_cycle_at(this_month.start_at - 1, "UTC", ZoneInfo("UTC")).name
         return plan_trial(self.connection, reference, before, self.now, amount_nanos=amount_nanos, log=log)
+
+    def proposals(self) -> list[dict[str, Any]]:
+        """Batches of awards that wait or waited for approval, newest first."""
+        return proposing.proposals_told(self.connection, self.now)
+
+    def proposal(self, public_id: str) -> dict[str, Any]:
+        """One of them with its awards."""
+        return proposing.proposal_told(self.connection, public_id, self.now)
 
     def offers(self) -> list[dict[str, Any]]:
         """Offers to candidates, newest first, with what has become of each by now."""

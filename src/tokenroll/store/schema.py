@@ -110,6 +110,14 @@ awards: Final = Table(
     **_KEYED,
 )  # fmt: skip
 """The rows of spreadsheets that became grants, by their own ids; `digest` is of what the row said."""
+proposals: Final = Table(
+    "proposals", metadata, _id(), _public_id(), _int("award_count"), _nanos("amount_nanos"),
+    Column("budget_nanos", _INT, nullable=True), _text("note"), _text("rows_json"), _text("awards_json"),
+    _int("proposed_by", ForeignKey("members.id")), _int("proposed_at"),
+    _int("decided_by", ForeignKey("members.id"), null=True), _int("decided_at", null=True),
+    _text("decision", null=True), _text("reason"), **_STRICT,
+)  # fmt: skip
+"""Batches of awards that wait for a second administrator. `rows_json`: what the spreadsheet said; `awards_json`: what it meant then."""
 offers: Final = Table(
     "offers", metadata, _id(), _public_id(), _text("candidate"), _int("plan_id", ForeignKey("plans.id")),
     _nanos("amount_nanos"), _int("offered_at"), _text("lapses_on"), _text("starts_on", null=True),

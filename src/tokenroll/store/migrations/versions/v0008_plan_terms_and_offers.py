@@ -1,4 +1,4 @@
-"""Plan terms: what a plan says beyond how much and when. Offers: what is promised to candidates."""
+"""Plan terms: what a plan says beyond how much and when. Offers: what is promised to candidates. Proposals: awards that wait for approval."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,3 +36,23 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("offers_by_candidate", "offers", ["candidate"])
+    op.create_table(
+        "proposals",
+        sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
+        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("award_count", _INT, nullable=False),
+        sa.Column(
+            "amount_nanos", _INT, sa.CheckConstraint("amount_nanos BETWEEN 0 AND 1000000000000000000"), nullable=False
+        ),
+        sa.Column("budget_nanos", _INT, nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("rows_json", sa.Text(), nullable=False),
+        sa.Column("awards_json", sa.Text(), nullable=False),
+        sa.Column("proposed_by", _INT, sa.ForeignKey("members.id"), nullable=False),
+        sa.Column("proposed_at", _INT, nullable=False),
+        sa.Column("decided_by", _INT, sa.ForeignKey("members.id"), nullable=True),
+        sa.Column("decided_at", _INT, nullable=True),
+        sa.Column("decision", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sqlite_strict=True,
+    )
