@@ -126,7 +126,7 @@ def test_it_keeps_a_members_call_from_another(door):
 @pytest.mark.parametrize(
     "path",
     [
-        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/plans",
+        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/plans", "/plans/tools",
         "/grants?to=Ada", "/wallets", "/wallets/Ada", "/pools", "/offers", "/proposals", "/ratecards", "/payruns", "/payruns/2026-01",
     ],
 )  # fmt: skip

@@ -47,6 +47,7 @@ def create_api(reader: Reader) -> Starlette:
         "/members": lambda request, reports, _visitor: reports.members(request.query_params.get("department")),
         "/members/{name}": lambda request, reports, _visitor: reports.member(request.path_params["name"]),
         "/plans": lambda _request, reports, _visitor: reports.plans(),
+        "/plans/{name}": lambda request, reports, _visitor: reports.plan(request.path_params["name"]),
         "/grants": lambda request, reports, _visitor: reports.grants(request.query_params.get("to")),
         "/proposals": lambda _request, reports, _visitor: reports.proposals(),
         "/proposals/{name}": lambda request, reports, _visitor: reports.proposal(request.path_params["name"]),

@@ -352,6 +352,9 @@ def diff(file: _File, *, as_json: Json = False) -> None:
     with reports() as books:
         found = books.plan_differences(file)
     show(found, as_json=as_json, human=lambda: _tell_differences(found))
+    problems = [f"{file}:{one['line']}: {one['name']}: {problem}" for one in found for problem in one["problems"]]
+    if problems:
+        raise Failure("\n".join(problems), kind="unknown")
     if any(one["state"] in {"new", "changed"} for one in found):
         raise typer.Exit(1)
 

@@ -50,6 +50,8 @@ AWARD_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
 RECLASSIFIED_WALLETS_SHOWN_MAX: Final = 1_000
 """Wallets named in the effect of a reclassification, those with most first; the sums are over all."""
+NAMES_TOLD_MAX: Final = 20
+"""Names that a refusal lists as what there is: more are looked up in their own listing."""
 PROPOSAL_DAYS_MAX: Final = 30
 """How long a batch of awards may wait for its approval: longer, and plans, people and months are others."""
 NOTE_CHARACTERS_MAX: Final = 300

@@ -146,7 +146,7 @@ def test_further_terms_are_options_by_the_names_of_files(home, capsys):
         "--term",
         "proration=by_day",
         "--term",
-        "eligibility.departments=Engineering; Sales",
+        "eligibility.departments=Engineering",
         "--term",
         "tax.use_scope=business_only",
     )
@@ -154,7 +154,7 @@ def test_further_terms_are_options_by_the_names_of_files(home, capsys):
     assert "note: 12 tax facts are not declared" in capsys.readouterr().out
     assert main(["plan", "show", "tools"]) == 0
     shown = capsys.readouterr().out
-    assert "  eligibility.departments  Engineering;Sales\n" in shown
+    assert "  eligibility.departments  Engineering\n" in shown
     assert "  tax.use_scope            business_only\n" in shown
 
 
@@ -219,3 +219,13 @@ def test_a_reclassification_is_shown_before_it_is_done(home, capsys):
     assert main([*asked_for, "--yes"]) == 0
     assert "\nplan tools version 2 is compensation from 2999-01-01 on\n" in capsys.readouterr().out
     assert [one["version"] for one in asked(capsys, "plan", "list")] == [1, 2]
+
+
+def test_a_department_that_is_not_there_is_told_by_file_and_line(home, capsys):
+    file = home / "plans.toml"
+    file.write_text(f'{FILE}eligibility.departments = ["Enginering"]\n')
+    told = "eligibility.departments names 'Enginering', and there is no such department: there are Engineering"
+    assert main(["plan", "diff", str(file)]) == 1
+    assert f"{file}:1: tools: {told}" in capsys.readouterr().err
+    assert main(["plan", "apply", str(file)]) == 1
+    assert f"plan tools: {told}" in capsys.readouterr().err

@@ -41,6 +41,8 @@ def test_the_same_plans_are_the_same_file(tmp_path, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_ledger_goes_out_is_edited_and_comes_in(tmp_path, name):
     firm = Firm()
+    for department in ("Engineering", "a;b"):
+        firm.do("department.create", name=department)
     firm.do("plan.apply", plans=PLANS)
     path = tmp_path / name
     plans = firm.reports.plan_arguments()
