@@ -126,8 +126,8 @@ def test_it_keeps_a_members_call_from_another(door):
 @pytest.mark.parametrize(
     "path",
     [
-        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/plans",
-        "/grants?to=Ada", "/wallets", "/wallets/Ada", "/pools", "/ratecards", "/payruns", "/payruns/2026-01",
+        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/plans", "/plans/tools",
+        "/grants?to=Ada", "/wallets", "/wallets/Ada", "/pools", "/offers", "/proposals", "/ratecards", "/payruns", "/payruns/2026-01",
     ],
 )  # fmt: skip
 def test_it_answers_an_admin_about_the_company(door, path):

@@ -238,19 +238,107 @@ def try_plan(
         "stopped_count": "calls stopped",
         "first_stopped_at": "first stopped",
         "unused_nanos": "unused",
+        "change": "change",
+        "why": "why",
     }
 
     def human() -> None:
         table(columns, found["people"], empty="nobody has a wallet yet: `tokenroll member create NAME --department …`")
         facts(found["sums"])
         say(
-            f"plan {found['plan']} version {found['version']}, one grant to everybody in {found['cycle']}; nothing was changed"
+            f"plan {found['plan']} version {found['version']}, one grant to everybody who may have it in {found['cycle']}; nothing was changed"
         )
 
     show(found, as_json=as_json, human=human)
 
 
-_File = Annotated[Path, typer.Argument(help="A TOML file with a table [plans.NAME] for each plan.", dir_okay=False)]
+_File = Annotated[
+    Path,
+    typer.Argument(
+        help="TOML with a table [plans.NAME], or a sheet (.xlsx, .csv) with a row, for each plan.", dir_okay=False
+    ),
+]
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to: a name that ends in .xlsx, .csv or .toml.", dir_okay=False)],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the newest version of every plan into a file to edit, compare and apply again. Without their dates: a change holds from when it is applied."""
+    from tokenroll.services.plan_files import PlanFileError
+    from tokenroll.services.plan_sources import write_plan_source
+
+    with reports() as books:
+        plans = books.plan_arguments()
+    if file.exists() and not force:
+        raise Failure(f"{file} is there already: choose another name, or --force to replace it", kind="exists")
+    try:
+        write_plan_source(file, plans)
+    except PlanFileError as error:
+        raise Failure(str(error), kind="plan_file", code=2) from error
+    count = len(plans)
+    show(
+        {"file": str(file), "plan_count": count},
+        as_json=as_json,
+        human=lambda: say(
+            f"wrote {count} plan{'' if count == 1 else 's'} to {file}",
+            f"edit it, then: tokenroll plan diff {file}; tokenroll plan apply {file}",
+        ),
+    )
+
+
+@app.command()
+def reclassify(
+    name: Annotated[str, typer.Argument(help="Name of the plan.")],
+    *,
+    to: Annotated[Classification, typer.Option(help="What it becomes.")],
+    from_on: Annotated[
+        str, typer.Option("--from", help="The day of the company's zone on which it begins, such as 2027-01-01.")
+    ],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without, its effect is shown and nothing is changed.")
+    ] = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Make a plan pay or a working tool from a day on, once its effect was seen. What was granted before keeps what it is."""
+    arguments = {"name": name, "to": to.value, "from_on": from_on}
+    is_shown_only = dry_run or not yes
+    result = execute("plan.reclassify", arguments, command_id=command_id, dry_run=is_shown_only)
+
+    def human() -> None:
+        _tell_reclassification(result)
+        done = f"plan {result['name']} version {result['version']} is {result['becomes']} from {from_on} on"
+        say(f"nothing was changed; with --yes {done}" if is_shown_only else done)
+
+    show({**result, "dry_run": is_shown_only}, as_json=as_json, human=human)
+
+
+def _tell_reclassification(result: dict[str, Any]) -> None:
+    table({"what": "changes", "was": "was", "becomes": "becomes"}, result["changes"], empty="")
+    columns = {
+        "name": "keeps what was granted",
+        "vested_left_nanos": "left of vested, credits",
+        "unvested_nanos": "vests later",
+        "keeps": "as",
+    }
+    table(columns, result["wallets"], empty="nobody was granted anything under it yet")
+    if len(result["wallets"]) < result["wallet_count"]:
+        say(f"and {result['wallet_count'] - len(result['wallets'])} more, with less")
+    facts(
+        {
+            "wallets": result["wallet_count"],
+            "left of vested_nanos": result["vested_left_nanos"],
+            "vests later_nanos": result["unvested_nanos"],
+            "granted in the last year_nanos": result["granted_in_a_year_nanos"],
+        }
+    )
+    say(f"a year like the last would grant that sum as {result['becomes']}; what was granted before stays as it is")
+    _tell_cautions(result["cautions"])
 
 
 @app.command()
@@ -278,6 +366,9 @@ def diff(file: _File, *, as_json: Json = False) -> None:
     with reports() as books:
         found = books.plan_differences(file)
     show(found, as_json=as_json, human=lambda: _tell_differences(found))
+    problems = [f"{file}:{one['line']}: {one['name']}: {problem}" for one in found for problem in one["problems"]]
+    if problems:
+        raise Failure("\n".join(problems), kind="unknown")
     if any(one["state"] in {"new", "changed"} for one in found):
         raise typer.Exit(1)
 
@@ -294,10 +385,11 @@ def apply(file: _File, *, as_json: Json = False, dry_run: DryRun = False, comman
 
 
 def _read(file: Path) -> "list[PlanEntry]":
-    from tokenroll.services.plan_files import PlanFileError, read_plans
+    from tokenroll.services.plan_files import PlanFileError
+    from tokenroll.services.plan_sources import read_plan_source
 
     try:
-        return read_plans(file)
+        return read_plan_source(file)
     except PlanFileError as error:
         raise Failure(str(error), kind="plan_file", code=2) from error
 

@@ -45,12 +45,26 @@ PLANS_PER_FILE_MAX: Final = 500
 """Plans of one file: more is a list of people, not of plans. One file is applied as one transaction and one message."""
 PLAN_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Far above the largest reviewed file, far below what would hurt to read."""
+SHEET_ROWS_MAX: Final = 10_000
+"""Rows of a workbook's sheet: twenty times the plans of one file, and a table that fits into memory."""
+SHEET_COLUMNS_MAX: Final = 256
+"""Columns of a workbook's sheet: four times the fields of a plan."""
+SHEET_UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A workbook is a packed archive; sixteen times the largest file is far above what rows of text unpack to."""
 AWARDS_PER_FILE_MAX: Final = 5_000
 """Awards of one file: granted in one transaction."""
 AWARD_LOTS_MAX: Final = 100_000
 """Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
 AWARD_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
+RECLASSIFIED_WALLETS_SHOWN_MAX: Final = 1_000
+"""Wallets named in the effect of a reclassification, those with most first; the sums are over all."""
+NAMES_TOLD_MAX: Final = 20
+"""Names that a refusal lists as what there is: more are looked up in their own listing."""
+PROPOSAL_DAYS_MAX: Final = 30
+"""How long a batch of awards may wait for its approval: longer, and plans, people and months are others."""
+NOTE_CHARACTERS_MAX: Final = 300
+"""A note or a reason: a sentence, not a document."""
 PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000

@@ -20,7 +20,7 @@ from tokenroll.model.limits import (
 )
 from tokenroll.services.award_sizes import GIVEN
 from tokenroll.services.finding import required
-from tokenroll.services.granting import create_grant
+from tokenroll.services.granting import create_grant, prepared
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.journal import canonical
@@ -71,7 +71,7 @@ class _Reader:
         if not rows and not self._problems:
             self._problem(1, "id", "has no awards below it")
         if self._problems:
-            raise AwardFileError("\n".join(_shortened(self._problems)))
+            raise AwardFileError("\n".join(shortened(self._problems)))
         return rows
 
     def _row(self, line: int, row: Mapping[str | None, Any]) -> dict[str, Any]:
@@ -97,7 +97,8 @@ class _Reader:
         self._problems.append(f"{self._path}, line {line}, {column}: {what}")
 
 
-def _shortened(problems: list[str]) -> list[str]:
+def shortened(problems: list[str]) -> list[str]:
+    """The first of them, and how many more there are."""
     more = len(problems) - PROBLEMS_SHOWN_MAX
     return problems if more <= 0 else [*problems[:PROBLEMS_SHOWN_MAX], f"and {more} more"]
 
@@ -164,12 +165,26 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
 
     A row whose id was granted before with the same values is left alone; with other values it is refused (law 7).
     """
+    return _together(arguments, lambda row: _award(work, row))
+
+
+def rehearse_awards(
+    connection: Connection, rows: list[Mapping[str, Any]], budget_nanos: int | None, now: Instant
+) -> dict[str, Any]:
+    """What importing these rows now would grant, and grants nothing. Raises Refused as `import_awards` does."""
+    arguments = {"rows": rows, "budget_nanos": budget_nanos}
+    return _together(arguments, lambda row: _rehearsed(connection, row, now))
+
+
+def _together(
+    arguments: Mapping[str, Any], each: Callable[[Mapping[str, Any]], tuple[dict[str, Any], int]]
+) -> dict[str, Any]:
     awards: list[dict[str, Any]] = []
     problems: list[str] = []
     lot_count = 0
     for row in cast("list[Mapping[str, Any]]", required(arguments, "rows")):
         try:
-            award, new_lot_count = _award(work, row)
+            award, new_lot_count = each(row)
         except (Refused, ValueError) as error:
             problems.append(f"line {row.get('line')}, {row.get('id')}: {error}")
             continue
@@ -179,7 +194,7 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
             message = f"line {row.get('line')}: the awards so far have more than {AWARD_LOTS_MAX} tranches; import the file in parts"
             raise Refused("too_many", message)
     if problems:
-        raise Refused("awards", "\n".join(_shortened(problems)))
+        raise Refused("awards", "\n".join(shortened(problems)))
     new_nanos = sum(int(one["amount_nanos"]) for one in awards if one["state"] == "new")
     budget_nanos = arguments.get("budget_nanos")
     if budget_nanos is not None and new_nanos > budget_nanos:
@@ -200,25 +215,9 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
 
 def _award(work: UnitOfWork, row: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """What became of a row, and how many lots it made."""
-    award_id = str(required(row, "id"))
-    names = ("to", "plan", "amount_nanos", "effective_at", *GIVEN)
-    said = {name: row[name] for name in names if row.get(name) is not None}
-    digest = hashlib.sha256(canonical(said)).digest()
-    known = _known(work.connection, award_id)
-    if known is not None:
-        if known[1] != digest:
-            message = (
-                f"was granted before as {known[0]} with other values; a correction is an award with an id of its own"
-            )
-            raise Refused("award_differs", message)
-        return {
-            "id": award_id,
-            "to": row["to"],
-            "plan_name": row["plan"],
-            "state": "known",
-            "grant": known[0],
-            "amount_nanos": known[2],
-        }, 0
+    award_id, said, digest = _said(row)
+    if (known := _as_known(work.connection, row, digest)) is not None:
+        return known, 0
     grant = create_grant(work, said)
     row_id = work.connection.scalar(select(schema.grants.c.id).where(schema.grants.c.public_id == grant["grant"]))
     work.connection.execute(
@@ -232,6 +231,50 @@ def _award(work: UnitOfWork, row: Mapping[str, Any]) -> tuple[dict[str, Any], in
         "grant": grant["grant"],
         "amount_nanos": grant["amount_nanos"],
     }, len(grant["lots"])
+
+
+def _rehearsed(connection: Connection, row: Mapping[str, Any], now: Instant) -> tuple[dict[str, Any], int]:
+    """What would become of a row now, and how many lots it would make."""
+    award_id, said, digest = _said(row)
+    if (known := _as_known(connection, row, digest)) is not None:
+        return known, 0
+    found = prepared(connection, said, now)
+    return {
+        "id": award_id,
+        "to": found.wallet.name,
+        "plan_name": found.plan.name,
+        "plan": found.plan.public_id,
+        "version": found.plan.version,
+        "classification": found.plan.classification.value,
+        "state": "new",
+        "amount_nanos": found.amount_nanos,
+        "how": found.how,
+    }, found.lot_count
+
+
+def _said(row: Mapping[str, Any]) -> tuple[str, dict[str, Any], bytes]:
+    """A row's id, what it says of a grant, and the digest of that."""
+    names = ("to", "plan", "amount_nanos", "effective_at", *GIVEN)
+    said = {name: row[name] for name in names if row.get(name) is not None}
+    return str(required(row, "id")), said, hashlib.sha256(canonical(said)).digest()
+
+
+def _as_known(connection: Connection, row: Mapping[str, Any], digest: bytes) -> dict[str, Any] | None:
+    """A row that was granted before. Raises Refused for one that says other values now."""
+    known = _known(connection, str(row["id"]))
+    if known is None:
+        return None
+    if known[1] != digest:
+        message = f"was granted before as {known[0]} with other values; a correction is an award with an id of its own"
+        raise Refused("award_differs", message)
+    return {
+        "id": row["id"],
+        "to": row["to"],
+        "plan_name": row["plan"],
+        "state": "known",
+        "grant": known[0],
+        "amount_nanos": known[2],
+    }
 
 
 def _known(connection: Connection, award_id: str) -> tuple[str, bytes, int] | None:

@@ -52,25 +52,36 @@ def sized(
             )
             raise Refused("argument", message)
         return Sized(amount_nanos=amount_nanos)
+    return size_for(plan, member, wallet.zone, given, effective_at)
+
+
+def size_for(plan: Plan, member: Row[Any] | None, zone: str, given: Mapping[str, Any], effective_at: Instant) -> Sized:
+    """What the plan's formula and proration give, whoever may have it. Raises Refused for a size that cannot be found."""
     try:
-        whole = _whole(plan, member, given)
-        return _prorated(plan, member, wallet, given, effective_at, whole)
+        return _prorated(plan, member, zone, given, effective_at, _whole(plan, member, given))
     except ValueError as error:
         raise Refused("amount", str(error)) from error
 
 
-def member_facts(connection: Connection, member: Row[Any]) -> MemberFacts:
-    """What eligibility asks of a member; a department stands before those above it."""
-    departments = schema.departments
-    rows = {row.id: row for row in connection.execute(select(departments))}
-    names: list[str] = []
-    department_id: int | None = member.department_id
-    while department_id is not None and rows[department_id].name not in names:
-        names.append(rows[department_id].name)
-        department_id = rows[department_id].parent_id
+def departments_above(connection: Connection) -> dict[int, tuple[str, ...]]:
+    """The name of each department before the names of those above it, by its id."""
+    rows = {row.id: row for row in connection.execute(select(schema.departments))}
+    found: dict[int, tuple[str, ...]] = {}
+    for department_id in rows:
+        names: list[str] = []
+        above: int | None = department_id
+        while above is not None and rows[above].name not in names:
+            names.append(rows[above].name)
+            above = rows[above].parent_id
+        found[department_id] = tuple(names)
+    return found
+
+
+def member_facts(member: Row[Any], departments: Mapping[int, tuple[str, ...]]) -> MemberFacts:
+    """What eligibility asks of a member."""
     known = member._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
     return MemberFacts(
-        departments=tuple(names),
+        departments=departments[member.department_id],
         level=known.get("level"),
         location=known.get("location"),
         employment_type=known.get("employment_type"),
@@ -82,7 +93,8 @@ def refuse_ineligible(connection: Connection, plan: Plan, member: Row[Any]) -> N
     """Nothing, if the member may have the plan. Raises Refused with every line that does not fit."""
     if plan.terms.eligibility == Eligibility():
         return
-    against = reasons_against(plan.terms.eligibility, member_facts(connection, member), member.name)
+    facts = member_facts(member, departments_above(connection))
+    against = reasons_against(plan.terms.eligibility, facts, member.name)
     if against:
         message = (
             f"{member.name} may not have plan {plan.name}: {'; '.join(against)}; "
@@ -112,7 +124,7 @@ def _whole(plan: Plan, member: Row[Any] | None, given: Mapping[str, Any]) -> Siz
 
 
 def _prorated(
-    plan: Plan, member: Row[Any] | None, wallet: Row[Any], given: Mapping[str, Any], effective_at: Instant, whole: Sized
+    plan: Plan, member: Row[Any] | None, zone_name: str, given: Mapping[str, Any], effective_at: Instant, whole: Sized
 ) -> Sized:
     """A stipend of a plan that prorates by day: the days employed in the month of its beginning, and the part of full time."""
     working_time = given.get("working_time_millionths")
@@ -120,8 +132,8 @@ def _prorated(
         if working_time is not None:
             raise ValueError(f"plan {plan.name} does not prorate, so working time would change nothing: leave it out")
         return whole
-    zone = ZoneInfo(wallet.zone)
-    cycle = month_cycle_at(effective_at, wallet.zone, zone)
+    zone = ZoneInfo(zone_name)
+    cycle = month_cycle_at(effective_at, zone_name, zone)
     first, until = (datetime_from_instant(at).astimezone(zone).date() for at in (cycle.start_at, cycle.end_until))
     if working_time is None:
         working_time = member._mapping.get("working_time_millionths")  # noqa: SLF001 - as above

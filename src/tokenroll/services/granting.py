@@ -1,15 +1,17 @@
 """Granting: an award becomes lots with their dates and balanced entries, and running gateways are told (DESIGN §5)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from tokenroll.books.words import grant_title, grant_why
 from tokenroll.engine.posting import grant_entries
 from tokenroll.engine.vesting import vest
 from tokenroll.model.grant import Grant, GrantKind
+from tokenroll.model.instant import Instant
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, Vesting
 from tokenroll.services.award_sizes import sized
@@ -21,24 +23,59 @@ from tokenroll.store import schema
 
 def create_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan says, from `effective_at` (default: now) on, of the amount that its formula gives unless one is given."""
-    wallet = find_wallet(work.connection, required(arguments, "to"))
-    effective_at = instant_given(arguments, "effective_at", work.now)
-    plan = plan_from_row(find_plan(work.connection, required(arguments, "plan"), effective_at))
+    found = prepared(work.connection, arguments, work.now)
+    return award(
+        work,
+        found.wallet,
+        found.plan,
+        kind=found.plan.kind,
+        amount_nanos=found.amount_nanos,
+        how=found.how,
+        effective_at=found.effective_at,
+        vesting=found.plan.vesting,
+        lifetime=found.plan.lot_lifetime,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a grant would be: to whom, under which version, how much and from when on."""
+
+    wallet: Row[Any]
+    plan: Plan
+    amount_nanos: int
+    how: str
+    effective_at: Instant
+
+    @property
+    def lot_count(self) -> int:
+        """Into how many tranches it would be cut. Raises ValueError for what no grant can be."""
+        grant = Grant(
+            id=1,
+            public_id="prepared",
+            wallet_id=self.wallet.id,
+            plan_id=self.plan.id,
+            kind=self.plan.kind,
+            classification=self.plan.classification,
+            amount_nanos=self.amount_nanos,
+            effective_at=self.effective_at,
+            recorded_at=self.effective_at,
+            vesting=self.plan.vesting,
+            lot_lifetime=self.plan.lot_lifetime,
+        )
+        return len(vest(grant, ZoneInfo(self.wallet.zone), 1))
+
+
+def prepared(connection: Connection, arguments: Mapping[str, Any], now: Instant) -> Prepared:
+    """The grant that these arguments ask for, before it is made. Raises Refused for one that cannot be."""
+    wallet = find_wallet(connection, required(arguments, "to"))
+    effective_at = instant_given(arguments, "effective_at", now)
+    plan = plan_from_row(find_plan(connection, required(arguments, "plan"), effective_at))
     if plan.effective_at > effective_at:
         message = f"plan {plan.name} holds only from its own date on; grant with a later --effective-at"
         raise Refused("plan_not_effective", message)
-    found = sized(work.connection, plan, wallet, arguments, effective_at)
-    return award(
-        work,
-        wallet,
-        plan,
-        kind=plan.kind,
-        amount_nanos=found.amount_nanos,
-        how=found.how,
-        effective_at=effective_at,
-        vesting=plan.vesting,
-        lifetime=plan.lot_lifetime,
-    )
+    found = sized(connection, plan, wallet, arguments, effective_at)
+    return Prepared(wallet=wallet, plan=plan, amount_nanos=found.amount_nanos, how=found.how, effective_at=effective_at)
 
 
 def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +111,7 @@ def award(
     reason: str = "",
     how: str = "",
 ) -> dict[str, Any]:
-    """A grant under a plan: its row, its lots, their entries, and the answer that a door shows."""
+    """A grant of exactly this, with its lots and entries, and what a door shows of it."""
     grant = Grant(
         id=work.new_id("grants"),
         public_id=work.public_id("grant"),

@@ -44,7 +44,13 @@ from tokenroll.model.vesting import AllocationType, VestingKind
 
 
 class Kind(ABC):
-    """How values of a field are read and written. Reading raises ValueError with what could stand there."""
+    """How values of a field are read and written. Reading raises ValueError with what could stand there.
+
+    `meaning` says what may stand in a cell; `choices` are the only values there are, where they can be listed.
+    """
+
+    meaning: str = ""
+    choices: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, value: Any) -> Any:
@@ -66,6 +72,9 @@ class Kind(ABC):
 class Text(Kind):
     """Any text that is not empty."""
 
+    def __init__(self, meaning: str = "a text") -> None:
+        self.meaning = meaning
+
     def read(self, value: Any) -> str:
         if not isinstance(value, str) or not value:
             raise ValueError(f"must be a text, not {value!r}")
@@ -82,16 +91,19 @@ class Choice(Text):
     """One of the values of an enumeration."""
 
     def __init__(self, values: type[StrEnum]) -> None:
-        self._values = [one.value for one in values]
+        super().__init__(f"one of {', '.join(values)}")
+        self.choices = tuple(one.value for one in values)
 
     def read(self, value: Any) -> str:
-        if value not in self._values:
-            raise ValueError(f"must be one of {', '.join(self._values)}, not {value!r}")
+        if value not in self.choices:
+            raise ValueError(f"must be one of {', '.join(self.choices)}, not {value!r}")
         return str(value)
 
 
 class Amount(Kind):
     """Credits as an exact decimal text, because a number with a point is not what it looks like."""
+
+    meaning = "a decimal number with at most nine decimals, such as 80 or 0.5"
 
     def read(self, value: Any) -> int:
         if not isinstance(value, str):
@@ -115,6 +127,7 @@ class Whole(Kind):
 
     def __init__(self, least: int, most: int) -> None:
         self._least, self._most = least, most
+        self.meaning = f"a whole number from {least} to {most}"
 
     def read(self, value: Any) -> int:
         if type(value) is not int or not self._least <= value <= self._most:
@@ -133,6 +146,9 @@ class Whole(Kind):
 
 class Flag(Kind):
     """True or false; in a cell, yes or no."""
+
+    meaning = "yes or no"
+    choices = ("yes", "no")
 
     def read(self, value: Any) -> bool:
         if type(value) is not bool:
@@ -155,6 +171,8 @@ class Flag(Kind):
 class Moment(Kind):
     """An instant with its zone."""
 
+    meaning = "an instant with its zone, such as 2027-01-01T00:00:00Z; nothing: when the file is applied"
+
     def read(self, value: Any) -> int:
         if not isinstance(value, datetime) or value.tzinfo is None:
             raise ValueError(f"must be an instant with its zone such as 2026-07-01T00:00:00Z, not {value!s}")
@@ -176,6 +194,8 @@ class Moment(Kind):
 class Day(Kind):
     """A date."""
 
+    meaning = "a date, such as 2027-01-01"
+
     def read(self, value: Any) -> str:
         if type(value) is not date:
             raise ValueError(f"must be a date such as 2026-07-01, not {value!s}")
@@ -196,6 +216,8 @@ class Day(Kind):
 
 class Names(Kind):
     """A list of names; in a cell, parted by semicolons."""
+
+    meaning = "names parted by semicolons, such as Engineering; Research"
 
     def read(self, value: Any) -> list[str]:
         if not isinstance(value, list) or not all(isinstance(one, str) and one and one == one.strip() for one in value):
@@ -219,6 +241,8 @@ class Pairs(Kind):
 
     def __init__(self, name: Kind, value: Kind, keys: tuple[str, str], example: str) -> None:
         self._name, self._value, self._keys, self._example = name, value, keys, example
+        self._cell_example = example.replace(" ", "").replace('"', "")
+        self.meaning = f"pairs parted by semicolons, such as {self._cell_example}"
 
     def read(self, value: Any) -> list[dict[str, Any]]:
         if not isinstance(value, dict) or not value:
@@ -230,7 +254,7 @@ class Pairs(Kind):
         for part in _parts(text):
             name, equals, one = part.rpartition("=")
             if not equals:
-                raise ValueError(f"must be pairs such as {self._example.replace(' ', '')}, not {part!r}")
+                raise ValueError(f"must be pairs such as {self._cell_example}, not {part!r}")
             key = self._name.read_cell(name.strip())
             if key in found:
                 raise ValueError(f"names {name.strip()} twice")
@@ -255,6 +279,8 @@ class Pairs(Kind):
 
 class Shares(Kind):
     """Dates of vesting with their parts; in a cell, `2027-01-01=1; 2028-01-01=3`."""
+
+    meaning = "dates with their parts, such as 2027-01-01=1; 2028-01-01=3"
 
     def read(self, value: Any) -> list[dict[str, Any]]:
         shares = value if isinstance(value, list) else [value]
@@ -323,7 +349,7 @@ FIELDS: Final[Mapping[str, Field]] = {
         _of("classification", Choice(Classification)),
         _of("amount", Amount(), "amount_nanos"),
         _of("effective_at", Moment()),
-        _of("lifetime", Text()),
+        _of("lifetime", Text("how long each part lives, such as 90d or 12m; nothing: for ever")),
         _of("priority", Whole(0, 255)),
         _of("enforcement", Choice(Enforcement)),
         _of("cap_policy", Choice(CapPolicy)),
@@ -332,7 +358,7 @@ FIELDS: Final[Mapping[str, Field]] = {
         _term("proration", Choice(Proration)),
         _term("transferable", Flag()),
         _of("vesting.kind", Choice(VestingKind)),
-        _of("vesting.period", Text()),
+        _of("vesting.period", Text("a number of days or months, such as 14d or 3m")),
         _of("vesting.occurrences", Whole(0, 2**31)),
         _of("vesting.cliff_occurrences", Whole(0, 2**31)),
         _of("vesting.day_of_month", Whole(0, 31)),

@@ -27,6 +27,7 @@ from tokenroll.model.limits import PLAN_FILE_BYTES_MAX, PLANS_PER_FILE_MAX
 from tokenroll.model.plan import Plan
 from tokenroll.services.finding import required
 from tokenroll.services.plan_fields import FIELDS, NEEDED, TABLES, key_text, names_below
+from tokenroll.services.plan_references import unknown_references
 from tokenroll.services.planning import arguments_of, create_plan, newest_version, plan_given
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.services.vesting_terms import schedule_text
@@ -159,7 +160,10 @@ def toml_from_plans(plans: Iterable[Mapping[str, Any]]) -> str:
 
 
 def differences(connection: Connection, entries: Iterable[PlanEntry]) -> list[dict[str, Any]]:
-    """What applying the file would do: each plan is `new`, `changed` field by field, or the `same`; others stay as they are."""
+    """What applying the file would do: each plan is `new`, `changed` field by field, or the `same`; others stay as they are.
+
+    `problems` are names in it that nothing in the ledger has, for which it would be refused.
+    """
     found = []
     named = set()
     for entry in entries:
@@ -167,21 +171,31 @@ def differences(connection: Connection, entries: Iterable[PlanEntry]) -> list[di
         newest = newest_version(connection, entry.name)
         changes = [] if newest is None else _changes(newest, entry.arguments)
         state = "new" if newest is None else "changed" if changes else "same"
-        found.append({"name": entry.name, "state": state, "line": entry.line, "changes": changes})
+        problems = unknown_references(connection, _plan_of(entry.arguments)) if state != "same" else []
+        found.append({"name": entry.name, "state": state, "line": entry.line, "changes": changes, "problems": problems})
     others = connection.scalars(select(schema.plans.c.name).distinct().order_by(schema.plans.c.name))
     rest = [name for name in others if name not in named]
-    return found + [{"name": name, "state": "only in the ledger", "line": None, "changes": []} for name in rest]
+    return found + [
+        {"name": name, "state": "only in the ledger", "line": None, "changes": [], "problems": []} for name in rest
+    ]
 
 
 def apply_plans(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """New plans and new versions of changed ones, all or none; a plan that the file says as the ledger has it is left alone."""
     created, unchanged = [], []
+    problems: list[str] = []
     for given in cast("list[Mapping[str, Any]]", required(arguments, "plans")):
-        newest = newest_version(work.connection, str(given.get("name", "")).strip())
-        if newest is not None and not _changes(newest, given):
-            unchanged.append(newest.name)
-        else:
-            created.append(create_plan(work, given))
+        name = str(given.get("name", "")).strip()
+        newest = newest_version(work.connection, name)
+        try:
+            if newest is not None and not _changes(newest, given):
+                unchanged.append(newest.name)
+            else:
+                created.append(create_plan(work, given))
+        except (Refused, ValueError) as error:
+            problems.extend(one if one.startswith("plan ") else f"plan {name}: {one}" for one in str(error).split("\n"))
+    if problems:
+        raise Refused("plans", "\n".join(problems))
     return {"created": created, "unchanged": unchanged}
 
 

@@ -14,6 +14,7 @@ from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, PeriodUnit, Vesting
 from tokenroll.services.finding import instant_given, name_given, required
+from tokenroll.services.plan_references import unknown_references
 from tokenroll.services.plan_terms import given_from_terms, terms_from_given, terms_from_text, text_from_terms
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.services.vesting_terms import (
@@ -31,7 +32,7 @@ from tokenroll.store import schema
 def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A plan's first or next version. Old grants keep what they were given; wallets under it are enforced by the new version.
 
-    Raises Refused for a `tool` plan that would be pay (law 12).
+    Raises Refused for a `tool` plan that would be pay (law 12), and for departments and pools that are not there.
     """
     plans, grants = schema.plans, schema.grants
     name = name_given(arguments)
@@ -43,6 +44,8 @@ def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         version=1 if newest is None else newest.version + 1,
         now=work.now,
     )
+    if unknown := unknown_references(work.connection, plan):
+        raise Refused("unknown", "\n".join(f"plan {name}: {one}" for one in unknown))
     work.connection.execute(plans.insert().values(**_row_of(plan), recorded_at=work.now))
     under_it = select(grants.c.wallet_id).join(plans, plans.c.id == grants.c.plan_id).where(plans.c.name == name)
     for wallet_id in work.connection.scalars(under_it.distinct()).all():

@@ -19,13 +19,14 @@ from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
 from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import approving, history, paying, plan_files, price_reports
+from tokenroll.services import approving, history, offering, paying, plan_files, price_reports, proposing
 from tokenroll.services.cycle_facts import grant_from_row
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet, states_of_grant
+from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
-from tokenroll.services.planning import lifetime_from_row, plan_from_row
+from tokenroll.services.planning import arguments_of, lifetime_from_row, plan_from_row
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
@@ -221,7 +222,13 @@ class Reports:
 
     def plan_differences(self, path: Path) -> list[dict[str, Any]]:
         """What applying a file of plans would do. Raises plan_files.PlanFileError for a file with mistakes."""
-        return plan_files.differences(self.connection, plan_files.read_plans(path))
+        return plan_files.differences(self.connection, read_plan_source(path))
+
+    def plan_arguments(self) -> list[dict[str, Any]]:
+        """What makes the newest version of every plan again, by name and without its date: what a file of plans is made of."""
+        plans = schema.plans
+        rows = self.connection.execute(select(plans).order_by(plans.c.name, plans.c.version)).all()
+        return [arguments_of(plan_from_row(row)) for row in {row.name: row for row in rows}.values()]
 
     def plan_trial(
         self, reference: str, cycle: str | None = None, *, amount_nanos: int | None = None, log: Path | None = None
@@ -230,6 +237,22 @@ class Reports:
         this_month = self.cycle("UTC")
         before = cycle or month_cycle_at(this_month.start_at - 1, "UTC", ZoneInfo("UTC")).name
         return plan_trial(self.connection, reference, before, self.now, amount_nanos=amount_nanos, log=log)
+
+    def proposals(self) -> list[dict[str, Any]]:
+        """Batches of awards that wait or waited for approval, newest first."""
+        return proposing.proposals_told(self.connection, self.now)
+
+    def proposal(self, public_id: str) -> dict[str, Any]:
+        """One of them with its awards."""
+        return proposing.proposal_told(self.connection, public_id, self.now)
+
+    def offers(self) -> list[dict[str, Any]]:
+        """Offers to candidates, newest first, with what has become of each by now."""
+        return offering.offers_told(self.connection, self.now)
+
+    def offer(self, reference: str) -> dict[str, Any]:
+        """One offer and the lines of its package."""
+        return offering.offer_told(self.connection, reference, self.now)
 
     def grants(self, to: str | None = None) -> list[dict[str, Any]]:
         """Grants, newest first, with how much of each is spendable by now."""

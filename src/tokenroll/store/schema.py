@@ -115,6 +115,22 @@ awards: Final = Table(
     **_KEYED,
 )  # fmt: skip
 """The rows of spreadsheets that became grants, by their own ids; `digest` is of what the row said."""
+proposals: Final = Table(
+    "proposals", metadata, _id(), _public_id(), _int("award_count"), _nanos("amount_nanos"),
+    Column("budget_nanos", _INT, nullable=True), _text("note"), _text("rows_json"), _text("awards_json"),
+    _int("proposed_by", ForeignKey("members.id")), _int("proposed_at"),
+    _int("decided_by", ForeignKey("members.id"), null=True), _int("decided_at", null=True),
+    _text("decision", null=True), _text("reason"), **_STRICT,
+)  # fmt: skip
+"""Batches of awards that wait for a second administrator. `rows_json`: what the spreadsheet said; `awards_json`: what it meant then."""
+offers: Final = Table(
+    "offers", metadata, _id(), _public_id(), _text("candidate"), _int("plan_id", ForeignKey("plans.id")),
+    _nanos("amount_nanos"), _int("offered_at"), _text("lapses_on"), _text("starts_on", null=True),
+    _text("waiting", null=True), _text("package_json", null=True), _int("accepted_at", null=True),
+    _int("declined_at", null=True), _int("withdrawn_at", null=True),
+    _int("grant_id", ForeignKey("grants.id"), null=True), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""Promises to candidates. `lapses_on`, `starts_on`: ISO dates; `waiting`: `3m`; what became of it is read from its dates."""
 lots: Final = Table(
     "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
     _text("classification"), _int("priority"), _nanos("amount_nanos"), _int("effective_at"),
@@ -163,6 +179,7 @@ Index("requests_by_approver", requests.c.approver_id)
 Index("members_by_department", members.c.department_id)
 Index("api_keys_by_member", api_keys.c.member_id)
 Index("grants_by_wallet", grants.c.wallet_id)
+Index("offers_by_candidate", offers.c.candidate)
 Index("lots_by_wallet", lots.c.wallet_id)
 Index("lots_by_grant", lots.c.grant_id)
 Index("rate_cards_by_model", rate_cards.c.model)

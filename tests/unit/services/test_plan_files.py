@@ -234,6 +234,7 @@ salary_sacrifice = false
 
 
 def test_terms_are_read_and_told_by_their_names(firm, file):
+    firm.do("department.create", name="Engineering")
     file.write_text(TWO + TERMS)
     assert read_plans(file)[0].arguments["terms"] == {
         "eligibility": {"departments": ["Engineering"], "hired_from": "2026-01-01"},
@@ -304,3 +305,38 @@ def test_a_mistake_in_the_terms_is_told_with_its_line(file, change, told):
     with pytest.raises(PlanFileError) as found:
         read_plans(file)
     assert f"{file}{told}" in str(found.value)
+
+
+NAMES = """
+[plans."Engineer stipend".eligibility]
+departments = ["Enginering"]
+
+[plans."Engineer stipend".floor]
+model = "small"
+pool = "everybody"
+"""
+
+
+def test_a_name_that_nothing_has_is_told_before_and_refused_with_the_names_there_are(firm, file):
+    firm.do("department.create", name="Engineering")
+    file.write_text(TWO.replace('amount = "4800"', 'amount = "4801"') + NAMES)
+    told = [
+        "eligibility.departments names 'Enginering', and there is no such department: there are Engineering",
+        "floor.pool names 'everybody', and there is no such pool: there is none yet",
+    ]
+    assert firm.reports.plan_differences(file)[0]["problems"] == told
+    assert applied(firm, file).problem.splitlines() == [f"plan Engineer stipend: {one}" for one in told]
+    assert firm.reports.plans() == []
+    firm.do("department.create", name="Enginering")
+    firm.do("pool.create", name="everybody")
+    assert len(applied(firm, file).result["created"]) == 2
+
+
+def test_all_that_is_refused_of_a_file_is_told_together(firm, file):
+    plans = [dict(one.arguments) for one in read_plans(file)]
+    plans[0] |= {"terms": {"transferable": True}}
+    plans[1] |= {"priority": 256}
+    told = firm.ask("plan.apply", plans=plans).problem.splitlines()
+    assert [one.partition(":")[0] for one in told] == ["plan Engineer stipend", "plan sign-on"]
+    assert "rule: transfer or gift" in told[0]
+    assert "priority lies between 0" in told[1]
