@@ -22,7 +22,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "serve": "run ledger, gateway and pages; --observe refuses nobody",
         "demo": "the whole product on a made-up company, every sum checked",
         "department": "cost centres: create, list, show",
-        "member": "people and service accounts: create, list, show, leave",
+        "member": "people and service accounts: create, import, change, suspend, leave",
         "plan": "dated templates of grants: create, list, show",
         "grant": "awards: create, top-up, list, show",
         "wallet": "what is left, in use, spent: list, show",

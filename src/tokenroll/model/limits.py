@@ -40,8 +40,16 @@ AWARDS_PER_FILE_MAX: Final = 5_000
 """Awards of one file: granted in one transaction."""
 AWARD_LOTS_MAX: Final = 100_000
 """Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
-AWARD_ID_CHARACTERS_MAX: Final = 200
+ROW_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
+ROW_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A spreadsheet of the largest number of rows with every cell filled; it is sent to the ledger in one message of at most twice that."""
+MEMBERS_PER_FILE_MAX: Final = 10_000
+"""Members of one file: imported in one transaction, in a few seconds in which nothing else is folded."""
+ABSENT_PERCENT_MAX: Final = 20
+"""Members that may be suspended or leave because a file does not name them, of all that could: more is a file that was cut."""
+ABSENT_COUNT_MIN: Final = 5
+"""So many may always leave: a fifth of a small firm is one person."""
 PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000

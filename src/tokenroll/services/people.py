@@ -10,8 +10,9 @@ from sqlalchemy import Connection, select
 from tokenroll.model.department import Department
 from tokenroll.model.member import Member, MemberKind
 from tokenroll.model.pool import Pool
-from tokenroll.model.wallet import HolderKind, Wallet
+from tokenroll.model.wallet import HolderKind
 from tokenroll.services.finding import find_department, find_member, name_given, required
+from tokenroll.services.members import new_member, open_wallet
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 
@@ -31,7 +32,7 @@ def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[st
     """A cost centre, under another one if `parent` names it."""
     name = name_given(arguments)
     parent = arguments.get("parent")
-    _refuse_taken(work.connection, schema.departments, name, "department")
+    refuse_taken(work.connection, schema.departments, name, "department")
     department = Department(
         id=work.new_id("departments"),
         public_id=work.public_id("department"),
@@ -55,31 +56,18 @@ def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[st
 def create_member(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A person or a service account, and a wallet in their zone."""
     name = name_given(arguments)
-    _refuse_taken(work.connection, schema.members, name, "member")
+    refuse_taken(work.connection, schema.members, name, "member")
     department = find_department(work.connection, required(arguments, "department"))
-    member = Member(
-        id=work.new_id("members"),
-        public_id=work.public_id("member"),
-        name=name,
-        kind=MemberKind(arguments.get("kind") or MemberKind.PERSON),
-        department_id=department.id,
-        zone=zone_checked(arguments.get("zone") or company_zone(work.connection)),
-        hired_on=_date(arguments.get("hired_on")),
+    member, wallet = new_member(
+        work,
+        {
+            "name": name,
+            "kind": MemberKind(arguments.get("kind") or MemberKind.PERSON).value,
+            "department_id": department.id,
+            "zone": zone_checked(arguments.get("zone") or company_zone(work.connection)),
+            "hired_on": None if (hired_on := _date(arguments.get("hired_on"))) is None else hired_on.isoformat(),
+        },
     )
-    work.connection.execute(
-        schema.members.insert().values(
-            id=member.id,
-            public_id=member.public_id,
-            name=member.name,
-            kind=member.kind.value,
-            department_id=member.department_id,
-            zone=member.zone,
-            hired_on=None if member.hired_on is None else member.hired_on.isoformat(),
-            left_on=None,
-            recorded_at=work.now,
-        )
-    )
-    wallet = _open_wallet(work, HolderKind.MEMBER, member.id, name, member.zone)
     return {
         "member": member.public_id,
         "wallet": wallet.public_id,
@@ -133,7 +121,7 @@ def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         )
         raise Refused("taken", message)
     kind = HolderKind.COMPANY if department is None else HolderKind.DEPARTMENT
-    wallet = _open_wallet(work, kind, department_id or 0, name, company_zone(work.connection))
+    wallet = open_wallet(work, kind, department_id or 0, name, company_zone(work.connection))
     pool = Pool(wallet_id=wallet.id, department_id=department_id)
     work.connection.execute(pools.insert().values(wallet_id=pool.wallet_id, department_id=pool.department_id))
     served = (
@@ -161,31 +149,8 @@ def zone_checked(name: str) -> str:
     return name
 
 
-def _open_wallet(work: UnitOfWork, kind: HolderKind, holder_id: int, name: str, zone: str) -> Wallet:
-    wallet = Wallet(
-        id=work.new_id("wallets"),
-        public_id=work.public_id("wallet"),
-        holder_kind=kind,
-        holder_id=holder_id,
-        name=name,
-        zone=zone,
-    )
-    work.connection.execute(
-        schema.wallets.insert().values(
-            id=wallet.id,
-            public_id=wallet.public_id,
-            holder_kind=kind.value,
-            holder_id=holder_id,
-            name=name,
-            zone=zone,
-            recorded_at=work.now,
-        )
-    )
-    work.wallet_changed(wallet.id)
-    return wallet
-
-
-def _refuse_taken(connection: Connection, table: Any, name: str, noun: str) -> None:
+def refuse_taken(connection: Connection, table: Any, name: str, noun: str) -> None:
+    """Nothing, unless something of this noun has the name. Raises Refused."""
     if connection.execute(select(table.c.id).where(table.c.name == name)).first() is not None:
         message = f"there is a {noun} {name!r} already: choose another name, or `tokenroll {noun} show '{name}'`"
         raise Refused("taken", message)

@@ -18,6 +18,7 @@ from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
+from tokenroll.services.members import changes_told, member_state, working_time_text
 from tokenroll.services.plan_trials import plan_trial
 from tokenroll.services.planning import lifetime_from_row
 from tokenroll.services.unit_of_work import Refused
@@ -117,7 +118,9 @@ class Reports:
                     "member": row.public_id,
                     "name": row.name,
                     "kind": row.kind,
+                    "employee_id": row.employee_id,
                     "department_name": row.department_name,
+                    "state": member_state(row, self.now),
                     "left_nanos": amounts["left_nanos"],
                     "in_use_nanos": amounts["in_use_nanos"],
                     "spent_this_cycle_nanos": self.spent_this_cycle(row.wallet_id),
@@ -135,10 +138,21 @@ class Reports:
             "member": row.public_id,
             "name": row.name,
             "kind": row.kind,
+            "employee_id": row.employee_id,
             "department_name": department,
+            "level": row.level,
+            "location": row.location,
+            "employment_type": row.employment_type,
+            "part_time": working_time_text(row.working_time_millionths),
+            "manager": None
+            if row.manager_id is None
+            else self.connection.scalar(select(schema.members.c.name).where(schema.members.c.id == row.manager_id)),
             "zone": row.zone,
             "hired_on": row.hired_on,
             "left_on": row.left_on,
+            "state": member_state(row, self.now),
+            "suspended_at": row.suspended_at,
+            "changes": changes_told(self.connection, row.id),
             "wallet": self.wallet(row.public_id),
             "keys": self.keys(row.public_id),
         }

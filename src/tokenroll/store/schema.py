@@ -72,9 +72,18 @@ departments: Final = Table(
 members: Final = Table(
     "members", metadata, _id(), _public_id(), _text("name", unique=True), _text("kind"),
     _int("department_id", ForeignKey("departments.id")), _text("zone"),
-    _text("hired_on", null=True), _text("left_on", null=True), _int("recorded_at"), **_STRICT,
+    _text("hired_on", null=True), _text("left_on", null=True), _int("recorded_at"),
+    _text("employee_id", null=True), _text("level", null=True), _text("location", null=True),
+    _text("employment_type", null=True), _int("manager_id", null=True), _int("working_time_millionths", null=True),
+    _int("suspended_at", null=True), **_STRICT,
 )  # fmt: skip
-"""`hired_on`, `left_on`: ISO dates. A member's name is unique, so that people can be named on the command line."""
+"""`hired_on`, `left_on`: ISO dates. A member's name is unique, so that people can be named on the command line. `manager_id` is
+a member's; `working_time_millionths` null: full time."""
+member_changes: Final = Table(
+    "member_changes", metadata, _id(), _int("member_id", ForeignKey("members.id")), _text("field"), _text("was", null=True),
+    _text("becomes", null=True), _text("effective_on"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""What of a member changed and from which day on. Not append-only: to erase a person is to erase this, and no amount hangs on it."""
 plans: Final = Table(
     "plans", metadata, _id(), _public_id(), _text("name"), _int("version"), _text("kind"), _text("classification"),
     _nanos("amount_nanos"), _int("effective_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
@@ -135,6 +144,8 @@ settings: Final = Table(
 )
 
 Index("members_by_department", members.c.department_id)
+Index("members_by_employee_id", members.c.employee_id, unique=True)
+Index("member_changes_by_member", member_changes.c.member_id)
 Index("api_keys_by_member", api_keys.c.member_id)
 Index("grants_by_wallet", grants.c.wallet_id)
 Index("lots_by_wallet", lots.c.wallet_id)
@@ -271,7 +282,12 @@ APPEND_ONLY: Final = (
     pay_runs, pay_slips, tape_segments, variances, awards,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
-ADDED_LATER: Final = frozenset({"vesting_terms"})
+ADDED_LATER: Final = frozenset(
+    {
+        "vesting_terms", "employee_id", "level", "location", "employment_type", "manager_id", "working_time_millionths",
+        "suspended_at",
+    }
+)  # fmt: skip
 """Columns that rows of an older revision do not have. They are null there, and a row's digest leaves them out while they are."""
 
 

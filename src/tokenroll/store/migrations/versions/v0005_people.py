@@ -1,0 +1,32 @@
+"""People: what other systems know of members, and from which day on each of it is so."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Columns that are null for members of before, and tables beside them."""
+    for name in ("employee_id", "level", "location", "employment_type"):
+        op.add_column("members", sa.Column(name, sa.Text(), nullable=True))
+    for name in ("manager_id", "working_time_millionths", "suspended_at"):
+        op.add_column("members", sa.Column(name, _INT, nullable=True))
+    op.create_index("members_by_employee_id", "members", ["employee_id"], unique=True)
+    op.create_table(
+        "member_changes",
+        sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
+        sa.Column("member_id", _INT, sa.ForeignKey("members.id"), nullable=False),
+        sa.Column("field", sa.Text(), nullable=False),
+        sa.Column("was", sa.Text(), nullable=True),
+        sa.Column("becomes", sa.Text(), nullable=True),
+        sa.Column("effective_on", sa.Text(), nullable=False),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_index("member_changes_by_member", "member_changes", ["member_id"])
