@@ -77,7 +77,7 @@ class _Door:
         """The answer as JSON, for whoever may have it."""
 
         def handle(request: Request) -> Response:
-            secret = _bearer(request)
+            secret = bearer(request)
             with self._reader.reports(self._day_sums) as reports:
                 visitor = reports.visitor_with_secret(key_hash(self._pepper, secret.encode())) if secret else None
                 if visitor is None:
@@ -107,7 +107,8 @@ def _number(request: Request, name: str) -> int | None:
     return int(text)
 
 
-def _bearer(request: Request) -> str:
+def bearer(request: Request) -> str:
+    """The key that a request shows, empty for none."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
 

@@ -46,6 +46,18 @@ ROW_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
 """A spreadsheet of the largest number of rows with every cell filled; it is sent to the ledger in one message of at most twice that."""
 MEMBERS_PER_FILE_MAX: Final = 10_000
 """Members of one file: imported in one transaction, in a few seconds in which nothing else is folded."""
+SCIM_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One request of an identity provider: a group that names every member of the largest file is about 1 MB."""
+SCIM_PAGE_MAX: Final = 200
+"""Resources of one page: providers ask for 100 or 200 and go on from there."""
+SCIM_FILTER_CHARACTERS_MAX: Final = 4_096
+"""Providers filter by one name or id; longer filters are no questions."""
+SCIM_FILTER_DEPTH_MAX: Final = 32
+"""Parentheses and brackets within each other."""
+SCIM_OPERATIONS_MAX: Final = 1_000
+"""Operations of one PATCH: providers send a few, at most a hundred."""
+SCIM_VALUES_MAX: Final = 20
+"""Addresses of one person."""
 ABSENT_PERCENT_MAX: Final = 20
 """Members that may be suspended or leave because a file does not name them, of all that could: more is a file that was cut."""
 ABSENT_COUNT_MIN: Final = 5

@@ -84,6 +84,20 @@ member_changes: Final = Table(
     _text("becomes", null=True), _text("effective_on"), _int("recorded_at"), **_STRICT,
 )  # fmt: skip
 """What of a member changed and from which day on. Not append-only: to erase a person is to erase this, and no amount hangs on it."""
+identity_users: Final = Table(
+    "identity_users", metadata,
+    Column("member_id", _INT, ForeignKey("members.id"), primary_key=True, autoincrement=False),
+    _text("user_name"), _text("user_name_folded", unique=True), _text("external_id", null=True), _text("attributes_json"),
+    _int("changed_at"), _int("removed_at", null=True), **_STRICT,
+)  # fmt: skip
+"""Members whom an identity provider feeds, and what it says of them that is not the member's own: names in parts, addresses.
+`removed_at`: the provider deleted the user; the member and their wallet are kept, and come back with the same name."""
+identity_groups: Final = Table(
+    "identity_groups", metadata,
+    Column("department_id", _INT, ForeignKey("departments.id"), primary_key=True, autoincrement=False),
+    _text("external_id", null=True), _int("changed_at"), _int("removed_at", null=True), **_STRICT,
+)  # fmt: skip
+"""The same of departments, which a provider calls groups. A department without a row is a group of which nothing was said."""
 plans: Final = Table(
     "plans", metadata, _id(), _public_id(), _text("name"), _int("version"), _text("kind"), _text("classification"),
     _nanos("amount_nanos"), _int("effective_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),

@@ -47,7 +47,7 @@ def test_the_revisions_make_what_the_schema_says():
     made = statements(made_by_revisions())
     said = said_by_schema()
     assert made == said
-    assert len([name for name in said if name.startswith("table ")]) == 32
+    assert len([name for name in said if name.startswith("table ")]) == 34
     assert len([name for name in said if name.startswith("trigger ")]) == 34
 
 

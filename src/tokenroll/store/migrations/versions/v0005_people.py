@@ -30,3 +30,31 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("member_changes_by_member", "member_changes", ["member_id"])
+    op.create_table(
+        "identity_users",
+        sa.Column(
+            "member_id", _INT, sa.ForeignKey("members.id"), primary_key=True, autoincrement=False, nullable=False
+        ),
+        sa.Column("user_name", sa.Text(), nullable=False),
+        sa.Column("user_name_folded", sa.Text(), nullable=False, unique=True),
+        sa.Column("external_id", sa.Text(), nullable=True),
+        sa.Column("attributes_json", sa.Text(), nullable=False),
+        sa.Column("changed_at", _INT, nullable=False),
+        sa.Column("removed_at", _INT, nullable=True),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "identity_groups",
+        sa.Column(
+            "department_id",
+            _INT,
+            sa.ForeignKey("departments.id"),
+            primary_key=True,
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("external_id", sa.Text(), nullable=True),
+        sa.Column("changed_at", _INT, nullable=False),
+        sa.Column("removed_at", _INT, nullable=True),
+        sqlite_strict=True,
+    )
