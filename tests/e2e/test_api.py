@@ -127,7 +127,7 @@ def test_it_keeps_a_members_call_from_another(door):
     "path",
     [
         "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/plans",
-        "/grants?to=Ada", "/wallets", "/wallets/Ada", "/pools", "/ratecards", "/payruns", "/payruns/2026-01",
+        "/grants?to=Ada", "/wallets", "/wallets/Ada", "/openings", "/pools", "/ratecards", "/payruns", "/payruns/2026-01",
     ],
 )  # fmt: skip
 def test_it_answers_an_admin_about_the_company(door, path):

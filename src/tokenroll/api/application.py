@@ -50,6 +50,7 @@ def create_api(reader: Reader) -> Starlette:
         "/grants": lambda request, reports, _visitor: reports.grants(request.query_params.get("to")),
         "/wallets": lambda _request, reports, _visitor: reports.wallets(),
         "/wallets/{name}": lambda request, reports, _visitor: reports.wallet(request.path_params["name"]),
+        "/openings": lambda _request, reports, _visitor: reports.openings(),
         "/pools": lambda _request, reports, _visitor: reports.pools(),
         "/ratecards": lambda _request, reports, _visitor: reports.rate_cards(),
         "/ratecards/{model:path}": lambda request, reports, _visitor: reports.rate_card(request.path_params["model"]),

@@ -75,6 +75,7 @@ IN_USE: Final = "in use now"
 LEFT: Final = "left"
 BEING_CHECKED: Final = "being checked"
 EXPIRED: Final = "expired unused"
+OPENING_VALUE: Final = "opening value"
 FINAL_COST: Final = "final cost"
 CARRIED: Final = "carried by the company"
 USAGE_SOURCES: Final[Mapping[str, str]] = MappingProxyType(

@@ -25,7 +25,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "member": "people and service accounts: create, import, change, suspend, leave",
         "plan": "dated templates of grants: create, list, show",
         "grant": "awards: create, top-up, list, show",
-        "wallet": "what is left, in use, spent: list, show",
+        "wallet": "what is left, in use, spent: list, show; open from a file",
         "pool": "shared wallets of a department or the company: create, list",
         "key": "secrets that spend a wallet: create, list, revoke",
         "ratecard": "dated prices: import, list, show, set",

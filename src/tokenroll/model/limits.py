@@ -40,6 +40,8 @@ AWARDS_PER_FILE_MAX: Final = 5_000
 """Awards of one file: granted in one transaction."""
 AWARD_LOTS_MAX: Final = 100_000
 """Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
+OPENINGS_PER_FILE_MAX: Final = 5_000
+"""Opening values of one file: booked in one transaction, and told to the workers in one message."""
 ROW_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
 ROW_FILE_BYTES_MAX: Final = 8 * 1024 * 1024

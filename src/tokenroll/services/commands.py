@@ -31,6 +31,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "grant.create": "granting.create_grant",
         "grant.top_up": "granting.top_up",
         "grant.import": "award_files.import_awards",
+        "wallet.open": "opening_files.open_wallets",
         "key.create": "keyring.create_key",
         "key.revoke": "keyring.revoke_key",
         "ratecard.import": "pricing.import_cards",

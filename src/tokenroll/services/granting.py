@@ -1,6 +1,7 @@
 """Granting: an award becomes lots with their dates and balanced entries, and running gateways are told (DESIGN §5)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from tokenroll.books.words import words_of
 from tokenroll.engine.posting import grant_entries
 from tokenroll.engine.vesting import vest
 from tokenroll.model.grant import Grant, GrantKind
+from tokenroll.model.instant import Instant
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, Vesting
 from tokenroll.services.finding import find_plan, find_wallet, instant_given, required
@@ -59,6 +61,30 @@ def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
+def open_value(
+    work: UnitOfWork,
+    wallet: Row[Any],
+    plan: Plan,
+    *,
+    amount_nanos: int,
+    effective_at: Instant,
+    vesting: Vesting,
+    expires_at: Instant | None,
+) -> dict[str, Any]:
+    """What was left of an award that was made elsewhere, as an adjustment out of equity that expires when that award does."""
+    return _award(
+        work,
+        wallet,
+        plan,
+        kind=GrantKind.ADJUSTMENT,
+        amount_nanos=amount_nanos,
+        effective_at=effective_at,
+        vesting=vesting,
+        lifetime=None,
+        opens_until=(expires_at,),
+    )
+
+
 def _award(
     work: UnitOfWork,
     wallet: Row[Any],
@@ -70,6 +96,7 @@ def _award(
     vesting: Vesting,
     lifetime: Period | None,
     reason: str = "",
+    opens_until: tuple[Instant | None] | None = None,
 ) -> dict[str, Any]:
     grant = Grant(
         id=work.new_id("grants"),
@@ -86,10 +113,13 @@ def _award(
         priority=plan.priority,
     )
     lots = vest(grant, ZoneInfo(wallet.zone), work.new_id("lots"))
+    if opens_until is not None:
+        lots = tuple(replace(lot, expires_at=opens_until[0]) for lot in lots)
     work.connection.execute(schema.grants.insert().values(**_row_of(grant)))
     work.fact(schema.grants, grant.id)
     work.lots_added(wallet.id, lots)
-    for entry in grant_entries(grant, lots, [work.public_id("entry") for _ in range(len(lots) + 1)]):
+    entry_ids = [work.public_id("entry") for _ in range(len(lots) + 1)]
+    for entry in grant_entries(grant, lots, entry_ids, opens=opens_until is not None):
         work.append(entry)
     # The newest plan behind a wallet decides how it is enforced, so a grant may change that too.
     work.wallet_changed(wallet.id)

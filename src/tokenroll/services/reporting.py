@@ -15,7 +15,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history, paying, plan_files, price_reports
+from tokenroll.services import history, opening_files, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.members import changes_told, member_state, working_time_text
@@ -283,6 +283,10 @@ class Reports:
         self._read_all_states()
         rows = self.connection.execute(select(wallets).order_by(wallets.c.name)).all()
         return [{**_holder(row), **self._amounts(row.id)} for row in rows]
+
+    def openings(self) -> list[dict[str, Any]]:
+        """What wallets were opened with, row by row."""
+        return opening_files.openings(self.connection)
 
     def pools(self) -> list[dict[str, Any]]:
         """Pools and whom they serve."""

@@ -132,6 +132,14 @@ awards: Final = Table(
     **_KEYED,
 )  # fmt: skip
 """The rows of spreadsheets that became grants, by their own ids; `digest` is of what the row said."""
+openings: Final = Table(
+    "openings", metadata,
+    Column("id", Text, primary_key=True), _int("wallet_id", ForeignKey("wallets.id")),
+    _int("grant_id", ForeignKey("grants.id"), null=True), _text("granted_on", null=True), _nanos("spent_before_nanos"),
+    _blob("digest"), _int("recorded_at"), **_KEYED,
+)  # fmt: skip
+"""The rows of spreadsheets with which wallets were opened, by their own ids. `grant_id` null: nothing was left. `spent_before_nanos`
+is what had been spent elsewhere, told and never counted."""
 lots: Final = Table(
     "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
     _text("classification"), _int("priority"), _nanos("amount_nanos"), _int("effective_at"),
@@ -293,7 +301,7 @@ variances: Final = Table(
 
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
-    pay_runs, pay_slips, tape_segments, variances, awards,
+    pay_runs, pay_slips, tape_segments, variances, awards, openings,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
 ADDED_LATER: Final = frozenset(

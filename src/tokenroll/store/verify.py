@@ -34,6 +34,8 @@ DIFFERENCES_MAX: Final = 1_000
 _COSTS_KEPT: Final = 100_000
 _ROWS_PER_FETCH: Final = 2_000
 _SEQ_MAX: Final = 2**63 - 1
+_AWARDING: Final = frozenset({EntryKind.GRANT, EntryKind.OPEN})
+"""Entries that bring a lot into being."""
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -273,7 +275,7 @@ class Verifier:
 
     def _replay_entry(self, entry: Entry) -> None:
         for leg in entry.postings:
-            if leg.account is Account.UNVESTED and entry.kind is EntryKind.GRANT:
+            if leg.account is Account.UNVESTED and entry.kind in _AWARDING:
                 self._lot(leg.lot_id).granted += leg.nanos
             elif leg.account is Account.AVAILABLE and entry.kind is EntryKind.VEST:
                 self._lot(leg.lot_id).vested += leg.nanos

@@ -1,4 +1,4 @@
-"""People: what other systems know of members, and from which day on each of it is so."""
+"""People: what other systems know of members, and from which day on each of it is so; what wallets were opened with."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -58,3 +58,22 @@ def upgrade() -> None:
         sa.Column("removed_at", _INT, nullable=True),
         sqlite_strict=True,
     )
+    op.create_table(
+        "openings",
+        sa.Column("id", sa.Text(), primary_key=True, nullable=False),
+        sa.Column("wallet_id", _INT, sa.ForeignKey("wallets.id"), nullable=False),
+        sa.Column("grant_id", _INT, sa.ForeignKey("grants.id"), nullable=True),
+        sa.Column("granted_on", sa.Text(), nullable=True),
+        sa.Column(
+            "spent_before_nanos", _INT, sa.CheckConstraint(f"spent_before_nanos BETWEEN 0 AND {10**18}"), nullable=False
+        ),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    for verb in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER openings_refuses_{verb.lower()} BEFORE {verb} ON openings "
+            "BEGIN SELECT RAISE(ABORT, 'openings is append-only: a correction is a reversal and a replacement'); END"
+        )
