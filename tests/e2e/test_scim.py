@@ -203,6 +203,40 @@ def test_a_deleted_user_is_gone_for_the_provider_and_comes_back_as_the_same_memb
     assert company.wallet("Fay").left > 4_000_000_000
 
 
+@pytest.mark.parametrize("how", ["another number", "another id of the provider", "has left"])
+def test_an_address_that_is_given_to_somebody_else_does_not_bring_the_wallet_with_it(company, provider, how):
+    name = "Kim" + how.split()[-1]
+    first = provider.create("/Users", **user(name, **{ENTERPRISE: {"employeeNumber": f"n1 {how}"}}))
+    company.grant(first["id"], 5_000_000_000)
+    assert provider.ask("DELETE", f"/Users/{first['id']}")[0] == 204
+    said = user(name)
+    if how == "another number":
+        said[ENTERPRISE] = {"employeeNumber": "n2"}
+    elif how == "another id of the provider":
+        said["externalId"] = "idp-somebody-else"
+    else:
+        del said["externalId"]
+        company.do("member.leave", member=first["id"], left_on="2026-01-31")
+    second = provider.create("/Users", **said)
+    assert second["id"] != first["id"]
+    assert company.wallet(second["id"]).left == 0
+    assert company.wallet(first["id"]).left == 5_000_000_000
+    with open_reports(company.settings) as reports:
+        assert reports.member(second["id"])["name"] == f"{name} ({name.lower()}@firm.example)"
+
+
+def test_a_name_that_hr_gives_stays_until_the_provider_says_another(company, provider):
+    company.do("member.import", rows=[{"line": 2, "id": "78", "name": "Lea Firm", "department": "Engineering"}])
+    made = provider.create("/Users", **user("Lea", **{ENTERPRISE: {"employeeNumber": "78"}}))
+    place = f"/Users/{made['id']}"
+    assert provider.patch(place, {"op": "replace", "path": "title", "value": "Lead"})[0] == 200
+    with open_reports(company.settings) as reports:
+        assert reports.member(made["id"])["name"] == "Lea Firm"
+    assert provider.patch(place, {"op": "replace", "path": "displayName", "value": "Lea F."})[0] == 200
+    with open_reports(company.settings) as reports:
+        assert reports.member(made["id"])["name"] == "Lea F."
+
+
 def test_a_member_who_was_imported_is_joined_by_their_number(company, provider):
     company.do(
         "member.import", rows=[{"line": 2, "id": "77", "name": "Gus", "department": "Engineering", "level": "L3"}]

@@ -240,8 +240,18 @@ def list_members(
 
 
 @app.command("show")
-def show_member(member: Annotated[str, typer.Argument(help="Name or id.")], *, as_json: Json = False) -> None:
-    """Show one member with their wallet and keys."""
+def show_member(
+    member: Annotated[str, typer.Argument(help="Name or id.")],
+    *,
+    on: Annotated[str | None, typer.Option("--on", help="What was known of them on this day, without amounts.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one member with their wallet, keys and changes."""
+    if on is not None:
+        with reports() as books:
+            then = books.member_on(member, on)
+        show(then, as_json=as_json, human=lambda: facts(then))
+        return
     with reports() as books:
         found = books.member(member)
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, func, select
 
+from tokenroll.engine.attributing import value_on
 from tokenroll.engine.calendar import day_start
 from tokenroll.model.instant import Instant, datetime_from_instant
 from tokenroll.model.member import FULL_TIME_MILLIONTHS, EmploymentType, Member, MemberChange, MemberField, MemberKind
@@ -176,6 +177,28 @@ def changes_told(connection: Connection, member_id: int) -> list[dict[str, Any]]
         }
         for one in reversed(changes_of(connection, member_id))
     ]
+
+
+def attributes_on(connection: Connection, row: Row[Any], on: date) -> dict[MemberField, str | None]:
+    """What was known of a member on a day, as `told` tells it: for questions whose answer depends on the day."""
+    changes = changes_of(connection, row.id)
+    columns = row._mapping  # noqa: SLF001 - SQLAlchemy's own public name for it
+    return {
+        field: value_on(changes, field, on, told(connection, field, columns[COLUMN_OF[field]])) for field in MemberField
+    }
+
+
+def told_on(connection: Connection, row: Row[Any], on: str) -> dict[str, Any]:
+    """The same for people. Raises Refused for a text that is no date."""
+    try:
+        day = date.fromisoformat(on)
+    except ValueError as error:
+        raise Refused("argument", f"{on!r} is not a date such as 2026-01-31") from error
+    names = names_by_public_id(connection)
+    return {
+        field.value.removesuffix("_millionths"): None if text is None else names.get(text, text)
+        for field, text in attributes_on(connection, row, day).items()
+    }
 
 
 def member_state(row: Row[Any], now: Instant) -> str:

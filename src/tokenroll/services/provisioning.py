@@ -4,6 +4,7 @@ A user and a group come whole, as they shall be; what is so already is not writt
 What is not said of a member stays: a provider does not know everything.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final, cast
@@ -42,12 +43,15 @@ def put_user(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     taken = _identity_named(work, user_name)
     if taken is not None and taken.removed_at is None and (row is None or taken.member_id != row.id):
         raise Refused(UNIQUENESS, f"userName {user_name!r} is another user's")
+    if taken is not None and taken.removed_at is not None and not _is_back(work, taken, user, row):
+        users = schema.identity_users
+        work.connection.execute(users.delete().where(users.c.member_id == taken.member_id))
+        taken = None
     if row is None:
         row = _former(work, taken, user) or _created(work, user, user_name)
-    elif taken is not None and taken.member_id != row.id:
-        raise Refused(UNIQUENESS, f"userName {user_name!r} was a deleted user's, who would come back with it")
+    before = _said_before(work, row.id)
     _store_identity(work, row.id, user, user_name)
-    _bring(work, row, user, user_name, on)
+    _bring(work, row, user, user_name, before, on)
     return {"user": row.public_id}
 
 
@@ -135,6 +139,30 @@ def _is_removed(work: UnitOfWork, department_id: int) -> bool:
     return work.connection.scalar(select(groups.removed_at).where(groups.department_id == department_id)) is not None
 
 
+def _is_back(work: UnitOfWork, removed: Row[Any], user: Document, asked: Row[Any] | None) -> bool:
+    """Whether a new user of a deleted one's name is the same person, and not somebody who was given the address later.
+
+    A number or an id of the provider that both have decides; without one only the name is left to go by, and whoever has left is
+    not back by it.
+    """
+    members = schema.members
+    if asked is not None:
+        return bool(removed.member_id == asked.id)
+    member = work.connection.execute(select(members).where(members.c.id == removed.member_id)).one()
+    number = (user.get(ENTERPRISE) or {}).get("employeeNumber")
+    for told, known in ((number, member.employee_id), (user.get("externalId"), removed.external_id)):
+        if told and known:
+            return bool(told == known)
+    return member.left_on is None
+
+
+def _said_before(work: UnitOfWork, member_id: int) -> tuple[str, Document] | None:
+    """User name and own attributes as the provider said them last; None for a member of whom it said nothing."""
+    users = schema.identity_users
+    row = work.connection.execute(select(users).where(users.c.member_id == member_id)).one_or_none()
+    return None if row is None else (row.user_name, json.loads(row.attributes_json))
+
+
 def _former(work: UnitOfWork, removed: Row[Any] | None, user: Document) -> Row[Any] | None:
     """The member that a new user is already: a deleted user of the same name, else one whom the people system numbers so."""
     members, users = schema.members, schema.identity_users
@@ -191,10 +219,14 @@ def _store_identity(work: UnitOfWork, member_id: int, user: Document, user_name:
     )
 
 
-def _bring(work: UnitOfWork, row: Row[Any], user: Document, user_name: str, on: date) -> None:
-    """The member changed to what the user says; what it does not say stays."""
+def _bring(
+    work: UnitOfWork, row: Row[Any], user: Document, user_name: str, before: tuple[str, Document] | None, on: date
+) -> None:
+    """The member changed to what the user says; what it does not say stays, and so does a name that it says as before."""
     enterprise, own = user.get(ENTERPRISE) or {}, user.get(MEMBER) or {}
-    becomes: dict[MemberField, Any] = {MemberField.NAME: _member_name(work, user, user_name, row.id)}
+    becomes: dict[MemberField, Any] = {}
+    if before is not None and _called(before[1], before[0]) != _called(user, user_name):
+        becomes[MemberField.NAME] = _member_name(work, user, user_name, row.id)
     if "employeeNumber" in enterprise:
         becomes[MemberField.EMPLOYEE_ID] = _free_number(work, enterprise["employeeNumber"], row.id)
     if "department" in enterprise:
@@ -253,16 +285,21 @@ def _department_id(work: UnitOfWork, name: str) -> int:
     return cast("int", found)
 
 
-def _member_name(work: UnitOfWork, user: Document, user_name: str, member_id: int) -> str:
-    """What people call them; with the user name behind it when somebody else is called so."""
+def _called(user: Document, user_name: str) -> str:
+    """What people call a user."""
     parts = user.get("name") or {}
     whole = " ".join(part for part in (parts.get("givenName"), parts.get("familyName")) if part)
-    name = user.get("displayName") or parts.get("formatted") or whole or user_name
+    return str(user.get("displayName") or parts.get("formatted") or whole or user_name)
+
+
+def _member_name(work: UnitOfWork, user: Document, user_name: str, member_id: int) -> str:
+    """What people call them; with the user name behind it when somebody else is called so."""
+    name = _called(user, user_name)
     members = schema.members.c
     for candidate in (name, f"{name} ({user_name})"[:NAME_CHARACTERS_MAX]):
         where = (members.name == candidate) & (members.id != member_id)
         if work.connection.scalar(select(func.count()).where(where)) == 0:
-            return str(candidate)
+            return candidate
     raise Refused(UNIQUENESS, f"{name!r} and {candidate!r} are other members' names")
 
 

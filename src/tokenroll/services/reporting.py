@@ -18,7 +18,7 @@ from tokenroll.model.wallet import HolderKind
 from tokenroll.services import history, opening_files, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
-from tokenroll.services.members import changes_told, member_state, working_time_text
+from tokenroll.services.members import changes_told, member_state, told_on, working_time_text
 from tokenroll.services.plan_trials import plan_trial
 from tokenroll.services.planning import lifetime_from_row
 from tokenroll.services.unit_of_work import Refused
@@ -156,6 +156,11 @@ class Reports:
             "wallet": self.wallet(row.public_id),
             "keys": self.keys(row.public_id),
         }
+
+    def member_on(self, reference: str, on: str) -> dict[str, Any]:
+        """What was known of a member on a day: no amounts, which have their own dates."""
+        row = find_member(self.connection, reference)
+        return {"member": row.public_id, "on": on, **told_on(self.connection, row, on)}
 
     def keys(self, member: str | None = None) -> list[dict[str, Any]]:
         """Keys, newest first; never a secret, which nobody has."""

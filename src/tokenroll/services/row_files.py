@@ -1,6 +1,7 @@
 """Files of rows, as spreadsheets and programs write them (CSV, JSON): read whole, with every mistake told by its line and field."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -211,7 +212,8 @@ class _Reader:
 
 def _csv_rows(reader: _Reader, text: str) -> Iterator[_Raw]:
     head, _, _ = text.partition("\n")
-    lines = csv.reader(text.splitlines(keepends=True), delimiter=";" if head.count(";") > head.count(",") else ",")
+    delimiter = ";" if head.count(";") > head.count(",") else ","
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         names = [reader.column(name) for name in next(lines, [])]
         reader.check_columns(names)
@@ -231,11 +233,12 @@ def _json_rows(reader: _Reader, text: str) -> Iterator[_Raw]:
     if text[at : at + 1] != "[":
         raise reader.broken('must be a JSON list of objects such as [{"id": "17", "name": "Ada"}]')
     at = _after_blanks(text, at + 1)
+    line, counted = 1, 0
     while text[at : at + 1] != "]":
-        line = text.count("\n", 0, at) + 1
+        line, counted = line + text.count("\n", counted, at), at
         try:
             found, at = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise reader.broken(f"is not JSON: {error}") from error
         yield line, *_cells(reader, line, found)
         at = _after_blanks(text, at)

@@ -70,22 +70,17 @@ class Directory:
             schema.identity_users, schema.members, schema.departments, schema.member_changes,
         )  # fmt: skip
         managers = members.alias("managers")
-        newest = (
-            select(changes.c.member_id, func.max(changes.c.recorded_at).label("at"))
-            .group_by(changes.c.member_id)
-            .subquery()
-        )
+        newest = select(func.max(changes.c.recorded_at)).where(changes.c.member_id == members.c.id).scalar_subquery()
         query = (
             select(
                 members, users.c.user_name, users.c.external_id, users.c.attributes_json, users.c.changed_at,
                 departments.c.name.label("department_name"), departments.c.public_id.label("department_public_id"),
                 managers.c.name.label("manager_name"), managers.c.public_id.label("manager_public_id"),
-                newest.c.at.label("member_changed_at"),
+                newest.label("member_changed_at"),
             )
             .join(users, users.c.member_id == members.c.id)
             .join(departments, departments.c.id == members.c.department_id)
             .outerjoin(managers, managers.c.id == members.c.manager_id)
-            .outerjoin(newest, newest.c.member_id == members.c.id)
             .where(users.c.removed_at.is_(None))
             .order_by(members.c.id)
         )  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 
 from tests.firm import DAY, JANUARY, Firm
 from tokenroll.services.member_files import MemberFileError, part_time_cell, read_members
+from tokenroll.services.unit_of_work import Refused
 from tokenroll.store.verify import verify
 
 PEOPLE = """\
@@ -248,6 +249,20 @@ def test_json_says_the_same_as_csv(firm, file, tmp_path):
     assert ("20", "Dev", "new") in states(reply)
 
 
+def test_who_somebody_was_on_a_day_is_still_known(firm, file):
+    imported(firm, file)
+    firm.now += 30 * DAY
+    file.write_text(PEOPLE.replace("L4,Berlin", "L5,Lisbon").replace("Ada,person,Engineering", "Ada,person,Finance"))
+    imported(firm, file, effective_on="2026-02-01")
+    then, now = firm.reports.member_on("Ada", "2026-01-31"), firm.reports.member_on("Ada", "2026-02-01")
+    assert [then[name] for name in ("level", "location", "department", "manager", "working_time")] == [
+        "L4", "Berlin", "Engineering", "Bo", "0.8",
+    ]  # fmt: skip
+    assert [now[name] for name in ("level", "location", "department")] == ["L5", "Lisbon", "Finance"]
+    with pytest.raises(Refused, match="'soon' is not a date"):
+        firm.reports.member_on("Ada", "soon")
+
+
 def test_the_journal_holds_after_imports(firm, file):
     imported(firm, file)
     file.write_text(FEWER)
@@ -302,6 +317,7 @@ def test_a_mistake_is_told_with_line_and_column(file, change, told):
         ("[]", "has no members"),
         ("", "must be a JSON list of objects"),
         ("[" * 100_000, "is not JSON"),
+        ('[{"id": ' + "9" * 5_000 + "}]", "is not JSON"),
     ],
 )
 def test_a_mistake_in_json_is_told_with_its_line(tmp_path, content, told):
