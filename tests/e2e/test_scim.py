@@ -58,7 +58,7 @@ class Provider:
 def company(tmp_path_factory):
     with Company(tmp_path_factory.mktemp("scim") / "home") as one:
         one.hire("Cleo", 0)
-        one.key("Cleo", "tr-identity-provider", "admin")
+        one.key("Cleo", "tr-identity-provider", "provision")
         yield one
 
 
@@ -300,6 +300,13 @@ def test_it_pages_through_everybody_once(company, provider):
     assert provider.get("/Users?count=0")[1]["Resources"] == []
     found = provider.ask("POST", "/Users/.search", {"filter": 'userName sw "page"', "count": 1})[1]
     assert (found["totalResults"], len(found["Resources"])) == (5, 1)
+    both = provider.ask("POST", "/.search", {"filter": 'displayName sw "Page" or displayName eq "Engineering"'})[1]
+    assert [one["meta"]["resourceType"] for one in both["Resources"]] == ["User"] * 5 + ["Group"]
+    only = provider.ask("POST", "/.search", {"filter": 'userName eq "page1@firm.example"', "attributes": ["userName"]})[
+        1
+    ]
+    assert [one["userName"] for one in only["Resources"]] == ["page1@firm.example"]
+    assert provider.ask("POST", "/.search", {"filter": "shoe pr"})[1]["scimType"] == "invalidFilter"
 
 
 @pytest.mark.parametrize(
@@ -337,7 +344,9 @@ def test_a_problem_is_told_in_the_words_of_the_protocol(provider, method, path, 
     assert says in told["detail"]
 
 
-def test_only_an_admin_key_opens_the_door(company, provider):
+def test_only_a_key_for_it_opens_the_door_and_it_calls_no_model(company, provider):
+    assert call(company, provider.secret) == 403
+    assert provider.ask("GET", "/Users", secret=company.key("Cleo", "tr-cleo-admin", "admin"))[0] == 200
     secret = company.key("Cleo", "tr-cleo-calls")
     assert provider.ask("GET", "/Users", secret="")[0] == 401
     assert provider.ask("GET", "/Users", secret="tr-nobody")[2]["www-authenticate"] == "Bearer"

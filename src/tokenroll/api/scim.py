@@ -69,8 +69,9 @@ def create_scim(reader: Reader) -> Starlette:
         Route("/Me", door.answering(_not_here), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         Route("/Bulk", door.answering(_not_here), methods=["POST"]),
     ]
-    for kind in (USERS, GROUPS):
-        resource = _Resource(reader, kind)
+    resources = [_Resource(reader, kind) for kind in (USERS, GROUPS)]
+    routes.append(Route("/.search", door.answering(lambda one: _search_all(resources, one)), methods=["POST"]))
+    for kind, resource in zip((USERS, GROUPS), resources, strict=True):
         routes += [
             Route(kind.place, door.answering(resource.listed), methods=["GET"]),
             Route(kind.place, door.answering(resource.create), methods=["POST"]),
@@ -93,7 +94,7 @@ class _Door:
         self._pepper = reader.settings.pepper()
 
     def answering(self, answer: Callable[[Asked], Response]) -> Callable[[Request], Awaitable[Response]]:
-        """The answer, for whoever has an admin key; made beside the event loop, because it may wait for the ledger."""
+        """The answer, for whoever has a key for it; made beside the event loop, because it may wait for the ledger."""
 
         async def handle(request: Request) -> Response:
             await run_in_threadpool(self._admit, request)
@@ -109,8 +110,8 @@ class _Door:
             visitor = reports.visitor_with_secret(key_hash(self._pepper, secret.encode())) if secret else None
         if visitor is None:
             raise ScimError(401, "", "Send a live key as `Authorization: Bearer …`.")
-        if visitor.scope != KeyScope.ADMIN:
-            raise ScimError(403, "", "This changes others: it needs a key made with `--scope admin`.")
+        if visitor.scope not in {KeyScope.ADMIN, KeyScope.PROVISION}:
+            raise ScimError(403, "", "This changes others: it needs a key made with `--scope provision`.")
 
 
 class _Resource:
@@ -125,13 +126,7 @@ class _Resource:
         return self._page(asked, asked.request.query_params)
 
     def searched(self, asked: Asked) -> Response:
-        body = asked.body if isinstance(asked.body, dict) else {}
-        told = {
-            name: ",".join(value) if isinstance(value, list) else str(value)
-            for name, value in body.items()
-            if value is not None
-        }
-        return self._page(asked, told)
+        return self._page(asked, _search_of(asked))
 
     def read(self, asked: Asked) -> Response:
         found = self._find(asked)
@@ -205,23 +200,55 @@ class _Resource:
         return reply.result
 
     def _page(self, asked: Asked, told: Mapping[str, str]) -> Response:
-        start = max(1, _number(told, "startIndex", 1))
-        count = min(max(0, _number(told, "count", SCIM_PAGE_MAX)), SCIM_PAGE_MAX)
+        return _page_of([(self, one) for one in self.found(asked, told)], told)
+
+    def found(self, asked: Asked, told: Mapping[str, str]) -> list[Document]:
+        """Everything that a filter lets through."""
         with self._reader.reports() as reports:
-            found = Directory(reports.connection, asked.base).listed(self._kind, told.get("filter", ""))
-        page = [self._chosen(one, told) for one in found[start - 1 : start - 1 + count]]
-        return _plain(_list(page, total=len(found), start=start))
+            return Directory(reports.connection, asked.base).listed(self._kind, told.get("filter", ""))
 
     def _told(self, asked: Asked, found: Document, *, status: int = 200) -> Response:
         headers = {"etag": found["meta"]["version"], "location": found["meta"]["location"]}
-        return _plain(self._chosen(found, asked.request.query_params), status=status, headers=headers)
+        return _plain(self.chosen(found, asked.request.query_params), status=status, headers=headers)
 
-    def _chosen(self, found: Document, told: Mapping[str, str]) -> Document:
+    def chosen(self, found: Document, told: Mapping[str, str]) -> Document:
         """The attributes that were asked for; the id and the schemas always come."""
         wanted, unwanted = _names(told, "attributes"), _names(told, "excludedAttributes")
         if wanted:
             return _only(self._kind, found, wanted)
         return _without(self._kind, found, unwanted) if unwanted else found
+
+
+def _search_of(asked: Asked) -> dict[str, str]:
+    """The questions of a search's body, as a query would ask them."""
+    body = asked.body if isinstance(asked.body, dict) else {}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in body.items()
+        if value is not None
+    }
+
+
+def _search_all(resources: list[_Resource], asked: Asked) -> Response:
+    """Users and groups alike; a filter by what only one kind has asks for that kind."""
+    told = _search_of(asked)
+    found: list[tuple[_Resource, Document]] = []
+    refused: list[ScimError] = []
+    for resource in resources:
+        try:
+            found += [(resource, one) for one in resource.found(asked, told)]
+        except ScimError as error:
+            refused.append(error)
+    if len(refused) == len(resources):
+        raise refused[0]
+    return _page_of(found, told)
+
+
+def _page_of(found: list[tuple[_Resource, Document]], told: Mapping[str, str]) -> Response:
+    start = max(1, _number(told, "startIndex", 1))
+    count = min(max(0, _number(told, "count", SCIM_PAGE_MAX)), SCIM_PAGE_MAX)
+    page = [resource.chosen(one, told) for resource, one in found[start - 1 : start - 1 + count]]
+    return _plain(_list(page, total=len(found), start=start))
 
 
 # ---- documents -----------------------------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ class Attribute:
     unique: bool = False
     parts: tuple["Attribute", ...] = ()
     words: tuple[str, ...] = ()
+    refers_to: str = ""
 
     def document(self) -> Document:
         """As `/Schemas` tells it."""
@@ -66,6 +67,8 @@ class Attribute:
             "returned": "default",
             "uniqueness": "server" if self.unique else "none",
         }
+        if self.refers_to:
+            told["referenceTypes"] = [self.refers_to]
         if self.words:
             told["canonicalValues"] = list(self.words)
         if self.parts:
@@ -75,6 +78,13 @@ class Attribute:
 
 def _text(name: str, description: str, **more: Any) -> Attribute:
     return Attribute(name=name, description=description, **more)
+
+
+def _address_of(kind: str, *, read_only: bool = False) -> Attribute:
+    return Attribute(
+        name="$ref", description="Its address; its last part stands for the id.", type="reference", case_exact=True,
+        read_only=read_only, refers_to=kind,
+    )  # fmt: skip
 
 
 _COMMON: Final = (
@@ -105,7 +115,7 @@ _USER: Final = (
     ),
     Attribute(
         name="groups", description="The department.", type="complex", many=True, read_only=True,
-        parts=tuple(_text(name, "", read_only=True, case_exact=True) for name in ("value", "display", "type")),
+        parts=(*(_text(name, "", read_only=True, case_exact=True) for name in ("value", "display", "type")), _address_of("Group", read_only=True)),
     ),
 )  # fmt: skip
 _ENTERPRISE: Final = (
@@ -113,7 +123,7 @@ _ENTERPRISE: Final = (
     _text("department", "Name of the department that bears the cost; made when it is not there."),
     Attribute(
         name="manager", description="Whoever is above them.", type="complex",
-        parts=(_text("value", "The manager's id here.", case_exact=True), _text("displayName", "Their name.", read_only=True)),
+        parts=(_text("value", "The manager's id here.", case_exact=True), _text("displayName", "Their name.", read_only=True), _address_of("User")),
     ),
 )  # fmt: skip
 _MEMBER: Final = (
@@ -129,7 +139,7 @@ _GROUP: Final = (
     Attribute(
         name="members", description="Whose department it is; everybody has one, so adding somebody takes them out of their last one.",
         type="complex", many=True,
-        parts=(_text("value", "The member's id here.", case_exact=True), _text("display", "Their name.", read_only=True), _text("type", "Always User.")),
+        parts=(_text("value", "The member's id here.", case_exact=True), _text("display", "Their name.", read_only=True), _text("type", "Always User.", words=("User",)), _address_of("User")),
     ),
 )  # fmt: skip
 
@@ -230,6 +240,9 @@ def _one(attribute: Attribute, value: Any) -> Any:
             raise ScimError(400, "invalidValue", f"{attribute.name} is a JSON object, not {value!r:.60}")
         parts = ((part_of(attribute, name), one) for name, one in value.items())
         found = {part.name: spelled_value(part, one) for part, one in parts if part is not None and not part.read_only}
+        address = found.pop("$ref", None)
+        if address is not None and found.get("value") is None:
+            found["value"] = str(address).rstrip("/").rpartition("/")[2]
         return {name: one for name, one in found.items() if one is not None}
     if attribute.type == "boolean":
         word = str(value).casefold()
@@ -298,7 +311,7 @@ def provider_config(base: str, page_max: int) -> Document:
             {
                 "type": "oauthbearertoken",
                 "name": "API key",
-                "description": "A key made with `tokenroll key create --scope admin`, as `Authorization: Bearer …`",
+                "description": "A key made with `tokenroll key create --scope provision`, as `Authorization: Bearer …`",
                 "primary": True,
             }
         ],

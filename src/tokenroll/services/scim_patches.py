@@ -31,6 +31,10 @@ def _apply(kind: Kind, document: Document, operation: Any) -> None:
     if verb not in {"add", "replace", "remove"}:
         raise ScimError(400, "invalidSyntax", f"an operation is add, replace or remove, not {given.get('op')!r:.40}")
     text, value = given.get("path"), given.get("value")
+    extension = _extension(kind, str(text))
+    if extension is not None:
+        _change_extension(kind, document, extension, verb, value)
+        return
     if text:
         path = read_path(kind, str(text))
         _refuse_read_only(path)
@@ -46,12 +50,9 @@ def _apply(kind: Kind, document: Document, operation: Any) -> None:
 
 def _change_named(kind: Kind, document: Document, verb: str, name: str, value: Any) -> None:
     """An attribute of a value without a path: by its name, by a path in its place (Entra), or all those of an extension."""
-    extension = next((urn for urn in kind.schemas if urn.casefold() == name.casefold() and urn != kind.core), None)
+    extension = _extension(kind, name)
     if extension is not None:
-        if not isinstance(value, dict):
-            raise ScimError(400, "invalidValue", f"{name} is a JSON object")
-        for inner, one in value.items():
-            _change_named(kind, document, verb, f"{extension}:{inner}", one)
+        _change_extension(kind, document, extension, verb, value)
         return
     try:
         path = read_path(kind, name)
@@ -59,6 +60,21 @@ def _change_named(kind: Kind, document: Document, verb: str, name: str, value: A
         return  # an attribute that is not kept
     if not (path.attribute.read_only or (path.part is not None and path.part.read_only)):
         _change(kind, document, path, verb, value)
+
+
+def _extension(kind: Kind, name: str) -> str | None:
+    return next((urn for urn in kind.schemas if urn.casefold() == name.casefold() and urn != kind.core), None)
+
+
+def _change_extension(kind: Kind, document: Document, extension: str, verb: str, value: Any) -> None:
+    """All that is said of an extension, or all of it taken away."""
+    if verb == "remove":
+        document[extension] = {one.name: None for one in kind.schemas[extension] if not one.read_only}
+        return
+    if not isinstance(value, dict):
+        raise ScimError(400, "invalidValue", f"{extension} is a JSON object")
+    for inner, one in value.items():
+        _change_named(kind, document, verb, f"{extension}:{inner}", one)
 
 
 def _refuse_read_only(path: Path) -> None:

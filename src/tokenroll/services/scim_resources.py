@@ -25,9 +25,14 @@ def folded(user_name: str) -> str:
 
 
 def version_of(document: Document) -> str:
-    """The weak tag of what a document says; when it changed is not part of it."""
-    said = {name: value for name, value in document.items() if name != "meta"}
-    return f'W/"{hashlib.blake2b(canonical(said), digest_size=12).hexdigest()}"'
+    """The weak tag of what a document says; when it changed, and under which address it is read, are not part of it."""
+    return f'W/"{hashlib.blake2b(canonical(_said(document)), digest_size=12).hexdigest()}"'
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _said(one) for name, one in value.items() if name not in {"meta", "$ref"}}
+    return [_said(one) for one in value] if isinstance(value, list) else value
 
 
 class Directory:
@@ -89,7 +94,10 @@ class Directory:
 
     def _user(self, row: Row[Any]) -> Document:
         said: Document = json.loads(row.attributes_json)
-        manager = {"value": row.manager_public_id, "displayName": row.manager_name} if row.manager_public_id else None
+        manager = None
+        if row.manager_public_id:
+            manager = self._link(USERS, row.manager_public_id, displayName=row.manager_name)
+        group = self._link(GROUPS, row.department_public_id, display=row.department_name, type="direct")
         found = _without_nothing(
             {
                 "schemas": list(USERS.schemas),
@@ -99,7 +107,7 @@ class Directory:
                 **said,
                 "timezone": row.zone,
                 "active": row.suspended_at is None and row.left_on is None,
-                "groups": [{"value": row.department_public_id, "display": row.department_name, "type": "direct"}],
+                "groups": [group],
                 ENTERPRISE: {"employeeNumber": row.employee_id, "department": row.department_name, "manager": manager},
                 MEMBER: {
                     "level": row.level,
@@ -138,7 +146,7 @@ class Directory:
         belong: dict[int, list[Document]] = {}
         for row in self._connection.execute(people):
             belong.setdefault(row.department_id, []).append(
-                {"value": row.public_id, "display": row.name, "type": "User"}
+                self._link(USERS, row.public_id, display=row.name, type="User")
             )
         rows = self._connection.execute(query).all()
         return (self._group(row, belong.get(row.id, [])) for row in rows)
@@ -154,6 +162,9 @@ class Directory:
             }
         )
         return self._with_meta(GROUPS, found, row.recorded_at, row.changed_at or row.recorded_at)
+
+    def _link(self, kind: Kind, public_id: str, **beside: str) -> Document:
+        return {"value": public_id, "$ref": f"{self._base}{kind.place}/{public_id}", **beside}
 
     def _with_meta(self, kind: Kind, found: Document, created_at: Instant, changed_at: Instant) -> Document:
         found["meta"] = {

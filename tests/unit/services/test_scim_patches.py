@@ -71,6 +71,17 @@ def test_what_is_removed_says_so():
     assert (found["title"], found[ENTERPRISE]["department"], found["name"]["givenName"]) == (None, None, None)
 
 
+def test_a_whole_extension_is_changed_and_taken_away():
+    found = ada(op("add", MEMBER, {"level": "L5", "leftOn": "2026-01-01"}), op("replace", ENTERPRISE, {"employeeNumber": 17}))  # fmt: skip
+    assert (found[MEMBER], found[ENTERPRISE]) == (
+        {"level": "L5"},
+        {"department": "Engineering", "employeeNumber": "17"},
+    )
+    assert ada(op("remove", ENTERPRISE))[ENTERPRISE] == {"employeeNumber": None, "department": None, "manager": None}
+    with pytest.raises(ScimError, match="is a JSON object"):
+        ada(op("replace", ENTERPRISE, "Engineering"))
+
+
 def test_one_address_of_many_is_changed_made_and_removed():
     assert ada(op("replace", 'emails[type eq "work"].value', "ada@new.example"))["emails"][0] == {
         "value": "ada@new.example", "type": "work", "primary": True,
@@ -91,6 +102,10 @@ def test_one_address_of_many_is_changed_made_and_removed():
         (op("Add", "members", [{"value": "member_2"}]), ["member_1", "member_2"]),
         (op("add", None, {"members": [{"value": "member_3"}]}), ["member_1", "member_2", "member_3"]),
         (op("add", "members", {"value": "member_3"}), ["member_1", "member_2", "member_3"]),
+        (
+            op("add", "members", [{"$ref": "https://x.example/scim/v2/Users/member_3"}]),
+            ["member_1", "member_2", "member_3"],
+        ),
         (op("remove", 'members[value eq "member_1"]'), ["member_2"]),
         (op("Remove", "members", [{"value": "member_1"}]), ["member_2"]),  # Entra
         (op("remove", 'members[value eq "member_9"]'), ["member_1", "member_2"]),
