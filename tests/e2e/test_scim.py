@@ -248,6 +248,17 @@ def test_a_member_who_was_imported_is_joined_by_their_number(company, provider):
     assert (status, told["scimType"]) == (409, "uniqueness")
 
 
+def test_a_department_that_is_taken_away_is_gone_and_taking_it_again_writes_nothing(company, provider):
+    made = provider.create(
+        "/Users", **user("Max", **{ENTERPRISE: {"department": "Engineering", "employeeNumber": "79"}})
+    )
+    place, gone = f"/Users/{made['id']}", {"op": "remove", "path": f"{ENTERPRISE}:department"}
+    first = provider.patch(place, gone)[1]
+    assert first[ENTERPRISE] == {"employeeNumber": "79"}
+    assert [one["display"] for one in first["groups"]] == ["Unassigned"]
+    assert provider.patch(place, gone)[1] == first
+
+
 def test_two_people_of_one_name_are_told_apart(company, provider):
     first = provider.create("/Users", **user("Hal"))
     second = provider.create("/Users", **{**user("Hal"), "userName": "hal2@firm.example", "externalId": "idp-Hal2"})

@@ -37,7 +37,7 @@ from tokenroll.services.scim_documents import (
     spelled,
 )
 from tokenroll.services.scim_patches import patched
-from tokenroll.services.scim_resources import Directory, version_of
+from tokenroll.services.scim_resources import Directory, version_of, without_nothing
 
 MEDIA_TYPE: Final = "application/scim+json"
 PLACE: Final = "/scim/v2"
@@ -270,8 +270,8 @@ def _alike(current: Document, wanted: Document) -> bool:
     """Whether two documents say the same: neither the order of members nor what is told beside their ids counts."""
 
     def plain(document: Document) -> Any:
-        said = {name: value for name, value in document.items() if name != "members" and value not in (None, [], {})}
-        return said, {one.get("value") for one in document.get("members") or ()}
+        said = {name: value for name, value in document.items() if name != "members" and value != []}
+        return without_nothing(said), {one.get("value") for one in document.get("members") or ()}
 
     return bool(plain(current) == plain(wanted))
 

@@ -97,8 +97,9 @@ class Directory:
         manager = None
         if row.manager_public_id:
             manager = self._link(USERS, row.manager_public_id, displayName=row.manager_name)
+        department = None if row.department_name == UNASSIGNED else row.department_name
         group = self._link(GROUPS, row.department_public_id, display=row.department_name, type="direct")
-        found = _without_nothing(
+        found = without_nothing(
             {
                 "schemas": list(USERS.schemas),
                 "id": row.public_id,
@@ -108,7 +109,7 @@ class Directory:
                 "timezone": row.zone,
                 "active": row.suspended_at is None and row.left_on is None,
                 "groups": [group],
-                ENTERPRISE: {"employeeNumber": row.employee_id, "department": row.department_name, "manager": manager},
+                ENTERPRISE: {"employeeNumber": row.employee_id, "department": department, "manager": manager},
                 MEMBER: {
                     "level": row.level,
                     "location": row.location,
@@ -152,7 +153,7 @@ class Directory:
         return (self._group(row, belong.get(row.id, [])) for row in rows)
 
     def _group(self, row: Row[Any], belong: list[Document]) -> Document:
-        found = _without_nothing(
+        found = without_nothing(
             {
                 "schemas": list(GROUPS.schemas),
                 "id": row.public_id,
@@ -177,10 +178,10 @@ class Directory:
         return found
 
 
-def _without_nothing(document: Document) -> Document:
+def without_nothing(document: Document) -> Document:
     """What a document says: neither nulls nor empty objects; an empty list says that there is nobody."""
     plain = {
-        name: _without_nothing(value) if isinstance(value, dict) else value
+        name: without_nothing(value) if isinstance(value, dict) else value
         for name, value in document.items()
         if value is not None
     }
