@@ -64,12 +64,14 @@ class Firm:
         """The reply to a command."""
         command = Command(id=command_id or f"c{next(self._numbers)}", name=name_, arguments=arguments, dry_run=dry_run)
         reply = self.ledger.execute(command)
-        if self.gives and self.answer_recalls():
+        asked = (reply.result or {}).get("recalled", {}).get("state") == "asked"
+        if asked and self.gives and not dry_run:
+            self.answer_recalls()
             return self.ledger.execute(command)
         return reply
 
-    def answer_recalls(self) -> bool:
-        """The worker hears what is asked back and gives it, as far as it is there; whether it was asked for anything."""
+    def answer_recalls(self) -> None:
+        """The worker hears what is asked back and gives it, as far as it is there."""
         recalls = [one for delta in self.ledger.take_deltas() for one in delta.recalls]
         gives: list[tuple[int, int, int]] = []
         for one in recalls:
@@ -83,7 +85,6 @@ class Firm:
                 self._owed.append([one.id, one.lot_id, one.wanted_nanos - given])
         if gives:
             self._report([pack_gives(0, self.now, gives)])
-        return bool(gives)
 
     def left(self, lot_id: int) -> int:
         """What nobody has taken of a lot."""

@@ -160,6 +160,69 @@ def test_it_makes_hledger_object_to_one_nano(journal, tmp_path):
     assert check(["hledger", "check", "-f"], wrong, tmp_path).returncode == 1
 
 
+@pytest.fixture(scope="module")
+def opened() -> JournalText:
+    """A start in July: Ada and Bo bring what is left of awards made elsewhere, some of it still locked, some of it expiring."""
+    july = JANUARY + 181 * DAY
+    firm = Firm(july - DAY)
+    for name, zone in (("Ada", "Europe/Berlin"), ("Bo", "America/New_York")):
+        firm.hire(name, zone=zone)
+    firm.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=50 * CREDIT, lifetime="1m")
+    firm.do("plan.create", name="sign-on", kind="signing_bonus", classification="compensation", amount_nanos=CREDIT)
+    firm.now = july + 12 * HOUR
+    firm.do(
+        "wallet.open",
+        total_nanos=300 * CREDIT + 1,
+        rows=[
+            {"id": "1", "to": "Ada", "plan": "tools", "left_nanos": 40 * CREDIT + 1, "expires_on": "2026-07-31"},
+            {"id": "2", "to": "Ada", "plan": "sign-on", "left_nanos": 240 * CREDIT, "spendable_on": "2026-08-15"},
+            {"id": "3", "to": "Bo", "plan": "tools", "left_nanos": 20 * CREDIT, "expires_on": "never"},
+        ],
+    )
+    firm.do("grant.create", to="Bo", plan="tools")
+    firm.call("Ada", firm.lot_ids("Ada")[0], 15 * CREDIT)
+    firm.now = july + 32 * DAY
+    firm.do("payrun.close", cycle="2026-07")
+    firm.now = july + 60 * DAY
+    firm.call("Bo", firm.lot_ids("Bo")[0], 3 * CREDIT)
+    firm.connection.rollback()
+    return journal_of(firm.connection, firm.now, "A start in July")
+
+
+def test_opening_values_come_out_of_equity_and_satisfy_bean_check(opened, tmp_path):
+    text = beancount_text(opened)
+    done = check([str(BEAN_CHECK)], text, tmp_path)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert '2026-07-01 * "opening value (working tool)"' in text
+    assert '2026-07-01 * "opening value (pay)"' in text
+    wrong = text.replace("-240.000000000 CREDIT", "-240.000000001 CREDIT", 1)
+    assert wrong != text
+    assert check([str(BEAN_CHECK)], wrong, tmp_path).returncode == 1
+
+
+@pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
+def test_opening_values_satisfy_hledger_and_stand_apart_from_grants(opened, tmp_path):
+    done = check(["hledger", "check", "--strict", "-f"], hledger_text(opened), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    balance = subprocess.run(
+        ["hledger", "-f", tmp_path / "journal.txt", "balance", "-N", "--flat", "Equity", "Expenses", "Assets"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert [line.split() for line in balance.splitlines()] == [
+        ["240.000000000", "CREDIT", "Assets:Wallets:W1:Spendable:Available"],
+        ["17.000000000", "CREDIT", "Assets:Wallets:W2:Spendable:Available"],
+        ["-50.000000000", "CREDIT", "Equity:Granted:W2"],
+        ["-280.000000001", "CREDIT", "Equity:Opening:W1"],
+        ["-20.000000000", "CREDIT", "Equity:Opening:W2"],
+        ["25.000000001", "CREDIT", "Expenses:Breakage:W1"],
+        ["50.000000000", "CREDIT", "Expenses:Breakage:W2"],
+        ["15.000000000", "CREDIT", "Expenses:Spent:W1"],
+        ["3.000000000", "CREDIT", "Expenses:Spent:W2"],
+    ]
+
+
 def test_it_names_movements_and_balances_as_beancount_wants_them():
     from datetime import date
 

@@ -55,6 +55,7 @@ def create_api(reader: Reader) -> Starlette:
         "/offers/{name}": lambda request, reports, _visitor: reports.offer(request.path_params["name"]),
         "/wallets": lambda _request, reports, _visitor: reports.wallets(),
         "/wallets/{name}": lambda request, reports, _visitor: reports.wallet(request.path_params["name"]),
+        "/openings": lambda _request, reports, _visitor: reports.openings(),
         "/pools": lambda _request, reports, _visitor: reports.pools(),
         "/ratecards": lambda _request, reports, _visitor: reports.rate_cards(),
         "/ratecards/{model:path}": lambda request, reports, _visitor: reports.rate_card(request.path_params["model"]),
@@ -82,7 +83,7 @@ class _Door:
         """The answer as JSON, for whoever may have it."""
 
         def handle(request: Request) -> Response:
-            secret = _bearer(request)
+            secret = bearer(request)
             with self._reader.reports(self._day_sums) as reports:
                 visitor = reports.visitor_with_secret(key_hash(self._pepper, secret.encode())) if secret else None
                 if visitor is None:
@@ -112,7 +113,8 @@ def _number(request: Request, name: str) -> int | None:
     return int(text)
 
 
-def _bearer(request: Request) -> str:
+def bearer(request: Request) -> str:
+    """The key that a request shows, empty for none."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
 

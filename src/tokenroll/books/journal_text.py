@@ -87,6 +87,11 @@ def granted(wallet_id: int) -> str:
     return f"Equity:Granted:W{wallet_id}"
 
 
+def opening(wallet_id: int) -> str:
+    """Where the values come from with which a wallet was opened: awards that are in the books of another system."""
+    return f"Equity:Opening:W{wallet_id}"
+
+
 def spent(wallet_id: int) -> str:
     """What calls cost the wallet."""
     return f"Expenses:Spent:W{wallet_id}"

@@ -81,6 +81,7 @@ PASSED_ON: Final = "passed on"
 FORFEITED: Final = "forfeited on leaving"
 CLAWED_BACK: Final = "taken back"
 VOIDED: Final = "voided"
+OPENING_VALUE: Final = "opening value"
 FINAL_COST: Final = "final cost"
 CARRIED: Final = "carried by the company"
 USAGE_SOURCES: Final[Mapping[str, str]] = MappingProxyType(

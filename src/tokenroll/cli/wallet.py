@@ -1,5 +1,6 @@
 """`tokenroll wallet`: what is left, in use, spent, being checked."""
 
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,6 +14,7 @@ from tokenroll.cli.console import (
     credits_text,
     execute,
     facts,
+    instant_option,
     noun_app,
     recalled_text,
     reports,
@@ -91,6 +93,78 @@ def transfer(
         say(recalled_text(result, dry_run=dry_run))
 
     show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
+
+
+@app.command("open")
+def open_wallets(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV or JSON with the columns id, to, plan, left and, if wanted, expires_on, granted_on, spendable_on, "
+            "spent_this_year.",
+            dir_okay=False,
+        ),
+    ],
+    *,
+    total: Annotated[str | None, typer.Option(help="Credits to which the file must add up.")] = None,
+    effective_at: Annotated[
+        str | None, typer.Option(help="Since when it is so, RFC 3339, not after now; default now.")
+    ] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Open wallets with what is left of awards made elsewhere, all or none. A row that was booked before, by its id, is left alone."""
+    from tokenroll.services.opening_files import OpeningFileError, read_openings
+
+    try:
+        rows = read_openings(file)
+    except OpeningFileError as error:
+        raise Failure(str(error), kind="opening_file", code=2) from error
+    arguments = {
+        "rows": rows,
+        "total_nanos": amount_option(total, "--total"),
+        "effective_at": instant_option(effective_at),
+    }
+    result = execute("wallet.open", arguments, command_id=command_id, dry_run=dry_run)
+    columns = {
+        "id": "opening",
+        "to": "to",
+        "plan_name": "plan",
+        "left_nanos": "left, credits",
+        "expires_at": "until",
+        "state": "state",
+        "grant": "grant",
+    }
+
+    def human() -> None:
+        table(columns, result["openings"], empty="no opening values")
+        say(
+            f"{'would open' if dry_run else 'opened'} {result['new_count']} of {credits_text(result['new_nanos'])} credits; "
+            f"{result['known_count']} were opened before, {result['empty_count']} have nothing left; "
+            f"the file adds up to {credits_text(result['total_nanos'])}"
+        )
+
+    show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
+
+
+@app.command("openings")
+def list_openings(*, as_json: Json = False) -> None:
+    """List what wallets were opened with, and what had been spent before."""
+    with reports() as books:
+        rows = books.openings()
+    columns = {
+        "id": "opening",
+        "wallet_name": "wallet",
+        "plan_name": "plan",
+        "opened_nanos": "opened, credits",
+        "expires_at": "until",
+        "granted_on": "granted",
+        "spent_before_nanos": "spent before, credits",
+        "grant": "grant",
+    }
+    empty = "no wallet was opened with a value: `tokenroll wallet open FILE`"
+    show(rows, as_json=as_json, human=lambda: table(columns, rows, empty=empty))
 
 
 def _human(found: dict[str, Any], recent: list[dict[str, Any]]) -> None:

@@ -14,10 +14,13 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot, LotState
 
 
-def grant_entries(grant: Grant, lots: Sequence[Lot], public_ids: Sequence[str]) -> tuple[Entry, ...]:
+def grant_entries(
+    grant: Grant, lots: Sequence[Lot], public_ids: Sequence[str], *, opens: bool = False
+) -> tuple[Entry, ...]:
     """One GRANT entry, true at the grant's `effective_at`, and one VEST entry per lot, true at the lot's.
 
-    Vesting is booked in advance with its date, so a question about any instant needs no job to have run (law 9).
+    Vesting is booked in advance with its date, so a question about any instant needs no job to have run (law 9). A grant that
+    `opens` a wallet with what was left of one awarded elsewhere is an OPEN entry out of equity, because nobody is awarded it now.
     `public_ids` are the entries' ids in that order. Raises ValueError unless there are `1 + len(lots)` of them.
     """
     if len(public_ids) != len(lots) + 1:
@@ -26,10 +29,14 @@ def grant_entries(grant: Grant, lots: Sequence[Lot], public_ids: Sequence[str]) 
         )
     granted = Entry(
         public_id=public_ids[0],
-        kind=EntryKind.GRANT,
+        kind=EntryKind.OPEN if opens else EntryKind.GRANT,
         effective_at=grant.effective_at,
         recorded_at=grant.recorded_at,
-        postings=_moved(((lot.wallet_id, lot.id, lot.amount_nanos) for lot in lots), Account.GRANTED, Account.UNVESTED),
+        postings=_moved(
+            ((lot.wallet_id, lot.id, lot.amount_nanos) for lot in lots),
+            Account.OPENING_EQUITY if opens else Account.GRANTED,
+            Account.UNVESTED,
+        ),
         reference=grant.public_id,
     )
     vested = (

@@ -6,7 +6,7 @@ is cut: who changes plans in mid-month gets one month, to the nano.
 
 from datetime import date
 
-FULL_TIME_MILLIONTHS = 10**6
+from tokenroll.model.member import FULL_TIME_MILLIONTHS
 
 
 def part_time(amount_nanos: int, working_time_millionths: int) -> int:

@@ -55,7 +55,9 @@ AWARDS_PER_FILE_MAX: Final = 5_000
 """Awards of one file: granted in one transaction."""
 AWARD_LOTS_MAX: Final = 100_000
 """Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
-AWARD_ID_CHARACTERS_MAX: Final = 200
+OPENINGS_PER_FILE_MAX: Final = 5_000
+"""Opening values of one file: booked in one transaction, and told to the workers in one message."""
+ROW_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
 RECLASSIFIED_WALLETS_SHOWN_MAX: Final = 1_000
 """Wallets named in the effect of a reclassification, those with most first; the sums are over all."""
@@ -65,6 +67,26 @@ PROPOSAL_DAYS_MAX: Final = 30
 """How long a batch of awards may wait for its approval: longer, and plans, people and months are others."""
 NOTE_CHARACTERS_MAX: Final = 300
 """A note or a reason: a sentence, not a document."""
+ROW_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A spreadsheet of the largest number of rows with every cell filled; it is sent to the ledger in one message of at most twice that."""
+MEMBERS_PER_FILE_MAX: Final = 10_000
+"""Members of one file: imported in one transaction, in a few seconds in which nothing else is folded."""
+SCIM_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One request of an identity provider: a group that names every member of the largest file is about 1 MB."""
+SCIM_PAGE_MAX: Final = 200
+"""Resources of one page: providers ask for 100 or 200 and go on from there."""
+SCIM_FILTER_CHARACTERS_MAX: Final = 4_096
+"""Providers filter by one name or id; longer filters are no questions."""
+SCIM_FILTER_DEPTH_MAX: Final = 32
+"""Parentheses and brackets within each other."""
+SCIM_OPERATIONS_MAX: Final = 1_000
+"""Operations of one PATCH: providers send a few, at most a hundred."""
+SCIM_VALUES_MAX: Final = 20
+"""Addresses of one person."""
+ABSENT_PERCENT_MAX: Final = 20
+"""Members that may be suspended or leave because a file does not name them, of all that could: more is a file that was cut."""
+ABSENT_COUNT_MIN: Final = 5
+"""So many may always leave: a fifth of a small firm is one person."""
 PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000

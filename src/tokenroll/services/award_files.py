@@ -1,6 +1,5 @@
 """Awards as a spreadsheet: one row a grant, each with an id of its own, so that a file read twice grants once."""
 
-import csv
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,115 +7,38 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection, select
 
-from tokenroll.engine.prorating import FULL_TIME_MILLIONTHS
-from tokenroll.model.amount import AmountError, amount_nanos_checked, nanos_from_text, text_from_nanos
-from tokenroll.model.instant import Instant, instant_from_text
-from tokenroll.model.limits import (
-    AWARD_ID_CHARACTERS_MAX,
-    AWARD_LOTS_MAX,
-    AWARDS_PER_FILE_MAX,
-    PROBLEMS_SHOWN_MAX,
-    SCORE_NANOS_MAX,
-)
+from tokenroll.model.amount import AmountError, nanos_from_text, text_from_nanos
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import AWARD_LOTS_MAX, AWARDS_PER_FILE_MAX, SCORE_NANOS_MAX
+from tokenroll.model.member import FULL_TIME_MILLIONTHS
 from tokenroll.services.award_sizes import GIVEN
 from tokenroll.services.finding import required
 from tokenroll.services.granting import create_grant, prepared
+from tokenroll.services.row_files import (
+    Column,
+    RowFileError,
+    RowFormat,
+    amount_cell,
+    id_cell,
+    instant_cell,
+    read_rows,
+    shortened,
+)
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.journal import canonical
 
-_NEEDED: Final = ("id", "to", "plan")
 
-
-class AwardFileError(Exception):
+class AwardFileError(RowFileError):
     """A file that cannot be used: every problem in a line of its own, with file, line and column."""
 
 
 def read_awards(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV with the columns id, to and plan, and if wanted amount, effective_at, base_pay, level, score and working_time.
+    """The rows of a CSV or JSON with the columns id, to and plan, and if wanted amount, effective_at, base_pay, level, score, working_time.
 
     Raises AwardFileError with every mistake in it, not only the first.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return _Reader(path).rows(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AwardFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-class _Reader:
-    """Reads one file and keeps its problems."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._problems: list[str] = []
-        self._lines: dict[str, int] = {}
-
-    def rows(self, reader: "csv.DictReader[str]") -> list[dict[str, Any]]:
-        columns = reader.fieldnames or ()
-        for name in _NEEDED:
-            if name not in columns:
-                self._problem(1, name, f"is missing; a file of awards has the columns {', '.join(_READ)}")
-        for name in columns:
-            if name not in _READ:
-                self._problem(1, str(name), f"is not known here; known are {', '.join(_READ)}")
-        rows: list[dict[str, Any]] = []
-        for row in reader if not self._problems else ():
-            if len(rows) == AWARDS_PER_FILE_MAX:
-                self._problem(
-                    reader.line_num, "id", f"is one too many; a file holds at most {AWARDS_PER_FILE_MAX} awards"
-                )
-                break
-            rows.append(self._row(reader.line_num, row))
-        if not rows and not self._problems:
-            self._problem(1, "id", "has no awards below it")
-        if self._problems:
-            raise AwardFileError("\n".join(shortened(self._problems)))
-        return rows
-
-    def _row(self, line: int, row: Mapping[str | None, Any]) -> dict[str, Any]:
-        if None in row:
-            self._problem(line, "id", "begins a row with more cells than there are columns")
-        found: dict[str, Any] = {"line": line}
-        for name, read in _READ.items():
-            text = str(row.get(name) or "").strip()
-            if not text:
-                if name in _NEEDED:
-                    self._problem(line, name, "is empty")
-                continue
-            try:
-                found[_NAMES.get(name, name)] = read(text)
-            except ValueError as error:
-                self._problem(line, name, str(error))
-        earlier = self._lines.setdefault(str(found.get("id")), line)
-        if earlier != line and "id" in found:
-            self._problem(line, "id", f"{found['id']!r} is already that of line {earlier}")
-        return found
-
-    def _problem(self, line: int, column: str, what: str) -> None:
-        self._problems.append(f"{self._path}, line {line}, {column}: {what}")
-
-
-def shortened(problems: list[str]) -> list[str]:
-    """The first of them, and how many more there are."""
-    more = len(problems) - PROBLEMS_SHOWN_MAX
-    return problems if more <= 0 else [*problems[:PROBLEMS_SHOWN_MAX], f"and {more} more"]
-
-
-def _id(text: str) -> str:
-    if len(text) > AWARD_ID_CHARACTERS_MAX:
-        raise ValueError(f"has {len(text)} characters; an id has at most {AWARD_ID_CHARACTERS_MAX}")
-    return text
-
-
-def _amount(text: str) -> int:
-    try:
-        nanos = amount_nanos_checked(nanos_from_text(text), "it")
-    except AmountError as error:
-        raise ValueError(f"is no amount: {error}") from error
-    if nanos == 0:
-        raise ValueError("is 0, and an award of nothing is none")
-    return nanos
+    return read_rows(path, _FORMAT)
 
 
 def _score(text: str) -> int:
@@ -141,20 +63,22 @@ def millionths_from_text(text: str) -> int:
     return millionths
 
 
-def _instant(text: str) -> Instant:
-    try:
-        return instant_from_text(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is no instant with its zone such as 2026-07-01T00:00:00Z") from error
-
-
-_READ: Final[Mapping[str, Callable[[str], Any]]] = {
-    "id": _id, "to": str, "plan": str, "amount": _amount, "effective_at": _instant, "base_pay": _amount, "level": str,
-    "score": _score, "working_time": millionths_from_text,
-}  # fmt: skip
-_NAMES: Final = {
-    "amount": "amount_nanos", "base_pay": "base_pay_nanos", "score": "score_nanos", "working_time": "working_time_millionths",
-}  # fmt: skip
+_FORMAT: Final = RowFormat(
+    plural="awards",
+    rows_max=AWARDS_PER_FILE_MAX,
+    error=AwardFileError,
+    columns={
+        "id": Column(read=id_cell, needed=True),
+        "to": Column(needed=True),
+        "plan": Column(needed=True),
+        "amount": Column(read=amount_cell, name="amount_nanos"),
+        "effective_at": Column(read=instant_cell),
+        "base_pay": Column(read=amount_cell, name="base_pay_nanos"),
+        "level": Column(),
+        "score": Column(read=_score, name="score_nanos"),
+        "working_time": Column(read=millionths_from_text, name="working_time_millionths"),
+    },
+)
 
 
 # ---- against the ledger ---------------------------------------------------------------------------------------------------

@@ -10,13 +10,14 @@ from sqlalchemy import Connection, Row, select
 
 from tokenroll.engine.calendar import month_cycle_at
 from tokenroll.engine.eligibility import reasons_against
-from tokenroll.engine.prorating import FULL_TIME_MILLIONTHS, days_employed, part_time, prorate
+from tokenroll.engine.prorating import days_employed, part_time, prorate
 from tokenroll.engine.sizing import SizeFacts, size
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.eligibility import Eligibility, MemberFacts
 from tokenroll.model.formula import FormulaKind
 from tokenroll.model.grant import GrantKind
 from tokenroll.model.instant import Instant, datetime_from_instant
+from tokenroll.model.member import FULL_TIME_MILLIONTHS
 from tokenroll.model.plan import Plan
 from tokenroll.model.plan_terms import Proration
 from tokenroll.model.wallet import HolderKind

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from tokenroll.books import journal_text as books
 from tokenroll.books.journal_text import Assertion, JournalText, Leg, Movement, OpenAccount
-from tokenroll.books.words import words_of
+from tokenroll.books.words import OPENING_VALUE, words_of
 from tokenroll.model.entry import Account, EntryKind
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant, datetime_from_instant
@@ -62,6 +62,8 @@ class _Export:
         self.cycles = CycleBook()
         grants = connection.execute(select(schema.grants)).all()
         self.grants: dict[int, Row[Any]] = {row.id: row for row in grants}
+        opened = schema.openings.c.grant_id
+        self.opened = set(connection.scalars(select(opened).where(opened.is_not(None))))
 
     def journal(self, title: str) -> JournalText:
         movements = [
@@ -81,13 +83,14 @@ class _Export:
                 continue
             wallet_id = grant.wallet_id
             words = words_of(grant.classification)
-            what = f"{words.kinds[grant.kind]} ({words.allowance})"
+            opens = grant.id in self.opened
+            what = f"{OPENING_VALUE if opens else words.kinds[grant.kind]} ({words.allowance})"
             yield Movement(
                 on=self._day(wallet_id, max(grant.effective_at, grant.recorded_at)),
                 text=what,
                 reference=grant.public_id,
                 legs=(
-                    Leg(books.granted(wallet_id), -grant.amount_nanos),
+                    Leg((books.opening if opens else books.granted)(wallet_id), -grant.amount_nanos),
                     Leg(books.unvested(wallet_id), grant.amount_nanos),
                 ),
             )

@@ -1,7 +1,7 @@
 """Granting: an award becomes lots with their dates and balanced entries, and running gateways are told (DESIGN §5)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -98,6 +98,30 @@ def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
+def open_value(
+    work: UnitOfWork,
+    wallet: Row[Any],
+    plan: Plan,
+    *,
+    amount_nanos: int,
+    effective_at: Instant,
+    vesting: Vesting,
+    expires_at: Instant | None,
+) -> dict[str, Any]:
+    """What was left of an award that was made elsewhere, as an adjustment out of equity that expires when that award does."""
+    return award(
+        work,
+        wallet,
+        plan,
+        kind=GrantKind.ADJUSTMENT,
+        amount_nanos=amount_nanos,
+        effective_at=effective_at,
+        vesting=vesting,
+        lifetime=None,
+        opens_until=(expires_at,),
+    )
+
+
 def award(
     work: UnitOfWork,
     wallet: Row[Any],
@@ -110,6 +134,7 @@ def award(
     lifetime: Period | None,
     reason: str = "",
     how: str = "",
+    opens_until: tuple[Instant | None] | None = None,
 ) -> dict[str, Any]:
     """A grant of exactly this, with its lots and entries, and what a door shows of it."""
     grant = Grant(
@@ -128,10 +153,13 @@ def award(
         priority=plan.priority,
     )
     lots = vest(grant, ZoneInfo(wallet.zone), work.new_id("lots"))
+    if opens_until is not None:
+        lots = tuple(replace(lot, expires_at=opens_until[0]) for lot in lots)
     work.connection.execute(schema.grants.insert().values(**_row_of(grant)))
     work.fact(schema.grants, grant.id)
     work.lots_added(wallet.id, lots)
-    for entry in grant_entries(grant, lots, [work.public_id("entry") for _ in range(len(lots) + 1)]):
+    entry_ids = [work.public_id("entry") for _ in range(len(lots) + 1)]
+    for entry in grant_entries(grant, lots, entry_ids, opens=opens_until is not None):
         work.append(entry)
     # The newest plan behind a wallet decides how it is enforced, so a grant may change that too.
     work.wallet_changed(wallet.id)

@@ -182,7 +182,7 @@ class Leases:
     # ---- for the gateway ------------------------------------------------------------------------------------------
 
     def key_for(self, bearer: bytes, now: Instant) -> HotKey | None:
-        """The key behind a bearer token, None when unknown, revoked or expired. `is_admin` keys may not call models."""
+        """The key behind a bearer token, None when unknown, revoked or expired. `is_admin` keys, all but those for inference, may not call models."""
         key = self._bearers.get(bearer)
         if key is None:
             key = self._find_key(bearer)
@@ -198,7 +198,7 @@ class Leases:
         key = HotKey(terms.id, terms.public_id, wallet, self.wallets.get(terms.pool_wallet_id))
         key.member_public_id = terms.member_public_id
         key.expires_at = terms.expires_at or NEVER
-        key.is_admin = terms.scope == KeyScope.ADMIN
+        key.is_admin = terms.scope != KeyScope.INFERENCE
         # raw tokens are remembered because a hash per call costs more than a lookup; they leave with the process
         if len(self._bearers) >= BEARERS_REMEMBERED_MAX:
             self._bearers.clear()

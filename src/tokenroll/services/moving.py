@@ -125,7 +125,7 @@ def _lasting_from(work: UnitOfWork, row: Row[Any], lot: Lot) -> int | None:
     """When a tranche of this grant expires that becomes spendable now: it lives as long as it would have; None for ever."""
     lifetime = grant_from_row(row).lot_lifetime
     if lifetime is None:
-        return None
+        return lot.expires_at  # what was opened with the value of an award made elsewhere ends when that does
     zone = ZoneInfo(
         str(work.connection.scalar(select(schema.wallets.c.zone).where(schema.wallets.c.id == row.wallet_id)))
     )

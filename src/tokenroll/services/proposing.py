@@ -14,8 +14,9 @@ from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import NOTE_CHARACTERS_MAX
 from tokenroll.model.proposal import Proposal, ProposalState
-from tokenroll.services.award_files import import_awards, rehearse_awards, shortened
+from tokenroll.services.award_files import import_awards, rehearse_awards
 from tokenroll.services.finding import find_member, required
+from tokenroll.services.row_files import shortened
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 

@@ -19,10 +19,11 @@ from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
 from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import approving, history, offering, paying, plan_files, price_reports, proposing
+from tokenroll.services import approving, history, offering, opening_files, paying, plan_files, price_reports, proposing
 from tokenroll.services.cycle_facts import grant_from_row
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet, states_of_grant
+from tokenroll.services.members import changes_told, member_state, told_on, working_time_text
 from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
@@ -124,7 +125,9 @@ class Reports:
                     "member": row.public_id,
                     "name": row.name,
                     "kind": row.kind,
+                    "employee_id": row.employee_id,
                     "department_name": row.department_name,
+                    "state": member_state(row, self.now),
                     "left_nanos": amounts["left_nanos"],
                     "in_use_nanos": amounts["in_use_nanos"],
                     "spent_this_cycle_nanos": self.spent_this_cycle(row.wallet_id),
@@ -142,13 +145,29 @@ class Reports:
             "member": row.public_id,
             "name": row.name,
             "kind": row.kind,
+            "employee_id": row.employee_id,
             "department_name": department,
+            "level": row.level,
+            "location": row.location,
+            "employment_type": row.employment_type,
+            "part_time": working_time_text(row.working_time_millionths),
+            "manager": None
+            if row.manager_id is None
+            else self.connection.scalar(select(schema.members.c.name).where(schema.members.c.id == row.manager_id)),
             "zone": row.zone,
             "hired_on": row.hired_on,
             "left_on": row.left_on,
+            "state": member_state(row, self.now),
+            "suspended_at": row.suspended_at,
+            "changes": changes_told(self.connection, row.id),
             "wallet": self.wallet(row.public_id),
             "keys": self.keys(row.public_id),
         }
+
+    def member_on(self, reference: str, on: str) -> dict[str, Any]:
+        """What was known of a member on a day: no amounts, which have their own dates."""
+        row = find_member(self.connection, reference)
+        return {"member": row.public_id, "on": on, **told_on(self.connection, row, on)}
 
     def keys(self, member: str | None = None) -> list[dict[str, Any]]:
         """Keys, newest first; never a secret, which nobody has."""
@@ -335,6 +354,10 @@ class Reports:
         self._read_all_states()
         rows = self.connection.execute(select(wallets).order_by(wallets.c.name)).all()
         return [{**_holder(row), **self._amounts(row.id)} for row in rows]
+
+    def openings(self) -> list[dict[str, Any]]:
+        """What wallets were opened with, row by row."""
+        return opening_files.openings(self.connection)
 
     def pools(self) -> list[dict[str, Any]]:
         """Pools and whom they serve."""

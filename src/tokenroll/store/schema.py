@@ -72,9 +72,32 @@ departments: Final = Table(
 members: Final = Table(
     "members", metadata, _id(), _public_id(), _text("name", unique=True), _text("kind"),
     _int("department_id", ForeignKey("departments.id")), _text("zone"),
-    _text("hired_on", null=True), _text("left_on", null=True), _int("recorded_at"), **_STRICT,
+    _text("hired_on", null=True), _text("left_on", null=True), _int("recorded_at"),
+    _text("employee_id", null=True), _text("level", null=True), _text("location", null=True),
+    _text("employment_type", null=True), _int("manager_id", null=True), _int("working_time_millionths", null=True),
+    _int("suspended_at", null=True), **_STRICT,
 )  # fmt: skip
-"""`hired_on`, `left_on`: ISO dates. A member's name is unique, so that people can be named on the command line."""
+"""`hired_on`, `left_on`: ISO dates. A member's name is unique, so that people can be named on the command line. `manager_id` is
+a member's; `working_time_millionths` null: full time."""
+member_changes: Final = Table(
+    "member_changes", metadata, _id(), _int("member_id", ForeignKey("members.id")), _text("field"), _text("was", null=True),
+    _text("becomes", null=True), _text("effective_on"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""What of a member changed and from which day on. Not append-only: to erase a person is to erase this, and no amount hangs on it."""
+identity_users: Final = Table(
+    "identity_users", metadata,
+    Column("member_id", _INT, ForeignKey("members.id"), primary_key=True, autoincrement=False),
+    _text("user_name"), _text("user_name_folded", unique=True), _text("external_id", null=True), _text("attributes_json"),
+    _int("changed_at"), _int("removed_at", null=True), **_STRICT,
+)  # fmt: skip
+"""Members whom an identity provider feeds, and what it says of them that is not the member's own: names in parts, addresses.
+`removed_at`: the provider deleted the user; the member and their wallet are kept, and come back with the same name."""
+identity_groups: Final = Table(
+    "identity_groups", metadata,
+    Column("department_id", _INT, ForeignKey("departments.id"), primary_key=True, autoincrement=False),
+    _text("external_id", null=True), _int("changed_at"), _int("removed_at", null=True), **_STRICT,
+)  # fmt: skip
+"""The same of departments, which a provider calls groups. A department without a row is a group of which nothing was said."""
 absences: Final = Table(
     "absences", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _text("from_on"),
     _text("back_on"), _int("recorded_at"), **_STRICT,
@@ -131,6 +154,14 @@ offers: Final = Table(
     _int("grant_id", ForeignKey("grants.id"), null=True), _int("recorded_at"), **_STRICT,
 )  # fmt: skip
 """Promises to candidates. `lapses_on`, `starts_on`: ISO dates; `waiting`: `3m`; what became of it is read from its dates."""
+openings: Final = Table(
+    "openings", metadata,
+    Column("id", Text, primary_key=True), _int("wallet_id", ForeignKey("wallets.id")),
+    _int("grant_id", ForeignKey("grants.id"), null=True), _text("granted_on", null=True), _nanos("spent_before_nanos"),
+    _blob("digest"), _int("recorded_at"), **_KEYED,
+)  # fmt: skip
+"""The rows of spreadsheets with which wallets were opened, by their own ids. `grant_id` null: nothing was left. `spent_before_nanos`
+is what had been spent elsewhere, told and never counted."""
 lots: Final = Table(
     "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
     _text("classification"), _int("priority"), _nanos("amount_nanos"), _int("effective_at"),
@@ -177,6 +208,8 @@ settings: Final = Table(
 Index("absences_by_member", absences.c.member_id)
 Index("requests_by_approver", requests.c.approver_id)
 Index("members_by_department", members.c.department_id)
+Index("members_by_employee_id", members.c.employee_id, unique=True)
+Index("member_changes_by_member", member_changes.c.member_id)
 Index("api_keys_by_member", api_keys.c.member_id)
 Index("grants_by_wallet", grants.c.wallet_id)
 Index("offers_by_candidate", offers.c.candidate)
@@ -323,10 +356,15 @@ variances: Final = Table(
 
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
-    pay_runs, pay_slips, tape_segments, variances, awards,
+    pay_runs, pay_slips, tape_segments, variances, awards, openings,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
-ADDED_LATER: Final = frozenset({"vesting_terms", "terms", "origin_lot_id", "moved_at", "rollover_max_nanos"})
+ADDED_LATER: Final = frozenset(
+    {
+        "vesting_terms", "terms", "origin_lot_id", "moved_at", "rollover_max_nanos", "employee_id", "level", "location",
+        "employment_type", "manager_id", "working_time_millionths", "suspended_at",
+    }
+)  # fmt: skip
 """Columns that rows of an older revision do not have. They are null there, and a row's digest leaves them out while they are."""
 
 

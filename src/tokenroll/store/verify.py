@@ -36,6 +36,8 @@ TAKEN_ACCOUNTS: Final = (Account.FORFEITED, Account.CLAWED_BACK, Account.VOIDED,
 _COSTS_KEPT: Final = 100_000
 _ROWS_PER_FETCH: Final = 2_000
 _SEQ_MAX: Final = 2**63 - 1
+_AWARDING: Final = frozenset({EntryKind.GRANT, EntryKind.OPEN})
+"""Entries that bring a lot into being."""
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -277,7 +279,7 @@ class Verifier:
 
     def _replay_entry(self, entry: Entry) -> None:
         for leg in entry.postings:
-            if leg.account is Account.UNVESTED and entry.kind is EntryKind.GRANT:
+            if leg.account is Account.UNVESTED and entry.kind in _AWARDING:
                 self._lot(leg.lot_id).granted += leg.nanos
             elif leg.account is Account.TRANSFERRED_IN:
                 self._lot(leg.lot_id).granted -= leg.nanos

@@ -63,7 +63,7 @@ def test_only_administrators_propose_and_decide(firm):
     )
     proposal = proposed(firm)
     assert "Bo has no live admin key" in firm.ask("proposal.approve", proposal=proposal, by="Bo").problem
-    firm.do("member.leave", member="Cleo", left_on="2026-01-31")
+    firm.do("member.leave", member="Cleo", left_on="2026-01-31", revoke_keys=True)
     assert "Cleo has no live admin key" in firm.ask("proposal.approve", proposal=proposal, by="Cleo").problem
 
 
