@@ -1,5 +1,7 @@
 """Offers and proposals under any order of steps, repeated steps and jumps of the clock: at most one grant of each (laws 7 and 9)."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +47,7 @@ def test_an_offer_becomes_at_most_one_grant(steps):
         firm.now += jump
         before = firm.reports.offer("Eve")["state"]
         later = f"20{27 + (firm.now - JANUARY) // (365 * DAY)}-06-01"
-        arguments = {"lapses_on": later} if step == "extend" else {}
+        arguments: dict[str, Any] = {"lapses_on": later} if step == "extend" else {}
         reply = firm.ask(f"offer.{step}", command_id=f"{step}{number}", offer="Eve", **arguments)
         after = firm.reports.offer("Eve")["state"]
         assert (reply.result is None) or reply.result["offer"].startswith("offer_")
