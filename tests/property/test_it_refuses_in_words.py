@@ -70,7 +70,7 @@ def test_a_row_is_a_plan_or_a_sentence_with_its_cell(cells):
     assert problems_of(entries[0].arguments) == []
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.sampled_from([".toml", ".csv", ".xlsx"]), st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_bytes_are_plans_or_a_sentence(tmp_path_factory, suffix, content):
     path = tmp_path_factory.mktemp("any") / f"plans{suffix}"

@@ -102,7 +102,9 @@ def extend(
 def grant(
     offer: _Offer,
     *,
-    to: Annotated[str, typer.Option(help="The member whom the candidate became, by name or id.")],
+    to: Annotated[
+        str | None, typer.Option(help="The member whom the candidate became; default who has the candidate's name.")
+    ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",

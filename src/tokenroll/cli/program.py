@@ -25,7 +25,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "member": "people and service accounts: create, import, change, suspend, absence, leave",
         "plan": "dated templates of grants: create, list, show, try, check, diff, apply, export, reclassify",
         "grant": "awards: create, import, top-up, vest, accelerate, forfeit, clawback, void, list, show",
-        "proposal": "awards that another administrator approves: create, approve, reject, list, show",
+        "proposal": "awards that another administrator approves: create, approve, reject, require, list, show",
         "offer": "grants promised to candidates: create, accept, grant, list, show",
         "wallet": "what is left, in use, spent: list, show, transfer; open from a file",
         "pool": "shared wallets of a department or the company: create, list",

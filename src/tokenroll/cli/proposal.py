@@ -1,5 +1,6 @@
 """`tokenroll proposal`: batches of awards that another administrator approves."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,10 +19,20 @@ from tokenroll.cli.console import (
     say,
     show,
     table,
+    written,
 )
 from tokenroll.cli.program import Failure
 
 app = noun_app("Batches of awards: one administrator proposes, another one approves, then all are granted.")
+
+
+class Answer(StrEnum):
+    """Yes or no."""
+
+    YES = "yes"
+    NO = "no"
+
+
 _Proposal = Annotated[str, typer.Argument(help="Id of the proposal.")]
 _By = Annotated[str, typer.Option(help="Who does it: a member with a live admin key.")]
 
@@ -70,6 +81,26 @@ def reject(
     """Reject a proposal, or take back one's own."""
     arguments = {"proposal": proposal, "by": by, "reason": reason}
     _do("proposal.reject", arguments, "rejected", as_json=as_json, dry_run=dry_run, command_id=command_id)
+
+
+@app.command()
+def require(
+    answer: Annotated[Answer, typer.Argument(help="Whether `grant import` needs a second administrator.")],
+    *,
+    by: _By,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Say whether spreadsheets of awards need approval from now on. Single grants and top-ups do not."""
+    arguments = {"is_required": answer is Answer.YES, "by": by}
+    result = execute("proposal.require", arguments, command_id=command_id, dry_run=dry_run)
+    written(
+        f"set that approval is {'' if answer is Answer.YES else 'not '}required",
+        result,
+        as_json=as_json,
+        dry_run=dry_run,
+    )
 
 
 @app.command("list")

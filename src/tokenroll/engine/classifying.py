@@ -11,7 +11,9 @@ from typing import Final
 
 from tokenroll.model.classification import Classification
 from tokenroll.model.grant import GrantKind
+from tokenroll.model.limits import CLAWBACK_MONTHS_USUAL_MAX
 from tokenroll.model.plan import Plan
+from tokenroll.model.plan_terms import ClawbackBasis
 from tokenroll.model.tax_facts import (
     Carryover,
     Catalogue,
@@ -56,7 +58,7 @@ def objections(plan: Plan) -> tuple[str, ...]:
 
 
 def cautions(plan: Plan) -> tuple[str, ...]:
-    """What is allowed and still needs somebody's eye: facts that are not declared, and pay that goes on beyond its tax year."""
+    """What is allowed and still needs somebody's eye: undeclared facts, pay that goes on beyond its tax year, a hard clawback."""
     found = []
     undeclared = plan.terms.tax.undeclared
     if undeclared:
@@ -68,6 +70,12 @@ def cautions(plan: Plan) -> tuple[str, ...]:
         found.append(
             "pay that is carried over beyond its tax year may be deferred compensation in the United States (US-08, IRC 409A): "
             "let it expire by 15 March, or have it reviewed"
+        )
+    clawback = plan.terms.leaving.clawback
+    if clawback is not None and (clawback.basis is ClawbackBasis.FULL or clawback.months > CLAWBACK_MONTHS_USUAL_MAX):
+        found.append(
+            f"a clawback in full, or later than {CLAWBACK_MONTHS_USUAL_MAX} months, is void where repayment is bound by law "
+            "(California AB 692: pro rata and within two years): have it reviewed"
         )
     return tuple(found)
 

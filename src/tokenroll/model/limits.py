@@ -99,6 +99,8 @@ SCORE_NANOS_MAX: Final = 100 * 10**9
 """A hundredfold outcome: more is a percent entered as a score."""
 CLAWBACK_MONTHS_MAX: Final = 60
 """Five years: repayment clauses run one to two, and where law bounds them, two (reference: books, §6)."""
+CLAWBACK_MONTHS_USUAL_MAX: Final = 24
+"""Two years: beyond it a plan is told to be reviewed, because some laws end repayment there."""
 LEAVING_WINDOW_DAYS_MAX: Final = 3_660
 """Ten years, the longest that option plans give; for ever is none."""
 RATE_PER_MINUTE_MAX: Final = 1_000_000_000

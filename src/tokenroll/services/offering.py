@@ -19,7 +19,7 @@ from tokenroll.services.award_sizes import GIVEN, refuse_ineligible, size_for
 from tokenroll.services.finding import find_member, find_plan, find_wallet, name_given, required
 from tokenroll.services.granting import award
 from tokenroll.services.people import company_zone
-from tokenroll.services.planning import plan_from_row
+from tokenroll.services.planning import plan_from_row, plan_version
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.services.vesting_terms import period_from_text, period_text, schedule_text
 from tokenroll.store import schema
@@ -90,14 +90,14 @@ def extend_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
 
 
 def grant_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What was promised, to the member whom the candidate became, from their day of hire or the waiting period after it on.
+    """What was promised, to the member whom the candidate became (default: who has their name), from their day of hire or the waiting period after it on.
 
     Granting it again to the same member changes nothing. Raises Refused for an offer that was not accepted.
     """
     offer = offer_from_row(find_offer(work.connection, required(arguments, "offer")))
-    member = find_member(work.connection, required(arguments, "to"))
+    member = find_member(work.connection, arguments.get("to") or offer.candidate)
     wallet = find_wallet(work.connection, member.public_id)
-    plan = _plan_of(work.connection, offer)
+    plan = plan_version(work.connection, offer.plan_id)
     state = offer.state_on(_today(work.now, company_zone(work.connection)))
     if state is OfferState.GRANTED:
         grants = schema.grants
@@ -133,7 +133,7 @@ def _moved(
     offer = offer_from_row(find_offer(work.connection, required(arguments, "offer")))
     state = offer.state_on(_today(work.now, company_zone(work.connection)))
     if state is to:
-        return _told(work.connection, offer, _plan_of(work.connection, offer), work.now)
+        return _told(work.connection, offer, plan_version(work.connection, offer.plan_id), work.now)
     if state not in possible:
         raise _not_possible(offer, state, str(to))
     return _changed(work, offer, **{column: work.now})
@@ -155,7 +155,7 @@ def _changed(work: UnitOfWork, offer: Offer, **values: Any) -> dict[str, Any]:
     offers = schema.offers
     work.connection.execute(offers.update().where(offers.c.id == offer.id).values(**values))
     changed = offer_from_row(work.connection.execute(select(offers).where(offers.c.id == offer.id)).one())
-    return _told(work.connection, changed, _plan_of(work.connection, changed), work.now)
+    return _told(work.connection, changed, plan_version(work.connection, changed.plan_id), work.now)
 
 
 # ---- questions ----------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def offers_told(connection: Connection, now: Instant) -> list[dict[str, Any]]:
 def offer_told(connection: Connection, reference: str, now: Instant) -> dict[str, Any]:
     """One offer. Raises Refused."""
     offer = offer_from_row(find_offer(connection, reference))
-    return _told(connection, offer, _plan_of(connection, offer), now)
+    return _told(connection, offer, plan_version(connection, offer.plan_id), now)
 
 
 def find_offer(connection: Connection, reference: str) -> Row[Any]:
@@ -257,11 +257,6 @@ def _told(connection: Connection, offer: Offer, plan: Plan, now: Instant) -> dic
 
 def _waiting_text(waiting: Period | None) -> str | None:
     return None if waiting is None else period_text(waiting)
-
-
-def _plan_of(connection: Connection, offer: Offer) -> Plan:
-    plans = schema.plans
-    return plan_from_row(connection.execute(select(plans).where(plans.c.id == offer.plan_id)).one())
 
 
 def _amount(plan: Plan, arguments: Mapping[str, Any], zone: str, now: Instant) -> int:

@@ -126,6 +126,12 @@ def newest_version(connection: Connection, name: str) -> Plan | None:
     return None if row is None else plan_from_row(row)
 
 
+def plan_version(connection: Connection, plan_id: int) -> Plan:
+    """The version with this inside id: what `plan_id` of a grant or an offer names, with the terms that bind it."""
+    plans = schema.plans
+    return plan_from_row(connection.execute(select(plans).where(plans.c.id == plan_id)).one())
+
+
 def plan_from_row(row: Row[Any]) -> Plan:
     """The noun of a row."""
     return Plan(

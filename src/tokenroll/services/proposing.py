@@ -4,7 +4,7 @@ What is granted is what was proposed: a batch whose amounts or plans have change
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 from sqlalchemy import Connection, Row, or_, select
@@ -20,6 +20,7 @@ from tokenroll.services.row_files import shortened
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 
+APPROVAL_SETTING: Final = "awards_need_approval"
 _COMPARED = ("amount_nanos", "plan", "classification")
 """What of an award must be the same when it is approved as when it was proposed."""
 
@@ -90,6 +91,29 @@ def reject_proposal(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str,
         _refuse_decided(row, state, "rejected")
         _decide(work, row, by, decision="rejected", reason=_note(arguments, "reason"))
     return proposal_told(work.connection, row.public_id, work.now)
+
+
+def require_approval(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether spreadsheets of awards need a second administrator from now on. Single grants and top-ups do not."""
+    by = _administrator(work.connection, required(arguments, "by"), work.now)
+    is_required = arguments.get("is_required")
+    if type(is_required) is not bool:
+        message = f"whether approval is required is true or false, not {is_required!r}"
+        raise Refused("argument", message)
+    work.setting_changed(APPROVAL_SETTING, "yes" if is_required else "no")
+    return {"is_required": is_required, "by": by.name}
+
+
+def import_unless_approval_is_required(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """`award_files.import_awards` for who need not ask another one. Raises Refused where the company decided otherwise."""
+    settings = schema.settings.c
+    if work.connection.scalar(select(settings.value).where(settings.name == APPROVAL_SETTING)) == "yes":
+        message = (
+            "awards of a spreadsheet need another administrator's approval here: "
+            "`tokenroll proposal create FILE --by WHO` proposes them"
+        )
+        raise Refused("approval", message)
+    return import_awards(work, arguments)
 
 
 def _decide(work: UnitOfWork, row: Row[Any], by: Row[Any], *, decision: str, reason: str) -> None:

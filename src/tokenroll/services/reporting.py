@@ -27,7 +27,7 @@ from tokenroll.services.members import changes_told, member_state, told_on, work
 from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
-from tokenroll.services.planning import arguments_of, lifetime_from_row, plan_from_row
+from tokenroll.services.planning import arguments_of, lifetime_from_row, plan_from_row, plan_version
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
@@ -343,8 +343,7 @@ class Reports:
         return approving.approvers_of(self.connection, self.now)
 
     def _wording(self, plan_id: int) -> Wording:
-        plans = schema.plans
-        return terms_from_text(self.connection.scalar(select(plans.c.terms).where(plans.c.id == plan_id))).wording
+        return plan_version(self.connection, plan_id).terms.wording
 
     # ---- wallets ------------------------------------------------------------------------------------------------
 

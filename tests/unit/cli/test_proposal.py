@@ -51,3 +51,12 @@ def test_a_file_with_a_mistake_is_told_before_anything_else(home, capsys):
     assert "line 2, amount: is no amount" in capsys.readouterr().err
     assert main(["proposal", "list"]) == 0
     assert capsys.readouterr().out == "no proposals yet: `tokenroll proposal create FILE --by WHO`\n"
+
+
+def test_a_company_may_require_it(home, capsys):
+    assert main(["proposal", "require", "yes", "--by", "Cleo"]) == 0
+    assert "set that approval is required" in capsys.readouterr().out
+    assert main(["grant", "import", str(home / "q1.csv")]) == 1
+    assert "need another administrator's approval here" in capsys.readouterr().err
+    assert main(["proposal", "require", "no", "--by", "Cleo"]) == 0
+    assert main(["grant", "import", str(home / "q1.csv")]) == 0

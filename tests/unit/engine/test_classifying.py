@@ -1,10 +1,20 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.cast import make_plan
 from tokenroll.engine.classifying import RULES, cautions, objections
 from tokenroll.model.classification import Classification
 from tokenroll.model.grant import GrantKind
-from tokenroll.model.plan_terms import LeavingTerms, LeavingWindow, PlanTerms, TerminationReason, Wording
+from tokenroll.model.plan_terms import (
+    Clawback,
+    ClawbackBasis,
+    LeavingTerms,
+    LeavingWindow,
+    PlanTerms,
+    TerminationReason,
+    Wording,
+)
 from tokenroll.model.tax_facts import (
     Carryover,
     Catalogue,
@@ -126,3 +136,14 @@ def test_pay_that_goes_on_beyond_its_tax_year_is_told():
     (told,) = cautions(make_plan(classification=Classification.COMPENSATION, terms=PlanTerms(tax=DECLARED)))
     assert "409A" in told
     assert "15 March" in told
+
+
+@pytest.mark.parametrize(
+    ("basis", "months", "is_told"),
+    [(ClawbackBasis.PRO_RATA, 24, False), (ClawbackBasis.PRO_RATA, 25, True), (ClawbackBasis.FULL, 12, True)],
+)
+def test_a_hard_clawback_is_told(basis, months, is_told):
+    leaving = LeavingTerms(clawback=Clawback(basis=basis, months=months))
+    declared = replace(DECLARED, carryover=Carryover.NONE)
+    plan = make_plan(classification=Classification.COMPENSATION, terms=PlanTerms(tax=declared, leaving=leaving))
+    assert [one.startswith("a clawback in full, or later than 24 months") for one in cautions(plan)] == [True] * is_told

@@ -124,6 +124,15 @@ def test_who_may_have_the_plan_is_asked_when_it_is_granted(firm):
     assert state(firm) == "accepted"
 
 
+def test_who_has_the_candidates_name_is_the_member_unless_another_is_named(firm):
+    made(firm)
+    firm.do("offer.accept", offer="Ada L")
+    assert "there is no member 'Ada L'" in firm.ask("offer.grant", offer="Ada L").problem
+    firm.do("member.create", name="Ada L", department="Engineering", hired_on="2026-02-01")
+    firm.do("offer.grant", offer="Ada L")
+    assert len(firm.reports.grants("Ada L")) == 1
+
+
 def test_the_day_of_hire_must_be_known(firm):
     made(firm)
     firm.do("offer.accept", offer="Ada L")

@@ -257,3 +257,18 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(PlanFileError, match="cannot be written: No such file or directory"):
         write_plan_source(tmp_path / "none" / "plans.csv", PLANS)
     assert csv_from_plans([]).decode("utf-8-sig").split("\r\n")[0].startswith("name,kind,classification,amount,")
+
+
+def test_without_the_extra_a_workbook_is_refused_and_csv_goes(tmp_path, monkeypatch):
+    import sys
+
+    write_plan_source(tmp_path / "plans.xlsx", PLANS)
+    for module in ("xlsxwriter", "python_calamine"):
+        monkeypatch.setitem(sys.modules, module, None)
+    told = "needs the extra `sheets`: install tokenroll\\[sheets\\], or use CSV"
+    with pytest.raises(PlanFileError, match=told):
+        read_plan_source(tmp_path / "plans.xlsx")
+    with pytest.raises(PlanFileError, match=told):
+        write_plan_source(tmp_path / "other.xlsx", PLANS)
+    write_plan_source(tmp_path / "plans.csv", PLANS)
+    assert len(read_plan_source(tmp_path / "plans.csv")) == 2

@@ -144,3 +144,16 @@ def test_the_same_id_gives_the_same_answer(firm):
     assert len(firm.reports.proposals()) == 1
     with pytest.raises(Refused, match="there is no proposal 'none'"):
         firm.reports.proposal("none")
+
+
+def test_a_company_may_require_it(firm):
+    assert firm.do("proposal.require", is_required=True, by="Cleo")["by"] == "Cleo"
+    assert firm.ask("grant.import", rows=ROWS).problem == (
+        "awards of a spreadsheet need another administrator's approval here: `tokenroll proposal create FILE --by WHO` proposes them"
+    )
+    firm.do("proposal.approve", proposal=proposed(firm), by="Cleo")
+    assert len(granted(firm)) == 2
+    assert "Ada has no live admin key" in firm.ask("proposal.require", is_required=False, by="Ada").problem
+    assert "is true or false, not 'no'" in firm.ask("proposal.require", is_required="no", by="Cleo").problem
+    firm.do("proposal.require", is_required=False, by="Dev")
+    assert firm.do("grant.import", rows=ROWS)["known_count"] == 2
