@@ -108,6 +108,7 @@ def test_it_tells_of_a_closed_paper(door):
         ("/api/me/calls/call_00000000000000000000000000000001", ADA, 404, "there is no call"),
         ("/api/me/payslips/soon", ADA, 400, "a cycle is a month such as 2026-01"),
         ("/api/me/calls?limit=x", ADA, 400, "limit must be a whole number"),
+        ("/api/members/Ada?on=soon", CLEO, 400, "'soon' is not a date"),
         ("/api/members/Bo", CLEO, 404, "there is no member 'Bo'"),
         ("/api/nowhere", CLEO, 404, "Not Found"),
     ],
@@ -127,7 +128,7 @@ def test_it_keeps_a_members_call_from_another(door):
 @pytest.mark.parametrize(
     "path",
     [
-        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/plans", "/plans/tools",
+        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/members/Ada?on=2026-01-01", "/plans", "/plans/tools",
         "/grants?to=Ada", "/wallets", "/wallets/Ada", "/openings", "/pools", "/offers", "/proposals", "/ratecards", "/payruns", "/payruns/2026-01",
     ],
 )  # fmt: skip

@@ -259,6 +259,23 @@ def test_a_department_that_is_taken_away_is_gone_and_taking_it_again_writes_noth
     assert provider.patch(place, gone)[1] == first
 
 
+def test_somebody_whose_last_day_is_to_come_is_still_active_and_one_whose_is_over_stays_away(company, provider):
+    made = provider.create("/Users", **user("Nia", **{ENTERPRISE: {"employeeNumber": "80"}}))
+    place = f"/Users/{made['id']}"
+
+    def leaves(on):
+        company.do("member.import", rows=[{"line": 2, "id": "80", "name": "Nia", "department": "People", "left_on": on}])  # fmt: skip
+
+    leaves("2999-12-31")
+    assert provider.patch(place, active(made, value=True))[1]["active"] is True
+    leaves("2026-01-31")
+    assert provider.get(place)[1]["active"] is False
+    assert provider.patch(place, {"op": "replace", "path": "title", "value": "was here"})[0] == 200
+    status, told, _ = provider.patch(place, active(made, value=True))
+    assert (status, told["scimType"]) == (400, "mutability")
+    assert "has left on 2026-01-31: the people system takes that back" in told["detail"]
+
+
 def test_two_people_of_one_name_are_told_apart(company, provider):
     first = provider.create("/Users", **user("Hal"))
     second = provider.create("/Users", **{**user("Hal"), "userName": "hal2@firm.example", "externalId": "idp-Hal2"})

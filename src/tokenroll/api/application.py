@@ -45,7 +45,7 @@ def create_api(reader: Reader) -> Starlette:
         "/departments": lambda _request, reports, _visitor: reports.departments(),
         "/departments/{name}": lambda request, reports, _visitor: reports.department(request.path_params["name"]),
         "/members": lambda request, reports, _visitor: reports.members(request.query_params.get("department")),
-        "/members/{name}": lambda request, reports, _visitor: reports.member(request.path_params["name"]),
+        "/members/{name}": _member,
         "/plans": lambda _request, reports, _visitor: reports.plans(),
         "/plans/{name}": lambda request, reports, _visitor: reports.plan(request.path_params["name"]),
         "/grants": lambda request, reports, _visitor: reports.grants(request.query_params.get("to")),
@@ -95,6 +95,11 @@ class _Door:
                 return JSONResponse(to_wire(answer(request, reports, visitor)))
 
         return handle
+
+
+def _member(request: Request, reports: Reports, _visitor: Visitor) -> Any:
+    name, on = request.path_params["name"], request.query_params.get("on")
+    return reports.member(name) if on is None else reports.member_on(name, on)
 
 
 def _calls(request: Request, reports: Reports, visitor: Visitor) -> Any:

@@ -184,7 +184,7 @@ class _Resource:
 
     def _find(self, asked: Asked, public_id: str = "") -> Document:
         with self._reader.reports() as reports:
-            directory = Directory(reports.connection, asked.base)
+            directory = Directory(reports.connection, reports.now, asked.base)
             return directory.find(self._kind, public_id or asked.request.path_params["id"])
 
     def _execute(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class _Resource:
     def found(self, asked: Asked, told: Mapping[str, str]) -> list[Document]:
         """Everything that a filter lets through."""
         with self._reader.reports() as reports:
-            return Directory(reports.connection, asked.base).listed(self._kind, told.get("filter", ""))
+            return Directory(reports.connection, reports.now, asked.base).listed(self._kind, told.get("filter", ""))
 
     def _told(self, asked: Asked, found: Document, *, status: int = 200) -> Response:
         headers = {"etag": found["meta"]["version"], "location": found["meta"]["location"]}

@@ -17,7 +17,14 @@ from tokenroll.model.limits import NAME_CHARACTERS_MAX, SCIM_VALUES_MAX
 from tokenroll.model.member import FULL_TIME_MILLIONTHS, MemberField, MemberKind
 from tokenroll.services.finding import required
 from tokenroll.services.member_files import part_time_cell
-from tokenroll.services.members import change_member, loop_among, new_member, today_in
+from tokenroll.services.members import (
+    change_member,
+    last_day_over,
+    loop_among,
+    member_from_row,
+    new_member,
+    today_in,
+)
 from tokenroll.services.people import company_zone, create_department
 from tokenroll.services.scim_documents import ENTERPRISE, GROUPS, MEMBER, USERS, Document, Kind, ScimError
 from tokenroll.services.scim_resources import UNASSIGNED, Directory, folded, version_of
@@ -120,7 +127,7 @@ def _seen(work: UnitOfWork, kind: Kind, arguments: Mapping[str, Any]) -> Row[Any
     if not public_id:
         return None
     try:
-        document = Directory(work.connection).find(kind, public_id)
+        document = Directory(work.connection, work.now).find(kind, public_id)
     except ScimError as error:
         raise Refused("not_found", error.detail) from error
     if arguments.get(VERSION) not in {None, version_of(document)}:
@@ -153,7 +160,7 @@ def _is_back(work: UnitOfWork, removed: Row[Any], user: Document, asked: Row[Any
     for told, known in ((number, member.employee_id), (user.get("externalId"), removed.external_id)):
         if told and known:
             return bool(told == known)
-    return member.left_on is None
+    return not last_day_over(member_from_row(member), work.now)
 
 
 def _said_before(work: UnitOfWork, member_id: int) -> tuple[str, Document] | None:
@@ -247,11 +254,12 @@ def _bring(
         part = part_time_cell(own["partTime"]) if own["partTime"] else FULL_TIME_MILLIONTHS
         becomes[MemberField.WORKING_TIME] = None if part == FULL_TIME_MILLIONTHS else part
     active = user.get("active")
-    if active and row.left_on is not None:
+    has_left = last_day_over(member_from_row(row), work.now)
+    if active and has_left:
         raise Refused(
             "mutability", f"{row.name} has left on {row.left_on}: the people system takes that back, not the provider"
         )
-    if active is not None and row.left_on is None and active != (row.suspended_at is None):
+    if active is not None and not has_left and active != (row.suspended_at is None):
         becomes[MemberField.SUSPENDED] = None if active else work.now
     try:
         change_member(work, row, becomes, on)

@@ -92,7 +92,10 @@ _COMMON: Final = (
     _text("externalId", "The provider's own id.", case_exact=True),
     Attribute(
         name="meta", description="When and where.", type="complex", read_only=True,
-        parts=tuple(_text(name, "", read_only=True, case_exact=True) for name in ("resourceType", "created", "lastModified", "location", "version")),
+        parts=(
+            *(_text(name, "", read_only=True, case_exact=True) for name in ("resourceType", "location", "version")),
+            *(Attribute(name=name, description="", type="dateTime", read_only=True) for name in ("created", "lastModified")),
+        ),
     ),
 )  # fmt: skip
 _USER: Final = (

@@ -1,16 +1,29 @@
 """SCIM's filters (RFC 7644 §3.4.2.2): read once, then asked of any number of documents."""
 
 import json
+import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tokenroll.model.instant import instant_from_text
 from tokenroll.model.limits import SCIM_FILTER_CHARACTERS_MAX, SCIM_FILTER_DEPTH_MAX
 from tokenroll.services.scim_documents import Attribute, Document, Kind, ScimError, part_of
 
 _TOKEN: Final = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([()\[\]])|([^\s()\[\]"]+))')
-_COMPARING: Final = ("eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le")
+_ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "eq": operator.eq,
+    "ne": operator.eq,
+    "co": operator.contains,
+    "sw": lambda value, text: value.startswith(text),
+    "ew": lambda value, text: value.endswith(text),
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+}
+"""What a value is asked; `ne` is an `eq` that nothing may answer."""
 Test = Callable[[Document], bool]
 
 
@@ -207,17 +220,29 @@ class _Reader:
         verb = self.take().casefold()
         if verb == "pr":
             return lambda one: bool(values(one))
-        if verb not in _COMPARING:
-            raise self.wrong(f"{verb!r} is no comparison; there are {', '.join(_COMPARING)} and pr")
+        if verb not in _ORDER:
+            raise self.wrong(f"{verb!r} is no comparison; there are {', '.join(_ORDER)} and pr")
         wanted = self._wanted(told, verb)
         if verb == "eq" and isinstance(wanted, str):
             self.only_equal = (name, wanted)
         if wanted is None:
             return (lambda one: not values(one)) if verb == "eq" else (lambda one: bool(values(one)))
-        matches = _matching(verb, wanted, exact=told.case_exact)
+        is_moment = told.type == "dateTime"
+        matches = self._moment_matching(verb, wanted) if is_moment else _matching(verb, wanted, exact=told.case_exact)
         if verb == "ne":
             return lambda one: not any(matches(value) for value in values(one))
         return lambda one: any(matches(value) for value in values(one))
+
+    def _moment_matching(self, verb: str, wanted: str) -> Test:
+        """Moments are compared as such: a text with a fraction of a second sorts before the same second without one."""
+        if verb in {"co", "sw", "ew"}:
+            return _matching(verb, wanted, exact=True)
+        try:
+            moment = instant_from_text(wanted)
+        except (ValueError, OverflowError) as error:
+            raise self.wrong(f"{wanted!r} is no moment such as 2026-01-31T09:00:00Z") from error
+        compare = _ORDER[verb]
+        return lambda value: compare(instant_from_text(str(value)), moment)
 
     def _wanted(self, told: Attribute, verb: str) -> Any:
         word = self.take()
@@ -249,16 +274,5 @@ def _matching(verb: str, wanted: Any, *, exact: bool) -> Test:
     if isinstance(wanted, bool):
         return lambda value: value is wanted
     text = wanted if exact else wanted.casefold()
-    compare: dict[str, Callable[[str], bool]] = {
-        "eq": lambda value: value == text,
-        "ne": lambda value: value == text,
-        "co": lambda value: text in value,
-        "sw": lambda value: value.startswith(text),
-        "ew": lambda value: value.endswith(text),
-        "gt": lambda value: value > text,
-        "ge": lambda value: value >= text,
-        "lt": lambda value: value < text,
-        "le": lambda value: value <= text,
-    }
-    chosen = compare[verb]
-    return lambda value: chosen(str(value) if exact else str(value).casefold())
+    chosen = _ORDER[verb]
+    return lambda value: chosen(str(value) if exact else str(value).casefold(), text)

@@ -100,12 +100,13 @@ def _change(kind: Kind, document: Document, path: Path, verb: str, value: Any) -
 
 
 def _set(place: Document, attribute: Attribute, verb: str, value: Any) -> None:
-    if verb != "remove":
-        place[attribute.name] = spelled_value(attribute, value)
-    elif attribute.name == "active" or attribute.required:
+    must_be = attribute.name == "active" or attribute.required
+    if verb == "remove" and must_be:
         raise ScimError(400, "mutability", f"{attribute.name} cannot be removed; replace it")
-    else:
-        place[attribute.name] = None
+    new = None if verb == "remove" else spelled_value(attribute, value)
+    if new is None and must_be:
+        raise ScimError(400, "invalidValue", f"{attribute.name} needs a value")
+    place[attribute.name] = new
 
 
 def _of_many(path: Path, values: list[Document], verb: str, value: Any) -> list[Document]:
@@ -131,8 +132,16 @@ def _of_many(path: Path, values: list[Document], verb: str, value: Any) -> list[
         if path.part is not None:
             _set(one, path.part, verb, value)
         else:
-            one.update(spelled_value(attribute, value)[0] if value else {})
+            one.update(_single(attribute, value))
     return [left for one in values if (left := {name: part for name, part in one.items() if part is not None})]
+
+
+def _single(attribute: Attribute, value: Any) -> Document:
+    """The one value by which a chosen one is joined."""
+    given: list[Document] = spelled_value(attribute, value) or []
+    if len(given) != 1:
+        raise ScimError(400, "invalidValue", f"a value of {attribute.name} is one JSON object")
+    return given[0]
 
 
 def _without_doubles(values: list[Document]) -> list[Document]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from tokenroll.model.instant import Instant, text_from_instant
-from tokenroll.services.members import working_time_text
+from tokenroll.services.members import last_day_over, member_from_row, working_time_text
 from tokenroll.services.scim_documents import ENTERPRISE, GROUPS, MEMBER, USERS, Document, Kind, ScimError
 from tokenroll.services.scim_filters import Filter, read_filter
 from tokenroll.store import schema
@@ -36,10 +36,11 @@ def _said(value: Any) -> Any:
 
 
 class Directory:
-    """Users and groups of one snapshot. `base` is the address under which they stand."""
+    """Users and groups of one snapshot, as of `now`. `base` is the address under which they stand."""
 
-    def __init__(self, connection: Connection, base: str = "") -> None:
+    def __init__(self, connection: Connection, now: Instant, base: str = "") -> None:
         self._connection = connection
+        self._now = now
         self._base = base
 
     def find(self, kind: Kind, public_id: str) -> Document:
@@ -107,7 +108,7 @@ class Directory:
                 "userName": row.user_name,
                 **said,
                 "timezone": row.zone,
-                "active": row.suspended_at is None and row.left_on is None,
+                "active": row.suspended_at is None and not last_day_over(member_from_row(row), self._now),
                 "groups": [group],
                 ENTERPRISE: {"employeeNumber": row.employee_id, "department": department, "manager": manager},
                 MEMBER: {

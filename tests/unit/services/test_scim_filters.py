@@ -39,6 +39,10 @@ RFC = {
 }
 OTHERS = {
     "active eq true": True,
+    'meta.lastModified gt "2011-05-13T04:42:33.9Z"': True,
+    'meta.lastModified lt "2011-05-13T04:42:34.1Z"': True,
+    'meta.lastModified eq "2011-05-13T06:42:34+02:00"': True,
+    'meta.lastModified sw "2011-05"': True,
     'active eq "False"': False,
     "active ne true": False,
     'externalId eq "x1"': False,  # ids are exact
@@ -81,6 +85,7 @@ def test_it_asks_what_the_text_says(text, lets_through):
         ("not title pr", "`not` stands before a parenthesis"),
         ("active gt true", "active is true or false, compared by eq or ne"),
         ("active eq 7", "active is true or false"),
+        ('meta.lastModified gt "May"', "'May' is no moment such as 2026-01-31T09:00:00Z"),
         ("title gt null", "null is compared by eq or ne"),
         ("(" * 33 + "title pr" + ")" * 33, "more than 32 parentheses"),
         ("title pr or " * 400 + "title pr", "more than 4096 characters"),

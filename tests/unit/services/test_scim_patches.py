@@ -87,6 +87,8 @@ def test_one_address_of_many_is_changed_made_and_removed():
         "value": "ada@new.example", "type": "work", "primary": True,
     }  # fmt: skip
     assert ada(op("add", 'emails[type eq "other"].value', "x@y.z"))["emails"][2] == {"type": "other", "value": "x@y.z"}
+    whole = ada(op("replace", 'emails[type eq "home"]', {"value": "a@new.org"}))["emails"][1]
+    assert whole == {"value": "a@new.org", "type": "home"}
     assert [one["type"] for one in ada(op("remove", 'emails[type eq "home"]'))["emails"]] == ["work"]
     assert ada(op("remove", "emails"))["emails"] == []
     primary = ada(op("add", "emails", [{"value": "p@q.r", "primary": True}]))["emails"]
@@ -132,6 +134,9 @@ def test_members_of_a_group_come_and_go(operation, members):
         ({"Operations": [op("replace", "id", "x")]}, "mutability", "id is read-only"),
         ({"Operations": [op("replace", "groups", [])]}, "mutability", "groups is read-only"),
         ({"Operations": [op("remove", "userName")]}, "mutability", "userName cannot be removed"),
+        ({"Operations": [op("replace", 'emails[type eq "work"]', [""])]}, "invalidValue", "a value of emails is one JSON object"),
+        ({"Operations": [op("replace", "active")]}, "invalidValue", "active needs a value"),
+        ({"Operations": [op("replace", None, {"userName": ""})]}, "invalidValue", "userName needs a value"),
         ({"Operations": [op("remove", "active")]}, "mutability", "active cannot be removed"),
         ({"Operations": [op("replace", 'emails[type eq "fax"].value', "1")]}, "noTarget", "no value of emails"),
         ({"Operations": [op("replace", "active", "no")]}, "invalidValue", "active is true or false"),
