@@ -64,11 +64,8 @@ def close(cycle: Cycle, *, as_json: Json = False, dry_run: DryRun = False, comma
             too_early = books.cycle_obstacles(cycle)
         # a closing that is refused anyway must not decide calls before their time
         if not too_early:
-            year, _, month = cycle.partition("-")
             first_id = f"{command_id}-suspense" if command_id else ""
-            execute(
-                "suspense.decide", {"through_cycle": int(year) * 100 + int(month)}, command_id=first_id, dry_run=False
-            )
+            execute("suspense.decide", {"through": cycle}, command_id=first_id, dry_run=False)
     result = execute("payrun.close", {"cycle": cycle}, command_id=command_id, dry_run=dry_run)
     written(f"closed {cycle}", result, as_json=as_json, dry_run=dry_run)
 

@@ -15,14 +15,15 @@ from tokenroll.model.amount import AmountError, nanos_from_text
 from tokenroll.model.grant import Grant
 from tokenroll.model.instant import Instant, instant_from_text
 from tokenroll.model.limits import TRIAL_ROWS_MAX
+from tokenroll.model.pay_cycle import CycleDays
 from tokenroll.model.plan import Plan
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services.cycle_facts import cycle_in_zone
+from tokenroll.services.cycle_finding import cycle_in_zone, find_cycle
 from tokenroll.services.finding import find_plan
-from tokenroll.services.paying import cycle_from_text
 from tokenroll.services.planning import plan_from_row
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.store import schema
+from tokenroll.store.cycles import CycleBook
 
 _COLUMNS: Final = ("member", "at", "credits")
 Calls = dict[str, list[tuple[Instant, int]]]
@@ -36,14 +37,14 @@ def plan_trial(
 
     Raises Refused for a plan or month that is none, and for a log with a row that cannot be read, by its line.
     """
-    number = cycle_from_text(cycle)
+    days = find_cycle(CycleBook(connection), cycle)
     plan = plan_from_row(find_plan(connection, reference, now))
     zones = _zones(connection)
-    calls = _calls_of_ledger(connection, number) if log is None else _calls_of_log(log)
+    calls = _calls_of_ledger(connection, days.number) if log is None else _calls_of_log(log)
     amount = plan.amount_nanos if amount_nanos is None else amount_nanos
-    had = _granted(connection, number, zones)
+    had = _granted(connection, days, zones)
     rows = [
-        _row(name, _try(plan, amount, number, zones.get(name, "UTC"), calls.get(name, [])), had.get(name, 0))
+        _row(name, _try(plan, amount, days, zones.get(name, "UTC"), calls.get(name, [])), had.get(name, 0))
         for name in sorted(zones.keys() | calls.keys() if log is None else calls.keys())
     ]
     rows.sort(key=lambda row: (-int(row["missing_nanos"]), -int(row["used_nanos"])))
@@ -58,7 +59,7 @@ def plan_trial(
     }
 
 
-def _try(plan: Plan, amount_nanos: int, cycle: int, zone: str, calls: list[tuple[Instant, int]]) -> Trial:
+def _try(plan: Plan, amount_nanos: int, cycle: CycleDays, zone: str, calls: list[tuple[Instant, int]]) -> Trial:
     span = cycle_in_zone(cycle, zone)
     grant = Grant(
         id=1,
@@ -140,7 +141,7 @@ def _calls_of_ledger(connection: Connection, cycle: int) -> Calls:
     return calls
 
 
-def _granted(connection: Connection, cycle: int, zones: Mapping[str, str]) -> dict[str, int]:
+def _granted(connection: Connection, cycle: CycleDays, zones: Mapping[str, str]) -> dict[str, int]:
     """What became spendable in the month for each, whatever the plan."""
     wallets, lots = schema.wallets, schema.lots
     spans = {zone: cycle_in_zone(cycle, zone) for zone in set(zones.values())}
