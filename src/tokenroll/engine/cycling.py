@@ -43,6 +43,11 @@ def cycle_on(calendars: Sequence[PayCalendar], day: date) -> CycleDays:
     return CycleDays(number, name, starts_on, until_on if following is None else min(until_on, following))
 
 
+def begins_on(calendar: PayCalendar, day: date) -> date:
+    """The first day of the cycle that a day would be in, if the calendar had always held."""
+    return _natural(calendar, day)[1]
+
+
 def cycle_numbered(calendars: Sequence[PayCalendar], number: int) -> CycleDays:
     """The cycle of a number in a row. Raises ValueError for a number of none."""
     month, day = (number, 1) if number < 1_000_000 else divmod(number, 100)

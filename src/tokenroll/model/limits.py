@@ -42,6 +42,10 @@ AWARD_LOTS_MAX: Final = 100_000
 """Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
 AWARD_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
+OFF_CYCLE_WALLETS_MAX: Final = 1_000
+"""Wallets of one off-cycle run: leavers of a day, not a company; that is what the cycle's own run is for."""
+CUSTOM_CYCLES_MAX: Final = 600
+"""Fifty years of months in one list of pay cycles; a longer list is made by a rule."""
 PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000

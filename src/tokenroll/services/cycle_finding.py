@@ -45,6 +45,10 @@ def zones_in_use(connection: Connection) -> set[str]:
 
 
 def _of_day(book: CycleBook, text: str) -> CycleDays | None:
+    if not re.fullmatch(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text
+    ):  # dates know more spellings, and `2026-W07` is a name here
+        return None
     try:
         return cycling.cycle_on(book.calendars, date.fromisoformat(text))
     except ValueError:

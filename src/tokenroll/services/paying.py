@@ -55,7 +55,7 @@ def slips_of(connection: Connection, cycle: str, now: Instant, limit: int = SLIP
             sums.update({name: slip[name] for name in SUMMED})
             yield slip
 
-    listed = heapq.nsmallest(limit, counted(), key=lambda one: (str(one["name"]), one["wallet"]))
+    listed = heapq.nsmallest(max(limit, 1), counted(), key=lambda one: (str(one["name"]), one["wallet"]))[:limit]
     return {
         "cycle": days.name,
         "starts_on": days.starts_on.isoformat(),
@@ -79,6 +79,15 @@ def slip_of(connection: Connection, reference: str, cycle: str, now: Instant) ->
     if slip is None:
         raise Refused("not_found", f"the wallet of {wallet.name} was opened after {days.name}: there is no slip of it")
     return shown(slip, wallet.public_id, wallet.name, book, days)
+
+
+def slip_of_run(connection: Connection, reference: str, run_id: str) -> dict[str, Any]:
+    """One wallet's slip of a run, whatever became of the run: superseded, or told off-cycle."""
+    run = connection.execute(select(schema.pay_runs).where(schema.pay_runs.c.public_id == run_id)).one_or_none()
+    if run is None:
+        raise Refused("not_found", f"there is no pay run {run_id!r}: `tokenroll payrun list` shows them")
+    wallet = find_wallet(connection, reference)
+    return _stored_slip_of(connection, CycleBook(connection), run, wallet)
 
 
 def regular_run(connection: Connection, number: int) -> Row[Any] | None:
@@ -315,10 +324,18 @@ def _stored_slip_of(connection: Connection, book: CycleBook, run: Row[Any], wall
     query = select(slips).where(slips.c.pay_run_id == run.id, slips.c.wallet_id == wallet.id)
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise Refused("not_found", f"{wallet.name} had no wallet when {run.cycle_name} was closed")
+        raise Refused(
+            "not_found",
+            f"{wallet.name} has no slip in the run of {run.cycle_name}: there was no wallet then, or it was not in it",
+        )
     return _stored(row, wallet.public_id, wallet.name, book, book.numbered(run.cycle), run)
 
 
 def _stored(row: Row[Any], wallet: str, name: str, book: CycleBook, days: CycleDays, run: Row[Any]) -> dict[str, Any]:
     said = json.loads(row.values_json)
-    return {**_paper(said, wallet, name, book, days), "payslip": row.public_id, "closed_at": run.closed_at}
+    return {
+        **_paper(said, wallet, name, book, days),
+        "payslip": row.public_id,
+        "run_kind": run.kind,
+        "closed_at": run.closed_at,
+    }

@@ -13,7 +13,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history, paying, plan_files, price_reports
+from tokenroll.services import history, pay_calendars, paying, plan_files, price_reports
 from tokenroll.services.cycle_finding import find_cycle
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, amounts_of, states_by_wallet
@@ -363,6 +363,15 @@ class Reports:
         found = paying.slips_of(self.connection, cycle, self.now, limit)
         return {**found, "obstacles": paying.obstacles(self.connection, cycle, self.now)}
 
+    def pay_calendars(self) -> list[dict[str, Any]]:
+        """The pay calendars that were set, newest first."""
+        return pay_calendars.calendars(self.connection)
+
+    def cycle_dates(self, day: str | None, count: int) -> list[dict[str, Any]]:
+        """The cycle that a day (default: today in UTC) is in and those after it."""
+        first = find_cycle(self._cycles, day).starts_on if day else self._cycles.cycle_at("UTC", self.now).starts_on
+        return pay_calendars.cycle_dates(self.connection, first, count)
+
     def cycle_obstacles(self, cycle: str) -> list[str]:
         """Why a cycle cannot be closed at this time, whatever its calls; empty when it can."""
         return paying.obstacles_of_time(self.connection, cycle, self.now)
@@ -370,6 +379,10 @@ class Reports:
     def payslip(self, reference: str, cycle: str) -> dict[str, Any]:
         """One wallet's slip: the stored one of a closed cycle, else as it stands now."""
         return paying.slip_of(self.connection, reference, cycle, self.now)
+
+    def payslip_of_run(self, reference: str, run: str) -> dict[str, Any]:
+        """One wallet's slip of a run by the run's id, also of one that was reversed or told off-cycle."""
+        return paying.slip_of_run(self.connection, reference, run)
 
     # ---- cycles -------------------------------------------------------------------------------------------------
 

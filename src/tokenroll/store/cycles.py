@@ -4,7 +4,6 @@ Cycles are days (engine/cycling.py), the wallet's zone says when they begin, and
 regular row of `pay_runs` and open again once a row of `pay_run_reversals` refers to it.
 """
 
-import json
 from datetime import date, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,8 +12,9 @@ from sqlalchemy import Connection, func, select
 
 from tokenroll.engine import cycling
 from tokenroll.engine.calendar import day_start
+from tokenroll.engine.calendar_terms import calendar_from_text
 from tokenroll.model.instant import Instant
-from tokenroll.model.pay_cycle import CustomCycle, CycleDays, PayCalendar, PayCycle, PayCycleKind, YearEnd
+from tokenroll.model.pay_cycle import CycleDays, PayCalendar, PayCycle
 from tokenroll.store import schema
 
 NEVER: Final = (1, 0, 0)
@@ -23,33 +23,6 @@ REGULAR: Final = "regular"
 """The kind of a run that closes its cycle."""
 OFF_CYCLE: Final = "off-cycle"
 """The kind of a run that prints slips between two cycles and closes nothing."""
-
-
-def calendar_text(calendar: PayCalendar) -> str:
-    """A calendar's terms as a row keeps them, without its date and kind."""
-    terms = {
-        "weeks": list(calendar.weeks), "year_end_month": calendar.year_end_month,
-        "year_end_weekday": calendar.year_end_weekday, "year_end": calendar.year_end.value,
-        "custom": [[one.name, one.starts_on.isoformat()] for one in calendar.custom],
-        "custom_until": None if calendar.custom_until is None else calendar.custom_until.isoformat(),
-    }  # fmt: skip
-    return json.dumps(terms, sort_keys=True)
-
-
-def calendar_from_text(effective_on: str, kind: str, text: str) -> PayCalendar:
-    """The noun of a row of `pay_calendars`."""
-    terms = json.loads(text)
-    until = terms["custom_until"]
-    return PayCalendar(
-        effective_on=date.fromisoformat(effective_on),
-        kind=PayCycleKind(kind),
-        weeks=tuple(terms["weeks"]),
-        year_end_month=terms["year_end_month"],
-        year_end_weekday=terms["year_end_weekday"],
-        year_end=YearEnd(terms["year_end"]),
-        custom=tuple(CustomCycle(name, date.fromisoformat(starts_on)) for name, starts_on in terms["custom"]),
-        custom_until=None if until is None else date.fromisoformat(until),
-    )
 
 
 def read_calendars(connection: Connection) -> tuple[PayCalendar, ...]:
@@ -131,9 +104,13 @@ class CycleBook:
         kind = cycling.calendar_on(self.calendars, days.starts_on)[0].kind
         return cycling.cycle_span(days, zone_name, self.zone(zone_name), kind)
 
+    def cycle_at(self, zone_name: str, at: Instant) -> CycleDays:
+        """The cycle of a zone that an instant is in, as days."""
+        return cycling.cycle_at(self.calendars, at, self.zone(zone_name))
+
     def span_at(self, zone_name: str, at: Instant) -> PayCycle:
         """The cycle of a zone that an instant is in."""
-        return self.span(cycling.cycle_at(self.calendars, at, self.zone(zone_name)), zone_name)
+        return self.span(self.cycle_at(zone_name, at), zone_name)
 
     def day_number(self, zone_name: str, at: Instant) -> int:
         """The day of a zone that an instant is in, counted from 1 January of the year 1."""

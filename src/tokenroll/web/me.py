@@ -105,7 +105,7 @@ def wallet(door: Door) -> Callable[[Request], Response]:
             calls=calls,
             older=ended[-1]["previous_seq"] if ended else 0,
             first_page=before is None,
-            cycles=[found["cycle"], *(run["cycle"] for run in reports.pay_runs())],
+            cycles=[found["cycle"], *(run["cycle"] for run in reports.pay_runs() if run["state"] == "closed")],
             **live_facts(found),
         )
 
