@@ -9,10 +9,10 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 LANES := $(BIN)/python scripts/lanes.py
 
-.PHONY: help setup demo quick test bench wheel judges endure lint format types imports tidy docs lock clean
+.PHONY: help setup demo quick test bench bench-payrun wheel judges endure lint format types imports tidy docs lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: requirements/dev.lock requirements/build.lock pyproject.toml scripts/bootstrap.sh
 	@scripts/bootstrap.sh $(VENV) requirements/dev.lock
@@ -34,6 +34,9 @@ test: $(VENV)/.ready ## quick, then two lanes side by side: laws, crashes, pages
 bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine
 	@scripts/system_packages.sh gcc openssl nginx wrk haproxy
 	@PATH="$$PWD/$(BIN):$$PATH" bench/run.sh
+
+bench-payrun: $(VENV)/.ready ## a pay run of a million wallets: seconds, memory, and its curve
+	@$(BIN)/python -m bench.payrun
 
 wheel: $(VENV)/.ready ## what to install where load counts: a wheel in dist/ whose hot path is compiled
 	@scripts/system_packages.sh gcc

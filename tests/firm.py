@@ -70,8 +70,8 @@ class Firm:
             return self.ledger.execute(command)
         return reply
 
-    def answer_recalls(self) -> None:
-        """The worker hears what is asked back and gives it, as far as it is there."""
+    def answer_recalls(self, given_at: int | None = None) -> None:
+        """The worker hears what is asked back and gives it, as far as it is there; its tape says when it did."""
         recalls = [one for delta in self.ledger.take_deltas() for one in delta.recalls]
         gives: list[tuple[int, int, int]] = []
         for one in recalls:
@@ -84,7 +84,7 @@ class Firm:
             if one.mode == "owed" and given < one.wanted_nanos:
                 self._owed.append([one.id, one.lot_id, one.wanted_nanos - given])
         if gives:
-            self._report([pack_gives(0, self.now, gives)])
+            self._report([pack_gives(0, self.now if given_at is None else given_at, gives)])
 
     def left(self, lot_id: int) -> int:
         """What nobody has taken of a lot."""

@@ -135,7 +135,7 @@ def test_it_keeps_the_evidence_of_a_call_that_its_worker_did_not_end(tmp_path):
     header = tape.pack_header(tape.SegmentHeader(0, 1, 1, BOOT, 1, START))
     segment_path(directory, 1, 1).write_bytes(header + b"".join(BLOCKS[:5]))
     recover(one, directory, BOOT)
-    one.do("suspense.decide", through_cycle=202601)
+    one.do("suspense.decide", through="2026-01")
     # 500 model tokens in and 1 out had been seen of hold 3, nothing of hold 2
     assert sorted(one.rows("SELECT charge_nanos FROM settlements")) == [(0,), (1_515_000,)]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.cast import utc
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
 from tokenroll.cli.payslip import print_slip
 
@@ -18,6 +19,9 @@ Allowance statement - Ada - 2026-01
 
   granted in this cycle: 100.00
 
+  spent by model:
+    gpt-5-mini  12.000000003
+
   Working tool: it serves the company's work and stays the company's: it unlocks, and nobody is taxed.
 """
 PAY_SLIP = """\
@@ -32,6 +36,11 @@ Pay slip - Bo - 2026-02
 
   of closing, being checked: 1.00
   carried by the company: 2.00
+
+  spent by model:
+    gpt-5-mini  5.50
+
+  next to vest: 40.00 on 2026-03-01
 
   Pay: it rewards the person: it vests over time, and payroll and tax see it.
 """
@@ -63,3 +72,73 @@ def firm() -> Firm:
 def test_it_prints_the_paper(firm, capsys, who, cycle, paper):
     print_slip(firm.reports.payslip(who, cycle), [])
     assert capsys.readouterr().out == paper
+
+
+EVERY_LINE = """\
+Pay slip and allowance statement - Dev - 2026-W07
+2026-02-09 to before 2026-02-16, Europe/Berlin; 3 calls; told off-cycle 2026-02-12 00:00:00 UTC
+
+  opening                        100.00 credits
+  became spendable                20.00
+  rolled over                      5.25
+  transferred in                   7.00
+  spent                          -30.50
+  adjustments of earlier cycles   -1.00
+  expired unused                  -2.00
+  forfeited                       -3.00
+  clawed back                     -4.00
+  voided                          -5.00
+  transferred out                 -6.00
+  -------------------------------------
+  closing                         80.75 credits
+
+  spent by model:
+    claude-opus-5-5             20.50
+    gpt-5-mini                   9.00
+    a model that was not named   1.00
+
+  spent by project:
+    checkout    25.50
+    no project   5.00
+
+  next to become spendable: 12.00 on 2026-03-01
+  next to expire: 8.00 on 2026-02-28
+
+  Working tool: it serves the company's work and stays the company's: it unlocks, and nobody is taxed.
+  Pay: it rewards the person: it vests over time, and payroll and tax see it.
+"""
+
+
+def test_it_prints_every_line_there_is(capsys):
+    credits_of = {
+        "opening": 100, "vested": 20, "rolled_over": 5.25, "transferred_in": 7, "spent": 30.5, "adjustments": 1,
+        "breakage": 2, "forfeited": 3, "clawed_back": 4, "voided": 5, "transferred_out": 6, "closing": 80.75,
+        "granted": 0, "suspense": 0, "company_carried": 0, "next_vest": 12, "next_expiry": 8,
+    }  # fmt: skip
+    slip = {
+        **{f"{name}_nanos": int(amount * CREDIT) for name, amount in credits_of.items()},
+        "paper": "Pay slip and allowance statement", "name": "Dev", "cycle": "2026-W07", "zone": "Europe/Berlin",
+        "start_at": utc("2026-02-08T23:00"), "end_until": utc("2026-02-15T23:00"), "call_count": 3, "run_kind": "off-cycle",
+        "closed_at": utc("2026-02-12"), "classifications": ["tool", "compensation"],
+        "next_vest_at": utc("2026-03-01"), "next_expiry_at": utc("2026-02-28"),
+        "spent_by_model": [
+            {"model": "claude-opus-5-5", "spent_nanos": 20 * CREDIT + CREDIT // 2},
+            {"model": "gpt-5-mini", "spent_nanos": 9 * CREDIT}, {"model": "", "spent_nanos": CREDIT},
+        ],
+        "spent_by_project": [
+            {"project": "checkout", "spent_nanos": 25 * CREDIT + CREDIT // 2}, {"project": "", "spent_nanos": 5 * CREDIT},
+        ],
+    }  # fmt: skip
+    print_slip(slip, [])
+    assert capsys.readouterr().out == EVERY_LINE
+
+
+def test_it_prints_no_paper_whose_parts_are_not_the_whole(firm, capsys):
+    slip = firm.reports.payslip("Ada", "2026-01")
+    slip["spent_by_model"][0]["spent_nanos"] += 1
+    with pytest.raises(AssertionError, match="spent by model sums to"):
+        print_slip(slip, [])
+    slip["spent_nanos"] += 1
+    with pytest.raises(AssertionError, match="lines sum to"):
+        print_slip(slip, [])
+    capsys.readouterr()

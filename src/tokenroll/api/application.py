@@ -59,6 +59,7 @@ def create_api(reader: Reader) -> Starlette:
         "/pools": lambda _request, reports, _visitor: reports.pools(),
         "/ratecards": lambda _request, reports, _visitor: reports.rate_cards(),
         "/ratecards/{model:path}": lambda request, reports, _visitor: reports.rate_card(request.path_params["model"]),
+        "/paycalendars": lambda _request, reports, _visitor: reports.pay_calendars(),
         "/payruns": lambda _request, reports, _visitor: reports.pay_runs(),
         "/payruns/{cycle}": lambda request, reports, _visitor: reports.pay_run(request.path_params["cycle"]),
     }

@@ -10,6 +10,8 @@ from tokenroll.books import words
 from tokenroll.model.classification import Classification
 
 MIXED_VESTS: Final = "became spendable"
+NO_MODEL: Final = "a model that was not named"
+NO_PROJECT: Final = "no project"
 
 
 class SlipLine(NamedTuple):
@@ -24,6 +26,14 @@ def slip_lines(slip: Mapping[str, Any]) -> list[SlipLine]:
     signed = [
         SlipLine("opening", slip["opening_nanos"]),
         SlipLine(_vested_word(slip["classifications"]), slip["vested_nanos"]),
+        *(
+            line
+            for line in (
+                SlipLine(words.ROLLED_OVER, slip["rolled_over_nanos"]),
+                SlipLine(words.TRANSFERRED_IN, slip["transferred_in_nanos"]),
+            )
+            if line.nanos
+        ),
         SlipLine(words.SPENT, -slip["spent_nanos"]),
         *(
             line
@@ -32,6 +42,8 @@ def slip_lines(slip: Mapping[str, Any]) -> list[SlipLine]:
                 SlipLine(words.EXPIRED, -slip["breakage_nanos"]),
                 SlipLine("forfeited", -slip["forfeited_nanos"]),
                 SlipLine("clawed back", -slip["clawed_back_nanos"]),
+                SlipLine(words.VOIDED, -slip["voided_nanos"]),
+                SlipLine(words.TRANSFERRED_OUT, -slip["transferred_out_nanos"]),
             )
             if line.nanos
         ),
@@ -53,10 +65,37 @@ def slip_notes(slip: Mapping[str, Any]) -> list[SlipLine]:
     return [line for line in notes if line.nanos]
 
 
+def slip_parts(slip: Mapping[str, Any]) -> list[tuple[str, list[SlipLine]]]:
+    """What was spent by model and by project, largest first: each part adds up to the movement. Projects only if one was named."""
+    models = [SlipLine(one["model"] or NO_MODEL, one["spent_nanos"]) for one in slip["spent_by_model"]]
+    projects = [SlipLine(one["project"] or NO_PROJECT, one["spent_nanos"]) for one in slip["spent_by_project"]]
+    parts = [("spent by model", models), ("spent by project", projects)]
+    for text, lines in parts:
+        total = sum(line.nanos for line in lines)
+        assert not lines or total == slip["spent_nanos"], f"slip of {slip['name']}: {text} sums to {total}"
+    if not any(one["project"] for one in slip["spent_by_project"]):
+        parts.pop()
+    return [(text, lines) for text, lines in parts if lines]
+
+
+def slip_dates(slip: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """What comes next: the word, when, and how much; only what comes."""
+    known = (
+        (f"next {_next_word(slip['classifications'])}", slip["next_vest_at"], slip["next_vest_nanos"]),
+        ("next to expire", slip["next_expiry_at"], slip["next_expiry_nanos"]),
+    )
+    return [(text, at, nanos) for text, at, nanos in known if at is not None]
+
+
 def classification_notes(classifications: Sequence[str]) -> list[str]:
     """One sentence per classification on the slip: why it is what it is."""
     known = [words.words_of(one) for one in classifications]
     return [f"{one.allowance.capitalize()}: {one.why[0].lower()}{one.why[1:]}" for one in known]
+
+
+def _next_word(classifications: Sequence[str]) -> str:
+    kinds = {Classification(one) for one in classifications}
+    return f"to {'vest' if kinds == {Classification.COMPENSATION} else 'unlock' if kinds == {Classification.TOOL} else 'become spendable'}"
 
 
 def _vested_word(classifications: Sequence[str]) -> str:

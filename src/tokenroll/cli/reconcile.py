@@ -28,7 +28,7 @@ def reconcile(
     ] = None,
     through: Annotated[
         str | None,
-        typer.Option(help="Also let the evidence decide what was admitted up to this month, such as 2026-01."),
+        typer.Option(help="Also let the evidence decide what was admitted up to this cycle, such as 2026-01."),
     ] = None,
     book: Annotated[
         bool, typer.Option("--book", help="Book the differences as the company's provider variance.")
@@ -48,7 +48,7 @@ def reconcile(
         named = found["settled_on_bill_count"] - (found["resolved_count"] if dry_run else 0)
         found["settled_not_on_bill_count"] = max(0, _settled_count() - named)
     if bill is None or through is not None:
-        arguments = {"through_cycle": _month(through)} if through else {}
+        arguments = {"through": through} if through else {}
         decide_id = f"{command_id}-decide" if command_id else ""
         found |= execute("suspense.decide", arguments, command_id=decide_id, dry_run=dry_run)
 
@@ -154,11 +154,3 @@ def _lines(path: Path) -> Iterator[bytes]:
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}"
         raise Failure(message, kind="bill") from error
-
-
-def _month(text: str) -> int:
-    year, _, month = text.partition("-")
-    if not (year.isdigit() and month.isdigit() and 1 <= int(month) <= 12):
-        message = f"--through is a month such as 2026-01, not {text!r}"
-        raise Failure(message, kind="usage", code=2)
-    return int(year) * 100 + int(month)

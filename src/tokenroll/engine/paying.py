@@ -7,13 +7,23 @@ At a boundary the old cycle ends before the new one starts: a lot that expires a
 that becomes effective then vests in the new.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, TypeAlias
 
 from tokenroll.model.grant import Grant
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot, LotState
 from tokenroll.model.pay_cycle import PayCycle, PaySlip
+
+
+class LotOrigin(IntEnum):
+    """Where a lot came from, which decides the line that its vesting stands in."""
+
+    GRANT = 0
+    TRANSFER = 1
+    ROLLOVER = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +39,7 @@ class LotFacts:
     closed: LotState
     spent_nanos: int = 0
     adjusted_nanos: int = 0
+    origin: LotOrigin = LotOrigin.GRANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +70,16 @@ def pay_slip(facts: CycleFacts) -> PaySlip:
         cycle_name=facts.cycle.name,
         opening_nanos=sum(spendable_nanos(one.opened, start_at) for one in lots if one.opened is not None),
         granted_nanos=sum(nanos for at, nanos in known_grants if start_at <= at < end_until),
-        vested_nanos=sum(_vested_nanos(one, start_at, end_until) for one in lots),
+        vested_nanos=_came(lots, LotOrigin.GRANT, start_at, end_until),
+        rolled_over_nanos=_came(lots, LotOrigin.ROLLOVER, start_at, end_until),
+        transferred_in_nanos=_came(lots, LotOrigin.TRANSFER, start_at, end_until),
         spent_nanos=sum(one.spent_nanos for one in lots),
-        adjustments_nanos=sum(one.adjusted_nanos + _moved_nanos(one, end_until) for one in lots),
+        adjustments_nanos=sum(one.adjusted_nanos for one in lots),
         breakage_nanos=sum(_broken_nanos(one, start_at, end_until) for one in lots),
         forfeited_nanos=sum(_since(one, "forfeited_nanos", end_until) for one in lots),
         clawed_back_nanos=sum(_since(one, "clawed_back_nanos", end_until) for one in lots),
+        voided_nanos=sum(_since(one, "voided_nanos", end_until) for one in lots),
+        transferred_out_nanos=sum(_since(one, "transferred_out_nanos", end_until) for one in lots),
         closing_nanos=sum(spendable_nanos(one.closed, end_until) for one in lots),
         suspense_nanos=sum(one.closed.suspense_nanos for one in lots),
         company_carried_nanos=facts.company_carried_nanos,
@@ -91,6 +106,11 @@ def _vested_by(lot: Lot, boundary_at: Instant) -> bool:
 
 def _expired_by(lot: Lot, boundary_at: Instant) -> bool:
     return lot.expires_at is not None and lot.expires_at <= boundary_at
+
+
+def _came(lots: Iterable[LotFacts], origin: LotOrigin, start_at: Instant, end_until: Instant) -> int:
+    """What became spendable of the lots of one origin."""
+    return sum(_vested_nanos(one, start_at, end_until) for one in lots if one.origin is origin)
 
 
 def _vested_nanos(one: LotFacts, start_at: Instant, end_until: Instant) -> int:
@@ -120,11 +140,6 @@ def _since(one: LotFacts, name: str, end_until: Instant) -> int:
     return after - before
 
 
-def _moved_nanos(one: LotFacts, end_until: Instant) -> int:
-    """Voids and transfers have no line of their own on the slip."""
-    return _since(one, "voided_nanos", end_until) + _since(one, "transferred_out_nanos", end_until)
-
-
 def _next_vest(lots: Iterable[LotFacts], end_until: Instant) -> tuple[Instant | None, int]:
     return _first(
         (one.closed.lot.effective_at, one.closed.remainder_nanos)
@@ -150,3 +165,83 @@ def _first(dated: Iterable[tuple[Instant, int]]) -> tuple[Instant | None, int]:
         return None, 0
     first_at = min(at for at, _ in moving)
     return first_at, sum(nanos for at, nanos in moving if at == first_at)
+
+
+# ---- many slips -----------------------------------------------------------------------------------------------------------
+
+StateRow: TypeAlias = Sequence[int]
+"""A LotState without its lot: held, suspense, spent, forfeited, clawed back, voided, transferred out."""
+NO_STATE: Final = (0, 0, 0, 0, 0, 0, 0)
+LotRow: TypeAlias = tuple[int, Instant, Instant | None, int, StateRow | None, StateRow, int, int]
+"""A LotFacts as a row: amount, effective at, expires at, origin, opened, closed, spent, adjusted."""
+
+
+def slip_amounts(start_at: Instant, end_until: Instant, lots: Iterable[LotRow], name: str) -> dict[str, int | None]:
+    """The amounts of `pay_slip` that lots decide, by name, of rows in place of nouns: a pay run makes a million of them.
+
+    Only what is not nothing has an entry, except opening and closing; `name` says whose slip it is if it must fail. A
+    property test holds it against `pay_slip`. Raises AssertionError as that does, and for a state that no lot can have.
+    """
+    opening = vested = rolled_over = transferred_in = spent = adjusted = breakage = 0
+    forfeited = clawed_back = voided = transferred_out = closing = suspense = 0
+    vest_at: Instant | None = None
+    expiry_at: Instant | None = None
+    vest_nanos = expiry_nanos = 0
+    for amount, effective_at, expires_at, origin, opened, closed, lot_spent, lot_adjusted in lots:
+        held, checked, used, lost, taken, undone, sent = closed
+        rest = amount - held - checked - used - lost - taken - undone - sent
+        if (rest | held | checked | used | lost | taken | undone | sent) < 0:  # a negative one has the sign bit
+            raise AssertionError(f"{name}: a lot of {amount} nanos is overdrawn, or negative in {closed}")
+        spent += lot_spent
+        adjusted += lot_adjusted
+        suspense += checked
+        closing += held + checked
+        before = NO_STATE if opened is None else opened
+        rest_before = amount - sum(before)
+        if effective_at < end_until:
+            expired = expires_at is not None and expires_at <= end_until
+            forfeited += lost - before[3]
+            clawed_back += taken - before[4]
+            voided += undone - before[5]
+            transferred_out += sent - before[6]
+            if opened is None or effective_at >= start_at:
+                if origin == 0:
+                    vested += rest_before
+                elif origin == 1:
+                    transferred_in += rest_before
+                else:
+                    rolled_over += rest_before
+            if not expired:
+                closing += rest
+            elif opened is not None and expires_at is not None and expires_at <= start_at:
+                breakage += rest - rest_before
+            else:
+                breakage += rest
+        elif rest and (vest_at is None or effective_at <= vest_at):
+            vest_nanos = rest + (vest_nanos if vest_at == effective_at else 0)
+            vest_at = effective_at
+        if opened is not None:
+            opening += before[0] + before[1]
+            if effective_at < start_at and (expires_at is None or expires_at > start_at):
+                opening += rest_before
+        if expires_at is None or not rest or not expires_at > end_until >= effective_at:
+            continue
+        if expiry_at is None or expires_at <= expiry_at:
+            expiry_nanos = rest + (expiry_nanos if expiry_at == expires_at else 0)
+            expiry_at = expires_at
+    moved = opening + vested + rolled_over + transferred_in - spent - adjusted - breakage
+    moved -= forfeited + clawed_back + voided + transferred_out
+    if moved != closing:
+        raise AssertionError(f"{name}: opening + movements = {moved}, but closing is {closing}")
+    found: dict[str, int | None] = {
+        "opening_nanos": opening, "vested_nanos": vested, "rolled_over_nanos": rolled_over,
+        "transferred_in_nanos": transferred_in, "spent_nanos": spent, "adjustments_nanos": adjusted,
+        "breakage_nanos": breakage, "forfeited_nanos": forfeited, "clawed_back_nanos": clawed_back,
+        "voided_nanos": voided, "transferred_out_nanos": transferred_out, "closing_nanos": closing,
+        "suspense_nanos": suspense,
+    }  # fmt: skip
+    if vest_at is not None:
+        found["next_vest_at"], found["next_vest_nanos"] = vest_at, vest_nanos
+    if expiry_at is not None:
+        found["next_expiry_at"], found["next_expiry_nanos"] = expiry_at, expiry_nanos
+    return found

@@ -67,7 +67,7 @@ class Gateway:
         self.stopping = False
         self.extra_sources: list[Callable[[], Iterable[tuple[str, str, str, float]]]] = []
         """Where /metrics asks others: the worker link for its fold lag."""
-        self._terms: dict[tuple[str, int], tuple[Instant, bytes]] = {}
+        self._terms: dict[tuple[str, int, int], tuple[Instant, bytes]] = {}
         self._server: asyncio.Server | None = None
         self._dials: set[asyncio.Task[None]] = set()
         self._all_gone: asyncio.Event | None = None
@@ -92,7 +92,7 @@ class Gateway:
     def terms_lines(self, hold: HotHold) -> bytes:
         """The header lines about cycle and rate card; worked out once per card, zone and cycle."""
         key = hold.key
-        name = (key.wallet.zone, hold.card.id)
+        name = (key.wallet.zone, hold.card.id, self.spending.calendars_told)
         known = self._terms.get(name)
         if known is None or hold.admitted_at >= known[0]:
             if len(self._terms) >= _TERMS_MAX:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 PREFIXES: Final = frozenset(
     {
         "member", "department", "plan", "grant", "lot", "wallet", "key", "ratecard", "call", "entry",
-        "payrun", "payslip", "command", "batch", "adjustment", "absence", "request", "offer", "proposal",
+        "payrun", "payslip", "command", "batch", "adjustment", "absence", "request", "offer", "proposal", "calendar", "reversal",
     }
 )  # fmt: skip
 _TEXT = re.compile(r"([a-z]+)_([0-9a-f]{32})")

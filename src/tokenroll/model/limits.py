@@ -87,6 +87,10 @@ ABSENT_PERCENT_MAX: Final = 20
 """Members that may be suspended or leave because a file does not name them, of all that could: more is a file that was cut."""
 ABSENT_COUNT_MIN: Final = 5
 """So many may always leave: a fifth of a small firm is one person."""
+OFF_CYCLE_WALLETS_MAX: Final = 1_000
+"""Wallets of one off-cycle run: leavers of a day, not a company; that is what the cycle's own run is for."""
+CUSTOM_CYCLES_MAX: Final = 600
+"""Fifty years of months in one list of pay cycles; a longer list is made by a rule."""
 PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000

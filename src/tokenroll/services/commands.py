@@ -61,6 +61,9 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "ratecard.import": "pricing.import_cards",
         "ratecard.set": "pricing.set_card",
         "payrun.close": "paying.close",
+        "payrun.reopen": "reopening.reopen",
+        "payrun.off_cycle": "reopening.off_cycle",
+        "payrun.calendar": "pay_calendars.set_calendar",
         "reconcile": "reconciling.reconcile",
         "suspense.decide": "reconciling.decide",
     }

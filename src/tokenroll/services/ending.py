@@ -18,10 +18,9 @@ from tokenroll.model.plan import Plan
 from tokenroll.model.plan_terms import ForfeitedBudget, TerminationReason
 from tokenroll.model.recall import RecallMode, RecallPurpose
 from tokenroll.services import leasing, recalling
-from tokenroll.services.cycle_facts import grant_from_row
 from tokenroll.services.finding import find_grant, instant_given, required
 from tokenroll.services.holdings import states_of_grant
-from tokenroll.services.planning import plan_of_grant
+from tokenroll.services.planning import grant_from_row, plan_of_grant
 from tokenroll.services.recalling import Destination, Part
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema

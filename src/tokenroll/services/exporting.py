@@ -19,11 +19,12 @@ from tokenroll.model.entry import Account, EntryKind
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant, datetime_from_instant
 from tokenroll.model.lot import LotState
-from tokenroll.services.cycle_facts import STATE_FIELDS, cycle_in_zone, stored_states
+from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.services.holdings import states_by_wallet
+from tokenroll.services.slip_rows import STATE_FIELDS
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
-from tokenroll.store.cycles import CycleBook, following
+from tokenroll.store.cycles import REGULAR, CycleBook
 
 _RECALL_TEXTS: Final = {
     EntryKind.FORFEIT.value: "forfeited",
@@ -59,7 +60,7 @@ class _Export:
         self.wallets: dict[int, Row[Any]] = {row.id: row for row in rows}
         self.states = states_by_wallet(connection)
         self.lots: dict[int, LotState] = {one.lot.id: one for known in self.states.values() for one in known}
-        self.cycles = CycleBook()
+        self.cycles = CycleBook(connection)
         grants = connection.execute(select(schema.grants)).all()
         self.grants: dict[int, Row[Any]] = {row.id: row for row in grants}
         opened = schema.openings.c.grant_id
@@ -165,7 +166,7 @@ class _Export:
         """The day of admission, or the first day of the cycle that a late call is booked to."""
         zone = self.wallets[owner].zone
         if self.cycles.of_admission(zone, admitted_at) < cycle:
-            return self._day(owner, cycle_in_zone(cycle, zone).start_at)
+            return self._day(owner, self._span(cycle, zone).start_at)
         return self._day(owner, admitted_at)
 
     def _suspense(self) -> Iterable[Movement]:
@@ -190,7 +191,7 @@ class _Export:
                     continue
                 before = 0
                 for cycle, stored in closed:
-                    span = cycle_in_zone(cycle, zone)
+                    span = self._span(cycle, zone)
                     then = stored.get(wallet_id, {}).get(str(state.lot.id))
                     if then is None or expires_at > span.end_until:
                         continue
@@ -200,7 +201,7 @@ class _Export:
                     yield from self._broken(state, broken - before, max(expires_at, span.start_at + 1))
                     before = broken
                 if expires_at <= self.now:
-                    start = cycle_in_zone(following(closed[-1][0]), zone).start_at + 1 if closed and before else 0
+                    start = self._span(self.cycles.first_open(), zone).start_at + 1 if closed and before else 0
                     yield from self._broken(state, state.remainder_nanos - before, max(expires_at, start))
 
     def _broken(self, state: LotState, nanos: int, at: Instant) -> Iterable[Movement]:
@@ -230,20 +231,40 @@ class _Export:
     # ---- balances -------------------------------------------------------------------------------------------------
 
     def _closed(self) -> list[tuple[int, dict[int, dict[str, dict[str, int]]]]]:
-        runs = schema.pay_runs
-        rows = self.connection.execute(select(runs.c.cycle, runs.c.id).order_by(runs.c.cycle)).all()
-        return [(cycle, stored_states(self.connection, run_id)) for cycle, run_id in rows]
+        return [(cycle, self._stored_states(run_id)) for cycle, run_id in self._standing_runs()]
+
+    def _standing_runs(self) -> list[tuple[int, int]]:
+        """The cycles that are closed, oldest first, each with the run that closed it and was not reversed."""
+        runs, reversals = schema.pay_runs, schema.pay_run_reversals
+        query = (
+            select(runs.c.cycle, runs.c.id)
+            .outerjoin(reversals, reversals.c.pay_run_id == runs.c.id)
+            .where(runs.c.kind == REGULAR, reversals.c.id.is_(None))
+            .order_by(runs.c.cycle)
+        )
+        return [(cycle, run_id) for cycle, run_id in self.connection.execute(query)]
+
+    def _stored_states(self, run_id: int) -> dict[int, dict[str, dict[str, int]]]:
+        """The closed states of the lots of a run's slips, by wallet and lot."""
+        slips = schema.pay_slips
+        rows = self.connection.execute(
+            select(slips.c.wallet_id, slips.c.values_json).where(slips.c.pay_run_id == run_id)
+        )
+        return {wallet_id: json.loads(values)["lots"] for wallet_id, values in rows}
+
+    def _span(self, number: int, zone: str) -> PayCycle:
+        return self.cycles.span(self.cycles.numbered(number), zone)
 
     def _closed_cycles(self) -> list[Assertion]:
         """Each slip's closing, as it was stored."""
-        runs, slips = schema.pay_runs, schema.pay_slips
-        query = select(runs.c.cycle, slips.c.wallet_id, slips.c.values_json).join(
-            slips, slips.c.pay_run_id == runs.c.id
-        )
+        slips = schema.pay_slips
+        cycles = {run_id: cycle for cycle, run_id in self._standing_runs()}
+        query = select(slips.c.pay_run_id, slips.c.wallet_id, slips.c.values_json).order_by(slips.c.id)
         found = []
-        for cycle, wallet_id, values in self.connection.execute(query):
-            end = cycle_in_zone(cycle, self.wallets[wallet_id].zone).end_until
-            closing = int(json.loads(values)["closing_nanos"])
+        for run_id, wallet_id, values in self.connection.execute(query.where(slips.c.pay_run_id.in_(cycles))):
+            cycle = cycles[run_id]
+            end = self._span(cycle, self.wallets[wallet_id].zone).end_until
+            closing = int(json.loads(values).get("closing_nanos", 0))
             if closing or wallet_id in self.states:
                 found.append(
                     Assertion(on=self._day(wallet_id, end - 1), account=books.spendable(wallet_id), nanos=closing)

@@ -130,12 +130,14 @@ def ended_calls(connection: Connection, wallet_id: int, limit: int, head: int | 
 
 
 def calls_of_cycle(connection: Connection, wallet_id: int, cycle: int, limit: int) -> list[dict[str, Any]]:
-    """The newest ended calls that are booked to a cycle (YYYYMM)."""
-    settlements = schema.settlements
+    """The newest ended calls that are booked to a cycle, by its number."""
+    settlements, reversals = schema.settlements, schema.pay_run_reversals
+    # rows of a wallet ascend by cycle, unless one was opened again
+    ordered = connection.scalar(select(reversals.c.id).limit(1)) is None
     found: list[dict[str, Any]] = []
     for row in walk(connection, head_of(connection, wallet_id), CALLS_WALKED_MAX):
         whole = connection.execute(select(settlements).where(settlements.c.ledger_seq == row.ledger_seq)).one()
-        if whole.cycle < cycle or len(found) == min(limit, CALLS_SHOWN_MAX):
+        if (ordered and whole.cycle < cycle) or len(found) == min(limit, CALLS_SHOWN_MAX):
             break
         if whole.cycle == cycle:
             found.append(_ended(connection, whole))

@@ -2,9 +2,11 @@
 
 from typing import Final
 
+from tokenroll.engine.calendar_terms import CALENDARS_SETTING, calendars_from_text
 from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
+from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.recall import RecallMode
 from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Wait, Wake
 from tokenroll.services.hot_prices import Prices
@@ -29,6 +31,8 @@ class Leases:
 
     def __init__(self, pepper: bytes) -> None:
         self.settings: dict[str, str] = {}
+        self.calendars: tuple[PayCalendar, ...] = ()
+        self.calendars_told = 0
         self.prices = Prices()
         self.wallets: dict[int, HotWallet] = {}
         self.last_delta = 0
@@ -51,7 +55,15 @@ class Leases:
         self._apply_keys(view.keys)
         for card in self.prices.read(view.cards):
             self.prices.add(card)
-        self.settings.update(view.settings)
+        self._apply_settings(view.settings)
+
+    def _apply_settings(self, settings: dict[str, str]) -> None:
+        self.settings.update(settings)
+        if CALENDARS_SETTING in settings:
+            self.calendars = calendars_from_text(settings[CALENDARS_SETTING])
+            self.calendars_told += 1
+            for wallet in self.wallets.values():
+                wallet.cycle_ends_at = 0  # found again when it is asked for
 
     def apply_lease(self, lease: Lease) -> None:
         """Wallets to spend. One that is leased already keeps its amounts: this worker knows what it holds of them better."""
@@ -87,7 +99,7 @@ class Leases:
         self._apply_keys(delta.keys)
         for card in cards:
             self.prices.add(card)
-        self.settings.update(delta.settings)
+        self._apply_settings(delta.settings)
         self.last_delta = delta.number
         for wallet_id in {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}:
             self._wake(self.wallets[wallet_id])

@@ -45,6 +45,7 @@ from tokenroll.store.halt import FoldHalt
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.journal import Journal, canonical, command_leaf
 from tokenroll.store.mirror import Mirror
+from tokenroll.store.rollups import SLICE_SETTLEMENTS, SpendSums, names_of, roll_up, rolled_through
 from tokenroll.store.tape import Finish
 
 __all__ = ["Handler", "Ledger", "RandomBits", "Refused", "UnitOfWork"]
@@ -80,6 +81,10 @@ class _Worker:
         self.resigned = resigned
 
 
+_ROLLED_UP_FIRST: Final = frozenset({"payrun.close", "payrun.off_cycle"})
+"""Commands that read roll-ups of a million wallets in threads of their own: what is not rolled up by then would be added by one."""
+
+
 class Ledger:
     """All that may change the ledger's rows. Not thread-safe: one owner calls it, one call at a time."""
 
@@ -99,6 +104,7 @@ class Ledger:
         """Whether the last report gave back parts of lots: commands that wait for them look again."""
         self._last_at = 0
         self._last_delta = 0
+        self._rolled_through = 0
         self._workers: dict[int, _Worker] = {}
         self._folded: dict[tuple[int, int], int] = {}
         self._reload()
@@ -124,6 +130,9 @@ class Ledger:
         if handler is None:
             return Reply(command.id, problem=f"there is no command {command.name!r}", problem_kind="unknown_command")
         try:
+            if command.name in _ROLLED_UP_FIRST:
+                while self.roll_up():
+                    pass
             result, number = self._run(command, handler, body_digest)
         except Refused as refused:
             return Reply(command.id, problem=refused.message, problem_kind=refused.kind)
@@ -400,6 +409,21 @@ class Ledger:
         )
         return self.execute(Command(id=f"housekeep-{now}", name="suspense.decide", arguments={})) if due else None
 
+    def roll_up(self, limit: int = SLICE_SETTLEMENTS) -> int:
+        """The next settlements summed for pay runs (store/rollups.py); how many there were. Safe at any time, any number of times."""
+        if self._rolled_through >= self._journal.next_seq - 1:
+            return 0
+        with self._transaction():
+            sums = SpendSums(
+                self._changes.cycles, owner_of=self._mirror.owner, zone_of=self._mirror.zone,
+                name_of=names_of(self.connection),
+            )  # fmt: skip
+            count = roll_up(self.connection, sums, limit)
+        # what is not a settlement is passed over at once the next time
+        self._rolled_through = rolled_through(self.connection) if count == limit else self._journal.next_seq - 1
+        self.connection.rollback()
+        return count
+
     def now(self) -> Instant:
         """The clock, never before what was recorded last."""
         return max(self._clock(), self._last_at)
@@ -470,6 +494,7 @@ class Ledger:
         self._mirror.load(connection)
         self._changes.cycles.reload(connection)
         self._last_at = self._journal.last_closed_at()
+        self._rolled_through = 0
         self._last_delta = connection.scalar(select(func.max(schema.deltas.c.number))) or 0
         ready = {number: one.applied_delta for number, one in self._workers.items()}
         self._workers = {

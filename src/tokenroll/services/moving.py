@@ -16,10 +16,9 @@ from tokenroll.model.lot import Lot, LotState
 from tokenroll.model.recall import RecallMode, RecallPurpose
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import recalling
-from tokenroll.services.cycle_facts import grant_from_row
 from tokenroll.services.finding import find_grant, find_wallet, required
 from tokenroll.services.holdings import states_by_wallet, states_of_grant
-from tokenroll.services.planning import plan_of_grant
+from tokenroll.services.planning import grant_from_row, plan_of_grant
 from tokenroll.services.recalling import Destination, Part
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema

@@ -1,206 +1,341 @@
 """Paying: pay slips of a cycle, as a preview, as a rehearsal, and closed for good."""
 
+import heapq
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, func, select
+import msgspec
+from sqlalchemy import Connection, Row, select
 
 from tokenroll.books.words import paper_name
-from tokenroll.engine.calendar import month_cycle_at
-from tokenroll.engine.paying import pay_slip
-from tokenroll.model.instant import Instant, datetime_from_instant, text_from_instant
-from tokenroll.model.limits import ENTERED_AT_MAX, ENTERED_AT_MIN
-from tokenroll.model.pay_cycle import PaySlip
-from tokenroll.services.cycle_facts import WalletCycle, cycle_in_zone, stored_lots, wallet_cycles
+from tokenroll.engine.chaining import leaf_hash, root_of_hashes
+from tokenroll.model.instant import Instant, text_from_instant
+from tokenroll.model.pay_cycle import CycleDays
+from tokenroll.services.cycle_finding import cycle_now, find_cycle, zones_in_use
 from tokenroll.services.finding import find_wallet, required
-from tokenroll.services.people import company_zone
+from tokenroll.services.slip_rows import SlipRows, WalletSlip
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
-from tokenroll.store.cycles import CycleBook, cycle_name, cycle_number
+from tokenroll.store.collector import no_cycle_search
+from tokenroll.store.cycles import REGULAR, CycleBook
+from tokenroll.store.database import raw_connection
+from tokenroll.store.journal import slip_digest
 
 SUMMED: Final = (
-    "opening_nanos", "granted_nanos", "vested_nanos", "spent_nanos", "adjustments_nanos", "breakage_nanos",
-    "forfeited_nanos", "clawed_back_nanos", "closing_nanos", "suspense_nanos", "company_carried_nanos", "call_count",
+    "opening_nanos", "granted_nanos", "vested_nanos", "rolled_over_nanos", "transferred_in_nanos", "spent_nanos",
+    "adjustments_nanos", "breakage_nanos", "forfeited_nanos", "clawed_back_nanos", "voided_nanos", "transferred_out_nanos",
+    "closing_nanos", "suspense_nanos", "company_carried_nanos", "call_count",
 )  # fmt: skip
+_NOTHING: Final[Mapping[str, int | None]] = {
+    **dict.fromkeys(SUMMED, 0),
+    "next_vest_at": None, "next_vest_nanos": 0, "next_expiry_at": None, "next_expiry_nanos": 0,
+}  # fmt: skip
+SLIPS_LISTED_MAX: Final = 1_000
+"""Slips of one listing; the sums beside it are of all."""
+_SLIPS_PER_STATEMENT: Final = 2_000
+_INSERT: Final = "INSERT INTO pay_slips VALUES (?,?,?,?,?,?)"
 
 
-def cycle_from_text(text: str) -> int:
-    """`2026-01` as the number rows keep. Raises Refused."""
-    year, _, month = text.partition("-")
-    if not (
-        len(year) == 4
-        and year.isascii()
-        and year.isdigit()
-        and month.isascii()
-        and month.isdigit()
-        and 1 <= int(month) <= 12
-    ):
-        message = f"a cycle is a month such as 2026-01, not {text!r}"
-        raise Refused("argument", message)
-    first, last = (datetime_from_instant(at).year for at in (ENTERED_AT_MIN, ENTERED_AT_MAX))
-    if not first <= int(year) <= last:
-        message = f"a cycle lies in the years from {first} to {last}, so {text} is none"
-        raise Refused("argument", message)
-    return cycle_number(f"{year}-{int(month):02d}")
+def slips_of(connection: Connection, cycle: str, now: Instant, limit: int = SLIPS_LISTED_MAX) -> dict[str, Any]:
+    """A cycle's slips by name, the first `limit` of them, and the sums of all: the stored ones once it is closed, else as of now."""
+    book = CycleBook(connection)
+    days = find_cycle(book, cycle)
+    run = regular_run(connection, days.number)
+    every = _stored_slips(connection, book, run) if run is not None else _slips_now(connection, book, days, now)
+    sums: Counter[str] = Counter(dict.fromkeys(SUMMED, 0))
+    count = 0
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for slip in every:
+            count += 1
+            sums.update({name: slip[name] for name in SUMMED})
+            yield slip
+
+    listed = heapq.nsmallest(max(limit, 1), counted(), key=lambda one: (str(one["name"]), one["wallet"]))[:limit]
+    return {
+        "cycle": days.name,
+        "starts_on": days.starts_on.isoformat(),
+        "until_on": days.until_on.isoformat(),
+        "slip_count": count,
+        "sums": dict(sums),
+        "slips": listed,
+    }
 
 
-def slips_of(connection: Connection, cycle: int, now: Instant) -> list[dict[str, Any]]:
-    """The slips of a cycle, by name: the stored ones once it is closed, else as they would be now."""
-    run = _run_of(connection, cycle)
-    if run is None:
-        return [_slip(one) for one in wallet_cycles(connection, cycle, now)]
-    slips = schema.pay_slips
-    rows = connection.execute(select(slips).where(slips.c.pay_run_id == run.id))
-    found = [{**json.loads(row.values_json), "payslip": row.public_id, "closed_at": run.closed_at} for row in rows]
-    return sorted(found, key=lambda one: str(one["name"]))
-
-
-def slip_of(connection: Connection, reference: str, cycle: int, now: Instant) -> dict[str, Any]:
+def slip_of(connection: Connection, reference: str, cycle: str, now: Instant) -> dict[str, Any]:
     """One wallet's slip of a cycle."""
+    book = CycleBook(connection)
+    days = find_cycle(book, cycle)
     wallet = find_wallet(connection, reference)
-    if _run_of(connection, cycle) is None:
-        _refuse_outside_life(wallet, cycle, now)
-        return _slip(wallet_cycles(connection, cycle, now, wallet.id)[0])
-    for slip in slips_of(connection, cycle, now):
-        if slip["wallet"] == wallet.public_id:
-            return slip
-    message = f"{wallet.name} had no wallet when {cycle_name(cycle)} was closed"
-    raise Refused("not_found", message)
+    run = regular_run(connection, days.number)
+    if run is not None:
+        return _stored_slip_of(connection, book, run, wallet)
+    refuse_outside_life(book, wallet, days, now)
+    slip = SlipRows(connection, book, days, now).of(wallet.id)
+    if slip is None:
+        raise Refused("not_found", f"the wallet of {wallet.name} was opened after {days.name}: there is no slip of it")
+    return shown(slip, wallet.public_id, wallet.name, book, days)
 
 
-def _refuse_outside_life(wallet: Row[Any], cycle: int, now: Instant) -> None:
-    """A month that has not begun, or that was over before there was a wallet, has no paper. Raises Refused."""
-    zone = ZoneInfo(wallet.zone)
-    first = cycle_number(month_cycle_at(wallet.recorded_at, wallet.zone, zone).name)
-    this = cycle_number(month_cycle_at(now, wallet.zone, zone).name)
-    if cycle > this:
-        message = f"{cycle_name(cycle)} has not begun, so there is no slip of it: this month is {cycle_name(this)}"
+def slip_of_run(connection: Connection, reference: str, run_id: str) -> dict[str, Any]:
+    """One wallet's slip of a run, whatever became of the run: superseded, or told off-cycle."""
+    run = connection.execute(select(schema.pay_runs).where(schema.pay_runs.c.public_id == run_id)).one_or_none()
+    if run is None:
+        raise Refused("not_found", f"there is no pay run {run_id!r}: `tokenroll payrun list` shows them")
+    wallet = find_wallet(connection, reference)
+    return _stored_slip_of(connection, CycleBook(connection), run, wallet)
+
+
+def regular_run(connection: Connection, number: int) -> Row[Any] | None:
+    """The run that closed a cycle and was not reversed; None while it is open."""
+    runs, reversals = schema.pay_runs, schema.pay_run_reversals
+    query = (
+        select(runs)
+        .outerjoin(reversals, reversals.c.pay_run_id == runs.c.id)
+        .where(runs.c.cycle == number, runs.c.kind == REGULAR, reversals.c.id.is_(None))
+    )
+    return connection.execute(query).one_or_none()
+
+
+def refuse_outside_life(book: CycleBook, wallet: Row[Any], days: CycleDays, now: Instant) -> None:
+    """A cycle that has not begun, or that was over before there was a wallet, has no paper. Raises Refused."""
+    this = cycle_now(book, wallet.zone, now)
+    if days.number > this.number:
+        message = f"{days.name} has not begun, so there is no slip of it: this cycle is {this.name}"
         raise Refused("not_found", message)
-    if cycle < first:
+    first = cycle_now(book, wallet.zone, wallet.recorded_at)
+    if days.number < first.number:
+        message = f"the wallet of {wallet.name} was opened in {first.name}: there is no slip of {days.name}"
+        raise Refused("not_found", message)
+
+
+def refuse_to_come(connection: Connection, book: CycleBook, days: CycleDays, now: Instant) -> None:
+    """A cycle that has begun nowhere has nothing to preview. Raises Refused."""
+    begun = max(cycle_now(book, zone, now).number for zone in zones_in_use(connection))
+    if days.number > begun:
+        this = book.numbered(begun)
         message = (
-            f"the wallet of {wallet.name} was opened in {cycle_name(first)}: there is no slip of {cycle_name(cycle)}"
+            f"{days.name} begins on {days.starts_on}, so there is nothing to show of it yet: this cycle is {this.name}"
         )
         raise Refused("not_found", message)
 
 
-def summary(slips: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """The sums of a run: opening + movements = closing holds for them because it holds for each slip."""
-    known = list(slips)
-    return {name: sum(int(slip[name]) for slip in known) for name in SUMMED}
+# ---- closing ------------------------------------------------------------------------------------------------------------
 
 
-def obstacles_of_time(connection: Connection, cycle: int, now: Instant) -> list[str]:
-    """Why a cycle cannot be closed at this time, whatever its calls: it is closed, or has not ended. Empty when it can."""
-    closed = _newest_closed(connection)
-    if cycle <= closed:
-        return [f"{cycle_name(cycle)} is closed already: the newest closed cycle is {cycle_name(closed)}"]
-    zones = {*connection.scalars(select(schema.wallets.c.zone).distinct()), company_zone(connection)}
-    last, zone = max((cycle_in_zone(cycle, zone).end_until, zone) for zone in zones)
+def obstacles_of_time(connection: Connection, cycle: str, now: Instant) -> list[str]:
+    """Why a cycle cannot be closed at this time, whatever its calls: closed, out of turn, or not over. Empty when it can."""
+    book = CycleBook(connection)
+    days, closed = find_cycle(book, cycle), book.closed_through
+    if closed and days.number <= closed:
+        return [f"{days.name} is closed already: the newest closed cycle is {book.numbered(closed).name}"]
+    if closed and days.number != book.first_open():
+        return [f"{book.numbered(book.first_open()).name} comes first: cycles are closed one after another"]
+    last, zone = max((book.span(days, zone).end_until, zone) for zone in zones_in_use(connection))
     if now < last:
         ends = f"it ends at {text_from_instant(last)}, at midnight in {zone}"
-        return [f"{cycle_name(cycle)} has not ended in every zone yet: {ends}"]
+        return [f"{days.name} has not ended in every zone yet: {ends}"]
     return []
 
 
-def obstacles(connection: Connection, cycle: int, now: Instant) -> list[str]:
+def obstacles(connection: Connection, cycle: str, now: Instant) -> list[str]:
     """What stands in the way of closing a cycle, each as a sentence; empty when nothing does."""
+    book = CycleBook(connection)
+    days = find_cycle(book, cycle)
     found = obstacles_of_time(connection, cycle, now)
-    checked = 0 if cycle <= _newest_closed(connection) else _being_checked(connection, cycle)
+    checked = 0 if days.number <= book.closed_through else _being_checked(connection, book, days)
     if checked:
         found.append(
             f"{checked} {'call of it is' if checked == 1 else 'calls of it are'} still being checked: "
             "`tokenroll reconcile --bill FILE`, "
-            f"or let the evidence decide with `tokenroll reconcile --through {cycle_name(cycle)}`"
+            f"or let the evidence decide with `tokenroll reconcile --through {days.name}`"
         )
     return found
 
 
-def _newest_closed(connection: Connection) -> int:
-    return connection.scalar(select(func.max(schema.pay_runs.c.cycle))) or 0
-
-
-def _being_checked(connection: Connection, cycle: int) -> int:
+def _being_checked(connection: Connection, book: CycleBook, days: CycleDays) -> int:
     """How many attempts in suspense were admitted up to that cycle; later ones do not stand in its way."""
     wallets, holds = schema.wallets, schema.holds
     query = select(wallets.c.zone, holds.c.record).join(wallets, wallets.c.id == holds.c.wallet_id)
-    book = CycleBook()
     rows = connection.execute(query.where(holds.c.state == "suspense"))
-    return sum(book.of_admission(zone, parse_record(record).hold.admitted_at) <= cycle for zone, record in rows)
+    return sum(book.of_admission(zone, parse_record(record).hold.admitted_at) <= days.number for zone, record in rows)
 
 
 def close(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The cycle's slips stored for good; from now on its late calls are adjustments of the next one (DESIGN §5)."""
-    cycle = cycle_from_text(required(arguments, "cycle"))
+    cycle = required(arguments, "cycle")
     problems = obstacles(work.connection, cycle, work.now)
     if problems:
         raise Refused("not_closable", "; ".join(problems))
-    run_id = work.new_id("pay_runs")
-    public_id = work.public_id("payrun")
-    slips = [(one, _slip(one)) for one in wallet_cycles(work.connection, cycle, work.now)]
+    book = CycleBook(work.connection)
+    days = find_cycle(book, cycle)
+    rows = SlipRows(work.connection, book, days, work.now).every(aside=True)
+    return store_run(work, days, REGULAR, rows)
+
+
+def store_run(work: UnitOfWork, days: CycleDays, kind: str, slips: Iterable[WalletSlip]) -> dict[str, Any]:
+    """A run and its slips, chained by one root over all of them: the run's row is the fact that the chain holds."""
+    run_id, public_id = work.new_id("pay_runs"), work.public_id("payrun")
+    first_id = work.new_id("pay_slips")
+    # ids of one run ascend from a random start, so that no index is written all over
+    base = int(work.public_id("payslip").removeprefix("payslip_"), 16)
+    sums: Counter[str] = Counter(dict.fromkeys(SUMMED, 0))
+    hashes: list[bytes] = []
+    raw = raw_connection(work.connection)
+
+    def rows() -> Iterator[tuple[int, str, int, int, str, bytes]]:
+        for number, slip in enumerate(slips):
+            for name in SUMMED & slip.amounts.keys():
+                sums[name] += slip.amounts[name] or 0
+            slip_id, slip_name, text = first_id + number, f"payslip_{base + number:032x}", stored_text(slip)
+            digest = slip_digest(slip_id, slip_name, run_id, slip.wallet_id, text)
+            hashes.append(leaf_hash(digest))
+            yield slip_id, slip_name, run_id, slip.wallet_id, text, digest
+
+    with no_cycle_search():
+        raw.executemany(_INSERT, rows())
     work.connection.execute(
         schema.pay_runs.insert().values(
             id=run_id,
             public_id=public_id,
-            cycle=cycle,
-            cycle_name=cycle_name(cycle),
+            cycle=days.number,
+            cycle_name=days.name,
+            kind=kind,
             closed_at=work.now,
             ledger_seq=work.journal.next_seq - 1,
+            slip_count=len(hashes),
+            slips_root=root_of_hashes(hashes),
         )
     )
-    for one, slip in slips:
-        slip_id = work.new_id("pay_slips")
-        stored = {**slip, "lots": stored_lots(one.facts)}
-        work.connection.execute(
-            schema.pay_slips.insert().values(
-                id=slip_id,
-                public_id=work.public_id("payslip"),
-                pay_run_id=run_id,
-                wallet_id=one.wallet.id,
-                values_json=json.dumps(stored, sort_keys=True),
-            )
-        )
-        work.fact(schema.pay_slips, slip_id)
+    work.fact(schema.pay_runs, run_id)
     return {
         "payrun": public_id,
-        "cycle": cycle_name(cycle),
+        "cycle": days.name,
+        "kind": kind,
         "closed_at": work.now,
-        "slip_count": len(slips),
-        **summary(slip for _, slip in slips),
+        "slip_count": len(hashes),
+        **{name: sums[name] for name in SUMMED},
     }
 
 
 def runs(connection: Connection) -> list[dict[str, Any]]:
-    """Closed cycles, newest first."""
-    table, slips = schema.pay_runs, schema.pay_slips
-    count = select(func.count()).where(slips.c.pay_run_id == table.c.id).scalar_subquery()
-    query = select(table, count.label("slip_count")).order_by(table.c.cycle.desc())
+    """Runs, newest first; one that was reversed says when and why."""
+    table, reversals = schema.pay_runs, schema.pay_run_reversals
+    query = (
+        select(table, reversals.c.recorded_at.label("reversed_at"), reversals.c.reason)
+        .outerjoin(reversals, reversals.c.pay_run_id == table.c.id)
+        .order_by(table.c.id.desc())
+    )
     return [
-        {"payrun": row.public_id, "cycle": row.cycle_name, "closed_at": row.closed_at, "slip_count": row.slip_count}
+        {
+            "payrun": row.public_id,
+            "cycle": row.cycle_name,
+            "kind": row.kind,
+            "closed_at": row.closed_at,
+            "slip_count": row.slip_count,
+            "state": "reversed" if row.reversed_at else "closed" if row.kind == REGULAR else "told",
+            "reversed_at": row.reversed_at,
+            "reason": row.reason,
+        }
         for row in connection.execute(query)
     ]
 
 
-def _run_of(connection: Connection, cycle: int) -> Row[Any] | None:
-    return connection.execute(select(schema.pay_runs).where(schema.pay_runs.c.cycle == cycle)).one_or_none()
+# ---- slips as doors show them -------------------------------------------------------------------------------------------
 
 
-def _slip(one: WalletCycle) -> dict[str, Any]:
-    """One slip with what a paper needs to name it. Raises AssertionError rather than show one that does not add up."""
-    slip: PaySlip = pay_slip(one.facts)
-    whole = cycle_in_zone(cycle_from_text(slip.cycle_name), one.wallet.zone)
-    amounts = {name: value for name, value in asdict(slip).items() if name not in {"wallet_id", "cycle_name"}}
+def stored_text(slip: WalletSlip) -> str:
+    """A slip as its row keeps it: what is not nothing, no name of anybody, and the states of its lots for the next opening."""
+    said = {
+        "zone": slip.zone,
+        "classifications": slip.classifications,
+        **{name: value for name, value in slip.amounts.items() if value},
+        "models": slip.models,
+        "projects": slip.projects,
+        "lots": slip.lots,
+    }
+    return msgspec.json.encode(said).decode()
+
+
+def shown(slip: WalletSlip, wallet: str, name: str, book: CycleBook, days: CycleDays) -> dict[str, Any]:
+    """One slip with what a paper needs to name it."""
+    return _paper(
+        {
+            "zone": slip.zone, "classifications": list(slip.classifications), **slip.amounts, "models": slip.models,
+            "projects": slip.projects,
+        },
+        wallet, name, book, days,
+    )  # fmt: skip
+
+
+def _paper(said: Mapping[str, Any], wallet: str, name: str, book: CycleBook, days: CycleDays) -> dict[str, Any]:
+    whole = book.span(days, said["zone"])
     return {
-        "wallet": one.wallet.public_id,
-        "name": one.wallet.name,
-        "zone": one.wallet.zone,
-        "cycle": slip.cycle_name,
+        "wallet": wallet,
+        "name": name,
+        "zone": said["zone"],
+        "cycle": days.name,
         "start_at": whole.start_at,
         "end_until": whole.end_until,
-        "classifications": list(one.classifications),
-        "paper": paper_name(one.classifications),
-        **amounts,
+        "classifications": list(said["classifications"]),
+        "paper": paper_name(said["classifications"]),
+        **{field: said.get(field, nothing) for field, nothing in _NOTHING.items()},
+        "spent_by_model": _by_size(said.get("models", {}), "model"),
+        "spent_by_project": _by_size(said.get("projects", {}), "project"),
+    }
+
+
+def _by_size(parts: Mapping[str, int], what: str) -> list[dict[str, Any]]:
+    """Largest first; what was named nowhere has an empty name."""
+    ordered = sorted(parts.items(), key=lambda one: (-one[1], one[0]))
+    return [{what: name, "spent_nanos": nanos} for name, nanos in ordered]
+
+
+def _slips_now(connection: Connection, book: CycleBook, days: CycleDays, now: Instant) -> Iterator[dict[str, Any]]:
+    refuse_to_come(connection, book, days, now)
+    wallets = schema.wallets.c
+    names = {
+        row.id: (row.public_id, row.name)
+        for row in connection.execute(select(wallets.id, wallets.public_id, wallets.name))
+    }
+    for slip in SlipRows(connection, book, days, now).every():
+        yield shown(slip, *names[slip.wallet_id], book, days)
+
+
+def _stored_slips(connection: Connection, book: CycleBook, run: Row[Any]) -> Iterator[dict[str, Any]]:
+    slips, wallets = schema.pay_slips, schema.wallets
+    query = (
+        select(slips, wallets.c.public_id.label("wallet"), wallets.c.name)
+        .join(wallets, wallets.c.id == slips.c.wallet_id)
+        .where(slips.c.pay_run_id == run.id)
+        .execution_options(yield_per=_SLIPS_PER_STATEMENT)
+    )
+    days = book.numbered(run.cycle)
+    for row in connection.execute(query):
+        yield _stored(row, row.wallet, row.name, book, days, run)
+
+
+def _stored_slip_of(connection: Connection, book: CycleBook, run: Row[Any], wallet: Row[Any]) -> dict[str, Any]:
+    slips = schema.pay_slips
+    query = select(slips).where(slips.c.pay_run_id == run.id, slips.c.wallet_id == wallet.id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise Refused(
+            "not_found",
+            f"{wallet.name} has no slip in the run of {run.cycle_name}: there was no wallet then, or it was not in it",
+        )
+    return _stored(row, wallet.public_id, wallet.name, book, book.numbered(run.cycle), run)
+
+
+def _stored(row: Row[Any], wallet: str, name: str, book: CycleBook, days: CycleDays, run: Row[Any]) -> dict[str, Any]:
+    said = json.loads(row.values_json)
+    return {
+        **_paper(said, wallet, name, book, days),
+        "payslip": row.public_id,
+        "run_kind": run.kind,
+        "closed_at": run.closed_at,
     }

@@ -17,15 +17,16 @@ from tokenroll.model.formula import FormulaKind
 from tokenroll.model.grant import Grant
 from tokenroll.model.instant import Instant, instant_from_text
 from tokenroll.model.limits import TRIAL_ROWS_MAX
+from tokenroll.model.pay_cycle import CycleDays
 from tokenroll.model.plan import Plan
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.award_sizes import departments_above, member_facts, size_for
-from tokenroll.services.cycle_facts import cycle_in_zone
+from tokenroll.services.cycle_finding import cycle_in_zone, find_cycle
 from tokenroll.services.finding import find_plan
-from tokenroll.services.paying import cycle_from_text
 from tokenroll.services.planning import plan_from_row
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.store import schema
+from tokenroll.store.cycles import CycleBook
 
 _COLUMNS: Final = ("member", "at", "credits")
 Calls = dict[str, list[tuple[Instant, int]]]
@@ -39,17 +40,17 @@ def plan_trial(
 
     Raises Refused for a plan or month that is none, and for a log with a row that cannot be read, by its line.
     """
-    number = cycle_from_text(cycle)
+    days = find_cycle(CycleBook(connection), cycle)
     plan = plan_from_row(find_plan(connection, reference, now))
     zones = _zones(connection)
-    calls = _calls_of_ledger(connection, number) if log is None else _calls_of_log(log)
-    had = _granted(connection, number, zones)
-    share = _Share(connection, plan, amount_nanos, number)
+    calls = _calls_of_ledger(connection, days.number) if log is None else _calls_of_log(log)
+    had = _granted(connection, days, zones)
+    share = _Share(connection, plan, amount_nanos, days)
     rows = []
     for name in sorted(zones.keys() | calls.keys() if log is None else calls.keys()):
         zone = zones.get(name, "UTC")
         amount, why = share.of(name, zone)
-        rows.append(_row(name, _try(plan, amount, number, zone, calls.get(name, [])), had.get(name, 0), why))
+        rows.append(_row(name, _try(plan, amount, days, zone, calls.get(name, [])), had.get(name, 0), why))
     rows.sort(key=lambda row: (-int(row["missing_nanos"]), -int(row["used_nanos"])))
     return {
         "plan": plan.name,
@@ -65,7 +66,7 @@ def plan_trial(
 class _Share:
     """What each would get: an amount to be tried, or the plan's own rules for who may have it and how much it is for them."""
 
-    def __init__(self, connection: Connection, plan: Plan, amount_nanos: int | None, cycle: int) -> None:
+    def __init__(self, connection: Connection, plan: Plan, amount_nanos: int | None, cycle: CycleDays) -> None:
         self._plan = plan
         self._amount_nanos = amount_nanos
         self._cycle = cycle
@@ -96,7 +97,7 @@ class _Share:
         return self._plan.terms.formula.kind in {FormulaKind.PERCENT_OF_BASE, FormulaKind.PER_OUTCOME}
 
 
-def _try(plan: Plan, amount_nanos: int, cycle: int, zone: str, calls: list[tuple[Instant, int]]) -> Trial:
+def _try(plan: Plan, amount_nanos: int, cycle: CycleDays, zone: str, calls: list[tuple[Instant, int]]) -> Trial:
     span = cycle_in_zone(cycle, zone)
     within = [one for one in calls if span.start_at <= one[0] < span.end_until]
     if amount_nanos == 0:
@@ -183,7 +184,7 @@ def _calls_of_ledger(connection: Connection, cycle: int) -> Calls:
     return calls
 
 
-def _granted(connection: Connection, cycle: int, zones: Mapping[str, str]) -> dict[str, int]:
+def _granted(connection: Connection, cycle: CycleDays, zones: Mapping[str, str]) -> dict[str, int]:
     """What became spendable in the month for each, whatever the plan."""
     wallets, lots = schema.wallets, schema.lots
     spans = {zone: cycle_in_zone(cycle, zone) for zone in set(zones.values())}

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select
 from tokenroll.engine.classifying import cautions, objections
 from tokenroll.model.classification import Classification
 from tokenroll.model.enforcement import CapPolicy, Enforcement
-from tokenroll.model.grant import GrantKind
+from tokenroll.model.grant import Grant, GrantKind
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.plan import Plan
@@ -158,6 +158,25 @@ def plan_of_grant(connection: Connection, grant: Row[Any]) -> Plan:
     """The version under which a grant was made: its terms are the grant's for good."""
     plans = schema.plans
     return plan_from_row(connection.execute(select(plans).where(plans.c.id == grant.plan_id)).one())
+
+
+def grant_from_row(row: Row[Any]) -> Grant:
+    """The noun of a row of `grants`."""
+    return Grant(
+        id=row.id,
+        public_id=row.public_id,
+        wallet_id=row.wallet_id,
+        plan_id=row.plan_id,
+        kind=GrantKind(row.kind),
+        classification=Classification(row.classification),
+        amount_nanos=row.amount_nanos,
+        effective_at=row.effective_at,
+        recorded_at=row.recorded_at,
+        vesting=vesting_from_row(row),
+        lot_lifetime=lifetime_from_row(row),
+        rollover_max_nanos=row.rollover_max_nanos or 0,
+        priority=row.priority,
+    )
 
 
 def newest_plan_of_wallet(connection: Connection, wallet_id: int) -> Plan | None:

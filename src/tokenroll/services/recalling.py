@@ -198,51 +198,64 @@ def book(work: UnitOfWork, gives: Sequence[Give]) -> None:
             )
         )
     for parts in groups.values():
-        taken = [(row, one) for row, one in parts if one.nanos]
+        taken = _summed(parts)
         if taken:
             _book_group(work, taken)
 
 
+def _summed(parts: list[tuple[Row[Any], Give]]) -> list[tuple[Row[Any], Give]]:
+    """What one recall was given at one instant as one give; nothing for nothing."""
+    sums: dict[tuple[int, Instant], tuple[Row[Any], Give]] = {}
+    for row, one in parts:
+        known = sums.get((row.id, one.at))
+        nanos = one.nanos + (known[1].nanos if known else 0)
+        sums[row.id, one.at] = (row, one._replace(nanos=nanos))
+    return [(row, one) for row, one in sums.values() if one.nanos]
+
+
 def _book_group(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> None:
     """One entry for all parts of a group that were given at one instant, and what follows from their purpose."""
-    first = parts[0][0]
-    purpose = RecallPurpose(first.purpose)
-    kind, account, column = _TAKEN[purpose]
     lots = _lots(work.connection, {row.lot_id for row, _ in parts})
-    values = schema.lot_values
-    added: list[Lot] = []
+    first = parts[0][0]
     for at in sorted({one.at for _, one in parts}):
-        postings: list[Posting] = []
-        for row, one in parts:
-            if one.at != at:
-                continue
-            lot = lots[row.lot_id]
-            if purpose in _MOVED:
-                moved = _moved_lot(work, row, lot, one)
-                added.append(moved)
-                postings += moved_postings(lot, moved, at)
-            else:
-                postings += taken_postings(lot, one.nanos, at, account)
-            work.connection.execute(
-                update(values).where(values.c.lot_id == lot.id).values({column: values.c[column] + one.nanos})
-            )
-        _append(work, kind, at, postings, first.reference)
-        for row, one in parts:
-            if one.at == at and at < lots[row.lot_id].effective_at:
-                lot = lots[row.lot_id]
-                _append(work, EntryKind.VEST, lot.effective_at, unvest_postings(lot, one.nanos), first.reference)
-    for lot in added:
-        vests_at = max(lot.effective_at, parts[0][1].at)
-        legs = unvest_postings(lot, -lot.amount_nanos)
-        _append(work, EntryKind.VEST, vests_at, legs, first.reference)
-    for wallet_id in sorted({lot.wallet_id for lot in added}):
-        work.lots_added(wallet_id, [lot for lot in added if lot.wallet_id == wallet_id])
-    if purpose is RecallPurpose.FORFEITURE and first.target_wallet_id is not None:
+        _book_at(work, [(row, one, lots[row.lot_id]) for row, one in parts if one.at == at])
+    if first.purpose == RecallPurpose.FORFEITURE and first.target_wallet_id is not None:
         _return_to_pool(work, first, sum(one.nanos for _, one in parts), lots[first.lot_id])
 
 
-def _append(work: UnitOfWork, kind: EntryKind, at: Instant, postings: Sequence[Posting], reference: str) -> None:
-    work.append(
+def _book_at(work: UnitOfWork, parts: list[tuple[Row[Any], Give, Lot]]) -> None:
+    """What was given at one instant, booked then, or now if that cycle is closed."""
+    first, at = parts[0][0], work.booked_at(parts[0][0].wallet_id, parts[0][1].at)
+    purpose = RecallPurpose(first.purpose)
+    kind, account, column = _TAKEN[purpose]
+    values = schema.lot_values
+    postings: list[Posting] = []
+    added: list[Lot] = []
+    for row, one, lot in parts:
+        if purpose in _MOVED:
+            added.append(_moved_lot(work, row, lot, one))
+            postings += moved_postings(lot, added[-1], at)
+        else:
+            postings += taken_postings(lot, one.nanos, at, account)
+        work.connection.execute(
+            update(values).where(values.c.lot_id == lot.id).values({column: values.c[column] + one.nanos})
+        )
+    seq = _append(work, kind, at, postings, first.reference)
+    for row, one, lot in parts:
+        work.connection.execute(
+            schema.recall_gives.insert().values(ledger_seq=seq, recall_id=row.id, given_at=at, nanos=one.nanos)
+        )
+        if at < lot.effective_at:
+            _append(work, EntryKind.VEST, lot.effective_at, unvest_postings(lot, one.nanos), first.reference)
+    for lot in added:
+        legs = unvest_postings(lot, -lot.amount_nanos)
+        _append(work, EntryKind.VEST, max(lot.effective_at, at), legs, first.reference)
+    for wallet_id in sorted({lot.wallet_id for lot in added}):
+        work.lots_added(wallet_id, [lot for lot in added if lot.wallet_id == wallet_id], at)
+
+
+def _append(work: UnitOfWork, kind: EntryKind, at: Instant, postings: Sequence[Posting], reference: str) -> int:
+    return work.append(
         Entry(
             public_id=work.public_id("entry"),
             kind=kind,

@@ -19,6 +19,7 @@ from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.limits import AMOUNT_NANOS_MAX, ENTERED_AT_MAX, SUSPENSE_SECONDS_MAX, UNIT_COUNT_MAX
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METER_INDEX, METERS, Meter, Usage
+from tokenroll.services.cycle_finding import find_cycle
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, Outcome, SettleRecord, hold_number, parse_record
@@ -126,10 +127,10 @@ def reconcile(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def decide(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Attempts that have been in suspense too long, settled by their evidence as `estimated` (law 4).
 
-    `through_cycle` (YYYYMM) decides whatever was admitted up to that cycle, whatever its age, so that the cycle can close.
+    `through`, a cycle's name, decides whatever was admitted up to that cycle, whatever its age, so that the cycle can close.
     """
-    through_cycle = arguments.get("through_cycle") or 0
-    cards, cycles = Cards(work), CycleBook()
+    cards, cycles = Cards(work), CycleBook(work.connection)
+    through_cycle = find_cycle(cycles, arguments["through"]).number if arguments.get("through") else 0
     zones = schema.wallets.c
     decided, charged, returned = 0, 0, 0
     for hold in work.holds_in_suspense():

@@ -5,12 +5,10 @@ Answers are plain structures whose names say their units (`left_nanos`, `effecti
 
 from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from tokenroll.books.words import grant_title, grant_why, words_of
-from tokenroll.engine.calendar import month_cycle_at
 from tokenroll.engine.classifying import cautions
 from tokenroll.engine.vesting import awaited_parts
 from tokenroll.model.instant import Instant
@@ -19,20 +17,30 @@ from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
 from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import approving, history, offering, opening_files, paying, plan_files, price_reports, proposing
-from tokenroll.services.cycle_facts import grant_from_row
+from tokenroll.services import (
+    approving,
+    history,
+    offering,
+    opening_files,
+    pay_calendars,
+    paying,
+    plan_files,
+    price_reports,
+    proposing,
+)
+from tokenroll.services.cycle_finding import find_cycle
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
-from tokenroll.services.holdings import amounts_for_people, states_by_wallet, states_of_grant
+from tokenroll.services.holdings import amounts_for_people, amounts_of, states_by_wallet, states_of_grant
 from tokenroll.services.members import changes_told, member_state, told_on, working_time_text
 from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
-from tokenroll.services.planning import arguments_of, lifetime_from_row, plan_from_row, plan_version
+from tokenroll.services.planning import arguments_of, grant_from_row, lifetime_from_row, plan_from_row, plan_version
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
 from tokenroll.store.call_story import call_story
-from tokenroll.store.cycles import cycle_number
+from tokenroll.store.cycles import CycleBook
 
 NANOS = 10**9
 """Sums of amounts are added in two halves, because a sum of int64s need not be one."""
@@ -56,6 +64,7 @@ class Reports:
     ) -> None:
         self.connection = connection
         self.now = now
+        self._cycles = CycleBook(connection)
         self._day_sums = {} if day_sums is None else day_sums
         self._states: dict[int, list[LotState]] | None = None
         self._spent_this_cycle: dict[int, int] | None = None
@@ -253,8 +262,7 @@ class Reports:
         self, reference: str, cycle: str | None = None, *, amount_nanos: int | None = None, log: Path | None = None
     ) -> dict[str, Any]:
         """How a month (default: the last one that is over in UTC) would have gone under a plan; see services/plan_trials.py."""
-        this_month = self.cycle("UTC")
-        before = cycle or month_cycle_at(this_month.start_at - 1, "UTC", ZoneInfo("UTC")).name
+        before = cycle or self._cycles.span_at("UTC", self.cycle("UTC").start_at - 1).name
         return plan_trial(self.connection, reference, before, self.now, amount_nanos=amount_nanos, log=log)
 
     def proposals(self) -> list[dict[str, Any]]:
@@ -273,30 +281,35 @@ class Reports:
         """One offer and the lines of its package."""
         return offering.offer_told(self.connection, reference, self.now)
 
-    def grants(self, to: str | None = None) -> list[dict[str, Any]]:
-        """Grants, newest first, with how much of each is spendable by now."""
-        grants, wallets, lots = schema.grants, schema.wallets, schema.lots
-        values = schema.lot_values.c
-        # what moved out of a lot vests in the lot that it moved to
+    def grants(self, to: str | None = None, *, limit: int | None = None) -> list[dict[str, Any]]:
+        """Grants, newest first, with how much of each is spendable by now; `limit` takes the newest."""
+        grants, wallets, lots, values = schema.grants, schema.wallets, schema.lots, schema.lot_values.c
+        # what moved out of a lot vests in the lot that it moved to, in whoever's wallet that is
         vested = (
-            select(func.coalesce(func.sum(lots.c.amount_nanos - values.transferred_out_nanos), 0))
+            select(lots.c.grant_id, func.sum(lots.c.amount_nanos - values.transferred_out_nanos).label("nanos"))
             .join(schema.lot_values, values.lot_id == lots.c.id)
-            .where((lots.c.grant_id == grants.c.id) & (lots.c.effective_at <= self.now))
-            .scalar_subquery()
+            .where(lots.c.effective_at <= self.now)
         )
+        wallet_id = None if to is None else find_wallet(self.connection, to).id
+        if wallet_id is not None:
+            own = select(grants.c.id).where(grants.c.wallet_id == wallet_id)
+            vested = vested.where(lots.c.grant_id.in_(own))
+        parts = vested.group_by(lots.c.grant_id).subquery()
         query = (
             select(
                 grants,
                 wallets.c.name.label("wallet_name"),
-                vested.label("vested_nanos"),
+                func.coalesce(parts.c.nanos, 0).label("vested_nanos"),
                 schema.plans.c.terms.label("plan_terms"),
             )
             .join(wallets, wallets.c.id == grants.c.wallet_id)
             .join(schema.plans, schema.plans.c.id == grants.c.plan_id)
+            .outerjoin(parts, parts.c.grant_id == grants.c.id)
             .order_by(grants.c.id.desc())
+            .limit(limit)
         )
-        if to is not None:
-            query = query.where(grants.c.wallet_id == find_wallet(self.connection, to).id)
+        if wallet_id is not None:
+            query = query.where(grants.c.wallet_id == wallet_id)
         return [_grant(row) for row in self.connection.execute(query)]
 
     def grant(self, public_id: str) -> dict[str, Any]:
@@ -378,12 +391,11 @@ class Reports:
         The `day_sums` that a door keeps between questions make the next one read new calls only.
         """
         row = find_wallet(self.connection, reference)
-        amounts = self._amounts(row.id)
+        amounts, classifications = amounts_of(self.connection, row.id, self.now)
         days = self._day_sums.setdefault(row.id, history.DaySums(row.id, row.zone))
         days.read(self.connection, self.now)
         usual = days.usual_day(self.now)
         cycle = self.cycle(row.zone)
-        classifications = sorted({one.lot.classification.value for one in self._states_of(row.id)})
         words = words_of(classifications[0] if len(classifications) == 1 else "tool")
         values = schema.wallet_values
         totals = self.connection.execute(select(values).where(values.c.wallet_id == row.id)).one_or_none()
@@ -426,7 +438,7 @@ class Reports:
     def calls_of_cycle(self, reference: str, cycle: str, *, limit: int) -> list[dict[str, Any]]:
         """The newest ended calls that a slip counts."""
         row = find_wallet(self.connection, reference)
-        return history.calls_of_cycle(self.connection, row.id, paying.cycle_from_text(cycle), limit)
+        return history.calls_of_cycle(self.connection, row.id, find_cycle(self._cycles, cycle).number, limit)
 
     # ---- prices -------------------------------------------------------------------------------------------------
 
@@ -444,31 +456,37 @@ class Reports:
         """Closed cycles, newest first."""
         return paying.runs(self.connection)
 
-    def pay_run(self, cycle: str) -> dict[str, Any]:
-        """All slips of a cycle with their sums, and what stands in the way of closing it."""
-        number = paying.cycle_from_text(cycle)
-        slips = paying.slips_of(self.connection, number, self.now)
-        return {
-            "cycle": cycle,
-            "slip_count": len(slips),
-            "sums": paying.summary(slips),
-            "obstacles": paying.obstacles(self.connection, number, self.now),
-            "slips": slips,
-        }
+    def pay_run(self, cycle: str, limit: int = paying.SLIPS_LISTED_MAX) -> dict[str, Any]:
+        """The first slips of a cycle by name, the sums of all, and what stands in the way of closing it."""
+        found = paying.slips_of(self.connection, cycle, self.now, limit)
+        return {**found, "obstacles": paying.obstacles(self.connection, cycle, self.now)}
+
+    def pay_calendars(self) -> list[dict[str, Any]]:
+        """The pay calendars that were set, newest first."""
+        return pay_calendars.calendars(self.connection)
+
+    def cycle_dates(self, day: str | None, count: int) -> list[dict[str, Any]]:
+        """The cycle that a day (default: today in UTC) is in and those after it."""
+        first = find_cycle(self._cycles, day).starts_on if day else self._cycles.cycle_at("UTC", self.now).starts_on
+        return pay_calendars.cycle_dates(self.connection, first, count)
 
     def cycle_obstacles(self, cycle: str) -> list[str]:
         """Why a cycle cannot be closed at this time, whatever its calls; empty when it can."""
-        return paying.obstacles_of_time(self.connection, paying.cycle_from_text(cycle), self.now)
+        return paying.obstacles_of_time(self.connection, cycle, self.now)
 
     def payslip(self, reference: str, cycle: str) -> dict[str, Any]:
         """One wallet's slip: the stored one of a closed cycle, else as it stands now."""
-        return paying.slip_of(self.connection, reference, paying.cycle_from_text(cycle), self.now)
+        return paying.slip_of(self.connection, reference, cycle, self.now)
+
+    def payslip_of_run(self, reference: str, run: str) -> dict[str, Any]:
+        """One wallet's slip of a run by the run's id, also of one that was reversed or told off-cycle."""
+        return paying.slip_of_run(self.connection, reference, run)
 
     # ---- cycles -------------------------------------------------------------------------------------------------
 
     def cycle(self, zone: str) -> PayCycle:
         """The cycle that contains now in a zone."""
-        return month_cycle_at(self.now, zone, ZoneInfo(zone))
+        return self._cycles.span_at(zone, self.now)
 
     def spent_this_cycle(self, wallet_id: int) -> int:
         """What a wallet's calls of this cycle cost, whoever paid."""
@@ -479,7 +497,7 @@ class Reports:
     def _spent_by_wallet(self) -> dict[int, int]:
         wallets, settlements = schema.wallets, schema.settlements
         zones: dict[int, str] = dict(self.connection.execute(select(wallets.c.id, wallets.c.zone)).all())
-        cycles = {zone: cycle_number(self.cycle(zone).name) for zone in set(zones.values())}
+        cycles = {zone: self._cycles.of_admission(zone, self.now) for zone in set(zones.values())}
         rows = self.connection.execute(
             select(
                 settlements.c.wallet_id,

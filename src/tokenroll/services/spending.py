@@ -492,11 +492,11 @@ class Spending(Leases):
 
     def cycle_ends_at(self, key: HotKey, now: Instant) -> Instant:
         """When the wallet's current pay cycle ends."""
-        return cycle_ends_at(key.wallet, now)
+        return cycle_ends_at(key.wallet, now, self.calendars)
 
     def wallet_view(self, key: HotKey, now: Instant) -> dict[str, Any]:
         """The body of `GET /me/wallet`: amounts as decimal strings."""
-        return wallet_view(key, now)
+        return wallet_view(key, now, self.calendars)
 
     def call_view(self, key: HotKey, call_id: str) -> dict[str, Any] | None:
         """The body of `GET /me/calls/{id}` for a call of this key's wallet that this worker remembers, else None.

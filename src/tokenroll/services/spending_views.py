@@ -1,27 +1,31 @@
 """What a worker tells about a wallet and a call: the bodies of `GET /me/wallet` and `GET /me/calls/{id}`."""
 
+from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tokenroll.engine.calendar import month_cycle_at
+from tokenroll.engine.calendar import day_start
+from tokenroll.engine.cycling import cycle_at
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
+from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.services.hot import NEVER, HotHold, HotKey, HotWallet
 
 UNIT = "credits"
 
 
-def cycle_ends_at(wallet: HotWallet, now: Instant) -> Instant:
+def cycle_ends_at(wallet: HotWallet, now: Instant, calendars: Sequence[PayCalendar] = ()) -> Instant:
     """When the wallet's current pay cycle ends, in its own zone; found once per cycle."""
     if now >= wallet.cycle_ends_at:
-        wallet.cycle_ends_at = month_cycle_at(now, wallet.zone, ZoneInfo(wallet.zone)).end_until
+        zone = ZoneInfo(wallet.zone)
+        wallet.cycle_ends_at = day_start(cycle_at(calendars, now, zone).until_on, zone)
     return wallet.cycle_ends_at
 
 
-def wallet_view(key: HotKey, now: Instant) -> dict[str, Any]:
+def wallet_view(key: HotKey, now: Instant, calendars: Sequence[PayCalendar] = ()) -> dict[str, Any]:
     """The wallet in people's words, and the pool behind it; amounts are decimal strings."""
     view = {"unit": UNIT, "member": key.member_public_id, **_amounts(key.wallet, now)}
-    view["cycle_ends_at"] = text_from_instant(cycle_ends_at(key.wallet, now))
+    view["cycle_ends_at"] = text_from_instant(cycle_ends_at(key.wallet, now, calendars))
     view["enforcement"] = str(key.wallet.enforcement)
     view["pool"] = None if key.pool is None else _amounts(key.pool, now)
     return view

@@ -86,8 +86,11 @@ class UnitOfWork:
         self._open_wallet(wallet_id)
         self._wallets.add(wallet_id)
 
-    def lots_added(self, wallet_id: int, lots: Iterable[Lot]) -> None:
-        """New lots of a wallet: inserts their rows, opens their values and tells the workers. The grant's row comes first."""
+    def lots_added(self, wallet_id: int, lots: Iterable[Lot], moved_at: Instant | None = None) -> None:
+        """New lots of a wallet: inserts their rows, opens their values and tells the workers. The grant's row comes first.
+
+        `moved_at` is when their nanos left the lots that they come out of; None for lots that are granted.
+        """
         self._open_wallet(wallet_id)
         for lot in lots:
             self.connection.execute(
@@ -95,7 +98,7 @@ class UnitOfWork:
                     id=lot.id, grant_id=lot.grant_id, wallet_id=wallet_id, classification=lot.classification.value,
                     priority=lot.priority, amount_nanos=lot.amount_nanos, effective_at=lot.effective_at,
                     expires_at=lot.expires_at, origin_lot_id=lot.origin_lot_id,
-                    moved_at=None if lot.origin_lot_id is None else self.now,
+                    moved_at=moved_at,
                 )
             )  # fmt: skip
             self.connection.execute(schema.lot_values.insert().values(lot_id=lot.id, spent_nanos=0))
@@ -122,6 +125,11 @@ class UnitOfWork:
     def recalls_answered(self) -> None:
         """What was asked for was given without a worker: nobody needs to hear of it."""
         self._recalls.clear()
+
+    def booked_at(self, wallet_id: int, at: Instant) -> Instant:
+        """When something that was true at `at` is booked: then, or now if the cycle of it is closed (DESIGN §5)."""
+        zone, cycles = self._changes.mirror.zone(wallet_id), self._changes.cycles
+        return at if cycles.booked(zone, at) == cycles.of_admission(zone, at) else max(at, self.now)
 
     def left_nanos(self, lot_id: int) -> int:
         """What nobody had taken of a lot as of the last fold; with a lease out, its worker may hold of it since."""

@@ -4,7 +4,7 @@ Four kinds of tables, and the kind decides who may change a row:
 
 - *journal* (`entries`, `postings`, `settlements`, `facts`, `commands`, `batches`): append-only, refused by triggers otherwise;
 - *nouns* (`members` … `lots`, `rate_cards`): written by commands; grants, lots and cards are immutable and chained as facts;
-- *values* (`lot_values`, `wallet_values`, `holds`): derived; replaying the journal from empty gives them again (law 8);
+- *values* (`lot_values`, `wallet_values`, `holds`, `spend_rollups`): derived; replaying the journal from empty gives them again (law 8);
 - *machinery* (`workers`, `tapes`, `names`, `deltas` …): who writes what, and how far the ledger has read.
 
 Amounts are int64 nanos between 0 and AMOUNT_NANOS_MAX, refused at birth above it (law 1); only a posting has a sign.
@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    text,
 )
 
 from tokenroll.model.limits import AMOUNT_NANOS_MAX
@@ -45,8 +46,8 @@ def _public_id() -> Column[str]:
     return Column("public_id", Text, nullable=False, unique=True)
 
 
-def _int(name: str, *extra: Any, null: bool = False) -> Column[int]:
-    return Column(name, _INT, *extra, nullable=null)
+def _int(name: str, *extra: Any, null: bool = False, unique: bool | None = None) -> Column[int]:
+    return Column(name, _INT, *extra, nullable=null, unique=unique)
 
 
 def _text(name: str, *, null: bool = False, unique: bool = False) -> Column[str]:
@@ -173,17 +174,29 @@ rate_cards: Final = Table(
     _int("recorded_at"), _text("currency"), _text("source"), _text("digest", unique=True), _blob("canonical_json"),
     **_STRICT,
 )  # fmt: skip
-pay_runs: Final = Table(
-    "pay_runs", metadata, _id(), _public_id(), Column("cycle", _INT, nullable=False, unique=True), _text("cycle_name"),
-    _int("closed_at"), _int("ledger_seq"), **_STRICT,
+pay_calendars: Final = Table(
+    "pay_calendars", metadata, _id(), _public_id(), _text("effective_on"), _text("kind"), _text("terms_json"),
+    _int("recorded_at"), **_STRICT,
 )  # fmt: skip
-"""A row closes its cycle: from then on a call admitted in it becomes an adjustment of the first open one (DESIGN §5).
-`cycle` is YYYYMM; `ledger_seq` is the last row that the run saw."""
+"""Which cycles there are from a day (ISO date) on; until the first one takes effect they are calendar months."""
+pay_runs: Final = Table(
+    "pay_runs", metadata, _id(), _public_id(), _int("cycle"), _text("cycle_name"), _text("kind"),
+    _int("closed_at"), _int("ledger_seq"), _int("slip_count"), _blob("slips_root", null=True), **_STRICT,
+)  # fmt: skip
+"""A regular row closes its cycle: from then on a call admitted in it becomes an adjustment of the first open one (DESIGN §5).
+`cycle` is its number (engine/cycling.py); `ledger_seq` is the last row that the run saw; `slips_root` the Merkle root over the
+digests of its slips in the order of their ids, null in a run of before, whose slips are facts one by one."""
+pay_run_reversals: Final = Table(
+    "pay_run_reversals", metadata, _id(), _public_id(), _int("pay_run_id", ForeignKey("pay_runs.id"), unique=True),
+    _text("reason"), _int("recorded_at"), _int("ledger_seq"), **_STRICT,
+)  # fmt: skip
+"""A row opens its run's cycle again; the run and its slips stay, superseded."""
 pay_slips: Final = Table(
-    "pay_slips", metadata, _id(), _public_id(), _int("pay_run_id", ForeignKey("pay_runs.id")),
-    _int("wallet_id", ForeignKey("wallets.id")), _text("values_json"),
+    "pay_slips", metadata, _id(), _public_id(), _int("pay_run_id", ForeignKey("pay_runs.id", deferrable=True, initially="DEFERRED")),
+    _int("wallet_id", ForeignKey("wallets.id")), _text("values_json"), _blob("digest", null=True),
     UniqueConstraint("pay_run_id", "wallet_id"), **_STRICT,
 )  # fmt: skip
+"""A run's row comes after its slips, because its root is over them. `digest`: of the slip as it was stored (store/journal.py, `slip_digest`); null in a slip that is a fact of its own."""
 approvers: Final = Table(
     "approvers", metadata, _id(), _int("member_id", ForeignKey("members.id")),
     _int("department_id", ForeignKey("departments.id"), null=True), _nanos("once_nanos_max"),
@@ -216,7 +229,7 @@ Index("offers_by_candidate", offers.c.candidate)
 Index("lots_by_wallet", lots.c.wallet_id)
 Index("lots_by_grant", lots.c.grant_id)
 Index("rate_cards_by_model", rate_cards.c.model)
-Index("pay_slips_by_wallet", pay_slips.c.wallet_id)
+Index("pay_runs_by_cycle", pay_runs.c.cycle)
 
 # ---- values -----------------------------------------------------------------------------------------------------------
 lot_values: Final = Table(
@@ -236,6 +249,26 @@ wallet_values: Final = Table(
 )  # fmt: skip
 """`last_seq`: the newest settlement of this wallet, head of the list that `settlements.previous_seq` links (0: none).
 `charged_nanos`: what its calls cost, whoever paid (own lots, pool, company); `company_nanos`: the company's part of it."""
+spend_labels: Final = Table(
+    "spend_labels", metadata, _id(), _text("model"), _text("project"), UniqueConstraint("model", "project"), **_STRICT
+)
+"""What calls were spent on: the model that answered, and the project that the client named (empty: none)."""
+spend_rollups: Final = Table(
+    "spend_rollups", metadata,
+    Column("cycle", _INT, primary_key=True, autoincrement=False),
+    Column("wallet_id", _INT, primary_key=True, autoincrement=False),
+    Column("lot_id", _INT, primary_key=True, autoincrement=False),
+    Column("label_id", _INT, primary_key=True, autoincrement=False),
+    Column("day", _INT, primary_key=True, autoincrement=False),
+    _int("nanos", CheckConstraint("nanos >= 0")), _int("call_count"), _int("late"), **_KEYED,
+)  # fmt: skip
+"""What settlements took from each lot, by cycle, label and day (store/rollups.py): a pay run reads these and no settlement.
+`wallet_id` is whose lot it is; lot 0 is what the company carried for that wallet. `day` counts from 1 January of the year 1 in the
+wallet's zone. `late` (0 or 1): admitted before the cycle it is booked to, so an adjustment."""
+rollup_marks: Final = Table(
+    "rollup_marks", metadata, Column("name", Text, primary_key=True), _int("ledger_seq"), **_STRICT
+)
+"""How far the journal is rolled up: every settlement up to that sequence is in `spend_rollups`, and none after it."""
 holds: Final = Table(
     "holds", metadata,
     Column("hold_key", _INT, primary_key=True, autoincrement=False),
@@ -243,6 +276,11 @@ holds: Final = Table(
     _blob("record"), **_STRICT,
 )  # fmt: skip
 """Open attempts only: `held`, `dispatched` or `suspense`. `record`: HOLD, newest EVIDENCE, LAPSE as on the tape."""
+
+Index(
+    "spend_rollups_late", spend_rollups.c.cycle, spend_rollups.c.wallet_id,
+    sqlite_where=text("late = 1"), postgresql_where=text("late = 1"),
+)  # fmt: skip
 
 # ---- journal ------------------------------------------------------------------------------------------------------------
 settlements: Final = Table(
@@ -345,6 +383,13 @@ recalls: Final = Table(
 )  # fmt: skip
 """What is asked back of leased lots, part by part (model/recall.py). `answered_at`: when a worker, or the ledger for want of one, first
 gave of it; `ended_at`: nothing more will be given."""
+recall_gives: Final = Table(
+    "recall_gives", metadata, Column("ledger_seq", _INT, primary_key=True, autoincrement=False),
+    Column("recall_id", _INT, ForeignKey("recalls.id"), primary_key=True, autoincrement=False), _int("given_at"),
+    _nanos("nanos"), **_KEYED,
+)  # fmt: skip
+"""What a recall was given, when: `ledger_seq` is the entry that booked it. So a cycle knows what was taken in it, and what later."""
+Index("recall_gives_by_time", recall_gives.c.given_at)
 Index("recalls_by_end", recalls.c.ended_at)
 Index("recalls_by_command", recalls.c.command_id)
 variances: Final = Table(
@@ -356,13 +401,13 @@ variances: Final = Table(
 
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
-    pay_runs, pay_slips, tape_segments, variances, awards, openings,
+    pay_calendars, pay_runs, pay_run_reversals, pay_slips, tape_segments, variances, awards, openings, recall_gives,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
 ADDED_LATER: Final = frozenset(
     {
         "vesting_terms", "terms", "origin_lot_id", "moved_at", "rollover_max_nanos", "employee_id", "level", "location",
-        "employment_type", "manager_id", "working_time_millionths", "suspended_at",
+        "employment_type", "manager_id", "working_time_millionths", "suspended_at", "digest",
     }
 )  # fmt: skip
 """Columns that rows of an older revision do not have. They are null there, and a row's digest leaves them out while they are."""

@@ -25,9 +25,11 @@ from tokenroll.model.usage import Usage
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, Outcome, hold_key, parse_record
 from tokenroll.store.collector import no_cycle_search
-from tokenroll.store.cycles import CycleBook
+from tokenroll.store.cycles import REGULAR, CycleBook
 from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, row_digest, settlement_leaf
+from tokenroll.store.rollups import SpendSums, rolled_through
 from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
+from tokenroll.store.verify_pay import check_rollups, check_slips
 
 DIFFERENCES_MAX: Final = 1_000
 """Differences kept in words; beyond it they are only counted."""
@@ -38,6 +40,11 @@ _ROWS_PER_FETCH: Final = 2_000
 _SEQ_MAX: Final = 2**63 - 1
 _AWARDING: Final = frozenset({EntryKind.GRANT, EntryKind.OPEN})
 """Entries that bring a lot into being."""
+_FACTS: Final = (
+    schema.grants, schema.lots, schema.rate_cards, schema.pay_calendars, schema.pay_runs, schema.pay_run_reversals,
+    schema.pay_slips,
+)  # fmt: skip
+"""Tables with a fact per row, except as `_check_facts` says."""
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -118,8 +125,13 @@ class Verifier:
         self._stored_lots: dict[int, Lot] = {}
         self._zones: dict[int, str] = {}
         self._cards: dict[int, RateCard] = {}
-        self._cycles = CycleBook()
-        self._closings: list[tuple[int, int]] = []
+        self._cycles = CycleBook(connection)
+        self._closings: list[tuple[int, int, int]] = []
+        self._rolled_through = rolled_through(connection)
+        self._spend = SpendSums(
+            self._cycles, owner_of=self._owner, zone_of=lambda wallet_id: self._zones.get(wallet_id, "UTC"),
+            name_of=lambda worker, epoch, name_id: self._names.get((worker, epoch, name_id), ""),
+        )  # fmt: skip
         self._streams = {
             str(table.name): _Stream(connection, table)
             for table in (schema.settlements, schema.postings, schema.entries, schema.facts, schema.commands)
@@ -134,6 +146,8 @@ class Verifier:
         self._check_values()
         self._check_indexes()
         self._check_facts()
+        self._counts["rollups"] = check_rollups(self._connection, self._spend.sums, self._differs)
+        self._counts["slips"] = check_slips(self._connection, self._differs)
         return Verified(dict(self._counts), head, self._found, self._found_count)
 
     def _differs(self, kind: str, message: str) -> None:
@@ -157,11 +171,12 @@ class Verifier:
             self._read_card(row)
         for row in connection.execute(select(schema.names)):
             self._names[row.worker, row.epoch, row.name_id] = row.text
-        runs = schema.pay_runs.c
+        runs, reversals = schema.pay_runs.c, schema.pay_run_reversals.c
+        query = select(runs.ledger_seq, runs.cycle, reversals.ledger_seq.label("reversed_seq"))
+        query = query.outerjoin(schema.pay_run_reversals, reversals.pay_run_id == runs.id).where(runs.kind == REGULAR)
         self._closings = [
-            (row.ledger_seq, row.cycle) for row in connection.execute(select(runs.ledger_seq, runs.cycle))
+            (row.ledger_seq, row.cycle, row.reversed_seq or _SEQ_MAX) for row in connection.execute(query)
         ]
-        self._closings.sort(reverse=True)
 
     def _read_card(self, row: Any) -> None:
         try:
@@ -216,8 +231,8 @@ class Verifier:
         return previous_hash
 
     def _open_cycles(self, first_seq: int) -> None:
-        """What was closed when the batch was written: the pay runs that saw only earlier rows."""
-        closed = [cycle for seq, cycle in self._closings if seq < first_seq]
+        """What was closed when the batch was written: the pay runs that saw only earlier rows and were not reversed by then."""
+        closed = [cycle for seq, cycle, reversed_seq in self._closings if seq < first_seq <= reversed_seq]
         self._cycles.closed_through = max(closed, default=0)
 
     def _leaves(self, first: int, last: int) -> list[bytes]:
@@ -316,6 +331,8 @@ class Verifier:
                 wallet.company += nanos
             elif (owner := self._owner(lot_id)) != row.wallet_id:
                 self._draws[owner, row.ledger_seq] = self._draws.get((owner, row.ledger_seq), 0) + nanos
+        if row.ledger_seq <= self._rolled_through:
+            self._spend.add(row.hold_key, row.wallet_id, row.cycle, row.outcome, attempt)
         self._end(row, attempt)
         self._identify(row.hold_key, attempt.hold)
 
@@ -556,9 +573,14 @@ class Verifier:
             (row.noun, row.row_id): row.digest
             for row in self._connection.execute(select(facts.noun, facts.row_id, facts.digest))
         }
-        for table in (schema.grants, schema.lots, schema.rate_cards, schema.pay_slips):
+        for table in _FACTS:
             noun = str(table.name)
-            for row in self._connection.execute(select(table)).mappings():
+            query = select(table)
+            if table is schema.pay_slips:  # those of a run with a root are checked against it
+                query = query.where(table.c.digest.is_(None))
+            if table is schema.pay_runs:
+                query = query.where(table.c.slips_root.is_not(None))
+            for row in self._connection.execute(query).mappings():
                 digest = known.pop((noun, row["id"]), None)
                 if digest != row_digest(dict(row)):
                     self._differs("fact", f"{noun} {row['id']} is not the row that the chain holds")

@@ -15,6 +15,8 @@ from tokenroll.web import showing
 from tokenroll.web.door import COOKIE, Door
 
 CALLS_PER_PAGE: Final = 20
+GRANTS_PER_PAGE: Final = 100
+"""Grants on the page, the newest; it says so when there were more."""
 BAR_WIDTH: Final = 1000
 _FORM_BYTES_MAX: Final = 4096
 
@@ -98,11 +100,12 @@ def wallet(door: Door) -> Callable[[Request], Response]:
             "me.html",
             visitor=visitor,
             wallet=found,
-            grants=reports.grants(visitor.member_id),
+            grants=reports.grants(visitor.member_id, limit=GRANTS_PER_PAGE),
+            grants_max=GRANTS_PER_PAGE,
             calls=calls,
             older=ended[-1]["previous_seq"] if ended else 0,
             first_page=before is None,
-            cycles=[found["cycle"], *(run["cycle"] for run in reports.pay_runs())],
+            cycles=[found["cycle"], *(run["cycle"] for run in reports.pay_runs() if run["state"] == "closed")],
             **live_facts(found),
         )
 

@@ -6,7 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokenroll.books.payslip import classification_notes, slip_lines, slip_notes
+from tokenroll.books.payslip import classification_notes, slip_dates, slip_lines, slip_notes, slip_parts
 from tokenroll.services.reporting import Reports, Visitor
 from tokenroll.web.door import Door
 
@@ -27,6 +27,8 @@ def payslip(door: Door) -> Callable[[Request], Response]:
             slip=slip,
             lines=slip_lines(slip),
             notes=slip_notes(slip),
+            parts=slip_parts(slip),
+            coming=slip_dates(slip),
             reasons=classification_notes(slip["classifications"]),
             calls=reports.calls_of_cycle(visitor.member_id, cycle, limit=CALLS_PER_PAPER),
             calls_max=CALLS_PER_PAPER,

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,7 @@ def unread(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("line", "code"), [(("wallet", "list"), 0), (("--help",), 0), (("payrun", "run", "2998-01"), 1)]
+    ("line", "code"), [(("wallet", "list"), 0), (("--help",), 0), (("payrun", "run", f"{datetime.now(UTC):%Y-%m}"), 1)]
 )
 def test_it_ends_in_silence_with_its_own_code_when_nobody_reads_on(home, line, code):
     assert unread(*line) == (code, "")
@@ -252,7 +253,7 @@ def test_it_says_what_a_dry_run_would_do(home, capsys):
     assert capsys.readouterr().out.startswith("would create member Bo\n")
     assert main(["member", "leave", "Ada", "--on", "2030-01-31", "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("would record that Ada leaves on 2030-01-31\n")
-    assert main(["payrun", "run", "2026-01"]) in {0, 1}
+    assert main(["payrun", "run", f"{datetime.now(UTC):%Y-%m}"]) == 1
     assert " 1 slip, opening" in capsys.readouterr().out
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from tests.cast import ADA_WALLET, CREDIT, DAY, make_grant, make_lot, utc
-from tokenroll.engine.paying import CycleFacts, LotFacts, pay_slip
+from tokenroll.engine.paying import CycleFacts, LotFacts, LotOrigin, pay_slip
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle, PayCycleKind, PaySlip
 
@@ -13,7 +13,12 @@ CYCLE = PayCycle(kind=PayCycleKind.MONTHLY, name="2026-01", zone="UTC", start_at
 
 
 def facts(
-    opened: dict[str, int] | None, closed: dict[str, int], spent: int = 0, adjusted: int = 0, **lot: Any
+    opened: dict[str, int] | None,
+    closed: dict[str, int],
+    spent: int = 0,
+    adjusted: int = 0,
+    origin: LotOrigin = LotOrigin.GRANT,
+    **lot: Any,
 ) -> LotFacts:
     """A lot of 100 nanos (unless said) with its parts as January began and as it ended."""
     one = make_lot(**{"amount_nanos": 100, "effective_at": JANUARY - DAY} | lot)
@@ -26,6 +31,7 @@ def facts(
         closed=state(closed),
         spent_nanos=spent,
         adjusted_nanos=adjusted,
+        origin=origin,
     )
 
 
@@ -97,9 +103,21 @@ def test_a_lot_cut_before_it_vested_vests_the_rest():
     assert (january.vested_nanos, january.forfeited_nanos, january.closing_nanos) == (40, 0, 40)
 
 
-def test_voids_and_transfers_are_adjustments():
+def test_voids_and_transfers_have_lines_of_their_own():
     january = slip(facts({}, {"voided": 5, "transferred_out": 7}))
-    assert (january.adjustments_nanos, january.closing_nanos) == (12, 88)
+    assert (january.voided_nanos, january.transferred_out_nanos, january.adjustments_nanos) == (5, 7, 0)
+    assert january.closing_nanos == 88
+
+
+@pytest.mark.parametrize(
+    ("origin", "line"),
+    [("GRANT", "vested_nanos"), ("TRANSFER", "transferred_in_nanos"), ("ROLLOVER", "rolled_over_nanos")],
+)
+def test_what_comes_stands_in_the_line_of_where_it_came_from(origin, line):
+    january = slip(facts(None, {}, origin=LotOrigin[origin]))
+    lines = ("vested_nanos", "transferred_in_nanos", "rolled_over_nanos")
+    assert [getattr(january, name) for name in lines] == [100 if name == line else 0 for name in lines]
+    assert january.closing_nanos == 100
 
 
 def test_grants_are_told_when_they_are_known_and_effective():

@@ -114,7 +114,7 @@ def test_it_lets_the_evidence_decide_before_a_cycle_closes(firm):
     (lot,) = firm.lot_ids("Ada")
     firm.lapse(firm.hold("Ada", (lot, CREDIT)))
     firm.now = FEBRUARY + HOUR
-    decided = firm.do("suspense.decide", through_cycle=202601)
+    decided = firm.do("suspense.decide", through="2026-01")
     assert (decided["decided_count"], decided["charged_nanos"], decided["returned_nanos"]) == (1, 0, CREDIT)
     assert firm.do("payrun.close", cycle="2026-01")["suspense_nanos"] == 0
 

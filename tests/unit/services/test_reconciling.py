@@ -215,8 +215,8 @@ def test_it_makes_what_the_bill_proves_later_the_companys_variance(one):
 
 
 def test_it_decides_everything_admitted_in_a_cycle_that_is_to_close(one):
-    assert one.do("suspense.decide", through_cycle=202512)["decided_count"] == 0
-    assert one.do("suspense.decide", through_cycle=202601)["decided_count"] == 2
+    assert one.do("suspense.decide", through="2025-12")["decided_count"] == 0
+    assert one.do("suspense.decide", through="2026-01")["decided_count"] == 2
     assert sound(one) == []
 
 
@@ -228,7 +228,7 @@ def test_it_never_estimates_more_than_was_held(one):
         lapse_record(12),
     ]
     one.ledger.report(Report(worker=0, epoch=1, blocks=pack_block(12, records)))
-    answer = one.do("suspense.decide", through_cycle=202601)
+    answer = one.do("suspense.decide", through="2026-01")
     assert answer["charged_nanos"] == 3_300_000 + 1_000
     assert one.lot(0) == (0, 0, 0)
     assert sound(one) == []

@@ -40,6 +40,23 @@ def upgrade() -> None:
         sa.Column("ended_at", _INT, nullable=True),
         sqlite_strict=True,
     )
+    op.create_table(
+        "recall_gives",
+        sa.Column("ledger_seq", _INT, primary_key=True, autoincrement=False, nullable=False),
+        sa.Column(
+            "recall_id", _INT, sa.ForeignKey("recalls.id"), primary_key=True, autoincrement=False, nullable=False
+        ),
+        sa.Column("given_at", _INT, nullable=False),
+        _nanos("nanos"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    for verb in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER recall_gives_refuses_{verb.lower()} BEFORE {verb} ON recall_gives "
+            "BEGIN SELECT RAISE(ABORT, 'recall_gives is append-only: a correction is a reversal and a replacement'); END"
+        )
+    op.create_index("recall_gives_by_time", "recall_gives", ["given_at"])
     op.create_index("recalls_by_end", "recalls", ["ended_at"])
     op.create_index("recalls_by_command", "recalls", ["command_id"])
     op.create_table(

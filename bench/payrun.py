@@ -1,0 +1,219 @@
+"""A pay run measured: seconds, CPU seconds, peak memory and microseconds per wallet, at growing numbers of wallets.
+
+Every wallet has three lots, granted in three months, and a hundred roll-up rows of the month that is closed: days, two models and
+two projects. The run is the ledger's own command `payrun.close`: every slip is computed, checked and stored, all in one
+transaction that is on stable storage when the clock stops. Each size is a ledger of its own in a process of its own, so that
+memory is its own, too; the best of `--rounds` runs counts, because the machine is not ours alone. Then one wallet with 10,000 lots
+is shown, as the command line and `/me` ask for it.
+
+The ledger is filled by rows, not by calls: a hundred million calls would take the day. Roll-ups are held against settlements by
+`tests/property/test_it_rolls_up.py` and by `tokenroll journal verify`.
+
+usage: python -m bench.payrun [--wallets 10000,100000,1000000] [--rounds 2] [--lots 10000] [--folder DIR] [--json FILE]
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tokenroll.app import random_bits
+from tokenroll.services.commands import COMMANDS
+from tokenroll.services.ledger import Ledger
+from tokenroll.services.protocol import Command
+from tokenroll.services.reporting import Reports
+from tokenroll.store.database import checkpoint, connect_writer, open_reader, open_writer, raw_connection
+
+NOVEMBER, DECEMBER, JANUARY = 1_761_955_200_000_000, 1_764_547_200_000_000, 1_767_225_600_000_000
+MAY = 1_777_593_600_000_000
+CLOSING_AT = 1_769_990_400_000_000  # 2026-02-02T00:00Z
+FIRST_DAY = 739_617  # 2026-01-01, counted from the year 1
+CYCLE = 202601
+LOTS = 3
+ROLLUPS = 100
+GRANT_NANOS = 200_000_000_000
+WALL_SECONDS_MAX, BYTES_MAX, FLAT_PERCENT, SHOWN_MILLISECONDS_MAX = 60.0, 2 * 1024**3, 15.0, 50.0
+
+_PLAN = """INSERT INTO plans(id, public_id, name, version, kind, classification, amount_nanos, effective_at, vesting_kind,
+    vesting_months, cliff_months, priority, enforcement, cap_policy, output_cap_tokens, overage_nanos_max, recorded_at)
+    VALUES (1, 'plan_1', 'tools', 1, 'stipend', 'tool', 0, 0, 'immediate', 0, 0, 100, 'enforce', 'deny', 16384, 0, 0)"""
+_NUMBERS = "WITH RECURSIVE w(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM w WHERE i < :count)"
+_ROLLUPS = f"""INSERT INTO spend_rollups
+    {_NUMBERS}, k(j) AS (SELECT 0 UNION ALL SELECT j + 1 FROM k WHERE j < {ROLLUPS - 1})
+    SELECT {CYCLE}, i, i + (j / 34) * :count, j % 34 / 17 + 1, {FIRST_DAY} + j % 17, 12345678 + j * 1000 + i % 1000, 7, 0
+    FROM w CROSS JOIN k"""
+_SPENT = """UPDATE lot_values SET spent_nanos = (
+    SELECT sum(nanos) FROM spend_rollups WHERE cycle = :cycle AND wallet_id = (lot_values.lot_id - 1) % :count + 1 AND lot_id = lot_values.lot_id)
+    WHERE lot_id > 0"""
+
+
+def fill(path: Path, count: int) -> None:
+    """A company of so many wallets. Lots of one month have neighbouring ids, as the month's grants would."""
+    connection = open_writer(path)
+    connection.commit()
+    raw = raw_connection(connection)
+    named: dict[str, int] = {"count": count, "cycle": CYCLE}
+    raw.execute("BEGIN")
+    raw.execute("INSERT INTO settings VALUES ('zone', 'UTC', 0)")
+    raw.execute(_PLAN)
+    raw.execute(
+        f"INSERT INTO wallets {_NUMBERS} SELECT i, 'wallet_' || i, 'member', i, 'Ada ' || i, 'UTC', 0 FROM w", named
+    )
+    raw.execute(f"INSERT INTO wallet_values {_NUMBERS} SELECT i, 0, 700, 0, 0 FROM w", named)
+    for month, at in enumerate((NOVEMBER, DECEMBER, JANUARY)):
+        given = {**named, "at": at, "month": month, "until": MAY}
+        raw.execute(
+            f"INSERT INTO grants {_NUMBERS} SELECT i + :month * :count, 'grant_' || (i + :month * :count), i, 1, 'stipend', "
+            f"'tool', {GRANT_NANOS}, :at, :at, 'immediate', 0, 0, 6, 'month', 100, NULL FROM w",
+            {key: given[key] for key in ("count", "month", "at")},
+        )
+        raw.execute(
+            f"INSERT INTO lots {_NUMBERS} SELECT i + :month * :count, i + :month * :count, i, 'tool', 100, {GRANT_NANOS}, :at, "
+            ":until FROM w",
+            {key: given[key] for key in ("count", "month", "at", "until")},
+        )
+    raw.execute(f"INSERT INTO lot_values(lot_id, spent_nanos) {_NUMBERS} SELECT i, 0 FROM w", {"count": LOTS * count})
+    raw.execute("INSERT INTO spend_labels VALUES (1, 'gpt-5-mini', 'checkout'), (2, 'claude-opus-5-5', '')")
+    raw.execute(_ROLLUPS, {"count": count})
+    raw.execute(_SPENT, named)
+    raw.execute("COMMIT")
+    checkpoint(connection)
+    connection.close()
+
+
+def run(path: Path, rounds: int) -> dict[str, Any]:
+    """The best of so many closings; all but the last are dry runs, which do everything and keep nothing."""
+    best: dict[str, Any] = {}
+    for number in range(rounds):
+        connection = connect_writer(path)
+        ledger = Ledger(connection, lambda: CLOSING_AT, COMMANDS, random_bits)
+        started, cpu = time.perf_counter(), time.process_time()
+        command = Command(f"close-{number}", "payrun.close", {"cycle": "2026-01"}, dry_run=number < rounds - 1)
+        reply = ledger.execute(command)
+        wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+        if reply.result is None:
+            raise SystemExit(reply.problem)
+        if not best or wall < best["wall_seconds"]:
+            best = {"wall_seconds": wall, "cpu_seconds": cpu, "slip_count": reply.result["slip_count"]}
+        sums = reply.result
+        moved = sums["opening_nanos"] + sums["vested_nanos"] - sums["spent_nanos"] - sums["breakage_nanos"]
+        if moved != sums["closing_nanos"]:
+            raise SystemExit(f"the run does not add up: {sums}")
+        connection.close()
+    best["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    best["database_bytes"] = path.stat().st_size
+    return best
+
+
+def measure(count: int, rounds: int, folder: str | None) -> dict[str, Any]:
+    """One size, its ledger in a temporary folder, its run in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        path = Path(home) / "ledger.db"
+        started = time.perf_counter()
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(1) as pool:
+            pool.apply(fill, (path, count))
+        filled = time.perf_counter() - started
+        with context.Pool(1) as pool:
+            found = pool.apply(run, (path, rounds))
+        found["fill_seconds"] = filled
+        found["wallets"] = count
+        for clock in ("wall", "cpu"):
+            found[f"{clock}_micros_per_wallet"] = found[f"{clock}_seconds"] / count * 1e6
+        return dict(found)
+
+
+def shown(lots: int, folder: str | None) -> dict[str, Any]:
+    """The best of ten looks at one wallet of so many lots, from a connection of its own, in milliseconds."""
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        path = Path(home) / "ledger.db"
+        fill(path, 1)
+        raw = sqlite3.connect(path)
+        count = (lots - LOTS + 9) // 10  # ten lots a grant
+        raw.executemany(
+            "INSERT INTO grants VALUES (?,?,1,1,'stipend','tool',?,?,?,'immediate',0,0,6,'month',100,NULL)",
+            ((100 + i, f"grant_{100 + i}", 10 * GRANT_NANOS, JANUARY, JANUARY) for i in range(count)),
+        )
+        rows = [(100 + i, 100 + i // 10, GRANT_NANOS, JANUARY + i, MAY + i) for i in range(lots - LOTS)]
+        raw.executemany("INSERT INTO lots VALUES (?,?,1,'tool',100,?,?,?)", rows)
+        raw.executemany("INSERT INTO lot_values(lot_id, spent_nanos) VALUES (?,0)", ((row[0],) for row in rows))
+        raw.commit()
+        raw.close()
+        engine = open_reader(path)
+        best: dict[str, float] = {}
+        asked: dict[str, Callable[[Reports], object]] = {
+            "wallet show": lambda reports: reports.wallet("wallet_1"),
+            "/me": lambda reports: (reports.wallet("wallet_1"), reports.grants("wallet_1", limit=100)),
+            "payslip show": lambda reports: reports.payslip("wallet_1", "2026-01"),
+        }
+        for name, ask in asked.items():
+            for _ in range(10):
+                with engine.connect() as connection:
+                    started = time.perf_counter()
+                    ask(Reports(connection, CLOSING_AT))
+                    milliseconds = (time.perf_counter() - started) * 1e3
+                best[name] = min(best.get(name, milliseconds), milliseconds)
+        engine.dispose()
+        return {"lots": lots, "milliseconds": best}
+
+
+def verdicts(curve: list[dict[str, Any]], wallet: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """What is demanded, what was found, and whether that is enough."""
+    last = curve[-1]
+    costs = [one["cpu_micros_per_wallet"] for one in curve]
+    middle = (max(costs) + min(costs)) / 2
+    spread = (max(costs) - middle) / middle * 100
+    slowest = max(wallet["milliseconds"][name] for name in ("wallet show", "/me"))
+    return [
+        (
+            f"{last['wallets']:,} wallets <= 60 s",
+            f"{last['wall_seconds']:.1f} s",
+            last["wall_seconds"] <= WALL_SECONDS_MAX,
+        ),
+        ("<= 2 GiB", f"{last['peak_bytes'] / 1024**3:.2f} GiB", last["peak_bytes"] <= BYTES_MAX),
+        ("CPU per wallet flat, +- 15 %", f"+- {spread:.1f} %", spread <= FLAT_PERCENT),
+        (f"a wallet of {wallet['lots']:,} lots <= 50 ms", f"{slowest:.1f} ms", slowest <= SHOWN_MILLISECONDS_MAX),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wallets", default="10000,100000,1000000")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--lots", type=int, default=10_000)
+    parser.add_argument("--folder", default=None)
+    parser.add_argument("--json", type=Path, default=None)
+    options = parser.parse_args()
+    curve = []
+    print(
+        f"{'wallets':>10}  {'wall, s':>8}  {'CPU, s':>8}  {'wall us/wallet':>14}  {'CPU us/wallet':>13}  {'peak MiB':>8}  {'db MiB':>8}"
+    )
+    for count in map(int, options.wallets.split(",")):
+        one = measure(count, options.rounds, options.folder)
+        curve.append(one)
+        bar = "#" * round(one["cpu_micros_per_wallet"] / 2)
+        print(
+            f"{count:>10,}  {one['wall_seconds']:>8.2f}  {one['cpu_seconds']:>8.2f}  {one['wall_micros_per_wallet']:>14.1f}  "
+            f"{one['cpu_micros_per_wallet']:>13.1f}  {one['peak_bytes'] / 1024**2:>8.0f}  {one['database_bytes'] / 1024**2:>8.0f}  {bar}",
+            flush=True,
+        )
+    wallet = shown(options.lots, options.folder)
+    for name, milliseconds in wallet["milliseconds"].items():
+        print(f"one wallet of {wallet['lots']:,} lots, {name}: {milliseconds:.1f} ms")
+    found = verdicts(curve, wallet)
+    for demand, figure, holds in found:
+        print(f"{'holds' if holds else 'MISSED':>6}  {demand}: {figure}")
+    if options.json is not None:
+        said = {"at": time.time(), "cores": os.cpu_count(), "curve": curve, "wallet": wallet, "verdicts": found}
+        options.json.write_text(json.dumps(said, indent=1))
+
+
+if __name__ == "__main__":
+    main()

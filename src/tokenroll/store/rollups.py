@@ -1,0 +1,206 @@
+"""Roll-ups: what settlements took from each lot, summed by cycle, label and day, so that a pay run reads sums and no calls.
+
+The fold does not write them: it would pay for every settlement what one pay run a month needs. The ledger rolls up what was folded
+in its quiet moments, in the order of the journal, and notes how far it came. A sum is a function of the settlements up to that
+mark alone, so a crash repeats nothing and `tokenroll journal verify` compares every row. Who reads before the ledger rolled up adds the
+few settlements after the mark (`SpendSums`).
+
+A cycle's sums follow these rules, which are those of the slips:
+
+- nanos are told to the wallet whose lot they came from, the company's (lot 0) to the wallet that called;
+- the cycle is that of the settlement; a pool whose zone is in a later cycle already takes its draw into that one;
+- a call is counted once, with its own wallet: at its first own lot, else at lot 0; one that was released is not counted.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from tokenroll.model.hold import COMPANY_LOT_ID
+from tokenroll.store import schema
+from tokenroll.store.attempt_record import AttemptRecord, Outcome, hold_key, parse_record
+from tokenroll.store.cycles import CycleBook
+from tokenroll.store.database import raw_connection
+
+MARK: Final = "spend"
+SLICE_SETTLEMENTS: Final = 2_000
+"""Settlements rolled up in one transaction: about 40 ms, for which no report waits longer than it notices."""
+_UPSERT: Final = """
+    INSERT INTO spend_rollups VALUES (?,?,?,?,?,?,?,?)
+    ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, call_count = call_count + excluded.call_count"""
+_SETTLEMENTS: Final = """
+    SELECT ledger_seq, hold_key, wallet_id, cycle, outcome, record FROM settlements
+    WHERE ledger_seq > ? ORDER BY ledger_seq LIMIT ?"""
+_PROJECT_TAG: Final = "project="
+
+
+class SpendKey(NamedTuple):
+    """What one sum is of. `day` counts from 1 January of the year 1; `late` says that it is an adjustment."""
+
+    cycle: int
+    wallet_id: int
+    lot_id: int
+    model: str
+    project: str
+    day: int
+    late: bool
+
+
+def project_of(tags: str) -> str:
+    """The project among a call's tags, which are written `name=value` and divided by commas; empty for none."""
+    for tag in tags.split(","):
+        known = tag.strip()
+        if known.startswith(_PROJECT_TAG):
+            return known.removeprefix(_PROJECT_TAG)
+    return ""
+
+
+class SpendSums:
+    """Sums of settlements by `SpendKey`: [nanos, calls]. Whoever makes one says whose a lot is and in which zone a wallet lives."""
+
+    def __init__(
+        self, book: CycleBook, *, owner_of: Callable[[int], int], zone_of: Callable[[int], str],
+        name_of: Callable[[int, int, int], str],
+    ) -> None:  # fmt: skip
+        self.sums: dict[SpendKey, list[int]] = {}
+        self._book = book
+        self._owner_of = owner_of
+        self._zone_of = zone_of
+        self._name_of = name_of
+        self._first_days: dict[int, int] = {}
+
+    def add(self, hold_number: int, wallet_id: int, cycle: int, outcome: int, attempt: AttemptRecord) -> None:
+        """One settlement more."""
+        key = hold_key(hold_number)
+        hold, settle = attempt.hold, attempt.settle
+        model_name = settle.answered_model_name if settle and settle.answered_model_name else hold.model_name
+        model = self._name_of(key.worker, key.epoch, model_name) if model_name else ""
+        project = project_of(self._name_of(key.worker, key.epoch, hold.tags_name)) if hold.tags_name else ""
+        uncounted = outcome != Outcome.RELEASED
+        for lot_id, nanos in attempt.consumed:
+            owner = wallet_id if lot_id == COMPANY_LOT_ID else self._owner_of(lot_id)
+            own = owner == wallet_id
+            self._put(owner, cycle, own, lot_id, (model, project), hold.admitted_at, nanos, own and uncounted)
+            uncounted = uncounted and not own
+        if uncounted:
+            self._put(wallet_id, cycle, True, COMPANY_LOT_ID, (model, project), hold.admitted_at, 0, True)
+
+    def _put(
+        self,
+        wallet_id: int,
+        cycle: int,
+        own: bool,
+        lot_id: int,
+        label: tuple[str, str],
+        at: int,
+        nanos: int,
+        counted: bool,
+    ) -> None:
+        zone = self._zone_of(wallet_id)
+        if not own:
+            cycle = max(cycle, self._book.of_admission(zone, at))
+        day = self._book.day_number(zone, at)
+        first = self._first_days.get(cycle)
+        if first is None:
+            first = self._first_days[cycle] = self._book.numbered(cycle).starts_on.toordinal()
+        key = SpendKey(cycle, wallet_id, lot_id, *label, day, day < first)
+        found = self.sums.get(key)
+        if found is None:
+            self.sums[key] = [nanos, int(counted)]
+        else:
+            found[0] += nanos
+            found[1] += counted
+
+
+def rolled_through(connection: Connection) -> int:
+    """The last sequence of the journal that roll-ups hold; 0 for none."""
+    marks = schema.rollup_marks.c
+    return connection.scalar(select(marks.ledger_seq).where(marks.name == MARK)) or 0
+
+
+def names_of(connection: Connection) -> Callable[[int, int, int], str]:
+    """What the name ids of tapes stand for, each read once."""
+    known: dict[tuple[int, int, int], str] = {}
+    names = schema.names.c
+
+    def name_of(worker: int, epoch: int, name_id: int) -> str:
+        at = (worker, epoch, name_id)
+        text = known.get(at)
+        if text is None:
+            where = (names.worker == worker) & (names.epoch == epoch) & (names.name_id == name_id)
+            text = known[at] = connection.scalar(select(names.text).where(where)) or ""
+        return text
+
+    return name_of
+
+
+def owners_of(connection: Connection) -> Callable[[int], int]:
+    """Whose a lot is, each read once."""
+    known: dict[int, int] = {}
+
+    def owner_of(lot_id: int) -> int:
+        owner = known.get(lot_id)
+        if owner is None:
+            owner = known[lot_id] = (
+                connection.scalar(select(schema.lots.c.wallet_id).where(schema.lots.c.id == lot_id)) or 0
+            )
+        return owner
+
+    return owner_of
+
+
+def zones_of(connection: Connection) -> Callable[[int], str]:
+    """The zone of a wallet, each read once."""
+    known: dict[int, str] = {}
+
+    def zone_of(wallet_id: int) -> str:
+        zone = known.get(wallet_id)
+        if zone is None:
+            zone = known[wallet_id] = (
+                connection.scalar(select(schema.wallets.c.zone).where(schema.wallets.c.id == wallet_id)) or "UTC"
+            )
+        return zone
+
+    return zone_of
+
+
+def sums_of(connection: Connection, book: CycleBook) -> SpendSums:
+    """Empty sums that look up what they must know in this connection."""
+    return SpendSums(book, owner_of=owners_of(connection), zone_of=zones_of(connection), name_of=names_of(connection))
+
+
+def roll_up(connection: Connection, sums: SpendSums, limit: int = SLICE_SETTLEMENTS) -> int:
+    """The next settlements after the mark put into `spend_rollups`; how many. Inside the caller's transaction.
+
+    `sums` is empty, and is emptied again once its sums are rows.
+    """
+    rows = raw_connection(connection).execute(_SETTLEMENTS, (rolled_through(connection), limit)).fetchall()
+    if not rows:
+        return 0
+    for _, number, wallet_id, cycle, outcome, record in rows:
+        sums.add(number, wallet_id, cycle, outcome, parse_record(record))
+    labels = _labels(connection, ((key.model, key.project) for key in sums.sums))
+    raw_connection(connection).executemany(
+        _UPSERT,
+        sorted(
+            (key.cycle, key.wallet_id, key.lot_id, labels[key.model, key.project], key.day, nanos, count, int(key.late))
+            for key, (nanos, count) in sums.sums.items()
+        ),
+    )
+    sums.sums.clear()
+    raw_connection(connection).execute("INSERT OR REPLACE INTO rollup_marks VALUES (?,?)", (MARK, rows[-1][0]))
+    return len(rows)
+
+
+def _labels(connection: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    table = schema.spend_labels
+    known: dict[tuple[str, str], int] = {}
+    for label in sorted(set(wanted)):
+        model, project = label
+        found = connection.scalar(select(table.c.id).where(table.c.model == model, table.c.project == project))
+        if found is None:
+            found = (connection.scalar(select(func.max(table.c.id))) or 0) + 1
+            connection.execute(table.insert().values(id=found, model=model, project=project))
+        known[label] = found
+    return known

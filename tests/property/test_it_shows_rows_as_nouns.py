@@ -1,0 +1,45 @@
+"""One number, two ways: a wallet's amounts from rows as they come are those of the nouns, for any lots at any time."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
+from tokenroll.services.holdings import amounts_for_people, amounts_of, states_by_wallet
+
+GRANTS = st.lists(
+    st.tuples(st.integers(1, 3), st.sampled_from([None, "1m", "1d", "45d"]), st.integers(0, 40)), max_size=4
+)
+
+
+@given(
+    grants=GRANTS, calls=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=4), day=st.integers(0, 90)
+)
+def test_rows_show_what_nouns_show(grants, calls, day):
+    firm = Firm()
+    firm.hire("Ada")
+    for number, (amount, lifetime, delay) in enumerate(grants):
+        kind = "compensation" if number % 2 else "tool"
+        terms = {} if lifetime is None else {"lifetime": lifetime}
+        firm.do(
+            "plan.create",
+            name=f"plan {number}",
+            kind="stipend",
+            classification=kind,
+            amount_nanos=amount * CREDIT,
+            **terms,
+        )
+        firm.do("grant.create", to="Ada", plan=f"plan {number}", effective_at=JANUARY + delay * DAY)
+    firm.now = JANUARY + HOUR
+    lots = firm.lot_ids("Ada")
+    for place, end in calls:
+        if place < len(lots) and not grants[place][2]:
+            sequence = firm.hold("Ada", (lots[place], CREDIT // 8))
+            if end == 1:
+                firm.settle(sequence, CREDIT // 16)
+            elif end:
+                firm.lapse(sequence)
+    firm.connection.rollback()
+    wallet, at = firm.wallet_id("Ada"), JANUARY + day * DAY
+    states = states_by_wallet(firm.connection, [wallet]).get(wallet, [])
+    kinds = sorted({one.lot.classification.value for one in states})
+    assert amounts_of(firm.connection, wallet, at) == (amounts_for_people(states, at), kinds)
