@@ -51,6 +51,8 @@ def create_api(reader: Reader) -> Starlette:
         "/wallets": lambda _request, reports, _visitor: reports.wallets(),
         "/wallets/{name}": lambda request, reports, _visitor: reports.wallet(request.path_params["name"]),
         "/pools": lambda _request, reports, _visitor: reports.pools(),
+        "/limits": lambda _request, reports, _visitor: reports.limits(),
+        "/limits/{name}": lambda request, reports, _visitor: reports.limit(request.path_params["name"]),
         "/ratecards": lambda _request, reports, _visitor: reports.rate_cards(),
         "/ratecards/{model:path}": lambda request, reports, _visitor: reports.rate_card(request.path_params["model"]),
         "/payruns": lambda _request, reports, _visitor: reports.pay_runs(),

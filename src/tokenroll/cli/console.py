@@ -110,7 +110,8 @@ def note(*lines: str) -> None:
 
 
 _INFINITIVES: Final = {
-    "closed": "close", "created": "create", "imported": "import", "recorded": "record", "revoked": "revoke", "set": "set",
+    "closed": "close", "created": "create", "imported": "import", "recorded": "record", "removed": "remove", "revoked": "revoke",
+    "set": "set",
 }  # fmt: skip
 
 

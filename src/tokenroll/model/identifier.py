@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 PREFIXES: Final = frozenset(
     {
         "member", "department", "plan", "grant", "lot", "wallet", "key", "ratecard", "call", "entry",
-        "payrun", "payslip", "command", "batch", "adjustment",
+        "payrun", "payslip", "command", "batch", "adjustment", "limit", "override", "alert", "message", "destination",
     }
 )  # fmt: skip
 _TEXT = re.compile(r"([a-z]+)_([0-9a-f]{32})")

@@ -137,6 +137,24 @@ NAMES_REMEMBERED_MAX: Final = 65_536
 WAIT_SECONDS_MAX: Final = 5
 """How long a call may wait for parallel calls of its wallet to settle before it is denied."""
 
+# --- limits ----------------------------------------------------------------------------------------------
+LIMIT_CAP_MAX: Final = AMOUNT_NANOS_MAX
+"""The largest cap of a limit, whatever it counts: a counter is one row, as an amount is."""
+LIMIT_WINDOW_SECONDS_MIN: Final = 60
+"""Shortest rolling window: its sixty parts then last a second each, and an answer takes longer than less."""
+LIMIT_WINDOW_SECONDS_MAX: Final = 366 * 86_400
+"""Longest rolling window: a year."""
+LIMIT_WINDOW_PARTS: Final = 60
+"""Counters of one rolling window: what is spent comes back up to a sixtieth of the window late, and never early."""
+LIMITS_PER_SCOPE_MAX: Final = 16
+"""Limits on one company, department, member, key, model or tag: every one of them is looked at for each of its calls."""
+LIMITS_MAX: Final = 10_000
+"""Limits that hold at a time: a worker hears of all of them at its start."""
+LIMIT_OVERRIDES_MAX: Final = 64
+"""Overrides of one limit that are not over: they travel with it."""
+LIMIT_RETRY_SECONDS_MAX: Final = 60
+"""A client is told to try again when its limit turns within this time; after a longer one it would wait for a person."""
+
 # --- bounds (reference: ANSWERS, money and bounds) ------------------------------------------------------
 OVERHEAD_TOKENS_PER_MESSAGE: Final = 16
 OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS: Final = 512

@@ -355,7 +355,7 @@ class Ledger:
     def _lease_messages(self, now: Instant) -> Iterator[View | Lease]:
         delta = self._last_delta
         try:
-            yield from leasing.view_parts(self.connection)
+            yield from leasing.view_parts(self.connection, now)
             yield from leasing.lease_parts(self.connection, delta, now)
         finally:
             self.connection.rollback()

@@ -68,6 +68,8 @@ class KeyTerms(msgspec.Struct, array_like=True, frozen=True):
     """0: none."""
     expires_at: int
     revoked: bool
+    department_ids: list[int] = []
+    """Its member's department and all above it, for the limits on them."""
 
 
 class CardTerms(msgspec.Struct, array_like=True, frozen=True):
@@ -76,6 +78,43 @@ class CardTerms(msgspec.Struct, array_like=True, frozen=True):
     id: int
     digest: str
     canonical_json: bytes
+
+
+class LimitTerms(msgspec.Struct, array_like=True, frozen=True):
+    """A limit, its overrides as `(cap, effective_at, expires_at)`, and its counters as `(start_at, used)` where they still count.
+
+    A worker that knows the limit keeps its own counters: it knows what it holds better.
+    """
+
+    id: int
+    name: str
+    scope: str
+    subject_id: int
+    scope_text: str
+    model: str
+    tag: str
+    window: str
+    window_seconds: int
+    zone: str
+    measure: str
+    cap: int
+    enforcement: str
+    degrade: str
+    cheaper_model: str
+    overage: int
+    effective_at: int
+    expires_at: int
+    """0: never. A removed limit ended when it was removed."""
+    overrides: list[tuple[int, int, int]]
+    counters: list[tuple[int, int]]
+
+
+class CounterChange(msgspec.Struct, array_like=True, frozen=True):
+    """A call in suspense was resolved: its counter moves from what it was raised by to what it cost."""
+
+    limit_id: int
+    start_at: int
+    change: int
 
 
 class ClientCallTerms(msgspec.Struct, array_like=True, frozen=True):
@@ -122,6 +161,7 @@ class View(msgspec.Struct, tag="view", frozen=True):
     settings: dict[str, str]
     last: bool
     client_calls: list[ClientCallTerms] = []
+    limits: list[LimitTerms] = []
 
 
 class Lease(msgspec.Struct, tag="lease", frozen=True):
@@ -156,6 +196,8 @@ class Delta(msgspec.Struct, tag="delta", frozen=True):
     keys: list[KeyTerms]
     cards: list[CardTerms]
     settings: dict[str, str]
+    limits: list[LimitTerms] = []
+    counters: list[CounterChange] = []
 
 
 class Applied(msgspec.Struct, tag="applied", frozen=True):

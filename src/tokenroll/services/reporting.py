@@ -15,7 +15,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history, paying, plan_files, price_reports
+from tokenroll.services import history, limit_reports, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.plan_trials import plan_trial
@@ -339,6 +339,16 @@ class Reports:
         """The newest ended calls that a slip counts."""
         row = find_wallet(self.connection, reference)
         return history.calls_of_cycle(self.connection, row.id, paying.cycle_from_text(cycle), limit)
+
+    # ---- limits -------------------------------------------------------------------------------------------------
+
+    def limits(self) -> list[dict[str, Any]]:
+        """All limits that are not removed or over, and how much of each is used now."""
+        return limit_reports.limits_now(self.connection, self.now)
+
+    def limit(self, reference: str) -> dict[str, Any]:
+        """One limit, its overrides and its last windows."""
+        return limit_reports.limit_shown(self.connection, reference, self.now)
 
     # ---- prices -------------------------------------------------------------------------------------------------
 

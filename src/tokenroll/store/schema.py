@@ -130,6 +130,17 @@ pay_slips: Final = Table(
     _int("wallet_id", ForeignKey("wallets.id")), _text("values_json"),
     UniqueConstraint("pay_run_id", "wallet_id"), **_STRICT,
 )  # fmt: skip
+limits: Final = Table(
+    "limits", metadata, _id(), _public_id(), _text("name"), _text("scope"), _int("subject_id"), _text("model"), _text("tag"),
+    _text("window"), _int("window_seconds"), _text("zone"), _text("measure"), _int("cap"), _text("enforcement"),
+    _text("degrade"), _text("cheaper_model"), _int("overage"), _int("effective_at"), _int("expires_at", null=True),
+    _int("removed_at", null=True), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""Counters that cap, never money. A removed limit keeps its row, because old holds name it; its name is free again."""
+limit_overrides: Final = Table(
+    "limit_overrides", metadata, _id(), _public_id(), _int("limit_id", ForeignKey("limits.id")), _int("cap"),
+    _int("effective_at"), _int("expires_at"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
 settings: Final = Table(
     "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
 )
@@ -166,6 +177,14 @@ holds: Final = Table(
     _blob("record"), **_STRICT,
 )  # fmt: skip
 """Open attempts only: `held`, `dispatched` or `suspense`. `record`: HOLD, newest EVIDENCE, LAPSE as on the tape."""
+
+limit_counters: Final = Table(
+    "limit_counters", metadata,
+    Column("limit_id", _INT, primary_key=True, autoincrement=False),
+    Column("start_at", _INT, primary_key=True, autoincrement=False),
+    _int("used"), _int("call_count"), _int("would_deny_count"), _int("overage_count"), **_KEYED,
+)  # fmt: skip
+"""By limit and start of its window (or of a sixtieth of a rolling one): what ended calls counted and open ones raised."""
 
 # ---- journal ------------------------------------------------------------------------------------------------------------
 settlements: Final = Table(
@@ -268,7 +287,7 @@ variances: Final = Table(
 
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
-    pay_runs, pay_slips, tape_segments, variances, awards,
+    pay_runs, pay_slips, tape_segments, variances, awards, limit_overrides,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
 ADDED_LATER: Final = frozenset({"vesting_terms"})

@@ -27,6 +27,7 @@ from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, Outcome, h
 from tokenroll.store.collector import no_cycle_search
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, row_digest, settlement_leaf
+from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
 
 DIFFERENCES_MAX: Final = 1_000
@@ -107,6 +108,7 @@ class Verifier:
         self._client_calls: dict[tuple[int, str], int] = {}
         self._named_again: dict[tuple[int, str], set[int]] = {}
         self._ended: set[int] = set()
+        self._limits = LimitSums()
         self._costs: dict[tuple[int, str, tuple[int | None, ...], bool], tuple[int, int, int]] = {}
         self._names: dict[tuple[int, int, int], str] = {}
         self._stored_lots: dict[int, Lot] = {}
@@ -127,6 +129,7 @@ class Verifier:
         self._check_holds()
         self._check_values()
         self._check_indexes()
+        self._check_limits()
         self._check_facts()
         return Verified(dict(self._counts), head, self._found, self._found_count)
 
@@ -304,6 +307,9 @@ class Verifier:
                 wallet.company += nanos
             elif (owner := self._owner(lot_id)) != row.wallet_id:
                 self._draws[owner, row.ledger_seq] = self._draws.get((owner, row.ledger_seq), 0) + nanos
+        if attempt.hold.raises:
+            self._limits.opened(attempt.hold.raises)
+            self._limits.ended(attempt.hold.raises, attempt.settle)
         self._end(row, attempt)
         self._identify(row.hold_key, attempt.hold)
 
@@ -427,6 +433,7 @@ class Verifier:
                 continue
             self._check_hold(row, attempt)
             self._identify(row.hold_key, attempt.hold)
+            self._limits.opened(attempt.hold.raises)
         for key in self._suspended:
             self._differs("suspense", f"hold {hold_key(key)} went to suspense, never came out, and is gone")
 
@@ -530,6 +537,21 @@ class Verifier:
                     self._differs(
                         kind, f"{table.name} {key}: stored {stored.get(key)}, the records say {expected.get(key)}"
                     )
+
+    def _check_limits(self) -> None:
+        """Counters are what calls raised and counted, whatever a limit's row says today."""
+        stored = {
+            (row.limit_id, row.start_at): (row.used, row.call_count, row.would_deny_count, row.overage_count)
+            for row in self._connection.execute(select(schema.limit_counters))
+        }
+        self._counts["limit_counters"] = len(stored)
+        expected = {key: tuple(values) for key, values in self._limits.values()}
+        for key in sorted(stored.keys() | expected.keys()):
+            if stored.get(key) != expected.get(key):
+                self._differs(
+                    "limit",
+                    f"limit {key[0]} counts {stored.get(key)} from {key[1]} on, the records say {expected.get(key)}",
+                )
 
     def _check_facts(self) -> None:
         """Every immutable row has its digest in the chain, and still has it."""
