@@ -152,8 +152,8 @@ LIMITS_MAX: Final = 10_000
 """Limits that hold at a time: a worker hears of all of them at its start."""
 LIMIT_OVERRIDES_MAX: Final = 64
 """Overrides of one limit that are not over: they travel with it."""
-LIMIT_RETRY_SECONDS_MAX: Final = 60
-"""A client is told to try again when its limit turns within this time; after a longer one it would wait for a person."""
+LIMIT_RETRY_SECONDS_MAX: Final = 120
+"""A client is told to try again when its limit has room within this time, which is as long as the official ones wait by themselves."""
 
 # --- bounds (reference: ANSWERS, money and bounds) ------------------------------------------------------
 OVERHEAD_TOKENS_PER_MESSAGE: Final = 16

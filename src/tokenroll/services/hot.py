@@ -13,6 +13,7 @@ from tokenroll.services.protocol import LotTerms, WalletTerms
 from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
+    from tokenroll.services.hot_limits import HotLimit, Limited
     from tokenroll.services.hot_prices import HotCard, HotRates
 
 NEVER: Final = INSTANT_MAX + 1
@@ -190,7 +191,7 @@ class HotWallet:
 class HotKey:
     """An api key that may spend: whose wallet first, whose pool then (None: no pool)."""
 
-    __slots__ = ("expires_at", "id", "is_admin", "member_public_id", "pool", "public_id", "wallet")
+    __slots__ = ("expires_at", "id", "is_admin", "limits", "member_public_id", "pool", "public_id", "wallet")
 
     def __init__(self, key_id: int, public_id: str, wallet: HotWallet, pool: HotWallet | None) -> None:
         self.id = key_id
@@ -200,6 +201,8 @@ class HotKey:
         self.member_public_id = ""
         self.expires_at: Instant = NEVER
         self.is_admin = False
+        self.limits: list[HotLimit] = []
+        """Those that may count its calls."""
 
 
 class HotHold:
@@ -208,7 +211,7 @@ class HotHold:
     __slots__ = (
         "admitted_at", "attempt", "available_after_nanos", "bound_nanos", "call_number_bytes", "cap_changed", "card",
         "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "first_byte_at",
-        "input_bytes", "input_tokens_max", "key", "later", "lots", "model", "on_overage", "output_cap_tokens",
+        "input_bytes", "input_tokens_max", "key", "later", "limited", "lots", "model", "on_overage", "output_cap_tokens",
         "output_tokens_max", "rates", "sequence", "service_tier", "state", "takes", "upstream_model", "would_deny",
     )  # fmt: skip
 
@@ -265,6 +268,8 @@ class HotHold:
         self.state = "held"
         """`held`, `settled`, `released` or `suspense`."""
         self.charge_nanos = 0
+        self.limited: Limited | None = None
+        """The limits that count it; None: none does."""
         self.later: HotHold | None = None
         """The next attempt of the same call."""
 

@@ -6,6 +6,7 @@ from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
 from tokenroll.services.hot import NEVER, HotKey, HotWallet, Wait, Wake
+from tokenroll.services.hot_limits import HotLimits
 from tokenroll.services.hot_prices import Prices
 from tokenroll.services.keys import key_hash
 from tokenroll.services.protocol import Delta, KeyTerms, Lease, LotChange, ProtocolError, View, WalletTerms
@@ -20,6 +21,7 @@ class Leases:
     def __init__(self, pepper: bytes) -> None:
         self.settings: dict[str, str] = {}
         self.prices = Prices()
+        self.limits = HotLimits()
         self.wallets: dict[int, HotWallet] = {}
         self.last_delta = 0
         self.lease_expires_at: Instant = NEVER
@@ -38,6 +40,9 @@ class Leases:
         for card in self.prices.read(view.cards):
             self.prices.add(card)
         self.settings.update(view.settings)
+        if view.limits:
+            self.limits.restart(view.limits)
+            self._bearers.clear()
 
     def apply_lease(self, lease: Lease) -> None:
         """Wallets to spend. One that is leased already keeps its amounts: this worker knows what it holds of them better."""
@@ -73,6 +78,10 @@ class Leases:
         for card in cards:
             self.prices.add(card)
         self.settings.update(delta.settings)
+        if delta.limits:
+            self.limits.apply(delta.limits)
+            self._bearers.clear()
+        self.limits.change(delta.counters)
         self.last_delta = delta.number
         for wallet_id in {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}:
             self._wake(self.wallets[wallet_id])
@@ -141,6 +150,7 @@ class Leases:
         key.member_public_id = terms.member_public_id
         key.expires_at = terms.expires_at or NEVER
         key.is_admin = terms.scope == KeyScope.ADMIN
+        key.limits = self.limits.of_key(terms)
         # raw tokens are remembered because a hash per call costs more than a lookup; they leave with the process
         if len(self._bearers) >= BEARERS_REMEMBERED_MAX:
             self._bearers.clear()

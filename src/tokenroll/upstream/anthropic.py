@@ -333,9 +333,10 @@ class Messages(Dialect):
         return StreamMessageMeter() if stream else WholeMessageMeter()
 
     def denial(self, denial: Denial) -> ErrorAnswer:
-        """See Dialect. Never a bare 429: clients of this dialect would try again for ever."""
-        status = _DENIAL_STATUS.get(denial.code, self.wallet_status)
-        headers = JSON_HEADER + denial_headers(denial, should_retry=status == 503)
+        """See Dialect. Never a bare 429: clients of this dialect would try again for ever. One with `retry-after` is a rate limit."""
+        soon = denial.retry_after_seconds > 0
+        status = 429 if soon else _DENIAL_STATUS.get(denial.code, self.wallet_status)
+        headers = JSON_HEADER + denial_headers(denial, should_retry=soon or status == 503)
         return ErrorAnswer(status, headers, _error_body(status, denial.code, denial.sentence()))
 
     def error(
