@@ -25,6 +25,7 @@ from tokenroll.services.wire import to_wire
 Answer: TypeAlias = Callable[[Request, Reports, Visitor], Any]
 _STATUS: Final = {"not_found": 404}
 _CALLS_DEFAULT: Final = 20
+ALERTS_SHOWN_MAX: Final = 200
 
 
 def create_api(reader: Reader) -> Starlette:
@@ -51,6 +52,7 @@ def create_api(reader: Reader) -> Starlette:
         "/wallets": lambda _request, reports, _visitor: reports.wallets(),
         "/wallets/{name}": lambda request, reports, _visitor: reports.wallet(request.path_params["name"]),
         "/pools": lambda _request, reports, _visitor: reports.pools(),
+        "/alerts": lambda _request, reports, _visitor: reports.alerts(ALERTS_SHOWN_MAX),
         "/limits": lambda _request, reports, _visitor: reports.limits(),
         "/limits/{name}": lambda request, reports, _visitor: reports.limit(request.path_params["name"]),
         "/ratecards": lambda _request, reports, _visitor: reports.rate_cards(),

@@ -155,6 +155,25 @@ LIMIT_OVERRIDES_MAX: Final = 64
 LIMIT_RETRY_SECONDS_MAX: Final = 120
 """A client is told to try again when its limit has room within this time, which is as long as the official ones wait by themselves."""
 
+# --- alerts ----------------------------------------------------------------------------------------------
+ALERT_THRESHOLDS_MAX: Final = 10
+"""Thresholds of one home: more are noise."""
+ALERT_DESTINATIONS_MAX: Final = 16
+"""Destinations of one home: whoever needs more has something that forwards."""
+ALERT_CHANGES_MAX: Final = 500
+"""Thresholds noted in one transaction; the next ones follow a moment later."""
+ALERT_SECONDS: Final = 5
+"""How often thresholds are looked at: what is told by mail need not be sooner."""
+MESSAGE_SECONDS_MAX: Final = 15
+"""How long one delivery may take: as long as receivers of webhooks are asked to answer in."""
+MESSAGE_ATTEMPTS_MAX: Final = 12
+"""Deliveries of one message before it is given up: with the pauses below some nine hours."""
+MESSAGE_RETRY_SECONDS_MIN: Final = 10
+MESSAGE_RETRY_SECONDS_MAX: Final = 3_600
+"""Pauses between them double from the first to the second."""
+MESSAGES_PER_ROUND_MAX: Final = 50
+"""Messages taken for delivery at a time."""
+
 # --- bounds (reference: ANSWERS, money and bounds) ------------------------------------------------------
 OVERHEAD_TOKENS_PER_MESSAGE: Final = 16
 OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS: Final = 512

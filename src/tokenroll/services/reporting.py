@@ -15,7 +15,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import history, limit_reports, paying, plan_files, price_reports
+from tokenroll.services import alerting, history, limit_reports, paying, plan_files, price_reports
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, states_by_wallet
 from tokenroll.services.plan_trials import plan_trial
@@ -349,6 +349,10 @@ class Reports:
     def limit(self, reference: str) -> dict[str, Any]:
         """One limit, its overrides and its last windows."""
         return limit_reports.limit_shown(self.connection, reference, self.now)
+
+    def alerts(self, count: int, *, dead_only: bool = False) -> list[dict[str, Any]]:
+        """The newest alerts and what became of their messages."""
+        return alerting.alerts_listed(self.connection, count, dead_only=dead_only)
 
     # ---- prices -------------------------------------------------------------------------------------------------
 

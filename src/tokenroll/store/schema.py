@@ -141,6 +141,11 @@ limit_overrides: Final = Table(
     "limit_overrides", metadata, _id(), _public_id(), _int("limit_id", ForeignKey("limits.id")), _int("cap"),
     _int("effective_at"), _int("expires_at"), _int("recorded_at"), **_STRICT,
 )  # fmt: skip
+alerts: Final = Table(
+    "alerts", metadata, _id(), _public_id(), _text("kind"), _text("subject"), _int("subject_id"), _int("threshold_percent"),
+    _int("used"), _int("allowance"), _text("measure"), _int("window_start_at"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""Thresholds that were passed, each time once."""
 settings: Final = Table(
     "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
 )
@@ -278,6 +283,19 @@ deltas: Final = Table(
     "deltas", metadata, Column("number", _INT, primary_key=True, autoincrement=False), _blob("body"), _int("recorded_at"),
     **_STRICT,
 )  # fmt: skip
+alert_states: Final = Table(
+    "alert_states", metadata,
+    Column("subject", Text, primary_key=True), Column("subject_id", _INT, primary_key=True, autoincrement=False),
+    Column("threshold_percent", _INT, primary_key=True, autoincrement=False), _int("window_start_at"), **_KEYED,
+)  # fmt: skip
+"""Thresholds that are crossed now, and in which window that was told: a restart repeats nothing."""
+alert_messages: Final = Table(
+    "alert_messages", metadata, _id(), _public_id(), _int("alert_id", ForeignKey("alerts.id")), _text("destination"),
+    _text("state"), _int("attempt_count"), _int("next_try_at"), _text("last_error"), _int("delivered_at", null=True),
+    _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""The outbox: written with its alert, `pending` until `delivered` or `dead`."""
+Index("alert_messages_due", alert_messages.c.state, alert_messages.c.next_try_at)
 variances: Final = Table(
     "variances", metadata,
     Column("call_id", Text, primary_key=True), Column("attempt", _INT, primary_key=True, autoincrement=False),
@@ -287,7 +305,7 @@ variances: Final = Table(
 
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
-    pay_runs, pay_slips, tape_segments, variances, awards, limit_overrides,
+    pay_runs, pay_slips, tape_segments, variances, awards, limit_overrides, alerts,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
 ADDED_LATER: Final = frozenset({"vesting_terms"})

@@ -1,4 +1,4 @@
-"""Limits, their overrides for a while, and their counters."""
+"""Limits, their overrides for a while, their counters; alerts, which thresholds are crossed, and the outbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -48,8 +48,28 @@ def upgrade() -> None:
         _int("used"), _int("call_count"), _int("would_deny_count"), _int("overage_count"),
         sqlite_strict=True, sqlite_with_rowid=False,
     )  # fmt: skip
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER limit_overrides_refuses_{verb.lower()} BEFORE {verb} ON limit_overrides "
-            "BEGIN SELECT RAISE(ABORT, 'limit_overrides is append-only: a correction is a reversal and a replacement'); END"
-        )
+    op.create_table(
+        "alerts",
+        _id(), _public_id(), _text("kind"), _text("subject"), _int("subject_id"), _int("threshold_percent"), _int("used"),
+        _int("allowance"), _text("measure"), _int("window_start_at"), _int("recorded_at"), sqlite_strict=True,
+    )  # fmt: skip
+    op.create_table(
+        "alert_states",
+        sa.Column("subject", sa.Text(), primary_key=True, nullable=False),
+        sa.Column("subject_id", _INT, primary_key=True, autoincrement=False, nullable=False),
+        sa.Column("threshold_percent", _INT, primary_key=True, autoincrement=False, nullable=False),
+        _int("window_start_at"), sqlite_strict=True, sqlite_with_rowid=False,
+    )  # fmt: skip
+    op.create_table(
+        "alert_messages",
+        _id(), _public_id(), _int("alert_id", sa.ForeignKey("alerts.id")), _text("destination"), _text("state"),
+        _int("attempt_count"), _int("next_try_at"), _text("last_error"), _int("delivered_at", null=True),
+        _int("recorded_at"), sqlite_strict=True,
+    )  # fmt: skip
+    op.create_index("alert_messages_due", "alert_messages", ["state", "next_try_at"])
+    for table in ("limit_overrides", "alerts"):
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: a correction is a reversal and a replacement'); END"
+            )
