@@ -20,7 +20,7 @@ from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
-    from tokenroll.services.hot import HotHold
+    from tokenroll.services.hot import HotHold, HotKey
 
 CREDITS: Final = LIMIT_MEASURES.index(LimitMeasure.CREDITS)
 CALLS: Final = LIMIT_MEASURES.index(LimitMeasure.CALLS)
@@ -220,13 +220,15 @@ class Limited:
 
 
 class Reroute:
-    """Not with this model: a limit sends the call to a cheaper one. Given back to admission once it is known where that is served."""
+    """Not with this model: a limit or the floor sends the call to a cheaper one. Given back to admission once it is known where that is served."""
 
-    __slots__ = ("deployment", "limit", "model")
+    __slots__ = ("deployment", "floor", "limit", "model")
 
-    def __init__(self, model: str, limit: str) -> None:
+    def __init__(self, model: str, limit: str, floor: "HotKey | None" = None) -> None:
         self.model = model
         self.limit = limit
+        self.floor = floor
+        """Not a limit but an empty wallet sends it: with whose pool the floor's model is paid."""
         self.deployment: Deployment | None = None
         """None: nowhere here, so the limit's own denial is the answer."""
 
@@ -307,8 +309,10 @@ def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
     limited = Limited([]) if limited is None else limited
     limited.may_reroute = False
     if reroute.deployment is not None:
-        text = f"x-tokenroll-limit: {reroute.limit}; cheaper_model\r\nx-tokenroll-model: {reroute.model}\r\n"
-        limited.notes = text.encode()
+        why = (
+            f"x-tokenroll-limit: {reroute.limit}; cheaper_model" if reroute.floor is None else "x-tokenroll-floor: true"
+        )
+        limited.notes = f"{why}\r\nx-tokenroll-model: {reroute.model}\r\n".encode()
     return limited
 
 

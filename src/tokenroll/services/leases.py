@@ -151,6 +151,12 @@ class Leases:
         key.expires_at = terms.expires_at or NEVER
         key.is_admin = terms.scope == KeyScope.ADMIN
         key.limits = self.limits.of_key(terms)
+        floor = self.wallets.get(wallet.floor_pool_id) if wallet.floor_model else None
+        if floor is not None:
+            key.floor = HotKey(terms.id, terms.public_id, wallet, floor)
+            key.floor.member_public_id = terms.member_public_id
+            key.floor.expires_at = key.expires_at
+            key.floor.limits = key.limits
         # raw tokens are remembered because a hash per call costs more than a lookup; they leave with the process
         if len(self._bearers) >= BEARERS_REMEMBERED_MAX:
             self._bearers.clear()

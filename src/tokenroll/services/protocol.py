@@ -52,6 +52,13 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     suspense_nanos: int
     company_nanos: int = 0
     """What was folded of the company's part in this wallet's calls; `overage_nanos_left` is the limit without it."""
+    models: list[str] = []
+    """What its plan gives access to, by the names of rate cards; a `*` at the end stands for any rest. Empty: everything."""
+    service_tiers: list[str] = []
+    """Likewise of service tiers."""
+    floor_model: str = ""
+    floor_pool_id: int = 0
+    """The cheap model that stays usable when the wallet is empty, and the pool that pays for it; 0: none."""
 
 
 class KeyTerms(msgspec.Struct, array_like=True, frozen=True):

@@ -123,7 +123,12 @@ class Spending(Leases):
         rates = card.rates.get(tier) or card.at_tier(tier, _TIER_INDEX.get(tier, 0))
         if rates is None:
             return Denial("tier_not_sold", model=facts.model, state=tier)
+        if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
+            key = reroute.floor
         wallet = key.wallet
+        shut = "" if wallet.is_open else wallet.shut_to(card.card.model, tier)
+        if shut and wallet.enforcement == Enforcement.ENFORCE:
+            return Denial("no_access", scope=_scope(key), model=facts.model, state=shut, approver=self.approver)
         if now >= self.lease_expires_at or wallet.id == 0:
             return Denial("not_ready", scope=_scope(key))
         if key.pool is not None or now >= wallet.next_change_at:
@@ -132,12 +137,14 @@ class Spending(Leases):
             available = wallet.available_nanos
         hold = HotHold(key, card, rates, facts, dialect.index, model, now)
         hold.client_call_id = client_id
+        if shut:
+            hold.would_deny = True
         if deployment.pin_tier and not facts.service_tier:
             hold.service_tier = tier
         if key.limits:
-            limited = hold.limited = counting(key.limits, card.card.model, tags, now)
-            if reroute is not None:
-                limited = hold.limited = rerouted(limited, reroute)
+            hold.limited = counting(key.limits, card.card.model, tags, now)
+        if reroute is not None:
+            hold.limited = rerouted(hold.limited, reroute)
 
         refusal = self._bound(hold, facts, available, may_wait=may_wait)
         if refusal is not None:
@@ -179,7 +186,9 @@ class Spending(Leases):
         if hold.bound_nanos > AMOUNT_NANOS_MAX:
             return Denial("call_not_bounded", model=facts.model, state="its bound is above what one call may ever cost")
         if hold.bound_nanos > available:
-            refusal = self._short(hold, facts, available, fixed_grains, may_wait=may_wait)
+            refusal: Denial | Wait | Reroute | None = self._short(
+                hold, facts, available, fixed_grains, may_wait=may_wait
+            )
             if refusal is not None:
                 return refusal
         if hold.limited is not None:
@@ -228,7 +237,7 @@ class Spending(Leases):
 
     def _short(
         self, hold: HotHold, facts: Facts, available: int, fixed_grains: int, *, may_wait: bool
-    ) -> Denial | Wait | None:
+    ) -> Denial | Wait | Reroute | None:
         """A hold whose bound is above what is left: made to fit where policy says so (None), else told to wait, else denied."""
         key = hold.key
         wallet = key.wallet
@@ -255,6 +264,8 @@ class Spending(Leases):
         held = wallet.held_nanos if pool is None else wallet.held_nanos + pool.held_nanos
         if may_wait and missing <= held:
             return Wait(hold.bound_nanos, (wallet,) if pool is None else (wallet, pool))
+        if key.floor is not None and (hold.limited is None or hold.limited.may_reroute):
+            return Reroute(wallet.floor_model, "", key.floor)
         denial = self._denial("wallet_empty", hold, available)
         denial.fitting_cap_tokens = fitting
         return denial

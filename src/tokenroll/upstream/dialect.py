@@ -68,7 +68,7 @@ class Denial:
         retry_after_seconds: int = 0,
     ) -> None:
         self.code = code
-        """`wallet_empty`, `limit_reached`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
+        """`wallet_empty`, `limit_reached`, `no_access`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
         self.scope = scope
         self.needed_nanos = needed_nanos
         self.left_nanos = left_nanos
@@ -154,6 +154,7 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "tier_not_sold": lambda d: (
         f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
     ),
+    "no_access": lambda d: f"The plan of this key gives no access to {d.state}. More can be approved by {d.approver}.",
     "call_not_bounded": lambda d: (
         f"Nothing bounds the cost of this call to {d.model!r}: {d.state}. Name an output cap, or ask for a model with known limits."
     ),

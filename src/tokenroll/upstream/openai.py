@@ -281,7 +281,7 @@ def _with_usage(body: bytes) -> bytes:
 
 
 _DENIAL_STATUS: Final = {
-    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "not_ready": 503,
+    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_ready": 503,
 }  # fmt: skip
 _DENIAL_PARAM: Final = {"unknown_model": "model", "tier_not_sold": "service_tier"}
 _CODES: Final = {"unknown_model": "model_not_found"}
