@@ -146,6 +146,8 @@ LIMIT_WINDOW_SECONDS_MAX: Final = 366 * 86_400
 """Longest rolling window: a year."""
 LIMIT_WINDOW_PARTS: Final = 60
 """Counters of one rolling window: what is spent comes back up to a sixtieth of the window late, and never early."""
+LIMIT_COUNTERS_KEPT_SECONDS: Final = 31 * 86_400
+"""Parts of a rolling window are kept so long after they have left: ten times as long as a call may be under inquiry."""
 LIMITS_PER_SCOPE_MAX: Final = 16
 """Limits on one company, department, member, key, model or tag: every one of them is looked at for each of its calls."""
 LIMITS_MAX: Final = 10_000

@@ -21,6 +21,7 @@ from tokenroll.services.protocol import CounterChange, View
 from tokenroll.services.reconciling import SUSPENSE_MICROS_MAX
 from tokenroll.store import tape
 from tokenroll.store.attempt_record import LimitRaise, parse_record
+from tokenroll.store.limit_counters import delete_old_counters
 from tokenroll.store.tape import TapeRelease
 from tokenroll.store.verify import verify
 
@@ -213,6 +214,18 @@ def test_a_new_life_of_a_worker_hears_the_limits_and_how_far_they_are_used(one):
     ]  # fmt: skip
     assert limits[0].scope_text == "the member Ada"
     assert limits[0].subject_id == ADA
+
+
+def test_parts_of_rolling_windows_are_kept_a_month_after_they_have_left(one):
+    told(one, 1, hold_record(1, (ADA_LOT, HELD), raises=raises()), dispatched_record(1), settle_record(1, 1_000, 100))
+    one.now = START + HOUR + 31 * DAY
+    assert delete_old_counters(one.connection, one.now) == 0
+    one.now += 1
+    assert delete_old_counters(one.connection, one.now) == 1
+    assert [row[0] for row in counters(one)] == [1, 2]
+    assert sound(one) == 2
+    told(one, 4, hold_record(4, (ADA_LOT, HELD), raises=raises()), dispatched_record(4), settle_record(4, 1_000, 100))
+    sound(one)  # a tape that comes as late as that is counted, and is no difference
 
 
 def test_a_counter_that_was_changed_behind_the_ledgers_back_is_found(one):
