@@ -99,6 +99,7 @@ class Desk:
         disk: Any = None,
     ) -> None:
         self.now = T0
+        self._gives: list[tuple[int, int, int]] = []
         self.tape = make_tape(directory, disk)
         self.spending = Spending(self.tape, lambda: self.now, PEPPER)
         pool = POOL_WALLET if any(one.id == POOL_WALLET for one in wallets) else 0
@@ -137,6 +138,13 @@ class Desk:
         found = self.spending.wallets[wallet_id]
         found.look(self.now)
         return found.available_nanos
+
+    def gives(self) -> list[tuple[int, int, int]]:
+        """Everything given back of lots so far, as the tape has it: recall, lot, nanos."""
+        for kind, record in self.records():
+            if kind is RecordType.LEASE:
+                self._gives += tapes.GIVE.iter_unpack(record[tapes.LEASE.size :])
+        return list(self._gives)
 
     def records(self) -> list[tuple[RecordType, bytes]]:
         """Every record appended and not yet taken."""

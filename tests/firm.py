@@ -17,7 +17,8 @@ from tokenroll.services.reporting import Reports
 from tokenroll.store import tape
 from tokenroll.store.attempt_record import LapseRecord, SettleRecord, pack_lapse, pack_settle
 from tokenroll.store.database import open_writer
-from tokenroll.store.tape import RecordType, TapeSource, pack_block, pack_name
+from tokenroll.store.tape import RecordType, TapeSource, pack_block, pack_gives, pack_name
+from tokenroll.store.verify import verify
 
 CREDIT = 1_000_000_000
 DAY = 86_400_000_000
@@ -31,19 +32,26 @@ COUNTS: tuple[int | None, ...] = (1_000, None, None, None, None, None, 50, *[Non
 class Firm:
     """One ledger, its clock in the test's hand, and one worker that reports."""
 
-    def __init__(self, at: int = JANUARY, path: Path | None = None) -> None:
+    def __init__(self, at: int = JANUARY, path: Path | None = None, *, worker: bool = True) -> None:
         self.now = at
         self.connection = empty_ledger() if path is None else open_writer(path)
         self._numbers = itertools.count(1)
         self.ledger = Ledger(
             self.connection, lambda: self.now, COMMANDS, lambda bits: next(self._numbers) % (1 << bits)
         )
+        self._sequence = 1
+        self._owed: list[list[int]] = []
+        self.gives = True
+        """Whether the worker answers what is recalled; False for one that is slow to hear of it."""
+        if worker:
+            self._begin()
+
+    def _begin(self) -> None:
         welcome = self.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=bytes(16), last_delta=0))
         assert isinstance(welcome, Welcome)
         self._epoch = welcome.epoch
         for _ in self.ledger.ready(Ready(worker=0, epoch=self._epoch)):  # type: ignore[union-attr]
             pass
-        self._sequence = 1
         self._report([pack_name(1, "gpt-5-mini")])
 
     def do(self, name_: str, **arguments: Any) -> dict[str, Any]:
@@ -55,7 +63,48 @@ class Firm:
     def ask(self, name_: str, *, command_id: str = "", dry_run: bool = False, **arguments: Any) -> Any:
         """The reply to a command."""
         command = Command(id=command_id or f"c{next(self._numbers)}", name=name_, arguments=arguments, dry_run=dry_run)
-        return self.ledger.execute(command)
+        reply = self.ledger.execute(command)
+        asked = (reply.result or {}).get("recalled", {}).get("state") == "asked"
+        if asked and self.gives and not dry_run:
+            self.answer_recalls()
+            return self.ledger.execute(command)
+        return reply
+
+    def answer_recalls(self) -> None:
+        """The worker hears what is asked back and gives it, as far as it is there."""
+        recalls = [one for delta in self.ledger.take_deltas() for one in delta.recalls]
+        gives: list[tuple[int, int, int]] = []
+        for one in recalls:
+            whole = [other for other in recalls if other.group_id == one.group_id and other.mode == "whole"]
+            left = self.left(one.lot_id)
+            if any(self.left(other.lot_id) < other.wanted_nanos for other in whole):
+                left = 0
+            given = min(left, one.wanted_nanos)
+            gives.append((one.id, one.lot_id, given))
+            if one.mode == "owed" and given < one.wanted_nanos:
+                self._owed.append([one.id, one.lot_id, one.wanted_nanos - given])
+        if gives:
+            self._report([pack_gives(0, self.now, gives)])
+
+    def left(self, lot_id: int) -> int:
+        """What nobody has taken of a lot."""
+        self.connection.rollback()
+        query = """
+            SELECT amount_nanos - held_nanos - suspense_nanos - spent_nanos - forfeited_nanos - clawed_back_nanos - voided_nanos
+                - transferred_out_nanos FROM lots JOIN lot_values ON lot_id = id WHERE id = ?"""
+        found: int = self.connection.exec_driver_sql(query, (lot_id,)).scalar_one()
+        return found
+
+    def _pay_owed(self) -> None:
+        """What came back of lots that are owed to recalls goes to those first."""
+        for one in list(self._owed):
+            recall, lot_id, owed = one
+            given = min(self.left(lot_id), owed)
+            if given:
+                self._report([pack_gives(0, self.now, [(recall, lot_id, given)])])
+                one[2] -= given
+            if one[2] == 0:
+                self._owed.remove(one)
 
     @property
     def reports(self) -> Reports:
@@ -80,6 +129,18 @@ class Firm:
         query = "SELECT id FROM lots WHERE wallet_id = ? ORDER BY id"
         return [row[0] for row in self.connection.exec_driver_sql(query, (self.wallet_id(name),))]
 
+    def verified(self) -> None:
+        """The whole ledger computed again from its journal, and found the same. Only prices are not asked: calls told by hand have none."""
+        self.connection.rollback()
+        found = [one for one in verify(self.connection, self.now).differences if one.kind != "charge"]
+        assert not found, found[:5]
+
+    def parts(self, lot_id: int) -> dict[str, int]:
+        """Where a lot's nanos went, as far as they went anywhere."""
+        self.connection.rollback()
+        row = self.connection.exec_driver_sql("SELECT * FROM lot_values WHERE lot_id = ?", (lot_id,)).mappings().one()
+        return {name.removesuffix("_nanos"): nanos for name, nanos in row.items() if name != "lot_id" and nanos}
+
     # ---- calls as the tape tells them -----------------------------------------------------------------------------
 
     def hold(self, name: str, *slices: tuple[int, int], at: int | None = None) -> int:
@@ -99,6 +160,7 @@ class Firm:
             self.now, self.now, nanos, nanos, nanos, 200, TapeSource.REPORTED, 1, "standard", 0, 200, 1, 0, COUNTS
         )
         self._report([pack_settle(sequence, settle)])
+        self._pay_owed()
 
     def lapse(self, sequence: int) -> None:
         """The call's fate is unknown: to suspense."""

@@ -149,9 +149,13 @@ class Kit:
     def new_life(self, *, ready: bool = True) -> int:
         welcome = self.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
         assert isinstance(welcome, Welcome)
+        self.epoch = welcome.epoch
         if ready:
-            self.lease = make_ready(self.ledger, welcome.epoch)
+            self.ready()
         return welcome.epoch
+
+    def ready(self) -> None:
+        self.lease = make_ready(self.ledger, self.epoch)
 
     def clock(self) -> int:
         return self.now

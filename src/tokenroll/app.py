@@ -49,8 +49,11 @@ def open_reports(settings: Settings) -> Iterator[Reports]:
         reader.close()
 
 
-def ledger_door(settings: Settings) -> LedgerClient:
-    """Whoever may write this home's ledger now: the one that is served, else this process under the home's lock."""
+def ledger_door(settings: Settings, *, may_open: bool = True) -> LedgerClient:
+    """Whoever may write this home's ledger now: the one that is served, else this process under the home's lock.
+
+    The web role never opens it (`may_open` False): it asks the one that is served, or says that there is none.
+    """
     return LedgerClient(
         socket_path=settings.socket_path,
         database_path=settings.database_path,
@@ -58,6 +61,7 @@ def ledger_door(settings: Settings) -> LedgerClient:
         clock=clock_of(settings),
         commands=COMMANDS,
         random_bits=random_bits,
+        may_open=may_open,
     )
 
 

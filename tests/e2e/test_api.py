@@ -17,7 +17,7 @@ from tokenroll.cli.init import make_home
 from tokenroll.services.keys import key_hash
 from tokenroll.settings import load_settings
 
-ADA, CLEO = "tr-ada", "tr-cleo"
+ADA, CLEO, OKTA = "tr-ada", "tr-cleo", "tr-okta"
 
 
 class Door:
@@ -43,7 +43,7 @@ def door(tmp_path_factory):
     make_home(load_settings(home), "A small firm", "UTC")
     settings = load_settings(home)
     firm = Firm(JANUARY, settings.database_path)
-    for name, secret, scope in (("Ada", ADA, "inference"), ("Cleo", CLEO, "admin")):
+    for name, secret, scope in (("Ada", ADA, "inference"), ("Cleo", CLEO, "admin"), ("Okta", OKTA, "provision")):
         firm.hire(name)
         firm.do("key.create", member=name, name="k", scope=scope, secret_hash=key_hash(settings.pepper(), secret.encode()).hex(),
                 shown_prefix=secret)  # fmt: skip
@@ -104,9 +104,11 @@ def test_it_tells_of_a_closed_paper(door):
         ("/api/me/wallet", "", 401, "Send a live key"),
         ("/api/me/wallet", "tr-stranger", 401, "Send a live key"),
         ("/api/members", ADA, 403, "needs a key made with `--scope admin`"),
+        ("/api/members", OKTA, 403, "needs a key made with `--scope admin`"),
         ("/api/me/calls/call_00000000000000000000000000000001", ADA, 404, "there is no call"),
         ("/api/me/payslips/soon", ADA, 400, "a cycle is a month such as 2026-01"),
         ("/api/me/calls?limit=x", ADA, 400, "limit must be a whole number"),
+        ("/api/members/Ada?on=soon", CLEO, 400, "'soon' is not a date"),
         ("/api/members/Bo", CLEO, 404, "there is no member 'Bo'"),
         ("/api/nowhere", CLEO, 404, "Not Found"),
     ],
@@ -126,8 +128,8 @@ def test_it_keeps_a_members_call_from_another(door):
 @pytest.mark.parametrize(
     "path",
     [
-        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/plans",
-        "/grants?to=Ada", "/wallets", "/wallets/Ada", "/pools", "/ratecards", "/payruns", "/payruns/2026-01",
+        "/departments", "/departments/Engineering", "/members", "/members?department=Engineering", "/members/Ada", "/members/Ada?on=2026-01-01", "/plans", "/plans/tools",
+        "/grants?to=Ada", "/wallets", "/wallets/Ada", "/openings", "/pools", "/offers", "/proposals", "/ratecards", "/payruns", "/payruns/2026-01",
     ],
 )  # fmt: skip
 def test_it_answers_an_admin_about_the_company(door, path):

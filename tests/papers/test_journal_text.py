@@ -50,6 +50,42 @@ def journal() -> JournalText:
     return journal_of(firm.connection, firm.now, "A small firm")
 
 
+@pytest.fixture(scope="module")
+def endings() -> JournalText:
+    """Ada has 12 credits that vest by month and 60 that vested at once; Bo, six hours behind her, gets some of them.
+
+    5 are passed on; of the stipend 3 vest early; a grant of 7 was an error. She leaves: 6 of the stipend will not have vested.
+    """
+    firm = Firm()
+    for name, zone in (("Ada", "Europe/Berlin"), ("Bo", "America/New_York")):
+        firm.hire(name, zone=zone)
+    yearly = {"kind": "periodic", "period": "1m", "occurrences": 12}
+    firm.do("plan.create", name="year", kind="stipend", classification="tool", amount_nanos=12 * CREDIT, vesting=yearly)
+    terms = {"transferable": True, "leaving": {"clawback": {"basis": "pro_rata", "months": 12}}}
+    firm.do(
+        "plan.create",
+        name="once",
+        kind="signing_bonus",
+        classification="compensation",
+        amount_nanos=60 * CREDIT,
+        terms=terms,
+    )
+    year = firm.do("grant.create", to="Ada", plan="year")["grant"]
+    firm.do("grant.create", to="Ada", plan="once")
+    wrong = firm.do("grant.create", to="Ada", plan="once", amount_nanos=7 * CREDIT)["grant"]
+    firm.now = JANUARY + 4 * DAY + HOUR
+    firm.do("wallet.transfer", **{"from": "Ada", "to": "Bo", "amount_nanos": 5 * CREDIT})
+    firm.do("grant.accelerate", grant=year, amount_nanos=3 * CREDIT, reason="a fine job")
+    firm.do("grant.void", grant=wrong, reason="granted twice")
+    firm.call("Bo", firm.lot_ids("Bo")[0], 2 * CREDIT)
+    firm.now = JANUARY + 20 * DAY
+    firm.do("member.leave", member="Ada", left_on="2026-07-31")
+    firm.now = MARCH + 10 * DAY
+    firm.connection.rollback()
+    firm.verified()
+    return journal_of(firm.connection, firm.now, "Endings")
+
+
 def check(program: list[str], text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = folder / "journal.txt"
     path.write_text(text)
@@ -59,6 +95,33 @@ def check(program: list[str], text: str, folder: Path) -> subprocess.CompletedPr
 def test_it_satisfies_bean_check(journal, tmp_path):
     done = check([str(BEAN_CHECK)], beancount_text(journal), tmp_path)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_endings_and_transfers_satisfy_bean_check(endings, tmp_path):
+    done = check([str(BEAN_CHECK)], beancount_text(endings), tmp_path)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
+def test_endings_and_transfers_satisfy_hledger(endings, tmp_path):
+    done = check(["hledger", "check", "--strict", "-f"], hledger_text(endings), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    balance = subprocess.run(
+        ["hledger", "-f", tmp_path / "journal.txt", "balance", "Expenses", "Equity", "-N", "--flat"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    # a year's stay is asked, and 6 whole months are stayed (the 7th ends an hour too late): 6 of 12 parts of the 55 left of 60
+    assert [line.split() for line in balance.splitlines()] == [
+        ["-79.000000000", "CREDIT", "Equity:Granted:W1"],
+        ["5.000000000", "CREDIT", "Equity:Transferred:W1"],
+        ["-5.000000000", "CREDIT", "Equity:Transferred:W2"],
+        ["7.000000000", "CREDIT", "Equity:Voided:W1"],
+        ["27.500000000", "CREDIT", "Expenses:ClawedBack:W1"],
+        ["6.000000000", "CREDIT", "Expenses:Forfeited:W1"],
+        ["2.000000000", "CREDIT", "Expenses:Spent:W2"],
+    ]
 
 
 def test_it_makes_bean_check_object_to_one_nano(journal, tmp_path):
@@ -95,6 +158,69 @@ def test_it_makes_hledger_object_to_one_nano(journal, tmp_path):
     wrong = text.replace("4.000000000 CREDIT", "4.000000001 CREDIT", 1)
     assert wrong != text
     assert check(["hledger", "check", "-f"], wrong, tmp_path).returncode == 1
+
+
+@pytest.fixture(scope="module")
+def opened() -> JournalText:
+    """A start in July: Ada and Bo bring what is left of awards made elsewhere, some of it still locked, some of it expiring."""
+    july = JANUARY + 181 * DAY
+    firm = Firm(july - DAY)
+    for name, zone in (("Ada", "Europe/Berlin"), ("Bo", "America/New_York")):
+        firm.hire(name, zone=zone)
+    firm.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=50 * CREDIT, lifetime="1m")
+    firm.do("plan.create", name="sign-on", kind="signing_bonus", classification="compensation", amount_nanos=CREDIT)
+    firm.now = july + 12 * HOUR
+    firm.do(
+        "wallet.open",
+        total_nanos=300 * CREDIT + 1,
+        rows=[
+            {"id": "1", "to": "Ada", "plan": "tools", "left_nanos": 40 * CREDIT + 1, "expires_on": "2026-07-31"},
+            {"id": "2", "to": "Ada", "plan": "sign-on", "left_nanos": 240 * CREDIT, "spendable_on": "2026-08-15"},
+            {"id": "3", "to": "Bo", "plan": "tools", "left_nanos": 20 * CREDIT, "expires_on": "never"},
+        ],
+    )
+    firm.do("grant.create", to="Bo", plan="tools")
+    firm.call("Ada", firm.lot_ids("Ada")[0], 15 * CREDIT)
+    firm.now = july + 32 * DAY
+    firm.do("payrun.close", cycle="2026-07")
+    firm.now = july + 60 * DAY
+    firm.call("Bo", firm.lot_ids("Bo")[0], 3 * CREDIT)
+    firm.connection.rollback()
+    return journal_of(firm.connection, firm.now, "A start in July")
+
+
+def test_opening_values_come_out_of_equity_and_satisfy_bean_check(opened, tmp_path):
+    text = beancount_text(opened)
+    done = check([str(BEAN_CHECK)], text, tmp_path)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert '2026-07-01 * "opening value (working tool)"' in text
+    assert '2026-07-01 * "opening value (pay)"' in text
+    wrong = text.replace("-240.000000000 CREDIT", "-240.000000001 CREDIT", 1)
+    assert wrong != text
+    assert check([str(BEAN_CHECK)], wrong, tmp_path).returncode == 1
+
+
+@pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
+def test_opening_values_satisfy_hledger_and_stand_apart_from_grants(opened, tmp_path):
+    done = check(["hledger", "check", "--strict", "-f"], hledger_text(opened), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    balance = subprocess.run(
+        ["hledger", "-f", tmp_path / "journal.txt", "balance", "-N", "--flat", "Equity", "Expenses", "Assets"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert [line.split() for line in balance.splitlines()] == [
+        ["240.000000000", "CREDIT", "Assets:Wallets:W1:Spendable:Available"],
+        ["17.000000000", "CREDIT", "Assets:Wallets:W2:Spendable:Available"],
+        ["-50.000000000", "CREDIT", "Equity:Granted:W2"],
+        ["-280.000000001", "CREDIT", "Equity:Opening:W1"],
+        ["-20.000000000", "CREDIT", "Equity:Opening:W2"],
+        ["25.000000001", "CREDIT", "Expenses:Breakage:W1"],
+        ["50.000000000", "CREDIT", "Expenses:Breakage:W2"],
+        ["15.000000000", "CREDIT", "Expenses:Spent:W1"],
+        ["3.000000000", "CREDIT", "Expenses:Spent:W2"],
+    ]
 
 
 def test_it_names_movements_and_balances_as_beancount_wants_them():

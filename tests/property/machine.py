@@ -1,13 +1,15 @@
 """The spending machine: random lives of two wallets, checked after every step against a count of what happened.
 
 Ada has a wallet and her department a pool. Grants come and vest, calls are held, dispatched, settled, released, lose their
-worker and are found out again; the clock jumps both ways; every event may come again. The check knows nothing of the
-book's arithmetic: it recounts each lot from the list of holds and how each of them ended.
+worker and are found out again; the clock jumps both ways; every event may come again. Grants are voided, forfeited,
+clawed back, passed on and brought forward, also while calls hold of them. The check knows nothing of the book's arithmetic: it
+recounts each lot from the list of holds and how each of them ended, and from the list of what was taken.
 """
 
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,16 +26,32 @@ from hypothesis.stateful import (
 
 from tests.cast import ADA_WALLET, DAY, POOL_WALLET, T0, make_grant, make_settlement
 from tests.property.schedules import schedules
-from tokenroll.engine import booking, drawing, posting, vesting
+from tokenroll.engine import booking, drawing, ending, moving, posting, vesting
 from tokenroll.engine.balance import balance_at
 from tokenroll.engine.booking import Book, BookingError, ConflictError, Event
 from tokenroll.model.entry import Account, Posting
 from tokenroll.model.hold import COMPANY_LOT_ID, Hold, ReleaseReason, Slice
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.lot import Lot
+from tokenroll.model.plan_terms import Clawback, ClawbackBasis
+from tokenroll.model.recall import RecallPurpose
 from tokenroll.model.settlement import Settlement
 from tokenroll.model.vesting import Period, PeriodUnit, Vesting
 
+COLUMNS = {
+    RecallPurpose.FORFEITURE: "forfeited_nanos",
+    RecallPurpose.CLAWBACK: "clawed_back_nanos",
+    RecallPurpose.VOID: "voided_nanos",
+    RecallPurpose.TRANSFER: "transferred_out_nanos",
+    RecallPurpose.RESCHEDULE: "transferred_out_nanos",
+}
+ACCOUNTS = {
+    RecallPurpose.FORFEITURE: Account.FORFEITED,
+    RecallPurpose.CLAWBACK: Account.CLAWED_BACK,
+    RecallPurpose.VOID: Account.VOIDED,
+    RecallPurpose.TRANSFER: Account.TRANSFERRED_OUT,
+    RecallPurpose.RESCHEDULE: Account.TRANSFERRED_OUT,
+}
 AMOUNTS = st.integers(1, 60) | st.sampled_from([1, 2**53 - 1, 2**53, 10**18])
 JUMPS = st.integers(-70 * DAY, 70 * DAY) | st.sampled_from([-1, 1, DAY, 31 * DAY, -31 * DAY])
 NEEDS = st.integers(0, 80) | st.sampled_from([0, 1, 2**53, 10**18])
@@ -66,6 +84,11 @@ class SpendingMachine(RuleBasedStateMachine):
         self.events: list[Event] = []
         self.lives: dict[HoldKey, Life] = {}
         self.granted: Counter[int] = Counter()
+        self.taken: list[tuple[RecallPurpose, int, int]] = []
+        """What was taken of lots: for what, of which lot, how much."""
+        self.owed: list[list[Any]] = []
+        """What returns are owed to: purpose, lot, nanos."""
+        self.gives = 0
         self.journal: list[tuple[Posting, ...]] = []
 
     # --- what can happen -----------------------------------------------------------------------------
@@ -153,6 +176,7 @@ class SpendingMachine(RuleBasedStateMachine):
             self.happen(booking.Settled(settlement=settlement))
             self.journal.append(posting.settlement_postings(ADA_WALLET, consumed, self.wallets()))
         life.place, life.settlement = "settled", settlement
+        self.pay_owed()
         return key
 
     @rule(target=ended_holds, key=consumes(open_holds))
@@ -167,6 +191,7 @@ class SpendingMachine(RuleBasedStateMachine):
             self.journal.append(posting.resolve_postings(ADA_WALLET, life.hold.slices, (), self.wallets()))
         self.happen(booking.Released(key=key, reason=right))
         life.place = "released"
+        self.pay_owed()
         return key
 
     @rule(key=open_holds)
@@ -188,6 +213,99 @@ class SpendingMachine(RuleBasedStateMachine):
             error = self.refused(event)
             assert isinstance(error, ConflictError) == (life.settlement is not None)
 
+    # --- endings ---------------------------------------------------------------------------------------
+
+    @rule(
+        data=st.data(), purpose=st.sampled_from([RecallPurpose.VOID, RecallPurpose.FORFEITURE, RecallPurpose.CLAWBACK])
+    )
+    def a_grant_ends(self, data: st.DataObject, purpose: RecallPurpose) -> None:
+        """What is free comes at once; what is held is owed, and paid out of the first returns."""
+        grant_id = data.draw(st.sampled_from(sorted(self.book.grants)))
+        states = [state for state in self.book.lots.values() if state.lot.grant_id == grant_id]
+        if purpose is RecallPurpose.VOID:
+            parts = ending.unused_parts(states, self.now)
+        elif purpose is RecallPurpose.FORFEITURE:
+            parts = ending.unvested_parts(states, self.now)
+        else:
+            terms = Clawback(basis=data.draw(st.sampled_from(ClawbackBasis)), months=data.draw(st.integers(1, 24)))
+            vested = [state for state in states if state.lot.effective_at <= self.now]
+            nanos = sum(state.lot.amount_nanos for state in vested)
+            wanted = ending.clawback_nanos(self.book.grants[grant_id], nanos, terms, self.now, UTC)
+            assert 0 <= wanted <= nanos
+            parts = ending.clawback_parts(vested, self.now, wanted)
+            assert sum(part.nanos for part in parts) <= wanted
+        for lot_id, wanted in parts:
+            given = min(wanted, self.free(lot_id))
+            self.happen_taken(purpose, lot_id, given)
+            if wanted > given:
+                self.owed.append([purpose, lot_id, wanted - given])
+
+    @rule(nanos=AMOUNTS, there=st.booleans())
+    def credits_are_passed_on(self, nanos: int, there: bool) -> None:
+        """All of it or nothing; the lot that they are in then has the same grant, dates and classification."""
+        giver, taker = (ADA_WALLET, POOL_WALLET) if there else (POOL_WALLET, ADA_WALLET)
+        states = [state for state in self.book.wallet(giver) if self.free(state.lot.id) == state.remainder_nanos]
+        parts, missing = moving.transfer_parts(states, nanos, self.now)
+        if missing:
+            return
+        assert sum(part.nanos for part in parts) == nanos
+        for lot_id, taken in parts:
+            lot = self.book.lots[lot_id].lot
+            self.happen_moved(RecallPurpose.TRANSFER, lot, replace(lot, wallet_id=taker), taken)
+
+    @rule(data=st.data(), nanos=st.none() | AMOUNTS)
+    def vesting_is_brought_forward(self, data: st.DataObject, nanos: int | None) -> None:
+        grant_id = data.draw(st.sampled_from(sorted(self.book.grants)))
+        states = [state for state in self.book.lots.values() if state.lot.grant_id == grant_id]
+        parts, missing = moving.accelerated_parts(states, nanos, self.now)
+        assert nanos is None or sum(part.nanos for part in parts) == nanos - missing
+        for lot_id, taken in parts:
+            lot = self.book.lots[lot_id].lot
+            lasts = None if lot.expires_at is None else self.now + lot.expires_at - lot.effective_at
+            dated = replace(lot, effective_at=self.now, expires_at=lasts)
+            self.happen_moved(RecallPurpose.RESCHEDULE, lot, dated, min(taken, self.free(lot_id)))
+
+    def free(self, lot_id: int) -> int:
+        """What is left of a lot and owed to nobody."""
+        owed = sum(nanos for _, owed_lot, nanos in self.owed if owed_lot == lot_id)
+        return max(0, self.book.lots[lot_id].remainder_nanos - owed)
+
+    def happen_taken(self, purpose: RecallPurpose, lot_id: int, nanos: int) -> None:
+        if not nanos:
+            return
+        self.gives += 1
+        self.refused(booking.Recalled(number=self.gives, purpose=purpose, parts=(Slice(lot_id, 2 * 10**18),)))
+        self.happen(booking.Recalled(number=self.gives, purpose=purpose, parts=(Slice(lot_id, nanos),)))
+        self.taken.append((purpose, lot_id, nanos))
+        lot = self.book.lots[lot_id].lot
+        self.journal.append(posting.taken_postings(lot, nanos, self.now, ACCOUNTS[purpose]))
+        if self.now < lot.effective_at:
+            self.journal.append(posting.unvest_postings(lot, nanos))
+
+    def happen_moved(self, purpose: RecallPurpose, lot: Lot, to: Lot, nanos: int) -> None:
+        if not nanos:
+            return
+        self.gives += 1
+        moved = replace(to, id=len(self.book.lots) + 1, amount_nanos=nanos, origin_lot_id=lot.id)
+        event = booking.Recalled(number=self.gives, purpose=purpose, parts=(Slice(lot.id, nanos),), moved=(moved,))
+        self.refused(replace(event, moved=()))
+        self.refused(replace(event, moved=(replace(moved, amount_nanos=nanos - 1),)))
+        self.happen(event)
+        self.taken.append((purpose, lot.id, nanos))
+        self.journal.append(posting.moved_postings(lot, moved, self.now))
+        self.journal.append(posting.unvest_postings(moved, -nanos))
+        if self.now < lot.effective_at:
+            self.journal.append(posting.unvest_postings(lot, nanos))
+
+    def pay_owed(self) -> None:
+        """Calls returned something: what is owed of those lots is paid first."""
+        for one in self.owed:
+            purpose, lot_id, owed = one
+            given = min(owed, self.book.lots[lot_id].remainder_nanos)
+            self.happen_taken(purpose, lot_id, given)
+            one[2] -= given
+        self.owed = [one for one in self.owed if one[2]]
+
     @precondition(lambda self: self.events)
     @rule(data=st.data())
     def an_event_comes_again(self, data: st.DataObject) -> None:
@@ -207,10 +325,15 @@ class SpendingMachine(RuleBasedStateMachine):
             for lot_id, nanos in life.settlement.consumed if life.settlement else ():
                 counted["spent"][lot_id] += nanos
                 company += nanos if lot_id == COMPANY_LOT_ID else 0
+        taken = {column: Counter[int]() for column in set(COLUMNS.values())}
+        for purpose, lot_id, nanos in self.taken:
+            taken[COLUMNS[purpose]][lot_id] += nanos
         for lot_id, state in self.book.lots.items():
             parts = (state.held_nanos, state.suspense_nanos, state.spent_nanos)
             assert parts == (counted["held"][lot_id], counted["suspense"][lot_id], counted["spent"][lot_id])
-            assert sum(parts) <= state.lot.amount_nanos, f"lot {lot_id} is overdrawn"
+            gone = {column: getattr(state, column) for column in taken}
+            assert gone == {column: of_lots[lot_id] for column, of_lots in taken.items()}
+            assert sum(parts) + sum(gone.values()) <= state.lot.amount_nanos, f"lot {lot_id} is overdrawn"
         assert self.book.company_nanos == company
 
     @invariant()
@@ -220,15 +343,11 @@ class SpendingMachine(RuleBasedStateMachine):
             for at in (self.now, self.now - 50 * DAY, self.now + 45 * DAY, T0):
                 one = balance_at(self.book.wallet(wallet), at, leased=False)
                 assert one.granted_nanos == self.granted[wallet]
+                assert one.transferred_in_nanos == self.came_in(wallet)
                 assert one.available_nanos >= 0
-                assert (
-                    one.unvested_nanos
-                    + one.available_nanos
-                    + one.breakage_nanos
-                    + one.pending_nanos
-                    + (one.spent_nanos)
-                    == self.granted[wallet]
-                )
+                kept = one.unvested_nanos + one.available_nanos + one.breakage_nanos + one.pending_nanos
+                gone = one.forfeited_nanos + one.clawed_back_nanos + one.voided_nanos + one.transferred_out_nanos
+                assert kept + gone + one.spent_nanos == self.granted[wallet] + self.came_in(wallet)
                 assert replace(one, available_nanos=0, leased_nanos=one.available_nanos) == balance_at(
                     self.book.wallet(wallet), at, leased=True
                 )
@@ -252,7 +371,10 @@ class SpendingMachine(RuleBasedStateMachine):
                 sums[leg.account, leg.wallet_id, leg.lot_id] += leg.nanos
         for lot_id, state in self.book.lots.items():
             wallet = state.lot.wallet_id
-            assert sums[Account.GRANTED, wallet, lot_id] == -state.lot.amount_nanos
+            source = Account.GRANTED if state.lot.origin_lot_id is None else Account.TRANSFERRED_IN
+            assert sums[source, wallet, lot_id] == -state.lot.amount_nanos
+            for purpose, account in ACCOUNTS.items():
+                assert sums[account, wallet, lot_id] == getattr(state, COLUMNS[purpose])
             assert sums[Account.UNVESTED, wallet, lot_id] == 0
             assert sums[Account.SPENT, wallet, lot_id] == state.spent_nanos
             assert sums[Account.SUSPENSE, wallet, lot_id] == state.suspense_nanos
@@ -280,6 +402,17 @@ class SpendingMachine(RuleBasedStateMachine):
             assert self.book == before
             return error
         raise AssertionError(f"{event} should have been refused")
+
+    def came_in(self, wallet: int) -> int:
+        """What moved into a wallet, or within it to other dates."""
+        lots = self.book.lots
+        came = 0
+        for purpose, lot_id, nanos in self.taken:
+            giver = lots[lot_id].lot.wallet_id
+            taker = {ADA_WALLET: POOL_WALLET, POOL_WALLET: ADA_WALLET}[giver]
+            to = {RecallPurpose.TRANSFER: taker, RecallPurpose.RESCHEDULE: giver}.get(purpose)
+            came += nanos if to == wallet else 0
+        return came
 
     def wallets(self) -> dict[int, int]:
         return {lot_id: state.lot.wallet_id for lot_id, state in self.book.lots.items()}

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 from hypothesis import strategies as st
 
-from tokenroll.model.vesting import AllocationType, DatedShare, Period, PeriodUnit, Vesting, VestingKind
+from tokenroll.model.vesting import AllocationType, DatedShare, EventShare, Period, PeriodUnit, Vesting, VestingKind
 
 UNITS = st.sampled_from([1, 7, 1_000_000_000])
 EVERY_ALLOCATION = st.sampled_from(AllocationType)
@@ -40,5 +40,12 @@ def dated(draw):
     return Vesting(kind=VestingKind.DATED, shares=shares, allocation=draw(_OF_WEIGHTS), unit_nanos=draw(UNITS))
 
 
+@st.composite
+def by_events(draw):
+    weights = draw(st.lists(st.integers(1, 10**9), min_size=1, max_size=6))
+    events = tuple(EventShare(event=f"milestone {number}", weight=weight) for number, weight in enumerate(weights, 1))
+    return Vesting(kind=VestingKind.EVENT, events=events, allocation=draw(_OF_WEIGHTS), unit_nanos=draw(UNITS))
+
+
 def schedules(occurrences_max=48):
-    return st.just(Vesting()) | periodic(occurrences_max) | dated()
+    return st.just(Vesting()) | periodic(occurrences_max) | dated() | by_events()

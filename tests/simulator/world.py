@@ -18,7 +18,7 @@ from tokenroll.services.protocol import Command, Delta, Lease, Refusal, View
 from tokenroll.services.worker_link import WorkerCore
 from tokenroll.store.attempt_record import LimitRaise, hold_key, parse_record
 from tokenroll.store.database import raw_connection
-from tokenroll.store.tape import RAISE_WOULD_DENY, KernelDisk, TapeRelease, TapeWriter, worker_directory
+from tokenroll.store.tape import RAISE_WOULD_DENY, KernelDisk, TapeRelease, TapeWriter, pack_gives, worker_directory
 from tokenroll.store.verify import verify
 
 
@@ -76,6 +76,7 @@ class Worker:
         self.leased = False
         self.dead = False
         self.holds: dict[int, dict[str, Any]] = {}
+        self.owed: list[list[int]] = []
         self.core = WorkerCore(
             0, world.directory, self, boot_id=world.boot_id, clock=lambda: world.now, disk=world.disk
         )
@@ -101,6 +102,26 @@ class Worker:
                 lots.append([change.lot_id, change.terms.available_nanos])
             else:
                 self.give_back(change.lot_id, change.change_nanos)
+        gives = []
+        for one in delta.recalls:
+            mates = [other for other in delta.recalls if other.group_id == one.group_id and one.mode == "whole"]
+            left = 0 if any(self.left(other.lot_id) < other.wanted_nanos for other in mates) else self.left(one.lot_id)
+            gives.append((one.id, one.lot_id, min(left, one.wanted_nanos)))
+            if one.mode == "owed" and left < one.wanted_nanos:
+                self.owed.append([one.id, one.lot_id, one.wanted_nanos - left])
+        for _, lot_id, nanos in gives:
+            self.find(lot_id)[1] -= nanos
+        if gives:
+            assert self.tape is not None
+            self.tape.append(pack_gives(delta.number, self.world.now, gives))
+
+    def left(self, lot_id: int) -> int:
+        return self.find(lot_id)[1]
+
+    def find(self, lot_id: int) -> list[int]:
+        """The lot and what is left of it; one that is not leased has nothing."""
+        known = [lot for lots in self.lots.values() for lot in lots if lot[0] == lot_id]
+        return known[0] if known else [lot_id, 0]
 
     def ended(self, refusal: Refusal) -> None:
         self.dead = True
@@ -199,10 +220,17 @@ class Worker:
         self.tape.append(kit.lapse_record(sequence, at=self.world.now))
 
     def give_back(self, lot_id: int, nanos: int) -> None:
-        for lots in self.lots.values():
-            for lot in lots:
-                if lot[0] == lot_id:
-                    lot[1] += nanos
+        """What comes back of a lot pays what is owed of it to recalls, oldest first."""
+        self.find(lot_id)[1] += nanos
+        for one in list(self.owed):
+            paid = min(one[2], self.left(lot_id)) if one[1] == lot_id and nanos > 0 else 0
+            if paid:
+                assert self.tape is not None
+                self.tape.append(pack_gives(0, self.world.now, [(one[0], lot_id, paid)]))
+                self.find(lot_id)[1] -= paid
+                one[2] -= paid
+                if not one[2]:
+                    self.owed.remove(one)
 
     def _return_tail(self, hold: dict[str, Any], charge: int) -> None:
         for lot_id, nanos in hold["slices"]:
@@ -333,6 +361,11 @@ class World:
         identifier = f"c{self.now}-{self.rng.random()}"
         if kind < 0.4:
             self.execute("grant.top_up", identifier, to=self.rng.choice(("Ada", "Bo")), amount_nanos=10**9)
+        elif kind < 0.5:
+            grants = raw_connection(self.connection).execute("SELECT public_id FROM grants ORDER BY id").fetchall()
+            self.connection.rollback()
+            grant = self.rng.choice(grants)[0]
+            self.execute("grant.void", identifier, grant=grant, reason="an error")
         else:
             known = self.rng.sample(self.bill, self.rng.randint(0, len(self.bill)))
             self.execute("reconcile", identifier, rows=known)

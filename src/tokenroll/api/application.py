@@ -46,11 +46,17 @@ def create_api(reader: Reader) -> Starlette:
         "/departments": lambda _request, reports, _visitor: reports.departments(),
         "/departments/{name}": lambda request, reports, _visitor: reports.department(request.path_params["name"]),
         "/members": lambda request, reports, _visitor: reports.members(request.query_params.get("department")),
-        "/members/{name}": lambda request, reports, _visitor: reports.member(request.path_params["name"]),
+        "/members/{name}": _member,
         "/plans": lambda _request, reports, _visitor: reports.plans(),
+        "/plans/{name}": lambda request, reports, _visitor: reports.plan(request.path_params["name"]),
         "/grants": lambda request, reports, _visitor: reports.grants(request.query_params.get("to")),
+        "/proposals": lambda _request, reports, _visitor: reports.proposals(),
+        "/proposals/{name}": lambda request, reports, _visitor: reports.proposal(request.path_params["name"]),
+        "/offers": lambda _request, reports, _visitor: reports.offers(),
+        "/offers/{name}": lambda request, reports, _visitor: reports.offer(request.path_params["name"]),
         "/wallets": lambda _request, reports, _visitor: reports.wallets(),
         "/wallets/{name}": lambda request, reports, _visitor: reports.wallet(request.path_params["name"]),
+        "/openings": lambda _request, reports, _visitor: reports.openings(),
         "/pools": lambda _request, reports, _visitor: reports.pools(),
         "/alerts": lambda _request, reports, _visitor: reports.alerts(ALERTS_SHOWN_MAX),
         "/limits": lambda _request, reports, _visitor: reports.limits(),
@@ -81,7 +87,7 @@ class _Door:
         """The answer as JSON, for whoever may have it."""
 
         def handle(request: Request) -> Response:
-            secret = _bearer(request)
+            secret = bearer(request)
             with self._reader.reports(self._day_sums) as reports:
                 visitor = reports.visitor_with_secret(key_hash(self._pepper, secret.encode())) if secret else None
                 if visitor is None:
@@ -93,6 +99,11 @@ class _Door:
                 return JSONResponse(to_wire(answer(request, reports, visitor)))
 
         return handle
+
+
+def _member(request: Request, reports: Reports, _visitor: Visitor) -> Any:
+    name, on = request.path_params["name"], request.query_params.get("on")
+    return reports.member(name) if on is None else reports.member_on(name, on)
 
 
 def _calls(request: Request, reports: Reports, visitor: Visitor) -> Any:
@@ -111,7 +122,8 @@ def _number(request: Request, name: str) -> int | None:
     return int(text)
 
 
-def _bearer(request: Request) -> str:
+def bearer(request: Request) -> str:
+    """The key that a request shows, empty for none."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
 

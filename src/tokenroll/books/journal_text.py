@@ -87,6 +87,11 @@ def granted(wallet_id: int) -> str:
     return f"Equity:Granted:W{wallet_id}"
 
 
+def opening(wallet_id: int) -> str:
+    """Where the values come from with which a wallet was opened: awards that are in the books of another system."""
+    return f"Equity:Opening:W{wallet_id}"
+
+
 def spent(wallet_id: int) -> str:
     """What calls cost the wallet."""
     return f"Expenses:Spent:W{wallet_id}"
@@ -95,6 +100,26 @@ def spent(wallet_id: int) -> str:
 def breakage(wallet_id: int) -> str:
     """What expired unused."""
     return f"Expenses:Breakage:W{wallet_id}"
+
+
+def forfeited(wallet_id: int) -> str:
+    """What was lost on leaving."""
+    return f"Expenses:Forfeited:W{wallet_id}"
+
+
+def clawed_back(wallet_id: int) -> str:
+    """What was taken back."""
+    return f"Expenses:ClawedBack:W{wallet_id}"
+
+
+def voided(wallet_id: int) -> str:
+    """What should not have been granted."""
+    return f"Equity:Voided:W{wallet_id}"
+
+
+def transferred(wallet_id: int) -> str:
+    """What came from other lots and went to them: over all wallets it is nothing."""
+    return f"Equity:Transferred:W{wallet_id}"
 
 
 COMPANY_OVERAGE: Final = "Equity:Company:Overage"

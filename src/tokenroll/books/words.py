@@ -11,6 +11,7 @@ from typing import Final
 
 from tokenroll.model.classification import Classification
 from tokenroll.model.grant import GrantKind
+from tokenroll.model.plan_terms import Wording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,12 @@ IN_USE: Final = "in use now"
 LEFT: Final = "left"
 BEING_CHECKED: Final = "being checked"
 EXPIRED: Final = "expired unused"
+RECEIVED: Final = "received from others"
+PASSED_ON: Final = "passed on"
+FORFEITED: Final = "forfeited on leaving"
+CLAWED_BACK: Final = "taken back"
+VOIDED: Final = "voided"
+OPENING_VALUE: Final = "opening value"
 FINAL_COST: Final = "final cost"
 CARRIED: Final = "carried by the company"
 USAGE_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
@@ -89,6 +96,17 @@ USAGE_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
 def words_of(classification: str | Classification) -> Words:
     """The table of one classification, given as itself or as its row's text."""
     return WORDS[Classification(classification)]
+
+
+def grant_title(classification: str | Classification, kind: str | GrantKind, wording: Wording) -> str:
+    """What a grant is called before people: in the plan's own words where it has some, and always with what it is in law."""
+    words = words_of(classification)
+    return f"{wording.title or words.kinds[GrantKind(kind)]} ({words.allowance})"
+
+
+def grant_why(classification: str | Classification, wording: Wording) -> str:
+    """The sentence below it."""
+    return wording.why or words_of(classification).why
 
 
 def paper_name(classifications: Iterable[str]) -> str:

@@ -110,8 +110,7 @@ def note(*lines: str) -> None:
 
 
 _INFINITIVES: Final = {
-    "closed": "close", "created": "create", "imported": "import", "recorded": "record", "removed": "remove", "revoked": "revoke",
-    "set": "set",
+    "closed": "close", "created": "create", "imported": "import", "recorded": "record", "removed": "remove", "revoked": "revoke", "set": "set",
 }  # fmt: skip
 
 
@@ -124,6 +123,21 @@ def written(what: str, result: Mapping[str, Any], *, as_json: bool, dry_run: boo
         facts(result)
 
     show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
+
+
+def recalled_text(result: Mapping[str, Any], *, dry_run: bool) -> str:
+    """How far running gateways have given back what a write asks of them, as one line."""
+    recalled = result.get("recalled")
+    if recalled is None:
+        return "nothing was there to take"
+    given, asked = credits_text(recalled["given_nanos"]), credits_text(recalled["asked_nanos"])
+    if dry_run:
+        return f"{asked} credits would be taken, what is in use as its calls end"
+    if recalled["state"] == "asked":
+        return f"{asked} credits are asked for; no gateway has answered yet: the same --id shows later what came"
+    if recalled["state"] == "owed":
+        return f"{given} of {asked} credits are taken; the rest is in use, and what its calls do not need follows"
+    return f"{given} of {asked} credits are taken"
 
 
 def facts(values: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from tokenroll.cli.console import (
     facts,
     instant_option,
     noun_app,
+    recalled_text,
     reports,
     say,
     show,
@@ -33,6 +34,14 @@ def create(
     plan: Annotated[str, typer.Option(help="Name or id of the plan.")],
     amount: Annotated[str | None, typer.Option(help="Credits; default the plan's amount.")] = None,
     effective_at: Annotated[str | None, typer.Option(help="When vesting starts, RFC 3339; default now.")] = None,
+    base_pay: Annotated[str | None, typer.Option(help="For a plan of a percent of base pay.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="For a plan with amounts by level, in place of the member's.")
+    ] = None,
+    score: Annotated[str | None, typer.Option(help="For a plan by outcome, such as 1.25.")] = None,
+    working_time: Annotated[
+        str | None, typer.Option(help="The part of full time, such as 0.6, for a plan that prorates.")
+    ] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
@@ -43,9 +52,24 @@ def create(
         "plan": plan,
         "amount_nanos": amount_option(amount),
         "effective_at": instant_option(effective_at),
+        "base_pay_nanos": amount_option(base_pay, "--base-pay"),
+        "level": level,
+        "score_nanos": amount_option(score, "--score"),
+        "working_time_millionths": _millionths(working_time),
     }
     result = execute("grant.create", arguments, command_id=command_id, dry_run=dry_run)
     _show_grant(result, as_json=as_json, dry_run=dry_run)
+
+
+def _millionths(text: str | None) -> int | None:
+    if text is None:
+        return None
+    from tokenroll.services.award_files import millionths_from_text
+
+    try:
+        return millionths_from_text(text)
+    except ValueError as error:
+        raise Failure(f"--working-time {error}", kind="usage", code=2) from error
 
 
 @app.command("top-up")
@@ -68,7 +92,10 @@ def top_up(
 def import_awards(
     file: Annotated[
         Path,
-        typer.Argument(help="CSV with the columns id, to, plan and, if wanted, amount, effective_at.", dir_okay=False),
+        typer.Argument(
+            help="CSV with the columns id, to, plan and, if wanted, amount, effective_at, base_pay, level, score, working_time.",
+            dir_okay=False,
+        ),
     ],
     *,
     budget: Annotated[str | None, typer.Option(help="Credits that the new awards may be together.")] = None,
@@ -105,6 +132,91 @@ def import_awards(
     show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
 
 
+Reason = Annotated[str, typer.Option(help="Why, for the journal.")]
+
+
+@app.command()
+def void(
+    grant: Annotated[str, typer.Argument(help="Id of the grant.")],
+    *,
+    reason: Reason,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Undo a grant made in error: all of it that was not used, wherever it went. What was used stays used."""
+    _end("grant.void", {"grant": grant, "reason": reason}, as_json=as_json, dry_run=dry_run, command_id=command_id)
+
+
+@app.command()
+def forfeit(
+    grant: Annotated[str, typer.Argument(help="Id of the grant.")],
+    *,
+    reason: Reason,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """End what of a grant has not vested. The plan says whether its budget is retired or returns to the pool."""
+    _end("grant.forfeit", {"grant": grant, "reason": reason}, as_json=as_json, dry_run=dry_run, command_id=command_id)
+
+
+@app.command()
+def clawback(
+    grant: Annotated[str, typer.Argument(help="Id of the grant.")],
+    *,
+    reason: Reason,
+    effective_at: Annotated[
+        str | None, typer.Option(help="The instant that counts, such as the end of employment; default now.")
+    ] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Take back vested, unused credits as the grant's own plan says: pro rata or in full, until its last month. Never used ones."""
+    arguments = {"grant": grant, "reason": reason, "effective_at": instant_option(effective_at)}
+    _end("grant.clawback", arguments, as_json=as_json, dry_run=dry_run, command_id=command_id)
+
+
+@app.command()
+def accelerate(
+    grant: Annotated[str, typer.Argument(help="Id of the grant.")],
+    *,
+    reason: Reason,
+    amount: Annotated[str | None, typer.Option(help="Credits, those that would vest next first; default all.")] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Let unvested credits of a grant vest now. Their lifetime, if any, counts from now."""
+    arguments = {"grant": grant, "reason": reason, "amount_nanos": amount_option(amount)}
+    _end("grant.accelerate", arguments, as_json=as_json, dry_run=dry_run, command_id=command_id)
+
+
+@app.command()
+def vest(
+    grant: Annotated[str, typer.Argument(help="Id of the grant.")],
+    *,
+    event: Annotated[str, typer.Option(help="Name of the event, as the plan has it.")],
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Say that an event has happened for which a part of the grant waited, such as a milestone. That part vests now."""
+    _end("grant.vest", {"grant": grant, "event": event}, as_json=as_json, dry_run=dry_run, command_id=command_id)
+
+
+def _end(name: str, arguments: dict[str, Any], *, as_json: bool, dry_run: bool, command_id: str) -> None:
+    """A write that takes of a grant's lots, and how far it came."""
+    result = execute(name, arguments, command_id=command_id, dry_run=dry_run)
+
+    def human() -> None:
+        facts(result)
+        say(recalled_text(result, dry_run=dry_run))
+
+    show({**result, "dry_run": dry_run}, as_json=as_json, human=human)
+
+
 @app.command("list")
 def list_grants(
     *,
@@ -137,7 +249,22 @@ def show_grant(grant: Annotated[str, typer.Argument(help="Id of the grant.")], *
 
     def human() -> None:
         facts(found)
-        table({**_LOT_COLUMNS, "left_nanos": "left, credits"}, found["lots"], empty="no tranches")
+        rarer = {
+            "forfeited_nanos": "forfeited, credits",
+            "clawed_back_nanos": "taken back, credits",
+            "voided_nanos": "voided, credits",
+            "moved_nanos": "moved, credits",
+            "waits_for": "waits for",
+            "wallet_name": "in the wallet of",
+        }
+        holders = {one["wallet_name"] for one in found["lots"]}
+        told = {
+            name: header
+            for name, header in rarer.items()
+            if (len(holders) > 1 if name == "wallet_name" else any(one[name] for one in found["lots"]))
+        }
+        columns = {**_LOT_COLUMNS, "spent_nanos": "spent, credits", "left_nanos": "left, credits"}
+        table({**columns, **told}, found["lots"], empty="no tranches")
 
     show(found, as_json=as_json, human=human)
 

@@ -37,7 +37,9 @@ def create(
     member: Annotated[str, typer.Option(help="Whose wallet it spends (name or id).")],
     *,
     name: Annotated[str, typer.Option(help="What it is for.")] = "default",
-    scope: Annotated[KeyScope, typer.Option(help="Admin keys cannot call models.")] = KeyScope.INFERENCE,
+    scope: Annotated[
+        KeyScope, typer.Option(help="Only inference keys call models; provision is for an identity provider.")
+    ] = KeyScope.INFERENCE,
     expires_at: Annotated[str | None, typer.Option(help="When it stops working, RFC 3339; default never.")] = None,
     secret_file: Annotated[
         Path | None, typer.Option(help="Register the key in this file (`-`: standard input) instead of a new one.")

@@ -186,12 +186,13 @@ def _web(settings: Settings, listening: socket.socket) -> None:
     from starlette.routing import Mount
 
     from tokenroll.api.application import create_api
+    from tokenroll.api.scim import PLACE, create_scim
     from tokenroll.app import Reader
     from tokenroll.web.application import create_application
 
     reader = Reader(settings)
     config = uvicorn.Config(
-        create_application(reader, [Mount("/api", create_api(reader))]),
+        create_application(reader, [Mount("/api", create_api(reader)), Mount(PLACE, create_scim(reader))]),
         log_level="warning",
         access_log=False,
         server_header=False,

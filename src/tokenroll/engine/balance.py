@@ -11,15 +11,19 @@ def balance_at(states: Iterable[LotState], at: Instant, *, leased: bool, overage
     """The sums of a wallet's lots at `at`, in nanos.
 
     A lot's remainder is unvested before `effective_at`, breakage from `expires_at` on, and between them leased if a worker
-    has the wallet, else available: no job moves it (DESIGN §4 law 9). What is held stays held over the expiry (§5).
+    has the wallet, else available: no job moves it (DESIGN §4 law 9). What is held stays held over the expiry (§5). A lot that was
+    moved came in by transfer, its grant is told where it was granted.
     `overage_nanos` is what the wallet itself was charged beyond its lots; it came in and was spent. Raises AssertionError
     if the sums break conservation (law 2).
     """
-    granted = unvested = usable = breakage = 0
+    granted = transferred_in = unvested = usable = breakage = 0
     held = suspense = spent = forfeited = clawed_back = voided = transferred_out = 0
     for state in states:
         lot = state.lot
-        granted += lot.amount_nanos
+        if lot.origin_lot_id is None:
+            granted += lot.amount_nanos
+        else:
+            transferred_in += lot.amount_nanos
         held += state.held_nanos
         suspense += state.suspense_nanos
         spent += state.spent_nanos
@@ -35,6 +39,7 @@ def balance_at(states: Iterable[LotState], at: Instant, *, leased: bool, overage
             usable += state.remainder_nanos
     return WalletBalance(
         granted_nanos=granted,
+        transferred_in_nanos=transferred_in,
         overage_nanos=overage_nanos,
         unvested_nanos=unvested,
         available_nanos=0 if leased else usable,

@@ -1,6 +1,6 @@
 """Booking: the reference book of lots and holds, which tests, verification and replays compare the ledger with.
 
-It is the plainest statement of what each event does to each lot: hold, dispatch, settle, release, suspend, resolve. Dates do
+It is the plainest statement of what each event does to each lot: hold, dispatch, settle, release, suspend, resolve, recall. Dates do
 the rest: vesting and expiry are read from the lots and are no events here (DESIGN §4 law 9). Every function returns a new
 book and leaves the old one as it was; `replay` folds many events at once.
 """
@@ -15,6 +15,7 @@ from tokenroll.model.hold import COMPANY_LOT_ID, Hold, HoldState, ReleaseReason,
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot, LotState
+from tokenroll.model.recall import RecallPurpose
 from tokenroll.model.settlement import Settlement
 
 
@@ -67,6 +68,7 @@ class Book:
     holds: Mapping[HoldKey, BookedHold] = field(default_factory=dict)
     company_nanos: int = 0
     variance_nanos: int = 0
+    recalled: Mapping[int, "Recalled"] = field(default_factory=dict)
 
     def wallet(self, wallet_id: int) -> tuple[LotState, ...]:
         """The lots of one wallet."""
@@ -133,7 +135,29 @@ class Proven:
     nanos: int
 
 
-Event: TypeAlias = Granted | Admitted | Dispatched | Settled | Released | Suspended | Resolved | Proven
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """Parts of lots given back for a purpose, and the lots that they went to if they moved, one for each part.
+
+    `number` names the give: one recall may be given to more than once, as calls return what it is owed.
+    """
+
+    number: int
+    purpose: RecallPurpose
+    parts: tuple[Slice, ...]
+    moved: tuple[Lot, ...] = ()
+
+
+Event: TypeAlias = Granted | Admitted | Dispatched | Settled | Released | Suspended | Resolved | Proven | Recalled
+
+MOVES: Final = frozenset({RecallPurpose.TRANSFER, RecallPurpose.RESCHEDULE})
+_TAKEN_FIELDS: Final = {
+    RecallPurpose.FORFEITURE: "forfeited_nanos",
+    RecallPurpose.CLAWBACK: "clawed_back_nanos",
+    RecallPurpose.VOID: "voided_nanos",
+    RecallPurpose.TRANSFER: "transferred_out_nanos",
+    RecallPurpose.RESCHEDULE: "transferred_out_nanos",
+}
 
 
 def grant(book: Book, grant: Grant, lots: tuple[Lot, ...]) -> Book:
@@ -189,6 +213,15 @@ def prove(book: Book, key: HoldKey, nanos: int) -> Book:
     return apply(book, Proven(key=key, nanos=nanos))
 
 
+def recall(book: Book, event: Recalled) -> Book:
+    """The book with parts of lots taken for a purpose. Raises OverdrawError for more than a lot's remainder.
+
+    Raises ConflictError for a number that was used with other facts, and for moved lots that are not new, do not come out of their
+    parts in order, or are not of their grant and classification.
+    """
+    return apply(book, event)
+
+
 def apply(book: Book, event: Event) -> Book:
     """The book after one event; the very same object if the event was already booked. Raises BookingError."""
     draft = _Draft(book)
@@ -210,12 +243,13 @@ class _Draft:
     Each handler checks before it writes, and raising leaves the draft unusable; callers then drop it.
     """
 
-    __slots__ = ("_handlers", "changed", "company_nanos", "grants", "holds", "lots", "variance_nanos")
+    __slots__ = ("_handlers", "changed", "company_nanos", "grants", "holds", "lots", "recalled", "variance_nanos")
 
     def __init__(self, book: Book) -> None:
         self.grants = dict(book.grants)
         self.lots = dict(book.lots)
         self.holds = dict(book.holds)
+        self.recalled = dict(book.recalled)
         self.company_nanos = book.company_nanos
         self.variance_nanos = book.variance_nanos
         self.changed = False
@@ -228,6 +262,7 @@ class _Draft:
             Suspended: self._suspended,
             Resolved: self._resolved,
             Proven: self._proven,
+            Recalled: self._recalled,
         }
 
     def book(self) -> Book:
@@ -237,6 +272,7 @@ class _Draft:
             holds=self.holds,
             company_nanos=self.company_nanos,
             variance_nanos=self.variance_nanos,
+            recalled=self.recalled,
         )
 
     def apply(self, event: Event) -> None:
@@ -340,6 +376,36 @@ class _Draft:
             raise TransitionError(f"hold {event.key} is {booked.state}; its bill is no variance yet")
         self.variance_nanos += event.nanos
         self._put(replace(booked, variance_nanos=event.nanos))
+
+    def _recalled(self, event: Recalled) -> None:
+        known = self.recalled.get(event.number)
+        if known is not None:
+            if known != event:
+                raise ConflictError(f"give {event.number} is already booked with other facts")
+            return
+        for lot_id, nanos in _by_lot(event.parts).items():
+            state = self.lots.get(lot_id)
+            if state is None or state.remainder_nanos < nanos:
+                raise OverdrawError(f"give {event.number} takes {nanos} nanos that lot {lot_id} does not have")
+        self._check_moved(event)
+        name = _TAKEN_FIELDS[event.purpose]
+        for lot_id, nanos in event.parts:
+            state = self.lots[lot_id]
+            self.lots[lot_id] = replace(state, **{name: getattr(state, name) + nanos})
+        self.lots.update((lot.id, LotState(lot=lot)) for lot in event.moved)
+        self.recalled[event.number] = event
+        self.changed = True
+
+    def _check_moved(self, event: Recalled) -> None:
+        if len(event.moved) != (len(event.parts) if event.purpose in MOVES else 0):
+            raise ConflictError(f"give {event.number} for a {event.purpose} has {len(event.moved)} new lots")
+        for part, lot in zip(event.parts, event.moved, strict=False):
+            origin = self.lots[part.lot_id].lot
+            kept = (lot.origin_lot_id, lot.amount_nanos, lot.grant_id, lot.classification, lot.priority)
+            if lot.id in self.lots or kept != (
+                origin.id, part.nanos, origin.grant_id, origin.classification, origin.priority,
+            ):  # fmt: skip
+                raise ConflictError(f"lot {lot.id} is not what give {event.number} moves out of lot {origin.id}")
 
     def _booked(self, key: HoldKey) -> BookedHold:
         booked = self.holds.get(key)

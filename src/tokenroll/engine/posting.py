@@ -10,13 +10,17 @@ from tokenroll.engine.drawing import split
 from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.grant import Grant
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
+from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot, LotState
 
 
-def grant_entries(grant: Grant, lots: Sequence[Lot], public_ids: Sequence[str]) -> tuple[Entry, ...]:
+def grant_entries(
+    grant: Grant, lots: Sequence[Lot], public_ids: Sequence[str], *, opens: bool = False
+) -> tuple[Entry, ...]:
     """One GRANT entry, true at the grant's `effective_at`, and one VEST entry per lot, true at the lot's.
 
-    Vesting is booked in advance with its date, so a question about any instant needs no job to have run (law 9).
+    Vesting is booked in advance with its date, so a question about any instant needs no job to have run (law 9). A grant that
+    `opens` a wallet with what was left of one awarded elsewhere is an OPEN entry out of equity, because nobody is awarded it now.
     `public_ids` are the entries' ids in that order. Raises ValueError unless there are `1 + len(lots)` of them.
     """
     if len(public_ids) != len(lots) + 1:
@@ -25,10 +29,14 @@ def grant_entries(grant: Grant, lots: Sequence[Lot], public_ids: Sequence[str]) 
         )
     granted = Entry(
         public_id=public_ids[0],
-        kind=EntryKind.GRANT,
+        kind=EntryKind.OPEN if opens else EntryKind.GRANT,
         effective_at=grant.effective_at,
         recorded_at=grant.recorded_at,
-        postings=_moved(((lot.wallet_id, lot.id, lot.amount_nanos) for lot in lots), Account.GRANTED, Account.UNVESTED),
+        postings=_moved(
+            ((lot.wallet_id, lot.id, lot.amount_nanos) for lot in lots),
+            Account.OPENING_EQUITY if opens else Account.GRANTED,
+            Account.UNVESTED,
+        ),
         reference=grant.public_id,
     )
     vested = (
@@ -83,6 +91,34 @@ def expiry_postings(state: LotState) -> tuple[Posting, ...]:
     if state.remainder_nanos == 0:
         return ()
     return _moved([(state.lot.wallet_id, state.lot.id, state.remainder_nanos)], Account.AVAILABLE, Account.BREAKAGE)
+
+
+def taken_postings(lot: Lot, nanos: int, at: Instant, target: Account) -> tuple[Posting, ...]:
+    """Out of a lot into `target` (forfeited, clawed back, voided), out of where its remainder is at `at`."""
+    return _moved([(lot.wallet_id, lot.id, nanos)], _place(lot, at), target)
+
+
+def unvest_postings(lot: Lot, nanos: int) -> tuple[Posting, ...]:
+    """Available back to unvested, true at the lot's `effective_at`: of what was taken earlier, vesting was booked in advance.
+
+    Negative to vest: what a lot that was moved needs, as `grant_entries` does it for one that was granted.
+    """
+    return _moved([(lot.wallet_id, lot.id, nanos)], Account.AVAILABLE, Account.UNVESTED)
+
+
+def moved_postings(lot: Lot, moved: Lot, at: Instant) -> tuple[Posting, ...]:
+    """All of `moved` out of `lot`: what one wallet transferred out, another (or the same, on other dates) transferred in.
+
+    It comes in unvested, and a VEST entry of its own vests it.
+    """
+    nanos = moved.amount_nanos
+    out = _moved([(lot.wallet_id, lot.id, nanos)], _place(lot, at), Account.TRANSFERRED_OUT)
+    return out + _moved([(moved.wallet_id, moved.id, nanos)], Account.TRANSFERRED_IN, Account.UNVESTED)
+
+
+def _place(lot: Lot, at: Instant) -> Account:
+    """Where a lot's remainder is booked at `at`, before it expires."""
+    return Account.UNVESTED if at < lot.effective_at else Account.AVAILABLE
 
 
 def variance_postings(wallet_id: int, nanos: int) -> tuple[Posting, ...]:

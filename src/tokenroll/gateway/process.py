@@ -136,7 +136,8 @@ class _Life:
             await self._gateway.stop()
             self._commit.close()
             self._report()
-        await link.drained(REPORT_SECONDS_MAX)
+        if await link.drained(REPORT_SECONDS_MAX) and self._gateway is not None and not self._spending.open_holds:
+            self._core.resign()
         await link.close()
         if self._tape is not None:
             self._tape.close()
@@ -204,9 +205,12 @@ class _Life:
                 self._listening = asyncio.get_running_loop().create_task(self._listen(self._gateway))
 
     def apply_delta(self, delta: Delta) -> object:
-        """See WorkerEvents."""
+        """See WorkerEvents. What it gives back of its lots is written soon, for the ledger waits for it."""
         wallets, limits = self._policed(delta.wallets), self._policed_limits(delta.limits)
-        return self._spending.apply_delta(msgspec.structs.replace(delta, wallets=wallets, limits=limits))
+        applied = self._spending.apply_delta(msgspec.structs.replace(delta, wallets=wallets, limits=limits))
+        if self._tape is not None and self._tape.has_pending:
+            self._commit.soon()
+        return applied
 
     def ended(self, refusal: Refusal) -> None:
         """See WorkerEvents."""

@@ -8,10 +8,14 @@ from tokenroll.model.instant import Instant
 
 
 class KeyScope(StrEnum):
-    """What a key may do. Admin keys cannot call models (reference: gateways, T9)."""
+    """What a key may do. Only inference keys call models (reference: gateways, T9).
+
+    A provision key is an identity provider's: it feeds members and departments and learns of no amount.
+    """
 
     INFERENCE = "inference"
     ADMIN = "admin"
+    PROVISION = "provision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

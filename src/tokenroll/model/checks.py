@@ -1,6 +1,6 @@
 """Checks that many nouns share at birth, so that an invalid one cannot exist."""
 
-from tokenroll.model.limits import NAME_CHARACTERS_MAX
+from tokenroll.model.limits import NAME_CHARACTERS_MAX, NAMES_PER_TERM_MAX
 
 
 def id_checked(value: int, what: str) -> int:
@@ -17,3 +17,15 @@ def name_checked(value: str, what: str) -> str:
         message = f"{what} must be 1 to {NAME_CHARACTERS_MAX} printable characters, not {value[:40]!r}"
         raise ValueError(message)
     return value
+
+
+def names_checked(names: tuple[str, ...], what: str) -> None:
+    """Each is a name, none stands twice, and there are not too many. Raises ValueError."""
+    if len(names) > NAMES_PER_TERM_MAX:
+        message = f"{what}: at most {NAMES_PER_TERM_MAX} names, not {len(names)}"
+        raise ValueError(message)
+    for name in names:
+        name_checked(name, what)
+    if len(set(names)) < len(names):
+        message = f"{what}: a name stands twice in {', '.join(names)}"
+        raise ValueError(message)

@@ -10,6 +10,7 @@ class Account(StrEnum):
     """Where nanos can be. Wallet accounts are per lot; `company_*` and the counterparties stand outside wallets."""
 
     GRANTED = "granted"
+    OPENING_EQUITY = "opening_equity"
     UNVESTED = "unvested"
     AVAILABLE = "available"
     LEASED = "leased"
@@ -32,6 +33,7 @@ class EntryKind(StrEnum):
     """What happened."""
 
     GRANT = "grant"
+    OPEN = "open"
     VEST = "vest"
     SETTLE = "settle"
     SUSPEND = "suspend"
@@ -39,6 +41,11 @@ class EntryKind(StrEnum):
     EXPIRE = "expire"
     VARIANCE = "variance"
     CLOSE = "close"
+    FORFEIT = "forfeit"
+    CLAW_BACK = "claw_back"
+    VOID = "void"
+    TRANSFER = "transfer"
+    RESCHEDULE = "reschedule"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,8 @@ class GrantKind(StrEnum):
 class Grant:
     """An award. `effective_at` is when vesting starts; `recorded_at` when the ledger learned of it.
 
-    Amount, vesting, lifetime and classification never change; corrections are new grants or reversals (law 8).
+    Amount, vesting, lifetime and classification never change; corrections are new grants or reversals (law 8). Of each tranche up to
+    `rollover_max_nanos` outlive its lifetime by one more, if they are left.
     """
 
     id: int
@@ -39,6 +40,7 @@ class Grant:
     recorded_at: Instant
     vesting: Vesting = field(default_factory=Vesting)
     lot_lifetime: Period | None = None
+    rollover_max_nanos: int = 0
     priority: int = 100
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class Grant:
         if amount_nanos_checked(self.amount_nanos, "grant amount") == 0:
             message = "a grant of nothing is not a grant"
             raise ValueError(message)
+        amount_nanos_checked(self.rollover_max_nanos, "rollover")
         if not 0 <= self.priority <= 255:
             message = f"priority lies between 0 (drawn first) and 255, not {self.priority}"
             raise ValueError(message)

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 PREFIXES: Final = frozenset(
     {
         "member", "department", "plan", "grant", "lot", "wallet", "key", "ratecard", "call", "entry",
-        "payrun", "payslip", "command", "batch", "adjustment", "limit", "override", "alert", "message", "destination",
+        "payrun", "payslip", "command", "batch", "adjustment", "absence", "request", "offer", "proposal",
+        "limit", "override", "alert", "message",
     }
 )  # fmt: skip
 _TEXT = re.compile(r"([a-z]+)_([0-9a-f]{32})")

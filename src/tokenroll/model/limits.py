@@ -21,9 +21,18 @@ ENTERED_AT_MIN: Final = 946_684_800_000_000
 ENTERED_AT_MAX: Final = 32_503_679_999_999_999
 """The end of the year 2999: the latest instant that anybody may enter, so that lifetimes and months after it still have a name."""
 
+ABSENCE_DAYS_MAX: Final = 1_830
+"""Five years away: longer is leaving."""
+
+REQUEST_DAYS_DEFAULT: Final = 7
+REQUEST_DAYS_MAX: Final = 90
+"""How long a request for a top-up stays open: after that, what it was for is over."""
+
 # --- names and sizes ---------------------------------------------------------------------------------
 NAME_CHARACTERS_MAX: Final = 200
 """Names are shown in tables and papers; longer ones are pasted text."""
+REASON_CHARACTERS_MAX: Final = 500
+"""A reason is a sentence or two for whoever approves."""
 TAGS_MAX: Final = 16
 """Tags per call: enough for project, purpose, cost centre, session and outcome, small enough for a record."""
 TAG_CHARACTERS_MAX: Final = 128
@@ -36,16 +45,68 @@ PLANS_PER_FILE_MAX: Final = 500
 """Plans of one file: more is a list of people, not of plans. One file is applied as one transaction and one message."""
 PLAN_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Far above the largest reviewed file, far below what would hurt to read."""
+SHEET_ROWS_MAX: Final = 10_000
+"""Rows of a workbook's sheet: twenty times the plans of one file, and a table that fits into memory."""
+SHEET_COLUMNS_MAX: Final = 256
+"""Columns of a workbook's sheet: four times the fields of a plan."""
+SHEET_UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A workbook is a packed archive; sixteen times the largest file is far above what rows of text unpack to."""
 AWARDS_PER_FILE_MAX: Final = 5_000
 """Awards of one file: granted in one transaction."""
 AWARD_LOTS_MAX: Final = 100_000
 """Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
-AWARD_ID_CHARACTERS_MAX: Final = 200
+OPENINGS_PER_FILE_MAX: Final = 5_000
+"""Opening values of one file: booked in one transaction, and told to the workers in one message."""
+ROW_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
+RECLASSIFIED_WALLETS_SHOWN_MAX: Final = 1_000
+"""Wallets named in the effect of a reclassification, those with most first; the sums are over all."""
+NAMES_TOLD_MAX: Final = 20
+"""Names that a refusal lists as what there is: more are looked up in their own listing."""
+PROPOSAL_DAYS_MAX: Final = 30
+"""How long a batch of awards may wait for its approval: longer, and plans, people and months are others."""
+NOTE_CHARACTERS_MAX: Final = 300
+"""A note or a reason: a sentence, not a document."""
+ROW_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A spreadsheet of the largest number of rows with every cell filled; it is sent to the ledger in one message of at most twice that."""
+MEMBERS_PER_FILE_MAX: Final = 10_000
+"""Members of one file: imported in one transaction, in a few seconds in which nothing else is folded."""
+SCIM_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One request of an identity provider: a group that names every member of the largest file is about 1 MB."""
+SCIM_PAGE_MAX: Final = 200
+"""Resources of one page: providers ask for 100 or 200 and go on from there."""
+SCIM_FILTER_CHARACTERS_MAX: Final = 4_096
+"""Providers filter by one name or id; longer filters are no questions."""
+SCIM_FILTER_DEPTH_MAX: Final = 32
+"""Parentheses and brackets within each other."""
+SCIM_OPERATIONS_MAX: Final = 1_000
+"""Operations of one PATCH: providers send a few, at most a hundred."""
+SCIM_VALUES_MAX: Final = 20
+"""Addresses of one person."""
+ABSENT_PERCENT_MAX: Final = 20
+"""Members that may be suspended or leave because a file does not name them, of all that could: more is a file that was cut."""
+ABSENT_COUNT_MIN: Final = 5
+"""So many may always leave: a fifth of a small firm is one person."""
 PROBLEMS_SHOWN_MAX: Final = 50
 """Mistakes of a file told at once: more are not read, they are mended and asked about again."""
 TRIAL_ROWS_MAX: Final = 2_000_000
 """Calls of a log under which a plan is tried: a month of a large company, held in memory."""
+NAMES_PER_TERM_MAX: Final = 200
+"""Departments, levels, places or models that one plan names: a longer list belongs into the tree of departments or into access groups."""
+FORMULA_PERCENT_NANOS_MAX: Final = 1_000 * 10**9
+"""Ten times the base pay: more is a factor entered as a percent."""
+SCORE_NANOS_MAX: Final = 100 * 10**9
+"""A hundredfold outcome: more is a percent entered as a score."""
+CLAWBACK_MONTHS_MAX: Final = 60
+"""Five years: repayment clauses run one to two, and where law bounds them, two (reference: books, §6)."""
+CLAWBACK_MONTHS_USUAL_MAX: Final = 24
+"""Two years: beyond it a plan is told to be reviewed, because some laws end repayment there."""
+LEAVING_WINDOW_DAYS_MAX: Final = 3_660
+"""Ten years, the longest that option plans give; for ever is none."""
+RATE_PER_MINUTE_MAX: Final = 1_000_000_000
+"""Calls or model tokens a minute: above every provider's own limit."""
+WORDING_CHARACTERS_MAX: Final = 300
+"""A title or a sentence, as it fits on a page and on a paper."""
 VESTING_WEIGHT_MAX: Final = 1_000_000_000
 """Parts of one dated share: fine enough for a share given to the nano of a percent."""
 

@@ -10,7 +10,11 @@ from tokenroll.model.instant import Instant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lot:
-    """One tranche of a grant: spendable from `effective_at` (inclusive) until `expires_at` (exclusive; None: never)."""
+    """One tranche of a grant: spendable from `effective_at` (inclusive) until `expires_at` (exclusive; None: never).
+
+    `origin_lot_id` is the lot that its nanos were moved out of, by a transfer or to other dates; None for one that was granted so.
+    A moved lot keeps its grant and classification, also in another wallet.
+    """
 
     id: int
     grant_id: int
@@ -20,12 +24,15 @@ class Lot:
     amount_nanos: int
     effective_at: Instant
     expires_at: Instant | None = None
+    origin_lot_id: int | None = None
 
     def __post_init__(self) -> None:
         id_checked(self.id, "lot id")
         id_checked(self.grant_id, "grant id")
         id_checked(self.wallet_id, "wallet id")
         amount_nanos_checked(self.amount_nanos, "lot amount")
+        if self.origin_lot_id is not None:
+            id_checked(self.origin_lot_id, "origin lot id")
         if self.expires_at is not None and self.expires_at <= self.effective_at:
             message = (
                 f"lot {self.id} would expire at {self.expires_at}, not after it takes effect at {self.effective_at}"

@@ -1,4 +1,4 @@
-"""Plan: a dated, versioned template of grants (first shape; eligibility, access and tax facts widen it later)."""
+"""Plan: a dated, versioned template of grants."""
 
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.grant import GrantKind
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
+from tokenroll.model.plan_terms import PlanTerms
 from tokenroll.model.vesting import Period, Vesting
 
 
@@ -35,6 +36,7 @@ class Plan:
     cap_policy: CapPolicy = CapPolicy.DENY
     output_cap_tokens: int = OUTPUT_CAP_DEFAULT_TOKENS
     overage_nanos_max: int = 0
+    terms: PlanTerms = field(default_factory=PlanTerms)
 
     def __post_init__(self) -> None:
         id_checked(self.id, "plan id")

@@ -7,16 +7,26 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from itertools import pairwise
+from typing import Final
 
-from tokenroll.model.limits import AMOUNT_NANOS_MAX, LOTS_PER_GRANT_MAX, VESTING_WEIGHT_MAX
+from tokenroll.model.checks import name_checked
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, ENTERED_AT_MAX, LOTS_PER_GRANT_MAX, VESTING_WEIGHT_MAX
+
+AWAITED_AT: Final[Instant] = ENTERED_AT_MAX
+"""When a tranche becomes spendable whose event has not happened: an instant that nobody may enter a grant or a call beyond."""
 
 
 class VestingKind(StrEnum):
-    """`immediate`: all at once; `periodic`: a tranche a period after an optional cliff; `dated`: on named dates."""
+    """`immediate`: all at once; `periodic`: a tranche a period after an optional cliff; `dated`: on named dates.
+
+    `event`: as named events happen, such as a milestone, whenever that is.
+    """
 
     IMMEDIATE = "immediate"
     PERIODIC = "periodic"
     DATED = "dated"
+    EVENT = "event"
 
 
 class AllocationType(StrEnum):
@@ -80,12 +90,28 @@ class DatedShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventShare:
+    """A share of the grant, `weight` parts of the sum of all weights, that vests when an event of that name has happened."""
+
+    event: str
+    weight: int = 1
+
+    def __post_init__(self) -> None:
+        name_checked(self.event, "event of vesting")
+        if not 1 <= self.weight <= VESTING_WEIGHT_MAX:
+            message = f"the share of {self.event} weighs 1 to {VESTING_WEIGHT_MAX} parts, not {self.weight}"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vesting:
     """The schedule of one grant.
 
     Periodic: `occurrences` tranches, one a `period`; nothing before the cliff of `cliff_occurrences` periods (0: none), then what
     has accrued, then a tranche a period (48 months with a cliff of 12: 12/48, then 36 x 1/48). `day_of_month` moves the dates of
     monthly periods to that day of the month, or its last; 0 keeps the day on which vesting starts, or the last.
+
+    By events: a tranche for each, which waits until it is said to have happened (`tokenroll grant vest`).
 
     Amounts are whole multiples of `unit_nanos` by `allocation`, and the last tranche carries what is less than a unit, so the
     tranches always sum to the grant.
@@ -97,6 +123,7 @@ class Vesting:
     cliff_occurrences: int = 0
     day_of_month: int = 0
     shares: tuple[DatedShare, ...] = ()
+    events: tuple[EventShare, ...] = ()
     allocation: AllocationType = AllocationType.CUMULATIVE_ROUND_DOWN
     unit_nanos: int = 1
 
@@ -108,6 +135,9 @@ class Vesting:
         if self.kind is not VestingKind.DATED and self.shares:
             message = f"{self.kind} vesting has no dates of its own"
             raise ValueError(message)
+        if self.kind is not VestingKind.EVENT and self.events:
+            message = f"{self.kind} vesting waits for no events"
+            raise ValueError(message)
         if not 1 <= self.unit_nanos <= AMOUNT_NANOS_MAX:
             message = f"the unit of vesting is 1 to {AMOUNT_NANOS_MAX} nanos, not {self.unit_nanos}"
             raise ValueError(message)
@@ -115,6 +145,8 @@ class Vesting:
             self._check_periods()
         elif self.kind is VestingKind.DATED:
             self._check_shares()
+        elif self.kind is VestingKind.EVENT:
+            self._check_events()
 
     def _check_periods(self) -> None:
         if self.period is None:
@@ -144,6 +176,19 @@ class Vesting:
             if later <= earlier:
                 message = f"dates of vesting ascend: {later} follows {earlier}"
                 raise ValueError(message)
-        if self.allocation in _OF_EQUAL_TRANCHES and len({share.weight for share in self.shares}) > 1:
+        self._check_weights({share.weight for share in self.shares})
+
+    def _check_events(self) -> None:
+        if not 1 <= len(self.events) <= LOTS_PER_GRANT_MAX:
+            message = f"vesting by events takes 1 to {LOTS_PER_GRANT_MAX} events, not {len(self.events)}"
+            raise ValueError(message)
+        names = [share.event for share in self.events]
+        if len(set(names)) < len(names):
+            message = "an event of vesting has one share, not two"
+            raise ValueError(message)
+        self._check_weights({share.weight for share in self.events})
+
+    def _check_weights(self, weights: set[int]) -> None:
+        if self.allocation in _OF_EQUAL_TRANCHES and len(weights) > 1:
             message = f"{self.allocation} is for tranches of equal weight; use cumulative_round_down, cumulative_rounding or fractional"
             raise ValueError(message)

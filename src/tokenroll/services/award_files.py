@@ -1,6 +1,5 @@
 """Awards as a spreadsheet: one row a grant, each with an id of its own, so that a file read twice grants once."""
 
-import csv
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,119 +7,78 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection, select
 
-from tokenroll.model.amount import AmountError, amount_nanos_checked, nanos_from_text, text_from_nanos
-from tokenroll.model.instant import Instant, instant_from_text
-from tokenroll.model.limits import AWARD_ID_CHARACTERS_MAX, AWARD_LOTS_MAX, AWARDS_PER_FILE_MAX, PROBLEMS_SHOWN_MAX
+from tokenroll.model.amount import AmountError, nanos_from_text, text_from_nanos
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import AWARD_LOTS_MAX, AWARDS_PER_FILE_MAX, SCORE_NANOS_MAX
+from tokenroll.model.member import FULL_TIME_MILLIONTHS
+from tokenroll.services.award_sizes import GIVEN
 from tokenroll.services.finding import required
-from tokenroll.services.granting import create_grant
+from tokenroll.services.granting import create_grant, prepared
+from tokenroll.services.row_files import (
+    Column,
+    RowFileError,
+    RowFormat,
+    amount_cell,
+    id_cell,
+    instant_cell,
+    read_rows,
+    shortened,
+)
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.journal import canonical
 
-_NEEDED: Final = ("id", "to", "plan")
 
-
-class AwardFileError(Exception):
+class AwardFileError(RowFileError):
     """A file that cannot be used: every problem in a line of its own, with file, line and column."""
 
 
 def read_awards(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV with the columns id, to and plan, and if wanted amount and effective_at.
+    """The rows of a CSV or JSON with the columns id, to and plan, and if wanted amount, effective_at, base_pay, level, score, working_time.
 
     Raises AwardFileError with every mistake in it, not only the first.
     """
+    return read_rows(path, _FORMAT)
+
+
+def _score(text: str) -> int:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return _Reader(path).rows(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AwardFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-class _Reader:
-    """Reads one file and keeps its problems."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._problems: list[str] = []
-        self._lines: dict[str, int] = {}
-
-    def rows(self, reader: "csv.DictReader[str]") -> list[dict[str, Any]]:
-        columns = reader.fieldnames or ()
-        for name in _NEEDED:
-            if name not in columns:
-                self._problem(1, name, f"is missing; a file of awards has the columns {', '.join(_READ)}")
-        for name in columns:
-            if name not in _READ:
-                self._problem(1, str(name), f"is not known here; known are {', '.join(_READ)}")
-        rows: list[dict[str, Any]] = []
-        for row in reader if not self._problems else ():
-            if len(rows) == AWARDS_PER_FILE_MAX:
-                self._problem(
-                    reader.line_num, "id", f"is one too many; a file holds at most {AWARDS_PER_FILE_MAX} awards"
-                )
-                break
-            rows.append(self._row(reader.line_num, row))
-        if not rows and not self._problems:
-            self._problem(1, "id", "has no awards below it")
-        if self._problems:
-            raise AwardFileError("\n".join(_shortened(self._problems)))
-        return rows
-
-    def _row(self, line: int, row: Mapping[str | None, Any]) -> dict[str, Any]:
-        if None in row:
-            self._problem(line, "id", "begins a row with more cells than there are columns")
-        found: dict[str, Any] = {"line": line}
-        for name, read in _READ.items():
-            text = str(row.get(name) or "").strip()
-            if not text:
-                if name in _NEEDED:
-                    self._problem(line, name, "is empty")
-                continue
-            try:
-                found[_NAMES.get(name, name)] = read(text)
-            except ValueError as error:
-                self._problem(line, name, str(error))
-        earlier = self._lines.setdefault(str(found.get("id")), line)
-        if earlier != line and "id" in found:
-            self._problem(line, "id", f"{found['id']!r} is already that of line {earlier}")
-        return found
-
-    def _problem(self, line: int, column: str, what: str) -> None:
-        self._problems.append(f"{self._path}, line {line}, {column}: {what}")
-
-
-def _shortened(problems: list[str]) -> list[str]:
-    more = len(problems) - PROBLEMS_SHOWN_MAX
-    return problems if more <= 0 else [*problems[:PROBLEMS_SHOWN_MAX], f"and {more} more"]
-
-
-def _id(text: str) -> str:
-    if len(text) > AWARD_ID_CHARACTERS_MAX:
-        raise ValueError(f"has {len(text)} characters; an id has at most {AWARD_ID_CHARACTERS_MAX}")
-    return text
-
-
-def _amount(text: str) -> int:
-    try:
-        nanos = amount_nanos_checked(nanos_from_text(text), "it")
+        nanos = nanos_from_text(text)
     except AmountError as error:
-        raise ValueError(f"is no amount: {error}") from error
-    if nanos == 0:
-        raise ValueError("is 0, and an award of nothing is none")
+        raise ValueError(f"is no score: {error}") from error
+    if not 0 <= nanos <= SCORE_NANOS_MAX:
+        raise ValueError(f"must lie between 0 and {SCORE_NANOS_MAX // 10**9}, not {text}")
     return nanos
 
 
-def _instant(text: str) -> Instant:
+def millionths_from_text(text: str) -> int:
+    """A part of full time such as 0.6 in millionths."""
     try:
-        return instant_from_text(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is no instant with its zone such as 2026-07-01T00:00:00Z") from error
+        nanos = nanos_from_text(text)
+    except AmountError as error:
+        raise ValueError(f"is no part of full time: {error}") from error
+    millionths, rest = divmod(nanos, 1_000)
+    if rest or not 0 < millionths <= FULL_TIME_MILLIONTHS:
+        raise ValueError(f"lies above 0 and at most at 1, which is full time, with at most 6 decimals, not {text}")
+    return millionths
 
 
-_READ: Final[Mapping[str, Callable[[str], Any]]] = {
-    "id": _id, "to": str, "plan": str, "amount": _amount, "effective_at": _instant,
-}  # fmt: skip
-_NAMES: Final = {"amount": "amount_nanos"}
+_FORMAT: Final = RowFormat(
+    plural="awards",
+    rows_max=AWARDS_PER_FILE_MAX,
+    error=AwardFileError,
+    columns={
+        "id": Column(read=id_cell, needed=True),
+        "to": Column(needed=True),
+        "plan": Column(needed=True),
+        "amount": Column(read=amount_cell, name="amount_nanos"),
+        "effective_at": Column(read=instant_cell),
+        "base_pay": Column(read=amount_cell, name="base_pay_nanos"),
+        "level": Column(),
+        "score": Column(read=_score, name="score_nanos"),
+        "working_time": Column(read=millionths_from_text, name="working_time_millionths"),
+    },
+)
 
 
 # ---- against the ledger ---------------------------------------------------------------------------------------------------
@@ -131,12 +89,26 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
 
     A row whose id was granted before with the same values is left alone; with other values it is refused (law 7).
     """
+    return _together(arguments, lambda row: _award(work, row))
+
+
+def rehearse_awards(
+    connection: Connection, rows: list[Mapping[str, Any]], budget_nanos: int | None, now: Instant
+) -> dict[str, Any]:
+    """What importing these rows now would grant, and grants nothing. Raises Refused as `import_awards` does."""
+    arguments = {"rows": rows, "budget_nanos": budget_nanos}
+    return _together(arguments, lambda row: _rehearsed(connection, row, now))
+
+
+def _together(
+    arguments: Mapping[str, Any], each: Callable[[Mapping[str, Any]], tuple[dict[str, Any], int]]
+) -> dict[str, Any]:
     awards: list[dict[str, Any]] = []
     problems: list[str] = []
     lot_count = 0
     for row in cast("list[Mapping[str, Any]]", required(arguments, "rows")):
         try:
-            award, new_lot_count = _award(work, row)
+            award, new_lot_count = each(row)
         except (Refused, ValueError) as error:
             problems.append(f"line {row.get('line')}, {row.get('id')}: {error}")
             continue
@@ -146,7 +118,7 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
             message = f"line {row.get('line')}: the awards so far have more than {AWARD_LOTS_MAX} tranches; import the file in parts"
             raise Refused("too_many", message)
     if problems:
-        raise Refused("awards", "\n".join(_shortened(problems)))
+        raise Refused("awards", "\n".join(shortened(problems)))
     new_nanos = sum(int(one["amount_nanos"]) for one in awards if one["state"] == "new")
     budget_nanos = arguments.get("budget_nanos")
     if budget_nanos is not None and new_nanos > budget_nanos:
@@ -167,24 +139,9 @@ def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
 
 def _award(work: UnitOfWork, row: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """What became of a row, and how many lots it made."""
-    award_id = str(required(row, "id"))
-    said = {name: row[name] for name in ("to", "plan", "amount_nanos", "effective_at") if row.get(name) is not None}
-    digest = hashlib.sha256(canonical(said)).digest()
-    known = _known(work.connection, award_id)
-    if known is not None:
-        if known[1] != digest:
-            message = (
-                f"was granted before as {known[0]} with other values; a correction is an award with an id of its own"
-            )
-            raise Refused("award_differs", message)
-        return {
-            "id": award_id,
-            "to": row["to"],
-            "plan_name": row["plan"],
-            "state": "known",
-            "grant": known[0],
-            "amount_nanos": known[2],
-        }, 0
+    award_id, said, digest = _said(row)
+    if (known := _as_known(work.connection, row, digest)) is not None:
+        return known, 0
     grant = create_grant(work, said)
     row_id = work.connection.scalar(select(schema.grants.c.id).where(schema.grants.c.public_id == grant["grant"]))
     work.connection.execute(
@@ -198,6 +155,50 @@ def _award(work: UnitOfWork, row: Mapping[str, Any]) -> tuple[dict[str, Any], in
         "grant": grant["grant"],
         "amount_nanos": grant["amount_nanos"],
     }, len(grant["lots"])
+
+
+def _rehearsed(connection: Connection, row: Mapping[str, Any], now: Instant) -> tuple[dict[str, Any], int]:
+    """What would become of a row now, and how many lots it would make."""
+    award_id, said, digest = _said(row)
+    if (known := _as_known(connection, row, digest)) is not None:
+        return known, 0
+    found = prepared(connection, said, now)
+    return {
+        "id": award_id,
+        "to": found.wallet.name,
+        "plan_name": found.plan.name,
+        "plan": found.plan.public_id,
+        "version": found.plan.version,
+        "classification": found.plan.classification.value,
+        "state": "new",
+        "amount_nanos": found.amount_nanos,
+        "how": found.how,
+    }, found.lot_count
+
+
+def _said(row: Mapping[str, Any]) -> tuple[str, dict[str, Any], bytes]:
+    """A row's id, what it says of a grant, and the digest of that."""
+    names = ("to", "plan", "amount_nanos", "effective_at", *GIVEN)
+    said = {name: row[name] for name in names if row.get(name) is not None}
+    return str(required(row, "id")), said, hashlib.sha256(canonical(said)).digest()
+
+
+def _as_known(connection: Connection, row: Mapping[str, Any], digest: bytes) -> dict[str, Any] | None:
+    """A row that was granted before. Raises Refused for one that says other values now."""
+    known = _known(connection, str(row["id"]))
+    if known is None:
+        return None
+    if known[1] != digest:
+        message = f"was granted before as {known[0]} with other values; a correction is an award with an id of its own"
+        raise Refused("award_differs", message)
+    return {
+        "id": row["id"],
+        "to": row["to"],
+        "plan_name": row["plan"],
+        "state": "known",
+        "grant": known[0],
+        "amount_nanos": known[2],
+    }
 
 
 def _known(connection: Connection, award_id: str) -> tuple[str, bytes, int] | None:

@@ -190,6 +190,7 @@ def grant_from_row(row: Row[Any]) -> Grant:
         recorded_at=row.recorded_at,
         vesting=vesting_from_row(row),
         lot_lifetime=lifetime_from_row(row),
+        rollover_max_nanos=row.rollover_max_nanos or 0,
         priority=row.priority,
     )
 

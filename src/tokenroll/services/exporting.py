@@ -7,14 +7,14 @@ closed cycle's end, and from the ledger's values at the end. A text that any rea
 import json
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
 
 from tokenroll.books import journal_text as books
 from tokenroll.books.journal_text import Assertion, JournalText, Leg, Movement, OpenAccount
-from tokenroll.books.words import words_of
+from tokenroll.books.words import OPENING_VALUE, words_of
 from tokenroll.model.entry import Account, EntryKind
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant, datetime_from_instant
@@ -24,6 +24,24 @@ from tokenroll.services.holdings import states_by_wallet
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import CycleBook, following
+
+_RECALL_TEXTS: Final = {
+    EntryKind.FORFEIT.value: "forfeited",
+    EntryKind.CLAW_BACK.value: "taken back",
+    EntryKind.VOID.value: "voided",
+    EntryKind.TRANSFER.value: "passed on",
+    EntryKind.RESCHEDULE.value: "put on other dates",
+    EntryKind.VEST.value: "vesting of what was moved or taken",
+}
+_RECALL_ACCOUNTS: Final = {
+    Account.UNVESTED: books.unvested,
+    Account.AVAILABLE: books.available,
+    Account.FORFEITED: books.forfeited,
+    Account.CLAWED_BACK: books.clawed_back,
+    Account.VOIDED: books.voided,
+    Account.TRANSFERRED_OUT: books.transferred,
+    Account.TRANSFERRED_IN: books.transferred,
+}
 
 
 def journal_of(connection: Connection, now: Instant, title: str) -> JournalText:
@@ -44,9 +62,13 @@ class _Export:
         self.cycles = CycleBook()
         grants = connection.execute(select(schema.grants)).all()
         self.grants: dict[int, Row[Any]] = {row.id: row for row in grants}
+        opened = schema.openings.c.grant_id
+        self.opened = set(connection.scalars(select(opened).where(opened.is_not(None))))
 
     def journal(self, title: str) -> JournalText:
-        movements = [*self._grants(), *self._settlements(), *self._suspense(), *self._breakage(), *self._variances()]
+        movements = [
+            *self._grants(), *self._recalls(), *self._settlements(), *self._suspense(), *self._breakage(), *self._variances(),
+        ]  # fmt: skip
         movements.sort(key=lambda one: one.on)
         closed = self._closed_cycles()
         last = {wallet_id: self._day(wallet_id, self.now) for wallet_id in self.wallets}
@@ -61,17 +83,19 @@ class _Export:
                 continue
             wallet_id = grant.wallet_id
             words = words_of(grant.classification)
-            what = f"{words.kinds[grant.kind]} ({words.allowance})"
+            opens = grant.id in self.opened
+            what = f"{OPENING_VALUE if opens else words.kinds[grant.kind]} ({words.allowance})"
             yield Movement(
                 on=self._day(wallet_id, max(grant.effective_at, grant.recorded_at)),
                 text=what,
                 reference=grant.public_id,
                 legs=(
-                    Leg(books.granted(wallet_id), -grant.amount_nanos),
+                    Leg((books.opening if opens else books.granted)(wallet_id), -grant.amount_nanos),
                     Leg(books.unvested(wallet_id), grant.amount_nanos),
                 ),
             )
-            for lot in (one.lot for one in self.states.get(wallet_id, ()) if one.lot.grant_id == grant.id):
+            own = (one.lot for one in self.states.get(wallet_id, ()) if one.lot.grant_id == grant.id)
+            for lot in (one for one in own if one.origin_lot_id is None):
                 vests_at = max(lot.effective_at, grant.recorded_at)
                 if vests_at <= self.now:
                     yield Movement(
@@ -83,6 +107,37 @@ class _Export:
                             Leg(books.available(wallet_id), lot.amount_nanos),
                         ),
                     )
+
+    def _recalls(self) -> Iterable[Movement]:
+        """What left lots by other ways than calls, and what that made of vesting that was booked in advance; by wallet, in its days."""
+        entries, postings = schema.entries, schema.postings
+        query = (
+            select(entries, postings.c.account, postings.c.wallet_id, postings.c.lot_id, postings.c.nanos)
+            .join(postings, postings.c.ledger_seq == entries.c.ledger_seq)
+            .where(entries.c.kind.in_(_RECALL_TEXTS), entries.c.effective_at <= self.now)
+            .order_by(entries.c.ledger_seq, postings.c.leg)
+        )
+        legs: dict[tuple[int, int], list[Leg]] = {}
+        rows: dict[tuple[int, int], Row[Any]] = {}
+        for row in self.connection.execute(query):
+            moved = self.lots[row.lot_id].lot.origin_lot_id is not None
+            if (
+                row.kind == EntryKind.VEST.value
+                and not moved
+                and (row.nanos > 0) == (row.account == Account.AVAILABLE.value)
+            ):
+                continue  # vesting of a lot as it was granted: told with its grant
+            key = (row.ledger_seq, row.wallet_id)
+            legs.setdefault(key, []).append(Leg(_RECALL_ACCOUNTS[Account(row.account)](row.wallet_id), row.nanos))
+            rows[key] = row
+        for key, own in legs.items():
+            row = rows[key]
+            yield Movement(
+                on=self._day(row.wallet_id, row.effective_at),
+                text=_RECALL_TEXTS[row.kind],
+                reference=row.reference.partition(" ")[0],
+                legs=tuple(own),
+            )
 
     def _settlements(self) -> Iterable[Movement]:
         """One movement per wallet and day: its calls are one by one in the ledger, each with its proof."""

@@ -6,6 +6,7 @@ Names are kept without the blanks around them, so they are also found when they 
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, or_, select
@@ -50,6 +51,15 @@ def instant_given(arguments: Mapping[str, Any], name: str, default: Instant) -> 
     return at
 
 
+def date_given(text: str) -> date:
+    """The date of an ISO text. Raises Refused."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        message = f"{text!r} is not a date such as 2026-01-31"
+        raise Refused("argument", message) from error
+
+
 def find_department(connection: Connection, reference: str) -> Row[Any]:
     """The department with this id or name. Raises Refused."""
     return _find(connection, schema.departments, reference, "department", "`tokenroll department list` shows them")
@@ -75,6 +85,13 @@ def find_plan(connection: Connection, reference: str, at: Instant) -> Row[Any]:
         raise Refused("not_found", message)
     holding = [row for row in versions if row.effective_at <= at]
     return holding[-1] if holding else versions[0]
+
+
+def find_grant(connection: Connection, reference: str) -> Row[Any]:
+    """The grant with this id. Raises Refused."""
+    grants = schema.grants
+    rows = connection.execute(select(grants).where(grants.c.public_id == reference.strip())).all()
+    return _one(rows, reference, "grant", "`tokenroll grant list` shows them")
 
 
 def find_wallet(connection: Connection, reference: str) -> Row[Any]:

@@ -9,6 +9,7 @@ from tokenroll.engine.balance import balance_at
 from tokenroll.model.classification import Classification
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot, LotState
+from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.store import schema
 
 
@@ -23,6 +24,7 @@ def lot_from_row(row: Row[Any]) -> Lot:
         amount_nanos=row.amount_nanos,
         effective_at=row.effective_at,
         expires_at=row.expires_at,
+        origin_lot_id=row.origin_lot_id,
     )
 
 
@@ -34,26 +36,41 @@ def states_by_wallet(connection: Connection, wallet_ids: Sequence[int] | None = 
         query = query.where(lots.c.wallet_id.in_(wallet_ids))
     found: dict[int, list[LotState]] = {}
     for row in connection.execute(query):
-        state = LotState(
-            lot=lot_from_row(row),
-            held_nanos=row.held_nanos,
-            suspense_nanos=row.suspense_nanos,
-            spent_nanos=row.spent_nanos,
-            forfeited_nanos=row.forfeited_nanos,
-            clawed_back_nanos=row.clawed_back_nanos,
-            voided_nanos=row.voided_nanos,
-            transferred_out_nanos=row.transferred_out_nanos,
-        )
-        found.setdefault(row.wallet_id, []).append(state)
+        found.setdefault(row.wallet_id, []).append(_state(row))
     return found
 
 
+def states_of_grant(connection: Connection, grant_id: int) -> list[LotState]:
+    """The lots of one grant in order of their ids, also those that were moved, in whoever's wallet they are."""
+    lots, values = schema.lots, schema.lot_values
+    query = select(lots, values).join(values, values.c.lot_id == lots.c.id)
+    return [_state(row) for row in connection.execute(query.where(lots.c.grant_id == grant_id).order_by(lots.c.id))]
+
+
+def _state(row: Row[Any]) -> LotState:
+    return LotState(
+        lot=lot_from_row(row),
+        held_nanos=row.held_nanos,
+        suspense_nanos=row.suspense_nanos,
+        spent_nanos=row.spent_nanos,
+        forfeited_nanos=row.forfeited_nanos,
+        clawed_back_nanos=row.clawed_back_nanos,
+        voided_nanos=row.voided_nanos,
+        transferred_out_nanos=row.transferred_out_nanos,
+    )
+
+
 def amounts_for_people(states: Iterable[LotState], at: Instant) -> dict[str, Any]:
-    """A wallet's amounts at an instant, conservation checked: left, in use, being checked, spent, and what comes next."""
+    """A wallet's amounts at an instant, conservation checked: left, in use, being checked, spent, where more went, what comes next.
+
+    What was only put on other dates within the wallet was neither received nor passed on.
+    """
     known = list(states)
     balance = balance_at(known, at, leased=False)
     next_vest_at, next_vest_nanos = _next(known, at, "effective_at")
     next_expiry_at, next_expiry_nanos = _next(known, at, "expires_at")
+    own = {state.lot.id for state in known}
+    rescheduled_nanos = sum(state.lot.amount_nanos for state in known if state.lot.origin_lot_id in own)
     return {
         "left_nanos": balance.available_nanos,
         "in_use_nanos": balance.held_nanos,
@@ -62,6 +79,11 @@ def amounts_for_people(states: Iterable[LotState], at: Instant) -> dict[str, Any
         "expired_nanos": balance.breakage_nanos,
         "unvested_nanos": balance.unvested_nanos,
         "granted_nanos": balance.granted_nanos,
+        "received_nanos": balance.transferred_in_nanos - rescheduled_nanos,
+        "passed_on_nanos": balance.transferred_out_nanos - rescheduled_nanos,
+        "forfeited_nanos": balance.forfeited_nanos,
+        "clawed_back_nanos": balance.clawed_back_nanos,
+        "voided_nanos": balance.voided_nanos,
         "next_vest_at": next_vest_at,
         "next_vest_nanos": next_vest_nanos,
         "next_expiry_at": next_expiry_at,
@@ -70,11 +92,11 @@ def amounts_for_people(states: Iterable[LotState], at: Instant) -> dict[str, Any
 
 
 def _next(states: list[LotState], at: Instant, name: str) -> tuple[Instant | None, int]:
-    """The first instant after `at` at which a lot with something left vests or expires, and how much does."""
+    """The first instant after `at` at which a lot with something left vests or expires, and how much does. Events have no date."""
     coming: dict[Instant, int] = {}
     for state in states:
         moment: Instant | None = getattr(state.lot, name)
-        if moment is None or moment <= at or state.remainder_nanos == 0:
+        if moment is None or moment <= at or state.remainder_nanos == 0 or state.lot.effective_at == AWAITED_AT:
             continue
         if name == "expires_at" and state.lot.effective_at > at:
             continue

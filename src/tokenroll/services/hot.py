@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import INSTANT_MAX, Instant
+from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.services.protocol import LotTerms, WalletTerms
 from tokenroll.upstream.facts import Facts
 
@@ -34,7 +35,7 @@ class Deployment(NamedTuple):
 
 
 class HotLot:
-    """A lot as its worker spends it: `left_nanos` is neither held nor consumed; below zero it is owed to a clawback."""
+    """A lot as its worker spends it: `left_nanos` is neither held nor consumed; below zero it is owed to recalls."""
 
     __slots__ = (
         "classification",
@@ -157,7 +158,7 @@ class HotWallet:
         self.next_change_at = min(boundaries)
 
     def change(self, lot: HotLot, nanos: int) -> None:
-        """`nanos` more (or fewer) are left of a lot: a return, a resolved suspense, a clawback."""
+        """`nanos` more (or fewer) are left of a lot: a return, a resolved suspense, a recall."""
         before = lot.left_nanos
         after = lot.left_nanos = before + nanos
         if lot.drawable:
@@ -197,7 +198,7 @@ class HotWallet:
 
     def next_arrival(self, now: Instant) -> tuple[Instant, int]:
         """`(when, how many nanos)` become spendable next; (0, 0) when nothing is scheduled."""
-        future = [lot for lot in self.lots.values() if lot.effective_at > now and lot.left_nanos > 0]
+        future = [lot for lot in self.lots.values() if now < lot.effective_at < AWAITED_AT and lot.left_nanos > 0]
         if not future:
             return 0, 0
         when = min(lot.effective_at for lot in future)

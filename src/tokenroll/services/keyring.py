@@ -17,6 +17,9 @@ def create_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     if member.left_on is not None:
         message = f"{member.name} has left on {member.left_on} and gets no key"
         raise Refused("left", message)
+    if member.suspended_at is not None:
+        message = f"{member.name} is suspended and gets no key: `tokenroll member resume '{member.name}'` first"
+        raise Refused("suspended", message)
     key = ApiKey(
         id=work.new_id("api_keys"),
         public_id=work.public_id("key"),

@@ -5,11 +5,21 @@ from typing import Final
 from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
-from tokenroll.services.hot import NEVER, HotKey, HotWallet, Wait, Wake
+from tokenroll.model.recall import RecallMode
+from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Wait, Wake
 from tokenroll.services.hot_limits import HotLimits
 from tokenroll.services.hot_prices import Prices
 from tokenroll.services.keys import key_hash
-from tokenroll.services.protocol import Delta, KeyTerms, Lease, LotChange, ProtocolError, View, WalletTerms
+from tokenroll.services.protocol import (
+    Delta,
+    KeyTerms,
+    Lease,
+    LotChange,
+    ProtocolError,
+    RecallTerms,
+    View,
+    WalletTerms,
+)
 
 APPROVER_SETTING: Final = "approver"
 _APPROVER_DEFAULT: Final = "your manager"
@@ -31,6 +41,10 @@ class Leases:
         self._terms: dict[bytes, KeyTerms] = {}
         self._hash_of: dict[int, bytes] = {}
         self._bearers: dict[bytes, HotKey] = {}
+        self._owed: dict[int, list[list[int]]] = {}
+        """By lot: recalls that its later returns pay, oldest first, each with the nanos still owed."""
+        self._given: list[tuple[int, int, int]] = []
+        """What was given of lots and is not on the tape yet: recall, lot, nanos."""
 
     # ---- from the ledger ------------------------------------------------------------------------------------------
 
@@ -74,6 +88,7 @@ class Leases:
             self._apply_wallet(terms)
         for change in delta.lots:
             self._apply_lot(change)
+        self._answer(delta.recalls)
         self._apply_keys(delta.keys)
         for card in cards:
             self.prices.add(card)
@@ -115,9 +130,52 @@ class Leases:
         if change.terms is not None:
             wallet.add_lot(change.terms)
             return
-        wallet.change(wallet.lots[change.lot_id], change.change_nanos)
+        self.give_back(wallet.lots[change.lot_id], change.change_nanos)
         wallet.suspense_nanos -= change.change_nanos + change.spent_nanos
         wallet.spent_nanos += change.spent_nanos
+
+    def _answer(self, recalls: list[RecallTerms]) -> None:
+        """Gives what is asked back as far as its mode says. Every recall is answered, be it with nothing."""
+        short = {
+            one.group_id for one in recalls if one.mode == RecallMode.WHOLE and self._free_nanos(one) < one.wanted_nanos
+        }
+        for one in recalls:
+            free_nanos = 0 if one.group_id in short else self._free_nanos(one)
+            given_nanos = min(free_nanos, one.wanted_nanos)
+            self._given.append((one.id, one.lot_id, given_nanos))
+            wallet = self.wallets.get(one.wallet_id)
+            lot = None if wallet is None else wallet.lots.get(one.lot_id)
+            if wallet is None or lot is None:
+                continue
+            wallet.change(lot, -given_nanos)
+            if one.mode == RecallMode.OWED and given_nanos < one.wanted_nanos:
+                wallet.change(lot, given_nanos - one.wanted_nanos)
+                self._owed.setdefault(lot.id, []).append([one.id, one.wanted_nanos - given_nanos])
+
+    def _free_nanos(self, one: RecallTerms) -> int:
+        """What the lot has left now; nothing of a lot that is not leased here, which has nothing left."""
+        wallet = self.wallets.get(one.wallet_id)
+        lot = None if wallet is None else wallet.lots.get(one.lot_id)
+        return 0 if lot is None else max(0, lot.left_nanos)
+
+    def give_back(self, lot: HotLot, nanos: int) -> None:
+        """`nanos` of a lot are free again; what is owed of it to recalls is paid first."""
+        owed_nanos = -lot.left_nanos
+        lot.wallet.change(lot, nanos)
+        if owed_nanos <= 0:
+            return
+        paid_nanos = min(owed_nanos, nanos)
+        owing = self._owed[lot.id]
+        while paid_nanos:
+            first = owing[0]
+            part_nanos = min(first[1], paid_nanos)
+            self._given.append((first[0], lot.id, part_nanos))
+            first[1] -= part_nanos
+            paid_nanos -= part_nanos
+            if first[1] == 0:
+                owing.pop(0)
+        if not owing:
+            del self._owed[lot.id]
 
     def _apply_keys(self, keys: list[KeyTerms]) -> None:
         for terms in keys:
@@ -133,7 +191,7 @@ class Leases:
     # ---- for the gateway ------------------------------------------------------------------------------------------
 
     def key_for(self, bearer: bytes, now: Instant) -> HotKey | None:
-        """The key behind a bearer token, None when unknown, revoked or expired. `is_admin` keys may not call models."""
+        """The key behind a bearer token, None when unknown, revoked or expired. `is_admin` keys, all but those for inference, may not call models."""
         key = self._bearers.get(bearer)
         if key is None:
             key = self._find_key(bearer)
@@ -149,7 +207,7 @@ class Leases:
         key = HotKey(terms.id, terms.public_id, wallet, self.wallets.get(terms.pool_wallet_id))
         key.member_public_id = terms.member_public_id
         key.expires_at = terms.expires_at or NEVER
-        key.is_admin = terms.scope == KeyScope.ADMIN
+        key.is_admin = terms.scope != KeyScope.INFERENCE
         key.limits = self.limits.of_key(terms)
         floor = self.wallets.get(wallet.floor_pool_id) if wallet.floor_model else None
         if floor is not None:

@@ -128,6 +128,16 @@ def key_terms(connection: Connection, key_ids: Iterable[int] | None = None) -> l
     ]  # fmt: skip
 
 
+def pool_of_wallet(connection: Connection, wallet_id: int) -> int:
+    """The wallet id of the pool that serves a member's wallet; 0 for none, and for a pool's own wallet."""
+    wallets, members = schema.wallets.c, schema.members.c
+    query = select(members.department_id).join(schema.wallets, wallets.holder_id == members.id)
+    row = connection.execute(
+        query.where(wallets.id == wallet_id, wallets.holder_kind == HolderKind.MEMBER.value)
+    ).one_or_none()
+    return 0 if row is None else _Pools(connection).nearest(row.department_id)
+
+
 def card_terms(connection: Connection, card_ids: Iterable[int] | None = None) -> list[CardTerms]:
     """These rate cards, or all."""
     cards = schema.rate_cards.c

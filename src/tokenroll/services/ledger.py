@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, SUSPENSE_SECONDS_MAX
-from tokenroll.services import leasing
+from tokenroll.services import leasing, recalling
 from tokenroll.services.clock import Clock
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
@@ -30,6 +30,7 @@ from tokenroll.services.protocol import (
     Refusal,
     Reply,
     Report,
+    Resign,
     StatusReply,
     View,
     Welcome,
@@ -65,16 +66,18 @@ class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never mean
 class _Worker:
     """What the ledger knows of one worker."""
 
-    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "ready_at")
+    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "ready_at", "resigned")
 
     def __init__(
-        self, epoch: int, boot_id: bytes, ready_at: Instant | None, applied_delta: int, halt_reason: str
-    ) -> None:
+        self, epoch: int, boot_id: bytes, ready_at: Instant | None, applied_delta: int, halt_reason: str,
+        *, resigned: bool = False,
+    ) -> None:  # fmt: skip
         self.epoch = epoch
         self.boot_id = boot_id
         self.ready_at = ready_at
         self.applied_delta = applied_delta
         self.halt_reason = halt_reason
+        self.resigned = resigned
 
 
 class Ledger:
@@ -92,6 +95,8 @@ class Ledger:
         self._changes = HoldChanges(self._journal, self._mirror, CycleBook())
         self._fold = Fold(connection, self._changes)
         self._undelivered: list[Delta] = []
+        self.recalls_answered = False
+        """Whether the last report gave back parts of lots: commands that wait for them look again."""
         self._last_at = 0
         self._last_delta = 0
         self._workers: dict[int, _Worker] = {}
@@ -124,7 +129,16 @@ class Ledger:
             return Reply(command.id, problem=refused.message, problem_kind=refused.kind)
         except _DryRun as dry:
             return Reply(command.id, result={**dry.result, "dry_run": True})
-        return Reply(command.id, result={**result, "delivery": self.delivery(number)})
+        return self._answer(command.id, result, number)
+
+    def _answer(self, command_id: str, result: dict[str, Any], delta: int) -> Reply:
+        """The stored answer and, as of now, how far it was delivered and what its recalls have brought in."""
+        recalled = recalling.outcome(self.connection, command_id)
+        self.connection.rollback()
+        if recalled is None:
+            return Reply(command_id, result={**result, "delivery": self.delivery(delta)})
+        delivery = PENDING if recalled["state"] == "asked" else self.delivery(delta)
+        return Reply(command_id, result={**result, "recalled": recalled, "delivery": delivery})
 
     def delivery(self, delta: int) -> str:
         """Whether the workers spend by that delta: `applied`, `pending`, or `no_worker` to tell."""
@@ -154,7 +168,7 @@ class Ledger:
                 command.id, problem=f"command id {command.id} was used for another {row.name}; use a new id",
                 problem_kind="conflict",
             )  # fmt: skip
-        return Reply(command.id, result={**json.loads(row.result_json), "delivery": self.delivery(row.delta or 0)})
+        return self._answer(command.id, json.loads(row.result_json), row.delta or 0)
 
     def _run(self, command: Command, handler: Handler, body_digest: bytes) -> tuple[dict[str, Any], int]:
         """The handler's answer as it was stored, and the number of its delta (0: none)."""
@@ -163,13 +177,13 @@ class Ledger:
                 self.connection, self._changes, now=now, command_id=command.id, random_bits=self._random_bits
             )
             result_json = canonical(handler(work, command.arguments)).decode()
+            if not self._leased:
+                recalling.collect(work)
             work.write()
-            delta = work.delta(self._last_delta + 1)
+            delta = self._store_delta(work.delta(self._last_delta + 1), now)
             if command.dry_run:
-                raise _DryRun(json.loads(result_json))
-            if delta is not None:
-                body = msgspec.msgpack.encode(delta)
-                self.connection.execute(schema.deltas.insert().values(number=delta.number, body=body, recorded_at=now))
+                recalled = recalling.outcome(self.connection, command.id)
+                raise _DryRun(json.loads(result_json) | ({"recalled": recalled} if recalled else {}))
             leaf = command_leaf(self._journal.next_seq, command.id, command.name, body_digest, result_json)
             self.connection.execute(
                 schema.commands.insert().values(
@@ -178,12 +192,28 @@ class Ledger:
                 )
             )  # fmt: skip
             self._journal.close_batch(now)
-        if delta is not None:
-            self._last_delta = delta.number
-            self._undelivered.append(delta)
+        self._publish(delta)
         self._changes.cycles.reload(self.connection)
         self.connection.rollback()
         return json.loads(result_json), delta.number if delta else 0
+
+    @property
+    def _leased(self) -> bool:
+        """Whether some worker's life may spend: until it resigns, or its next life is ready, only it knows what is left of lots."""
+        return any(not worker.resigned for worker in self._workers.values())
+
+    def _store_delta(self, delta: Delta | None, now: Instant) -> Delta | None:
+        """Inside the transaction: what workers that come later are told first."""
+        if delta is not None:
+            body = msgspec.msgpack.encode(delta)
+            self.connection.execute(schema.deltas.insert().values(number=delta.number, body=body, recorded_at=now))
+        return delta
+
+    def _publish(self, delta: Delta | None) -> None:
+        """After the transaction: for the transport to send."""
+        if delta is not None:
+            self._last_delta = delta.number
+            self._undelivered.append(delta)
 
     # ---- workers ------------------------------------------------------------------------------------
 
@@ -224,18 +254,53 @@ class Ledger:
             return Refusal(
                 "leased", f"worker {others[0]} holds every wallet; leases of a part of them come with sized leases"
             )
+        leased_delta = self._last_delta
         with self._transaction() as now:
             self._lapse_earlier(message.worker, message.epoch, now)
             table = schema.workers
             self.connection.execute(
-                update(table)
-                .where(table.c.worker == message.worker)
-                .values(ready_at=now, applied_delta=self._last_delta)
+                update(table).where(table.c.worker == message.worker).values(ready_at=now, applied_delta=leased_delta)
             )
+            recalling.end_spent(self.connection, now)
+            again = self._store_delta(self._open_recalls(leased_delta + 1), now)
             self._journal.close_batch(now)
+        self._publish(again)
         worker.ready_at = now
-        worker.applied_delta = self._last_delta
-        return self._lease_messages(now)
+        worker.applied_delta = leased_delta
+        return self._lease_messages(leased_delta, now)
+
+    def _open_recalls(self, number: int) -> Delta | None:
+        """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now."""
+        recalls = recalling.open_recalls(self.connection)
+        if not recalls:
+            return None
+        return Delta(number=number, wallets=[], lots=[], keys=[], cards=[], settings={}, recalls=recalls)
+
+    def resign(self, message: Resign) -> None:
+        """A life ended in order: the lease is back, and what is still asked for the ledger gives by itself.
+
+        Not heeded from a life that is over or that has open holds: then its next life says what became of them.
+        """
+        worker = self._workers.get(message.worker)
+        if worker is None or worker.epoch != message.epoch or self.open_sequences(message.worker, message.epoch):
+            return
+        with self._transaction() as now:
+            table = schema.workers
+            self.connection.execute(
+                update(table).where(table.c.worker == message.worker).values(ready_at=None, resigned_at=now)
+            )
+            worker.ready_at, worker.resigned = None, True
+            delta = None if self._leased else self._collect(now)
+            self._journal.close_batch(now)
+        self._publish(delta)
+
+    def _collect(self, now: Instant) -> Delta | None:
+        work = UnitOfWork(
+            self.connection, self._changes, now=now, command_id=f"resign-{now}", random_bits=self._random_bits
+        )
+        recalling.collect(work)
+        work.write()
+        return self._store_delta(work.delta(self._last_delta + 1), now)
 
     def missed_deltas(self, worker: int, after: int) -> list[Delta]:
         """What a worker that goes on in its life has not applied yet."""
@@ -259,6 +324,7 @@ class Ledger:
         at = (message.worker, message.epoch)
         if worker is None or at not in self._folded or (message.epoch != worker.epoch and worker.ready_at is not None):
             return self._closed(message.worker, message.epoch)
+        self.recalls_answered = False
         try:
             with self._transaction() as now:
                 first = self._folded[at]
@@ -270,13 +336,27 @@ class Ledger:
                         .where(tapes.c.worker == message.worker, tapes.c.epoch == message.epoch)
                         .values(folded_sequence=folded)
                     )
+                delta = self._book_gives(now)
                 self._journal.close_batch(now, (message.worker, message.epoch, first + 1, folded))
         except FoldHalt as halt:
             return self._halted(message, halt)
+        self._publish(delta)
+        self.recalls_answered = bool(self._fold.gives)
         self._folded[at] = folded
         if worker.halt_reason:
             self._note_halt(message.worker, "")
         return Ack(epoch=message.epoch, sequence=folded)
+
+    def _book_gives(self, now: Instant) -> Delta | None:
+        """What a report gave back of leased lots goes where it was asked for, in the report's own transaction."""
+        if not self._fold.gives:
+            return None
+        work = UnitOfWork(
+            self.connection, self._changes, now=now, command_id=f"fold-{now}", random_bits=self._random_bits
+        )
+        recalling.book(work, self._fold.gives)
+        work.write()
+        return self._store_delta(work.delta(self._last_delta + 1), now)
 
     def open_sequences(self, worker: int, epoch: int) -> set[int]:
         """Sequences of that epoch's holds that are not ended: a tape segment with one of them is not deleted."""
@@ -346,6 +426,7 @@ class Ledger:
     def _begin_epoch(self, message: Hello, epoch: int) -> None:
         row = {
             "epoch": epoch, "boot_id": message.boot_id, "ready_at": None, "applied_delta": 0, "halt_reason": "",
+            "resigned_at": None,
         }  # fmt: skip
         with self._transaction() as now:
             statement = insert(schema.workers).values(worker=message.worker, hello_at=now, **row)
@@ -366,8 +447,7 @@ class Ledger:
                 changes.suspend(hold, pack_lapse(key.sequence, lapse), now, now)
         changes.batch.write(self.connection, self._mirror, now)
 
-    def _lease_messages(self, now: Instant) -> Iterator[View | Lease]:
-        delta = self._last_delta
+    def _lease_messages(self, delta: int, now: Instant) -> Iterator[View | Lease]:
         try:
             yield from leasing.view_parts(self.connection, now)
             yield from leasing.lease_parts(self.connection, delta, now)
@@ -408,7 +488,12 @@ class Ledger:
         ready = {number: one.applied_delta for number, one in self._workers.items()}
         self._workers = {
             row.worker: _Worker(
-                row.epoch, row.boot_id, row.ready_at, max(row.applied_delta, ready.get(row.worker, 0)), row.halt_reason
+                row.epoch,
+                row.boot_id,
+                row.ready_at,
+                max(row.applied_delta, ready.get(row.worker, 0)),
+                row.halt_reason,
+                resigned=row.resigned_at is not None,
             )
             for row in connection.execute(select(schema.workers))
         }

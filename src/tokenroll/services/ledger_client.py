@@ -15,6 +15,7 @@ from tokenroll.services.protocol import Command, FrameReader, Message, Reply, St
 ANSWER_SECONDS_MAX: Final = 60
 """A command waits behind a fold of at most a second or two; a minute without an answer is a fault to be told."""
 _BUSY_SECONDS_MAX: Final = 5
+_RETRY_SECONDS: Final = 0.02
 _RECEIVE_BYTES: Final = 256 * 1024
 
 
@@ -23,7 +24,10 @@ class LedgerUnreachableError(Exception):
 
 
 class LedgerClient:
-    """Synchronous, one command at a time; a context manager. Not for event loops."""
+    """Synchronous, one command at a time; a context manager. Not for event loops.
+
+    `may_open` False is for processes that never write the database: they wait for a ledger that is served.
+    """
 
     def __init__(
         self,
@@ -34,7 +38,9 @@ class LedgerClient:
         clock: Clock,
         commands: Mapping[str, Handler],
         random_bits: RandomBits,
+        may_open: bool = True,
     ) -> None:
+        self._may_open = may_open
         self._socket_path = socket_path
         self._own: dict[str, Any] = {
             "database_path": database_path, "lock_path": lock_path, "clock": clock, "commands": commands,
@@ -75,13 +81,20 @@ class LedgerClient:
         while True:
             if self._connected():
                 return self._over_socket(message)
+            if not self._may_open:
+                if time.monotonic() > deadline:
+                    raise LedgerUnreachableError(
+                        f"the ledger is not served at {self._socket_path}; nothing was asked of it"
+                    )
+                time.sleep(_RETRY_SECONDS)
+                continue
             try:
                 with open_ledger(**self._own) as ledger:
                     return ledger.execute(message) if isinstance(message, Command) else ledger.status()
             except LedgerBusyError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.02)
+                time.sleep(_RETRY_SECONDS)
 
     def _connected(self) -> bool:
         if self._socket is not None:

@@ -23,6 +23,7 @@ from tokenroll.services.protocol import (
     Refusal,
     Reply,
     Report,
+    Resign,
     Status,
     encode,
 )
@@ -177,6 +178,9 @@ class LedgerConnection(asyncio.Protocol):
         ledger = self._server.ledger
         if isinstance(message, Report):
             self.write(encode(ledger.report(message)))
+            if ledger.recalls_answered:
+                self._server.publish()
+                self._server.noticed()
         elif isinstance(message, Applied):
             ledger.applied(message)
             self._server.noticed()
@@ -186,6 +190,10 @@ class LedgerConnection(asyncio.Protocol):
             self._hello(message)
         elif isinstance(message, Ready):
             self._ready(message)
+        elif isinstance(message, Resign):
+            self.spends = False
+            ledger.resign(message)
+            self._server.noticed()
         elif isinstance(message, Status):
             self.write(encode(ledger.status()))
         else:
@@ -215,6 +223,7 @@ class LedgerConnection(asyncio.Protocol):
         for part in answer:
             self.write(encode(part))
         self.spends = True
+        self._server.publish()  # what earlier lives were asked for and did not give is asked for again
 
     def _execute(self, command: Command) -> None:
         reply = self._server.answer(command)

@@ -1,17 +1,19 @@
 """Departments, members and pools: who there is, and the wallet each of them gets."""
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, select
 
 from tokenroll.model.department import Department
-from tokenroll.model.member import Member, MemberKind
+from tokenroll.model.member import MemberField, MemberKind
+from tokenroll.model.plan_terms import TerminationReason
 from tokenroll.model.pool import Pool
-from tokenroll.model.wallet import HolderKind, Wallet
-from tokenroll.services.finding import find_department, find_member, name_given, required
+from tokenroll.model.wallet import HolderKind
+from tokenroll.services.ending import Leaving, end_grants
+from tokenroll.services.finding import date_given, find_department, find_member, name_given, required
+from tokenroll.services.members import change_member, new_member, open_wallet, today_in
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.store import schema
 
@@ -31,7 +33,7 @@ def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[st
     """A cost centre, under another one if `parent` names it."""
     name = name_given(arguments)
     parent = arguments.get("parent")
-    _refuse_taken(work.connection, schema.departments, name, "department")
+    refuse_taken(work.connection, schema.departments, name, "department")
     department = Department(
         id=work.new_id("departments"),
         public_id=work.public_id("department"),
@@ -55,31 +57,18 @@ def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[st
 def create_member(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A person or a service account, and a wallet in their zone."""
     name = name_given(arguments)
-    _refuse_taken(work.connection, schema.members, name, "member")
+    refuse_taken(work.connection, schema.members, name, "member")
     department = find_department(work.connection, required(arguments, "department"))
-    member = Member(
-        id=work.new_id("members"),
-        public_id=work.public_id("member"),
-        name=name,
-        kind=MemberKind(arguments.get("kind") or MemberKind.PERSON),
-        department_id=department.id,
-        zone=zone_checked(arguments.get("zone") or company_zone(work.connection)),
-        hired_on=_date(arguments.get("hired_on")),
+    member, wallet = new_member(
+        work,
+        {
+            "name": name,
+            "kind": MemberKind(arguments.get("kind") or MemberKind.PERSON).value,
+            "department_id": department.id,
+            "zone": zone_checked(arguments.get("zone") or company_zone(work.connection)),
+            "hired_on": date_given(arguments["hired_on"]).isoformat() if arguments.get("hired_on") else None,
+        },
     )
-    work.connection.execute(
-        schema.members.insert().values(
-            id=member.id,
-            public_id=member.public_id,
-            name=member.name,
-            kind=member.kind.value,
-            department_id=member.department_id,
-            zone=member.zone,
-            hired_on=None if member.hired_on is None else member.hired_on.isoformat(),
-            left_on=None,
-            recorded_at=work.now,
-        )
-    )
-    wallet = _open_wallet(work, HolderKind.MEMBER, member.id, name, member.zone)
     return {
         "member": member.public_id,
         "wallet": wallet.public_id,
@@ -90,34 +79,52 @@ def create_member(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
 
 
 def leave(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A member's last day is recorded and their keys stop working now, because a key outlives nobody's employment.
+    """A member's last day, and what it ends: unvested credits, vested ones after the window of their plan, and then the keys.
 
-    What they have vested and not vested stays as it is: what becomes of it is the plan's rule, and plans have none yet.
+    Everything follows from the date, so a day to come may be recorded today. Keys end with the last window, else with the last day;
+    they stop at once when that has come, or with `revoke_keys`. `reason` is why they leave: plans give windows by it.
     """
     row = find_member(work.connection, required(arguments, "member"))
     if row.left_on is not None:
         message = f"{row.name} has left on {row.left_on} already"
         raise Refused("already_left", message)
-    left_on = _date(required(arguments, "left_on"))
-    Member(
-        id=row.id,
-        public_id=row.public_id,
-        name=row.name,
-        kind=MemberKind(row.kind),
-        department_id=row.department_id,
-        zone=row.zone,
-        hired_on=_date(row.hired_on),
-        left_on=left_on,
-    )
-    members, keys = schema.members, schema.api_keys
-    work.connection.execute(
-        members.update().where(members.c.id == row.id).values(left_on=left_on and left_on.isoformat())
-    )
-    where = (keys.c.member_id == row.id) & keys.c.revoked_at.is_(None)
-    key_ids = list(work.connection.scalars(select(keys.c.id).where(where)))
-    work.connection.execute(keys.update().where(where).values(revoked_at=work.now))
-    work.keys_changed(key_ids)
-    return {"member": row.public_id, "name": row.name, "left_on": str(left_on), "revoked_key_count": len(key_ids)}
+    left_on = date_given(required(arguments, "left_on"))
+    reason = _termination_reason(arguments.get("reason"))
+    wallets, keys = schema.wallets.c, schema.api_keys.c
+    leaving = Leaving(left_on=left_on, zone=ZoneInfo(row.zone), reason=reason)
+    own = (wallets.holder_kind == HolderKind.MEMBER.value) & (wallets.holder_id == row.id)
+    grants = [
+        ended
+        for wallet_id in work.connection.scalars(select(wallets.id).where(own).order_by(wallets.id)).all()
+        for ended in end_grants(work, wallet_id, leaving)
+    ]
+    kept_until = max((one["kept_until"] for one in grants if one["kept_until"]), default=0)
+    ends = work.now if arguments.get("revoke_keys") else kept_until if kept_until > leaving.until() else None
+    live = select(keys.id).where(keys.member_id == row.id, keys.revoked_at.is_(None))
+    key_ids = work.connection.scalars(live).all()
+    change_member(work, row, {MemberField.LEFT_ON: left_on.isoformat()}, today_in(row.zone, work.now), keys_until=ends)
+    revoked_count = len(key_ids) - len(work.connection.scalars(live).all())
+    is_over = left_on <= today_in(row.zone, work.now) if ends is None else ends <= work.now
+    return {
+        "member": row.public_id,
+        "name": row.name,
+        "left_on": left_on.isoformat(),
+        "reason": reason.value,
+        "keys_until": None if is_over else ends or leaving.until(),
+        "revoked_key_count": revoked_count,
+        "forfeited_nanos": sum(one["forfeited_nanos"] for one in grants),
+        "clawed_back_nanos": sum(one["clawed_back_nanos"] for one in grants),
+        "kept_nanos": sum(one["kept_nanos"] for one in grants),
+        "grants": grants,
+    }
+
+
+def _termination_reason(text: str | None) -> TerminationReason:
+    try:
+        return TerminationReason(text or TerminationReason.VOLUNTARY_OTHER)
+    except ValueError as error:
+        message = f"{text!r} is not a reason for leaving: use one of {', '.join(TerminationReason)}"
+        raise Refused("argument", message) from error
 
 
 def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +140,7 @@ def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         )
         raise Refused("taken", message)
     kind = HolderKind.COMPANY if department is None else HolderKind.DEPARTMENT
-    wallet = _open_wallet(work, kind, department_id or 0, name, company_zone(work.connection))
+    wallet = open_wallet(work, kind, department_id or 0, name, company_zone(work.connection))
     pool = Pool(wallet_id=wallet.id, department_id=department_id)
     work.connection.execute(pools.insert().values(wallet_id=pool.wallet_id, department_id=pool.department_id))
     served = (
@@ -161,41 +168,8 @@ def zone_checked(name: str) -> str:
     return name
 
 
-def _open_wallet(work: UnitOfWork, kind: HolderKind, holder_id: int, name: str, zone: str) -> Wallet:
-    wallet = Wallet(
-        id=work.new_id("wallets"),
-        public_id=work.public_id("wallet"),
-        holder_kind=kind,
-        holder_id=holder_id,
-        name=name,
-        zone=zone,
-    )
-    work.connection.execute(
-        schema.wallets.insert().values(
-            id=wallet.id,
-            public_id=wallet.public_id,
-            holder_kind=kind.value,
-            holder_id=holder_id,
-            name=name,
-            zone=zone,
-            recorded_at=work.now,
-        )
-    )
-    work.wallet_changed(wallet.id)
-    return wallet
-
-
-def _refuse_taken(connection: Connection, table: Any, name: str, noun: str) -> None:
+def refuse_taken(connection: Connection, table: Any, name: str, noun: str) -> None:
+    """Nothing, unless something of this noun has the name. Raises Refused."""
     if connection.execute(select(table.c.id).where(table.c.name == name)).first() is not None:
         message = f"there is a {noun} {name!r} already: choose another name, or `tokenroll {noun} show '{name}'`"
         raise Refused("taken", message)
-
-
-def _date(text: str | None) -> date | None:
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        message = f"{text!r} is not a date such as 2026-01-31"
-        raise Refused("argument", message) from error

@@ -10,31 +10,27 @@
     kind = "periodic"
     occurrences = 12
 
-Amounts are texts, because a number with a point is not what it looks like.
+The fields are those of services/plan_fields.py. Amounts are texts, because a number with a point is not what it looks like.
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, select
 
-from tokenroll.model.amount import AmountError, amount_nanos_checked, nanos_from_text, text_from_nanos
-from tokenroll.model.classification import Classification
-from tokenroll.model.enforcement import CapPolicy, Enforcement
-from tokenroll.model.grant import GrantKind
-from tokenroll.model.instant import Instant, instant_from_datetime, text_from_instant
-from tokenroll.model.limits import OUTPUT_CAP_TOKENS_MAX, PLAN_FILE_BYTES_MAX, PLANS_PER_FILE_MAX
+from tokenroll.engine.classifying import cautions
+from tokenroll.model.instant import text_from_instant
+from tokenroll.model.limits import PLAN_FILE_BYTES_MAX, PLANS_PER_FILE_MAX
 from tokenroll.model.plan import Plan
-from tokenroll.model.vesting import AllocationType, VestingKind
 from tokenroll.services.finding import required
-from tokenroll.services.planning import create_plan, newest_version, plan_given
+from tokenroll.services.plan_fields import FIELDS, NEEDED, TABLES, key_text, names_below
+from tokenroll.services.plan_references import unknown_references
+from tokenroll.services.planning import arguments_of, create_plan, newest_version, plan_given
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
-from tokenroll.services.vesting_terms import period_text, schedule_text
+from tokenroll.services.vesting_terms import schedule_text
 from tokenroll.settings import line_of
 from tokenroll.store import schema
 
@@ -94,129 +90,80 @@ class _Reader:
     def _entry(self, name: str, table: Any) -> PlanEntry:
         where = ("plans", name)
         before = len(self.problems)
-        arguments = {"name": name, **self._fields(where, table, _PLAN_FIELDS)}
-        for key in ("kind", "classification", "amount"):
+        arguments: dict[str, Any] = {"name": name}
+        self._read(where, "", table, arguments)
+        for key in NEEDED:
             if isinstance(table, dict) and key not in table:
                 self._problem(where, key, "is missing")
         if len(self.problems) == before:
-            try:
-                _plan_of(arguments)
-            except Refused as error:
-                self._problem(("plans",), name, error.message)
-            except ValueError as error:
-                self._problem(("plans",), name, str(error))
+            for problem in problems_of(arguments):
+                self._problem(("plans",), name, problem)
         return PlanEntry(name=name, line=line_of(self._text, ("plans",), name), arguments=arguments)
 
-    def _fields(self, where: tuple[str, ...], table: Any, fields: Mapping[str, "_Field"]) -> dict[str, Any]:
+    def _read(self, where: tuple[str, ...], prefix: str, table: Any, arguments: dict[str, Any]) -> None:
         if not isinstance(table, dict):
             self._problem(where[:-1], where[-1], "must be a table")
-            return {}
-        found: dict[str, Any] = {}
+            return
         for key, value in table.items():
-            field = fields.get(key)
-            if field is None:
-                self._problem(where, key, f"is not known here; known are {', '.join(fields)}")
-            elif field.read is None:
-                found[field.name] = self._fields((*where, key), value, _VESTING_FIELDS)
-            else:
+            name = f"{prefix}{key}"
+            field = FIELDS.get(name)
+            if field is not None:
                 try:
-                    found[field.name] = field.read(value)
+                    field.put_into(arguments, field.kind.read(value))
                 except ValueError as error:
                     self._problem(where, key, str(error))
-        return found
+            elif name in TABLES:
+                self._read((*where, key), f"{name}.", value, arguments)
+            else:
+                self._problem(where, key, f"is not known here; known are {', '.join(names_below(prefix[:-1]))}")
 
     def _problem(self, where: tuple[str, ...], key: str, what: str) -> None:
         line = line_of(self._text, where, key)
         self.problems.append(f"{self._path}{f':{line}' if line else ''}: {'.'.join((*where, key))} {what}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """How a key is read, and what `plan.create` calls it; without a reader it is the table of vesting."""
-
-    name: str
-    read: Callable[[Any], Any] | None
-
-
-def _choice(values: type[StrEnum]) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in [one.value for one in values]:
-            raise ValueError(f"must be one of {', '.join(values)}, not {value!r}")
-        return str(value)
-
-    return read
-
-
-def _amount(value: Any) -> int:
-    if not isinstance(value, str):
-        raise ValueError(  # noqa: TRY004 - a mistake in a file, told like every other
-            f'must be a text such as "80" or "0.5", not {value!r}'
-        )
+def problems_of(arguments: Mapping[str, Any]) -> list[str]:
+    """Why no plan can be as these arguments say; each field for itself is right already."""
     try:
-        return amount_nanos_checked(nanos_from_text(value), "it")
-    except AmountError as error:
-        raise ValueError(f"is no amount: {error}") from error
+        _plan_of(arguments)
+    except Refused as error:
+        return error.message.split("\n")
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
-def _number(least: int, most: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        if type(value) is not int or not least <= value <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}, not {value!r}")
-        return value
-
-    return read
+def cautions_of(arguments: Mapping[str, Any]) -> list[str]:
+    """What is allowed in a plan and still needs somebody's eye."""
+    return list(cautions(_plan_of(arguments)))
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"must be a text, not {value!r}")
-    return value
-
-
-def _instant(value: Any) -> Instant:
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ValueError(f"must be an instant with its zone such as 2026-07-01T00:00:00Z, not {value!s}")
-    return instant_from_datetime(value)
-
-
-def _shares(value: Any) -> list[dict[str, Any]]:
-    shares = value if isinstance(value, list) else [value]
-    for share in shares:
-        if not isinstance(share, dict) or type(share.get("on")) is not date or not share.keys() <= {"on", "weight"}:
-            raise ValueError("must be a list of dates with their parts, such as [{ on = 2027-01-01, weight = 1 }]")
-    return [{**share, "on": share["on"].isoformat()} for share in shares]
-
-
-_PLAN_FIELDS: Final[Mapping[str, _Field]] = {
-    "kind": _Field("kind", _choice(GrantKind)),
-    "classification": _Field("classification", _choice(Classification)),
-    "amount": _Field("amount_nanos", _amount),
-    "effective_at": _Field("effective_at", _instant),
-    "vesting": _Field("vesting", None),
-    "lifetime": _Field("lifetime", _text),
-    "priority": _Field("priority", _number(0, 255)),
-    "enforcement": _Field("enforcement", _choice(Enforcement)),
-    "cap_policy": _Field("cap_policy", _choice(CapPolicy)),
-    "output_cap_tokens": _Field("output_cap_tokens", _number(1, OUTPUT_CAP_TOKENS_MAX)),
-    "overage": _Field("overage_nanos_max", _amount),
-}
-_VESTING_FIELDS: Final[Mapping[str, _Field]] = {
-    "kind": _Field("kind", _choice(VestingKind)),
-    "period": _Field("period", _text),
-    "occurrences": _Field("occurrences", _number(0, 2**31)),
-    "cliff_occurrences": _Field("cliff_occurrences", _number(0, 2**31)),
-    "day_of_month": _Field("day_of_month", _number(0, 31)),
-    "shares": _Field("shares", _shares),
-    "allocation": _Field("allocation", _choice(AllocationType)),
-    "unit": _Field("unit_nanos", _amount),
-}
+def toml_from_plans(plans: Iterable[Mapping[str, Any]]) -> str:
+    """A file that `read_plans` reads as these arguments, for people to edit."""
+    blocks: list[str] = []
+    for arguments in plans:
+        tables: dict[str, list[str]] = {"": []}
+        for field in FIELDS.values():
+            value = field.found_in(arguments)
+            if value is None:
+                continue
+            table, _, key = field.name.rpartition(".")
+            tables.setdefault(table, []).append(f"{key} = {field.kind.toml(value)}")
+        start = f"plans.{key_text(str(arguments['name']))}"
+        blocks.extend(
+            "\n".join([f"[{'.'.join(filter(None, (start, table)))}]", *lines, ""]) for table, lines in tables.items()
+        )
+    return "\n".join(blocks)
 
 
 # ---- against the ledger ---------------------------------------------------------------------------------------------------
 
 
 def differences(connection: Connection, entries: Iterable[PlanEntry]) -> list[dict[str, Any]]:
-    """What applying the file would do: each plan is `new`, `changed` field by field, or the `same`; others stay as they are."""
+    """What applying the file would do: each plan is `new`, `changed` field by field, or the `same`; others stay as they are.
+
+    `problems` are names in it that nothing in the ledger has, for which it would be refused.
+    """
     found = []
     named = set()
     for entry in entries:
@@ -224,21 +171,31 @@ def differences(connection: Connection, entries: Iterable[PlanEntry]) -> list[di
         newest = newest_version(connection, entry.name)
         changes = [] if newest is None else _changes(newest, entry.arguments)
         state = "new" if newest is None else "changed" if changes else "same"
-        found.append({"name": entry.name, "state": state, "line": entry.line, "changes": changes})
+        problems = unknown_references(connection, _plan_of(entry.arguments)) if state != "same" else []
+        found.append({"name": entry.name, "state": state, "line": entry.line, "changes": changes, "problems": problems})
     others = connection.scalars(select(schema.plans.c.name).distinct().order_by(schema.plans.c.name))
     rest = [name for name in others if name not in named]
-    return found + [{"name": name, "state": "only in the ledger", "line": None, "changes": []} for name in rest]
+    return found + [
+        {"name": name, "state": "only in the ledger", "line": None, "changes": [], "problems": []} for name in rest
+    ]
 
 
 def apply_plans(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """New plans and new versions of changed ones, all or none; a plan that the file says as the ledger has it is left alone."""
     created, unchanged = [], []
+    problems: list[str] = []
     for given in cast("list[Mapping[str, Any]]", required(arguments, "plans")):
-        newest = newest_version(work.connection, str(given.get("name", "")).strip())
-        if newest is not None and not _changes(newest, given):
-            unchanged.append(newest.name)
-        else:
-            created.append(create_plan(work, given))
+        name = str(given.get("name", "")).strip()
+        newest = newest_version(work.connection, name)
+        try:
+            if newest is not None and not _changes(newest, given):
+                unchanged.append(newest.name)
+            else:
+                created.append(create_plan(work, given))
+        except (Refused, ValueError) as error:
+            problems.extend(one if one.startswith("plan ") else f"plan {name}: {one}" for one in str(error).split("\n"))
+    if problems:
+        raise Refused("plans", "\n".join(problems))
     return {"created": created, "unchanged": unchanged}
 
 
@@ -249,26 +206,43 @@ def _plan_of(arguments: Mapping[str, Any]) -> Plan:
 
 def _changes(newest: Plan, given: Mapping[str, Any]) -> list[dict[str, str]]:
     """Field by field; a date that the file does not say is not compared."""
-    was, becomes = _told(newest), _told(_plan_of(given))
+    was, becomes = told_fields(newest), told_fields(_plan_of(given))
     if given.get("effective_at") is None:
         del becomes["effective_at"]
+        del was["effective_at"]
     return [
-        {"field": field, "was": was[field], "becomes": text} for field, text in becomes.items() if was[field] != text
+        {"field": field, "was": was.get(field, "-"), "becomes": becomes.get(field, "-")}
+        for field in dict.fromkeys([*becomes, *was])
+        if was.get(field) != becomes.get(field)
     ]
 
 
-def _told(plan: Plan) -> dict[str, str]:
-    """Every field as a person writes it; two plans that are told alike are alike."""
-    return {
-        "kind": plan.kind.value,
-        "classification": plan.classification.value,
-        "amount": text_from_nanos(plan.amount_nanos, 0),
-        "vesting": schedule_text(plan.vesting, None),
-        "lifetime": "for ever" if plan.lot_lifetime is None else period_text(plan.lot_lifetime),
+def told_fields(plan: Plan) -> dict[str, str]:
+    """Every field as a person writes it; two plans that are told alike are alike. What is as usual is told of the first fields only."""
+    arguments = arguments_of(plan)
+    usual = {
+        "lifetime": "for ever",
         "priority": str(plan.priority),
         "enforcement": plan.enforcement.value,
         "cap_policy": plan.cap_policy.value,
         "output_cap_tokens": str(plan.output_cap_tokens),
-        "overage": text_from_nanos(plan.overage_nanos_max, 0),
-        "effective_at": text_from_instant(plan.effective_at),
+        "overage": "0",
     }
+    told = {}
+    for field in FIELDS.values():
+        value = field.found_in(arguments)
+        if field.name.startswith("vesting."):
+            told["vesting"] = schedule_text(plan.vesting, None)
+        elif value is not None:
+            told[field.name] = field.kind.cell(value)
+        elif field.name in usual:
+            told[field.name] = usual[field.name]
+    told["effective_at"] = text_from_instant(plan.effective_at)
+    return told
+
+
+def told_terms(plan: Plan) -> dict[str, str]:
+    """The plan's terms that are not as usual, by the names that files give them."""
+    arguments = {"terms": arguments_of(plan).get("terms", {})}
+    found = {field.name: field.found_in(arguments) for field in FIELDS.values()}
+    return {name: FIELDS[name].kind.cell(value) for name, value in found.items() if value is not None}

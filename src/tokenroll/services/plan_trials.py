@@ -1,4 +1,4 @@
-"""Trying a plan: a month of calls, or a log of them, as they would have gone under one grant of it to everybody."""
+"""Trying a plan: a month of calls, or a log of them, as they would have gone under one grant of it to everybody who may have it."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -9,14 +9,17 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, select
 
 from tokenroll.engine.burning import Allowance
+from tokenroll.engine.eligibility import reasons_against
 from tokenroll.engine.trying import Trial, try_calls
 from tokenroll.engine.vesting import vest
 from tokenroll.model.amount import AmountError, nanos_from_text
+from tokenroll.model.formula import FormulaKind
 from tokenroll.model.grant import Grant
 from tokenroll.model.instant import Instant, instant_from_text
 from tokenroll.model.limits import TRIAL_ROWS_MAX
 from tokenroll.model.plan import Plan
 from tokenroll.model.wallet import HolderKind
+from tokenroll.services.award_sizes import departments_above, member_facts, size_for
 from tokenroll.services.cycle_facts import cycle_in_zone
 from tokenroll.services.finding import find_plan
 from tokenroll.services.paying import cycle_from_text
@@ -40,26 +43,64 @@ def plan_trial(
     plan = plan_from_row(find_plan(connection, reference, now))
     zones = _zones(connection)
     calls = _calls_of_ledger(connection, number) if log is None else _calls_of_log(log)
-    amount = plan.amount_nanos if amount_nanos is None else amount_nanos
     had = _granted(connection, number, zones)
-    rows = [
-        _row(name, _try(plan, amount, number, zones.get(name, "UTC"), calls.get(name, [])), had.get(name, 0))
-        for name in sorted(zones.keys() | calls.keys() if log is None else calls.keys())
-    ]
+    share = _Share(connection, plan, amount_nanos, number)
+    rows = []
+    for name in sorted(zones.keys() | calls.keys() if log is None else calls.keys()):
+        zone = zones.get(name, "UTC")
+        amount, why = share.of(name, zone)
+        rows.append(_row(name, _try(plan, amount, number, zone, calls.get(name, [])), had.get(name, 0), why))
     rows.sort(key=lambda row: (-int(row["missing_nanos"]), -int(row["used_nanos"])))
     return {
         "plan": plan.name,
         "version": plan.version,
         "cycle": cycle,
         "source": "ledger" if log is None else "log",
-        "amount_nanos": amount,
+        "amount_nanos": plan.amount_nanos if amount_nanos is None else amount_nanos,
         "people": rows,
         "sums": _sums(rows),
     }
 
 
+class _Share:
+    """What each would get: an amount to be tried, or the plan's own rules for who may have it and how much it is for them."""
+
+    def __init__(self, connection: Connection, plan: Plan, amount_nanos: int | None, cycle: int) -> None:
+        self._plan = plan
+        self._amount_nanos = amount_nanos
+        self._cycle = cycle
+        self._departments = departments_above(connection)
+        self._members = {row.name: row for row in connection.execute(select(schema.members))}
+
+    def of(self, name: str, zone: str) -> tuple[int, str]:
+        """The nanos, and why they are none or not the plan's own. A name of a log that nobody has is asked nothing."""
+        member = self._members.get(name)
+        if member is not None:
+            facts = member_facts(member, self._departments)
+            against = reasons_against(self._plan.terms.eligibility, facts, name)
+            if against:
+                return 0, "; ".join(against)
+        if self._amount_nanos is not None:
+            return self._amount_nanos, ""
+        try:
+            found = size_for(self._plan, member, zone, {}, cycle_in_zone(self._cycle, zone).start_at)
+        except Refused as refused:
+            if self._needs_more:
+                message = f"{refused.message}: a trial knows neither base pay nor scores; try it with --amount"
+                raise Refused("argument", message) from refused
+            return 0, refused.message
+        return found.amount_nanos, found.how
+
+    @property
+    def _needs_more(self) -> bool:
+        return self._plan.terms.formula.kind in {FormulaKind.PERCENT_OF_BASE, FormulaKind.PER_OUTCOME}
+
+
 def _try(plan: Plan, amount_nanos: int, cycle: int, zone: str, calls: list[tuple[Instant, int]]) -> Trial:
     span = cycle_in_zone(cycle, zone)
+    within = [one for one in calls if span.start_at <= one[0] < span.end_until]
+    if amount_nanos == 0:
+        return try_calls([], within, span.start_at, span.end_until)
     grant = Grant(
         id=1,
         public_id="trial",
@@ -86,11 +127,11 @@ def _try(plan: Plan, amount_nanos: int, cycle: int, zone: str, calls: list[tuple
         for lot in vest(grant, ZoneInfo(zone), 1)
         if lot.effective_at < span.end_until
     ]
-    within = [one for one in calls if span.start_at <= one[0] < span.end_until]
     return try_calls(allowances, within, span.start_at, span.end_until)
 
 
-def _row(name: str, trial: Trial, had_nanos: int) -> dict[str, Any]:
+def _row(name: str, trial: Trial, had_nanos: int, why: str) -> dict[str, Any]:
+    change = trial.granted_nanos - had_nanos
     return {
         "name": name,
         "used_nanos": trial.used_nanos,
@@ -101,6 +142,8 @@ def _row(name: str, trial: Trial, had_nanos: int) -> dict[str, Any]:
         "stopped_count": trial.stopped_count,
         "first_stopped_at": trial.first_stopped_at,
         "unused_nanos": trial.left_nanos,
+        "change": "gains" if change > 0 else "loses" if change < 0 else "same",
+        "why": why or None,
     }
 
 

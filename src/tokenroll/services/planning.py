@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from tokenroll.engine.classifying import objections
+from tokenroll.engine.classifying import cautions, objections
 from tokenroll.model.classification import Classification
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.grant import GrantKind
@@ -14,11 +14,15 @@ from tokenroll.model.limits import OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period, PeriodUnit, Vesting
 from tokenroll.services.finding import instant_given, name_given, required
+from tokenroll.services.plan_references import unknown_references
+from tokenroll.services.plan_terms import given_from_terms, terms_from_given, terms_from_text, text_from_terms
 from tokenroll.services.unit_of_work import Refused, UnitOfWork
 from tokenroll.services.vesting_terms import (
     columns_of,
     period_from_text,
+    period_text,
     schedule_text,
+    terms_from_vesting,
     vesting_from_row,
     vesting_from_terms,
 )
@@ -28,7 +32,7 @@ from tokenroll.store import schema
 def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A plan's first or next version. Old grants keep what they were given; wallets under it are enforced by the new version.
 
-    Raises Refused for a `tool` plan that would be pay (law 12).
+    Raises Refused for a `tool` plan that would be pay (law 12), and for departments and pools that are not there.
     """
     plans, grants = schema.plans, schema.grants
     name = name_given(arguments)
@@ -40,6 +44,8 @@ def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         version=1 if newest is None else newest.version + 1,
         now=work.now,
     )
+    if unknown := unknown_references(work.connection, plan):
+        raise Refused("unknown", "\n".join(f"plan {name}: {one}" for one in unknown))
     work.connection.execute(plans.insert().values(**_row_of(plan), recorded_at=work.now))
     under_it = select(grants.c.wallet_id).join(plans, plans.c.id == grants.c.plan_id).where(plans.c.name == name)
     for wallet_id in work.connection.scalars(under_it.distinct()).all():
@@ -54,6 +60,7 @@ def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         "effective_at": plan.effective_at,
         "schedule": schedule_text(plan.vesting, plan.lot_lifetime),
         "enforcement": plan.enforcement.value,
+        "cautions": list(cautions(plan)),
     }
 
 
@@ -75,10 +82,40 @@ def plan_given(arguments: Mapping[str, Any], *, id_: int, public_id: str, versio
         cap_policy=CapPolicy(arguments.get("cap_policy") or CapPolicy.DENY),
         output_cap_tokens=arguments.get("output_cap_tokens") or OUTPUT_CAP_DEFAULT_TOKENS,
         overage_nanos_max=arguments.get("overage_nanos_max") or 0,
+        terms=terms_from_given(arguments.get("terms")),
     )
+    if plan.terms.rollover.min_nanos:
+        message = "rollover.min: what was used does not come back when a cycle ends; say rollover.max, and let a top-up see to a least amount"
+        raise Refused("argument", message)
+    if plan.terms.rollover.max_nanos and plan.lot_lifetime is None:
+        message = "rollover.max needs a lifetime: what never expires has no end to roll over"
+        raise Refused("argument", message)
     if against := objections(plan):
-        raise Refused("classification", "; ".join(against))
+        raise Refused("classification", "\n".join(against))
     return plan
+
+
+def arguments_of(plan: Plan) -> dict[str, Any]:
+    """What makes this version again, but for its date; what is as usual is left out."""
+    arguments: dict[str, Any] = {
+        "name": plan.name,
+        "kind": plan.kind.value,
+        "classification": plan.classification.value,
+        "amount_nanos": plan.amount_nanos,
+    }
+    if plan.vesting != Vesting():
+        arguments["vesting"] = terms_from_vesting(plan.vesting)
+    if plan.lot_lifetime is not None:
+        arguments["lifetime"] = period_text(plan.lot_lifetime)
+    others: tuple[tuple[str, Any, Any], ...] = (
+        ("priority", plan.priority, 100),
+        ("enforcement", plan.enforcement.value, Enforcement.ENFORCE.value),
+        ("cap_policy", plan.cap_policy.value, CapPolicy.DENY.value),
+        ("output_cap_tokens", plan.output_cap_tokens, OUTPUT_CAP_DEFAULT_TOKENS),
+        ("overage_nanos_max", plan.overage_nanos_max, 0),
+        ("terms", given_from_terms(plan.terms), {}),
+    )
+    return arguments | {name: value for name, value, usual in others if value != usual}
 
 
 def newest_version(connection: Connection, name: str) -> Plan | None:
@@ -87,6 +124,12 @@ def newest_version(connection: Connection, name: str) -> Plan | None:
     query = select(plans).where(plans.c.name == name).order_by(plans.c.version.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     return None if row is None else plan_from_row(row)
+
+
+def plan_version(connection: Connection, plan_id: int) -> Plan:
+    """The version with this inside id: what `plan_id` of a grant or an offer names, with the terms that bind it."""
+    plans = schema.plans
+    return plan_from_row(connection.execute(select(plans).where(plans.c.id == plan_id)).one())
 
 
 def plan_from_row(row: Row[Any]) -> Plan:
@@ -107,7 +150,14 @@ def plan_from_row(row: Row[Any]) -> Plan:
         cap_policy=CapPolicy(row.cap_policy),
         output_cap_tokens=row.output_cap_tokens,
         overage_nanos_max=row.overage_nanos_max,
+        terms=terms_from_text(row.terms),
     )
+
+
+def plan_of_grant(connection: Connection, grant: Row[Any]) -> Plan:
+    """The version under which a grant was made: its terms are the grant's for good."""
+    plans = schema.plans
+    return plan_from_row(connection.execute(select(plans).where(plans.c.id == grant.plan_id)).one())
 
 
 def newest_plan_of_wallet(connection: Connection, wallet_id: int) -> Plan | None:
@@ -158,4 +208,5 @@ def _row_of(plan: Plan) -> dict[str, Any]:
         "cap_policy": plan.cap_policy.value,
         "output_cap_tokens": plan.output_cap_tokens,
         "overage_nanos_max": plan.overage_nanos_max,
+        "terms": text_from_terms(plan.terms),
     }

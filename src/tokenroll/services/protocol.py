@@ -87,6 +87,17 @@ class CardTerms(msgspec.Struct, array_like=True, frozen=True):
     canonical_json: bytes
 
 
+class RecallTerms(msgspec.Struct, array_like=True, frozen=True):
+    """A part of a leased lot that is asked back (model/recall.py); the parts of one `group_id` come in one message."""
+
+    id: int
+    group_id: int
+    wallet_id: int
+    lot_id: int
+    wanted_nanos: int
+    mode: str
+
+
 class LimitTerms(msgspec.Struct, array_like=True, frozen=True):
     """A limit, its overrides as `(cap, effective_at, expires_at)`, and its counters as `(start_at, used)` where they still count.
 
@@ -160,6 +171,13 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
     epoch: int
 
 
+class Resign(msgspec.Struct, tag="resign", frozen=True):
+    """A life ends in order: all is reported, nothing is held, nothing more is admitted. The lease goes back to the ledger."""
+
+    worker: int
+    epoch: int
+
+
 class View(msgspec.Struct, tag="view", frozen=True):
     """A part of what a worker must know besides money: keys, rate cards, used call ids. `last`: no more parts follow."""
 
@@ -194,7 +212,7 @@ class Delta(msgspec.Struct, tag="delta", frozen=True):
     """One change to leases or view, numbered without gaps. The worker answers Applied; a repeated one changes nothing.
 
     `wallets` say who is new and how all are enforced; they carry no lots and no sums, because those of a leased wallet are its
-    worker's own. Lots travel as changes.
+    worker's own. Lots travel as changes. `recalls` ask for parts of lots; the worker answers each with a LEASE record on its tape.
     """
 
     number: int
@@ -203,6 +221,7 @@ class Delta(msgspec.Struct, tag="delta", frozen=True):
     keys: list[KeyTerms]
     cards: list[CardTerms]
     settings: dict[str, str]
+    recalls: list[RecallTerms] = []
     limits: list[LimitTerms] = []
     counters: list[CounterChange] = []
 
@@ -274,6 +293,7 @@ Message = (
     Hello
     | Welcome
     | Ready
+    | Resign
     | View
     | Lease
     | Delta

@@ -9,17 +9,36 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from tokenroll.books.words import words_of
+from tokenroll.books.words import grant_title, grant_why, words_of
 from tokenroll.engine.calendar import month_cycle_at
+from tokenroll.engine.classifying import cautions
+from tokenroll.engine.vesting import awaited_parts
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
+from tokenroll.model.plan_terms import Wording
+from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services import alerting, history, limit_reports, paying, plan_files, price_reports
+from tokenroll.services import (
+    alerting,
+    approving,
+    history,
+    limit_reports,
+    offering,
+    opening_files,
+    paying,
+    plan_files,
+    price_reports,
+    proposing,
+)
+from tokenroll.services.cycle_facts import grant_from_row
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
-from tokenroll.services.holdings import amounts_for_people, states_by_wallet
+from tokenroll.services.holdings import amounts_for_people, states_by_wallet, states_of_grant
+from tokenroll.services.members import changes_told, member_state, told_on, working_time_text
+from tokenroll.services.plan_sources import read_plan_source
+from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
-from tokenroll.services.planning import lifetime_from_row
+from tokenroll.services.planning import arguments_of, lifetime_from_row, plan_from_row, plan_version
 from tokenroll.services.unit_of_work import Refused
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
@@ -117,7 +136,9 @@ class Reports:
                     "member": row.public_id,
                     "name": row.name,
                     "kind": row.kind,
+                    "employee_id": row.employee_id,
                     "department_name": row.department_name,
+                    "state": member_state(row, self.now),
                     "left_nanos": amounts["left_nanos"],
                     "in_use_nanos": amounts["in_use_nanos"],
                     "spent_this_cycle_nanos": self.spent_this_cycle(row.wallet_id),
@@ -135,13 +156,29 @@ class Reports:
             "member": row.public_id,
             "name": row.name,
             "kind": row.kind,
+            "employee_id": row.employee_id,
             "department_name": department,
+            "level": row.level,
+            "location": row.location,
+            "employment_type": row.employment_type,
+            "part_time": working_time_text(row.working_time_millionths),
+            "manager": None
+            if row.manager_id is None
+            else self.connection.scalar(select(schema.members.c.name).where(schema.members.c.id == row.manager_id)),
             "zone": row.zone,
             "hired_on": row.hired_on,
             "left_on": row.left_on,
+            "state": member_state(row, self.now),
+            "suspended_at": row.suspended_at,
+            "changes": changes_told(self.connection, row.id),
             "wallet": self.wallet(row.public_id),
             "keys": self.keys(row.public_id),
         }
+
+    def member_on(self, reference: str, on: str) -> dict[str, Any]:
+        """What was known of a member on a day: no amounts, which have their own dates."""
+        row = find_member(self.connection, reference)
+        return {"member": row.public_id, "on": on, **told_on(self.connection, row, on)}
 
     def keys(self, member: str | None = None) -> list[dict[str, Any]]:
         """Keys, newest first; never a secret, which nobody has."""
@@ -205,12 +242,23 @@ class Reports:
 
     def plan(self, reference: str) -> dict[str, Any]:
         """The version that holds now, with what its classification means."""
-        found = _plan(find_plan(self.connection, reference, self.now))
-        return {**found, "why": words_of(found["classification"]).why}
+        row = find_plan(self.connection, reference, self.now)
+        plan = plan_from_row(row)
+        return {
+            **_plan(row),
+            "why": grant_why(plan.classification, plan.terms.wording),
+            "cautions": list(cautions(plan)),
+        }
 
     def plan_differences(self, path: Path) -> list[dict[str, Any]]:
         """What applying a file of plans would do. Raises plan_files.PlanFileError for a file with mistakes."""
-        return plan_files.differences(self.connection, plan_files.read_plans(path))
+        return plan_files.differences(self.connection, read_plan_source(path))
+
+    def plan_arguments(self) -> list[dict[str, Any]]:
+        """What makes the newest version of every plan again, by name and without its date: what a file of plans is made of."""
+        plans = schema.plans
+        rows = self.connection.execute(select(plans).order_by(plans.c.name, plans.c.version)).all()
+        return [arguments_of(plan_from_row(row)) for row in {row.name: row for row in rows}.values()]
 
     def plan_trial(
         self, reference: str, cycle: str | None = None, *, amount_nanos: int | None = None, log: Path | None = None
@@ -220,17 +268,42 @@ class Reports:
         before = cycle or month_cycle_at(this_month.start_at - 1, "UTC", ZoneInfo("UTC")).name
         return plan_trial(self.connection, reference, before, self.now, amount_nanos=amount_nanos, log=log)
 
+    def proposals(self) -> list[dict[str, Any]]:
+        """Batches of awards that wait or waited for approval, newest first."""
+        return proposing.proposals_told(self.connection, self.now)
+
+    def proposal(self, public_id: str) -> dict[str, Any]:
+        """One of them with its awards."""
+        return proposing.proposal_told(self.connection, public_id, self.now)
+
+    def offers(self) -> list[dict[str, Any]]:
+        """Offers to candidates, newest first, with what has become of each by now."""
+        return offering.offers_told(self.connection, self.now)
+
+    def offer(self, reference: str) -> dict[str, Any]:
+        """One offer and the lines of its package."""
+        return offering.offer_told(self.connection, reference, self.now)
+
     def grants(self, to: str | None = None) -> list[dict[str, Any]]:
         """Grants, newest first, with how much of each is spendable by now."""
         grants, wallets, lots = schema.grants, schema.wallets, schema.lots
+        values = schema.lot_values.c
+        # what moved out of a lot vests in the lot that it moved to
         vested = (
-            select(func.coalesce(func.sum(lots.c.amount_nanos), 0))
+            select(func.coalesce(func.sum(lots.c.amount_nanos - values.transferred_out_nanos), 0))
+            .join(schema.lot_values, values.lot_id == lots.c.id)
             .where((lots.c.grant_id == grants.c.id) & (lots.c.effective_at <= self.now))
             .scalar_subquery()
         )
         query = (
-            select(grants, wallets.c.name.label("wallet_name"), vested.label("vested_nanos"))
+            select(
+                grants,
+                wallets.c.name.label("wallet_name"),
+                vested.label("vested_nanos"),
+                schema.plans.c.terms.label("plan_terms"),
+            )
             .join(wallets, wallets.c.id == grants.c.wallet_id)
+            .join(schema.plans, schema.plans.c.id == grants.c.plan_id)
             .order_by(grants.c.id.desc())
         )
         if to is not None:
@@ -245,21 +318,43 @@ class Reports:
             raise Refused("not_found", message)
         grants = schema.grants
         row = self.connection.execute(select(grants).where(grants.c.public_id == public_id)).one()
-        states = [one for one in self._states_of(row.wallet_id) if one.lot.grant_id == row.id]
+        wallets = schema.wallets.c
+        names: dict[int, str] = {one[0]: one[1] for one in self.connection.execute(select(wallets.id, wallets.name))}
+        states = states_of_grant(self.connection, row.id)
+        first = [one.lot.id for one in states if one.lot.effective_at == AWAITED_AT and one.lot.origin_lot_id is None]
+        awaited = awaited_parts(grant_from_row(row)) if first else ()
+        events = {lot_id: event for lot_id, (event, _) in zip(first, awaited, strict=True)}
         return {
             **found[0],
-            "why": words_of(row.classification).why,
+            "why": grant_why(row.classification, self._wording(row.plan_id)),
             "lots": [
                 {
+                    "wallet_name": names[one.lot.wallet_id],
                     "amount_nanos": one.lot.amount_nanos,
                     "left_nanos": one.remainder_nanos,
                     "spent_nanos": one.spent_nanos,
-                    "effective_at": one.lot.effective_at,
-                    "expires_at": one.lot.expires_at,
+                    "forfeited_nanos": one.forfeited_nanos,
+                    "clawed_back_nanos": one.clawed_back_nanos,
+                    "voided_nanos": one.voided_nanos,
+                    "moved_nanos": one.transferred_out_nanos,
+                    "effective_at": None if one.lot.effective_at == AWAITED_AT else one.lot.effective_at,
+                    "expires_at": None if one.lot.effective_at == AWAITED_AT else one.lot.expires_at,
+                    "waits_for": events.get(one.lot.id),
                 }
                 for one in states
             ],
         }
+
+    def requests(self, *, everything: bool = False) -> list[dict[str, Any]]:
+        """Requests for top-ups that wait for an answer, or all there ever were; newest first."""
+        return approving.requests_of(self.connection, self.now, everything=everything)
+
+    def approvers(self) -> list[dict[str, Any]]:
+        """Who may approve top-ups, and for whom."""
+        return approving.approvers_of(self.connection, self.now)
+
+    def _wording(self, plan_id: int) -> Wording:
+        return plan_version(self.connection, plan_id).terms.wording
 
     # ---- wallets ------------------------------------------------------------------------------------------------
 
@@ -269,6 +364,10 @@ class Reports:
         self._read_all_states()
         rows = self.connection.execute(select(wallets).order_by(wallets.c.name)).all()
         return [{**_holder(row), **self._amounts(row.id)} for row in rows]
+
+    def openings(self) -> list[dict[str, Any]]:
+        """What wallets were opened with, row by row."""
+        return opening_files.openings(self.connection)
 
     def pools(self) -> list[dict[str, Any]]:
         """Pools and whom they serve."""
@@ -466,18 +565,18 @@ def _plan(row: Row[Any]) -> dict[str, Any]:
         "cap_policy": row.cap_policy,
         "output_cap_tokens": row.output_cap_tokens,
         "overage_max_nanos": row.overage_nanos_max,
+        "terms": plan_files.told_terms(plan_from_row(row)),
         "effective_at": row.effective_at,
     }
 
 
 def _grant(row: Row[Any]) -> dict[str, Any]:
-    words = words_of(row.classification)
     return {
         "grant": row.public_id,
         "wallet_name": row.wallet_name,
         "kind": row.kind,
         "classification": row.classification,
-        "words": f"{words.kinds[row.kind]} ({words.allowance})",
+        "words": grant_title(row.classification, row.kind, terms_from_text(row.plan_terms).wording),
         "amount_nanos": row.amount_nanos,
         "vested_nanos": row.vested_nanos,
         "schedule": schedule_text(vesting_from_row(row), lifetime_from_row(row)),

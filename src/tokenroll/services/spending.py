@@ -24,7 +24,7 @@ from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
 from tokenroll.services.hot_limits import Reroute, counting, fit, fitting_cap, rerouted
 from tokenroll.services.leases import Leases
 from tokenroll.services.metering import charge_of, estimated_counts
-from tokenroll.services.protocol import View
+from tokenroll.services.protocol import Delta, View
 from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
@@ -83,6 +83,13 @@ class Spending(Leases):
         super().apply_view(view)
         for terms in view.client_calls:
             self._memory.learn(terms)
+
+    def apply_delta(self, delta: Delta) -> bool:
+        """See Leases. What it makes the worker give of its lots is on the tape when this returns."""
+        applied = super().apply_delta(delta)
+        if self._given:
+            self._record_given()
+        return applied
 
     # ---- admission ------------------------------------------------------------------------------------------------
 
@@ -497,8 +504,7 @@ class Spending(Leases):
         if pool is not None and pool.waiting:
             self._wake(pool)
 
-    @staticmethod
-    def _consume(hold: HotHold, charge_nanos: int) -> int:
+    def _consume(self, hold: HotHold, charge_nanos: int) -> int:
         """Slices consumed in order and tails returned; what the charge exceeds them by, which is the company's."""
         for lot, take in zip(hold.lots, hold.takes, strict=True):
             owner = lot.wallet
@@ -507,8 +513,18 @@ class Spending(Leases):
             charge_nanos -= used
             owner.spent_nanos += used
             if used < take:
-                owner.change(lot, take - used)
+                self.give_back(lot, take - used)
+        if self._given:
+            self._record_given()
         return charge_nanos
+
+    def _record_given(self) -> None:
+        """What was given of leased lots goes on the tape: from there the ledger books it (DESIGN §5)."""
+        given = self._given
+        self._given = []
+        now = self._stamp(self.clock())
+        for start in range(0, len(given), tapes.GIVES_MAX):
+            self.tape.append(tapes.pack_gives(self.last_delta, now, given[start : start + tapes.GIVES_MAX]))
 
     # ---- questions ------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot
 from tokenroll.services import leasing
 from tokenroll.services.limit_terms import limit_terms
-from tokenroll.services.protocol import CounterChange, Delta, LotChange
+from tokenroll.services.protocol import CounterChange, Delta, LotChange, RecallTerms
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome, SettleRecord, counted, hold_key, pack_settle
 from tokenroll.store.fold_batch import FoldBatch
@@ -56,6 +56,7 @@ class UnitOfWork:
         self._keys: set[int] = set()
         self._cards: set[int] = set()
         self._settings: dict[str, str] = {}
+        self._recalls: list[RecallTerms] = []
         self._limits: set[int] = set()
         self._counters: list[CounterChange] = []
 
@@ -96,7 +97,8 @@ class UnitOfWork:
                 schema.lots.insert().values(
                     id=lot.id, grant_id=lot.grant_id, wallet_id=wallet_id, classification=lot.classification.value,
                     priority=lot.priority, amount_nanos=lot.amount_nanos, effective_at=lot.effective_at,
-                    expires_at=lot.expires_at,
+                    expires_at=lot.expires_at, origin_lot_id=lot.origin_lot_id,
+                    moved_at=None if lot.origin_lot_id is None else self.now,
                 )
             )  # fmt: skip
             self.connection.execute(schema.lot_values.insert().values(lot_id=lot.id, spent_nanos=0))
@@ -107,7 +109,7 @@ class UnitOfWork:
     def lot_changed(self, wallet_id: int, lot_id: int, change_nanos: int, spent_nanos: int = 0) -> None:
         """A lot's suspense resolved: what came back, so that its worker may hold it again, and what was spent after all.
 
-        Only a return is possible here: taking nanos from a leased lot needs the worker's consent first.
+        Only a return is possible here: what is taken from a leased lot is recalled (services/recalling.py).
         """
         if change_nanos < 0:
             raise ValueError(
@@ -115,6 +117,22 @@ class UnitOfWork:
             )
         if change_nanos or spent_nanos:
             self._lots.append(LotChange(wallet_id, lot_id, change_nanos, None, spent_nanos))
+
+    def recall(self, terms: RecallTerms) -> None:
+        """A part of a lot is asked back: whoever has the lease hears of it."""
+        self._recalls.append(terms)
+
+    def recalls_answered(self) -> None:
+        """What was asked for was given without a worker: nobody needs to hear of it."""
+        self._recalls.clear()
+
+    def left_nanos(self, lot_id: int) -> int:
+        """What nobody had taken of a lot as of the last fold; with a lease out, its worker may hold of it since."""
+        return self._changes.mirror.left(lot_id)
+
+    def take(self, lot_id: int, nanos: int) -> None:
+        """Nanos leave a lot on the ledger's own word: only while nobody has a lease."""
+        self._changes.mirror.take(lot_id, nanos)
 
     def open_hold(self, key: int) -> OpenHold | None:
         """The open attempt of that hold key: held, dispatched or in suspense."""
@@ -170,7 +188,9 @@ class UnitOfWork:
 
     def delta(self, number: int) -> Delta | None:
         """Everything said, as one message; None when workers need not know of it."""
-        told = (self._wallets, self._lots, self._keys, self._cards, self._settings, self._limits, self._counters)
+        told = (
+            self._wallets, self._lots, self._keys, self._cards, self._settings, self._recalls, self._limits, self._counters,
+        )  # fmt: skip
         if not any(told):
             return None
         return Delta(
@@ -180,6 +200,7 @@ class UnitOfWork:
             keys=leasing.key_terms(self.connection, self._keys) if self._keys else [],
             cards=leasing.card_terms(self.connection, self._cards) if self._cards else [],
             settings=dict(self._settings),
+            recalls=list(self._recalls),
             limits=limit_terms(self.connection, self.now, self._limits) if self._limits else [],
             counters=list(self._counters),
         )

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Row
 
 from tokenroll.model.amount import text_from_nanos
-from tokenroll.model.vesting import AllocationType, DatedShare, Period, PeriodUnit, Vesting, VestingKind
+from tokenroll.model.vesting import AllocationType, DatedShare, EventShare, Period, PeriodUnit, Vesting, VestingKind
 from tokenroll.services.unit_of_work import Refused
 
 _PERIOD: Final = re.compile(r"(\d{1,5})([dm])")
@@ -60,6 +60,8 @@ def terms_from_vesting(vesting: Vesting) -> dict[str, Any]:
             terms[name] = value
     if vesting.shares:
         terms["shares"] = [{"on": share.on.isoformat(), "weight": share.weight} for share in vesting.shares]
+    if vesting.events:
+        terms["events"] = [{"event": share.event, "weight": share.weight} for share in vesting.events]
     return terms
 
 
@@ -103,6 +105,9 @@ def schedule_text(vesting: Vesting, lifetime: Period | None) -> str:
     elif vesting.shares:
         total = sum(share.weight for share in vesting.shares)
         parts = ["; ".join(f"{share.weight}/{total} on {share.on}" for share in vesting.shares)]
+    elif vesting.events:
+        total = sum(share.weight for share in vesting.events)
+        parts = ["; ".join(f"{share.weight}/{total} when {share.event!r} has happened" for share in vesting.events)]
     if vesting.unit_nanos != 1:
         parts.append(f"in parts of {text_from_nanos(vesting.unit_nanos, 0)}")
     if vesting.allocation is not AllocationType.CUMULATIVE_ROUND_DOWN:
@@ -129,6 +134,16 @@ def _shares(value: Any) -> tuple[DatedShare, ...]:
             raise Refused("argument", message) from error
         shares.append(DatedShare(on=on, weight=_whole("weight")(share.get("weight", 1))))
     return tuple(shares)
+
+
+def _events(value: Any) -> tuple[EventShare, ...]:
+    events = []
+    for share in value if isinstance(value, list) else [value]:
+        if not isinstance(share, Mapping) or not {"event"} <= share.keys() <= {"event", "weight"}:
+            message = f'a share of vesting by events is {{"event": "version 2 shipped", "weight": 1}}, not {share!r}'
+            raise Refused("argument", message)
+        events.append(EventShare(event=str(share["event"]), weight=_whole("weight")(share.get("weight", 1))))
+    return tuple(events)
 
 
 def _whole(name: str) -> Callable[[Any], int]:
@@ -158,6 +173,7 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "cliff_occurrences": _whole("cliff_occurrences"),
     "day_of_month": _whole("day_of_month"),
     "shares": _shares,
+    "events": _events,
     "allocation": _one_of(AllocationType, "allocation"),
     "unit_nanos": _whole("unit_nanos"),
 }

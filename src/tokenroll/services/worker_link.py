@@ -28,6 +28,7 @@ from tokenroll.services.protocol import (
     Ready,
     Refusal,
     Report,
+    Resign,
     View,
     Welcome,
     encode,
@@ -159,6 +160,12 @@ class WorkerCore:
         if self.halt is not None:
             self.halt = None
             self._report_next()
+
+    def resign(self) -> None:
+        """The life ends in order: all is reported and nothing is held, so the ledger may spend by itself from here on."""
+        if self.spending:
+            self.spending = False
+            self._say(Resign(worker=self.worker, epoch=self.epoch))
 
     @property
     def unreported_records(self) -> int:

@@ -14,11 +14,13 @@ batch and never become an object; everything rarer is handled by named methods o
 | RELEASE not_sent, never_dispatched | held | ended: a row without charge |
 | RELEASE provider_error | dispatched | ended: a row without charge |
 | LAPSE | held, dispatched | suspense: an entry |
+
+A LEASE says what the worker gave back of its lots; it leaves them here, and `gives` says so to whoever books it.
 """
 
 import struct
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -59,8 +61,17 @@ _RARER_MIN: Final = {
 _SETTLE_MIN: Final = tape.SETTLE.size + tape.COUNTS_MASK.size
 
 
+class Give(NamedTuple):
+    """What a worker, or the ledger where none spends, gave of a lot to a recall at an instant; 0 is an answer too."""
+
+    recall_id: int
+    lot_id: int
+    nanos: int
+    at: Instant
+
+
 def _overdraw(sequence: int, lot: int, nanos: int, rest: int) -> FoldHalt:
-    return FoldHalt("overdraw", f"hold {sequence} takes {nanos} of lot {lot}, {-rest} more than it has")
+    return FoldHalt("overdraw", f"record {sequence} takes {nanos} of lot {lot}, {-rest} more than it has")
 
 
 class Fold:
@@ -80,6 +91,8 @@ class Fold:
         self._dispatched: dict[int, Instant] = {}
         self._evidence: dict[int, bytes] = {}
         self._names: dict[int, str] = {}
+        self.gives: list[Give] = []
+        """What the last report gave back of leased lots, in its order. It has left the mirror's lots and is booked nowhere yet."""
 
     def apply(self, worker: int, epoch: int, blocks: bytes, folded_sequence: int, now: Instant) -> int:
         """The last sequence folded of that worker's epoch. Blocks that were folded before are passed over.
@@ -93,6 +106,7 @@ class Fold:
         self._worker, self._epoch = worker, epoch
         self._base = worker << 56 | epoch << 40
         self._fresh, self._dispatched, self._evidence, self._names = {}, {}, {}, {}
+        self.gives = []
         with no_cycle_search():
             try:
                 return self._fold(blocks, folded_sequence, now)
@@ -216,6 +230,8 @@ class Fold:
             self._lapse(record)
         elif kind == RecordType.NAME:
             self._name(record)
+        elif kind == RecordType.LEASE:
+            self._give(sequence, record)
 
     # ---- beginnings -------------------------------------------------------------------------------
 
@@ -280,6 +296,17 @@ class Fold:
         text = record[tape.RECORD_HEAD.size + tape.NAME_HEAD.size :].decode(errors="replace")
         self._names[name_id] = text
         self._changes.batch.names.append((self._worker, self._epoch, name_id, text))
+
+    def _give(self, sequence: int, record: bytes) -> None:
+        """Nanos that leave leased lots, on the worker's word: it alone knows what it does not hold."""
+        (at,) = _AT.unpack_from(record, tape.LEASE.size - _AT.size)
+        for recall, lot, nanos in tape.GIVE.iter_unpack(record[tape.LEASE.size :]):
+            if nanos < 0 or self._mirror.owner(lot) == 0:
+                raise FoldHalt("lot", f"record {sequence} gives {nanos} of lot {lot}, which cannot be")
+            rest = self._mirror.take(lot, nanos)
+            if rest < 0:
+                raise _overdraw(sequence, lot, nanos, rest)
+            self.gives.append(Give(recall, lot, nanos, at))
 
     def _name_text(self, name_id: int) -> str:
         known = self._names.get(name_id)

@@ -72,17 +72,46 @@ departments: Final = Table(
 members: Final = Table(
     "members", metadata, _id(), _public_id(), _text("name", unique=True), _text("kind"),
     _int("department_id", ForeignKey("departments.id")), _text("zone"),
-    _text("hired_on", null=True), _text("left_on", null=True), _int("recorded_at"), **_STRICT,
+    _text("hired_on", null=True), _text("left_on", null=True), _int("recorded_at"),
+    _text("employee_id", null=True), _text("level", null=True), _text("location", null=True),
+    _text("employment_type", null=True), _int("manager_id", null=True), _int("working_time_millionths", null=True),
+    _int("suspended_at", null=True), **_STRICT,
 )  # fmt: skip
-"""`hired_on`, `left_on`: ISO dates. A member's name is unique, so that people can be named on the command line."""
+"""`hired_on`, `left_on`: ISO dates. A member's name is unique, so that people can be named on the command line. `manager_id` is
+a member's; `working_time_millionths` null: full time."""
+member_changes: Final = Table(
+    "member_changes", metadata, _id(), _int("member_id", ForeignKey("members.id")), _text("field"), _text("was", null=True),
+    _text("becomes", null=True), _text("effective_on"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""What of a member changed and from which day on. Not append-only: to erase a person is to erase this, and no amount hangs on it."""
+identity_users: Final = Table(
+    "identity_users", metadata,
+    Column("member_id", _INT, ForeignKey("members.id"), primary_key=True, autoincrement=False),
+    _text("user_name"), _text("user_name_folded", unique=True), _text("external_id", null=True), _text("attributes_json"),
+    _int("changed_at"), _int("removed_at", null=True), **_STRICT,
+)  # fmt: skip
+"""Members whom an identity provider feeds, and what it says of them that is not the member's own: names in parts, addresses.
+`removed_at`: the provider deleted the user; the member and their wallet are kept, and come back with the same name."""
+identity_groups: Final = Table(
+    "identity_groups", metadata,
+    Column("department_id", _INT, ForeignKey("departments.id"), primary_key=True, autoincrement=False),
+    _text("external_id", null=True), _int("changed_at"), _int("removed_at", null=True), **_STRICT,
+)  # fmt: skip
+"""The same of departments, which a provider calls groups. A department without a row is a group of which nothing was said."""
+absences: Final = Table(
+    "absences", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _text("from_on"),
+    _text("back_on"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""ISO dates: the first day away, the first day back."""
 plans: Final = Table(
     "plans", metadata, _id(), _public_id(), _text("name"), _int("version"), _text("kind"), _text("classification"),
     _nanos("amount_nanos"), _int("effective_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
     _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"), _text("enforcement"),
     _text("cap_policy"), _int("output_cap_tokens"), _nanos("overage_nanos_max"), _int("recorded_at"),
-    _text("vesting_terms", null=True), UniqueConstraint("name", "version"), **_STRICT,
+    _text("vesting_terms", null=True), _text("terms", null=True), UniqueConstraint("name", "version"), **_STRICT,
 )  # fmt: skip
-"""`vesting_terms`: services/vesting_terms.py; null for immediate, and in rows of the first revision, whose columns said it."""
+"""`vesting_terms`: services/vesting_terms.py; null for immediate, and in rows of the first revision, whose columns said it.
+`terms`: services/plan_terms.py; null for the usual ones (decision 0046)."""
 api_keys: Final = Table(
     "api_keys", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _text("name"), _text("scope"),
     _text("shown_prefix"), _blob("secret_hash", unique=True), _int("created_at"), _int("expires_at", null=True),
@@ -101,7 +130,7 @@ grants: Final = Table(
     _int("plan_id", ForeignKey("plans.id")), _text("kind"), _text("classification"), _nanos("amount_nanos"),
     _int("effective_at"), _int("recorded_at"), _text("vesting_kind"), _int("vesting_months"), _int("cliff_months"),
     _int("lifetime_count", null=True), _text("lifetime_unit", null=True), _int("priority"),
-    _text("vesting_terms", null=True), **_STRICT,
+    _text("vesting_terms", null=True), _int("rollover_max_nanos", null=True), **_STRICT,
 )  # fmt: skip
 awards: Final = Table(
     "awards", metadata,
@@ -109,11 +138,36 @@ awards: Final = Table(
     **_KEYED,
 )  # fmt: skip
 """The rows of spreadsheets that became grants, by their own ids; `digest` is of what the row said."""
+proposals: Final = Table(
+    "proposals", metadata, _id(), _public_id(), _int("award_count"), _nanos("amount_nanos"),
+    Column("budget_nanos", _INT, nullable=True), _text("note"), _text("rows_json"), _text("awards_json"),
+    _int("proposed_by", ForeignKey("members.id")), _int("proposed_at"),
+    _int("decided_by", ForeignKey("members.id"), null=True), _int("decided_at", null=True),
+    _text("decision", null=True), _text("reason"), **_STRICT,
+)  # fmt: skip
+"""Batches of awards that wait for a second administrator. `rows_json`: what the spreadsheet said; `awards_json`: what it meant then."""
+offers: Final = Table(
+    "offers", metadata, _id(), _public_id(), _text("candidate"), _int("plan_id", ForeignKey("plans.id")),
+    _nanos("amount_nanos"), _int("offered_at"), _text("lapses_on"), _text("starts_on", null=True),
+    _text("waiting", null=True), _text("package_json", null=True), _int("accepted_at", null=True),
+    _int("declined_at", null=True), _int("withdrawn_at", null=True),
+    _int("grant_id", ForeignKey("grants.id"), null=True), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""Promises to candidates. `lapses_on`, `starts_on`: ISO dates; `waiting`: `3m`; what became of it is read from its dates."""
+openings: Final = Table(
+    "openings", metadata,
+    Column("id", Text, primary_key=True), _int("wallet_id", ForeignKey("wallets.id")),
+    _int("grant_id", ForeignKey("grants.id"), null=True), _text("granted_on", null=True), _nanos("spent_before_nanos"),
+    _blob("digest"), _int("recorded_at"), **_KEYED,
+)  # fmt: skip
+"""The rows of spreadsheets with which wallets were opened, by their own ids. `grant_id` null: nothing was left. `spent_before_nanos`
+is what had been spent elsewhere, told and never counted."""
 lots: Final = Table(
     "lots", metadata, _id(), _int("grant_id", ForeignKey("grants.id")), _int("wallet_id", ForeignKey("wallets.id")),
     _text("classification"), _int("priority"), _nanos("amount_nanos"), _int("effective_at"),
-    _int("expires_at", null=True), **_STRICT,
+    _int("expires_at", null=True), _int("origin_lot_id", null=True), _int("moved_at", null=True), **_STRICT,
 )  # fmt: skip
+"""`origin_lot_id`: the lot that its nanos were moved out of, at `moved_at`; both null for one that was granted so."""
 rate_cards: Final = Table(
     "rate_cards", metadata, _id(), _public_id(), _text("provider"), _text("model"), _int("effective_at"),
     _int("recorded_at"), _text("currency"), _text("source"), _text("digest", unique=True), _blob("canonical_json"),
@@ -130,6 +184,23 @@ pay_slips: Final = Table(
     _int("wallet_id", ForeignKey("wallets.id")), _text("values_json"),
     UniqueConstraint("pay_run_id", "wallet_id"), **_STRICT,
 )  # fmt: skip
+approvers: Final = Table(
+    "approvers", metadata, _id(), _int("member_id", ForeignKey("members.id")),
+    _int("department_id", ForeignKey("departments.id"), null=True), _nanos("once_nanos_max"),
+    _int("monthly_nanos_max", null=True), _int("recorded_at"), _int("ended_at", null=True), **_STRICT,
+)  # fmt: skip
+"""Who may approve top-ups; a rule that is replaced or removed ends, and stays."""
+delegations: Final = Table(
+    "delegations", metadata, _id(), _int("from_member_id", ForeignKey("members.id")),
+    _int("to_member_id", ForeignKey("members.id")), _int("effective_at"), _int("expires_at"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+requests: Final = Table(
+    "requests", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _nanos("amount_nanos"),
+    _text("reason"), _int("requested_at"), _int("expires_at"), _text("decision", null=True), _int("decided_at", null=True),
+    _int("decided_by", ForeignKey("members.id"), null=True), _int("approver_id", ForeignKey("approvers.id"), null=True),
+    _nanos("approved_nanos", "0"), **_STRICT,
+)  # fmt: skip
+"""Top-ups that members ask for. `approver_id`: the rule on whose limit it was decided, also by a delegate."""
 limits: Final = Table(
     "limits", metadata, _id(), _public_id(), _text("name"), _text("scope"), _int("subject_id"), _text("model"), _text("tag"),
     _text("window"), _int("window_seconds"), _text("zone"), _text("measure"), _int("cap"), _text("enforcement"),
@@ -150,10 +221,16 @@ settings: Final = Table(
     "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
 )
 
+Index("absences_by_member", absences.c.member_id)
+Index("requests_by_approver", requests.c.approver_id)
 Index("members_by_department", members.c.department_id)
+Index("members_by_employee_id", members.c.employee_id, unique=True)
+Index("member_changes_by_member", member_changes.c.member_id)
 Index("api_keys_by_member", api_keys.c.member_id)
 Index("grants_by_wallet", grants.c.wallet_id)
+Index("offers_by_candidate", offers.c.candidate)
 Index("lots_by_wallet", lots.c.wallet_id)
+Index("lots_by_grant", lots.c.grant_id)
 Index("rate_cards_by_model", rate_cards.c.model)
 Index("pay_slips_by_wallet", pay_slips.c.wallet_id)
 
@@ -258,8 +335,9 @@ workers: Final = Table(
     "workers", metadata,
     Column("worker", _INT, primary_key=True, autoincrement=False),
     _int("epoch"), _blob("boot_id"), _int("hello_at"), _int("ready_at", null=True), _int("applied_delta"),
-    _text("halt_reason"), **_STRICT,
+    _text("halt_reason"), _int("resigned_at", null=True), **_STRICT,
 )  # fmt: skip
+"""`resigned_at`: the life ended in order and gave its lease back, so that nobody but the ledger may spend; null while one may."""
 tapes: Final = Table(
     "tapes", metadata,
     Column("worker", _INT, primary_key=True, autoincrement=False),
@@ -283,6 +361,16 @@ deltas: Final = Table(
     "deltas", metadata, Column("number", _INT, primary_key=True, autoincrement=False), _blob("body"), _int("recorded_at"),
     **_STRICT,
 )  # fmt: skip
+recalls: Final = Table(
+    "recalls", metadata, _id(), _int("group_id"), _text("purpose"), _text("mode"), _int("wallet_id"), _int("lot_id"),
+    _nanos("wanted_nanos"), _nanos("given_nanos", "0"), _text("command_id"), _text("reason"), _text("reference"),
+    _int("target_wallet_id", null=True), _int("new_effective_at", null=True), _int("new_expires_at", null=True),
+    _int("recorded_at"), _int("answered_at", null=True), _int("ended_at", null=True), **_STRICT,
+)  # fmt: skip
+"""What is asked back of leased lots, part by part (model/recall.py). `answered_at`: when a worker, or the ledger for want of one, first
+gave of it; `ended_at`: nothing more will be given."""
+Index("recalls_by_end", recalls.c.ended_at)
+Index("recalls_by_command", recalls.c.command_id)
 alert_states: Final = Table(
     "alert_states", metadata,
     Column("subject", Text, primary_key=True), Column("subject_id", _INT, primary_key=True, autoincrement=False),
@@ -305,10 +393,15 @@ variances: Final = Table(
 
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
-    pay_runs, pay_slips, tape_segments, variances, awards, limit_overrides, alerts,
+    pay_runs, pay_slips, tape_segments, variances, awards, openings, limit_overrides, alerts,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
-ADDED_LATER: Final = frozenset({"vesting_terms"})
+ADDED_LATER: Final = frozenset(
+    {
+        "vesting_terms", "terms", "origin_lot_id", "moved_at", "rollover_max_nanos", "employee_id", "level", "location",
+        "employment_type", "manager_id", "working_time_millionths", "suspended_at",
+    }
+)  # fmt: skip
 """Columns that rows of an older revision do not have. They are null there, and a row's digest leaves them out while they are."""
 
 

@@ -118,7 +118,9 @@ RELEASE: Final = struct.Struct("<BBHQqBBH")  # type, flags, length; hold sequenc
 LAPSE: Final = struct.Struct(
     "<BBHQqqBBH"
 )  # type, flags, length; hold sequence, at, answer bytes, finish, spare, HTTP status
-LEASE: Final = struct.Struct("<BBHQq")  # type, flags, length; last delta applied, at
+LEASE: Final = struct.Struct("<BBHQq")  # type, flags, length; last delta applied, at. Gives follow.
+GIVE: Final = struct.Struct("<qqq")  # recall id, lot id, nanos: what the worker gave back of a leased lot
+GIVES_MAX: Final = (RECORD_BYTES_MAX - LEASE.size) // GIVE.size
 COUNTS_MASK: Final = struct.Struct("<H")
 COUNT: Final = struct.Struct("<q")
 
@@ -159,6 +161,12 @@ def pack_name(name_id: int, text: str) -> bytes:
     """A NAME record: from here on `name_id` stands for `text` in this (worker, epoch)."""
     body = text.encode()[:NAME_BYTES_MAX]
     return _NAME_WHOLE_HEAD.pack(_NAME_TYPE, 0, _NAME_WHOLE_HEAD.size + len(body), name_id) + body
+
+
+def pack_gives(delta: int, at: Instant, gives: "list[tuple[int, int, int]]") -> bytes:
+    """A LEASE record: what the worker gave back of leased lots, `(recall id, lot id, nanos)` each; at most GIVES_MAX."""
+    head = LEASE.pack(RecordType.LEASE, 0, LEASE.size + GIVE.size * len(gives), delta, at)
+    return head + b"".join(GIVE.pack(*one) for one in gives)
 
 
 class TapeError(Exception):

@@ -34,9 +34,13 @@ from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
 
 DIFFERENCES_MAX: Final = 1_000
 """Differences kept in words; beyond it they are only counted."""
+TAKEN_ACCOUNTS: Final = (Account.FORFEITED, Account.CLAWED_BACK, Account.VOIDED, Account.TRANSFERRED_OUT)
+"""Where nanos go that are recalled of a lot, in the order of the columns of `lot_values`."""
 _COSTS_KEPT: Final = 100_000
 _ROWS_PER_FETCH: Final = 2_000
 _SEQ_MAX: Final = 2**63 - 1
+_AWARDING: Final = frozenset({EntryKind.GRANT, EntryKind.OPEN})
+"""Entries that bring a lot into being."""
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -79,10 +83,12 @@ class _Stream:
 
 
 class _LotSums:
-    __slots__ = ("granted", "held", "spent", "suspense", "vested")
+    __slots__ = ("granted", "held", "spent", "suspense", "taken", "unvested_taken", "vested")
 
     def __init__(self) -> None:
-        self.granted = self.vested = self.held = self.suspense = self.spent = 0
+        self.granted = self.vested = self.held = self.suspense = self.spent = self.unvested_taken = 0
+        self.taken = [0, 0, 0, 0]
+        """In the order of TAKEN_ACCOUNTS."""
 
 
 class _WalletSums:
@@ -148,7 +154,7 @@ class Verifier:
             self._stored_lots[row.id] = Lot(
                 id=row.id, grant_id=row.grant_id, wallet_id=row.wallet_id, priority=row.priority,
                 classification=Classification(row.classification), amount_nanos=row.amount_nanos,
-                effective_at=row.effective_at, expires_at=row.expires_at,
+                effective_at=row.effective_at, expires_at=row.expires_at, origin_lot_id=row.origin_lot_id,
             )  # fmt: skip
         for wallet_id, zone in connection.execute(select(schema.wallets.c.id, schema.wallets.c.zone)):
             self._zones[wallet_id] = zone
@@ -278,8 +284,14 @@ class Verifier:
 
     def _replay_entry(self, entry: Entry) -> None:
         for leg in entry.postings:
-            if leg.account is Account.UNVESTED and entry.kind is EntryKind.GRANT:
+            if leg.account is Account.UNVESTED and entry.kind in _AWARDING:
                 self._lot(leg.lot_id).granted += leg.nanos
+            elif leg.account is Account.TRANSFERRED_IN:
+                self._lot(leg.lot_id).granted -= leg.nanos
+            elif leg.account in TAKEN_ACCOUNTS:
+                self._lot(leg.lot_id).taken[TAKEN_ACCOUNTS.index(leg.account)] += leg.nanos
+            elif leg.account is Account.UNVESTED and entry.kind is not EntryKind.VEST and leg.nanos < 0:
+                self._lot(leg.lot_id).unvested_taken -= leg.nanos
             elif leg.account is Account.AVAILABLE and entry.kind is EntryKind.VEST:
                 self._lot(leg.lot_id).vested += leg.nanos
             elif leg.account is Account.SUSPENSE and entry.kind is EntryKind.SUSPEND:
@@ -474,6 +486,12 @@ class Verifier:
                 self._differs(
                     "lot", f"lot {row.lot_id} has held, suspense, spent {stored}; the journal gives {replayed}"
                 )
+            taken = [row.forfeited_nanos, row.clawed_back_nanos, row.voided_nanos, row.transferred_out_nanos]
+            if taken != sums.taken:
+                self._differs(
+                    "lot",
+                    f"lot {row.lot_id} has {taken} forfeited, clawed back, voided, transferred; the journal gives {sums.taken}",
+                )
             self._check_lot(row, sums, states)
         for lot_id in self._lots.keys() - seen:
             self._differs("lot", f"lot {lot_id} moves in the journal but has no values")
@@ -491,7 +509,7 @@ class Verifier:
         if lot is None:
             self._differs("lot", f"lot {row.lot_id} has values but is gone")
             return
-        if not lot.amount_nanos == sums.granted == sums.vested:
+        if not lot.amount_nanos == sums.granted == sums.vested + sums.unvested_taken:
             self._differs(
                 "grant", f"lot {lot.id} is of {lot.amount_nanos}, entries grant {sums.granted} and vest {sums.vested}"
             )

@@ -68,7 +68,7 @@ def test_a_plan_is_tried_on_a_log(home, capsys):
     assert main(["plan", "try", "tools", "--cycle", "2026-10", "--log", str(log)]) == 0
     shown = capsys.readouterr().out
     assert "2026-10-20 02:00:00 UTC" in shown
-    assert "plan tools version 1, one grant to everybody in 2026-10; nothing was changed" in shown
+    assert "plan tools version 1, one grant to everybody who may have it in 2026-10; nothing was changed" in shown
     (ada,) = asked(capsys, "plan", "try", "tools", "--cycle", "2026-10", "--log", str(log))["people"]
     assert (ada["paid"]["amount"], ada["missing"]["amount"]) == ("7.500000000", "14.000000000")
     assert main(["plan", "try", "tools", "--log", str(home / "none.csv")]) == 1
@@ -87,7 +87,9 @@ def test_a_file_of_plans_is_checked_compared_and_applied(home, capsys):
     file = home / "plans.toml"
     file.write_text(FILE)
     assert main(["plan", "check", str(file)]) == 0
-    assert capsys.readouterr().out == f"{file}: 1 plan, nothing wrong\n"
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == f"{file}: 1 plan, nothing wrong"
+    assert shown[1].startswith(f"{file}:1: tools: note: 13 tax facts are not declared")
     assert main(["plan", "diff", str(file)]) == 1
     assert capsys.readouterr().out == "tools: new\n"
     assert main(["plan", "apply", str(file), "--dry-run"]) == 0
@@ -134,3 +136,96 @@ def test_awards_of_a_spreadsheet_are_rehearsed_and_granted_once(home, capsys):
     file.write_text("id,to,plan,amount\nA-1,Ada,tools,much\n")
     assert main(["grant", "import", str(file)]) == 2
     assert f"{file}, line 2, amount: is no amount" in capsys.readouterr().err
+
+
+TOOLS = ("plan", "create", "tools", "--kind", "stipend", "--classification", "tool", "--amount", "310")
+
+
+def test_further_terms_are_options_by_the_names_of_files(home, capsys):
+    terms = (
+        "--term",
+        "proration=by_day",
+        "--term",
+        "eligibility.departments=Engineering",
+        "--term",
+        "tax.use_scope=business_only",
+    )
+    assert main([*TOOLS, *terms]) == 0
+    assert "note: 12 tax facts are not declared" in capsys.readouterr().out
+    assert main(["plan", "show", "tools"]) == 0
+    shown = capsys.readouterr().out
+    assert "  eligibility.departments  Engineering\n" in shown
+    assert "  tax.use_scope            business_only\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("term", "told"),
+    [
+        ("tax.use_scope=all", "--term: tax.use_scope must be one of business_only, incidental_personal"),
+        ("amount=3", "--term: 'amount=3' is not NAME=VALUE with one of proration, transferable, formula.kind"),
+        ("transferable", "--term: 'transferable' is not NAME=VALUE"),
+    ],
+)
+def test_a_term_that_is_none_is_told_with_what_could_stand_there(home, capsys, term, told):
+    assert main([*TOOLS, "--term", term]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_every_mark_of_pay_is_told_in_a_line_of_its_own(home, capsys):
+    assert main([*TOOLS, "--term", "transferable=yes", "--term", "tax.denomination=currency"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert "it may be given or sold to others, so it is pay and no working tool (rule: transfer or gift" in told[0]
+    assert "it is counted in a currency, so it is pay and no working tool (rule: currency face value" in told[1]
+
+
+def test_a_grant_says_how_its_amount_was_found(home, capsys):
+    formula = ("--term", "formula.kind=percent_of_base", "--term", "formula.percent=5")
+    assert main([*TOOLS, *formula, "--term", "proration=by_day"]) == 0
+    capsys.readouterr()
+    made = asked(capsys, "grant", "create", "Ada", "--plan", "tools", "--base-pay", "1000", "--working-time", "0.5")
+    assert (made["amount"]["amount"], made["how"]) == ("25.000000000", "5 % of 1000, 0.5 of full time")
+    assert main(["grant", "create", "Ada", "--plan", "tools", "--base-pay", "1000", "--working-time", "2"]) == 2
+    assert "--working-time lies above 0 and at most at 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["plans.xlsx", "plans.csv", "plans.toml"])
+def test_plans_go_out_into_a_file_and_come_in_again(home, capsys, name):
+    file = home / name
+    assert main([*TOOLS, "--term", "wording.title=Studio credits"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "export", str(file)]) == 0
+    assert capsys.readouterr().out == (
+        f"wrote 1 plan to {file}\nedit it, then: tokenroll plan diff {file}; tokenroll plan apply {file}\n"
+    )
+    assert main(["plan", "diff", str(file)]) == 0
+    assert capsys.readouterr().out == "tools: same\n"
+    assert main(["plan", "export", str(file)]) == 1
+    assert f"{file} is there already" in capsys.readouterr().err
+    assert main(["plan", "export", str(file), "--force"]) == 0
+    assert main(["plan", "export", str(home / "plans.ods")]) == 2
+
+
+def test_a_reclassification_is_shown_before_it_is_done(home, capsys):
+    assert main([*TOOLS]) == 0
+    assert main(["grant", "create", "Ada", "--plan", "tools"]) == 0
+    capsys.readouterr()
+    asked_for = ("plan", "reclassify", "tools", "--to", "compensation", "--from", "2999-01-01")
+    assert main([*asked_for]) == 0
+    shown = capsys.readouterr().out
+    assert "Allowance statement" in shown
+    assert "Ada 310.00 0.00 tool" in " ".join(shown.split())
+    assert "nothing was changed; with --yes plan tools version 2 is compensation from 2999-01-01 on" in shown
+    assert [one["version"] for one in asked(capsys, "plan", "list")] == [1]
+    assert main([*asked_for, "--yes"]) == 0
+    assert "\nplan tools version 2 is compensation from 2999-01-01 on\n" in capsys.readouterr().out
+    assert [one["version"] for one in asked(capsys, "plan", "list")] == [1, 2]
+
+
+def test_a_department_that_is_not_there_is_told_by_file_and_line(home, capsys):
+    file = home / "plans.toml"
+    file.write_text(f'{FILE}eligibility.departments = ["Enginering"]\n')
+    told = "eligibility.departments names 'Enginering', and there is no such department: there are Engineering"
+    assert main(["plan", "diff", str(file)]) == 1
+    assert f"{file}:1: tools: {told}" in capsys.readouterr().err
+    assert main(["plan", "apply", str(file)]) == 1
+    assert f"plan tools: {told}" in capsys.readouterr().err

@@ -34,6 +34,15 @@ def test_a_grant_is_booked_with_its_vesting_in_advance():
     assert second.reference == "grant_00000000000000000000000000000001"
 
 
+def test_an_opening_value_comes_out_of_equity_and_vests_like_a_grant():
+    opened, vested = grant_entries(
+        make_grant(amount_nanos=40), (make_lot(id=1, amount_nanos=40),), ("entry_a", "entry_b"), opens=True
+    )
+    assert (opened.kind, vested.kind) == ("open", "vest")
+    assert legs(opened.postings) == [("opening_equity", 1, 1, -40), ("unvested", 1, 1, 40)]
+    assert legs(vested.postings) == [("unvested", 1, 1, -40), ("available", 1, 1, 40)]
+
+
 def test_every_entry_of_a_grant_needs_an_id():
     with pytest.raises(ValueError, match="takes 2 entry ids, not 1"):
         grant_entries(make_grant(), (make_lot(),), ("entry_a",))

@@ -29,4 +29,6 @@ def test_every_word_of_conservation_is_an_account():
         "breakage", "forfeited", "clawed_back", "voided", "transferred_out",
     }  # fmt: skip
     assert words <= {account.value for account in Account}
-    assert {account.value for account in Account} - words == {"company_spent", "company_overage", "provider_variance"}
+    assert {account.value for account in Account} - words == {
+        "company_spent", "company_overage", "provider_variance", "opening_equity",
+    }  # fmt: skip

@@ -169,3 +169,24 @@ def test_a_file_that_holds_no_awards_is_refused(file, content, told):
 def test_a_spreadsheet_may_begin_with_its_mark_and_hold_blanks(firm, file):
     file.write_bytes("\ufeffid,to,plan\r\n 7 , Ada ,tools \r\n".encode())
     assert imported(firm, file).result["awards"][0]["to"] == "Ada"
+
+
+def test_a_row_may_say_what_a_formula_needs(firm, tmp_path):
+    firm.do(
+        "plan.create", name="share", kind="stipend", classification="tool", amount_nanos=CREDIT,
+        terms={"formula": {"kind": "percent_of_base", "percent_nanos": 10 * CREDIT}, "proration": "by_day"},
+    )  # fmt: skip
+    path = tmp_path / "share.csv"
+    path.write_text("id,to,plan,base_pay,working_time\nS-1,Ada,share,1000,0.6\nS-2,Bo,share,500,\n")
+    made = firm.do("grant.import", rows=read_awards(path))
+    assert [one["amount_nanos"] for one in made["awards"]] == [60 * CREDIT, 50 * CREDIT]
+    path.write_text("id,to,plan,base_pay,working_time,score\nS-1,Ada,share,much,1.5,101\nS-2,Bo,share,1,0.1234567,x\n")
+    with pytest.raises(AwardFileError) as found:
+        read_awards(path)
+    assert str(found.value).splitlines() == [
+        f"{path}, line 2, base_pay: is no amount: 'much' is not a decimal amount with at most 18 digits before the point and 9 after it, such as 12.5",
+        f"{path}, line 2, score: must lie between 0 and 100, not 101",
+        f"{path}, line 2, working_time: lies above 0 and at most at 1, which is full time, with at most 6 decimals, not 1.5",
+        f"{path}, line 3, score: is no score: 'x' is not a decimal amount with at most 18 digits before the point and 9 after it, such as 12.5",
+        f"{path}, line 3, working_time: lies above 0 and at most at 1, which is full time, with at most 6 decimals, not 0.1234567",
+    ]

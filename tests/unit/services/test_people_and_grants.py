@@ -173,6 +173,7 @@ def test_it_revokes_the_keys_of_whoever_leaves(firm):
             shown_prefix=f"tr-{name}",
         )
     firm.do("key.revoke", key="phone")
+    firm.now = FEBRUARY
     left = firm.do("member.leave", member="Ada", left_on="2026-01-31")
     assert left["revoked_key_count"] == 1
     assert {key["state"] for key in firm.reports.keys("Ada")} == {"revoked"}

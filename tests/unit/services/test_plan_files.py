@@ -212,3 +212,131 @@ def test_a_file_that_holds_no_plans_is_refused(file, content, told):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(PlanFileError, match="cannot be read: No such file or directory"):
         read_plans(tmp_path / "none.toml")
+
+
+TERMS = """
+[plans."Engineer stipend".eligibility]
+departments = ["Engineering"]
+hired_from = 2026-01-01
+
+[plans."Engineer stipend".leaving]
+forfeited = "return_to_pool"
+windows = { voluntary_other = 0 }
+
+[plans."Engineer stipend".leaving.clawback]
+basis = "pro_rata"
+months = 12
+
+[plans."Engineer stipend".tax]
+use_scope = "business_only"
+salary_sacrifice = false
+"""
+
+
+def test_terms_are_read_and_told_by_their_names(firm, file):
+    firm.do("department.create", name="Engineering")
+    file.write_text(TWO + TERMS)
+    assert read_plans(file)[0].arguments["terms"] == {
+        "eligibility": {"departments": ["Engineering"], "hired_from": "2026-01-01"},
+        "leaving": {
+            "forfeited": "return_to_pool", "windows": [{"reason": "voluntary_other", "days": 0}],
+            "clawback": {"basis": "pro_rata", "months": 12},
+        },
+        "tax": {"use_scope": "business_only", "salary_sacrifice": False},
+    }  # fmt: skip
+    applied(firm, file)
+    assert states(firm, file) == {"Engineer stipend": "same", "sign-on": "same"}
+    file.write_text(TWO + TERMS.replace("months = 12", "months = 24").replace("2026-01-01\n\n", "2026-02-01\n\n"))
+    firm.connection.rollback()
+    assert differences(firm.connection, read_plans(file))[0]["changes"] == [
+        {"field": "eligibility.hired_from", "was": "2026-01-01", "becomes": "2026-02-01"},
+        {"field": "leaving.clawback.months", "was": "12", "becomes": "24"},
+    ]
+    file.write_text(TWO)
+    firm.connection.rollback()
+    assert {"field": "tax.use_scope", "was": "business_only", "becomes": "-"} in differences(
+        firm.connection, read_plans(file)
+    )[0]["changes"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ('"business_only"', '"all"'),
+            ":38: plans.Engineer stipend.tax.use_scope must be one of business_only, incidental",
+        ),
+        (
+            ("months = 12", "months = 99"),
+            ":35: plans.Engineer stipend.leaving.clawback.months must be a whole number from 1 to 60",
+        ),
+        (
+            ("months = 12\n", ""),
+            ":1: plans.Engineer stipend terms.leaving.clawback: object missing required field `months`",
+        ),
+        (
+            ("voluntary_other = 0", "bored = 0"),
+            ":31: plans.Engineer stipend.leaving.windows must be one of voluntary_other",
+        ),
+        (
+            ("voluntary_other = 0", "voluntary_other = 30"),
+            ":1: plans.Engineer stipend it stays spendable for 30 days after leaving",
+        ),
+        (
+            ('["Engineering"]', '"Engineering"'),
+            ":26: plans.Engineer stipend.eligibility.departments must be a list of texts",
+        ),
+        (
+            ("hired_from = 2026-01-01", 'hired_from = "soon"'),
+            ":27: plans.Engineer stipend.eligibility.hired_from must be a date",
+        ),
+        (
+            ("salary_sacrifice = false", "salary_sacrifice = 0"),
+            ":39: plans.Engineer stipend.tax.salary_sacrifice must be true or false",
+        ),
+        (
+            ("use_scope", "usescope"),
+            ":38: plans.Engineer stipend.tax.usescope is not known here; known are use_scope, convertible",
+        ),
+    ],
+)
+def test_a_mistake_in_the_terms_is_told_with_its_line(file, change, told):
+    file.write_text(TWO + TERMS.replace(*change))
+    with pytest.raises(PlanFileError) as found:
+        read_plans(file)
+    assert f"{file}{told}" in str(found.value)
+
+
+NAMES = """
+[plans."Engineer stipend".eligibility]
+departments = ["Enginering"]
+
+[plans."Engineer stipend".floor]
+model = "small"
+pool = "everybody"
+"""
+
+
+def test_a_name_that_nothing_has_is_told_before_and_refused_with_the_names_there_are(firm, file):
+    firm.do("department.create", name="Engineering")
+    file.write_text(TWO.replace('amount = "4800"', 'amount = "4801"') + NAMES)
+    told = [
+        "eligibility.departments names 'Enginering', and there is no such department: there are Engineering",
+        "floor.pool names 'everybody', and there is no such pool: there is none yet",
+    ]
+    assert firm.reports.plan_differences(file)[0]["problems"] == told
+    assert applied(firm, file).problem.splitlines() == [f"plan Engineer stipend: {one}" for one in told]
+    assert firm.reports.plans() == []
+    firm.do("department.create", name="Enginering")
+    firm.do("pool.create", name="everybody")
+    assert len(applied(firm, file).result["created"]) == 2
+
+
+def test_all_that_is_refused_of_a_file_is_told_together(firm, file):
+    plans = [dict(one.arguments) for one in read_plans(file)]
+    plans[0] |= {"terms": {"transferable": True}}
+    plans[1] |= {"priority": 256}
+    told = firm.ask("plan.apply", plans=plans).problem.splitlines()
+    assert [one.partition(":")[0] for one in told] == ["plan Engineer stipend", "plan sign-on"]
+    assert "rule: transfer or gift" in told[0]
+    assert "priority lies between 0" in told[1]

@@ -111,3 +111,43 @@ def test_a_log_that_is_no_text_is_refused(firm, tmp_path):
 def test_a_plan_or_a_month_that_is_none_is_refused(firm, plan, cycle):
     with pytest.raises(Refused):
         firm.reports.plan_trial(plan, cycle)
+
+
+def test_who_may_not_have_it_gets_nothing_and_is_told_why(firm):
+    firm.do("department.create", name="Sales")
+    firm.do("member.create", name="Dev", department="Sales")
+    firm.do(
+        "plan.create", name="engineers", kind="stipend", classification="tool", amount_nanos=50 * CREDIT,
+        terms={"eligibility": {"departments": ["Sales"]}},
+    )  # fmt: skip
+    trial = firm.reports.plan_trial("engineers", "2026-01")
+    ada = trial["people"][0]
+    assert credits_of(ada, "used", "granted", "missing") == (90, 0, 90)
+    assert (ada["stopped_count"], ada["change"]) == (3, "loses")
+    assert ada["why"] == "Ada is in Engineering, and it is for Sales"
+    dev = trial["people"][-1]
+    assert (dev["name"], dev["granted_nanos"], dev["change"], dev["why"]) == ("Dev", 50 * CREDIT, "gains", None)
+
+
+def test_a_joiner_gets_the_part_that_the_plan_says(firm):
+    firm.do("member.create", name="Eve", department="Engineering", hired_on="2026-01-22")
+    firm.do(
+        "plan.create", name="by-day", kind="stipend", classification="tool", amount_nanos=31 * CREDIT,
+        terms={"proration": "by_day"},
+    )  # fmt: skip
+    found = {one["name"]: one for one in firm.reports.plan_trial("by-day", "2026-01")["people"]}
+    assert (found["Eve"]["granted_nanos"], found["Eve"]["why"]) == (10 * CREDIT, "10 of 31 days")
+    assert found["Bo"]["granted_nanos"] == 31 * CREDIT
+
+
+def test_amounts_by_level_are_nothing_where_no_level_is_known_and_scores_must_be_replaced_by_an_amount(firm):
+    levels = [{"level": "L4", "amount_nanos": CREDIT}]
+    for name, formula in (("levels", {"kind": "per_level", "levels": levels}), ("scores", {"kind": "per_outcome"})):
+        firm.do(
+            "plan.create", name=name, kind="stipend", classification="tool", amount_nanos=CREDIT, terms={"formula": formula}
+        )  # fmt: skip
+    (ada, *_others) = firm.reports.plan_trial("levels", "2026-01")["people"]
+    assert (ada["granted_nanos"], "none is known: it is one of L4" in ada["why"]) == (0, True)
+    with pytest.raises(Refused, match="a trial knows neither base pay nor scores; try it with --amount"):
+        firm.reports.plan_trial("scores", "2026-01")
+    assert firm.reports.plan_trial("scores", "2026-01", amount_nanos=CREDIT)["sums"]["granted_nanos"] == 3 * CREDIT

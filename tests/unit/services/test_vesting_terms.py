@@ -53,7 +53,7 @@ def test_what_is_written_is_read_as_the_same(vesting):
 @pytest.mark.parametrize(
     ("terms", "told"),
     [
-        ({"kind": "monthly"}, "kind of vesting is one of immediate, periodic, dated, not 'monthly'"),
+        ({"kind": "monthly"}, "kind of vesting is one of immediate, periodic, dated, event, not 'monthly'"),
         ({"kind": ["periodic"]}, "kind of vesting is one of"),
         ({"cliff_month": 3}, "vesting has no cliff_month; its terms are kind, period, occurrences"),
         ({"kind": "periodic", "period": "1y"}, "a period is a number of days or months such as 90d or 12m, not '1y'"),

@@ -1,0 +1,111 @@
+"""Recalls: what is asked back of leased lots; lots that were moved or roll over; lives of workers that ended in order."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_AMOUNT_NANOS_MAX = 10**18
+
+
+def _nanos(name: str, default: str | None = None) -> sa.Column[int]:
+    check = sa.CheckConstraint(f"{name} BETWEEN 0 AND {_AMOUNT_NANOS_MAX}")
+    return sa.Column(name, _INT, check, nullable=False, server_default=default)
+
+
+def upgrade() -> None:
+    """Lots of before keep their digests (store/schema.py, ADDED_LATER)."""
+    op.create_table(
+        "recalls",
+        sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
+        sa.Column("group_id", _INT, nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("wallet_id", _INT, nullable=False),
+        sa.Column("lot_id", _INT, nullable=False),
+        _nanos("wanted_nanos"),
+        _nanos("given_nanos", "0"),
+        sa.Column("command_id", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("target_wallet_id", _INT, nullable=True),
+        sa.Column("new_effective_at", _INT, nullable=True),
+        sa.Column("new_expires_at", _INT, nullable=True),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sa.Column("answered_at", _INT, nullable=True),
+        sa.Column("ended_at", _INT, nullable=True),
+        sqlite_strict=True,
+    )
+    op.create_index("recalls_by_end", "recalls", ["ended_at"])
+    op.create_index("recalls_by_command", "recalls", ["command_id"])
+    op.create_table(
+        "absences",
+        sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
+        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("member_id", _INT, sa.ForeignKey("members.id"), nullable=False),
+        sa.Column("from_on", sa.Text(), nullable=False),
+        sa.Column("back_on", sa.Text(), nullable=False),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_index("absences_by_member", "absences", ["member_id"])
+    _approvals()
+    op.add_column("lots", sa.Column("origin_lot_id", _INT, nullable=True))
+    op.add_column("lots", sa.Column("moved_at", _INT, nullable=True))
+    op.add_column("grants", sa.Column("rollover_max_nanos", _INT, nullable=True))
+    op.add_column("workers", sa.Column("resigned_at", _INT, nullable=True))
+    op.create_index("lots_by_grant", "lots", ["grant_id"])
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False)
+
+
+def _of(noun: str, name: str, *, null: bool = False) -> sa.Column[int]:
+    return sa.Column(name, _INT, sa.ForeignKey(f"{noun}.id"), nullable=null)
+
+
+def _approvals() -> None:
+    """Who may approve top-ups, and what was asked and decided."""
+    op.create_table(
+        "approvers",
+        _id(),
+        _of("members", "member_id"),
+        _of("departments", "department_id", null=True),
+        _nanos("once_nanos_max"),
+        sa.Column("monthly_nanos_max", _INT, nullable=True),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sa.Column("ended_at", _INT, nullable=True),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "delegations",
+        _id(),
+        _of("members", "from_member_id"),
+        _of("members", "to_member_id"),
+        sa.Column("effective_at", _INT, nullable=False),
+        sa.Column("expires_at", _INT, nullable=False),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "requests",
+        _id(),
+        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        _of("members", "member_id"),
+        _nanos("amount_nanos"),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("requested_at", _INT, nullable=False),
+        sa.Column("expires_at", _INT, nullable=False),
+        sa.Column("decision", sa.Text(), nullable=True),
+        sa.Column("decided_at", _INT, nullable=True),
+        _of("members", "decided_by", null=True),
+        _of("approvers", "approver_id", null=True),
+        _nanos("approved_nanos", "0"),
+        sqlite_strict=True,
+    )
+    op.create_index("requests_by_approver", "requests", ["approver_id"])

@@ -1,0 +1,74 @@
+import pytest
+
+from tests.cast import CREDIT, make_plan
+from tokenroll.model.plan_terms import (
+    Access,
+    Clawback,
+    ClawbackBasis,
+    Floor,
+    ForfeitedBudget,
+    LeavingTerms,
+    LeavingWindow,
+    PlanTerms,
+    Proration,
+    Rollover,
+    TerminationReason,
+    Wording,
+)
+
+
+def test_a_plan_that_says_nothing_gives_nothing_away():
+    terms = make_plan().terms
+    assert terms == PlanTerms()
+    assert (terms.transferable, terms.floor, terms.proration) == (False, None, Proration.NONE)
+    assert (terms.leaving.clawback, terms.leaving.forfeited) == (None, ForfeitedBudget.RETIRE)
+    assert terms.leaving.window_days(TerminationReason.INVOLUNTARY_DEATH) == 0
+    assert terms.rollover.rolled_nanos(90 * CREDIT) == 0
+    assert (terms.leave_of_absence.pauses_vesting, terms.leave_of_absence.pauses_stipend) == (True, False)
+
+
+@pytest.mark.parametrize(("left", "rolled"), [(0, 10), (5, 10), (10, 10), (17, 17), (40, 40), (41, 40)])
+def test_what_rolls_over_lies_between_the_least_and_the_most(left, rolled):
+    rollover = Rollover(min_nanos=10 * CREDIT, max_nanos=40 * CREDIT)
+    assert rollover.rolled_nanos(left * CREDIT) == rolled * CREDIT
+
+
+def test_a_reason_has_its_window():
+    terms = LeavingTerms(windows=(LeavingWindow(reason=TerminationReason.INVOLUNTARY_DEATH, days=365),))
+    assert terms.window_days(TerminationReason.INVOLUNTARY_DEATH) == 365
+    assert terms.window_days(TerminationReason.VOLUNTARY_OTHER) == 0
+
+
+def test_the_reasons_are_those_of_the_open_cap_table():
+    assert [one.value for one in TerminationReason] == [
+        "voluntary_other", "voluntary_good_cause", "voluntary_retirement", "involuntary_other", "involuntary_death",
+        "involuntary_disability", "involuntary_with_cause",
+    ]  # fmt: skip
+
+
+DEATH = LeavingWindow(reason=TerminationReason.INVOLUNTARY_DEATH, days=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Clawback(basis=ClawbackBasis.FULL, months=0), "1 to 60 months after the grant, not 0"),
+        (lambda: Clawback(basis=ClawbackBasis.FULL, months=61), "1 to 60 months after the grant, not 61"),
+        (lambda: LeavingWindow(reason=TerminationReason.VOLUNTARY_OTHER, days=-1), "0 to 3660 days, not -1"),
+        (lambda: LeavingTerms(windows=(DEATH, DEATH)), "one window, not two"),
+        (lambda: Rollover(min_nanos=2, max_nanos=1), "is not above the most"),
+        (lambda: Rollover(min_nanos=-1), "the least that rolls over"),
+        (lambda: Access(models=("a", "a")), "model of access: a name stands twice in a, a"),
+        (lambda: Access(models=("",)), "model of access must be"),
+        (lambda: Access(service_tiers=tuple(str(n) for n in range(201))), "at most 200 names, not 201"),
+        (lambda: Access(calls_per_minute_max=0), "calls per minute of access are 1 to"),
+        (lambda: Access(tokens_per_minute_max=10**9 + 1), "tokens per minute of access are 1 to"),
+        (lambda: Floor(model="", pool="everybody"), "model of the floor"),
+        (lambda: Floor(model="small", pool=""), "pool of the floor"),
+        (lambda: Wording(title=""), "title of the wording has 1 to 300"),
+        (lambda: Wording(why="two\nlines"), "why of the wording has 1 to 300"),
+    ],
+)
+def test_it_is_valid_at_birth(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
