@@ -33,9 +33,11 @@ from tokenroll.store import schema, tape
 from tokenroll.store.attempt_record import (
     EvidenceRecord,
     LapseRecord,
+    LimitRaise,
     Outcome,
     ReleaseRecord,
     SettleRecord,
+    pack_raises,
     pack_settle,
 )
 from tokenroll.store.attempt_record import pack_lapse as lapse_bytes
@@ -179,15 +181,16 @@ def call_number(at: int, epoch: int, sequence: int, worker: int = 0) -> int:
 
 def hold_record(
     sequence: int, *slices: tuple[int, int], wallet: int = ADA, epoch: int = 1, at: int = START, attempt: int = 1,
-    call: int | None = None, client_name: int = 0, key: int = 7,
+    call: int | None = None, client_name: int = 0, key: int = 7, raises: tuple[LimitRaise, ...] = (),
 ) -> bytes:  # fmt: skip
     number = call_number(at, epoch, sequence) if call is None else call
-    length = tape.HOLD.size + len(slices) * tape.SLICE.size
+    limits = pack_raises(raises) if raises else b""
+    length = tape.HOLD.size + len(slices) * tape.SLICE.size + len(limits)
     head = tape.HOLD.pack(
-        RecordType.HOLD, 0, length, attempt, len(slices), number.to_bytes(16, "big"), wallet, key, 1, at,
+        RecordType.HOLD, tape.HOLD_LIMITED if raises else 0, length, attempt, len(slices), number.to_bytes(16, "big"), wallet, key, 1, at,
         sum(nanos for _, nanos in slices), 0, 0, 0, 0, client_name, 100, 400, 1, 0,
     )  # fmt: skip
-    return head + b"".join(tape.SLICE.pack(*one) for one in slices)
+    return head + b"".join(tape.SLICE.pack(*one) for one in slices) + limits
 
 
 def dispatched_record(*sequences: int, at: int = START) -> bytes:

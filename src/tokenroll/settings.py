@@ -4,6 +4,7 @@ Precedence: what a command line says, then `config.toml` in the home, then the d
 is an error that names its line: a misspelt limit that is silently ignored would be found by an invoice.
 """
 
+import base64
 import os
 import re
 import tomllib
@@ -25,6 +26,9 @@ Durability = Literal["written", "synced"]
 DIALECTS: Final[tuple[Dialect, ...]] = ("openai", "anthropic")
 DURABILITIES: Final[tuple[Durability, ...]] = ("synced", "written")
 SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
+THRESHOLDS_MAX: Final = 10
+DESTINATIONS_MAX: Final = 16
+"""As ALERT_THRESHOLDS_MAX and ALERT_DESTINATIONS_MAX of model/limits.py, which lies above this file; a test compares them."""
 WORKERS_MAX: Final = 1
 """Gateway processes of one home: a lease is of whole wallets until leases are sized, so only one worker can hold them."""
 
@@ -94,6 +98,39 @@ class DeploymentSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpSettings:
+    """The company's mail server, for alerts."""
+
+    host: str
+    port: int
+    sender: str
+    security: str = "starttls"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationSettings:
+    """Where alerts go: a webhook that is signed with a key of its own, or a mail address."""
+
+    name: str
+    url: str = ""
+    signing_key: bytes = field(default=b"", repr=False)
+    email: str = ""
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """At which percentages of a wallet's cycle and of a limit's window somebody is told, and who."""
+
+    thresholds: tuple[int, ...] = (50, 80, 95)
+    destinations: tuple[DestinationSettings, ...] = ()
+    smtp: SmtpSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything a role needs to know before it starts. Two processes that read the same home see the same."""
 
@@ -102,6 +139,7 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     web: WebSettings = field(default_factory=WebSettings)
     deployments: tuple[DeploymentSettings, ...] = ()
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     @property
     def database_path(self) -> Path:
@@ -241,6 +279,16 @@ class _Table:
             raise self.problem(key, f"must be {span}, not {value!r}")
         return value
 
+    def numbers(self, key: str, default: tuple[int, ...], least: int, most: int, count_max: int) -> tuple[int, ...]:
+        """The list of integers under `key`, each between `least` and `most`."""
+        self.asked.add(key)
+        value = self.values.get(key, list(default))
+        if not isinstance(value, list) or not all(type(one) is int and least <= one <= most for one in value):
+            raise self.problem(key, f"must be a list of whole numbers from {least} to {most}, not {value!r}")
+        if len(value) > count_max:
+            raise self.problem(key, f"has {len(value)} numbers, more than {count_max}")
+        return tuple(value)
+
     def texts(self, key: str) -> tuple[str, ...]:
         """The list of texts under `key`."""
         self.asked.add(key)
@@ -335,6 +383,7 @@ def _settings_from(home: Path, root: _Table) -> Settings:
         ),
         web=WebSettings(listen=web.listen("listen", defaults.web.listen)),
         deployments=tuple(_deployment(name, deployments.table(name)) for name in deployments.values),
+        alerts=_alerts(root.table("alerts")),
     )
     for table in (company, gateway, web, root):
         table.finished()
@@ -362,6 +411,98 @@ def _deployment(name: str, table: _Table) -> DeploymentSettings:
     )
     table.finished()
     return deployment
+
+
+def _alerts(table: _Table) -> AlertSettings:
+    destinations, smtp = table.table("destinations"), table.table("smtp")
+    thresholds = table.numbers("thresholds", (50, 80, 95), 1, 100, THRESHOLDS_MAX)
+    if len(destinations.values) > DESTINATIONS_MAX:
+        raise table.problem("destinations", f"has more than {DESTINATIONS_MAX} tables")
+    alerts = AlertSettings(
+        thresholds=tuple(sorted(set(thresholds))),
+        destinations=tuple(_destination(name, destinations.table(name)) for name in destinations.values),
+        smtp=_smtp(smtp) if smtp.values else None,
+    )
+    for one in alerts.destinations:
+        if one.email and alerts.smtp is None:
+            raise destinations.problem(one.name, "is a mail address, and no [alerts.smtp] says which server sends it")
+    table.finished()
+    return alerts
+
+
+def _destination(name: str, table: _Table) -> DestinationSettings:
+    url = table.text_of("url").rstrip("/") if "url" in table.values else ""
+    email = table.text_of("email") if "email" in table.values else ""
+    if bool(url) == bool(email):
+        raise table.problem("url", "or email must say where alerts go, one of them")
+    if email and not re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", email):
+        raise table.problem("email", f"must be one mail address, not {email!r}")
+    if url and not re.fullmatch(
+        r"https://[^\s/?#@]+(/\S*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/\S*)?", url
+    ):
+        raise table.problem("url", f"must be https://host[:port][/path], or http to this machine, not {url!r}")
+    destination = DestinationSettings(
+        name=name, url=url, email=email, signing_key=_signing_key(table) if url else b"", ca_file=_ca_file(table)
+    )
+    table.finished()
+    return destination
+
+
+def _smtp(table: _Table) -> SmtpSettings:
+    security = table.choice("security", "starttls", ("starttls", "tls", "none"))
+    user = table.text_of("user") if "user" in table.values else ""
+    smtp = SmtpSettings(
+        host=table.text_of("host"),
+        port=table.number("port", 465 if security == "tls" else 587, 1, 65_535),
+        sender=table.text_of("sender"),
+        security=security,
+        user=user,
+        password=_secret(table, "password") if user else "",
+        ca_file=_ca_file(table),
+    )
+    if user and security == "none":
+        raise table.problem("security", "must be starttls or tls where a password is sent")
+    table.finished()
+    return smtp
+
+
+def _ca_file(table: _Table) -> Path | None:
+    return Path(table.text_of("ca_file")).expanduser() if "ca_file" in table.values else None
+
+
+def _signing_key(table: _Table) -> bytes:
+    """The key of a webhook, as its receiver shows it: `whsec_` and 24 to 64 bytes in base64."""
+    text = _secret(table, "signing_key")
+    if not text:
+        return b""
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+        which = "signing_key_env" if "signing_key_env" in table.values else "signing_key_file"
+        raise table.problem(which, "must hold whsec_ and 24 to 64 bytes in base64")
+    return key
+
+
+def _secret(table: _Table, name: str) -> str:
+    """A secret from the variable or file that the configuration names; a file of it is its owner's alone.
+
+    A variable that is not set is an empty secret: only who sends needs it, and every command reads this file.
+    """
+    variable, file = f"{name}_env", f"{name}_file"
+    table.asked |= {variable, file}
+    if variable in table.values:
+        return os.environ.get(table.text_of(variable), "")
+    if file not in table.values:
+        raise table.problem(variable, f"or {file} must say where the {name.replace('_', ' ')} is")
+    path = Path(table.text_of(file)).expanduser()
+    try:
+        if path.stat().st_mode & 0o077:
+            raise table.problem(file, f"names {path}, which others may read: chmod 600 it")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise table.problem(file, f"cannot be read: {error.strerror}") from error
 
 
 def _api_key(table: _Table) -> str:

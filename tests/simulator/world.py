@@ -16,9 +16,9 @@ from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.protocol import Command, Delta, Lease, Refusal, View
 from tokenroll.services.worker_link import WorkerCore
-from tokenroll.store.attempt_record import hold_key, parse_record
+from tokenroll.store.attempt_record import LimitRaise, hold_key, parse_record
 from tokenroll.store.database import raw_connection
-from tokenroll.store.tape import KernelDisk, TapeRelease, TapeWriter, pack_gives, worker_directory
+from tokenroll.store.tape import RAISE_WOULD_DENY, KernelDisk, TapeRelease, TapeWriter, pack_gives, worker_directory
 from tokenroll.store.verify import verify
 
 
@@ -142,9 +142,26 @@ class Worker:
             self.give_back(lot_id, -nanos)
         assert self.tape is not None
         sequence = self.tape.next_sequence
-        record = kit.hold_record(sequence, *slices, wallet=wallet, epoch=self.tape.epoch, at=self.world.now)
+        record = kit.hold_record(
+            sequence,
+            *slices,
+            wallet=wallet,
+            epoch=self.tape.epoch,
+            at=self.world.now,
+            raises=self.raises(wallet, bound),
+        )
         self.tape.append(record)
         self.holds[sequence] = {"state": "appended", "slices": slices, "bound": bound, "at": self.world.now}
+
+    def raises(self, wallet: int, bound: int) -> tuple[LimitRaise, ...]:
+        """Ada's calls are counted by the day and by the minute, everybody else's by nobody."""
+        if wallet != kit.ADA:
+            return ()
+        now = self.world.now
+        return (
+            LimitRaise(1, 0, 0, now - now % kit.DAY, bound),
+            LimitRaise(2, 1, RAISE_WOULD_DENY, now - now % 1_000_000, 1),
+        )
 
     def commit(self) -> None:
         assert self.tape is not None
@@ -391,6 +408,13 @@ class World:
         verified = verify(self.connection, self.now)
         self.connection.rollback()
         assert verified.holds, verified.differences[:5]
+        rows = raw_connection(self.connection).execute
+        (counted,) = rows("SELECT coalesce(sum(used), 0) FROM limit_counters WHERE limit_id = 1").fetchone()
+        (charged,) = rows(
+            "SELECT coalesce(sum(charge_nanos), 0) FROM settlements WHERE wallet_id = ?", (kit.ADA,)
+        ).fetchone()
+        holds = [parse_record(hold["record"]).hold for hold in self.open_holds()]
+        assert counted == charged + sum(hold.bound_nanos for hold in holds if hold.wallet_id == kit.ADA), "Ada's limit"
 
     def check_bill(self) -> None:
         """Bill = ledger + what is named in suspense; then reconcile, and bill = ledger."""

@@ -25,6 +25,7 @@ from tokenroll.services.wire import to_wire
 Answer: TypeAlias = Callable[[Request, Reports, Visitor], Any]
 _STATUS: Final = {"not_found": 404}
 _CALLS_DEFAULT: Final = 20
+ALERTS_SHOWN_MAX: Final = 200
 
 
 def create_api(reader: Reader) -> Starlette:
@@ -57,6 +58,9 @@ def create_api(reader: Reader) -> Starlette:
         "/wallets/{name}": lambda request, reports, _visitor: reports.wallet(request.path_params["name"]),
         "/openings": lambda _request, reports, _visitor: reports.openings(),
         "/pools": lambda _request, reports, _visitor: reports.pools(),
+        "/alerts": lambda _request, reports, _visitor: reports.alerts(ALERTS_SHOWN_MAX),
+        "/limits": lambda _request, reports, _visitor: reports.limits(),
+        "/limits/{name}": lambda request, reports, _visitor: reports.limit(request.path_params["name"]),
         "/ratecards": lambda _request, reports, _visitor: reports.rate_cards(),
         "/ratecards/{model:path}": lambda request, reports, _visitor: reports.rate_card(request.path_params["model"]),
         "/paycalendars": lambda _request, reports, _visitor: reports.pay_calendars(),

@@ -31,6 +31,8 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "pool": "shared wallets of a department or the company: create, list",
         "request": "top-ups that members ask for: create, approve, decline, list",
         "approver": "who may approve them: set, remove, delegate, list",
+        "limit": "caps per window on people, models, tags: create, list, show, override, remove",
+        "alert": "who is told at 50, 80, 95 %: list, destinations, test, retry",
         "key": "secrets that spend a wallet: create, list, revoke",
         "ratecard": "dated prices: import, list, show, set",
         "client": "settings for Claude Code, Codex, SDKs and curl: show",

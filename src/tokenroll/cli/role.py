@@ -76,6 +76,7 @@ def _inherited(descriptor: int) -> socket.socket:
 
 async def _ledger(settings: Settings) -> None:
     from tokenroll.app import clock_of, random_bits
+    from tokenroll.services.alert_desk import AlertDesk
     from tokenroll.services.commands import COMMANDS
     from tokenroll.services.ledger_home import LedgerBusyError, open_ledger
     from tokenroll.services.ledger_server import LedgerServer
@@ -97,7 +98,10 @@ async def _ledger(settings: Settings) -> None:
             ) as ledger:
                 server = LedgerServer(ledger)
                 await server.start(settings.socket_path, settings.tape_directory)
+                alerts = AlertDesk(ledger, settings.alerts)
+                alerts.start()
                 await stopped.wait()
+                await alerts.close()
                 await server.close()
             return
         except LedgerBusyError as error:

@@ -18,6 +18,7 @@ from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import EVIDENCE_BYTES, WAITING_CALLS_MAX
 from tokenroll.services.hot import HotHold, HotKey, Wait
+from tokenroll.services.hot_limits import Reroute
 from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, RequestRefused
 from tokenroll.upstream.facts import Facts
@@ -46,7 +47,7 @@ class Call:
     __slots__ = (
         "_attempt", "_body", "_call_id", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes",
         "_evidence_tick", "_facts", "_finish", "_first_ns", "_head", "_inject", "_key", "_meter", "_mode", "_now", "_old_tick",
-        "_parts", "_previous", "_relayed_bytes", "_response", "_route", "_sent_ns", "_started_ns", "_state", "_status", "_upstream",
+        "_parts", "_previous", "_relayed_bytes", "_reroute", "_response", "_route", "_sent_ns", "_started_ns", "_state", "_status", "_upstream",
         "_waiting", "gateway", "hold",
     )  # fmt: skip
 
@@ -67,6 +68,8 @@ class Call:
         self._body = body
         self._now = now
         self._attempt = 1
+        self._reroute: Reroute | None = None
+        """Where a limit sends it instead."""
         self._previous: HotHold | None = None
         self._state = _NEW
         self._mode = _BUFFER
@@ -114,26 +117,30 @@ class Call:
                 self._now,
                 deployment=route.hot,
                 call_id=self._head.call_id,
+                tags=self._head.tags,
                 may_wait=len(self._key.wallet.waiting) < WAITING_CALLS_MAX,
             )
         )
 
     def admit_again(self, *, may_wait: bool) -> None:
         """Admission once more: after waiting, or for a further attempt, which is authorised on its own."""
+        elsewhere = self._reroute
         self._admitted(
             self.gateway.spending.admit(
                 self._key,
                 self._dialect,
                 self._facts,
                 self.gateway.clock(),
-                deployment=self._route.hot,
+                deployment=self._route.hot if elsewhere is None else elsewhere.deployment or self._route.hot,
                 call_id=self._head.call_id,
+                tags=self._head.tags,
                 previous=self._previous,
                 may_wait=may_wait,
+                reroute=elsewhere,
             )
         )
 
-    def _admitted(self, answer: HotHold | Denial | Wait) -> None:
+    def _admitted(self, answer: HotHold | Denial | Wait | Reroute) -> None:
         gateway = self.gateway
         if type(answer) is HotHold:
             self.hold = answer
@@ -148,6 +155,21 @@ class Call:
             if self._waiting is None:
                 self._waiting = Waiting(self)
             self._waiting.begin(answer)
+        elif type(answer) is Reroute:
+            self._send_to(answer)
+
+    def _send_to(self, answer: Reroute) -> None:
+        """A limit has no room for this model: the cheaper one that it names, where a deployment serves it in this dialect."""
+        gateway = self.gateway
+        dialect = self._dialect
+        route = gateway.routes.known.get((dialect.index, answer.model)) or gateway.routes.find(dialect, answer.model)
+        self._reroute = answer
+        if route is not None:
+            self._route = route
+            hot = route.hot
+            answer.deployment = hot if hot.model else hot._replace(model=answer.model)
+            gateway.metrics.reroutes += 1
+        self.admit_again(may_wait=len(self._key.wallet.waiting) < WAITING_CALLS_MAX)
 
     # ---- the group commit's waiter ----------------------------------------------------------------------
 

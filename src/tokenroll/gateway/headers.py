@@ -28,6 +28,7 @@ class Request:
     CONTENT_ENCODING: Final = 9
     CALL_ID: Final = 10
     ANTHROPIC_VERSION: Final = 11
+    TAGS: Final = 12
 
 
 class Response:
@@ -74,6 +75,7 @@ _REQUEST_SPECIAL: Final = {
     b"expect": Request.EXPECT,
     b"content-encoding": Request.CONTENT_ENCODING,
     b"x-tokenroll-call-id": Request.CALL_ID,
+    b"x-tokenroll-tags": Request.TAGS,
     b"anthropic-version": Request.ANTHROPIC_VERSION,
 }
 _RESPONSE_SPECIAL: Final = {

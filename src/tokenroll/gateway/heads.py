@@ -11,7 +11,8 @@ from typing import Final
 import httptools
 
 from tokenroll.gateway.headers import Request, RequestRules, Response, ResponseRules
-from tokenroll.model.limits import BODY_BYTES_MAX, TARGET_BYTES_MAX
+from tokenroll.model.limits import BODY_BYTES_MAX, TAG_CHARACTERS_MAX, TAGS_MAX, TARGET_BYTES_MAX
+from tokenroll.store.tape import NAME_BYTES_MAX
 from tokenroll.upstream.dialect import Dialect
 
 HEAD_END: Final = b"\r\n\r\n"
@@ -50,7 +51,7 @@ class RequestHead:
     __slots__ = (
         "_digits", "_pieces", "_token_first", "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
         "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "method", "path",
-        "prefix", "query", "suffix",
+        "prefix", "query", "suffix", "tags",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -64,6 +65,8 @@ class RequestHead:
         self.authorization = b""
         self.api_key = b""
         self.call_id: bytes | None = None
+        self.tags = ""
+        """The call's labels, apart by commas."""
         self.content_encoding = b""
         self.expects_continue = False
         self.anthropic = False
@@ -244,6 +247,8 @@ class RequestReader:
                     400, "malformed_call_id", "x-tokenroll-call-id is 1 to 128 letters, digits or . _ : / + = -"
                 )
             head.call_id = _only_one(head.call_id or b"", value, name)
+        elif rule == Request.TAGS:
+            head.tags = _tags(_only_one(head.tags.encode(), value, name))
         else:
             head.anthropic = True
             self._lines.append(b"%b: %b\r\n" % (name, value))
@@ -255,6 +260,19 @@ class RequestReader:
         named = options - {b"close", b"keep-alive"}
         if named:
             self._lines = [line for line in self._lines if line.partition(b":")[0].lower() not in named]
+
+
+def _tags(value: bytes) -> str:
+    """Labels in their order, each once, without the blanks around them. Raises HeadError."""
+    tags = [tag for one in value.decode("latin-1").split(",") if (tag := one.strip())]
+    sound = all(tag.isascii() and tag.isprintable() and len(tag) <= TAG_CHARACTERS_MAX for tag in tags)
+    text = ",".join(dict.fromkeys(tags))
+    if not sound or len(tags) > TAGS_MAX or len(text) > NAME_BYTES_MAX:
+        raise HeadError(
+            400, "malformed_tags", f"x-tokenroll-tags is up to {TAGS_MAX} labels apart by commas, each of up to {TAG_CHARACTERS_MAX} "
+            f"printable ASCII characters, together {NAME_BYTES_MAX} at most.",
+        )  # fmt: skip
+    return text
 
 
 def malformed_head() -> HeadError:

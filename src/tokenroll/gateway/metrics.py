@@ -60,6 +60,7 @@ class Metrics:
         "estimated_calls",
         "refused_connections",
         "requests",
+        "reroutes",
         "settled_calls",
         "settled_hold_nanos",
         "tokens",
@@ -88,6 +89,8 @@ class Metrics:
         self.upstream_connections = 0
         self.upstream_dials = 0
         self.upstream_dial_failures = 0
+        self.reroutes = 0
+        """Calls that a limit sent to a cheaper model."""
         self.upstream_resends = 0
         self.drained_calls = 0
         self.waits = 0
@@ -150,6 +153,7 @@ class Metrics:
         family("tokenroll_upstream_connections", "gauge", [("", self.upstream_connections)])
         family("tokenroll_upstream_dials_total", "counter", [("", self.upstream_dials)])
         family("tokenroll_upstream_dial_failures_total", "counter", [("", self.upstream_dial_failures)])
+        family("tokenroll_reroutes_total", "counter", [("", self.reroutes)])
         family("tokenroll_upstream_resends_total", "counter", [("", self.upstream_resends)])
         family("tokenroll_waits_total", "counter", [("", self.waits)])
         family("tokenroll_drained_calls_total", "counter", [("", self.drained_calls)])

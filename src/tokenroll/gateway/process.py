@@ -21,7 +21,7 @@ from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.limits import BODY_BYTES_MAX
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
-from tokenroll.services.protocol import Delta, Lease, Refusal, View, WalletTerms
+from tokenroll.services.protocol import Delta, Lease, LimitTerms, Refusal, View, WalletTerms
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore, WorkerLink, lock_worker
 from tokenroll.store.tape import TapeWriter, kernel_boot_id, worker_directory
@@ -193,7 +193,7 @@ class _Life:
 
     def apply_view(self, view: View) -> None:
         """See WorkerEvents."""
-        self._spending.apply_view(view)
+        self._spending.apply_view(msgspec.structs.replace(view, limits=self._policed_limits(view.limits)))
 
     def apply_lease(self, lease: Lease) -> None:
         """See WorkerEvents. The last part opens the door."""
@@ -206,7 +206,8 @@ class _Life:
 
     def apply_delta(self, delta: Delta) -> object:
         """See WorkerEvents. What it gives back of its lots is written soon, for the ledger waits for it."""
-        applied = self._spending.apply_delta(msgspec.structs.replace(delta, wallets=self._policed(delta.wallets)))
+        wallets, limits = self._policed(delta.wallets), self._policed_limits(delta.limits)
+        applied = self._spending.apply_delta(msgspec.structs.replace(delta, wallets=wallets, limits=limits))
         if self._tape is not None and self._tape.has_pending:
             self._commit.soon()
         return applied
@@ -222,6 +223,12 @@ class _Life:
         if not self._observe:
             return wallets
         return [msgspec.structs.replace(one, enforcement=Enforcement.OBSERVE.value) for one in wallets]
+
+    def _policed_limits(self, limits: list[LimitTerms]) -> list[LimitTerms]:
+        """The limits likewise."""
+        if not self._observe:
+            return limits
+        return [msgspec.structs.replace(one, enforcement=Enforcement.OBSERVE.value) for one in limits]
 
     async def _listen(self, gateway: Gateway) -> None:
         try:

@@ -25,7 +25,7 @@ def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes) -> bytes:
         decimal(bound),
         gateway.terms_lines(hold),
     )
-    return lines + special_lines(hold) if hold.cap_changed or hold.would_deny else lines
+    return lines + special_lines(hold) if hold.cap_changed or hold.would_deny or hold.limited is not None else lines
 
 
 def whole_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos: int) -> bytes:
@@ -44,17 +44,17 @@ def whole_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos:
             decimal(charge_nanos),
         )
     )
-    return lines + special_lines(hold) if hold.cap_changed or hold.would_deny else lines
+    return lines + special_lines(hold) if hold.cap_changed or hold.would_deny or hold.limited is not None else lines
 
 
 def special_lines(hold: HotHold) -> bytes:
-    """What is said only when it is so: a cap that we named, a refusal that was not made."""
+    """What is said only when it is so: a cap that we named, a refusal that was not made, a limit's word."""
     lines = b""
     if hold.cap_changed:
         lines += b"x-tokenroll-output-cap: %d\r\n" % hold.output_cap_tokens
     if hold.would_deny and hold.key.wallet.enforcement == Enforcement.WARN:
         lines += warning_line(hold)
-    return lines
+    return lines if hold.limited is None else lines + hold.limited.notes
 
 
 def forward_lines(lines: list[bytes]) -> bytes:
@@ -74,6 +74,8 @@ def decimal(nanos: int) -> bytes:
 
 def warning_line(hold: HotHold) -> bytes:
     """Under `warn` the client hears that `enforce` would have refused; under `observe` nobody is troubled."""
+    if not hold.company_nanos:
+        return b"x-tokenroll-warning: the plan of this key gives no access to this call; under enforce it would be refused\r\n"
     return (
         b"x-tokenroll-warning: this call may cost up to %b credits, more than was left; under enforce it would be refused\r\n"
         % (decimal(hold.bound_nanos))

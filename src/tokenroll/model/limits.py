@@ -202,6 +202,45 @@ NAMES_REMEMBERED_MAX: Final = 65_536
 WAIT_SECONDS_MAX: Final = 5
 """How long a call may wait for parallel calls of its wallet to settle before it is denied."""
 
+# --- limits ----------------------------------------------------------------------------------------------
+LIMIT_CAP_MAX: Final = AMOUNT_NANOS_MAX
+"""The largest cap of a limit, whatever it counts: a counter is one row, as an amount is."""
+LIMIT_WINDOW_SECONDS_MIN: Final = 60
+"""Shortest rolling window: its sixty parts then last a second each, and an answer takes longer than less."""
+LIMIT_WINDOW_SECONDS_MAX: Final = 366 * 86_400
+"""Longest rolling window: a year."""
+LIMIT_WINDOW_PARTS: Final = 60
+"""Counters of one rolling window: what is spent comes back up to a sixtieth of the window late, and never early."""
+LIMIT_COUNTERS_KEPT_SECONDS: Final = 31 * 86_400
+"""Parts of a rolling window are kept so long after they have left: ten times as long as a call may be under inquiry."""
+LIMITS_PER_SCOPE_MAX: Final = 16
+"""Limits on one company, department, member, key, model or tag: every one of them is looked at for each of its calls."""
+LIMITS_MAX: Final = 10_000
+"""Limits that hold at a time: a worker hears of all of them at its start."""
+LIMIT_OVERRIDES_MAX: Final = 64
+"""Overrides of one limit that are not over: they travel with it."""
+LIMIT_RETRY_SECONDS_MAX: Final = 120
+"""A client is told to try again when its limit has room within this time, which is as long as the official ones wait by themselves."""
+
+# --- alerts ----------------------------------------------------------------------------------------------
+ALERT_THRESHOLDS_MAX: Final = 10
+"""Thresholds of one home: more are noise."""
+ALERT_DESTINATIONS_MAX: Final = 16
+"""Destinations of one home: whoever needs more has something that forwards."""
+ALERT_CHANGES_MAX: Final = 500
+"""Thresholds noted in one transaction; the next ones follow a moment later."""
+ALERT_SECONDS: Final = 5
+"""How often thresholds are looked at: what is told by mail need not be sooner."""
+MESSAGE_SECONDS_MAX: Final = 15
+"""How long one delivery may take: as long as receivers of webhooks are asked to answer in."""
+MESSAGE_ATTEMPTS_MAX: Final = 12
+"""Deliveries of one message before it is given up: with the pauses below some nine hours."""
+MESSAGE_RETRY_SECONDS_MIN: Final = 10
+MESSAGE_RETRY_SECONDS_MAX: Final = 3_600
+"""Pauses between them double from the first to the second."""
+MESSAGES_PER_ROUND_MAX: Final = 50
+"""Messages taken for delivery at a time."""
+
 # --- bounds (reference: ANSWERS, money and bounds) ------------------------------------------------------
 OVERHEAD_TOKENS_PER_MESSAGE: Final = 16
 OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS: Final = 512

@@ -48,6 +48,15 @@ INPUT_METERS: Final = (
 OUTPUT_METERS: Final = (Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE)
 
 
+TOKEN_METER_COUNT: Final = len(INPUT_METERS) + len(OUTPUT_METERS)
+"""The first so many METERS count model tokens, the others do not."""
+
+
+def model_tokens(counts: "tuple[int | None, ...]") -> int:
+    """All model tokens of counts in the order of METERS."""
+    return sum(count or 0 for count in counts[:TOKEN_METER_COUNT])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Counts by meter; None means "not reported", which is not zero (DESIGN §7.4)."""

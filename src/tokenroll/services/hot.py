@@ -14,6 +14,7 @@ from tokenroll.services.protocol import LotTerms, WalletTerms
 from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
+    from tokenroll.services.hot_limits import HotLimit, Limited
     from tokenroll.services.hot_prices import HotCard, HotRates
 
 NEVER: Final = INSTANT_MAX + 1
@@ -74,9 +75,9 @@ class HotWallet:
     """
 
     __slots__ = (
-        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "held_nanos", "holder_kind", "id",
-        "lots", "name", "next_change_at", "order", "output_cap_tokens", "overage_held_nanos", "overage_left_nanos", "public_id", "spent_nanos",
-        "suspense_nanos", "waiting", "zone",
+        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "floor_model", "floor_pool_id",
+        "held_nanos", "holder_kind", "id", "is_open", "lots", "models", "name", "next_change_at", "order", "output_cap_tokens",
+        "overage_held_nanos", "overage_left_nanos", "public_id", "service_tiers", "spent_nanos", "suspense_nanos", "waiting", "zone",
     )  # fmt: skip
 
     def __init__(self, terms: WalletTerms) -> None:
@@ -108,12 +109,28 @@ class HotWallet:
         self.enforcement = terms.enforcement
         self.cap_policy = terms.cap_policy
         self.output_cap_tokens = terms.output_cap_tokens
+        self.models = terms.models
+        self.service_tiers = terms.service_tiers
+        self.is_open = not (terms.models or terms.service_tiers)
+        """Whether its plan gives access to everything, as nearly every one does."""
+        self.floor_model = terms.floor_model
+        self.floor_pool_id = terms.floor_pool_id
         # the ledger knows the limit and what was folded; what was carried since, and what is held, is known better here
         self.company_nanos = max(self.company_nanos, terms.company_nanos)
         limit_nanos = terms.overage_nanos_left + terms.company_nanos
         self.overage_left_nanos = limit_nanos - self.company_nanos - self.overage_held_nanos
         for lot in terms.lots:
             self.add_lot(lot)
+
+    def shut_to(self, model: str, tier: str) -> str:
+        """What of a call its plan gives no access to, in words; nothing when it gives access."""
+        if self.models and not any(
+            model.startswith(one[:-1]) if one.endswith("*") else model == one for one in self.models
+        ):
+            return f"the model {model!r}, only to {', '.join(self.models)}"
+        if self.service_tiers and tier not in self.service_tiers:
+            return f"the service tier {tier!r}, only to {', '.join(self.service_tiers)}"
+        return ""
 
     def add_lot(self, terms: LotTerms) -> None:
         """A new lot; one that is known stays as it is."""
@@ -191,7 +208,7 @@ class HotWallet:
 class HotKey:
     """An api key that may spend: whose wallet first, whose pool then (None: no pool)."""
 
-    __slots__ = ("expires_at", "id", "is_admin", "member_public_id", "pool", "public_id", "wallet")
+    __slots__ = ("expires_at", "floor", "id", "is_admin", "limits", "member_public_id", "pool", "public_id", "wallet")
 
     def __init__(self, key_id: int, public_id: str, wallet: HotWallet, pool: HotWallet | None) -> None:
         self.id = key_id
@@ -201,6 +218,10 @@ class HotKey:
         self.member_public_id = ""
         self.expires_at: Instant = NEVER
         self.is_admin = False
+        self.floor: HotKey | None = None
+        """The same key with the pool that pays for the floor's model; None: its wallet has no floor."""
+        self.limits: list[HotLimit] = []
+        """Those that may count its calls."""
 
 
 class HotHold:
@@ -209,7 +230,7 @@ class HotHold:
     __slots__ = (
         "admitted_at", "attempt", "available_after_nanos", "bound_nanos", "call_number_bytes", "cap_changed", "card",
         "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "first_byte_at",
-        "input_bytes", "input_tokens_max", "key", "later", "lots", "model", "on_overage", "output_cap_tokens",
+        "input_bytes", "input_tokens_max", "key", "later", "limited", "lots", "model", "on_overage", "output_cap_tokens",
         "output_tokens_max", "rates", "sequence", "service_tier", "state", "takes", "upstream_model", "would_deny",
     )  # fmt: skip
 
@@ -266,6 +287,8 @@ class HotHold:
         self.state = "held"
         """`held`, `settled`, `released` or `suspense`."""
         self.charge_nanos = 0
+        self.limited: Limited | None = None
+        """The limits that count it; None: none does."""
         self.later: HotHold | None = None
         """The next attempt of the same call."""
 

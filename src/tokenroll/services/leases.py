@@ -9,6 +9,7 @@ from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.recall import RecallMode
 from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Wait, Wake
+from tokenroll.services.hot_limits import HotLimits
 from tokenroll.services.hot_prices import Prices
 from tokenroll.services.keys import key_hash
 from tokenroll.services.protocol import (
@@ -34,6 +35,7 @@ class Leases:
         self.calendars: tuple[PayCalendar, ...] = ()
         self.calendars_told = 0
         self.prices = Prices()
+        self.limits = HotLimits()
         self.wallets: dict[int, HotWallet] = {}
         self.last_delta = 0
         self.lease_expires_at: Instant = NEVER
@@ -56,12 +58,16 @@ class Leases:
         for card in self.prices.read(view.cards):
             self.prices.add(card)
         self._apply_settings(view.settings)
+        if view.limits:
+            self.limits.restart(view.limits)
+            self._bearers.clear()
 
     def _apply_settings(self, settings: dict[str, str]) -> None:
         self.settings.update(settings)
         if CALENDARS_SETTING in settings:
             self.calendars = calendars_from_text(settings[CALENDARS_SETTING])
             self.calendars_told += 1
+            self.limits.set_calendars(self.calendars)
             for wallet in self.wallets.values():
                 wallet.cycle_ends_at = 0  # found again when it is asked for
 
@@ -100,6 +106,10 @@ class Leases:
         for card in cards:
             self.prices.add(card)
         self._apply_settings(delta.settings)
+        if delta.limits:
+            self.limits.apply(delta.limits)
+            self._bearers.clear()
+        self.limits.change(delta.counters)
         self.last_delta = delta.number
         for wallet_id in {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}:
             self._wake(self.wallets[wallet_id])
@@ -211,6 +221,13 @@ class Leases:
         key.member_public_id = terms.member_public_id
         key.expires_at = terms.expires_at or NEVER
         key.is_admin = terms.scope != KeyScope.INFERENCE
+        key.limits = self.limits.of_key(terms)
+        floor = self.wallets.get(wallet.floor_pool_id) if wallet.floor_model else None
+        if floor is not None:
+            key.floor = HotKey(terms.id, terms.public_id, wallet, floor)
+            key.floor.member_public_id = terms.member_public_id
+            key.floor.expires_at = key.expires_at
+            key.floor.limits = key.limits
         # raw tokens are remembered because a hash per call costs more than a lookup; they leave with the process
         if len(self._bearers) >= BEARERS_REMEMBERED_MAX:
             self._bearers.clear()

@@ -13,6 +13,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import CLIENT_CALL_IDS_REMEMBERED_MAX, OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.lot import Lot
 from tokenroll.model.wallet import HolderKind
+from tokenroll.services.limit_terms import limit_terms
 from tokenroll.services.protocol import CardTerms, ClientCallTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome
@@ -20,6 +21,7 @@ from tokenroll.store.attempt_record import Outcome
 WALLETS_PER_MESSAGE: Final = 5_000
 KEYS_PER_MESSAGE: Final = 20_000
 CARDS_PER_MESSAGE: Final = 1_000
+LIMITS_PER_MESSAGE: Final = 1_000
 """Parts of about 2 MB: far below a message's limit, large enough that their number does not matter."""
 _IDS_PER_QUERY: Final = 500
 
@@ -55,8 +57,8 @@ def lease_parts(connection: Connection, delta: int, now: Instant) -> Iterator[Le
         after = through
 
 
-def view_parts(connection: Connection) -> Iterator[View]:
-    """Every living key, every rate card and every setting, in parts."""
+def view_parts(connection: Connection, now: Instant) -> Iterator[View]:
+    """Every living key, every rate card, every limit and every setting, in parts."""
     names = schema.settings.c
     settings: dict[str, str] = {row[0]: row[1] for row in connection.execute(select(names.name, names.value))}
     yield View(keys=[], cards=[], settings=settings, last=False)
@@ -69,6 +71,9 @@ def view_parts(connection: Connection) -> Iterator[View]:
     calls = client_call_terms(connection)
     for start in range(0, len(calls), KEYS_PER_MESSAGE):
         yield View(keys=[], cards=[], settings={}, last=False, client_calls=calls[start : start + KEYS_PER_MESSAGE])
+    limits = limit_terms(connection, now)
+    for start in range(0, len(limits), LIMITS_PER_MESSAGE):
+        yield View(keys=[], cards=[], settings={}, last=False, limits=limits[start : start + LIMITS_PER_MESSAGE])
     yield View(keys=[], cards=[], settings={}, last=True)
 
 
@@ -117,7 +122,7 @@ def key_terms(connection: Connection, key_ids: Iterable[int] | None = None) -> l
         KeyTerms(
             row.id, row.public_id, row.secret_hash, row.scope, row.member_id, row.member_public_id,
             wallet_of.get(row.member_id, 0), pools.nearest(row.department_id), row.expires_at or 0,
-            row.revoked_at is not None,
+            row.revoked_at is not None, pools.chain(row.department_id),
         )
         for row in rows
     ]  # fmt: skip
@@ -155,6 +160,14 @@ class _Pools:
         self._wallet_of: dict[int | None, int] = {row[0]: row[1] for row in rows}
         parents = connection.execute(select(departments.id, departments.parent_id))
         self._parent_of: dict[int, int | None] = {row[0]: row[1] for row in parents}
+
+    def chain(self, department_id: int | None) -> list[int]:
+        """The department and all above it, the nearest first."""
+        found: list[int] = []
+        while department_id is not None and department_id not in found:
+            found.append(department_id)
+            department_id = self._parent_of.get(department_id)
+        return found
 
     def nearest(self, department_id: int | None) -> int:
         """The pool's wallet id, 0 for none."""

@@ -372,6 +372,20 @@ class Ledger:
         keys = (hold_key(number) for number in self._mirror.holds)
         return {key.sequence for key in keys if key.worker == worker and key.epoch == epoch}
 
+    @property
+    def last_seq(self) -> int:
+        """The newest row of the journal."""
+        return self._journal.next_seq - 1
+
+    def open_raises(self) -> dict[tuple[int, Instant], int]:
+        """By limit and counter: what calls that have not ended raised it by."""
+        found: dict[tuple[int, Instant], int] = {}
+        for hold in self._mirror.holds.values():
+            for one in hold.raises:
+                key = (one.limit_id, one.start_at)
+                found[key] = found.get(key, 0) + one.amount
+        return found
+
     def folded_sequence(self, worker: int, epoch: int) -> int:
         """The last record of that epoch in the ledger; 0 for none."""
         return self._folded.get((worker, epoch), 0)
@@ -459,7 +473,7 @@ class Ledger:
 
     def _lease_messages(self, delta: int, now: Instant) -> Iterator[View | Lease]:
         try:
-            yield from leasing.view_parts(self.connection)
+            yield from leasing.view_parts(self.connection, now)
             yield from leasing.lease_parts(self.connection, delta, now)
         finally:
             self.connection.rollback()

@@ -30,6 +30,7 @@ from tokenroll.services.protocol import (
 )
 from tokenroll.services.retention import delete_folded_segments
 from tokenroll.store.database import storage_problem
+from tokenroll.store.limit_counters import delete_old_counters
 
 DELIVERY_SECONDS_MAX: Final = 1.0
 """How long a command waits for the leases' holder before it says `pending`."""
@@ -80,7 +81,7 @@ class LedgerServer:
                 self._path.unlink()
 
     async def _keep_house(self, tape_directory: Path) -> None:
-        """The ledger's own chores, now and every minute: suspense that is due, segments that nobody needs.
+        """The ledger's own chores, now and every minute: suspense that is due, segments and counters that nobody needs.
 
         A chore that fails is told and tried again a minute later: one odd moment must not end the age rule for good.
         """
@@ -90,6 +91,7 @@ class LedgerServer:
                 self.publish()
                 delete_folded_segments(self.ledger, tape_directory)
                 await self._roll_up()
+                delete_old_counters(self.ledger.connection, self.ledger.now())
             except Exception:  # noqa: BLE001 - a door: told, and tried again
                 _log.exception("the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
             await asyncio.sleep(HOUSE_SECONDS)

@@ -52,6 +52,13 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     suspense_nanos: int
     company_nanos: int = 0
     """What was folded of the company's part in this wallet's calls; `overage_nanos_left` is the limit without it."""
+    models: list[str] = []
+    """What its plan gives access to, by the names of rate cards; a `*` at the end stands for any rest. Empty: everything."""
+    service_tiers: list[str] = []
+    """Likewise of service tiers."""
+    floor_model: str = ""
+    floor_pool_id: int = 0
+    """The cheap model that stays usable when the wallet is empty, and the pool that pays for it; 0: none."""
 
 
 class KeyTerms(msgspec.Struct, array_like=True, frozen=True):
@@ -68,6 +75,8 @@ class KeyTerms(msgspec.Struct, array_like=True, frozen=True):
     """0: none."""
     expires_at: int
     revoked: bool
+    department_ids: list[int] = []
+    """Its member's department and all above it, for the limits on them."""
 
 
 class CardTerms(msgspec.Struct, array_like=True, frozen=True):
@@ -87,6 +96,43 @@ class RecallTerms(msgspec.Struct, array_like=True, frozen=True):
     lot_id: int
     wanted_nanos: int
     mode: str
+
+
+class LimitTerms(msgspec.Struct, array_like=True, frozen=True):
+    """A limit, its overrides as `(cap, effective_at, expires_at)`, and its counters as `(start_at, used)` where they still count.
+
+    A worker that knows the limit keeps its own counters: it knows what it holds better.
+    """
+
+    id: int
+    name: str
+    scope: str
+    subject_id: int
+    scope_text: str
+    model: str
+    tag: str
+    window: str
+    window_seconds: int
+    zone: str
+    measure: str
+    cap: int
+    enforcement: str
+    degrade: str
+    cheaper_model: str
+    overage: int
+    effective_at: int
+    expires_at: int
+    """0: never. A removed limit ended when it was removed."""
+    overrides: list[tuple[int, int, int]]
+    counters: list[tuple[int, int]]
+
+
+class CounterChange(msgspec.Struct, array_like=True, frozen=True):
+    """A call in suspense was resolved: its counter moves from what it was raised by to what it cost."""
+
+    limit_id: int
+    start_at: int
+    change: int
 
 
 class ClientCallTerms(msgspec.Struct, array_like=True, frozen=True):
@@ -140,6 +186,7 @@ class View(msgspec.Struct, tag="view", frozen=True):
     settings: dict[str, str]
     last: bool
     client_calls: list[ClientCallTerms] = []
+    limits: list[LimitTerms] = []
 
 
 class Lease(msgspec.Struct, tag="lease", frozen=True):
@@ -175,6 +222,8 @@ class Delta(msgspec.Struct, tag="delta", frozen=True):
     cards: list[CardTerms]
     settings: dict[str, str]
     recalls: list[RecallTerms] = []
+    limits: list[LimitTerms] = []
+    counters: list[CounterChange] = []
 
 
 class Applied(msgspec.Struct, tag="applied", frozen=True):

@@ -18,8 +18,10 @@ from tokenroll.model.plan_terms import Wording
 from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import (
+    alerting,
     approving,
     history,
+    limit_reports,
     offering,
     opening_files,
     pay_calendars,
@@ -439,6 +441,20 @@ class Reports:
         """The newest ended calls that a slip counts."""
         row = find_wallet(self.connection, reference)
         return history.calls_of_cycle(self.connection, row.id, find_cycle(self._cycles, cycle).number, limit)
+
+    # ---- limits -------------------------------------------------------------------------------------------------
+
+    def limits(self) -> list[dict[str, Any]]:
+        """All limits that are not removed or over, and how much of each is used now."""
+        return limit_reports.limits_now(self.connection, self.now)
+
+    def limit(self, reference: str) -> dict[str, Any]:
+        """One limit, its overrides and its last windows."""
+        return limit_reports.limit_shown(self.connection, reference, self.now)
+
+    def alerts(self, count: int, *, dead_only: bool = False) -> list[dict[str, Any]]:
+        """The newest alerts and what became of their messages."""
+        return alerting.alerts_listed(self.connection, count, dead_only=dead_only)
 
     # ---- prices -------------------------------------------------------------------------------------------------
 

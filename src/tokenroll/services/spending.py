@@ -17,9 +17,11 @@ from tokenroll.model.limits import (
     NAMES_REMEMBERED_MAX,
     OUTPUT_CAP_FLOOR_TOKENS,
 )
+from tokenroll.model.usage import TOKEN_METER_COUNT
 from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
+from tokenroll.services.hot_limits import Reroute, counting, fit, fitting_cap, rerouted
 from tokenroll.services.leases import Leases
 from tokenroll.services.metering import charge_of, estimated_counts
 from tokenroll.services.protocol import Delta, View
@@ -50,6 +52,8 @@ _RELEASES: Final = {
 _OTHER_ENDPOINTS: Final = (("anthropic", "/v1/messages"), ("openai", "/v1/chat/completions"))
 """By dialect: the other one's provider, and where its models are called."""
 _TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
+_TOKEN_METERS: Final = (1 << TOKEN_METER_COUNT) - 1
+"""The bits of a counts mask that count model tokens."""
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
 _ONCE_NAMES_LAST: Final = (1 << 32) - 1
@@ -101,11 +105,13 @@ class Spending(Leases):
         previous: HotHold | None = None,
         tags: str = "",
         may_wait: bool = True,
-    ) -> HotHold | Denial | Wait:
+        reroute: Reroute | None = None,
+    ) -> HotHold | Denial | Wait | Reroute:
         """A hold whose HOLD record is appended, or why not. Nothing changes unless it is a hold.
 
         `call_id` is the client's own; a repeated one is denied with its state. A further attempt of the same call names the
-        `previous` hold; it is authorised and bounded on its own.
+        `previous` hold; it is authorised and bounded on its own. A
+        `reroute` is what an earlier answer said, with the deployment that serves its model.
         """
         now = self._stamp(now)
         client_id = ""
@@ -124,7 +130,12 @@ class Spending(Leases):
         rates = card.rates.get(tier) or card.at_tier(tier, _TIER_INDEX.get(tier, 0))
         if rates is None:
             return Denial("tier_not_sold", model=facts.model, state=tier)
+        if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
+            key = reroute.floor
         wallet = key.wallet
+        shut = "" if wallet.is_open else wallet.shut_to(card.card.model, tier)
+        if shut and wallet.enforcement == Enforcement.ENFORCE:
+            return Denial("no_access", scope=_scope(key), model=facts.model, state=shut, approver=self.approver)
         if now >= self.lease_expires_at or wallet.id == 0:
             return Denial("not_ready", scope=_scope(key))
         if key.pool is not None or now >= wallet.next_change_at:
@@ -133,19 +144,27 @@ class Spending(Leases):
             available = wallet.available_nanos
         hold = HotHold(key, card, rates, facts, dialect.index, model, now)
         hold.client_call_id = client_id
+        if shut:
+            hold.would_deny = True
         if deployment.pin_tier and not facts.service_tier:
             hold.service_tier = tier
+        if key.limits:
+            hold.limited = counting(key.limits, card.card.model, tags, now)
+        if reroute is not None:
+            hold.limited = rerouted(hold.limited, reroute)
 
         refusal = self._bound(hold, facts, available, may_wait=may_wait)
         if refusal is not None:
             return refusal
         if not self._draw(hold):
             return self._denial("too_many_lots", hold, available)
+        if hold.limited is not None:
+            hold.limited.lift()
         hold.available_after_nanos = available - hold.bound_nanos + hold.company_nanos
         self._record_hold(hold, facts, deployment.name, tags, previous)
         return hold
 
-    def _bound(self, hold: HotHold, facts: Facts, available: int, *, may_wait: bool) -> Denial | Wait | None:
+    def _bound(self, hold: HotHold, facts: Facts, available: int, *, may_wait: bool) -> Denial | Wait | Reroute | None:
         """The hold's bound and cap (engine/bounding says the same in nouns, and a property test compares them), or why not."""
         rates = hold.rates
         input_tokens = facts.input_bytes + facts.extra_input_tokens + facts.message_count * rates.message_tokens
@@ -174,9 +193,17 @@ class Spending(Leases):
         if hold.bound_nanos > AMOUNT_NANOS_MAX:
             return Denial("call_not_bounded", model=facts.model, state="its bound is above what one call may ever cost")
         if hold.bound_nanos > available:
-            refusal = self._short(hold, facts, available, fixed_grains, may_wait=may_wait)
+            refusal: Denial | Wait | Reroute | None = self._short(
+                hold, facts, available, fixed_grains, may_wait=may_wait
+            )
             if refusal is not None:
                 return refusal
+        if hold.limited is not None:
+            beyond = fit(hold, hold.limited, facts, available, fixed_grains)
+            if type(beyond) is Denial:
+                beyond.approver = self.approver
+            if beyond is not None:
+                return beyond
         if hold.cap_changed:
             hold.output_cap_tokens = hold.output_tokens_max
         return None
@@ -210,14 +237,14 @@ class Spending(Leases):
         if wallet.enforcement != Enforcement.ENFORCE:
             return max(most, floor)
         rates = hold.rates
-        affordable = _fitting_cap(
+        affordable = fitting_cap(
             available // 4 * rates.grains_per_nano, fixed_grains, facts.choice_count * rates.output_grains
         )
         return max(min(most, affordable), floor)
 
     def _short(
         self, hold: HotHold, facts: Facts, available: int, fixed_grains: int, *, may_wait: bool
-    ) -> Denial | Wait | None:
+    ) -> Denial | Wait | Reroute | None:
         """A hold whose bound is above what is left: made to fit where policy says so (None), else told to wait, else denied."""
         key = hold.key
         wallet = key.wallet
@@ -232,7 +259,7 @@ class Spending(Leases):
             return None
         per_token_grains = facts.choice_count * hold.rates.output_grains
         budget_grains = available * hold.rates.grains_per_nano
-        fitting = min(_fitting_cap(budget_grains, fixed_grains, per_token_grains), hold.output_tokens_max)
+        fitting = min(fitting_cap(budget_grains, fixed_grains, per_token_grains), hold.output_tokens_max)
         if fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1) or hold.cap_changed:
             fitting = 0
         if fitting and wallet.cap_policy == CapPolicy.CLAMP:
@@ -244,6 +271,8 @@ class Spending(Leases):
         held = wallet.held_nanos if pool is None else wallet.held_nanos + pool.held_nanos
         if may_wait and missing <= held:
             return Wait(hold.bound_nanos, (wallet,) if pool is None else (wallet, pool))
+        if key.floor is not None and (hold.limited is None or hold.limited.may_reroute):
+            return Reroute(wallet.floor_model, "", key.floor)
         denial = self._denial("wallet_empty", hold, available)
         denial.fitting_cap_tokens = fitting
         return denial
@@ -312,10 +341,15 @@ class Spending(Leases):
             | (tapes.HOLD_WOULD_DENY if hold.would_deny else 0)
             | (tapes.HOLD_CAP_INJECTED if hold.cap_changed else 0)
         )
+        limited = hold.limited
+        raised = b""
+        if limited is not None and limited.limits:
+            flags |= tapes.HOLD_LIMITED
+            raised = limited.record()
         bound, lots = hold.bound_nanos, hold.lots
         if len(lots) == 1 and not hold.company_nanos:
             record = _HOLD_ONE.pack(
-                _HOLD_TYPE, flags, _HOLD_ONE_BYTES, hold.attempt, 1,
+                _HOLD_TYPE, flags, _HOLD_ONE_BYTES + len(raised), hold.attempt, 1,
                 hold.call_number_bytes, hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
                 bound if hold.would_deny else 0, model_name, deployment_name, tags_name, client_name,
                 hold.output_tokens_max, hold.input_bytes, facts.message_count, facts.tool_count,
@@ -323,13 +357,15 @@ class Spending(Leases):
             )  # fmt: skip
         else:
             slices = [tapes.SLICE.pack(lot_id, nanos) for lot_id, nanos in hold.slices]
-            length = tapes.HOLD.size + len(slices) * tapes.SLICE.size
+            length = tapes.HOLD.size + len(slices) * tapes.SLICE.size + len(raised)
             record = tapes.HOLD.pack(
                 _HOLD_TYPE, flags, length, hold.attempt, len(slices),
                 hold.call_number_bytes, hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
                 bound if hold.would_deny else 0, model_name, deployment_name, tags_name, client_name,
                 hold.output_tokens_max, hold.input_bytes, facts.message_count, facts.tool_count,
             ) + b"".join(slices)  # fmt: skip
+        if raised:
+            record += raised
         hold.sequence = tape.append(record)
         self.open_holds[sequence] = hold
         if previous is None:
@@ -388,6 +424,8 @@ class Spending(Leases):
             )
             + counts.pack(*values)
         )  # fmt: skip
+        if hold.limited is not None:
+            hold.limited.true_up(nanos, sum(values[: (mask & _TOKEN_METERS).bit_count()]), 1)
         self._return(hold, nanos)
         return nanos
 
@@ -402,6 +440,8 @@ class Spending(Leases):
                 RecordType.RELEASE, 0, tapes.RELEASE.size, hold.sequence, now, _RELEASES[reason], finish, status
             )
         )
+        if hold.limited is not None:
+            hold.limited.true_up(0, 0, 0)
         self._return(hold, 0)
 
     def lapse(self, hold: HotHold, meter: CallMeter, now: Instant, finish: Finish, status: int = 0) -> None:
@@ -420,6 +460,8 @@ class Spending(Leases):
                 status,
             )
         )
+        if hold.limited is not None:
+            hold.limited.suspend()
         for lot, take in zip(hold.lots, hold.takes, strict=True):
             lot.wallet.held_nanos -= take
             lot.wallet.suspense_nanos += take
@@ -543,14 +585,6 @@ class Spending(Leases):
         self._once_names = number + 1
         self.tape.append(tapes.pack_name(number, text))
         return number
-
-
-def _fitting_cap(budget_grains: int, fixed_grains: int, per_token_grains: int) -> int:
-    """The largest cap whose bound fits the budget; 0 when not even the input does (engine/bounding.affordable_output_tokens)."""
-    left_grains = budget_grains - fixed_grains
-    if left_grains < 0:
-        return 0
-    return left_grains // per_token_grains if per_token_grains else AMOUNT_NANOS_MAX
 
 
 def _scope(key: HotKey) -> str:

@@ -10,6 +10,7 @@ from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.services.hot import NEVER, HotHold, HotKey, HotWallet
+from tokenroll.services.hot_limits import HotLimit
 
 UNIT = "credits"
 
@@ -27,8 +28,28 @@ def wallet_view(key: HotKey, now: Instant, calendars: Sequence[PayCalendar] = ()
     view = {"unit": UNIT, "member": key.member_public_id, **_amounts(key.wallet, now)}
     view["cycle_ends_at"] = text_from_instant(cycle_ends_at(key.wallet, now, calendars))
     view["enforcement"] = str(key.wallet.enforcement)
+    view["limits"] = [_limit(one) for one in key.limits if _holding(one, now)]
     view["pool"] = None if key.pool is None else _amounts(key.pool, now)
     return view
+
+
+def _holding(limit: HotLimit, now: Instant) -> bool:
+    if now >= limit.turns_at:
+        limit.look(now)
+    return limit.holds
+
+
+def _limit(limit: HotLimit) -> dict[str, Any]:
+    return {
+        "name": limit.name,
+        "of": limit.scope_text,
+        "window": limit.window_text,
+        "cap": limit.text(limit.cap),
+        "used": limit.text(limit.used),
+        "in_use_now": limit.text(limit.held),
+        "turns_at": text_from_instant(limit.window_turns_at),
+        "enforcement": str(limit.terms.enforcement),
+    }
 
 
 def _amounts(wallet: HotWallet, now: Instant) -> dict[str, Any]:
@@ -77,6 +98,6 @@ def hold_view(hold: HotHold) -> dict[str, Any]:
         "model": hold.model,
         "admitted_at": text_from_instant(hold.admitted_at),
         "client_call_id": hold.client_call_id or None,
-        "would_have_been_denied": hold.would_deny,
+        "would_have_been_denied": hold.would_deny or (hold.limited is not None and hold.limited.would_deny),
         "attempts": attempts,
     }

@@ -16,9 +16,10 @@ from tokenroll.model.identifier import identifier
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot
 from tokenroll.services import leasing
-from tokenroll.services.protocol import Delta, LotChange, RecallTerms
+from tokenroll.services.limit_terms import limit_terms
+from tokenroll.services.protocol import CounterChange, Delta, LotChange, RecallTerms
 from tokenroll.store import schema
-from tokenroll.store.attempt_record import Outcome, SettleRecord, hold_key, pack_settle
+from tokenroll.store.attempt_record import Outcome, SettleRecord, counted, hold_key, pack_settle
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.mirror import OpenHold
@@ -56,6 +57,8 @@ class UnitOfWork:
         self._cards: set[int] = set()
         self._settings: dict[str, str] = {}
         self._recalls: list[RecallTerms] = []
+        self._limits: set[int] = set()
+        self._counters: list[CounterChange] = []
 
     def new_id(self, table: str) -> int:
         """The next inside id of a table: dense and ascending, so that ids index arrays (store/mirror.py)."""
@@ -156,6 +159,9 @@ class UnitOfWork:
             raise Refused("not_in_suspense", f"attempt {hold_key(hold.key)} is {hold.state}; its worker will end it")
         end = pack_settle(hold_key(hold.key).sequence, settle)
         slices = hold.slices
+        self._counters += [
+            CounterChange(one.limit_id, one.start_at, counted(one, settle) - one.amount) for one in hold.raises
+        ]
         returned = dict(self._changes.end(hold, Outcome.RESOLVED, end, settle.charge_nanos))
         back = 0
         for lot_id, nanos in slices:
@@ -184,9 +190,16 @@ class UnitOfWork:
         self.connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
         self._settings[name] = value
 
+    def limits_changed(self, limit_ids: Iterable[int]) -> None:
+        """Limits that are new, overridden or removed."""
+        self._limits.update(limit_ids)
+
     def delta(self, number: int) -> Delta | None:
         """Everything said, as one message; None when workers need not know of it."""
-        if not (self._wallets or self._lots or self._keys or self._cards or self._settings or self._recalls):
+        told = (
+            self._wallets, self._lots, self._keys, self._cards, self._settings, self._recalls, self._limits, self._counters,
+        )  # fmt: skip
+        if not any(told):
             return None
         return Delta(
             number=number,
@@ -196,6 +209,8 @@ class UnitOfWork:
             cards=leasing.card_terms(self.connection, self._cards) if self._cards else [],
             settings=dict(self._settings),
             recalls=list(self._recalls),
+            limits=limit_terms(self.connection, self.now, self._limits) if self._limits else [],
+            counters=list(self._counters),
         )
 
     def write(self) -> None:

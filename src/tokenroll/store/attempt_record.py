@@ -5,14 +5,17 @@ worker's own words, so nothing is lost between tape and ledger and everything ca
 """
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 from tokenroll.engine.drawing import split
+from tokenroll.engine.limiting import counted_for
 from tokenroll.model.hold import Slice
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.instant import Instant
-from tokenroll.model.usage import METERS, Usage
+from tokenroll.model.limit import LIMIT_MEASURES
+from tokenroll.model.usage import METERS, Usage, model_tokens
 from tokenroll.store import tape
 from tokenroll.store.tape import RecordType, TapeError
 
@@ -41,6 +44,16 @@ def hold_key(number: int) -> HoldKey:
     return HoldKey(number >> 56, number >> 40 & EPOCH_MAX, number & SEQUENCE_MAX)
 
 
+class LimitRaise(NamedTuple):
+    """One counter that a hold raised: which limit's, from when it counts, by how much."""
+
+    limit_id: int
+    measure: int
+    flags: int
+    start_at: Instant
+    amount: int
+
+
 class HoldRecord(NamedTuple):
     """A HOLD of the tape. `…_name` are ids of NAME records of the same worker and epoch, 0 for none."""
 
@@ -62,6 +75,8 @@ class HoldRecord(NamedTuple):
     message_count: int
     tool_count: int
     slices: tuple[Slice, ...]
+    raises: tuple[LimitRaise, ...] = ()
+    """The limits that count it."""
 
 
 class EvidenceRecord(NamedTuple):
@@ -175,11 +190,49 @@ def _picked(layout: struct.Struct, record: bytes, offset: int, places: tuple[int
 def _hold(record: bytes, offset: int, kind: int, length: int) -> HoldRecord:
     values = tape.HOLD.unpack_from(record, offset)
     count = values[4]
-    if kind != RecordType.HOLD or length != tape.HOLD.size + count * tape.SLICE.size:
-        raise TapeError(f"a record of type {kind} and {length} bytes is not a hold of {count} slices")
     start = offset + tape.HOLD.size
+    end = start + count * tape.SLICE.size
+    raises: tuple[LimitRaise, ...] = ()
+    if kind == RecordType.HOLD and values[1] & tape.HOLD_LIMITED:
+        raises, end = _raises(record, end)
+    if kind != RecordType.HOLD or length != end - offset:
+        raise TapeError(f"a record of type {kind} and {length} bytes is not a hold of {count} slices")
     slices = tuple(Slice(*tape.SLICE.unpack_from(record, start + index * tape.SLICE.size)) for index in range(count))
-    return HoldRecord._make((values[1], values[3], int.from_bytes(values[5], "big"), *values[6:], slices))
+    return HoldRecord._make((values[1], values[3], int.from_bytes(values[5], "big"), *values[6:], slices, raises))
+
+
+def _raises(record: bytes, offset: int) -> tuple[tuple[LimitRaise, ...], int]:
+    """The limits that a hold raised, and where they end."""
+    (count,) = tape.LIMITS_HEAD.unpack_from(record, offset)
+    found = []
+    offset += tape.LIMITS_HEAD.size
+    for _ in range(count):
+        limit_id, measure, flags, _, start_at, amount = tape.LIMIT_RAISE.unpack_from(record, offset)
+        if measure >= len(LIMIT_MEASURES) or amount < 0:
+            raise TapeError(
+                f"limit {limit_id} is raised by {amount} of measure {measure}, which is nothing that counts"
+            )
+        found.append(LimitRaise(limit_id, measure, flags, start_at, amount))
+        offset += tape.LIMIT_RAISE.size
+    return tuple(found), offset
+
+
+def pack_raises(raises: Sequence[LimitRaise]) -> bytes:
+    """What a limited hold's record says behind its slices."""
+    parts = [tape.LIMIT_RAISE.pack(one.limit_id, one.measure, one.flags, 0, one.start_at, one.amount) for one in raises]
+    return tape.LIMITS_HEAD.pack(len(parts)) + b"".join(parts)
+
+
+def counted(one: LimitRaise, settle: SettleRecord | None) -> int:
+    """What an ended attempt counts in a limit that it had raised (engine/limiting.counted_for); None: it was released."""
+    if settle is None:
+        return 0
+    return counted_for(
+        LIMIT_MEASURES[one.measure],
+        settled=True,
+        charge_nanos=settle.charge_nanos,
+        tokens=model_tokens(settle.counts),
+    )
 
 
 def _counts(record: bytes, offset: int, size: int, length: int) -> tuple[int | None, ...]:

@@ -325,12 +325,14 @@ class Fold:
     def _lift(self, opened: int) -> OpenHold:
         """A hold of this batch as an object: it outlives the batch, or its end is not a plain one."""
         record, wallet, key, admitted, place, nanos = self._fresh.pop(opened)
+        said = None if place > 0 else parse_record(record).hold
         hold = OpenHold(
             key=self._base | opened,
             wallet_id=wallet,
             api_key_id=key,
             admitted_at=admitted,
-            slices=(Slice(place >> 1, nanos),) if place > 0 else parse_record(record).hold.slices,
+            slices=(Slice(place >> 1, nanos),) if said is None else said.slices,
+            raises=() if said is None else said.raises,
             record=record + self._evidence.pop(opened, b""),
             dispatched_at=self._dispatched.get(opened),
         )

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from tokenroll.model.instant import Instant
 from tokenroll.store.database import raw_connection
+from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.mirror import Mirror
 
 SettlementRow = tuple[int, int, int, int, int, int, int, int, int, bytes]
@@ -88,6 +89,7 @@ class FoldBatch:
         "company",
         "counts",
         "draws",
+        "limits",
         "names",
         "spent",
         "touched",
@@ -106,6 +108,7 @@ class FoldBatch:
         self.client_calls: list[tuple[int, str, int]] = []
         self.names: list[tuple[int, int, int, str]] = []
         self.touched: set[int] = set()
+        self.limits = LimitSums()
 
     def settle(self, row: SettlementRow) -> None:
         """One more row of `settlements`, whose money `move` moves."""
@@ -132,6 +135,7 @@ class FoldBatch:
         ):  # fmt: skip
             if rows:
                 cursor.executemany(statement, rows)
+        self.limits.write(cursor)
         cursor.close()
 
     def _write_values(self, cursor: sqlite3.Cursor, last_seq: "array[int]") -> None:

@@ -11,7 +11,7 @@ from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.identifier import identifier
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import AMOUNT_NANOS_MAX
-from tokenroll.store.attempt_record import Outcome, hold_key
+from tokenroll.store.attempt_record import Outcome, hold_key, parse_record
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
@@ -36,6 +36,8 @@ class HoldChanges:
         self.batch.touched.add(hold.key)
         for lot, nanos in hold.slices:
             self.batch.move(lot, held=nanos)
+        if hold.raises:
+            self.batch.limits.opened(hold.raises)
 
     def suspend(self, hold: OpenHold, lapse: bytes, at: Instant, now: Instant) -> None:
         """Held money whose fate is to be found out, with an entry in the journal."""
@@ -78,6 +80,10 @@ class HoldChanges:
             batch.move(lot, spent=nanos)
             if lot == COMPANY_LOT_ID:
                 batch.company[hold.wallet_id] = batch.company.get(hold.wallet_id, 0) + nanos
+        if hold.raises:
+            batch.limits.ended(
+                hold.raises, None if outcome == Outcome.RELEASED else parse_record(hold.record + end).settle
+            )
         self._note_draws(hold, consumed, seq)
         self._add_row(hold, outcome, hold.record + end, charge_nanos)
         del mirror.holds[hold.key]

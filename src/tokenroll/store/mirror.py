@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 from tokenroll.model.hold import Slice
 from tokenroll.model.instant import Instant
 from tokenroll.store import schema
-from tokenroll.store.attempt_record import parse_record
+from tokenroll.store.attempt_record import LimitRaise, parse_record
 from tokenroll.store.database import raw_connection
 
 _INT64: Final = "q"
@@ -23,11 +23,13 @@ _INT64: Final = "q"
 class OpenHold:
     """An attempt that has not ended, as its records told it."""
 
-    __slots__ = ("admitted_at", "api_key_id", "dispatched_at", "key", "lapsed_at", "record", "slices", "wallet_id")
+    __slots__ = (
+        "admitted_at", "api_key_id", "dispatched_at", "key", "lapsed_at", "raises", "record", "slices", "wallet_id",
+    )  # fmt: skip
 
     def __init__(
         self, *, key: int, wallet_id: int, api_key_id: int, admitted_at: Instant, slices: tuple[Slice, ...], record: bytes,
-        dispatched_at: Instant | None = None, lapsed_at: Instant | None = None,
+        dispatched_at: Instant | None = None, lapsed_at: Instant | None = None, raises: tuple[LimitRaise, ...] = (),
     ) -> None:  # fmt: skip
         self.key = key
         self.wallet_id = wallet_id
@@ -37,6 +39,8 @@ class OpenHold:
         self.record = record
         self.dispatched_at = dispatched_at
         self.lapsed_at = lapsed_at
+        self.raises = raises
+        """The limits that count it."""
 
     @property
     def state(self) -> str:
@@ -140,6 +144,7 @@ def read_holds(connection: Connection) -> list[OpenHold]:
             OpenHold(
                 key=row.hold_key, wallet_id=hold.wallet_id, api_key_id=hold.api_key_id, admitted_at=hold.admitted_at,
                 slices=hold.slices, record=row.record, dispatched_at=row.dispatched_at, lapsed_at=row.lapsed_at,
+                raises=hold.raises,
             )
         )  # fmt: skip
     return found

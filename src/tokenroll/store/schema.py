@@ -214,6 +214,22 @@ requests: Final = Table(
     _nanos("approved_nanos", "0"), **_STRICT,
 )  # fmt: skip
 """Top-ups that members ask for. `approver_id`: the rule on whose limit it was decided, also by a delegate."""
+limits: Final = Table(
+    "limits", metadata, _id(), _public_id(), _text("name"), _text("scope"), _int("subject_id"), _text("model"), _text("tag"),
+    _text("window"), _int("window_seconds"), _text("zone"), _text("measure"), _int("cap"), _text("enforcement"),
+    _text("degrade"), _text("cheaper_model"), _int("overage"), _int("effective_at"), _int("expires_at", null=True),
+    _int("removed_at", null=True), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""Counters that cap, never money. A removed limit keeps its row, because old holds name it; its name is free again."""
+limit_overrides: Final = Table(
+    "limit_overrides", metadata, _id(), _public_id(), _int("limit_id", ForeignKey("limits.id")), _int("cap"),
+    _int("effective_at"), _int("expires_at"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+alerts: Final = Table(
+    "alerts", metadata, _id(), _public_id(), _text("kind"), _text("subject"), _int("subject_id"), _int("threshold_percent"),
+    _int("used"), _int("allowance"), _text("measure"), _int("window_start_at"), _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""Thresholds that were passed, each time once."""
 settings: Final = Table(
     "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
 )
@@ -277,6 +293,13 @@ holds: Final = Table(
 )  # fmt: skip
 """Open attempts only: `held`, `dispatched` or `suspense`. `record`: HOLD, newest EVIDENCE, LAPSE as on the tape."""
 
+limit_counters: Final = Table(
+    "limit_counters", metadata,
+    Column("limit_id", _INT, primary_key=True, autoincrement=False),
+    Column("start_at", _INT, primary_key=True, autoincrement=False),
+    _int("used"), _int("call_count"), _int("would_deny_count"), _int("overage_count"), **_KEYED,
+)  # fmt: skip
+"""By limit and start of its window (or of a sixtieth of a rolling one): what ended calls counted and open ones raised."""
 Index(
     "spend_rollups_late", spend_rollups.c.cycle, spend_rollups.c.wallet_id,
     sqlite_where=text("late = 1"), postgresql_where=text("late = 1"),
@@ -392,6 +415,19 @@ recall_gives: Final = Table(
 Index("recall_gives_by_time", recall_gives.c.given_at)
 Index("recalls_by_end", recalls.c.ended_at)
 Index("recalls_by_command", recalls.c.command_id)
+alert_states: Final = Table(
+    "alert_states", metadata,
+    Column("subject", Text, primary_key=True), Column("subject_id", _INT, primary_key=True, autoincrement=False),
+    Column("threshold_percent", _INT, primary_key=True, autoincrement=False), _int("window_start_at"), **_KEYED,
+)  # fmt: skip
+"""Thresholds that are crossed now, and in which window that was told: a restart repeats nothing."""
+alert_messages: Final = Table(
+    "alert_messages", metadata, _id(), _public_id(), _int("alert_id", ForeignKey("alerts.id")), _text("destination"),
+    _text("state"), _int("attempt_count"), _int("next_try_at"), _text("last_error"), _int("delivered_at", null=True),
+    _int("recorded_at"), **_STRICT,
+)  # fmt: skip
+"""The outbox: written with its alert, `pending` until `delivered` or `dead`."""
+Index("alert_messages_due", alert_messages.c.state, alert_messages.c.next_try_at)
 variances: Final = Table(
     "variances", metadata,
     Column("call_id", Text, primary_key=True), Column("attempt", _INT, primary_key=True, autoincrement=False),
@@ -402,6 +438,7 @@ variances: Final = Table(
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
     pay_calendars, pay_runs, pay_run_reversals, pay_slips, tape_segments, variances, awards, openings, recall_gives,
+    limit_overrides, alerts,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
 ADDED_LATER: Final = frozenset(

@@ -89,6 +89,8 @@ HOLD_STREAM: Final = 1
 HOLD_WOULD_DENY: Final = 2
 HOLD_CAP_INJECTED: Final = 4
 HOLD_PERSONAL: Final = 8
+HOLD_LIMITED: Final = 16
+"""Behind its slices the record says which limits the hold raised: LIMITS_HEAD and so many LIMIT_RAISE."""
 
 # Bodies, without RECORD_HEAD. `…_name` are ids of NAME records of the same (worker, epoch); 0 is "none".
 NAME_HEAD: Final = struct.Struct("<I")  # name id; then UTF-8 text
@@ -101,6 +103,11 @@ HOLD: Final = struct.Struct("<BBHBB2x16sqqqqqqIIIIIIII")
 bound nanos, would-deny needed nanos; requested model name, deployment name, tags name, client call id name, output cap tokens,
 input bytes, message count, tool count. Slices follow."""
 SLICE: Final = struct.Struct("<qq")  # lot id, nanos
+LIMITS_HEAD: Final = struct.Struct("<H")  # how many limits were raised
+LIMIT_RAISE: Final = struct.Struct("<IBBHqq")
+"""limit id, measure (place in model.limit.LIMIT_MEASURES), flags, spare; start of the counter, amount raised."""
+RAISE_WOULD_DENY: Final = 1
+RAISE_OVERAGE: Final = 2
 DISPATCHED_HEAD: Final = struct.Struct("<BBHq")  # type, flags, length, at; then u64 hold sequences
 EVIDENCE: Final = struct.Struct("<BBHQqqBBH")
 """type, flags, length; hold sequence, at, answer bytes relayed, source, finish, HTTP status. Counts follow."""

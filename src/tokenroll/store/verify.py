@@ -19,6 +19,7 @@ from tokenroll.model.classification import Classification
 from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
+from tokenroll.model.limit import WindowKind
 from tokenroll.model.lot import Lot, LotState
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import Usage
@@ -27,6 +28,8 @@ from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, Outcome, h
 from tokenroll.store.collector import no_cycle_search
 from tokenroll.store.cycles import REGULAR, CycleBook
 from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, row_digest, settlement_leaf
+from tokenroll.store.limit_counters import kept_from
+from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.rollups import SpendSums, rolled_through
 from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
 from tokenroll.store.verify_pay import check_rollups, check_slips
@@ -120,6 +123,7 @@ class Verifier:
         self._client_calls: dict[tuple[int, str], int] = {}
         self._named_again: dict[tuple[int, str], set[int]] = {}
         self._ended: set[int] = set()
+        self._limits = LimitSums()
         self._costs: dict[tuple[int, str, tuple[int | None, ...], bool], tuple[int, int, int]] = {}
         self._names: dict[tuple[int, int, int], str] = {}
         self._stored_lots: dict[int, Lot] = {}
@@ -145,6 +149,7 @@ class Verifier:
         self._check_holds()
         self._check_values()
         self._check_indexes()
+        self._check_limits()
         self._check_facts()
         self._counts["rollups"] = check_rollups(self._connection, self._spend.sums, self._differs)
         self._counts["slips"] = check_slips(self._connection, self._differs)
@@ -333,6 +338,9 @@ class Verifier:
                 self._draws[owner, row.ledger_seq] = self._draws.get((owner, row.ledger_seq), 0) + nanos
         if row.ledger_seq <= self._rolled_through:
             self._spend.add(row.hold_key, row.wallet_id, row.cycle, row.outcome, attempt)
+        if attempt.hold.raises:
+            self._limits.opened(attempt.hold.raises)
+            self._limits.ended(attempt.hold.raises, attempt.settle)
         self._end(row, attempt)
         self._identify(row.hold_key, attempt.hold)
 
@@ -456,6 +464,7 @@ class Verifier:
                 continue
             self._check_hold(row, attempt)
             self._identify(row.hold_key, attempt.hold)
+            self._limits.opened(attempt.hold.raises)
         for key in self._suspended:
             self._differs("suspense", f"hold {hold_key(key)} went to suspense, never came out, and is gone")
 
@@ -565,6 +574,26 @@ class Verifier:
                     self._differs(
                         kind, f"{table.name} {key}: stored {stored.get(key)}, the records say {expected.get(key)}"
                     )
+
+    def _check_limits(self) -> None:
+        """Counters are what calls raised and counted, whatever a limit's row says today; old parts of rolling windows may be gone."""
+        limits = schema.limits.c
+        rolling = self._connection.execute(
+            select(limits.id, limits.window_seconds).where(limits.window == WindowKind.ROLLING.value)
+        )
+        kept = {limit_id: kept_from(seconds, self._at) for limit_id, seconds in rolling}
+        stored = {
+            (row.limit_id, row.start_at): (row.used, row.call_count, row.would_deny_count, row.overage_count)
+            for row in self._connection.execute(select(schema.limit_counters))
+        }
+        self._counts["limit_counters"] = len(stored)
+        expected = {key: tuple(values) for key, values in self._limits.values()}
+        for key in sorted(stored.keys() | expected.keys()):
+            if stored.get(key) != expected.get(key) and key[1] >= kept.get(key[0], 0):
+                self._differs(
+                    "limit",
+                    f"limit {key[0]} counts {stored.get(key)} from {key[1]} on, the records say {expected.get(key)}",
+                )
 
     def _check_facts(self) -> None:
         """Every immutable row has its digest in the chain, and still has it."""

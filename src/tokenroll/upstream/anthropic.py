@@ -252,7 +252,7 @@ class StreamMessageMeter(EventMeter):
 
 
 _DENIAL_STATUS: Final = {
-    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "not_ready": 503,
+    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_ready": 503,
 }  # fmt: skip
 _ERROR_TYPES: Final = {
     400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
@@ -333,9 +333,10 @@ class Messages(Dialect):
         return StreamMessageMeter() if stream else WholeMessageMeter()
 
     def denial(self, denial: Denial) -> ErrorAnswer:
-        """See Dialect. Never a bare 429: clients of this dialect would try again for ever."""
-        status = _DENIAL_STATUS.get(denial.code, self.wallet_status)
-        headers = JSON_HEADER + denial_headers(denial, should_retry=status == 503)
+        """See Dialect. Never a bare 429: clients of this dialect would try again for ever. One with `retry-after` is a rate limit."""
+        soon = denial.retry_after_seconds > 0
+        status = 429 if soon else _DENIAL_STATUS.get(denial.code, self.wallet_status)
+        headers = JSON_HEADER + denial_headers(denial, should_retry=soon or status == 503)
         return ErrorAnswer(status, headers, _error_body(status, denial.code, denial.sentence()))
 
     def error(

@@ -42,8 +42,8 @@ class Denial:
     """Why a call was not admitted, with everything law 4 says a person must be told."""
 
     __slots__ = (
-        "approver", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "model", "needed_nanos", "next_at",
-        "next_nanos", "scope", "state",
+        "approver", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "limit", "limit_held",
+        "limit_needed", "model", "needed_nanos", "next_at", "next_nanos", "retry_after_seconds", "scope", "state",
     )  # fmt: skip
 
     def __init__(
@@ -62,9 +62,13 @@ class Denial:
         state: str = "",
         cost_nanos: int | None = None,
         fitting_cap_tokens: int = 0,
+        limit: str = "",
+        limit_needed: str = "",
+        limit_held: str = "",
+        retry_after_seconds: int = 0,
     ) -> None:
         self.code = code
-        """`wallet_empty`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
+        """`wallet_empty`, `limit_reached`, `no_access`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
         self.scope = scope
         self.needed_nanos = needed_nanos
         self.left_nanos = left_nanos
@@ -78,6 +82,13 @@ class Denial:
         self.cost_nanos = cost_nanos
         self.fitting_cap_tokens = fitting_cap_tokens
         """With which output cap the call would fit; 0: with none."""
+        self.limit = limit
+        """The name of the limit that refuses it."""
+        self.limit_needed = limit_needed
+        self.limit_held = limit_held
+        """What the call would raise it by, and what of it other calls hold, with their units."""
+        self.retry_after_seconds = retry_after_seconds
+        """When trying again may help by itself; 0: not so soon that a client should wait for it."""
 
     def sentence(self) -> str:
         """The denial in words: what was needed, what is left, when more arrives, who can approve."""
@@ -98,6 +109,20 @@ def _wallet_empty(denial: Denial) -> str:
     else:
         parts.append("No more credits are scheduled to arrive.")
     parts.append(f"A top-up can be approved by {denial.approver}.")
+    return " ".join(parts)
+
+
+def _limit_reached(denial: Denial) -> str:
+    parts = [f"{denial.scope}, and this call may take up to {denial.limit_needed}."]
+    if denial.fitting_cap_tokens:
+        parts.append(f"It would fit with an output cap of {denial.fitting_cap_tokens} tokens.")
+    if denial.limit_held:
+        parts.append(f"{denial.limit_held} are in use by other calls now.")
+    if denial.next_at:
+        parts.append(f"There is room for it again at {text_from_instant(denial.next_at)}.")
+    else:
+        parts.append("It is more than the whole cap.")
+    parts.append(f"A higher cap can be approved by {denial.approver}.")
     return " ".join(parts)
 
 
@@ -124,10 +149,12 @@ def _unknown_model(denial: Denial) -> str:
 
 _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "wallet_empty": _wallet_empty,
+    "limit_reached": _limit_reached,
     "unknown_model": _unknown_model,
     "tier_not_sold": lambda d: (
         f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
     ),
+    "no_access": lambda d: f"The plan of this key gives no access to {d.state}. More can be approved by {d.approver}.",
     "call_not_bounded": lambda d: (
         f"Nothing bounds the cost of this call to {d.model!r}: {d.state}. Name an output cap, or ask for a model with known limits."
     ),
@@ -154,7 +181,12 @@ def retry_headers(should_retry: bool | None, retry_after_seconds: int = 0) -> by
 
 def denial_headers(denial: Denial, *, should_retry: bool) -> bytes:
     """The denial for programs: its code and amounts, and that trying again cannot help (or can)."""
-    lines = retry_headers(should_retry, 1 if should_retry else 0) + b"x-tokenroll-denied: %s\r\n" % denial.code.encode()
+    seconds = denial.retry_after_seconds or (1 if should_retry else 0)
+    lines = retry_headers(should_retry, seconds) + b"x-tokenroll-denied: %s\r\n" % denial.code.encode()
+    if denial.limit:
+        lines += b"x-tokenroll-limit: %s\r\n" % denial.limit.encode()
+        if denial.next_at:
+            lines += b"x-tokenroll-limit-turns: %s\r\n" % text_from_instant(denial.next_at).encode()
     if denial.needed_nanos:
         lines += b"x-tokenroll-needed: %s\r\n" % text_from_nanos(denial.needed_nanos).encode()
         lines += b"x-tokenroll-available: %s\r\n" % text_from_nanos(denial.left_nanos).encode()

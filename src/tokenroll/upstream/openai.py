@@ -281,7 +281,7 @@ def _with_usage(body: bytes) -> bytes:
 
 
 _DENIAL_STATUS: Final = {
-    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "not_ready": 503,
+    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_ready": 503,
 }  # fmt: skip
 _DENIAL_PARAM: Final = {"unknown_model": "model", "tier_not_sold": "service_tier"}
 _CODES: Final = {"unknown_model": "model_not_found"}
@@ -401,8 +401,14 @@ class ChatCompletions(Dialect):
         code = denial.code
         status = _DENIAL_STATUS.get(code, 429)
         kind = "insufficient_quota" if status == 429 else _error_type(status)
+        if denial.retry_after_seconds:  # as a rate limit of the provider's own: clients wait and try again
+            kind, code = "requests", "rate_limit_exceeded"
         body = _error_body(denial.sentence(), kind, _CODES.get(code, code), _DENIAL_PARAM.get(code))
-        return ErrorAnswer(status, JSON_HEADER + denial_headers(denial, should_retry=status == 503), body)
+        return ErrorAnswer(
+            status,
+            JSON_HEADER + denial_headers(denial, should_retry=status == 503 or denial.retry_after_seconds > 0),
+            body,
+        )
 
     def error(
         self,

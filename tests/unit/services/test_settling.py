@@ -446,6 +446,7 @@ def test_the_wallets_page_shows_what_is_left_in_use_and_next(tmp_path):
         "expires_next": {"at": "2024-01-04T00:00:00Z", "amount": "0.992404000"},
         "cycle_ends_at": "2024-02-01T00:00:00Z",
         "enforcement": "enforce",
+        "limits": [],
         "pool": {
             "wallet": "wallet_pool",
             "name": "Research",

@@ -6,11 +6,13 @@ from hypothesis import Phase, settings
 
 from tests.cast import CREDIT
 from tests.desk import Desk, lot, wallet
+from tests.property import test_it_keeps_limits as limits
 from tests.property import test_it_spends_as_the_engine_says as properties
 from tests.unit.services import test_settling as endings
 from tests.unit.services import test_spending as stories
 from tests.unit.upstream import test_facts, test_meters
-from tokenroll.services import metering
+from tokenroll.engine import limiting
+from tokenroll.services import hot_limits, metering
 from tokenroll.services.call_memory import CallMemory
 from tokenroll.services.hot import HotLot, HotWallet
 from tokenroll.services.hot_prices import HotRates, Prices
@@ -247,3 +249,35 @@ def test_it_is_caught_to_bound_at_the_cheap_tier_and_charge_at_the_dear_one(tmp_
 def test_nothing_planted_is_left(ada, monkeypatch):
     endings.test_a_settlement_takes_the_charge_and_returns_the_tail(ada)
     hunt(monkeypatch, properties.test_hot_decisions_equal_the_engines)
+
+
+def test_it_is_caught_when_a_part_of_a_rolling_window_leaves_too_early(monkeypatch):
+    right = limiting.window_at
+
+    def early(kind, seconds, at, zone):
+        window = right(kind, seconds, at, zone)
+        return window._replace(counted_from=window.counted_from + (window.turns_at - window.start_at))
+
+    monkeypatch.setattr(hot_limits, "window_at", early)
+    with pytest.raises(CAUGHT):
+        hunt(monkeypatch, limits.test_a_rolling_hour_holds_its_cap_to_the_microsecond_and_is_late_by_a_sixtieth_at_most)
+
+
+def test_it_is_caught_to_leave_a_limit_raised(monkeypatch):
+    monkeypatch.setattr(hot_limits.Limited, "true_up", lambda self, charge_nanos, tokens, call_count: None)
+    with pytest.raises(CAUGHT):
+        hunt(monkeypatch, limits.test_hot_counters_are_the_engines_and_no_window_holds_more_than_its_cap)
+
+
+def test_it_is_caught_to_change_todays_counter_for_yesterdays_call(monkeypatch):
+    right = hot_limits.HotLimit._turn
+
+    def turn(self, now):
+        before = list(self.counters)
+        right(self, now)
+        for counter in before:
+            counter.is_live = True
+
+    monkeypatch.setattr(hot_limits.HotLimit, "_turn", turn)
+    with pytest.raises(CAUGHT):
+        hunt(monkeypatch, limits.test_hot_counters_are_the_engines_and_no_window_holds_more_than_its_cap)

@@ -50,7 +50,7 @@ def test_a_starting_worker_is_told_what_became_of_used_ids(ledger):
         ClientCallTerms(1, "job-4", "settled", 7),
     ]
     assert client_call_terms(ledger) == told
-    parts = list(view_parts(ledger))
+    parts = list(view_parts(ledger, 0))
     assert [one for part in parts for one in part.client_calls] == told
     assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
 

@@ -3,7 +3,16 @@
 from dataclasses import fields
 from pathlib import Path
 
-from tokenroll.settings import CompanySettings, DeploymentSettings, GatewaySettings, WebSettings, load_settings
+from tokenroll.settings import (
+    AlertSettings,
+    CompanySettings,
+    DeploymentSettings,
+    DestinationSettings,
+    GatewaySettings,
+    SmtpSettings,
+    WebSettings,
+    load_settings,
+)
 
 PAGE = (Path(__file__).parents[3] / "docs/config.md").read_text()
 TABLES = {
@@ -11,6 +20,9 @@ TABLES = {
     "## `[gateway]`": GatewaySettings,
     "## `[web]`": WebSettings,
     "## `[deployments.NAME]`": DeploymentSettings,
+    "## `[alerts]`": AlertSettings,
+    "## `[alerts.destinations.NAME]`": DestinationSettings,
+    "## `[alerts.smtp]`": SmtpSettings,
 }
 
 

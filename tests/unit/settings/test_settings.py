@@ -85,7 +85,7 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
             "[gateway]\nworker = 2\n",
             ":2: gateway.worker is not a setting; known here: decode_request_bodies, durability",
         ),
-        ("\n[gateways]\n", ":2: gateways is not a setting; known here: company, deployments, gateway, web"),
+        ("\n[gateways]\n", ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, web"),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
         ("[gateway]\nworkers = 9\n", ":2: gateway.workers must be 1 in this release, not 9"),
         ("[gateway]\nobserve = 1\n", ":2: gateway.observe must be true or false, not 1"),
@@ -157,3 +157,73 @@ def test_it_wants_a_whole_secret(tmp_path):
 def test_it_refuses_what_is_no_address(text):
     with pytest.raises(SettingsError):
         listen_from_text(text)
+
+
+ALERTS = """
+[alerts]
+thresholds = [90, 50]
+[alerts.destinations.ops]
+url = "https://hooks.acme.example/tokenroll"
+signing_key_env = "OPS_KEY"
+[alerts.destinations.cleo]
+email = "cleo@acme.example"
+[alerts.smtp]
+host = "mail.acme.example"
+sender = "tokenroll@acme.example"
+user = "tokenroll"
+password_file = "PASSWORD"
+"""
+
+
+@pytest.fixture
+def secrets(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPS_KEY", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX")
+    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "password").chmod(0o600)
+    return ALERTS.replace("PASSWORD", str(tmp_path / "password"))
+
+
+def test_it_reads_who_is_told(tmp_path, secrets):
+    alerts = load_settings(home_with(tmp_path, secrets)).alerts
+    ops, cleo = alerts.destinations
+    assert alerts.thresholds == (50, 90)
+    assert (ops.url, ops.signing_key) == ("https://hooks.acme.example/tokenroll", bytes(range(24)))
+    assert (cleo.email, cleo.url) == ("cleo@acme.example", "")
+    assert alerts.smtp is not None
+    assert (alerts.smtp.port, alerts.smtp.security, alerts.smtp.password) == (587, "starttls", "secret")
+    assert "secret" not in repr(alerts)
+    assert load_settings(tmp_path / "nowhere").alerts.thresholds == (50, 80, 95)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "says"),
+    [
+        ("[90, 50]", "[90, 101]", ":3: alerts.thresholds must be a list of whole numbers from 1 to 100"),
+        ("[90, 50]", str([50] * 11), ":3: alerts.thresholds has 11 numbers, more than 10"),
+        ("https://hooks", "http://hooks", ":5: alerts.destinations.ops.url must be https://host"),
+        ("OPS_KEY", "HOME", ":6: alerts.destinations.ops.signing_key_env must hold whsec_"),
+        ("cleo@acme.example", "cleo", ":8: alerts.destinations.cleo.email must be one mail address"),
+        ("email =", "mail =", ":7: alerts.destinations.cleo.url or email must say where alerts go"),
+        (
+            'user = "tokenroll"',
+            'user = "t"\nsecurity = "none"',
+            "alerts.smtp.security must be starttls or tls where a password",
+        ),
+        ("[alerts.smtp]", "[alerts.post]", "is a mail address, and no [alerts.smtp] says which server sends it"),
+    ],
+)
+def test_a_slip_in_alerts_names_its_line(tmp_path, secrets, wrong, right, says):
+    with pytest.raises(SettingsError) as refused:
+        load_settings(home_with(tmp_path, secrets.replace(wrong, right)))
+    assert says in str(refused.value)
+
+
+def test_a_variable_that_is_not_set_hinders_no_command(tmp_path, secrets):
+    alerts = load_settings(home_with(tmp_path, secrets.replace("OPS_KEY", "NO_KEY"))).alerts
+    assert alerts.destinations[0].signing_key == b""
+
+
+def test_a_secret_that_others_may_read_is_refused(tmp_path, secrets):
+    (tmp_path / "password").chmod(0o640)
+    with pytest.raises(SettingsError, match="which others may read: chmod 600 it"):
+        load_settings(home_with(tmp_path, secrets))

@@ -1,0 +1,436 @@
+"""Limits as their worker counts them: raised when a wallet is drawn, trued up when the call ends, in memory and without messages.
+
+They mean what `engine/limiting` means; a property test proves it. A call that no limit counts pays for one look at an empty list.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from tokenroll.engine.limiting import frees_at, window_at
+from tokenroll.model.amount import text_from_nanos
+from tokenroll.model.enforcement import Enforcement
+from tokenroll.model.instant import MICROS_PER_SECOND, Instant
+from tokenroll.model.limit import LIMIT_MEASURES, Degrade, LimitMeasure, LimitScope, WindowKind
+from tokenroll.model.limits import LIMIT_RETRY_SECONDS_MAX, OUTPUT_CAP_FLOOR_TOKENS
+from tokenroll.model.pay_cycle import PayCalendar
+from tokenroll.services.hot import NEVER, Deployment
+from tokenroll.services.protocol import CounterChange, KeyTerms, LimitTerms
+from tokenroll.store import tape as tapes
+from tokenroll.upstream.dialect import Denial
+from tokenroll.upstream.facts import Facts
+
+if TYPE_CHECKING:
+    from tokenroll.services.hot import HotHold, HotKey
+
+CREDITS: Final = LIMIT_MEASURES.index(LimitMeasure.CREDITS)
+CALLS: Final = LIMIT_MEASURES.index(LimitMeasure.CALLS)
+UNLIMITED_GRAINS: Final = 10**18
+"""What a cap is where output costs nothing: more than any model answers."""
+
+
+class HotCounter:
+    """What one window (or part of a rolling one) has counted, open calls at their bounds."""
+
+    __slots__ = ("is_live", "limit", "start_at", "used")
+
+    def __init__(self, limit: "HotLimit", start_at: Instant, used: int) -> None:
+        self.limit = limit
+        self.start_at = start_at
+        self.used = used
+        self.is_live = True
+        """Whether it still counts; a call that ends later changes it all the same, and the limit no more."""
+
+    def change(self, amount: int) -> None:
+        """So much more, or less."""
+        self.used += amount
+        if self.is_live:
+            self.limit.used += amount
+
+
+class HotLimit:
+    """A limit, and how far it is used now. Windows, overrides and its own dates are looked at when the clock passes `turns_at`."""
+
+    __slots__ = (
+        "calendars", "cap", "cheaper_model", "clamps", "counters", "current", "enforces", "held", "holds", "id", "kind", "measure", "model",
+        "name", "overage", "scope_text", "tag", "terms", "turns_at", "used", "warns", "window_turns_at", "zone",
+    )  # fmt: skip
+
+    def __init__(self, terms: LimitTerms, calendars: tuple[PayCalendar, ...] = ()) -> None:
+        self.id = terms.id
+        self.calendars = calendars
+        self.used = 0
+        self.held = 0
+        """The part of `used` that open calls may still give back."""
+        self.counters: list[HotCounter] = []
+        self.current: HotCounter | None = None
+        for start_at, used in terms.counters:
+            self.counters.append(HotCounter(self, start_at, used))
+            self.used += used
+        self.set_terms(terms)
+
+    def set_terms(self, terms: LimitTerms) -> None:
+        """What the ledger says of it. What was counted here is known better than there."""
+        self.terms = terms
+        self.name = terms.name
+        self.scope_text = terms.scope_text
+        self.model = terms.model
+        self.tag = terms.tag
+        self.kind = WindowKind(terms.window)
+        self.zone = ZoneInfo(terms.zone)
+        self.measure = LIMIT_MEASURES.index(LimitMeasure(terms.measure))
+        self.enforces = terms.enforcement == Enforcement.ENFORCE
+        self.warns = terms.enforcement == Enforcement.WARN
+        self.clamps = terms.degrade == Degrade.CLAMP
+        self.cheaper_model = terms.cheaper_model
+        self.overage = terms.overage
+        self.cap = terms.cap
+        self.holds = False
+        self.turns_at: Instant = 0
+        self.window_turns_at: Instant = 0
+
+    def look(self, now: Instant) -> None:
+        """Window, cap and whether it holds, as of `now`; they stay so until `turns_at`."""
+        terms = self.terms
+        if now >= self.window_turns_at:
+            self._turn(now)
+        boundaries = [self.window_turns_at]
+        ends_at = terms.expires_at or NEVER
+        self.holds = terms.effective_at <= now < ends_at
+        self.cap = terms.cap
+        boundaries += [at for at in (terms.effective_at, ends_at) if at > now]
+        for cap, effective_at, expires_at in terms.overrides:  # oldest first: the newest that holds decides
+            if effective_at <= now < expires_at:
+                self.cap = cap
+            boundaries += [at for at in (effective_at, expires_at) if at > now]
+        self.turns_at = min(boundaries)
+
+    def _turn(self, now: Instant) -> None:
+        window = window_at(self.kind, self.terms.window_seconds, now, self.zone, self.calendars)
+        self.window_turns_at = window.turns_at
+        live: list[HotCounter] = []
+        self.current = None
+        for counter in self.counters:
+            if counter.start_at < window.counted_from:
+                counter.is_live = False
+                self.used -= counter.used
+                continue
+            live.append(counter)
+            if counter.start_at == window.start_at:
+                self.current = counter
+        if self.current is None:
+            self.current = HotCounter(self, window.start_at, 0)
+            live.append(self.current)
+        self.counters = live
+
+    def change(self, start_at: Instant, amount: int) -> None:
+        """The ledger resolved a call of that counter; one that counts no more is nobody's business here."""
+        for counter in self.counters:
+            if counter.start_at == start_at:
+                counter.change(amount)
+
+    def amount_of(self, hold: "HotHold") -> int:
+        """What the hold raises it by (engine/limiting.raised_by)."""
+        if self.measure == CREDITS:
+            return hold.bound_nanos
+        return 1 if self.measure == CALLS else hold.input_tokens_max + hold.choice_count * hold.output_tokens_max
+
+    def fitting_cap(self, hold: "HotHold", room: int, fixed_grains: int) -> int:
+        """The largest output cap with which the hold raises it by `room` at most; 0 when none does."""
+        if self.measure == CREDITS:
+            rates = hold.rates
+            return fitting_cap(room * rates.grains_per_nano, fixed_grains, hold.choice_count * rates.output_grains)
+        return max(0, room - hold.input_tokens_max) // hold.choice_count
+
+    def fits_at(self, amount: int) -> Instant:
+        """When a call that raises it by `amount` fits, if no other comes before it; 0 when it is above the whole cap."""
+        if amount > self.cap:
+            return 0
+        excess = self.used + amount - self.cap
+        at = self.window_turns_at
+        for counter in sorted(self.counters, key=lambda one: one.start_at):
+            at = frees_at(self.kind, self.terms.window_seconds, counter.start_at, self.window_turns_at)
+            excess -= counter.used
+            if excess <= 0:
+                break
+        return at
+
+    def text(self, amount: int) -> str:
+        """An amount of its measure, with its unit."""
+        if self.measure == CREDITS:
+            return f"{text_from_nanos(amount, 2)} credits"
+        return f"{amount} {'calls' if self.measure == CALLS else 'model tokens'}"
+
+    @property
+    def window_text(self) -> str:
+        """`this day`, or how long a rolling window is."""
+        return (
+            f"the last {self.terms.window_seconds} seconds"
+            if self.kind is WindowKind.ROLLING
+            else f"this {self.kind.value}"
+        )
+
+
+class Limited:
+    """The limits that count one hold, and by how much it raised them."""
+
+    __slots__ = ("amounts", "clamps", "counters", "flags", "limits", "may_reroute", "notes", "would_deny")
+
+    def __init__(self, limits: list[HotLimit], *, clamps: bool = False) -> None:
+        self.limits = limits
+        self.clamps = clamps
+        self.counters: list[HotCounter] = []
+        self.amounts: list[int] = []
+        self.flags: list[int] = []
+        self.may_reroute = True
+        self.would_deny = False
+        self.notes = b""
+        """Header lines: what the client is told of them."""
+
+    def lift(self) -> None:
+        """All of them raised by what `fit` found: the hold is drawn."""
+        for limit, amount in zip(self.limits, self.amounts, strict=True):
+            counter = limit.current
+            assert counter is not None
+            counter.used += amount  # the current one is live
+            limit.used += amount
+            limit.held += amount
+            self.counters.append(counter)
+
+    def record(self) -> bytes:
+        """What the HOLD says of them."""
+        parts = [tapes.LIMITS_HEAD.pack(len(self.limits))]
+        for limit, counter, amount, flags in zip(self.limits, self.counters, self.amounts, self.flags, strict=True):
+            parts.append(tapes.LIMIT_RAISE.pack(limit.id, limit.measure, flags, 0, counter.start_at, amount))
+        return b"".join(parts)
+
+    def true_up(self, charge_nanos: int, tokens: int, call_count: int) -> None:
+        """The call ended: each counts what it came to (engine/limiting.counted_for)."""
+        for counter, amount in zip(self.counters, self.amounts, strict=True):
+            limit = counter.limit
+            came_to = charge_nanos if limit.measure == CREDITS else call_count if limit.measure == CALLS else tokens
+            change = came_to - amount
+            counter.used += change
+            if counter.is_live:
+                limit.used += change
+            limit.held -= amount
+
+    def suspend(self) -> None:
+        """Its fate is to be found out: it stays raised, and nobody here gives it back."""
+        for counter, amount in zip(self.counters, self.amounts, strict=True):
+            counter.limit.held -= amount
+
+
+class Reroute:
+    """Not with this model: a limit or the floor sends the call to a cheaper one. Given back to admission once it is known where that is served."""
+
+    __slots__ = ("deployment", "floor", "limit", "model")
+
+    def __init__(self, model: str, limit: str, floor: "HotKey | None" = None) -> None:
+        self.model = model
+        self.limit = limit
+        self.floor = floor
+        """Not a limit but an empty wallet sends it: with whose pool the floor's model is paid."""
+        self.deployment: Deployment | None = None
+        """None: nowhere here, so the limit's own denial is the answer."""
+
+
+class HotLimits:
+    """All limits of a worker, and which of them count a key's calls."""
+
+    __slots__ = ("_by_scope", "_calendars", "known")
+
+    def __init__(self) -> None:
+        self._calendars: tuple[PayCalendar, ...] = ()
+        self.known: dict[int, HotLimit] = {}
+        self._by_scope: dict[tuple[str, int], list[HotLimit]] = {}
+
+    def apply(self, limits: Iterable[LimitTerms]) -> None:
+        """New limits, and new terms of known ones."""
+        for terms in limits:
+            limit = self.known.get(terms.id)
+            if limit is not None:
+                limit.set_terms(terms)
+                continue
+            limit = self.known[terms.id] = HotLimit(terms, self._calendars)
+            subject = terms.subject_id if terms.scope in _WITH_SUBJECT else 0
+            self._by_scope.setdefault((terms.scope, subject), []).append(limit)
+
+    def set_calendars(self, calendars: tuple[PayCalendar, ...]) -> None:
+        """Which pay cycles there are: windows of a cycle are found again."""
+        self._calendars = calendars
+        for limit in self.known.values():
+            limit.calendars = calendars
+            limit.turns_at = limit.window_turns_at = 0
+
+    def restart(self, limits: Iterable[LimitTerms]) -> None:
+        """Everything as the ledger says it: before the first call it knows best."""
+        limits = list(limits)
+        for terms in limits:
+            known = self.known.pop(terms.id, None)
+            if known is not None:
+                for one in self._by_scope.values():
+                    if known in one:
+                        one.remove(known)
+        self.apply(limits)
+
+    def change(self, changes: Iterable[CounterChange]) -> None:
+        """Calls in suspense that the ledger resolved."""
+        for one in changes:
+            limit = self.known.get(one.limit_id)
+            if limit is not None:
+                limit.change(one.start_at, one.change)
+
+    def of_key(self, terms: KeyTerms) -> list[HotLimit]:
+        """Those that may count a key's calls, whatever its model and tags."""
+        by_scope = self._by_scope
+        found = list(by_scope.get(("company", 0), ()))
+        for department_id in terms.department_ids:
+            found += by_scope.get(("department", department_id), ())
+        found += by_scope.get(("member", terms.member_id), ())
+        found += by_scope.get(("key", terms.id), ())
+        found += by_scope.get(("model", 0), ())
+        return found + by_scope.get(("tag", 0), [])
+
+
+_WITH_SUBJECT: Final = frozenset({LimitScope.DEPARTMENT.value, LimitScope.MEMBER.value, LimitScope.KEY.value})
+
+
+def counting(limits: list[HotLimit], model: str, tags: str, now: Instant) -> Limited | None:
+    """Those of a key's limits that count a call to this model under these tags at `now`; None: none does."""
+    found = []
+    clamps = False
+    for limit in limits:
+        if now >= limit.turns_at:
+            limit.look(now)
+        if (
+            limit.holds
+            and (not limit.model or limit.model == model)
+            and (not limit.tag or limit.tag in tags.split(","))
+        ):
+            found.append(limit)
+            if limit.clamps:
+                clamps = True
+    return Limited(found, clamps=clamps) if found else None
+
+
+def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
+    """The same for a call that a limit sent elsewhere: once is enough, and the client is told."""
+    limited = Limited([]) if limited is None else limited
+    limited.may_reroute = False
+    if reroute.deployment is not None:
+        why = (
+            f"x-tokenroll-limit: {reroute.limit}; cheaper_model" if reroute.floor is None else "x-tokenroll-floor: true"
+        )
+        limited.notes = f"{why}\r\nx-tokenroll-model: {reroute.model}\r\n".encode()
+    return limited
+
+
+def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_grains: int) -> Denial | Reroute | None:
+    """The hold made to fit its limits where policy says so, and what each says of it; None: it may be drawn."""
+    if limited.clamps or facts.output_cap_tokens == 0:
+        _lower(hold, limited, facts, available, fixed_grains)
+    for limit in limited.limits:
+        amount = hold.bound_nanos if limit.measure == CREDITS else limit.amount_of(hold)
+        missing = limit.used + amount - limit.cap
+        flags = 0
+        if missing > 0:
+            if not limit.enforces:
+                flags = tapes.RAISE_WOULD_DENY
+                limited.would_deny = True
+                if limit.warns:
+                    limited.notes += _warning(limit, amount)
+            elif missing <= limit.overage:
+                flags = tapes.RAISE_OVERAGE
+                limited.notes += _above(limit, missing)
+            elif limit.cheaper_model and limited.may_reroute and limit.cheaper_model != hold.card.card.model:
+                return Reroute(limit.cheaper_model, limit.name)
+            else:
+                return _denial(hold, limit, amount, facts, fixed_grains)
+        limited.flags.append(flags)
+        limited.amounts.append(amount)
+    return None
+
+
+def _lower(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_grains: int) -> None:
+    """The output cap lowered for its limits, never below the floor, nor at or below a thinking budget.
+
+    One of ours takes a quarter of what is left at most, so that one call does not starve its parallel ones; a client's own becomes
+    what fits where a limit clamps.
+    """
+    cap = hold.output_tokens_max
+    ours = facts.output_cap_tokens == 0
+    least = max(
+        min(OUTPUT_CAP_FLOOR_TOKENS, cap) if ours else OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1
+    )
+    for limit in limited.limits:
+        if not limit.enforces or limit.measure == CALLS:
+            continue
+        room = limit.cap - limit.used
+        if ours:
+            cap = min(cap, max(limit.fitting_cap(hold, room // 4, fixed_grains), least))
+        elif limit.clamps and limit.amount_of(hold) > room:
+            fitting = limit.fitting_cap(hold, room, fixed_grains)
+            if least <= fitting < cap:
+                cap = fitting
+                limited.notes += b"x-tokenroll-limit: %b; clamp\r\n" % limit.name.encode()
+    if cap == hold.output_tokens_max:
+        return
+    rates = hold.rates
+    hold.output_tokens_max = cap
+    hold.cap_changed = True
+    hold.bound_nanos = -(-(fixed_grains + hold.choice_count * cap * rates.output_grains) // rates.grains_per_nano)
+    if hold.company_nanos:
+        hold.company_nanos = max(0, hold.bound_nanos - available)
+        if not hold.company_nanos:
+            hold.on_overage = hold.would_deny = False
+
+
+def _denial(hold: "HotHold", limit: HotLimit, amount: int, facts: Facts, fixed_grains: int) -> Denial:
+    """With all that law 4 says a person must be told; who can approve, the caller knows."""
+    next_at = limit.fits_at(amount)
+    wait = next_at - hold.admitted_at
+    room = limit.cap - limit.used
+    fitting = 0 if limit.measure == CALLS else limit.fitting_cap(hold, room, fixed_grains)
+    if fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1):
+        fitting = 0
+    return Denial(
+        "limit_reached",
+        scope=f"The limit {limit.name} ({limit.scope_text}) has {limit.text(max(0, room))} left in {limit.window_text}",
+        needed_nanos=amount if limit.measure == CREDITS else 0,
+        left_nanos=max(0, room) if limit.measure == CREDITS else 0,
+        next_at=next_at,
+        model=hold.model,
+        fitting_cap_tokens=fitting,
+        limit=limit.name,
+        limit_needed=limit.text(amount),
+        limit_held=limit.text(limit.held) if limit.held else "",
+        retry_after_seconds=-(-wait // MICROS_PER_SECOND)
+        if 0 < wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND
+        else 0,
+    )
+
+
+def _warning(limit: HotLimit, amount: int) -> bytes:
+    left = limit.text(max(0, limit.cap - limit.used))
+    text = (
+        f"x-tokenroll-limit: {limit.name}; would-deny\r\nx-tokenroll-warning: the limit {limit.name} has {left} left in "
+        f"{limit.window_text} and this call may take up to {limit.text(amount)}; under enforce it would be refused\r\n"
+    )
+    return text.encode()
+
+
+def _above(limit: HotLimit, missing: int) -> bytes:
+    text = (
+        f"x-tokenroll-limit: {limit.name}; overage\r\nx-tokenroll-warning: the limit {limit.name} may run up to "
+        f"{limit.text(missing)} above its cap with this call; its overage is {limit.text(limit.overage)}\r\n"
+    )
+    return text.encode()
+
+
+def fitting_cap(budget_grains: int, fixed_grains: int, per_token_grains: int) -> int:
+    """The largest cap whose bound fits the budget; 0 when not even the input does (engine/bounding.affordable_output_tokens)."""
+    left_grains = budget_grains - fixed_grains
+    if left_grains < 0:
+        return 0
+    return left_grains // per_token_grains if per_token_grains else UNLIMITED_GRAINS

@@ -1,0 +1,265 @@
+"""Thresholds are noted once, whatever restarts; messages leave at least once, under one id, until they are delivered or given up."""
+
+import base64
+import hashlib
+import hmac
+import json
+from email import message_from_string
+
+import pytest
+
+from tests.e2e.test_it_verifies_the_provider import certificate
+from tests.firm import CREDIT, FEBRUARY, HOUR, JANUARY, Firm
+from tests.post_office import MailServer, Receiver, opened
+from tokenroll.model.limits import MESSAGE_ATTEMPTS_MAX
+from tokenroll.services import alerting
+from tokenroll.services.alert_desk import AlertDesk
+from tokenroll.services.alert_sending import send
+from tokenroll.services.alerting import Outcome, pause_seconds
+from tokenroll.settings import AlertSettings, DestinationSettings, SmtpSettings
+
+KEY = bytes(range(32))
+OPS = DestinationSettings(name="ops", url="http://127.0.0.1:9/", signing_key=KEY)
+
+
+@pytest.fixture
+def firm():
+    one = Firm()
+    one.hire("Ada")
+    one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT, lifetime="1m")
+    one.do("grant.create", to="Ada", plan="tools")
+    return one
+
+
+def desk(firm, *destinations):
+    return AlertDesk(firm.ledger, AlertSettings(destinations=destinations))
+
+
+def told(firm):
+    return [
+        (one["subject"], one["name"], one["kind"], one["threshold_percent"])
+        for one in reversed(firm.reports.alerts(100))
+    ]
+
+
+def test_each_threshold_of_a_wallets_cycle_is_told_once_when_it_is_crossed(firm):
+    watch = desk(firm)
+    assert watch.look() == 0
+    (lot,) = firm.lot_ids("Ada")
+    firm.call("Ada", lot, 49 * CREDIT)
+    assert watch.look() == 0
+    firm.call("Ada", lot, CREDIT)
+    assert watch.look() == 1
+    firm.call("Ada", lot, 31 * CREDIT, bound=31 * CREDIT)
+    assert (watch.look(), watch.look()) == (1, 0)
+    assert told(firm) == [("wallet", "Ada", "crossed", 50), ("wallet", "Ada", "crossed", 80)]
+    (_, newest) = reversed(firm.reports.alerts(100))
+    assert (newest["used"]["amount"], newest["of"]["amount"]) == ("81.000000000", "100.000000000")
+
+
+def test_a_ledger_that_starts_again_repeats_nothing(firm):
+    (lot,) = firm.lot_ids("Ada")
+    firm.call("Ada", lot, 50 * CREDIT)
+    assert desk(firm).look() == 1
+    assert desk(firm).look() == 0
+    firm.call("Ada", lot, 35 * CREDIT, bound=50 * CREDIT)
+    assert desk(firm).look() == 1
+
+
+def test_a_top_up_and_a_new_cycle_recover_it_once(firm):
+    watch = desk(firm)
+    (lot,) = firm.lot_ids("Ada")
+    firm.call("Ada", lot, 85 * CREDIT, bound=100 * CREDIT)
+    watch.look()
+    firm.do("grant.top_up", to="Ada", amount_nanos=60 * CREDIT)  # 85 of 160
+    assert (watch.look(), watch.look()) == (1, 0)
+    firm.now = FEBRUARY + HOUR
+    assert (watch.look(), watch.look()) == (1, 0)
+    assert told(firm)[2:] == [("wallet", "Ada", "recovered", 80), ("wallet", "Ada", "recovered", 50)]
+
+
+def test_what_a_pool_pays_is_the_pools_share(firm):
+    firm.do("pool.create", name="Engineering pool", department="Engineering")
+    firm.do("grant.create", to="Engineering pool", plan="tools")
+    (own,), (pooled,) = firm.lot_ids("Ada"), firm.lot_ids("Engineering pool")
+    sequence = firm.hold("Ada", (own, 40 * CREDIT), (pooled, 90 * CREDIT))
+    firm.settle(sequence, 95 * CREDIT)
+    desk(firm).look()
+    assert told(firm) == [("wallet", "Engineering pool", "crossed", 50)]
+
+
+def limited(firm, **changes):
+    facts = {"name": "ada-daily", "member": "Ada", "window": "day", "cap": 10 * CREDIT}
+    return firm.do("limit.create", **facts | changes)
+
+
+def count(firm, used, start_at, limit_id=1):
+    firm.connection.rollback()
+    with firm.connection.begin():
+        firm.connection.exec_driver_sql(
+            "INSERT INTO limit_counters VALUES (?, ?, ?, 1, 0, 0) ON CONFLICT DO UPDATE SET used = excluded.used",
+            (limit_id, start_at, used),
+        )
+
+
+def test_a_limits_thresholds_are_told_once_a_window(firm):
+    limited(firm)
+    watch = desk(firm)
+    count(firm, 8 * CREDIT, JANUARY)
+    assert (watch.look(), watch.look()) == (2, 0)
+    firm.now = JANUARY + 24 * HOUR
+    assert (watch.look(), watch.look()) == (2, 0)
+    count(firm, 5 * CREDIT, JANUARY + 24 * HOUR)
+    assert (watch.look(), watch.look()) == (1, 0)
+    assert told(firm) == [
+        ("limit", "ada-daily", "crossed", 50), ("limit", "ada-daily", "crossed", 80),
+        ("limit", "ada-daily", "recovered", 50), ("limit", "ada-daily", "recovered", 80),
+        ("limit", "ada-daily", "crossed", 50),
+    ]  # fmt: skip
+
+
+def test_an_override_recovers_a_limit(firm):
+    limited(firm)
+    watch = desk(firm)
+    count(firm, 6 * CREDIT, JANUARY)
+    watch.look()
+    firm.do("limit.override", limit="ada-daily", cap=20 * CREDIT, until=JANUARY + HOUR)
+    watch.look()
+    firm.now = JANUARY + 2 * HOUR
+    watch.look()
+    assert [kind for _, _, kind, _ in told(firm)] == ["crossed", "recovered", "crossed"]
+
+
+def test_every_destination_gets_a_message_with_the_alert(firm):
+    (lot,) = firm.lot_ids("Ada")
+    firm.call("Ada", lot, 50 * CREDIT)
+    watch = desk(firm, OPS, DestinationSettings(name="cleo", email="cleo@acme.example"))
+    watch.look()
+    assert [(one.destination, one.told["threshold_percent"]) for one in watch.due()] == [("ops", 50), ("cleo", 50)]
+
+
+# ---- the outbox ---------------------------------------------------------------------------------------------------
+
+
+def state(firm):
+    (one,) = firm.reports.alerts(1)[0]["messages"]
+    return one["state"], one["attempt_count"], one["last_error"]
+
+
+def test_a_failed_delivery_is_tried_again_after_pauses_that_double_and_then_given_up(firm):
+    firm.do("alert.test", destination="ops")
+    pauses = []
+    for _ in range(MESSAGE_ATTEMPTS_MAX):
+        (row,) = alerting.due(firm.connection, firm.now)
+        alerting.note_outcomes(firm.connection, [Outcome(row.id, "HTTP 503")], firm.now)
+        firm.connection.rollback()
+        begin = firm.now
+        while state(firm)[0] == "pending" and not alerting.due(firm.connection, firm.now):
+            firm.now += 10_000_000
+        pauses.append((firm.now - begin) // 1_000_000)
+    assert pauses[:-1] == [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 3_600, 3_600]
+    assert pauses[:-1] == [pause_seconds(number) for number in range(1, MESSAGE_ATTEMPTS_MAX)]
+    assert state(firm) == ("dead", 12, "HTTP 503")
+    assert [one["kind"] for one in firm.reports.alerts(10, dead_only=True)] == ["test"]
+
+
+def test_a_message_that_was_given_up_is_tried_again_when_a_person_says_so(firm):
+    made = firm.do("alert.test", destination="ops")
+    assert firm.ask("alert.retry", message=made["message"]).problem_kind == "not_dead"
+    (row,) = alerting.due(firm.connection, firm.now)
+    alerting.note_outcomes(firm.connection, [Outcome(row.id, "HTTP 410 Gone", final=True)], firm.now)
+    assert state(firm) == ("dead", 1, "HTTP 410 Gone")
+    assert firm.do("alert.retry", message=made["message"])["message_count"] == 1
+    (row,) = alerting.due(firm.connection, firm.now)
+    alerting.note_outcomes(firm.connection, [Outcome(row.id)], firm.now)
+    assert state(firm) == ("delivered", 1, None)
+    assert firm.ask("alert.retry", message="message_1").problem_kind == "not_found"
+    assert firm.do("alert.retry")["message_count"] == 0
+
+
+# ---- receivers ----------------------------------------------------------------------------------------------------
+
+TOLD = {
+    "alert": "alert_1", "kind": "crossed", "subject": "limit", "subject_id": "limit_1", "name": "ada-daily",
+    "threshold_percent": 80, "used": {"amount": "16", "unit": "credits"}, "of": {"amount": "20", "unit": "credits"},
+    "recorded_at": JANUARY,
+}  # fmt: skip
+
+
+def test_a_webhook_is_signed_as_standard_webhooks_are():
+    with opened(Receiver()) as receiver:
+        settings = AlertSettings(destinations=(DestinationSettings(name="ops", url=receiver.url, signing_key=KEY),))
+        assert send(settings, "ops", "message_1", TOLD, JANUARY) == Outcome(0)
+        (hook,) = receiver.hooks
+    assert hook.path == "/hooks/tokenroll?of=acme"
+    assert (hook.headers["webhook-id"], hook.headers["webhook-timestamp"]) == ("message_1", "1767225600")
+    signed = b"message_1.1767225600." + hook.body
+    assert (
+        hook.headers["webhook-signature"] == "v1," + base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256)).decode()
+    )
+    body = json.loads(hook.body)
+    assert (body["type"], body["timestamp"]) == ("limit.threshold.crossed", "2026-01-01T00:00:00Z")
+    assert (body["data"]["name"], body["data"]["threshold_percent"]) == ("ada-daily", 80)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (204, Outcome(0)),
+        (302, Outcome(0, "HTTP 302 Found")),
+        (410, Outcome(0, "HTTP 410 Gone", final=True)),
+        (503, Outcome(0, "HTTP 503 Service Unavailable")),
+    ],
+)
+def test_only_a_good_answer_is_a_delivery(status, outcome):
+    with opened(Receiver()) as receiver:
+        receiver.answers = [status]
+        settings = AlertSettings(destinations=(DestinationSettings(name="ops", url=receiver.url, signing_key=KEY),))
+        assert send(settings, "ops", "message_1", TOLD, JANUARY) == outcome
+
+
+def test_nobody_there_is_a_failure_that_passes_and_a_name_that_is_gone_is_none():
+    settings = AlertSettings(destinations=(OPS,))
+    outcome = send(settings, "ops", "message_1", TOLD, JANUARY)
+    assert (outcome.error.split(":")[0], outcome.final) == ("ConnectionRefusedError", False)
+    assert send(settings, "old", "message_1", TOLD, JANUARY).final
+    keyless = AlertSettings(destinations=(DestinationSettings(name="ops", url="http://127.0.0.1:9/"),))
+    assert "the signing key of ops is not set" in send(keyless, "ops", "message_1", TOLD, JANUARY).error
+
+
+def mailing(office, tmp_path, security, **changes):
+    smtp = SmtpSettings(
+        host="localhost", port=office.port, sender="tokenroll@acme.example", security=security,
+        ca_file=tmp_path / "localhost.pem", **changes,
+    )  # fmt: skip
+    return AlertSettings(destinations=(DestinationSettings(name="cleo", email="cleo@acme.example"),), smtp=smtp)
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_a_mail_says_it_in_words_over_tls(tmp_path, security):
+    _, context = certificate(tmp_path, "localhost")
+    with opened(MailServer(context, starttls=security == "starttls")) as office:
+        settings = mailing(office, tmp_path, security, user="tokenroll", password="secret")
+        assert send(settings, "cleo", "message_1", TOLD, JANUARY) == Outcome(0)
+    ((sender, receivers, text),) = office.mails
+    assert (sender, receivers) == ("tokenroll@acme.example", ["cleo@acme.example"])
+    assert office.was_encrypted == [True]
+    assert base64.b64decode(office.logins[0]) == b"\0tokenroll\0secret"
+    mail = message_from_string(text)
+    assert mail["Subject"] == "tokenroll: limit ada-daily has used 80 %"
+    assert mail["Message-ID"] == "<message_1@tokenroll>"
+    assert "16 of 20 credits of its cap in the present window are used." in mail.get_payload()
+
+
+def test_a_mail_server_that_refuses_or_is_not_who_it_says_is_a_failure_that_passes(tmp_path):
+    _, context = certificate(tmp_path, "localhost")
+    (tmp_path / "other").mkdir()
+    certificate(tmp_path / "other", "localhost")
+    with opened(MailServer(context)) as office:
+        office.refusing = True
+        outcome = send(mailing(office, tmp_path, "tls"), "cleo", "message_1", TOLD, JANUARY)
+        assert (outcome.error.split(":")[0], outcome.final) == ("SMTPSenderRefused", False)
+        office.refusing = False
+        outcome = send(mailing(office, tmp_path / "other", "tls"), "cleo", "message_1", TOLD, JANUARY)
+        assert (outcome.error.split(":")[0], outcome.final) == ("SSLCertVerificationError", False)
+    assert office.mails == []
