@@ -10,6 +10,7 @@ from tokenroll.model.plan_terms import PlanTerms
 from tokenroll.services.plan_fields import FIELDS, quoted
 from tokenroll.services.plan_files import PlanFileError, problems_of, toml_from_plans
 from tokenroll.services.plan_sheets import _Reader as SheetReader
+from tokenroll.services.plan_sheets import xlsx_from_plans
 from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import given_from_terms, terms_from_given
 from tokenroll.services.unit_of_work import Refused
@@ -76,6 +77,23 @@ def test_bytes_are_plans_or_a_sentence(tmp_path_factory, suffix, content):
     path = tmp_path_factory.mktemp("any") / f"plans{suffix}"
     path.write_bytes(content)
     assert sentence(lambda: read_plan_source(path)).startswith(str(path))
+
+
+WORKBOOK = xlsx_from_plans([{"name": "x", "kind": "stipend", "classification": "tool", "amount_nanos": CREDIT}])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(WORKBOOK) - 1), st.integers(0, 255)), min_size=1, max_size=6),
+    st.integers(0, 40),
+)
+def test_a_workbook_with_bytes_changed_is_plans_or_a_sentence(tmp_path_factory, changes, lost):
+    content = bytearray(WORKBOOK)
+    for position, value in changes:
+        content[position] = value
+    path = tmp_path_factory.mktemp("any") / "plans.xlsx"
+    path.write_bytes(content[: len(content) - lost])
+    told = sentence(lambda: read_plan_source(path))
+    assert not told or told.startswith(str(path))
 
 
 @given(st.sampled_from(sorted(FIELDS)), st.text(max_size=20))

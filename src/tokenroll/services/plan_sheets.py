@@ -7,12 +7,14 @@ it, which is taken off again on reading.
 
 import csv
 import io
-import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from string import ascii_letters
 from typing import Any, Final
+from xml.parsers import expat
 
 from tokenroll.model.checks import name_checked
 from tokenroll.model.limits import (
@@ -30,7 +32,6 @@ SHEET: Final = "plans"
 NAME: Final = "name"
 COLUMNS: Final = (NAME, *FIELDS)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
-_CELL: Final = re.compile(rb'<(?:[A-Za-z0-9]+:)?c\s[^>]*?\br="([A-Z]{1,3})([0-9]{1,7})"')
 
 
 # ---- out ------------------------------------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ def _rows_of_workbook(path: Path, content: bytes) -> list[list[str]]:
             raise PlanFileError(f"{path} has no sheet {SHEET!r}; it has {', '.join(book.sheet_names)}")
         rows = book.get_sheet_by_name(SHEET).to_python(skip_empty_area=False)
     except CalamineError as error:
-        raise PlanFileError(f"{path} cannot be read as a workbook: {error}") from error
+        raise PlanFileError(f"{path} cannot be read as a workbook: {str(error) or 'it ends too early'}") from error
     return [[_text(cell) for cell in row] for row in rows]
 
 
@@ -151,20 +152,63 @@ def _check_workbook(path: Path, content: bytes) -> None:
             parts = archive.infolist()
             if sum(one.file_size for one in parts) > SHEET_UNPACKED_BYTES_MAX:
                 raise PlanFileError(f"{path} is larger than {SHEET_UNPACKED_BYTES_MAX} bytes when unpacked")
+            # reads every part within the size that it names: one that is larger than it says is found here
+            if (broken := archive.testzip()) is not None:
+                raise PlanFileError(
+                    f"{path} cannot be read as a workbook: its part {broken} is not what its archive says"
+                )
             for part in parts:
-                if part.filename.startswith("xl/worksheets/"):
-                    _check_cells(path, archive.read(part))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError) as error:
-        raise PlanFileError(f"{path} cannot be read as a workbook: {error}") from error
+                if part.filename.endswith((".xml", ".rels")):
+                    _PartCheck(path, part.filename).read(archive.read(part))
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:
+        raise PlanFileError(f"{path} cannot be read as a workbook: {str(error) or 'it ends too early'}") from error
 
 
-def _check_cells(path: Path, sheet: bytes) -> None:
-    """A single cell far away makes a table of everything before it."""
-    for letters, number in _CELL.findall(sheet):
-        if int(number) > SHEET_ROWS_MAX or _column_number(letters.decode()) > SHEET_COLUMNS_MAX:
+class _PartCheck:
+    """Reads one part of a workbook for cells that are far away: a single one makes a table of everything before it.
+
+    A sheet is any part that the workbook points to, so every part is read, and what it points to has to be one of them.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+        self._row = self._column = 0
+
+    def read(self, content: bytes) -> None:
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = self._start
+        try:
+            parser.Parse(content, True)
+        except (expat.ExpatError, LookupError) as error:
+            raise PlanFileError(f"{self._path} cannot be read as a workbook: its part {self._name}: {error}") from error
+
+    def _start(self, name: str, attributes: Mapping[str, str]) -> None:
+        element = name.rpartition(":")[2]
+        at = attributes.get("r", "")
+        if element == "row":
+            self._row = (
+                int(at) if at.isascii() and at.isdecimal() and len(at) < 10 else self._row + 1 + 10**9 * bool(at)
+            )
+            self._column = 0
+        elif element == "c":
+            digits = at.lstrip(ascii_letters)
+            letters = at[: len(at) - len(digits)]
+            self._column = column_number(letters) if letters else self._column + 1
+            if digits:
+                self._row = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else 10**9
+        elif element == "Relationship" and self._name == "xl/_rels/workbook.xml.rels":
+            target = attributes.get("Target", "")
+            if not target.endswith(".xml"):
+                raise PlanFileError(
+                    f"{self._path} points to {target!r}, and only .xml parts are read: save it as .xlsx without macros"
+                )
+            return
+        else:
+            return
+        if self._row > SHEET_ROWS_MAX or self._column > SHEET_COLUMNS_MAX:
             raise PlanFileError(
-                f"{path}, cell {letters.decode()}{number.decode()}: a sheet has at most {SHEET_ROWS_MAX} rows "
-                f"and {SHEET_COLUMNS_MAX} columns"
+                f"{self._path}, cell {at or self._row}: a sheet has at most {SHEET_ROWS_MAX} rows and {SHEET_COLUMNS_MAX} columns"
             )
 
 
@@ -261,8 +305,9 @@ def column_letters(column: int) -> str:
     return letters
 
 
-def _column_number(letters: str) -> int:
+def column_number(letters: str) -> int:
+    """The place of a column that spreadsheets name so: A is 1, AA is 27; of a name without end, a number beyond every limit."""
     number = 0
-    for letter in letters:
+    for letter in letters.upper()[:8]:
         number = number * 26 + ord(letter) - ord("A") + 1
     return number

@@ -272,3 +272,52 @@ def test_without_the_extra_a_workbook_is_refused_and_csv_goes(tmp_path, monkeypa
         write_plan_source(tmp_path / "other.xlsx", PLANS)
     write_plan_source(tmp_path / "plans.csv", PLANS)
     assert len(read_plan_source(tmp_path / "plans.csv")) == 2
+
+
+def test_a_part_that_is_larger_than_it_says_is_refused(tmp_path):
+    path = tmp_path / "plans.xlsx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/sharedStrings.xml", b"x" * 1_000_000)
+    content = path.read_bytes()
+    # the size unpacked stands in the head of the part and in the archive's list
+    path.write_bytes(content.replace((1_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    assert problems_of(path) == [
+        f"{path} cannot be read as a workbook: its part xl/sharedStrings.xml is not what its archive says"
+    ]
+
+
+def changed(path, part, was, becomes):
+    """The workbook with a change in one of its parts."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {one: archive.read(one) for one in archive.namelist()}
+    assert was in parts[part]
+    parts[part] = parts[part].replace(was, becomes)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+SHEET_PART = "xl/worksheets/sheet1.xml"
+
+
+@pytest.mark.parametrize(
+    ("part", "was", "becomes", "told"),
+    [
+        (SHEET_PART, b'r="A1"', b'r="P10000000000001"', ", cell P10000000000001: a sheet has at most 10000 rows"),
+        (SHEET_PART, b'r="A1"', b'r="AAAAAAAAAAAAAAAAAAAA1"', ", cell AAAAAAAAAAAAAAAAAAAA1: a sheet has at most"),
+        (SHEET_PART, b'<row r="1"', b'<row r="99999"', ", cell 99999: a sheet has at most"),
+        (SHEET_PART, b'<row r="1"', b'<row r="x"', ", cell x: a sheet has at most"),
+        (SHEET_PART, b'r="A1"', b'r="IW1"', ", cell IW1: a sheet has at most 10000 rows and 256 columns"),
+        (SHEET_PART, b"<sheetData>", b"<sheetData>" + b"<row/>" * 10_001, ": a sheet has at most 10000 rows"),
+        (SHEET_PART, b"</sheetData>", b"", f" cannot be read as a workbook: its part {SHEET_PART}: mismatched tag"),
+        (SHEET_PART, b"UTF-8", b"UTF-9", f" cannot be read as a workbook: its part {SHEET_PART}: unknown encoding"),
+        ("xl/_rels/workbook.xml.rels", b"sheet1.xml", b"sheet1.bin", " points to 'worksheets/sheet1.bin', and only .xml parts"),
+    ],
+)  # fmt: skip
+def test_a_workbook_that_was_made_to_break_its_reader_is_refused(tmp_path, part, was, becomes, told):
+    path = tmp_path / "plans.xlsx"
+    write_plan_source(path, PLANS)
+    changed(path, part, was, becomes)
+    (said,) = problems_of(path)
+    assert said.startswith(str(path))
+    assert told in said
