@@ -4,7 +4,7 @@ A lease on one host with one worker is every wallet, whole and without deadline:
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, select
 
@@ -14,6 +14,7 @@ from tokenroll.model.limits import CLIENT_CALL_IDS_REMEMBERED_MAX, OUTPUT_CAP_DE
 from tokenroll.model.lot import Lot
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.limit_terms import limit_terms
+from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.protocol import CardTerms, ClientCallTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome
@@ -209,14 +210,16 @@ def _wallet_terms(
     terms = []
     for row in rows:
         own = lots.get(row.id, [])
-        enforcement, cap_policy, output_cap_tokens, overage_nanos_max = policies.get(row.id, _NO_PLAN)
+        policy = policies.get(row.id, _NO_PLAN)
         terms.append(
             WalletTerms(
                 row.id, row.public_id, row.name, row.holder_kind, row.zone,
                 [one for lot in own if (one := _leased_lot(lot, now)) is not None],
-                enforcement, cap_policy, output_cap_tokens, max(0, overage_nanos_max - (row.company_nanos or 0)),
+                policy.enforcement, policy.cap_policy, policy.output_cap_tokens,
+                max(0, policy.overage_nanos_max - (row.company_nanos or 0)),
                 sum(lot.spent_nanos for lot in own), sum(lot.held_nanos for lot in own),
-                sum(lot.suspense_nanos for lot in own), row.company_nanos or 0,
+                sum(lot.suspense_nanos for lot in own), row.company_nanos or 0, list(policy.models), list(policy.service_tiers),
+                policy.floor_model, policy.floor_pool_id,
             )
         )  # fmt: skip
     return terms
@@ -231,8 +234,20 @@ def _leased_lot(lot: Row[Any], now: Instant) -> LotTerms | None:
     return LotTerms(lot.id, lot.priority, lot.effective_at, lot.expires_at or 0, left, lot.classification)
 
 
-_Policy = tuple[str, str, int, int]
-_NO_PLAN: Final[_Policy] = (Enforcement.ENFORCE.value, CapPolicy.DENY.value, OUTPUT_CAP_DEFAULT_TOKENS, 0)
+class _Policy(NamedTuple):
+    """How a plan's wallets are enforced, and what they give access to."""
+
+    enforcement: str = Enforcement.ENFORCE.value
+    cap_policy: str = CapPolicy.DENY.value
+    output_cap_tokens: int = OUTPUT_CAP_DEFAULT_TOKENS
+    overage_nanos_max: int = 0
+    models: tuple[str, ...] = ()
+    service_tiers: tuple[str, ...] = ()
+    floor_model: str = ""
+    floor_pool_id: int = 0
+
+
+_NO_PLAN: Final = _Policy()
 
 
 def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> dict[int, _Policy]:
@@ -242,11 +257,13 @@ def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> di
     plans = schema.plans.c
     newest: dict[str, tuple[tuple[Instant, int], _Policy]] = {}
     names: dict[int, str] = {}
+    wallets = schema.wallets.c
+    of_pools = select(wallets.name, wallets.id).where(wallets.holder_kind != HolderKind.MEMBER.value)
+    pool_ids: dict[str, int] = {row[0]: row[1] for row in connection.execute(of_pools)}
     for row in connection.execute(select(schema.plans).order_by(plans.name, plans.version)):
         names[row.id] = row.name
         if row.effective_at <= now or row.name not in newest:
-            policy = (row.enforcement, row.cap_policy, row.output_cap_tokens, row.overage_nanos_max)
-            newest[row.name] = ((row.effective_at, row.id), policy)
+            newest[row.name] = ((row.effective_at, row.id), _policy(row, pool_ids))
     grants = schema.grants.c
     query = select(grants.wallet_id, grants.plan_id).distinct()
     chosen: dict[int, tuple[tuple[Instant, int], _Policy]] = {}
@@ -257,6 +274,17 @@ def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> di
         if wallet_id not in chosen or candidate[0] > chosen[wallet_id][0]:
             chosen[wallet_id] = candidate
     return {wallet_id: policy for wallet_id, (_, policy) in chosen.items()}
+
+
+def _policy(plan: Row[Any], pool_ids: dict[str, int]) -> _Policy:
+    terms = terms_from_text(plan.terms)
+    return _Policy(
+        plan.enforcement, plan.cap_policy, plan.output_cap_tokens, plan.overage_nanos_max,
+        models=terms.access.models,
+        service_tiers=terms.access.service_tiers,
+        floor_model="" if terms.floor is None else terms.floor.model,
+        floor_pool_id=0 if terms.floor is None else pool_ids.get(terms.floor.pool, 0),
+    )  # fmt: skip
 
 
 def _parts(ids: list[int]) -> Iterator[list[int]]:

@@ -254,8 +254,8 @@ def test_nothing_planted_is_left(ada, monkeypatch):
 def test_it_is_caught_when_a_part_of_a_rolling_window_leaves_too_early(monkeypatch):
     right = limiting.window_at
 
-    def early(kind, seconds, at, zone):
-        window = right(kind, seconds, at, zone)
+    def early(kind, seconds, at, zone, calendars=()):
+        window = right(kind, seconds, at, zone, calendars)
         return window._replace(counted_from=window.counted_from + (window.turns_at - window.start_at))
 
     monkeypatch.setattr(hot_limits, "window_at", early)
