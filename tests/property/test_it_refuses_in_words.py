@@ -13,7 +13,7 @@ from tokenroll.services.plan_sheets import _Reader as SheetReader
 from tokenroll.services.plan_sheets import xlsx_from_plans
 from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import given_from_terms, terms_from_given
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 
 PARTS = [
     "tax",

@@ -18,8 +18,8 @@ from tokenroll.app import Reader
 from tokenroll.model.api_key import KeyScope
 from tokenroll.services.history import CALLS_SHOWN_MAX, DaySums
 from tokenroll.services.keys import key_hash
+from tokenroll.services.refusal import Refused
 from tokenroll.services.reporting import Reports, Visitor
-from tokenroll.services.unit_of_work import Refused
 from tokenroll.services.wire import to_wire
 
 Answer: TypeAlias = Callable[[Request, Reports, Visitor], Any]

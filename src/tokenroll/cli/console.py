@@ -73,7 +73,7 @@ def reports() -> Iterator["Reports"]:
     from tokenroll.app import open_reports
 
     settings = settings_with_ledger()
-    from tokenroll.services.unit_of_work import Refused
+    from tokenroll.services.refusal import Refused
 
     with open_reports(settings) as found:
         try:

@@ -21,7 +21,8 @@ from tokenroll.services.finding import date_given, find_member, required
 from tokenroll.services.holdings import states_of_grant
 from tokenroll.services.planning import plan_of_grant
 from tokenroll.services.recalling import Destination, Part
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 

@@ -18,7 +18,8 @@ from tokenroll.model.limits import (
     MESSAGES_PER_ROUND_MAX,
 )
 from tokenroll.services.finding import required
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 PENDING: Final = "pending"

@@ -16,7 +16,8 @@ from tokenroll.services import granting
 from tokenroll.services.finding import date_given, find_department, find_member, required
 from tokenroll.services.leases import APPROVER_SETTING
 from tokenroll.services.people import company_zone
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 DAY_MICROS = 86_400 * MICROS_PER_SECOND

@@ -14,6 +14,7 @@ from tokenroll.model.member import FULL_TIME_MILLIONTHS
 from tokenroll.services.award_sizes import GIVEN
 from tokenroll.services.finding import required
 from tokenroll.services.granting import create_grant, prepared
+from tokenroll.services.refusal import Refused
 from tokenroll.services.row_files import (
     Column,
     RowFileError,
@@ -24,7 +25,7 @@ from tokenroll.services.row_files import (
     read_rows,
     shortened,
 )
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.journal import canonical
 

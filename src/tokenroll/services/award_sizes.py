@@ -21,7 +21,7 @@ from tokenroll.model.member import FULL_TIME_MILLIONTHS
 from tokenroll.model.plan import Plan
 from tokenroll.model.plan_terms import Proration
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 
 GIVEN: Final = ("base_pay_nanos", "level", "score_nanos", "working_time_millionths")

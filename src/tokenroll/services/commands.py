@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from tokenroll.services.unit_of_work import Handler, Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import Handler, UnitOfWork
 
 _PLACES: Final[Mapping[str, str]] = MappingProxyType(
     {

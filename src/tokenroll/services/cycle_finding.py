@@ -11,7 +11,7 @@ from tokenroll.model.instant import Instant, datetime_from_instant
 from tokenroll.model.limits import ENTERED_AT_MAX, ENTERED_AT_MIN
 from tokenroll.model.pay_cycle import CycleDays, PayCycle
 from tokenroll.services.people import company_zone
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 from tokenroll.store.cycles import CycleBook
 

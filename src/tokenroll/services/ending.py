@@ -22,7 +22,8 @@ from tokenroll.services.finding import find_grant, instant_given, required
 from tokenroll.services.holdings import states_of_grant
 from tokenroll.services.planning import grant_from_row, plan_of_grant
 from tokenroll.services.recalling import Destination, Part
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 

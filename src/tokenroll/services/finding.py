@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Table, or_, select
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.limits import ENTERED_AT_MAX, ENTERED_AT_MIN
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 
 _PUBLIC_ID: Final = re.compile(r"[a-z]+_[0-9a-f]{32}")

@@ -17,7 +17,8 @@ from tokenroll.model.vesting import Period, Vesting
 from tokenroll.services.award_sizes import sized
 from tokenroll.services.finding import find_plan, find_wallet, instant_given, required
 from tokenroll.services.planning import newest_plan_of_wallet, plan_from_row, terms_of
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 

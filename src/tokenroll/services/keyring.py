@@ -7,7 +7,8 @@ from sqlalchemy import select
 
 from tokenroll.model.api_key import ApiKey, KeyScope
 from tokenroll.services.finding import find_key, find_member, instant_given, name_given, required
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 

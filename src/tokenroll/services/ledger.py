@@ -35,7 +35,8 @@ from tokenroll.services.protocol import (
     View,
     Welcome,
 )
-from tokenroll.services.unit_of_work import Handler, RandomBits, Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import Handler, RandomBits, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, LapseRecord, hold_key, pack_lapse
 from tokenroll.store.cycles import CycleBook

@@ -20,7 +20,8 @@ from tokenroll.services.finding import find_department, find_key, find_member, i
 from tokenroll.services.limit_terms import limit_from_row
 from tokenroll.services.people import company_zone, zone_checked
 from tokenroll.services.price_reports import cards_now
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 UNITS: Final = {

@@ -10,7 +10,8 @@ from tokenroll.services.finding import find_department, find_member, name_given,
 from tokenroll.services.member_files import part_time_cell
 from tokenroll.services.members import change_member, day_given, loop_among, names_by_public_id, stop_keys, told
 from tokenroll.services.people import company_zone, refuse_taken, zone_checked
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 _TEXTS: Final = (MemberField.EMPLOYEE_ID, MemberField.LEVEL, MemberField.LOCATION)

@@ -22,6 +22,7 @@ from tokenroll.services.members import (
     told,
 )
 from tokenroll.services.people import company_zone, create_department, leave
+from tokenroll.services.refusal import Refused
 from tokenroll.services.row_files import (
     Column,
     RowFileError,
@@ -33,7 +34,7 @@ from tokenroll.services.row_files import (
     read_rows,
     shortened,
 )
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 

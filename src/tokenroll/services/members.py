@@ -12,7 +12,8 @@ from tokenroll.engine.calendar import day_start
 from tokenroll.model.instant import Instant, datetime_from_instant
 from tokenroll.model.member import FULL_TIME_MILLIONTHS, EmploymentType, Member, MemberChange, MemberField, MemberKind
 from tokenroll.model.wallet import HolderKind, Wallet
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 COLUMN_OF: Final[Mapping[MemberField, str]] = {

@@ -20,7 +20,8 @@ from tokenroll.services.finding import find_grant, find_wallet, required
 from tokenroll.services.holdings import states_by_wallet, states_of_grant
 from tokenroll.services.planning import grant_from_row, plan_of_grant
 from tokenroll.services.recalling import Destination, Part
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 

@@ -20,7 +20,8 @@ from tokenroll.services.finding import find_member, find_plan, find_wallet, name
 from tokenroll.services.granting import award
 from tokenroll.services.people import company_zone
 from tokenroll.services.planning import plan_from_row, plan_version
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.services.vesting_terms import period_from_text, period_text, schedule_text
 from tokenroll.store import schema
 

@@ -20,6 +20,7 @@ from tokenroll.services.finding import find_plan, find_wallet, instant_given, re
 from tokenroll.services.granting import open_value
 from tokenroll.services.members import today_in
 from tokenroll.services.planning import plan_from_row
+from tokenroll.services.refusal import Refused
 from tokenroll.services.row_files import (
     Column,
     RowFileError,
@@ -30,7 +31,7 @@ from tokenroll.services.row_files import (
     read_rows,
     shortened,
 )
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.services.vesting_terms import period_text
 from tokenroll.store import schema
 from tokenroll.store.journal import canonical

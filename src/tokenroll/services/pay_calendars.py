@@ -15,7 +15,8 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import CUSTOM_CYCLES_MAX
 from tokenroll.model.pay_cycle import CustomCycle, PayCalendar, PayCycleKind, YearEnd
 from tokenroll.services.finding import required
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.cycles import CycleBook, read_calendars
 

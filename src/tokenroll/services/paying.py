@@ -15,8 +15,9 @@ from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.pay_cycle import CycleDays
 from tokenroll.services.cycle_finding import cycle_now, find_cycle, zones_in_use
 from tokenroll.services.finding import find_wallet, required
+from tokenroll.services.refusal import Refused
 from tokenroll.services.slip_rows import SlipRows, WalletSlip
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.collector import no_cycle_search

@@ -14,7 +14,8 @@ from tokenroll.model.wallet import HolderKind
 from tokenroll.services.ending import Leaving, end_grants
 from tokenroll.services.finding import date_given, find_department, find_member, name_given, required
 from tokenroll.services.members import change_member, new_member, open_wallet, today_in
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 COMPANY_NAME_SETTING: Final = "company_name"

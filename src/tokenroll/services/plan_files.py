@@ -29,7 +29,8 @@ from tokenroll.services.finding import required
 from tokenroll.services.plan_fields import FIELDS, NEEDED, TABLES, key_text, names_below
 from tokenroll.services.plan_references import unknown_references
 from tokenroll.services.planning import arguments_of, create_plan, newest_version, plan_given
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.services.vesting_terms import schedule_text
 from tokenroll.settings import line_of
 from tokenroll.store import schema

@@ -9,7 +9,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from tokenroll.model.plan_terms import PlanTerms
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 
 _USUAL: Final = PlanTerms()
 

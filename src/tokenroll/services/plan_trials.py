@@ -24,7 +24,7 @@ from tokenroll.services.award_sizes import departments_above, member_facts, size
 from tokenroll.services.cycle_finding import cycle_in_zone, find_cycle
 from tokenroll.services.finding import find_plan
 from tokenroll.services.planning import plan_from_row
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 from tokenroll.store.cycles import CycleBook
 

@@ -16,7 +16,8 @@ from tokenroll.model.vesting import Period, PeriodUnit, Vesting
 from tokenroll.services.finding import instant_given, name_given, required
 from tokenroll.services.plan_references import unknown_references
 from tokenroll.services.plan_terms import given_from_terms, terms_from_given, terms_from_text, text_from_terms
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.services.vesting_terms import (
     columns_of,
     period_from_text,

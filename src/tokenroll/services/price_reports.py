@@ -10,7 +10,7 @@ from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import RateCard, Rates, RateTable
 from tokenroll.model.usage import Meter
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 
 

@@ -20,7 +20,8 @@ from tokenroll.model.limits import (
 )
 from tokenroll.model.rate_card import RateCard, RateTable, RateTier
 from tokenroll.services.finding import instant_given
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.upstream.prices import (
     PLACEHOLDER_ID,

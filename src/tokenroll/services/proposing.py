@@ -16,8 +16,9 @@ from tokenroll.model.limits import NOTE_CHARACTERS_MAX
 from tokenroll.model.proposal import Proposal, ProposalState
 from tokenroll.services.award_files import import_awards, rehearse_awards
 from tokenroll.services.finding import find_member, required
+from tokenroll.services.refusal import Refused
 from tokenroll.services.row_files import shortened
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 APPROVAL_SETTING: Final = "awards_need_approval"

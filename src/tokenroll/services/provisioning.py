@@ -26,9 +26,10 @@ from tokenroll.services.members import (
     today_in,
 )
 from tokenroll.services.people import company_zone, create_department
+from tokenroll.services.refusal import Refused
 from tokenroll.services.scim_documents import ENTERPRISE, GROUPS, MEMBER, USERS, Document, Kind, ScimError
 from tokenroll.services.scim_resources import UNASSIGNED, Directory, folded, version_of
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.journal import canonical
 

@@ -21,7 +21,8 @@ from tokenroll.services.finding import name_given, required
 from tokenroll.services.holdings import states_by_wallet
 from tokenroll.services.people import company_zone
 from tokenroll.services.planning import arguments_of, create_plan, newest_version
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 

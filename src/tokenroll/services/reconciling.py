@@ -20,7 +20,8 @@ from tokenroll.model.limits import AMOUNT_NANOS_MAX, ENTERED_AT_MAX, SUSPENSE_SE
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METER_INDEX, METERS, Meter, Usage
 from tokenroll.services.cycle_finding import find_cycle
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.refusal import Refused
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, Outcome, SettleRecord, hold_number, parse_record
 from tokenroll.store.cycles import CycleBook

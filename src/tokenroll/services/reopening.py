@@ -7,8 +7,9 @@ from tokenroll.model.limits import NAME_CHARACTERS_MAX, OFF_CYCLE_WALLETS_MAX
 from tokenroll.services.cycle_finding import cycle_now, find_cycle
 from tokenroll.services.finding import find_wallet, required
 from tokenroll.services.paying import refuse_outside_life, regular_run, store_run
+from tokenroll.services.refusal import Refused
 from tokenroll.services.slip_rows import SlipRows, WalletSlip
-from tokenroll.services.unit_of_work import Refused, UnitOfWork
+from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.cycles import OFF_CYCLE, CycleBook
 

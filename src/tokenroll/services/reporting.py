@@ -38,7 +38,7 @@ from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
 from tokenroll.services.planning import arguments_of, grant_from_row, lifetime_from_row, plan_from_row, plan_version
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
 from tokenroll.store.call_story import call_story

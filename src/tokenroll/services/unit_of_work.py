@@ -18,6 +18,7 @@ from tokenroll.model.lot import Lot
 from tokenroll.services import leasing
 from tokenroll.services.limit_terms import limit_terms
 from tokenroll.services.protocol import CounterChange, Delta, LotChange, RecallTerms
+from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome, SettleRecord, counted, hold_key, pack_settle
 from tokenroll.store.fold_batch import FoldBatch
@@ -26,15 +27,6 @@ from tokenroll.store.mirror import OpenHold
 
 RandomBits: TypeAlias = Callable[[int], int]
 """As `secrets.randbits`: so many random bits, injected so that tests repeat."""
-
-
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error of the program
-    """A command that was understood and not done. `kind` is for programs, the message is a sentence with the next step."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
 
 
 class UnitOfWork:

@@ -13,7 +13,7 @@ from sqlalchemy import Row
 
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.vesting import AllocationType, DatedShare, EventShare, Period, PeriodUnit, Vesting, VestingKind
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 
 _PERIOD: Final = re.compile(r"(\d{1,5})([dm])")
 _UNITS: Final = {"d": PeriodUnit.DAY, "m": PeriodUnit.MONTH}

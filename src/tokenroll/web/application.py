@@ -15,8 +15,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenroll.app import Reader
+from tokenroll.services.refusal import Refused
 from tokenroll.services.reporting import Visitor
-from tokenroll.services.unit_of_work import Refused
 from tokenroll.web import me, payslips
 from tokenroll.web.door import Door
 

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tokenroll.books import words
+from tokenroll.services.refusal import Refused
 from tokenroll.services.reporting import Reports, Visitor
-from tokenroll.services.unit_of_work import Refused
 from tokenroll.web import showing
 from tokenroll.web.door import COOKIE, Door
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.firm import DAY, JANUARY, Firm
 from tokenroll.services.member_files import MemberFileError, part_time_cell, read_members
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 from tokenroll.store.verify import verify
 
 PEOPLE = """\

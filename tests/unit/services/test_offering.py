@@ -3,7 +3,7 @@
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, JANUARY, Firm
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 
 MAY = 1_777_593_600_000_000  # 2026-05-01T00:00:00Z
 OFFER = {"candidate": "Ada L", "plan": "sign-on", "lapses_on": "2026-02-01"}

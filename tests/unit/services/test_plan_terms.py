@@ -2,7 +2,7 @@ import pytest
 
 from tokenroll.model.plan_terms import Clawback, ClawbackBasis, ForfeitedBudget, LeavingTerms, PlanTerms, Rollover
 from tokenroll.services.plan_terms import given_from_terms, terms_from_given, terms_from_text, text_from_terms
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 
 CREDIT = 1_000_000_000
 TERMS = PlanTerms(

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 
 
 @pytest.fixture

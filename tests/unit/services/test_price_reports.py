@@ -2,7 +2,7 @@ import pytest
 
 from tests.firm import JANUARY, Firm
 from tokenroll.services.price_reports import per_million_nanos
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 
 
 @pytest.fixture(scope="module")

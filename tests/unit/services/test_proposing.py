@@ -3,7 +3,7 @@
 import pytest
 
 from tests.firm import CREDIT, DAY, JANUARY, Firm
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 
 ROWS = [
     {"line": 2, "id": "Q1-1", "to": "Ada", "plan": "tools"},

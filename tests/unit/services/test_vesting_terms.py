@@ -9,7 +9,7 @@ from hypothesis import given
 from tests.cast import CREDIT, monthly
 from tests.property.schedules import schedules
 from tokenroll.model.vesting import AllocationType, DatedShare, Period, PeriodUnit, Vesting, VestingKind
-from tokenroll.services.unit_of_work import Refused
+from tokenroll.services.refusal import Refused
 from tokenroll.services.vesting_terms import columns_of, schedule_text, terms_from_vesting, vesting_from_terms
 
 
