@@ -93,8 +93,10 @@ class Leases:
         for card in cards:
             self.prices.add(card)
         self.settings.update(delta.settings)
-        if delta.limits:
-            self.limits.apply(delta.limits)
+        self.limits.apply(delta.limits)
+        if (
+            delta.limits or delta.wallets
+        ):  # which limits count a key, and which pool is its floor's, was found with the key
             self._bearers.clear()
         self.limits.change(delta.counters)
         self.last_delta = delta.number

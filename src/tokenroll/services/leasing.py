@@ -4,7 +4,7 @@ A lease on one host with one worker is every wallet, whole and without deadline:
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, select
 
@@ -12,6 +12,7 @@ from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import CLIENT_CALL_IDS_REMEMBERED_MAX, OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.lot import Lot
+from tokenroll.model.plan_terms import PlanTerms
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.limit_terms import limit_terms
 from tokenroll.services.protocol import CardTerms, ClientCallTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
@@ -206,17 +207,21 @@ def _wallet_terms(
 ) -> list[WalletTerms]:
     rows = list(rows)
     policies = _policies(connection, [row.id for row in rows], now)
+    pools = _pool_wallets(connection) if any(policy.terms.floor for policy in policies.values()) else {}
     terms = []
     for row in rows:
         own = lots.get(row.id, [])
-        enforcement, cap_policy, output_cap_tokens, overage_nanos_max = policies.get(row.id, _NO_PLAN)
+        policy = policies.get(row.id, _NO_PLAN)
+        access, floor = policy.terms.access, policy.terms.floor
         terms.append(
             WalletTerms(
                 row.id, row.public_id, row.name, row.holder_kind, row.zone,
                 [one for lot in own if (one := _leased_lot(lot, now)) is not None],
-                enforcement, cap_policy, output_cap_tokens, max(0, overage_nanos_max - (row.company_nanos or 0)),
+                policy.enforcement, policy.cap_policy, policy.output_cap_tokens,
+                max(0, policy.overage_nanos_max - (row.company_nanos or 0)),
                 sum(lot.spent_nanos for lot in own), sum(lot.held_nanos for lot in own),
-                sum(lot.suspense_nanos for lot in own), row.company_nanos or 0,
+                sum(lot.suspense_nanos for lot in own), row.company_nanos or 0, list(access.models), list(access.service_tiers),
+                floor.model if floor else "", pools.get(floor.pool, 0) if floor else 0,
             )
         )  # fmt: skip
     return terms
@@ -231,12 +236,23 @@ def _leased_lot(lot: Row[Any], now: Instant) -> LotTerms | None:
     return LotTerms(lot.id, lot.priority, lot.effective_at, lot.expires_at or 0, left, lot.classification)
 
 
-_Policy = tuple[str, str, int, int]
-_NO_PLAN: Final[_Policy] = (Enforcement.ENFORCE.value, CapPolicy.DENY.value, OUTPUT_CAP_DEFAULT_TOKENS, 0)
+class _Policy(NamedTuple):
+    """What a plan's version says about the calls of the wallets under it."""
+
+    enforcement: str
+    cap_policy: str
+    output_cap_tokens: int
+    overage_nanos_max: int
+    terms: PlanTerms
+
+
+_NO_PLAN: Final = _Policy(Enforcement.ENFORCE.value, CapPolicy.DENY.value, OUTPUT_CAP_DEFAULT_TOKENS, 0, PlanTerms())
 
 
 def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> dict[int, _Policy]:
     """By wallet: the policy of the newest plan behind its grants, in the version that holds now."""
+    from tokenroll.services.plan_terms import terms_from_text  # noqa: PLC0415 - reads terms as commands do, which need this module
+
     if not wallet_ids:
         return {}
     plans = schema.plans.c
@@ -245,7 +261,13 @@ def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> di
     for row in connection.execute(select(schema.plans).order_by(plans.name, plans.version)):
         names[row.id] = row.name
         if row.effective_at <= now or row.name not in newest:
-            policy = (row.enforcement, row.cap_policy, row.output_cap_tokens, row.overage_nanos_max)
+            policy = _Policy(
+                row.enforcement,
+                row.cap_policy,
+                row.output_cap_tokens,
+                row.overage_nanos_max,
+                terms_from_text(row.terms),
+            )
             newest[row.name] = ((row.effective_at, row.id), policy)
     grants = schema.grants.c
     query = select(grants.wallet_id, grants.plan_id).distinct()
@@ -257,6 +279,13 @@ def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> di
         if wallet_id not in chosen or candidate[0] > chosen[wallet_id][0]:
             chosen[wallet_id] = candidate
     return {wallet_id: policy for wallet_id, (_, policy) in chosen.items()}
+
+
+def _pool_wallets(connection: Connection) -> dict[str, int]:
+    """The wallet of each pool by the pool's name."""
+    wallets, pools = schema.wallets.c, schema.pools.c
+    query = select(wallets.name, wallets.id).join(schema.pools, pools.wallet_id == wallets.id)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _parts(ids: list[int]) -> Iterator[list[int]]:
