@@ -232,3 +232,22 @@ def test_where_nothing_is_enforced_a_limit_refuses_nobody(tmp_path):
         assert [found[name]["would_deny_count"] for name in ("none", "later")] == [2, 1]
         assert observing.wallet("Ada").left < 100 * CREDIT
         observing.prove()
+
+
+def test_a_plan_gives_access_to_what_it_names_and_its_floor_stays_usable_when_the_wallet_is_empty(tmp_path):
+    with Company(tmp_path / "home") as firm:
+        firm.do("pool.create", name="Floor", department="Finance")
+        firm.grant("Floor", CREDIT)
+        terms = {
+            "access": {"models": ["gpt-4o", "claude-*"], "service_tiers": ["standard"]},
+            "floor": {"model": "gpt-4o-mini", "pool": "Floor"},
+        }
+        firm.hire("Ada", 300_000, terms=terms)
+        with pytest.raises(openai.PermissionDeniedError) as refused:
+            firm.openai().chat.completions.create(**ask(model="gpt-6-astra"))
+        assert "no access to the model 'gpt-6-astra', only to gpt-4o, claude-*." in str(refused.value)
+        # gpt-4o is bounded at some three million nanos, of which Ada has 300,000: the floor's pool carries the cheap model
+        raw = firm.openai().chat.completions.with_raw_response.create(**ask(model="gpt-4o"))
+        assert (raw.headers["x-tokenroll-floor"], raw.headers["x-tokenroll-model"]) == ("true", "gpt-4o-mini")
+        firm.prove()
+        assert [line.cost_nanos for line in firm.bill()] == [21 * 150 + 12 * 600]

@@ -122,10 +122,12 @@ class HotWallet:
         for lot in terms.lots:
             self.add_lot(lot)
 
-    def shut_to(self, model: str, tier: str) -> str:
-        """What of a call its plan gives no access to, in words; nothing when it gives access."""
+    def shut_to(self, model: str, aliases: tuple[str, ...], tier: str) -> str:
+        """What of a call its plan gives no access to, in words; nothing when it gives access. Its floor's model it always does."""
         if self.models and not any(
-            model.startswith(one[:-1]) if one.endswith("*") else model == one for one in self.models
+            name.startswith(one[:-1]) if one.endswith("*") else name == one
+            for one in (*self.models, self.floor_model)
+            for name in (model, *aliases)
         ):
             return f"the model {model!r}, only to {', '.join(self.models)}"
         if self.service_tiers and tier not in self.service_tiers:

@@ -106,9 +106,9 @@ class Leases:
         for card in cards:
             self.prices.add(card)
         self._apply_settings(delta.settings)
-        if delta.limits:
-            self.limits.apply(delta.limits)
-            self._bearers.clear()
+        self.limits.apply(delta.limits)
+        if delta.limits or delta.wallets:
+            self._bearers.clear()  # which limits count a key, and which pool is its floor's, was found with the key
         self.limits.change(delta.counters)
         self.last_delta = delta.number
         for wallet_id in {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}:

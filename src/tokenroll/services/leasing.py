@@ -12,6 +12,7 @@ from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import CLIENT_CALL_IDS_REMEMBERED_MAX, OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.lot import Lot
+from tokenroll.model.plan_terms import PlanTerms
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.limit_terms import limit_terms
 from tokenroll.services.plan_terms import terms_from_text
@@ -207,10 +208,12 @@ def _wallet_terms(
 ) -> list[WalletTerms]:
     rows = list(rows)
     policies = _policies(connection, [row.id for row in rows], now)
+    pools = _pool_wallets(connection) if any(policy.terms.floor for policy in policies.values()) else {}
     terms = []
     for row in rows:
         own = lots.get(row.id, [])
         policy = policies.get(row.id, _NO_PLAN)
+        access, floor = policy.terms.access, policy.terms.floor
         terms.append(
             WalletTerms(
                 row.id, row.public_id, row.name, row.holder_kind, row.zone,
@@ -218,8 +221,8 @@ def _wallet_terms(
                 policy.enforcement, policy.cap_policy, policy.output_cap_tokens,
                 max(0, policy.overage_nanos_max - (row.company_nanos or 0)),
                 sum(lot.spent_nanos for lot in own), sum(lot.held_nanos for lot in own),
-                sum(lot.suspense_nanos for lot in own), row.company_nanos or 0, list(policy.models), list(policy.service_tiers),
-                policy.floor_model, policy.floor_pool_id,
+                sum(lot.suspense_nanos for lot in own), row.company_nanos or 0, list(access.models), list(access.service_tiers),
+                floor.model if floor else "", pools.get(floor.pool, 0) if floor else 0,
             )
         )  # fmt: skip
     return terms
@@ -235,19 +238,16 @@ def _leased_lot(lot: Row[Any], now: Instant) -> LotTerms | None:
 
 
 class _Policy(NamedTuple):
-    """How a plan's wallets are enforced, and what they give access to."""
+    """What a plan's version says about the calls of the wallets under it."""
 
-    enforcement: str = Enforcement.ENFORCE.value
-    cap_policy: str = CapPolicy.DENY.value
-    output_cap_tokens: int = OUTPUT_CAP_DEFAULT_TOKENS
-    overage_nanos_max: int = 0
-    models: tuple[str, ...] = ()
-    service_tiers: tuple[str, ...] = ()
-    floor_model: str = ""
-    floor_pool_id: int = 0
+    enforcement: str
+    cap_policy: str
+    output_cap_tokens: int
+    overage_nanos_max: int
+    terms: PlanTerms
 
 
-_NO_PLAN: Final = _Policy()
+_NO_PLAN: Final = _Policy(Enforcement.ENFORCE.value, CapPolicy.DENY.value, OUTPUT_CAP_DEFAULT_TOKENS, 0, PlanTerms())
 
 
 def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> dict[int, _Policy]:
@@ -257,13 +257,17 @@ def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> di
     plans = schema.plans.c
     newest: dict[str, tuple[tuple[Instant, int], _Policy]] = {}
     names: dict[int, str] = {}
-    wallets = schema.wallets.c
-    of_pools = select(wallets.name, wallets.id).where(wallets.holder_kind != HolderKind.MEMBER.value)
-    pool_ids: dict[str, int] = {row[0]: row[1] for row in connection.execute(of_pools)}
     for row in connection.execute(select(schema.plans).order_by(plans.name, plans.version)):
         names[row.id] = row.name
         if row.effective_at <= now or row.name not in newest:
-            newest[row.name] = ((row.effective_at, row.id), _policy(row, pool_ids))
+            policy = _Policy(
+                row.enforcement,
+                row.cap_policy,
+                row.output_cap_tokens,
+                row.overage_nanos_max,
+                terms_from_text(row.terms),
+            )
+            newest[row.name] = ((row.effective_at, row.id), policy)
     grants = schema.grants.c
     query = select(grants.wallet_id, grants.plan_id).distinct()
     chosen: dict[int, tuple[tuple[Instant, int], _Policy]] = {}
@@ -276,15 +280,11 @@ def _policies(connection: Connection, wallet_ids: list[int], now: Instant) -> di
     return {wallet_id: policy for wallet_id, (_, policy) in chosen.items()}
 
 
-def _policy(plan: Row[Any], pool_ids: dict[str, int]) -> _Policy:
-    terms = terms_from_text(plan.terms)
-    return _Policy(
-        plan.enforcement, plan.cap_policy, plan.output_cap_tokens, plan.overage_nanos_max,
-        models=terms.access.models,
-        service_tiers=terms.access.service_tiers,
-        floor_model="" if terms.floor is None else terms.floor.model,
-        floor_pool_id=0 if terms.floor is None else pool_ids.get(terms.floor.pool, 0),
-    )  # fmt: skip
+def _pool_wallets(connection: Connection) -> dict[str, int]:
+    """The wallet of each pool by the pool's name."""
+    wallets, pools = schema.wallets.c, schema.pools.c
+    query = select(wallets.name, wallets.id).join(schema.pools, pools.wallet_id == wallets.id)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _parts(ids: list[int]) -> Iterator[list[int]]:

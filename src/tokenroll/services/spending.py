@@ -133,7 +133,7 @@ class Spending(Leases):
         if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
             key = reroute.floor
         wallet = key.wallet
-        shut = "" if wallet.is_open else wallet.shut_to(card.card.model, tier)
+        shut = "" if wallet.is_open else wallet.shut_to(card.card.model, card.card.aliases, tier)
         if shut and wallet.enforcement == Enforcement.ENFORCE:
             return Denial("no_access", scope=_scope(key), model=facts.model, state=shut, approver=self.approver)
         if now >= self.lease_expires_at or wallet.id == 0:
