@@ -42,6 +42,10 @@ AWARD_LOTS_MAX: Final = 100_000
 """Tranches of one file together: the workers are told of all in one message, which stays below half of its limit."""
 AWARD_ID_CHARACTERS_MAX: Final = 200
 """An id of another system: a number, a name or an address."""
+PAY_DAYS_AFTER_MAX: Final = 62
+"""A cycle is paid two months after its end at the latest; more is a slip of the finger."""
+PAY_DAY_MOVES_MAX: Final = 31
+"""Days looked at for a working day: no country rests for a month."""
 OFF_CYCLE_WALLETS_MAX: Final = 1_000
 """Wallets of one off-cycle run: leavers of a day, not a company; that is what the cycle's own run is for."""
 CUSTOM_CYCLES_MAX: Final = 600
