@@ -173,6 +173,25 @@ def calendar(
     written(f"set a {kind} pay calendar", result, as_json=as_json, dry_run=dry_run)
 
 
+@app.command("pay-days")
+def pay_days(
+    move: Annotated[str, typer.Argument(help="previous, next or stay: where a pay day goes that is no working day.")],
+    *,
+    days_after: Annotated[int, typer.Option(help="Days from a cycle's last day to its pay day.", min=0)] = 0,
+    country: Annotated[
+        str, typer.Option(help="Whose public holidays count, such as DE; needs tokenroll[calendar].")
+    ] = "",
+    subdivision: Annotated[str, typer.Option(help="A part of the country with holidays of its own, such as BE.")] = "",
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Set on which day a cycle is paid; `payrun dates` shows it. The cycle itself does not move."""
+    arguments = {"move": move, "days_after": days_after, "country": country, "subdivision": subdivision}
+    result = execute("payrun.pay_days", arguments, command_id=command_id, dry_run=dry_run)
+    written("set the pay days", result, as_json=as_json, dry_run=dry_run)
+
+
 @app.command()
 def dates(
     day: Annotated[str | None, typer.Option("--from", help="A day; default today in UTC.")] = None,
@@ -180,10 +199,17 @@ def dates(
     count: Annotated[int, typer.Option(help="How many cycles.", min=1, max=1000)] = 12,
     as_json: Json = False,
 ) -> None:
-    """List the cycles from a day on: name, first and last day."""
+    """List the cycles from a day on: name, first and last day, and the pay day if there is a rule for it."""
     with reports() as books:
         rows = books.cycle_dates(day, count)
-    columns = {"cycle": "cycle", "starts_on": "from", "ends_on": "to", "days_count": "days", "state": "state"}
+    columns = {
+        "cycle": "cycle",
+        "starts_on": "from",
+        "ends_on": "to",
+        "days_count": "days",
+        "paid_on": "paid on",
+        "state": "state",
+    }
     show(rows, as_json=as_json, human=lambda: table(columns, rows, empty=""))
 
 

@@ -37,7 +37,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "ratecard": "dated prices: import, list, show, set",
         "client": "settings for Claude Code, Codex, SDKs and curl: show",
         "call": "one call with its arithmetic and its proof: show",
-        "payrun": "pay cycles: preview, run, close, reopen, off-cycle, calendar, dates, list",
+        "payrun": "pay cycles: preview, run, close, reopen, off-cycle, calendar, pay-days, dates, list",
         "payslip": "one person's paper: list, show",
         "reconcile": "settle what is being checked from a provider's bill",
         "journal": "verify the books from empty; export them as text",

@@ -176,7 +176,7 @@ LotRow: TypeAlias = tuple[int, Instant, Instant | None, int, StateRow | None, St
 """A LotFacts as a row: amount, effective at, expires at, origin, opened, closed, spent, adjusted."""
 
 
-def slip_amounts(start_at: Instant, end_until: Instant, lots: Iterable[LotRow], name: str) -> dict[str, int | None]:
+def slip_amounts(start_at: Instant, end_until: Instant, lots: Iterable[LotRow], name: str) -> dict[str, int]:
     """The amounts of `pay_slip` that lots decide, by name, of rows in place of nouns: a pay run makes a million of them.
 
     Only what is not nothing has an entry, except opening and closing; `name` says whose slip it is if it must fail. A
@@ -233,7 +233,7 @@ def slip_amounts(start_at: Instant, end_until: Instant, lots: Iterable[LotRow], 
     moved -= forfeited + clawed_back + voided + transferred_out
     if moved != closing:
         raise AssertionError(f"{name}: opening + movements = {moved}, but closing is {closing}")
-    found: dict[str, int | None] = {
+    found = {
         "opening_nanos": opening, "vested_nanos": vested, "rolled_over_nanos": rolled_over,
         "transferred_in_nanos": transferred_in, "spent_nanos": spent, "adjustments_nanos": adjusted,
         "breakage_nanos": breakage, "forfeited_nanos": forfeited, "clawed_back_nanos": clawed_back,

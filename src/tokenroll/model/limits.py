@@ -87,6 +87,10 @@ ABSENT_PERCENT_MAX: Final = 20
 """Members that may be suspended or leave because a file does not name them, of all that could: more is a file that was cut."""
 ABSENT_COUNT_MIN: Final = 5
 """So many may always leave: a fifth of a small firm is one person."""
+PAY_DAYS_AFTER_MAX: Final = 62
+"""A cycle is paid two months after its end at the latest; more is a slip of the finger."""
+PAY_DAY_MOVES_MAX: Final = 31
+"""Days looked at for a working day: no country rests for a month."""
 OFF_CYCLE_WALLETS_MAX: Final = 1_000
 """Wallets of one off-cycle run: leavers of a day, not a company; that is what the cycle's own run is for."""
 CUSTOM_CYCLES_MAX: Final = 600

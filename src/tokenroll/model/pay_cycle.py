@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from tokenroll.model.instant import Instant
+from tokenroll.model.limits import PAY_DAYS_AFTER_MAX
 
 
 class PayCycleKind(StrEnum):
@@ -24,6 +25,35 @@ class YearEnd(StrEnum):
 
     LAST = "last"
     NEAREST = "nearest"
+
+
+class PayDayMove(StrEnum):
+    """Where a pay day goes that is no working day."""
+
+    PREVIOUS = "previous"
+    NEXT = "next"
+    STAY = "stay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayDayRule:
+    """A cycle is paid `days_after` its last day, moved as `move` says. `country` (two letters) and `subdivision` name the holidays.
+
+    Without a country every Monday to Friday is a working day.
+    """
+
+    move: PayDayMove
+    days_after: int = 0
+    country: str = ""
+    subdivision: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.days_after <= PAY_DAYS_AFTER_MAX:
+            raise ValueError(
+                f"a cycle is paid 0 to {PAY_DAYS_AFTER_MAX} days after its last one, not {self.days_after}"
+            )
+        if self.subdivision and not self.country:
+            raise ValueError("a subdivision is of a country: name both")
 
 
 PATTERNS: Final = ((4, 4, 5), (4, 5, 4), (5, 4, 4))

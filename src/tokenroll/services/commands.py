@@ -70,6 +70,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "payrun.close": "paying.close",
         "payrun.reopen": "reopening.reopen",
         "payrun.off_cycle": "reopening.off_cycle",
+        "payrun.pay_days": "pay_days.set_pay_days",
         "payrun.calendar": "pay_calendars.set_calendar",
         "reconcile": "reconciling.reconcile",
         "suspense.decide": "reconciling.decide",

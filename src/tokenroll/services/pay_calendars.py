@@ -11,10 +11,12 @@ from sqlalchemy import Connection, select
 
 from tokenroll.engine import cycling
 from tokenroll.engine.calendar_terms import CALENDARS_SETTING, calendar_text, calendars_text
+from tokenroll.engine.paydays import is_weekday, pay_day
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import CUSTOM_CYCLES_MAX
 from tokenroll.model.pay_cycle import CustomCycle, PayCalendar, PayCycleKind, YearEnd
 from tokenroll.services.finding import required
+from tokenroll.services.pay_days import pay_day_rule, working_days
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
@@ -79,14 +81,17 @@ def calendars(connection: Connection) -> list[dict[str, Any]]:
 
 
 def cycle_dates(connection: Connection, day: date, count: int) -> list[dict[str, Any]]:
-    """The cycle that a day is in and those after it: what each is called, and its first and last day."""
+    """The cycle that a day is in and those after it: what each is called, its first and last day, and when it is paid."""
     book = CycleBook(connection)
+    rule = pay_day_rule(connection)
+    works = is_weekday if rule is None else working_days(rule)
     return [
         {
             "cycle": one.name,
             "starts_on": one.starts_on.isoformat(),
             "ends_on": (one.until_on - timedelta(days=1)).isoformat(),
             "days_count": (one.until_on - one.starts_on).days,
+            "paid_on": None if rule is None else pay_day(one, rule, works).isoformat(),
             "state": "closed" if one.number <= book.closed_through else "open",
         }
         for one in islice(cycling.cycles_from(book.calendars, day), count)

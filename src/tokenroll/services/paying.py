@@ -184,14 +184,14 @@ def store_run(work: UnitOfWork, days: CycleDays, kind: str, slips: Iterable[Wall
     first_id = work.new_id("pay_slips")
     # ids of one run ascend from a random start, so that no index is written all over
     base = int(work.public_id("payslip").removeprefix("payslip_"), 16)
-    sums: Counter[str] = Counter(dict.fromkeys(SUMMED, 0))
+    sums: dict[str, int] = dict.fromkeys(_NOTHING, 0)
     hashes: list[bytes] = []
     raw = raw_connection(work.connection)
 
     def rows() -> Iterator[tuple[int, str, int, int, str, bytes]]:
         for number, slip in enumerate(slips):
-            for name in SUMMED & slip.amounts.keys():
-                sums[name] += slip.amounts[name] or 0
+            for name, value in slip.amounts.items():
+                sums[name] += value
             slip_id, slip_name, text = first_id + number, f"payslip_{base + number:032x}", stored_text(slip)
             digest = slip_digest(slip_id, slip_name, run_id, slip.wallet_id, text)
             hashes.append(leaf_hash(digest))

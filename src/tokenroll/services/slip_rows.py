@@ -78,7 +78,7 @@ class WalletSlip(NamedTuple):
     wallet_id: int
     zone: str
     classifications: tuple[str, ...]
-    amounts: dict[str, int | None]
+    amounts: dict[str, int]
     models: dict[str, int]
     projects: dict[str, int]
     lots: dict[str, dict[str, int]]

@@ -1,5 +1,7 @@
 """Calendars, off-cycle slips and cycles that are opened again, on a real ledger."""
 
+import sys
+
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, MARCH, Firm
@@ -264,3 +266,38 @@ def test_an_off_cycle_slip_tells_some_until_now_and_closes_nothing(firm):
 def test_an_off_cycle_run_for_nobody_or_at_no_time_is_refused(firm, arguments, problem):
     assert problem in firm.ask("payrun.off_cycle", **arguments).problem
     assert firm.reports.pay_runs() == []
+
+
+# ---- pay days ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cycle_is_paid_on_a_working_day_of_its_country(firm):
+    """In Berlin 1 May 2026 is a holiday and a Friday, 30 April a Thursday; 31 May is a Sunday; 25 December a Friday."""
+    assert firm.reports.cycle_dates("2026-04-01", 1)[0]["paid_on"] is None
+    firm.do("payrun.pay_days", move="next", days_after=1, country="de", subdivision="BE")
+    assert [row["paid_on"] for row in firm.reports.cycle_dates("2026-04-01", 2)] == ["2026-05-04", "2026-06-01"]
+    firm.do("payrun.pay_days", move="previous", days_after=1, country="DE", subdivision="BE")
+    assert [row["paid_on"] for row in firm.reports.cycle_dates("2026-04-01", 2)] == ["2026-04-30", "2026-06-01"]
+    firm.do("payrun.pay_days", move="previous")
+    assert [row["paid_on"] for row in firm.reports.cycle_dates("2026-05-01", 1)] == ["2026-05-29"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"move": "sideways"}, "previous, next, stay, not 'sideways'"),
+        ({"move": "next", "country": "XX"}, "no public holidays of XX: a country is two letters such as DE"),
+        ({"move": "next", "country": "DE", "subdivision": "ZZ"}, "no public holidays of DE ZZ"),
+        ({"move": "next", "days_after": 100}, "0 to 62 days after its last one, not 100"),
+    ],
+)
+def test_a_pay_day_that_cannot_be_is_refused(firm, arguments, problem):
+    assert problem in firm.ask("payrun.pay_days", **arguments).problem
+
+
+def test_it_says_what_to_install_for_holidays(firm, monkeypatch):
+    monkeypatch.setitem(sys.modules, "holidays", None)
+    refusal = firm.ask("payrun.pay_days", move="next", country="DE")
+    assert refusal.problem_kind == "not_installed"
+    assert "install `tokenroll[calendar]`" in refusal.problem
+    firm.do("payrun.pay_days", move="next")

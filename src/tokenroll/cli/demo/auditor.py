@@ -205,9 +205,12 @@ def chained(reports: Reports, *, call: str) -> dict[str, Any]:
 
 
 def _closing(one: Mapping[str, Any]) -> int:
-    plus = one["opening_nanos"] + one["vested_nanos"]
-    minus = ("spent_nanos", "adjustments_nanos", "breakage_nanos", "forfeited_nanos", "clawed_back_nanos")
-    return int(plus - sum(one[name] for name in minus))
+    plus = ("opening_nanos", "vested_nanos", "rolled_over_nanos", "transferred_in_nanos")
+    minus = (
+        "spent_nanos", "adjustments_nanos", "breakage_nanos", "forfeited_nanos", "clawed_back_nanos", "voided_nanos",
+        "transferred_out_nanos",
+    )  # fmt: skip
+    return int(sum(one[name] for name in plus) - sum(one[name] for name in minus))
 
 
 def _settled_count(connection: Connection) -> int:
