@@ -274,12 +274,12 @@ class SlipRows:
             amounts["call_count"] = calls
         return WalletSlip(wallet_id, zone, kinds, amounts, models, projects, states)
 
-    def _net_rescheduled(self, wallet_id: int, amounts: dict[str, int | None]) -> None:
+    def _net_rescheduled(self, wallet_id: int, amounts: dict[str, int]) -> None:
         vesting, vested = self._rescheduled[wallet_id]
         for name, nanos in (
             ("vested_nanos", vesting), ("transferred_in_nanos", vested), ("transferred_out_nanos", vesting + vested),
         ):  # fmt: skip
-            amounts[name] = (amounts[name] or 0) - nanos
+            amounts[name] = amounts.get(name, 0) - nanos
 
     def _with_late(self, wallet_id: int, spent: list[Any], late: list[Any]) -> tuple[list[Any], dict[int, int]]:
         """What was spent in time, label by label, and what late calls took from each lot: adjustments."""
