@@ -57,9 +57,18 @@ def show_wallet(
     wallet: Annotated[str, typer.Argument(help="Member (name or id), pool name, or wallet id.")],
     *,
     calls: Annotated[int, typer.Option(min=1, max=CALLS_SHOWN_MAX, help="How many recent calls to list.")] = 10,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Amounts as they were on record at this instant, RFC 3339.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show one wallet: what is left and for about how long, what comes next, recent calls."""
+    """Show one wallet: what is left and for about how long, what comes next, recent calls; or what was on record at an instant."""
+    at = instant_option(as_of, "--as-of")
+    if at is not None:
+        with reports() as books:
+            then = books.wallet_as_of(wallet, at)
+        show(then, as_json=as_json, human=lambda: facts(then))
+        return
     with reports() as books:
         found = books.wallet(wallet)
         recent = books.calls(wallet, limit=calls)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 from tokenroll.books.words import grant_title, grant_why, words_of
 from tokenroll.engine.classifying import cautions
 from tokenroll.engine.vesting import awaited_parts
-from tokenroll.model.instant import Instant
+from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
@@ -30,6 +30,7 @@ from tokenroll.services import (
     price_reports,
     proposing,
 )
+from tokenroll.services.as_of import amounts_as_of
 from tokenroll.services.cycle_finding import find_cycle
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, amounts_of, states_by_wallet, states_of_grant
@@ -421,6 +422,14 @@ class Reports:
                 "rule": history.USUAL_RULE,
             },
         }
+
+    def wallet_as_of(self, reference: str, at: Instant) -> dict[str, Any]:
+        """One wallet's amounts as they were on record at an instant. Raises Refused for one to come."""
+        row = find_wallet(self.connection, reference)
+        if at > self.now:
+            message = f"{text_from_instant(at)} is to come: what will be on record then is not known"
+            raise Refused("argument", message)
+        return {**_holder(row), **amounts_as_of(self.connection, row, at), "zone": row.zone, "as_of_at": at}
 
     def calls(self, reference: str, *, limit: int = 20, head: int | None = None) -> list[dict[str, Any]]:
         """Calls of a wallet, those under way first, then newest first; `head` goes on from a `previous_seq`."""
