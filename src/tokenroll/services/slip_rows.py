@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, Self
+from urllib.parse import quote
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -38,7 +39,8 @@ STATE_FIELDS: Final = (
     "transferred_out_nanos",
 )  # fmt: skip
 """The numbers of a lot's state, in the order of `engine.paying.StateRow`."""
-_READ_ONLY: Final = (f"PRAGMA cache_size=-{64 * 1024}", "PRAGMA query_only=ON")
+_READ_ONLY: Final = (f"PRAGMA cache_size=-{8 * 1024}", "PRAGMA query_only=ON")
+"""A page is read once: a small cache stays in the processor's own."""
 
 _LOTS: Final = f"""
     SELECT json_group_array(json_array(l.id, l.amount_nanos, l.effective_at, l.expires_at, l.classification,
@@ -378,7 +380,9 @@ class _Readers:
         return found
 
     def _open(self) -> sqlite3.Connection:
-        opened = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        opened = sqlite3.connect(
+            f"file:{quote(self._path)}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
         for pragma in _READ_ONLY:
             opened.execute(pragma).fetchall()
         self._all.append(opened)

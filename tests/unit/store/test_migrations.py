@@ -6,15 +6,19 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
 from tests.cast import utc
 from tokenroll.services.reporting import Reports
-from tokenroll.store import schema
+from tokenroll.store import migrations, schema
+from tokenroll.store.cycles import CycleBook
 from tokenroll.store.database import SCHEMA_HEAD, SchemaError, open_reader, open_writer, schema_version
+from tokenroll.store.journal import row_digest
 from tokenroll.store.migrations.apply import migrate
 from tokenroll.store.verify import verify
 
@@ -90,6 +94,24 @@ def test_a_ledger_of_the_first_revision_is_brought_up_to_date_and_its_journal_st
     (sign_on,) = [plan for plan in Reports(connection, utc("2026-02-01")).plans() if plan["name"] == "sign-on"]
     assert sign_on["schedule"] == "over 12 months, nothing before month 3"
     connection.close()
+
+
+def test_a_run_that_was_closed_before_stays_closed_and_its_slip_keeps_its_digest():
+    connection = empty()
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0003")
+    connection.exec_driver_sql("INSERT INTO pay_runs VALUES (1, 'payrun_1', 202601, '2026-01', 5, 9)")
+    connection.exec_driver_sql("""INSERT INTO pay_slips VALUES (1, 'payslip_1', 1, 1, '{"closing_nanos": 7}')""")
+    query = "SELECT * FROM pay_slips"
+    before = row_digest(dict(connection.exec_driver_sql(query).mappings().one()))
+    command.upgrade(config, "head")
+    assert row_digest(dict(connection.exec_driver_sql(query).mappings().one())) == before
+    (run,) = connection.exec_driver_sql("SELECT * FROM pay_runs").all()
+    assert tuple(run) == (1, "payrun_1", 202601, "2026-01", "regular", 5, 9, 1, None)
+    assert CycleBook(connection).closed_through == 202601
+    assert CycleBook(connection).first_open() == 202602
 
 
 def test_a_changed_row_of_an_old_ledger_is_still_found(tmp_path):
