@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from tokenroll.cli.console import CommandId, DryRun, Json, execute, noun_app, reports, show, table, written
+from tokenroll.model.pool import DrawRule
 
-app = noun_app("Shared wallets: drawn by members after their own lots.")
+app = noun_app("Shared wallets: drawn by members after their own lots, or before them.")
+_Draw = Annotated[DrawRule, typer.Option(help="Whether members' own lots or the pool are drawn first.")]
 
 
 @app.command()
@@ -14,13 +16,30 @@ def create(
     name: Annotated[str, typer.Argument(help="What people call it.")],
     *,
     department: Annotated[str | None, typer.Option(help="Whose pool; default everybody's.")] = None,
+    draw: _Draw = DrawRule.OWN_FIRST,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
 ) -> None:
     """Create a pool. Fill it with `tokenroll grant create NAME --plan …`."""
-    result = execute("pool.create", {"name": name, "department": department}, command_id=command_id, dry_run=dry_run)
+    arguments = {"name": name, "department": department, "draw_rule": draw.value}
+    result = execute("pool.create", arguments, command_id=command_id, dry_run=dry_run)
     written(f"created pool {result['name']}", result, as_json=as_json, dry_run=dry_run)
+
+
+@app.command("set")
+def set_pool(
+    pool: Annotated[str, typer.Argument(help="Name of the pool, or its wallet's id.")],
+    *,
+    draw: _Draw,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Set what its members' calls take from first. Running gateways know within a second."""
+    arguments = {"pool": pool, "draw_rule": draw.value}
+    result = execute("pool.set", arguments, command_id=command_id, dry_run=dry_run)
+    written(f"set pool {result['name']}", result, as_json=as_json, dry_run=dry_run)
 
 
 @app.command("list")
@@ -31,6 +50,7 @@ def list_pools(*, as_json: Json = False) -> None:
     columns = {
         "name": "pool",
         "serves": "serves",
+        "draw_rule": "drawn",
         "left_nanos": "left, credits",
         "spent_nanos": "spent, credits",
         "wallet": "wallet id",

@@ -28,7 +28,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "proposal": "awards that another administrator approves: create, approve, reject, require, list, show",
         "offer": "grants promised to candidates: create, accept, grant, list, show",
         "wallet": "what is left, in use, spent: list, show, transfer; open from a file",
-        "pool": "shared wallets of a department or the company: create, list",
+        "pool": "shared wallets of a department or the company: create, set, list",
         "request": "top-ups that members ask for: create, approve, decline, list",
         "approver": "who may approve them: set, remove, delegate, list",
         "limit": "caps per window on people, models, tags: create, list, show, override, remove",

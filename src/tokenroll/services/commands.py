@@ -28,6 +28,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "group.put": "provisioning.put_group",
         "group.remove": "provisioning.remove_group",
         "pool.create": "people.create_pool",
+        "pool.set": "people.set_pool",
         "plan.create": "planning.create_plan",
         "plan.apply": "plan_files.apply_plans",
         "plan.reclassify": "reclassifying.reclassify_plan",

@@ -208,11 +208,26 @@ class HotWallet:
 
 
 class HotKey:
-    """An api key that may spend: whose wallet first, whose pool then (None: no pool)."""
+    """An api key that may spend: its member's wallet and the pool (None: no pool); `first` and `second` are they in the order of draw."""
 
-    __slots__ = ("expires_at", "floor", "id", "is_admin", "limits", "member_public_id", "pool", "public_id", "wallet")
+    __slots__ = (
+        "expires_at",
+        "first",
+        "floor",
+        "id",
+        "is_admin",
+        "limits",
+        "member_public_id",
+        "pool",
+        "public_id",
+        "second",
+        "wallet",
+    )
 
-    def __init__(self, key_id: int, public_id: str, wallet: HotWallet, pool: HotWallet | None) -> None:
+    def __init__(
+        self, key_id: int, public_id: str, wallet: HotWallet, pool: HotWallet | None, *, pool_first: bool = False
+    ) -> None:
+        self.first, self.second = (pool, wallet) if pool_first and pool is not None else (wallet, pool)
         self.id = key_id
         self.public_id = public_id
         self.wallet = wallet

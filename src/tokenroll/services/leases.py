@@ -217,7 +217,8 @@ class Leases:
         if terms is None:
             return None
         wallet = self.wallets.get(terms.wallet_id) or _no_wallet(terms.member_public_id)
-        key = HotKey(terms.id, terms.public_id, wallet, self.wallets.get(terms.pool_wallet_id))
+        pool = self.wallets.get(terms.pool_wallet_id)
+        key = HotKey(terms.id, terms.public_id, wallet, pool, pool_first=terms.pool_first)
         key.member_public_id = terms.member_public_id
         key.expires_at = terms.expires_at or NEVER
         key.is_admin = terms.scope != KeyScope.INFERENCE

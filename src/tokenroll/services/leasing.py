@@ -13,6 +13,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import CLIENT_CALL_IDS_REMEMBERED_MAX, OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.lot import Lot
 from tokenroll.model.plan_terms import PlanTerms
+from tokenroll.model.pool import DrawRule
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.limit_terms import limit_terms
 from tokenroll.services.plan_terms import terms_from_text
@@ -124,7 +125,7 @@ def key_terms(connection: Connection, key_ids: Iterable[int] | None = None) -> l
         KeyTerms(
             row.id, row.public_id, row.secret_hash, row.scope, row.member_id, row.member_public_id,
             wallet_of.get(row.member_id, 0), pools.nearest(row.department_id), row.expires_at or 0,
-            row.revoked_at is not None, pools.chain(row.department_id),
+            row.revoked_at is not None, pools.chain(row.department_id), pools.is_first(row.department_id),
         )
         for row in rows
     ]  # fmt: skip
@@ -158,8 +159,9 @@ class _Pools:
 
     def __init__(self, connection: Connection) -> None:
         pools, departments = schema.pools.c, schema.departments.c
-        rows = connection.execute(select(pools.department_id, pools.wallet_id).order_by(pools.wallet_id.desc()))
-        self._wallet_of: dict[int | None, int] = {row[0]: row[1] for row in rows}
+        rows = connection.execute(select(schema.pools).order_by(pools.wallet_id.desc())).all()
+        self._wallet_of: dict[int | None, int] = {row.department_id: row.wallet_id for row in rows}
+        self._first = {row.wallet_id for row in rows if row.draw_rule == DrawRule.POOL_FIRST}
         parents = connection.execute(select(departments.id, departments.parent_id))
         self._parent_of: dict[int, int | None] = {row[0]: row[1] for row in parents}
 
@@ -170,6 +172,10 @@ class _Pools:
             found.append(department_id)
             department_id = self._parent_of.get(department_id)
         return found
+
+    def is_first(self, department_id: int | None) -> bool:
+        """Whether the pool that serves a department is drawn before its members' own lots."""
+        return self.nearest(department_id) in self._first
 
     def nearest(self, department_id: int | None) -> int:
         """The pool's wallet id, 0 for none."""

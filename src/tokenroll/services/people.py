@@ -9,10 +9,10 @@ from sqlalchemy import Connection, select
 from tokenroll.model.department import Department
 from tokenroll.model.member import MemberField, MemberKind
 from tokenroll.model.plan_terms import TerminationReason
-from tokenroll.model.pool import Pool
+from tokenroll.model.pool import DrawRule, Pool
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.ending import Leaving, end_grants
-from tokenroll.services.finding import date_given, find_department, find_member, name_given, required
+from tokenroll.services.finding import date_given, find_department, find_member, find_wallet, name_given, required
 from tokenroll.services.members import change_member, new_member, open_wallet, today_in
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
@@ -142,15 +142,47 @@ def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
         raise Refused("taken", message)
     kind = HolderKind.COMPANY if department is None else HolderKind.DEPARTMENT
     wallet = open_wallet(work, kind, department_id or 0, name, company_zone(work.connection))
-    pool = Pool(wallet_id=wallet.id, department_id=department_id)
-    work.connection.execute(pools.insert().values(wallet_id=pool.wallet_id, department_id=pool.department_id))
+    pool = Pool(wallet_id=wallet.id, department_id=department_id, draw_rule=_draw_rule(arguments))
+    work.connection.execute(
+        pools.insert().values(
+            wallet_id=pool.wallet_id, department_id=pool.department_id, draw_rule=pool.draw_rule.value
+        )
+    )
     served = (
         select(members.c.id)
         if department_id is None
         else select(members.c.id).where(members.c.department_id == department_id)
     )
     work.keys_changed(work.connection.scalars(select(keys.c.id).where(keys.c.member_id.in_(served))))
-    return {"wallet": wallet.public_id, "name": name, "serves": "everybody" if department is None else department.name}
+    return {
+        "wallet": wallet.public_id,
+        "name": name,
+        "serves": "everybody" if department is None else department.name,
+        "draw_rule": pool.draw_rule.value,
+    }
+
+
+def set_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Another draw rule for a pool: from now on its members' calls take from it first, or last."""
+    pools, keys, members = schema.pools, schema.api_keys.c, schema.members.c
+    row = find_wallet(work.connection, required(arguments, "pool"))
+    rule = _draw_rule(arguments)
+    where = pools.c.wallet_id == row.id
+    if not work.connection.execute(pools.update().where(where).values(draw_rule=rule.value)).rowcount:
+        message = f"{row.name} is no pool: `tokenroll pool list`"
+        raise Refused("not_found", message)
+    live = select(keys.id).join(schema.members, members.id == keys.member_id).where(keys.revoked_at.is_(None))
+    work.keys_changed(work.connection.scalars(live))
+    return {"wallet": row.public_id, "name": row.name, "draw_rule": rule.value}
+
+
+def _draw_rule(arguments: Mapping[str, Any]) -> DrawRule:
+    given = arguments.get("draw_rule") or DrawRule.OWN_FIRST
+    try:
+        return DrawRule(given)
+    except ValueError as error:
+        message = f"a pool is drawn {' or '.join(DrawRule)}, not {given!r}"
+        raise Refused("argument", message) from error
 
 
 def company_zone(connection: Connection) -> str:

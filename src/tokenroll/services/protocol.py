@@ -77,6 +77,8 @@ class KeyTerms(msgspec.Struct, array_like=True, frozen=True):
     revoked: bool
     department_ids: list[int] = []
     """Its member's department and all above it, for the limits on them."""
+    pool_first: bool = False
+    """Whether the pool is drawn before the member's own lots."""
 
 
 class CardTerms(msgspec.Struct, array_like=True, frozen=True):

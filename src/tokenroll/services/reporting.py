@@ -15,6 +15,7 @@ from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.model.plan_terms import Wording
+from tokenroll.model.pool import DrawRule
 from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import (
@@ -378,13 +379,18 @@ class Reports:
         """Pools and whom they serve."""
         wallets, pools, departments = schema.wallets, schema.pools, schema.departments
         query = (
-            select(wallets, departments.c.name.label("department_name"))
+            select(wallets, departments.c.name.label("department_name"), pools.c.draw_rule)
             .join(pools, pools.c.wallet_id == wallets.c.id)
             .outerjoin(departments, departments.c.id == pools.c.department_id)
             .order_by(wallets.c.name)
         )
         return [
-            {**_holder(row), "serves": row.department_name or "everybody", **self._amounts(row.id)}
+            {
+                **_holder(row),
+                "serves": row.department_name or "everybody",
+                "draw_rule": row.draw_rule or DrawRule.OWN_FIRST.value,
+                **self._amounts(row.id),
+            }
             for row in self.connection.execute(query).all()
         ]
 

@@ -299,12 +299,15 @@ class Spending(Leases):
 
     @staticmethod
     def _draw(hold: HotHold) -> bool:
-        """Own lots in draw order, then the pool's; False, and nothing taken, when that needs more slices than a hold may have."""
+        """Own lots in draw order, then the pool's, or the pool's first by its rule.
+
+        False, and nothing taken, when that needs more slices than a hold may have.
+        """
         key = hold.key
         need = hold.bound_nanos - hold.company_nanos
-        missing = key.wallet.draw(need, hold.lots, hold.takes, DRAWN_SLICES_MAX)
-        if missing and key.pool is not None:
-            missing = key.pool.draw(missing, hold.lots, hold.takes, DRAWN_SLICES_MAX)
+        missing = key.first.draw(need, hold.lots, hold.takes, DRAWN_SLICES_MAX)
+        if missing and key.second is not None:
+            missing = key.second.draw(missing, hold.lots, hold.takes, DRAWN_SLICES_MAX)
         if (
             missing and key.wallet.enforcement != Enforcement.ENFORCE
         ):  # refuse nobody: the company carries what lots too many hold

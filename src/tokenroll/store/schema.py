@@ -124,8 +124,9 @@ wallets: Final = Table(
 )  # fmt: skip
 pools: Final = Table(
     "pools", metadata, Column("wallet_id", _INT, ForeignKey("wallets.id"), primary_key=True, autoincrement=False),
-    _int("department_id", ForeignKey("departments.id"), null=True), **_STRICT,
+    _int("department_id", ForeignKey("departments.id"), null=True), _text("draw_rule", null=True), **_STRICT,
 )  # fmt: skip
+"""`draw_rule`: model/pool.py; null in rows of before, whose members draw their own lots first."""
 grants: Final = Table(
     "grants", metadata, _id(), _public_id(), _int("wallet_id", ForeignKey("wallets.id")),
     _int("plan_id", ForeignKey("plans.id")), _text("kind"), _text("classification"), _nanos("amount_nanos"),

@@ -163,6 +163,18 @@ def test_it_makes_one_pool_for_whom_it_serves(firm):
     assert firm.ask("pool.create", name="Another").problem_kind == "taken"
 
 
+def test_a_pools_draw_rule_reaches_the_keys_that_it_serves(firm):
+    firm.do("key.create", member="Ada", name="k", secret_hash="11" * 32, shown_prefix="tr-1")
+    firm.do("pool.create", name="Engineering pool", department="Engineering", draw_rule="pool_first")
+    assert [key.pool_first for delta in firm.ledger.take_deltas() for key in delta.keys][-1] is True
+    firm.do("pool.set", pool="Engineering pool", draw_rule="own_first")
+    assert [key.pool_first for delta in firm.ledger.take_deltas() for key in delta.keys] == [False]
+    assert [pool["draw_rule"] for pool in firm.reports.pools()] == ["own_first"]
+    assert "Ada is no pool" in firm.ask("pool.set", pool="Ada", draw_rule="pool_first").problem
+    problem = firm.ask("pool.set", pool="Engineering pool", draw_rule="last").problem
+    assert problem == "a pool is drawn own_first or pool_first, not 'last'"
+
+
 def test_it_revokes_the_keys_of_whoever_leaves(firm):
     for name in ("laptop", "phone"):
         firm.do(

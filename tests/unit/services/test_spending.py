@@ -252,6 +252,13 @@ def test_a_tail_that_returns_to_an_expired_lot_is_not_spendable(tmp_path):
     assert desk.admit().code == "wallet_empty"
 
 
+def test_a_pool_may_be_drawn_before_ones_own_lots(tmp_path):
+    pool = wallet(lot(9, 1_000_000), id=POOL_WALLET, public_id="wallet_pool", name="Research")
+    keys = (key(1, ADA_KEY, 1, pool_wallet_id=POOL_WALLET, pool_first=True),)
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)), pool, keys=keys)
+    assert desk.admit().slices == [Slice(9, 1_000_000), Slice(1, BOUND - 1_000_000)]
+
+
 def test_own_lots_are_drawn_before_the_pools(tmp_path):
     desk = Desk(
         tmp_path, wallet(lot(1, 5_000_000)), wallet(lot(9, CREDIT, priority=0), id=POOL_WALLET, name="Research")

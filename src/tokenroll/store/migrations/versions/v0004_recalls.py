@@ -74,6 +74,7 @@ def upgrade() -> None:
     op.add_column("lots", sa.Column("origin_lot_id", _INT, nullable=True))
     op.add_column("lots", sa.Column("moved_at", _INT, nullable=True))
     op.add_column("grants", sa.Column("rollover_max_nanos", _INT, nullable=True))
+    op.add_column("pools", sa.Column("draw_rule", sa.Text(), nullable=True))
     op.add_column("workers", sa.Column("resigned_at", _INT, nullable=True))
     op.create_index("lots_by_grant", "lots", ["grant_id"])
 
