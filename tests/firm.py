@@ -12,7 +12,7 @@ from tests.empty_ledger import empty_ledger
 from tokenroll.model.hold import Slice
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
-from tokenroll.services.protocol import Ack, Command, Hello, Ready, Report, Welcome
+from tokenroll.services.protocol import Ack, Applied, Command, Hello, Ready, Report, Welcome
 from tokenroll.services.reporting import Reports
 from tokenroll.store import tape
 from tokenroll.store.attempt_record import LapseRecord, SettleRecord, pack_lapse, pack_settle
@@ -85,6 +85,10 @@ class Firm:
                 self._owed.append([one.id, one.lot_id, one.wanted_nanos - given])
         if gives:
             self._report([pack_gives(0, self.now if given_at is None else given_at, gives)])
+
+    def applied(self, number: int) -> None:
+        """The worker spends by that delta from now on."""
+        self.ledger.applied(Applied(worker=0, number=number))
 
     def left(self, lot_id: int) -> int:
         """What nobody has taken of a lot."""

@@ -33,6 +33,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "approver": "who may approve them: set, remove, delegate, list",
         "limit": "caps per window on people, models, tags: create, list, show, override, remove",
         "alert": "who is told at 50, 80, 95 %: list, destinations, test, retry",
+        "refill": "standing top-ups, approved once and bounded: create, remove, list",
         "key": "secrets that spend a wallet: create, list, revoke",
         "ratecard": "dated prices: import, list, show, set",
         "client": "settings for Claude Code, Codex, SDKs and curl: show",

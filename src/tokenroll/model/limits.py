@@ -24,6 +24,8 @@ ENTERED_AT_MAX: Final = 32_503_679_999_999_999
 ABSENCE_DAYS_MAX: Final = 1_830
 """Five years away: longer is leaving."""
 
+REFILL_COOL_OFF_SECONDS_MAX: Final = 31 * 86_400
+"""A month between two refills: less often is a stipend."""
 REQUEST_DAYS_DEFAULT: Final = 7
 REQUEST_DAYS_MAX: Final = 90
 """How long a request for a top-up stays open: after that, what it was for is over."""

@@ -176,7 +176,7 @@ def approve(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
             f"{member.name} asked for {text_from_nanos(request.amount_nanos, 2)} credits: approve some or all of them"
         )
         raise Refused("argument", message)
-    power = _power(work.connection, decider, member, nanos, work.now)
+    power = power_of(work.connection, decider, member, nanos, work.now)
     reason = f"{request.reason} ({request.public_id}, approved by {decider.name})"
     granted = granting.top_up(work, {"to": member.public_id, "amount_nanos": nanos, "reason": reason})
     _decide(work, row.id, Decision.APPROVED, decider.id, power.rule.id, nanos)
@@ -187,7 +187,7 @@ def decline(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The request ends without a grant, by one who could have approved some of it."""
     row, request, member = _open_request(work, arguments)
     decider = _staying(work.connection, required(arguments, "by"))
-    power = _power(work.connection, decider, member, 1, work.now)
+    power = power_of(work.connection, decider, member, 1, work.now)
     _decide(work, row.id, Decision.DECLINED, decider.id, power.rule.id, 0)
     return {"request": request.public_id, "member_name": member.name, "declined_by": decider.name}
 
@@ -241,7 +241,7 @@ def request_from_row(row: Row[Any]) -> Request:
 # ---- powers ---------------------------------------------------------------------------------------------------------------
 
 
-def _power(connection: Connection, decider: Row[Any], member: Row[Any], nanos: int, at: Instant) -> Power:
+def power_of(connection: Connection, decider: Row[Any], member: Row[Any], nanos: int, at: Instant) -> Power:
     """The rule on which somebody may approve so much for a member, their own before a delegated one. Raises Refused."""
     if decider.id == member.id:
         message = f"{member.name} cannot decide on their own request"

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, SUSPENSE_SECONDS_MAX
-from tokenroll.services import leasing, recalling
+from tokenroll.services import leasing, recalling, refilling
 from tokenroll.services.clock import Clock
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
@@ -101,6 +101,7 @@ class Ledger:
         self._changes = HoldChanges(self._journal, self._mirror, CycleBook())
         self._fold = Fold(connection, self._changes)
         self._undelivered: list[Delta] = []
+        self._refill_delta = 0
         self.recalls_answered = False
         """Whether the last report gave back parts of lots: commands that wait for them look again."""
         self._last_at = 0
@@ -423,6 +424,19 @@ class Ledger:
             for hold in self._mirror.holds.values()
         )
         return self.execute(Command(id=f"housekeep-{now}", name="suspense.decide", arguments={})) if due else None
+
+    def refill(self) -> Reply | None:
+        """Standing top-ups that are due, granted. None while the last ones are on their way: what is left is not known until then."""
+        if self.delivery(self._refill_delta) == PENDING:
+            return None
+        now = self.now()
+        is_due = bool(refilling.due(self.connection, now))
+        self.connection.rollback()
+        if not is_due:
+            return None
+        reply = self.execute(Command(id=f"refill-{now}", name="refill.run", arguments={}))
+        self._refill_delta = self._last_delta
+        return reply
 
     def roll_up(self, limit: int = SLICE_SETTLEMENTS) -> int:
         """The next settlements summed for pay runs (store/rollups.py); how many there were. Safe at any time, any number of times."""

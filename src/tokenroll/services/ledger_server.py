@@ -36,6 +36,8 @@ DELIVERY_SECONDS_MAX: Final = 1.0
 """How long a command waits for the leases' holder before it says `pending`."""
 
 HOUSE_SECONDS: Final = 60
+REFILL_SECONDS: Final = 2
+"""How soon a wallet that runs low is seen: one look is one query where nobody has a refill."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class LedgerServer:
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._chores: asyncio.Task[None] | None = None
+        self._refills: asyncio.Task[None] | None = None
 
     async def start(self, path: Path, tape_directory: Path | None = None) -> None:
         """Listens on the socket, which only its owner may use. Whoever has the home's lock may replace a dead one's socket.
@@ -66,12 +69,14 @@ class LedgerServer:
         self._path = path
         if tape_directory is not None:
             self._chores = asyncio.get_running_loop().create_task(self._keep_house(tape_directory), name="chores")
+            self._refills = asyncio.get_running_loop().create_task(self._keep_refilling(), name="refills")
 
     async def close(self) -> None:
         """No new connections, the open ones ended, the socket removed."""
-        if self._chores is not None:
-            self._chores.cancel()
-            await asyncio.gather(self._chores, return_exceptions=True)
+        for task in (self._chores, self._refills):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._server is not None:
             self._server.close()
         for connection in tuple(self.connections):
@@ -95,6 +100,16 @@ class LedgerServer:
             except Exception:  # noqa: BLE001 - a door: told, and tried again
                 _log.exception("the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
             await asyncio.sleep(HOUSE_SECONDS)
+
+    async def _keep_refilling(self) -> None:
+        """Standing top-ups, looked at every moment: who waits for one waits for nobody to wake up."""
+        while True:
+            try:
+                if self.ledger.refill() is not None:
+                    self.publish()
+            except Exception:  # noqa: BLE001 - a door: told, and tried again
+                _log.exception("the refills failed; they are tried again in %d s", REFILL_SECONDS)
+            await asyncio.sleep(REFILL_SECONDS)
 
     async def _roll_up(self) -> None:
         """What was folded summed for pay runs, a slice at a time, and never for more than a quarter of the time: reports come first."""

@@ -30,6 +30,7 @@ from tokenroll.services import (
     plan_files,
     price_reports,
     proposing,
+    refilling,
 )
 from tokenroll.services.as_of import amounts_as_of
 from tokenroll.services.cycle_finding import find_cycle
@@ -358,6 +359,10 @@ class Reports:
     def approvers(self) -> list[dict[str, Any]]:
         """Who may approve top-ups, and for whom."""
         return approving.approvers_of(self.connection, self.now)
+
+    def refills(self) -> list[dict[str, Any]]:
+        """Standing top-ups that may come."""
+        return refilling.refills_of(self.connection, self.now)
 
     def _wording(self, plan_id: int) -> Wording:
         return plan_version(self.connection, plan_id).terms.wording

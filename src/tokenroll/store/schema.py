@@ -231,6 +231,20 @@ alerts: Final = Table(
     _int("used"), _int("allowance"), _text("measure"), _int("window_start_at"), _int("recorded_at"), **_STRICT,
 )  # fmt: skip
 """Thresholds that were passed, each time once."""
+refills: Final = Table(
+    "refills", metadata, _id(), _public_id(), _int("wallet_id", ForeignKey("wallets.id")), _nanos("below_nanos"),
+    _nanos("amount_nanos"), _nanos("cycle_nanos_max"), _int("cool_off_seconds"), _int("effective_at"), _int("expires_at"),
+    _text("from_time", null=True), _text("until_time", null=True), _int("approved_by", ForeignKey("members.id")),
+    _int("approver_id", ForeignKey("approvers.id")), _int("recorded_at"), _int("removed_at", null=True), **_STRICT,
+)  # fmt: skip
+"""Standing top-ups (model/refill.py). Times are of the wallet's zone, `20:00`."""
+refill_grants: Final = Table(
+    "refill_grants", metadata,
+    Column("grant_id", _INT, ForeignKey("grants.id"), primary_key=True, autoincrement=False),
+    _int("refill_id", ForeignKey("refills.id")), _int("granted_at"), _nanos("nanos"), **_KEYED,
+)  # fmt: skip
+"""What refills brought, and when."""
+Index("refill_grants_by_refill", refill_grants.c.refill_id)
 settings: Final = Table(
     "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
 )
@@ -438,7 +452,7 @@ variances: Final = Table(
 
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
-    pay_calendars, pay_runs, pay_run_reversals, pay_slips, tape_segments, variances, awards, openings, recall_gives,
+    pay_calendars, pay_runs, pay_run_reversals, pay_slips, tape_segments, variances, awards, openings, recall_gives, refill_grants,
     limit_overrides, alerts,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""

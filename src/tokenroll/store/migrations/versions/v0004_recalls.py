@@ -71,6 +71,7 @@ def upgrade() -> None:
     )
     op.create_index("absences_by_member", "absences", ["member_id"])
     _approvals()
+    _refills()
     op.add_column("lots", sa.Column("origin_lot_id", _INT, nullable=True))
     op.add_column("lots", sa.Column("moved_at", _INT, nullable=True))
     op.add_column("grants", sa.Column("rollover_max_nanos", _INT, nullable=True))
@@ -127,3 +128,41 @@ def _approvals() -> None:
         sqlite_strict=True,
     )
     op.create_index("requests_by_approver", "requests", ["approver_id"])
+
+
+def _refills() -> None:
+    """Standing top-ups, and what they brought."""
+    op.create_table(
+        "refills",
+        _id(),
+        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        _of("wallets", "wallet_id"),
+        _nanos("below_nanos"),
+        _nanos("amount_nanos"),
+        _nanos("cycle_nanos_max"),
+        sa.Column("cool_off_seconds", _INT, nullable=False),
+        sa.Column("effective_at", _INT, nullable=False),
+        sa.Column("expires_at", _INT, nullable=False),
+        sa.Column("from_time", sa.Text(), nullable=True),
+        sa.Column("until_time", sa.Text(), nullable=True),
+        _of("members", "approved_by"),
+        _of("approvers", "approver_id"),
+        sa.Column("recorded_at", _INT, nullable=False),
+        sa.Column("removed_at", _INT, nullable=True),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "refill_grants",
+        sa.Column("grant_id", _INT, sa.ForeignKey("grants.id"), primary_key=True, autoincrement=False, nullable=False),
+        _of("refills", "refill_id"),
+        sa.Column("granted_at", _INT, nullable=False),
+        _nanos("nanos"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    for verb in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER refill_grants_refuses_{verb.lower()} BEFORE {verb} ON refill_grants "
+            "BEGIN SELECT RAISE(ABORT, 'refill_grants is append-only: a correction is a reversal and a replacement'); END"
+        )
+    op.create_index("refill_grants_by_refill", "refill_grants", ["refill_id"])
