@@ -72,7 +72,7 @@ def test_it_exits_0_and_every_proof_holds(played):
     _folder, code, text = played
     assert code == 0, text
     assert "✗" not in text
-    assert "14 of 14 proofs hold" in text
+    assert "18 of 18 proofs hold" in text
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,10 @@ def test_it_exits_0_and_every_proof_holds(played):
         "lost 0, double 0; 24 being checked",
         "✓ 24 calls settled from the provider's bill, 0 still being checked",
         "✓ 43 slips: opening 0.000000000",
+        "✓ at midnight 12.00 of 24.00 of Ben's bonus vested",
+        "✓ his call was admitted before midnight and paid after it out of the day pass: 0.00",
+        "✓ Ben left: 12.00 unvested are forfeited",
+        "✓ Ada asked for 3.00, Bo approved it in one command",
         "✓ journal verify ✓",
         "tokenroll serve --observe",
         "tokenroll client show claude-code",
@@ -165,7 +169,7 @@ def test_afterwards_the_engineers_number_falls_until_it_is_told_to_end(tmp_path)
 
 
 def falling(web: http.client.HTTPConnection, way_in: str) -> list[Decimal]:
-    """Three different amounts that the page said were spent, one after another; all the time nothing of 7 credits is missing."""
+    """Three different amounts that the page said were spent, one after another; all the time nothing of 10 credits is missing."""
     status, headers, _ = ask(web, way_in)
     assert (status, headers.get("location")) == (303, "/me")
     cookie = headers["set-cookie"].partition(";")[0]
@@ -177,7 +181,7 @@ def falling(web: http.client.HTTPConnection, way_in: str) -> list[Decimal]:
         assert texts["about"].startswith("≈ ")
         now = Decimal(texts["spent"])
         # what is set aside for a call comes back in part, so what is left may rise for a moment; the sum never moves
-        assert Decimal(texts["left-exact"].removesuffix(" credits")) + now + Decimal(texts["used"]) == Decimal(7)
+        assert Decimal(texts["left-exact"].removesuffix(" credits")) + now + Decimal(texts["used"]) == Decimal(10)
         if now not in spent:
             spent.append(now)
         time.sleep(0.2)

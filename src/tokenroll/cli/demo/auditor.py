@@ -48,6 +48,18 @@ def grants(reports: Reports, *, member: str) -> dict[str, Any]:
     }
 
 
+def tranches(reports: Reports, *, member: str, grants: list[str]) -> dict[str, Any]:
+    """A wallet's amounts, its newest call's charge, and what became of the tranches of some grants."""
+    found = reports.wallet(member)
+    newest = reports.calls(member, limit=1)
+    told = {}
+    for one in grants:
+        grant = reports.grant(one)
+        parts = ("spent_nanos", "forfeited_nanos")
+        told[one] = {**grant, **{name: sum(int(lot[name]) for lot in grant["lots"]) for name in parts}}
+    return {**found, "grants": told, "newest_charge_nanos": newest[0]["charge_nanos"] if newest else None}
+
+
 def wallet(reports: Reports, *, member: str) -> dict[str, Any]:
     """One wallet as its holder sees it."""
     return reports.wallet(member)
@@ -241,6 +253,7 @@ QUESTIONS: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {
     "company": company,
     "grants": grants,
     "wallet": wallet,
+    "tranches": tranches,
     "open": under_way,
     "sums": sums,
     "race": race,

@@ -3,6 +3,8 @@
 from typing import Final
 
 ADA: Final = "Ada Lindqvist"
+BEN: Final = "Ben Okafor"
+BO: Final = "Bo Sandberg"
 NIGHTLY: Final = "Nightly agent"
 STIPEND_PLAN: Final = "Working tokens"
 BONUS_PLAN: Final = "Signing bonus"
@@ -12,12 +14,12 @@ BONUS_NANOS: Final = 24 * 10**9
 
 DEPARTMENTS: Final = {
     "Engineering": (
-        ADA, "Ben Okafor", "Chiara Rossi", "Dmitri Volkov", "Elif Demir", "Farid Nazari", "Greta Holm", "Hugo Marques",
+        ADA, BEN, "Chiara Rossi", "Dmitri Volkov", "Elif Demir", "Farid Nazari", "Greta Holm", "Hugo Marques",
         "Irma Carvalho", "Jonas Weber", "Kira Novak", "Liam Byrne", "Mei Tanaka", "Nils Aalto", "Oona Virtanen",
         "Priya Raman", "Quentin Morel", "Rosa Iglesias",
     ),
     "Product": (
-        "Bo Sandberg", "Sara Haddad", "Tomas Kral", "Uma Pillai", "Viktor Lang", "Wanda Zielinska", "Xavier Dupont",
+        BO, "Sara Haddad", "Tomas Kral", "Uma Pillai", "Viktor Lang", "Wanda Zielinska", "Xavier Dupont",
         "Yara Costa",
     ),
     "Support": (

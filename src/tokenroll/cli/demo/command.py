@@ -18,7 +18,7 @@ from tokenroll.cli.program import Failure
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-SCENES: Final = ("company", "grants", "month", "race", "refusal", "crash", "closing", "books", "verify")
+SCENES: Final = ("company", "grants", "month", "race", "refusal", "crash", "closing", "april", "books", "verify")
 """Modules of this package, in the order in which they play; each has LETTER, HEADING and play(stage)."""
 
 

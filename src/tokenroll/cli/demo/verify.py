@@ -1,11 +1,11 @@
-"""(i) The journal verified from empty, and what to do next."""
+"""(j) The journal verified from empty, and what to do next."""
 
 from typing import Final
 
 from tokenroll.cli.demo.show import amount
 from tokenroll.cli.demo.stage import Stage
 
-LETTER: Final = "i"
+LETTER: Final = "j"
 HEADING: Final = "Everything again, from empty"
 _COMPLAINT_LINES_MAX: Final = 12
 
