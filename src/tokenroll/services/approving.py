@@ -289,15 +289,31 @@ def _approver_from_row(row: Row[Any]) -> Approver:
 
 
 def _approved(connection: Connection, rule: Approver, since: Instant) -> int:
-    """What was approved on a member's rules of the same department since an instant, also on those that were replaced."""
-    requests, rules = schema.requests.c, schema.approvers.c
+    """What was approved on a member's rules of the same department since an instant, also on those that were replaced.
+
+    A refill that stands counts in every month with its most for a cycle, because that much was given away; with what it brought, where
+    cycles are shorter than a month and it brought more.
+    """
+    requests, rules, refills = schema.requests.c, schema.approvers.c, schema.refills.c
     same = rules.department_id.is_(None) if rule.department_id is None else rules.department_id == rule.department_id
+    theirs = (rules.member_id == rule.member_id) & same
     query = (
         select(func.coalesce(func.sum(requests.approved_nanos), 0))
         .join(schema.approvers, rules.id == requests.approver_id)
-        .where(rules.member_id == rule.member_id, same, requests.decided_at >= since)
+        .where(theirs, requests.decided_at >= since)
     )
-    return int(connection.scalar(query) or 0)
+    approved = int(connection.scalar(query) or 0)
+    grants = schema.refill_grants.c
+    brought = (
+        select(func.coalesce(func.sum(grants.nanos), 0))
+        .where(grants.refill_id == refills.id, grants.granted_at >= since)
+        .scalar_subquery()
+    )
+    stands = refills.removed_at.is_(None) & (refills.expires_at > since)
+    standing = select(stands, refills.cycle_nanos_max, brought).join(schema.approvers, rules.id == refills.approver_id)
+    for is_standing, most, given in connection.execute(standing.where(theirs)):
+        approved += max(most, given) if is_standing else given
+    return approved
 
 
 def _ancestors(connection: Connection, department_id: int) -> frozenset[int]:

@@ -105,6 +105,17 @@ def test_who_approves_it_could_approve_the_most_of_a_cycle_at_once(firm):
     assert "Eve was never granted anything" in made(firm, to="Eve").problem
 
 
+def test_a_refill_that_stands_counts_in_each_month_of_who_approved_it(firm):
+    """70 a month, 50 of it given away for as long as it stands: 20 are left, in February too; all 70 when it is removed."""
+    firm.do("approver.set", member="Bo", once_nanos_max=60 * CREDIT, monthly_nanos_max=70 * CREDIT)
+    refill_id = made(firm).result["refill"]
+    assert "Bo may approve 20.00 credits more for Nightly, not 21.00" in made(firm, cycle_nanos_max=21 * CREDIT).problem
+    firm.now = FEBRUARY
+    assert "Bo may approve 20.00 credits more for Nightly, not 21.00" in made(firm, cycle_nanos_max=21 * CREDIT).problem
+    firm.do("refill.remove", refill=refill_id)
+    assert made(firm, cycle_nanos_max=60 * CREDIT).result["approved_by"] == "Bo"
+
+
 def test_at_night_only(firm):
     made(firm, from_time="20:00", until_time="06:00")
     use(firm, 10)
