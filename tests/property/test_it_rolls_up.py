@@ -1,6 +1,6 @@
 """What settlements took is the same whether they are rolled up one by one, at once, or not yet; and so is every slip."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
@@ -42,6 +42,7 @@ def slips(firm: Firm, cycle: str) -> list[dict]:
     return firm.reports.pay_run(cycle)["slips"]
 
 
+@settings(max_examples=30)  # each has a ledger of its own
 @given(calls=CALLS, steps=st.integers(1, 3))
 def test_rolling_up_changes_no_slip_and_no_sum(calls, steps):
     firm = staffed()

@@ -3,7 +3,7 @@
 Pure decisions over lots' states: how much of which lot. Who holds a lot at the moment decides how much of it comes at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from typing import NamedTuple
 
@@ -28,11 +28,14 @@ def is_expired(state: LotState, at: Instant) -> bool:
 
 
 def unvested_parts(states: Iterable[LotState], at: Instant) -> tuple[LotPart, ...]:
-    """What is forfeited: the remainder of every lot that has not vested at `at`."""
+    """What is forfeited: all that is not spent of every lot that has not vested at `at`.
+
+    Also what is held of it: a last day that is recorded late may be before a tranche that calls draw on by now.
+    """
     return tuple(
-        LotPart(state.lot.id, state.remainder_nanos)
+        LotPart(state.lot.id, _unused_nanos(state))
         for state in states
-        if at < state.lot.effective_at and state.remainder_nanos
+        if at < state.lot.effective_at and _unused_nanos(state)
     )
 
 
@@ -67,18 +70,24 @@ def clawback_nanos(grant: Grant, vested_nanos: int, terms: Clawback, at: Instant
     return vested_nanos * (terms.months - stayed) // terms.months
 
 
-def clawback_parts(states: Iterable[LotState], at: Instant, nanos: int) -> tuple[LotPart, ...]:
+def clawback_parts(
+    states: Iterable[LotState], at: Instant, nanos: int, owed: Mapping[int, int] | None = None
+) -> tuple[LotPart, ...]:
     """Vested, unused parts up to `nanos`: what is free first, then what is held or being checked; drawn-last lots first.
 
-    So the member keeps what would be drawn first, and calls under way are not the first to be short of their tail.
+    So the member keeps what would be drawn first, and calls under way are not the first to be short of their tail. What is `owed` of
+    a lot to others already is not there to take.
     """
+    promised = dict(owed or {})
     usable = [state for state in states if state.lot.effective_at <= at and not is_expired(state, at)]
     usable.sort(key=lambda state: draw_rank(state.lot), reverse=True)
     wanted: dict[int, int] = {}
     for free in (True, False):
         for state in usable:
             there = state.remainder_nanos if free else state.held_nanos + state.suspense_nanos
-            taken = min(there, nanos)
+            elsewhere = min(there, promised.get(state.lot.id, 0))
+            promised[state.lot.id] = promised.get(state.lot.id, 0) - elsewhere
+            taken = min(there - elsewhere, nanos)
             nanos -= taken
             if taken:
                 wanted[state.lot.id] = wanted.get(state.lot.id, 0) + taken

@@ -1,8 +1,8 @@
 """Leave of absence: vesting waits while somebody is away, and by plan the stipend does, too."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, select
@@ -54,7 +54,8 @@ def record_absence(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, 
     own = (wallets.holder_kind == HolderKind.MEMBER.value) & (wallets.holder_id == row.id)
     query = select(grants).join(schema.wallets, wallets.id == grants.c.wallet_id).where(own).order_by(grants.c.id)
     away = (day_start(from_on, zone), day_start(back_on, zone))
-    paused = [_pause(work, grant, days, away, zone) for grant in work.connection.execute(query).all()]
+    longer = _Longer(days, tuple(_later_absences(work, row, back_on, zone)))
+    paused = [_pause(work, grant, longer, away, zone) for grant in work.connection.execute(query).all()]
     return {
         "absence": public_id,
         "member": row.public_id,
@@ -66,6 +67,33 @@ def record_absence(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, 
         "unpaid_nanos": sum(one["unpaid_nanos"] for one in paused),
         "grants": [one for one in paused if one["later_nanos"] or one["unpaid_nanos"]],
     }
+
+
+class _Longer(NamedTuple):
+    """By how many days dates move: an absence's own, and those of absences on record that only now lie before the date."""
+
+    days: int
+    later: tuple[tuple[Instant, int], ...]
+
+    def period(self, effective_at: Instant, zone: tzinfo) -> Period:
+        """What a date that has not passed yet is moved by. What an absence on record has moved already is not moved by it again."""
+        days = self.days
+        for from_at, more in self.later:
+            moved_at = period_step(effective_at, 1, Period(count=days, unit=PeriodUnit.DAY), zone)
+            if effective_at < from_at <= moved_at:
+                days += more
+        return Period(count=days, unit=PeriodUnit.DAY)
+
+
+def _later_absences(work: UnitOfWork, member: Row[Any], back_on: date, zone: tzinfo) -> Iterator[tuple[Instant, int]]:
+    """The beginnings of the absences on record that come after this one, with their days, in order."""
+    absences = schema.absences.c
+    query = select(absences.from_on, absences.back_on).where(
+        absences.member_id == member.id, absences.from_on >= back_on.isoformat()
+    )
+    for row in work.connection.execute(query.order_by(absences.from_on)):
+        from_on = date.fromisoformat(row.from_on)
+        yield day_start(from_on, zone), (date.fromisoformat(row.back_on) - from_on).days
 
 
 def _refuse_overlap(work: UnitOfWork, member: Row[Any], from_on: date, back_on: date) -> None:
@@ -81,7 +109,9 @@ def _refuse_overlap(work: UnitOfWork, member: Row[Any], from_on: date, back_on: 
         raise Refused("overlap", message)
 
 
-def _pause(work: UnitOfWork, row: Row[Any], days: int, away: tuple[Instant, Instant], zone: tzinfo) -> dict[str, Any]:
+def _pause(
+    work: UnitOfWork, row: Row[Any], longer: _Longer, away: tuple[Instant, Instant], zone: tzinfo
+) -> dict[str, Any]:
     """What an absence does to one grant, by the terms of its plan."""
     plan = plan_of_grant(work.connection, row)
     terms = plan.terms.leave_of_absence
@@ -99,7 +129,7 @@ def _pause(work: UnitOfWork, row: Row[Any], days: int, away: tuple[Instant, Inst
                 reference=row.public_id, reason="away",
             )  # fmt: skip
     elif terms.pauses_vesting:
-        later_nanos = sum(_later(work, row, state, days, zone) for state in coming)
+        later_nanos = sum(_later(work, row, state, longer, zone) for state in coming)
     return {
         "grant": row.public_id,
         "plan_name": plan.name,
@@ -112,9 +142,9 @@ def _is_to_come(state: LotState, at: Instant) -> bool:
     return at <= state.lot.effective_at < AWAITED_AT and bool(state.remainder_nanos) and not is_expired(state, at)
 
 
-def _later(work: UnitOfWork, row: Row[Any], state: LotState, days: int, zone: tzinfo) -> int:
+def _later(work: UnitOfWork, row: Row[Any], state: LotState, longer: _Longer, zone: tzinfo) -> int:
     """The lot's remainder on dates that are so many days later."""
-    lot, wait = state.lot, Period(count=days, unit=PeriodUnit.DAY)
+    lot, wait = state.lot, longer.period(state.lot.effective_at, zone)
     to = Destination(
         effective_at=period_step(lot.effective_at, 1, wait, zone),
         expires_at=None if lot.expires_at is None else period_step(lot.expires_at, 1, wait, zone),

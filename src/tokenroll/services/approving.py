@@ -14,8 +14,7 @@ from tokenroll.model.limits import REQUEST_DAYS_DEFAULT, REQUEST_DAYS_MAX
 from tokenroll.model.request import Decision, Request
 from tokenroll.services import granting
 from tokenroll.services.finding import date_given, find_department, find_member, required
-from tokenroll.services.leases import APPROVER_SETTING
-from tokenroll.services.people import company_zone
+from tokenroll.services.people import company_zone, tell_denials
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
@@ -36,7 +35,7 @@ class Power(NamedTuple):
 
 def set_approver(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A member may approve up to so much; a rule that they have for the same department is replaced."""
-    member = _staying(work.connection, required(arguments, "member"))
+    member = staying(work.connection, required(arguments, "member"))
     reference = arguments.get("department")
     department = None if reference is None else find_department(work.connection, reference)
     monthly = arguments.get("monthly_nanos_max")
@@ -54,7 +53,7 @@ def set_approver(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
             monthly_nanos_max=rule.monthly_nanos_max, recorded_at=work.now,
         )
     )  # fmt: skip
-    _tell_denials(work)
+    tell_denials(work)
     return {
         "member_name": member.name,
         "serves": "everybody" if department is None else department.name,
@@ -71,14 +70,14 @@ def remove_approver(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str,
     if not _end_rules(work, member.id, department_id):
         message = f"{member.name} does not approve for {reference or 'everybody'}: `tokenroll approver list`"
         raise Refused("not_found", message)
-    _tell_denials(work)
+    tell_denials(work)
     return {"member_name": member.name, "serves": reference or "everybody"}
 
 
 def delegate(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """While an approver is away, another member approves within the same limits; both days are in the approver's zone."""
-    giver = _staying(work.connection, required(arguments, "member"))
-    taker = _staying(work.connection, required(arguments, "to"))
+    giver = staying(work.connection, required(arguments, "member"))
+    taker = staying(work.connection, required(arguments, "to"))
     rules = schema.approvers.c
     own = (rules.member_id == giver.id) & rules.ended_at.is_(None)
     if work.connection.execute(select(rules.id).where(own)).first() is None:
@@ -113,24 +112,12 @@ def _end_rules(work: UnitOfWork, member_id: int, department_id: int | None) -> i
     return work.connection.execute(rules.update().where(where).values(ended_at=work.now)).rowcount
 
 
-def _tell_denials(work: UnitOfWork) -> None:
-    """Denials name who may approve for everybody; where that is nobody, the nearest word is `your manager`."""
-    rules, members = schema.approvers.c, schema.members.c
-    query = (
-        select(members.name)
-        .join(schema.approvers, rules.member_id == members.id)
-        .where(rules.department_id.is_(None), rules.ended_at.is_(None))
-        .order_by(rules.id)
-    )
-    work.setting_changed(APPROVER_SETTING, " or ".join(work.connection.scalars(query)))
-
-
 # ---- requests -------------------------------------------------------------------------------------------------------------
 
 
 def ask(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A member asks for a top-up. The answer names who can approve it. Raises Refused where nobody can."""
-    member = _staying(work.connection, required(arguments, "member"))
+    member = staying(work.connection, required(arguments, "member"))
     days = arguments.get("days") or REQUEST_DAYS_DEFAULT
     if type(days) is not int or not 1 <= days <= REQUEST_DAYS_MAX:
         message = f"a request stays open for 1 to {REQUEST_DAYS_MAX} days, not {days!r}"
@@ -168,7 +155,7 @@ def ask(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def approve(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The top-up is granted, all of it or the amount given, by one who may; `by` is who decides."""
     row, request, member = _open_request(work, arguments)
-    decider = _staying(work.connection, required(arguments, "by"))
+    decider = staying(work.connection, required(arguments, "by"))
     given = arguments.get("amount_nanos")
     nanos = request.amount_nanos if given is None else amount_nanos_checked(given, "approved amount")
     if not 0 < nanos <= request.amount_nanos:
@@ -186,7 +173,7 @@ def approve(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def decline(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The request ends without a grant, by one who could have approved some of it."""
     row, request, member = _open_request(work, arguments)
-    decider = _staying(work.connection, required(arguments, "by"))
+    decider = staying(work.connection, required(arguments, "by"))
     power = power_of(work.connection, decider, member, 1, work.now)
     _decide(work, row.id, Decision.DECLINED, decider.id, power.rule.id, 0)
     return {"request": request.public_id, "member_name": member.name, "declined_by": decider.name}
@@ -270,8 +257,9 @@ def _powers(connection: Connection, member: Row[Any], at: Instant) -> list[Power
     departments = _ancestors(connection, member.department_id)
     month = month_cycle_at(at, "", ZoneInfo(company_zone(connection)))
     query = select(rules, members.c.name).join(members, members.c.id == rules.c.member_id)
+    there = rules.c.ended_at.is_(None) & members.c.left_on.is_(None)
     found = []
-    for row in connection.execute(query.where(rules.c.ended_at.is_(None)).order_by(rules.c.id)):
+    for row in connection.execute(query.where(there).order_by(rules.c.id)):
         rule = _approver_from_row(row)
         if rule.member_id != member.id and rule.covers(departments):
             found.append(Power(rule, row.name, rule.left_nanos(_approved(connection, rule, month.start_at))))
@@ -288,11 +276,20 @@ def _approver_from_row(row: Row[Any]) -> Approver:
     )
 
 
-def _approved(connection: Connection, rule: Approver, since: Instant) -> int:
+def left_of_month_nanos(connection: Connection, rule_id: int, at: Instant) -> int | None:
+    """What refills may still bring this month on the rule they were approved on; None for a rule without a monthly limit."""
+    row = connection.execute(select(schema.approvers).where(schema.approvers.c.id == rule_id)).one()
+    if row.monthly_nanos_max is None:
+        return None
+    month = month_cycle_at(at, "", ZoneInfo(company_zone(connection)))
+    return int(row.monthly_nanos_max - _approved(connection, _approver_from_row(row), month.start_at, as_most=False))
+
+
+def _approved(connection: Connection, rule: Approver, since: Instant, *, as_most: bool = True) -> int:
     """What was approved on a member's rules of the same department since an instant, also on those that were replaced.
 
     A refill that stands counts in every month with its most for a cycle, because that much was given away; with what it brought, where
-    cycles are shorter than a month and it brought more.
+    cycles are shorter than a month and it brought more. Not `as_most`: only with what it brought.
     """
     requests, rules, refills = schema.requests.c, schema.approvers.c, schema.refills.c
     same = rules.department_id.is_(None) if rule.department_id is None else rules.department_id == rule.department_id
@@ -312,7 +309,7 @@ def _approved(connection: Connection, rule: Approver, since: Instant) -> int:
     stands = refills.removed_at.is_(None) & (refills.expires_at > since)
     standing = select(stands, refills.cycle_nanos_max, brought).join(schema.approvers, rules.id == refills.approver_id)
     for is_standing, most, given in connection.execute(standing.where(theirs)):
-        approved += max(most, given) if is_standing else given
+        approved += max(most, given) if is_standing and as_most else given
     return approved
 
 
@@ -343,7 +340,7 @@ def _nobody(connection: Connection, member: Row[Any], nanos: int, at: Instant) -
     return f"Nobody approves for {member.name}: `tokenroll approver set NAME --limit CREDITS` says who may."
 
 
-def _staying(connection: Connection, reference: str) -> Row[Any]:
+def staying(connection: Connection, reference: str) -> Row[Any]:
     """A member who has not left. Raises Refused."""
     row = find_member(connection, reference)
     if row.left_on is not None:

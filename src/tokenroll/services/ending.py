@@ -78,38 +78,41 @@ def claw_back_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str,
     if plan.terms.leaving.clawback is None:
         message = f"plan {plan.name} version {plan.version} has no clawback, and what it granted keeps its terms: nothing is taken back"
         raise Refused("no_clawback", message)
-    states = states_of_grant(work.connection, row.id)
-    asked_nanos = _claw_back(work, row, plan, states, at, reason)
+    own = [one for one in states_of_grant(work.connection, row.id) if one.lot.wallet_id == row.wallet_id]
+    vested = [one for one in own if one.lot.effective_at <= at]
+    asked_nanos = _claw_back(work, row, plan, vested, at, reason)
     return {**_told(work.connection, row), "reason": reason, "clawed_back_nanos": asked_nanos}
 
 
 def end_grants(work: UnitOfWork, wallet_id: int, leaving: Leaving) -> list[dict[str, Any]]:
-    """What the last day does to each grant of a leaver. By dates: what vests up to that day still vests.
+    """What the last day does to each grant a leaver has lots of, also by gift. By dates: what vests up to that day still vests.
 
     Unvested is forfeited, vested clawed back as far as the plan says, and the rest stays spendable until the plan's window ends.
     """
-    grants = schema.grants
-    rows = work.connection.execute(select(grants).where(grants.c.wallet_id == wallet_id).order_by(grants.c.id)).all()
-    return [_end_grant(work, row, leaving) for row in rows]
+    grants, lots = schema.grants, schema.lots.c
+    there = select(lots.grant_id).where(lots.wallet_id == wallet_id)
+    rows = work.connection.execute(select(grants).where(grants.c.id.in_(there)).order_by(grants.c.id)).all()
+    return [_end_grant(work, row, wallet_id, leaving) for row in rows]
 
 
-def _end_grant(work: UnitOfWork, row: Row[Any], leaving: Leaving) -> dict[str, Any]:
+def _end_grant(work: UnitOfWork, row: Row[Any], wallet_id: int, leaving: Leaving) -> dict[str, Any]:
     plan = plan_of_grant(work.connection, row)
-    states = [state for state in states_of_grant(work.connection, row.id) if state.lot.wallet_id == row.wallet_id]
+    states = [state for state in states_of_grant(work.connection, row.id) if state.lot.wallet_id == wallet_id]
     last = leaving.until() - 1
     window_until = leaving.until(plan.terms.leaving.window_days(leaving.reason))
     reason = f"left: {leaving.reason.value}"
     forfeited_nanos = _forfeit(work, row, plan, states, unvested_parts(states, last), reason)
+    vested = [state for state in states if state.lot.effective_at <= last]
     clawed_back_nanos = kept_nanos = 0
     if plan.terms.leaving.clawback is not None:
-        clawed_back_nanos = _claw_back(work, row, plan, states, last, reason)
-    vested = [state for state in states if state.lot.effective_at <= last]
+        clawed_back_nanos = _claw_back(work, row, plan, vested, leaving.until(), reason)
     if window_until <= work.now:
         forfeited_nanos += _forfeit(work, row, plan, vested, unused_parts(vested, work.now), reason)
     else:
         kept_nanos = _shorten(work, row, vested, window_until, reason)
     return {
         **_told(work.connection, row),
+        "wallet_name": _wallet(work.connection, wallet_id).name,
         "plan_name": plan.name,
         "forfeited_nanos": forfeited_nanos,
         "clawed_back_nanos": clawed_back_nanos,
@@ -123,7 +126,7 @@ def _forfeit(
 ) -> int:
     pool_id = None
     if plan.terms.leaving.forfeited is ForfeitedBudget.RETURN_TO_POOL:
-        pool_id = leasing.pool_of_wallet(work.connection, row.wallet_id) or None
+        pool_id = leasing.pool_of_wallet(work.connection, states[0].lot.wallet_id if states else row.wallet_id) or None
     return recalling.ask(
         work, RecallPurpose.FORFEITURE, RecallMode.OWED, _unasked(work.connection, states, parts),
         reference=row.public_id, reason=reason, to=Destination(wallet_id=pool_id),
@@ -131,15 +134,28 @@ def _forfeit(
 
 
 def _claw_back(
-    work: UnitOfWork, row: Row[Any], plan: Plan, states: Sequence[LotState], at: Instant, reason: str
+    work: UnitOfWork, row: Row[Any], plan: Plan, vested: Sequence[LotState], stayed_until: Instant, reason: str
 ) -> int:
+    """Of lots of one wallet. What was clawed back of them before, or is still to come, is part of what is wanted, not beside it."""
     terms = plan.terms.leaving.clawback
     assert terms is not None
-    zone = ZoneInfo(_zone(work.connection, row.wallet_id))
-    own = [state for state in states if state.lot.wallet_id == row.wallet_id and state.lot.effective_at <= at]
-    vested_nanos = sum(state.lot.amount_nanos - _gone_nanos(state) for state in own)
-    wanted_nanos = clawback_nanos(grant_from_row(row), vested_nanos, terms, at, zone)
-    parts = _unasked(work.connection, own, clawback_parts(own, work.now, wanted_nanos))
+    zone = ZoneInfo(_wallet(work.connection, row.wallet_id).zone)
+    lot_ids = [state.lot.id for state in vested]
+    wanted_nanos = clawback_nanos(
+        grant_from_row(row),
+        sum(state.lot.amount_nanos - _gone_nanos(state) for state in vested),
+        terms,
+        stayed_until,
+        zone,
+    )
+    wanted_nanos -= sum(state.clawed_back_nanos for state in vested)
+    wanted_nanos -= sum(recalling.owed_of_lots(work.connection, lot_ids, RecallPurpose.CLAWBACK).values())
+    owed = recalling.owed_of_lots(work.connection, lot_ids)
+    wallet_of = {state.lot.id: state.lot.wallet_id for state in vested}
+    parts = [
+        Part(wallet_of[lot_id], lot_id, nanos)
+        for lot_id, nanos in clawback_parts(vested, work.now, max(0, wanted_nanos), owed)
+    ]
     return recalling.ask(work, RecallPurpose.CLAWBACK, RecallMode.OWED, parts, reference=row.public_id, reason=reason)
 
 
@@ -171,14 +187,11 @@ def _gone_nanos(state: LotState) -> int:
 
 
 def _told(connection: Connection, row: Row[Any]) -> dict[str, Any]:
-    wallets = schema.wallets.c
-    name = connection.scalar(select(wallets.name).where(wallets.id == row.wallet_id))
-    return {"grant": row.public_id, "wallet_name": name}
+    return {"grant": row.public_id, "wallet_name": _wallet(connection, row.wallet_id).name}
 
 
-def _zone(connection: Connection, wallet_id: int) -> str:
-    wallets = schema.wallets.c
-    return str(connection.scalar(select(wallets.zone).where(wallets.id == wallet_id)))
+def _wallet(connection: Connection, wallet_id: int) -> Row[Any]:
+    return connection.execute(select(schema.wallets).where(schema.wallets.c.id == wallet_id)).one()
 
 
 def _reason(arguments: Mapping[str, Any]) -> str:

@@ -82,8 +82,8 @@ class Leases:
         self.lease_expires_at = lease.expires_at or NEVER
         self._bearers.clear()
 
-    def apply_delta(self, delta: Delta) -> bool:
-        """One numbered change; a repeated one changes nothing (False).
+    def apply_delta(self, delta: Delta, now: Instant = 0) -> bool:
+        """One numbered change, at `now`; a repeated one changes nothing (False).
 
         Raises ProtocolError for a gap (something was missed, so the worker must say HELLO again) and for a change of what is not
         leased here. Everything is judged before anything is applied, so a delta that raises has changed nothing.
@@ -101,7 +101,7 @@ class Leases:
             self._apply_wallet(terms)
         for change in delta.lots:
             self._apply_lot(change)
-        self._answer(delta.recalls)
+        self._answer(delta.recalls, now)
         self._apply_keys(delta.keys)
         for card in cards:
             self.prices.add(card)
@@ -147,13 +147,15 @@ class Leases:
         wallet.suspense_nanos -= change.change_nanos + change.spent_nanos
         wallet.spent_nanos += change.spent_nanos
 
-    def _answer(self, recalls: list[RecallTerms]) -> None:
+    def _answer(self, recalls: list[RecallTerms], now: Instant) -> None:
         """Gives what is asked back as far as its mode says. Every recall is answered, be it with nothing."""
         short = {
-            one.group_id for one in recalls if one.mode == RecallMode.WHOLE and self._free_nanos(one) < one.wanted_nanos
+            one.group_id
+            for one in recalls
+            if one.mode == RecallMode.WHOLE and self._free_nanos(one, now) < one.wanted_nanos
         }
         for one in recalls:
-            free_nanos = 0 if one.group_id in short else self._free_nanos(one)
+            free_nanos = 0 if one.group_id in short else self._free_nanos(one, now)
             given_nanos = min(free_nanos, one.wanted_nanos)
             self._given.append((one.id, one.lot_id, given_nanos))
             wallet = self.wallets.get(one.wallet_id)
@@ -165,11 +167,13 @@ class Leases:
                 wallet.change(lot, given_nanos - one.wanted_nanos)
                 self._owed.setdefault(lot.id, []).append([one.id, one.wanted_nanos - given_nanos])
 
-    def _free_nanos(self, one: RecallTerms) -> int:
-        """What the lot has left now; nothing of a lot that is not leased here, which has nothing left."""
+    def _free_nanos(self, one: RecallTerms, now: Instant) -> int:
+        """What the lot has left now; nothing of a lot that is not leased here, nor of an expired one that was to be passed on."""
         wallet = self.wallets.get(one.wallet_id)
         lot = None if wallet is None else wallet.lots.get(one.lot_id)
-        return 0 if lot is None else max(0, lot.left_nanos)
+        if lot is None or (one.mode == RecallMode.WHOLE and lot.expires_at <= now):
+            return 0
+        return max(0, lot.left_nanos)
 
     def give_back(self, lot: HotLot, nanos: int) -> None:
         """`nanos` of a lot are free again; what is owed of it to recalls is paid first."""

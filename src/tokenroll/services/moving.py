@@ -129,8 +129,18 @@ def _lasting_from(work: UnitOfWork, row: Row[Any], lot: Lot) -> int | None:
     zone = ZoneInfo(
         str(work.connection.scalar(select(schema.wallets.c.zone).where(schema.wallets.c.id == row.wallet_id)))
     )
-    rolls_over = lot.expires_at != period_step(lot.effective_at, 1, lifetime, zone)
+    first = _as_granted(work.connection, lot)
+    rolls_over = first.expires_at != period_step(first.effective_at, 1, lifetime, zone)
     return period_step(work.now, 2 if rolls_over else 1, lifetime, zone)
+
+
+def _as_granted(connection: Connection, lot: Lot) -> Row[Any]:
+    """The row of the lot that this one's credits were first granted in, whose dates no absence has moved."""
+    lots = schema.lots
+    row = connection.execute(select(lots).where(lots.c.id == lot.id)).one()
+    while row.origin_lot_id is not None:
+        row = connection.execute(select(lots).where(lots.c.id == row.origin_lot_id)).one()
+    return row
 
 
 def _member_wallet(connection: Connection, reference: str) -> Row[Any]:

@@ -13,6 +13,7 @@ from tokenroll.model.pool import DrawRule, Pool
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.ending import Leaving, end_grants
 from tokenroll.services.finding import date_given, find_department, find_member, find_wallet, name_given, required
+from tokenroll.services.leases import APPROVER_SETTING
 from tokenroll.services.members import change_member, new_member, open_wallet, today_in
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
@@ -104,6 +105,7 @@ def leave(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     live = select(keys.id).where(keys.member_id == row.id, keys.revoked_at.is_(None))
     key_ids = work.connection.scalars(live).all()
     change_member(work, row, {MemberField.LEFT_ON: left_on.isoformat()}, today_in(row.zone, work.now), keys_until=ends)
+    tell_denials(work)
     revoked_count = len(key_ids) - len(work.connection.scalars(live).all())
     is_over = left_on <= today_in(row.zone, work.now) if ends is None else ends <= work.now
     return {
@@ -120,6 +122,18 @@ def leave(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def tell_denials(work: UnitOfWork) -> None:
+    """Denials name who may approve for everybody; where that is nobody, the nearest word is `your manager`."""
+    rules, members = schema.approvers.c, schema.members.c
+    query = (
+        select(members.name)
+        .join(schema.approvers, rules.member_id == members.id)
+        .where(rules.department_id.is_(None), rules.ended_at.is_(None), members.left_on.is_(None))
+        .order_by(rules.id)
+    )
+    work.setting_changed(APPROVER_SETTING, " or ".join(work.connection.scalars(query)))
+
+
 def _termination_reason(text: str | None) -> TerminationReason:
     try:
         return TerminationReason(text or TerminationReason.VOLUNTARY_OTHER)
@@ -134,7 +148,7 @@ def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
     reference = arguments.get("department")
     department = None if reference is None else find_department(work.connection, reference)
     department_id = None if department is None else department.id
-    pools, members, keys = schema.pools, schema.members, schema.api_keys
+    pools = schema.pools
     if work.connection.execute(select(pools).where(pools.c.department_id == department_id)).first() is not None:
         message = (
             f"{'the company' if department is None else department.name} has a pool already: `tokenroll pool list`"
@@ -148,12 +162,7 @@ def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
             wallet_id=pool.wallet_id, department_id=pool.department_id, draw_rule=pool.draw_rule.value
         )
     )
-    served = (
-        select(members.c.id)
-        if department_id is None
-        else select(members.c.id).where(members.c.department_id == department_id)
-    )
-    work.keys_changed(work.connection.scalars(select(keys.c.id).where(keys.c.member_id.in_(served))))
+    _tell_keys(work)
     return {
         "wallet": wallet.public_id,
         "name": name,
@@ -164,16 +173,22 @@ def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
 
 def set_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Another draw rule for a pool: from now on its members' calls take from it first, or last."""
-    pools, keys, members = schema.pools, schema.api_keys.c, schema.members.c
+    pools = schema.pools
     row = find_wallet(work.connection, required(arguments, "pool"))
     rule = _draw_rule(arguments)
     where = pools.c.wallet_id == row.id
     if not work.connection.execute(pools.update().where(where).values(draw_rule=rule.value)).rowcount:
         message = f"{row.name} is no pool: `tokenroll pool list`"
         raise Refused("not_found", message)
+    _tell_keys(work)
+    return {"wallet": row.public_id, "name": row.name, "draw_rule": rule.value}
+
+
+def _tell_keys(work: UnitOfWork) -> None:
+    """Gateways hear of every live key, because a pool serves the departments below its own, too."""
+    keys, members = schema.api_keys.c, schema.members.c
     live = select(keys.id).join(schema.members, members.id == keys.member_id).where(keys.revoked_at.is_(None))
     work.keys_changed(work.connection.scalars(live))
-    return {"wallet": row.public_id, "name": row.name, "draw_rule": rule.value}
 
 
 def _draw_rule(arguments: Mapping[str, Any]) -> DrawRule:

@@ -435,7 +435,10 @@ def key_text(name: str) -> str:
 
 def _parts(text: str) -> list[str]:
     """What stands between semicolons, without the blanks around; a part that holds one is within double quotes."""
-    rows = list(csv.reader([text], delimiter=";", skipinitialspace=True))
+    try:
+        rows = list(csv.reader([text], delimiter=";", skipinitialspace=True))
+    except csv.Error as error:  # such as a line break inside the cell
+        raise ValueError(f"must be parts with semicolons between them, not {text!r}") from error
     return [part.strip() for row in rows for part in row if part.strip()]
 
 

@@ -104,11 +104,15 @@ def open_recalls(connection: Connection) -> list[RecallTerms]:
     ]
 
 
-def owed_of_lots(connection: Connection, lot_ids: Iterable[int]) -> dict[int, int]:
-    """By lot: what open recalls still want of it. Nobody may promise it to anyone else."""
+def owed_of_lots(
+    connection: Connection, lot_ids: Iterable[int], purpose: RecallPurpose | None = None
+) -> dict[int, int]:
+    """By lot: what open recalls (of one purpose) still want of it. Nobody may promise it to anyone else."""
     recalls = schema.recalls.c
     wanted = func.sum(recalls.wanted_nanos - recalls.given_nanos)
     query = select(recalls.lot_id, wanted).where(recalls.ended_at.is_(None)).group_by(recalls.lot_id)
+    if purpose is not None:
+        query = query.where(recalls.purpose == purpose.value)
     known = set(lot_ids)
     return {row[0]: int(row[1]) for row in connection.execute(query) if row[0] in known}
 
@@ -151,8 +155,12 @@ def collect(work: UnitOfWork) -> None:
     terms = open_recalls(work.connection)
     if not terms:
         return
+    lots = _lots(work.connection, {one.lot_id for one in terms if one.mode == RecallMode.WHOLE})
+    over = {lot.id for lot in lots.values() if lot.expires_at is not None and lot.expires_at <= work.now}
     short = {
-        one.group_id for one in terms if one.mode == RecallMode.WHOLE and work.left_nanos(one.lot_id) < one.wanted_nanos
+        one.group_id
+        for one in terms
+        if one.mode == RecallMode.WHOLE and (one.lot_id in over or work.left_nanos(one.lot_id) < one.wanted_nanos)
     }
     gives = []
     for one in terms:

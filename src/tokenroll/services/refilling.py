@@ -20,8 +20,8 @@ from tokenroll.model.refill import Refill
 from tokenroll.model.vesting import Vesting
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import granting
-from tokenroll.services.approving import power_of
-from tokenroll.services.finding import date_given, find_member, find_wallet, required
+from tokenroll.services.approving import left_of_month_nanos, power_of, staying
+from tokenroll.services.finding import date_given, find_wallet, required
 from tokenroll.services.holdings import amounts_of
 from tokenroll.services.planning import newest_plan_of_wallet
 from tokenroll.services.refusal import Refused
@@ -41,7 +41,7 @@ def create_refill(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
         raise Refused("pool", message)
     members = schema.members
     member = connection.execute(select(members).where(members.c.id == wallet.holder_id)).one()
-    decider = find_member(connection, required(arguments, "by"))
+    decider = staying(connection, required(arguments, "by"))
     zone = ZoneInfo(wallet.zone)
     last_on = date_given(required(arguments, "last_on"))
     refill = Refill(
@@ -108,6 +108,8 @@ def due(connection: Connection, now: Instant) -> list[tuple[Refill, Row[Any], in
     """The refills that are due, with the wallet and how much."""
     found = []
     book = CycleBook(connection)
+    coming: dict[int, int] = {}  # by wallet: one refill of it sees what another brings at the same time
+    given: dict[int, int] = {}  # by the rule that it was approved on
     for row in _living(connection, now):
         refill = refill_from_row(row)
         wallet = connection.execute(select(schema.wallets).where(schema.wallets.c.id == row.wallet_id)).one()
@@ -115,13 +117,19 @@ def due(connection: Connection, now: Instant) -> list[tuple[Refill, Row[Any], in
         last_at, cycle_nanos = _so_far(connection, refill.id, book.span_at(wallet.zone, now).start_at)
         nanos = due_nanos(
             refill,
-            left_nanos=amounts["left_nanos"],
+            left_nanos=amounts["left_nanos"] + coming.get(row.wallet_id, 0),
             cycle_nanos=cycle_nanos,
             last_at=last_at,
             at=now,
             zone=ZoneInfo(wallet.zone),
         )
         if nanos:
+            month_nanos = left_of_month_nanos(connection, row.approver_id, now)
+            if month_nanos is not None:
+                nanos = min(nanos, month_nanos - given.get(row.approver_id, 0))
+        if nanos > 0:
+            coming[row.wallet_id] = coming.get(row.wallet_id, 0) + nanos
+            given[row.approver_id] = given.get(row.approver_id, 0) + nanos
             found.append((refill, wallet, nanos))
     return found
 

@@ -84,9 +84,9 @@ class Spending(Leases):
         for terms in view.client_calls:
             self._memory.learn(terms)
 
-    def apply_delta(self, delta: Delta) -> bool:
+    def apply_delta(self, delta: Delta, now: Instant = 0) -> bool:
         """See Leases. What it makes the worker give of its lots is on the tape when this returns."""
-        applied = super().apply_delta(delta)
+        applied = super().apply_delta(delta, now or self.clock())
         if self._given:
             self._record_given()
         return applied
@@ -144,8 +144,6 @@ class Spending(Leases):
             available = wallet.available_nanos
         hold = HotHold(key, card, rates, facts, dialect.index, model, now)
         hold.client_call_id = client_id
-        if shut:
-            hold.would_deny = True
         if deployment.pin_tier and not facts.service_tier:
             hold.service_tier = tier
         if key.limits:
@@ -158,6 +156,8 @@ class Spending(Leases):
             return refusal
         if not self._draw(hold):
             return self._denial("too_many_lots", hold, available)
+        if shut:
+            hold.would_deny = True  # after the bound, which decides for itself
         if hold.limited is not None:
             hold.limited.lift()
         hold.available_after_nanos = available - hold.bound_nanos + hold.company_nanos

@@ -53,6 +53,17 @@ def test_what_has_vested_stays_when_an_absence_is_recorded_late(firm):
     assert firm.reports.wallet("Ada")["left_nanos"] == 2 * CREDIT
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_in_which_order_absences_are_recorded_changes_no_date(firm, order):
+    """February's part, due on 1 February + 9 days away = 10 February, falls into the second absence: 28 days more."""
+    firm.now = JANUARY + DAY
+    absences = (("2026-01-20", "2026-01-29"), ("2026-02-05", "2026-03-05"))
+    for one in order:
+        assert away(firm, *absences[one]).result
+    assert firm.reports.wallet("Ada")["next_vest_at"] == FEBRUARY + (9 + 28) * DAY
+    firm.verified()
+
+
 @pytest.mark.parametrize(("pauses", "unpaid"), [(True, 1), (False, 0)])
 def test_a_stipend_is_not_paid_for_the_time_away_where_its_plan_says_so(pauses, unpaid):
     firm = Firm()

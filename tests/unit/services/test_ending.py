@@ -161,6 +161,41 @@ def test_a_clawback_never_touches_used_credits_and_waits_for_those_in_use():
     firm.verified()
 
 
+def test_clawing_back_twice_takes_no_more_than_once_also_when_the_member_leaves_later():
+    """Two months of twelve stayed: 25 of 30, of which a second command and the leaving take nothing more."""
+    firm = AdasFirm(clawback={"basis": "pro_rata", "months": 12}, windows=[{"reason": "voluntary_other", "days": 90}])
+    firm.now = MARCH + DAY
+    call = firm.hold("Ada", (firm.once_lot, 10 * CREDIT))
+    assert firm.do("grant.clawback", grant=firm.once, reason="left")["clawed_back_nanos"] == 25 * CREDIT
+    assert firm.do("grant.clawback", grant=firm.once, reason="left")["clawed_back_nanos"] == 0
+    firm.settle(call, CREDIT)
+    assert firm.do("grant.clawback", grant=firm.once, reason="left")["clawed_back_nanos"] == 0
+    told = firm.do("member.leave", member="Ada", left_on="2026-03-02", reason="voluntary_other")
+    (once,) = [one for one in told["grants"] if one["grant"] == firm.once]
+    assert (once["clawed_back_nanos"], once["kept_nanos"]) == (0, 4 * CREDIT)
+    assert firm.parts(firm.once_lot)["clawed_back"] == 25 * CREDIT
+    firm.verified()
+
+
+def test_the_last_day_counts_as_stayed():
+    """Granted on 1 January with two months to stay: who leaves at the end of 28 February stayed them; a day earlier not: 30, and the 1 vested."""
+    for left_on, clawed_back in (("2026-02-28", 0), ("2026-02-27", 31)):
+        firm = AdasFirm(clawback={"basis": "full", "months": 2})
+        firm.now = MARCH
+        told = firm.do("member.leave", member="Ada", left_on=left_on)
+        assert told["clawed_back_nanos"] == clawed_back * CREDIT
+
+
+def test_what_vested_after_a_last_day_that_is_recorded_late_follows_from_calls_too(firm):
+    """February's credit vested on 1 February, a call holds half of it, and then it turns out that 31 January was the last day."""
+    firm.now = FEBRUARY + 10 * DAY
+    call = firm.hold("Ada", (firm.year_lots[0], CREDIT // 2))
+    firm.do("member.leave", member="Ada", left_on="2026-01-31")
+    firm.settle(call, 0)
+    assert firm.parts(firm.year_lots[0]) == {"forfeited": CREDIT}
+    firm.verified()
+
+
 def test_after_its_last_month_nothing_is_clawed_back():
     firm = AdasFirm(clawback={"basis": "full", "months": 2})
     firm.now = MARCH

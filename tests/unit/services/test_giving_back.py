@@ -78,3 +78,13 @@ def test_what_comes_out_of_suspense_is_owed_to_a_recall_too(ada):
     ada.spending.apply_delta(Delta(2, [], [LotChange(1, 1, BOUND - 5, None, 5)], [], [], {}))
     assert ada.gives() == [(7, 1, CREDIT - BOUND), (7, 1, BOUND - 5)]
     assert ada.available() == 0
+
+
+def test_what_has_expired_is_not_passed_on_any_more(tmp_path):
+    """Asked for before the lot's end, answered at it."""
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT, expires_at=T0 + 5), lot(2, CREDIT)))
+    desk.spending.clock = lambda: T0 + 5
+    desk.spending.apply_delta(
+        recall(1, RecallTerms(7, 7, 1, 1, CREDIT, "whole"), RecallTerms(8, 7, 1, 2, CREDIT, "whole"))
+    )
+    assert desk.gives() == [(7, 1, 0), (8, 2, 0)]

@@ -127,6 +127,15 @@ def test_accelerated_credits_vest_now_and_live_as_long_as_they_would_have(firm, 
     firm.verified()
 
 
+def test_what_an_absence_moved_lives_as_long_as_it_would_have_when_it_is_brought_forward(firm, year):
+    """Two months of life from 11 January on: until 11 March, whatever the absence did to the tranche's dates."""
+    firm.now = JANUARY + DAY
+    firm.do("member.absence", member="Bo", from_on="2026-01-20", back_on="2026-02-14")
+    firm.now = JANUARY + 10 * DAY
+    firm.do("grant.accelerate", grant=year, amount_nanos=CREDIT, reason="a milestone")
+    assert firm.reports.wallet("Bo")["next_expiry_at"] == JANUARY + (31 + 28 + 10) * DAY
+
+
 def test_more_than_is_unvested_cannot_be_brought_forward(firm, year):
     problem = firm.ask("grant.accelerate", grant=year, amount_nanos=13 * CREDIT, reason="x").problem
     assert "12.00 credits have not vested: more cannot vest earlier" in problem

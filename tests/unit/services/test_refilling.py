@@ -116,6 +116,33 @@ def test_a_refill_that_stands_counts_in_each_month_of_who_approved_it(firm):
     assert made(firm, cycle_nanos_max=60 * CREDIT).result["approved_by"] == "Bo"
 
 
+def test_what_refills_bring_stays_within_the_month_of_who_approved_them(firm):
+    """Weekly cycles would be four times 50; Bo has 70 a month."""
+    firm.do("payrun.calendar", kind="weekly", effective_on="2026-01-05")
+    firm.do("approver.set", member="Bo", once_nanos_max=60 * CREDIT, monthly_nanos_max=70 * CREDIT)
+    made(firm)
+    brought = 0
+    for _ in range(3 * 7):
+        use(firm, int(left(firm)))
+        firm.now += DAY
+        refill(firm)
+        brought += left(firm)
+    assert brought == 70
+
+
+def test_one_refill_sees_what_another_brings_at_the_same_time(firm):
+    made(firm)
+    made(firm, amount_nanos=10 * CREDIT, cycle_nanos_max=10 * CREDIT)
+    use(firm, 10)
+    refill(firm)
+    assert left(firm) == 20
+
+
+def test_who_has_left_approves_no_refill(firm):
+    firm.do("member.leave", member="Bo", left_on="2025-12-31")
+    assert "Bo leaves or left" in made(firm).problem
+
+
 def test_at_night_only(firm):
     made(firm, from_time="20:00", until_time="06:00")
     use(firm, 10)
