@@ -273,6 +273,7 @@ def _show_grant(result: dict[str, Any], *, as_json: bool, dry_run: bool) -> None
     def human() -> None:
         say("would grant:" if dry_run else "granted:")
         facts(result)
-        table(_LOT_COLUMNS, result["lots"], empty="no tranches")
+        awaits = any("waits_for" in lot for lot in result["lots"])
+        table({**_LOT_COLUMNS, **({"waits_for": "waits for"} if awaits else {})}, result["lots"], empty="no tranches")
 
     show({**result, "dry_run": dry_run}, as_json=as_json, human=human)

@@ -22,9 +22,24 @@ SLIP_COLUMNS = {
     "spent_nanos": "spent",
     "adjustments_nanos": "adjustments",
     "breakage_nanos": "expired unused",
+    "moved_nanos": "moved or taken back",
     "closing_nanos": "closing",
     "call_count": "calls",
 }
+
+
+def slip_table(slips: list[dict[str, Any]]) -> None:
+    """Slips as rows that add up: what a leaving, a transfer or a rollover did has one column, where there is any."""
+    rows = [
+        {
+            **slip,
+            "moved_nanos": slip["rolled_over_nanos"] + slip["transferred_in_nanos"] - slip["transferred_out_nanos"]
+            - slip["forfeited_nanos"] - slip["clawed_back_nanos"] - slip["voided_nanos"],
+        }
+        for slip in slips
+    ]  # fmt: skip
+    shown = {key: title for key, title in SLIP_COLUMNS.items() if key != "moved_nanos" or any(row[key] for row in rows)}
+    table(shown, rows, empty="no wallets yet")
 
 
 @app.command()
@@ -38,7 +53,7 @@ def preview(
     found = _rehearsed(cycle, limit)
 
     def human() -> None:
-        table(SLIP_COLUMNS, found["slips"], empty="no wallets yet")
+        slip_table(found["slips"])
         if len(found["slips"]) < found["slip_count"]:
             say(f"the first {len(found['slips'])} of {found['slip_count']} slips by name; --limit shows more", "")
         facts({name: value for name, value in found["sums"].items() if value or name in _SUMS_ALWAYS})

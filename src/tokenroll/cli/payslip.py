@@ -15,11 +15,11 @@ def list_slips(
     cycle: Annotated[str, typer.Argument(help="The cycle, such as 2026-01 or 2026-W07.")], *, as_json: Json = False
 ) -> None:
     """List the slips of a cycle."""
-    from tokenroll.cli.payrun import SLIP_COLUMNS
+    from tokenroll.cli.payrun import slip_table
 
     with reports() as books:
         rows = books.pay_run(cycle)["slips"]
-    show(rows, as_json=as_json, human=lambda: table(SLIP_COLUMNS, rows, empty="no wallets yet"))
+    show(rows, as_json=as_json, human=lambda: slip_table(rows))
 
 
 @app.command("show")

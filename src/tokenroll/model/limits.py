@@ -3,6 +3,7 @@
 A limit that lives beside the code it guards is found by nobody; one file is read by everybody.
 """
 
+from datetime import date
 from typing import Final
 
 # --- money -------------------------------------------------------------------------------------------
@@ -20,6 +21,8 @@ ENTERED_AT_MIN: Final = 946_684_800_000_000
 """2000-01-01T00:00:00Z: the earliest instant that anybody may enter; older ones are slips of the finger."""
 ENTERED_AT_MAX: Final = 32_503_679_999_999_999
 """The end of the year 2999: the latest instant that anybody may enter, so that lifetimes and months after it still have a name."""
+ENTERED_DATE_MAX: Final = date(2999, 12, 31)
+"""The day of ENTERED_AT_MAX. HR's 9999-12-31 means "open": such an end is left out."""
 
 ABSENCE_DAYS_MAX: Final = 1_830
 """Five years away: longer is leaving."""

@@ -13,8 +13,9 @@ from tokenroll.model.instant import MICROS_PER_SECOND, Instant, text_from_instan
 from tokenroll.model.limits import REQUEST_DAYS_DEFAULT, REQUEST_DAYS_MAX
 from tokenroll.model.request import Decision, Request
 from tokenroll.services import granting
-from tokenroll.services.finding import date_given, find_department, find_member, required
+from tokenroll.services.finding import date_given, find_department, find_member, find_wallet, required
 from tokenroll.services.people import company_zone, tell_denials
+from tokenroll.services.planning import newest_plan_of_wallet
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
@@ -131,6 +132,7 @@ def ask(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         requested_at=work.now,
         expires_at=work.now + days * DAY_MICROS,
     )
+    _refuse_without_grant(work, member)
     able = [
         power.name for power in _powers(work.connection, member, work.now) if power.left_nanos >= request.amount_nanos
     ]
@@ -150,6 +152,14 @@ def ask(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         "expires_at": request.expires_at,
         "approvers": sorted(set(able)),
     }
+
+
+def _refuse_without_grant(work: UnitOfWork, member: Row[Any]) -> None:
+    """Nothing for who was granted something before. Raises Refused: nothing says what a top-up would be."""
+    wallet = find_wallet(work.connection, member.public_id)
+    if newest_plan_of_wallet(work.connection, wallet.id) is None:
+        message = f"{member.name} was never granted anything, so nothing says what more would be: `tokenroll grant create` first"
+        raise Refused("no_plan", message)
 
 
 def approve(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Table, or_, select
 
 from tokenroll.model.instant import Instant, text_from_instant
-from tokenroll.model.limits import ENTERED_AT_MAX, ENTERED_AT_MIN
+from tokenroll.model.limits import ENTERED_AT_MAX, ENTERED_AT_MIN, ENTERED_DATE_MAX
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
@@ -52,12 +52,21 @@ def instant_given(arguments: Mapping[str, Any], name: str, default: Instant) -> 
 
 
 def date_given(text: str) -> date:
-    """The date of an ISO text. Raises Refused."""
+    """The date of an ISO text. Raises Refused, also beyond the years that may be entered."""
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError as error:
         message = f"{text!r} is not a date such as 2026-01-31"
         raise Refused("argument", message) from error
+    return date_in_reach(found)
+
+
+def date_in_reach(found: date) -> date:
+    """The same date. Raises Refused beyond the last that may be entered: an end that never comes is left out, not written down."""
+    if found > ENTERED_DATE_MAX:
+        message = f"{found} is too late: dates end with {ENTERED_DATE_MAX}; leave out an end that never comes"
+        raise Refused("argument", message)
+    return found
 
 
 def find_department(connection: Connection, reference: str) -> Row[Any]:

@@ -1,19 +1,24 @@
 """Granting: an award becomes lots with their dates and balanced entries, and running gateways are told (DESIGN §5)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
 from tokenroll.books.words import grant_title, grant_why
+from tokenroll.engine.calendar import day_start
 from tokenroll.engine.posting import grant_entries
-from tokenroll.engine.vesting import vest
+from tokenroll.engine.vesting import awaited_parts, vest
 from tokenroll.model.grant import Grant, GrantKind
 from tokenroll.model.instant import Instant
+from tokenroll.model.lot import Lot
 from tokenroll.model.plan import Plan
-from tokenroll.model.vesting import Period, Vesting
+from tokenroll.model.plan_terms import Proration
+from tokenroll.model.vesting import Period, Vesting, VestingKind
+from tokenroll.model.wallet import HolderKind
 from tokenroll.services.award_sizes import sized
 from tokenroll.services.finding import find_plan, find_wallet, instant_given, required
 from tokenroll.services.planning import newest_plan_of_wallet, plan_from_row, terms_of
@@ -75,13 +80,27 @@ def prepared(connection: Connection, arguments: Mapping[str, Any], now: Instant)
     if plan.effective_at > effective_at:
         message = f"plan {plan.name} holds only from its own date on; grant with a later --effective-at"
         raise Refused("plan_not_effective", message)
+    if plan.terms.proration is Proration.NONE:  # else what is due is what was stayed of the cycle
+        _refuse_after_leaving(connection, wallet, effective_at)
     found = sized(connection, plan, wallet, arguments, effective_at)
     return Prepared(wallet=wallet, plan=plan, amount_nanos=found.amount_nanos, how=found.how, effective_at=effective_at)
+
+
+def _refuse_after_leaving(connection: Connection, wallet: Row[Any], at: Instant) -> None:
+    """Nothing up to a member's last day. Raises Refused after it: nobody could use it, and nothing would end it."""
+    if wallet.holder_kind != HolderKind.MEMBER.value:
+        return
+    members = schema.members.c
+    left_on = connection.scalar(select(members.left_on).where(members.id == wallet.holder_id))
+    if left_on is not None and day_start(date.fromisoformat(left_on) + timedelta(days=1), ZoneInfo(wallet.zone)) <= at:
+        message = f"{wallet.name} left on {left_on}: nothing is granted from then on"
+        raise Refused("left", message)
 
 
 def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Credits spendable at once, under the newest plan behind the wallet: its classification, lifetime and place in draw order."""
     wallet = find_wallet(work.connection, required(arguments, "to"))
+    _refuse_after_leaving(work.connection, wallet, work.now)
     plan = newest_plan_of_wallet(work.connection, wallet.id)
     if plan is None:
         message = f"{wallet.name} was never granted anything, so nothing says what a top-up is: `tokenroll grant create` first"
@@ -176,11 +195,21 @@ def award(
         **({"how": how} if how else {}),
         "effective_at": effective_at,
         "reason": reason,
-        "lots": [
-            {"amount_nanos": lot.amount_nanos, "effective_at": lot.effective_at, "expires_at": lot.expires_at}
-            for lot in lots
-        ],
+        "lots": _told_lots(grant, lots),
     }
+
+
+def _told_lots(grant: Grant, lots: Sequence[Lot]) -> list[dict[str, Any]]:
+    """Tranches with their dates; those that wait for an event have none, and name it."""
+    if grant.vesting.kind is VestingKind.EVENT:
+        return [
+            {"amount_nanos": nanos, "effective_at": None, "expires_at": None, "waits_for": event}
+            for event, nanos in awaited_parts(grant)
+        ]
+    return [
+        {"amount_nanos": lot.amount_nanos, "effective_at": lot.effective_at, "expires_at": lot.expires_at}
+        for lot in lots
+    ]
 
 
 def _row_of(grant: Grant) -> dict[str, Any]:

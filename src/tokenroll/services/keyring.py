@@ -16,7 +16,7 @@ def create_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     """A key of a member, known by its hash from now on."""
     member = find_member(work.connection, required(arguments, "member"))
     if member.left_on is not None:
-        message = f"{member.name} has left on {member.left_on} and gets no key"
+        message = f"{member.name} leaves or left on {member.left_on} and gets no key"
         raise Refused("left", message)
     if member.suspended_at is not None:
         message = f"{member.name} is suspended and gets no key: `tokenroll member resume '{member.name}'` first"

@@ -79,6 +79,8 @@ def accelerate(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     waiting = [state for state in states if not owed.get(state.lot.id)]
     nanos = arguments.get("amount_nanos")
     wanted_nanos = None if nanos is None else amount_nanos_checked(nanos, "amount")
+    if wanted_nanos == 0:
+        raise Refused("argument", "0 credits cannot vest earlier: leave out the amount for all of them")
     parts, missing_nanos = accelerated_parts(waiting, wanted_nanos, work.now)
     if missing_nanos or not parts:
         there = sum(nanos for _, nanos in parts)

@@ -16,7 +16,7 @@ from tokenroll.model.offer import Offer, OfferState, Package
 from tokenroll.model.plan import Plan
 from tokenroll.model.vesting import Period
 from tokenroll.services.award_sizes import GIVEN, refuse_ineligible, size_for
-from tokenroll.services.finding import find_member, find_plan, find_wallet, name_given, required
+from tokenroll.services.finding import date_in_reach, find_member, find_plan, find_wallet, name_given, required
 from tokenroll.services.granting import award
 from tokenroll.services.people import company_zone
 from tokenroll.services.planning import plan_from_row, plan_version
@@ -288,7 +288,8 @@ def _today(now: Instant, zone: str) -> date:
 
 def _date(text: Any, what: str) -> date:
     try:
-        return date.fromisoformat(str(text))
+        found = date.fromisoformat(str(text))
     except ValueError as error:
         message = f"{what}: {text!r} is not a date such as 2027-01-31"
         raise Refused("argument", message) from error
+    return date_in_reach(found)

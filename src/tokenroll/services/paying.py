@@ -133,7 +133,10 @@ def obstacles_of_time(connection: Connection, cycle: str, now: Instant) -> list[
     book = CycleBook(connection)
     days, closed = find_cycle(book, cycle), book.closed_through
     if closed and days.number <= closed:
-        return [f"{days.name} is closed already: the newest closed cycle is {book.numbered(closed).name}"]
+        newest = book.numbered(closed).name
+        if regular_run(connection, days.number) is None:
+            return [f"{days.name} was never closed and lies before the newest closed cycle, {newest}: it stays open"]
+        return [f"{days.name} is closed already: the newest closed cycle is {newest}"]
     if closed and days.number != book.first_open():
         return [f"{book.numbered(book.first_open()).name} comes first: cycles are closed one after another"]
     last, zone = max((book.span(days, zone).end_until, zone) for zone in zones_in_use(connection))

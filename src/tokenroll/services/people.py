@@ -154,6 +154,9 @@ def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
             f"{'the company' if department is None else department.name} has a pool already: `tokenroll pool list`"
         )
         raise Refused("taken", message)
+    if work.connection.execute(select(schema.wallets.c.id).where(schema.wallets.c.name == name)).first() is not None:
+        message = f"there is a wallet {name!r} already: choose another name"
+        raise Refused("taken", message)
     kind = HolderKind.COMPANY if department is None else HolderKind.DEPARTMENT
     wallet = open_wallet(work, kind, department_id or 0, name, company_zone(work.connection))
     pool = Pool(wallet_id=wallet.id, department_id=department_id, draw_rule=_draw_rule(arguments))

@@ -12,7 +12,13 @@ from typing import Any, Final
 
 from tokenroll.model.amount import AmountError, amount_nanos_checked, nanos_from_text
 from tokenroll.model.instant import Instant, instant_from_text
-from tokenroll.model.limits import NAME_CHARACTERS_MAX, PROBLEMS_SHOWN_MAX, ROW_FILE_BYTES_MAX, ROW_ID_CHARACTERS_MAX
+from tokenroll.model.limits import (
+    ENTERED_DATE_MAX,
+    NAME_CHARACTERS_MAX,
+    PROBLEMS_SHOWN_MAX,
+    ROW_FILE_BYTES_MAX,
+    ROW_ID_CHARACTERS_MAX,
+)
 
 _BLANKS: Final = " \t\r\n"
 _JSON_PLAIN: Final = (str, int, type(None))
@@ -111,9 +117,12 @@ def instant_cell(text: str) -> Instant:
 def date_cell(text: str) -> str:
     """A date, as it will be kept."""
     try:
-        return date.fromisoformat(text).isoformat()
+        found = date.fromisoformat(text)
     except ValueError as error:
         raise ValueError(f"{text!r} is no date such as 2026-01-31") from error
+    if found > ENTERED_DATE_MAX:
+        raise ValueError(f"{found} is too late: dates end with {ENTERED_DATE_MAX}; leave the cell of an open end empty")
+    return found.isoformat()
 
 
 def choice_cell(values: type[StrEnum]) -> Callable[[str], str]:

@@ -14,7 +14,8 @@ def firm() -> Firm:
     for name in ("Ada", "Bo", "Cleo", "Dev"):
         firm.do("member.create", name=name, department="Engineering", zone="UTC")
     firm.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=10 * CREDIT, lifetime="1m")
-    firm.do("grant.create", to="Ada", plan="tools")
+    for name in ("Ada", "Bo", "Cleo"):
+        firm.do("grant.create", to=name, plan="tools")
     firm.do(
         "approver.set", member="Bo", department="Engineering", once_nanos_max=50 * CREDIT, monthly_nanos_max=80 * CREDIT
     )
@@ -70,6 +71,7 @@ def test_a_rule_that_is_set_again_does_not_forget_the_month(firm):
 def test_nobody_decides_on_their_own_request_nor_on_one_of_another_department(firm):
     firm.do("department.create", name="Sales", parent="Company")
     firm.do("member.create", name="Eve", department="Sales")
+    firm.do("grant.create", to="Eve", plan="tools")
     own = firm.ask("request.approve", request=asked(firm, member="Bo"), by="Bo")
     assert own.problem_kind == "own_request"
     other = firm.ask("request.approve", request=asked(firm, member="Eve"), by="Bo")
@@ -138,3 +140,14 @@ def test_who_has_left_neither_asks_nor_approves(firm):
     request = asked(firm)
     firm.do("member.leave", member="Bo", left_on="2026-01-01")
     assert "Bo leaves or left on 2026-01-01" in firm.ask("request.approve", request=request, by="Bo").problem
+
+
+def test_who_was_never_granted_anything_asks_for_no_more(firm):
+    firm.hire("Eve")
+    said = firm.ask("request.create", member="Eve", amount_nanos=CREDIT, reason="a start").problem
+    assert said.startswith("Eve was never granted anything, so nothing says what more would be")
+
+
+def test_two_wallets_never_share_a_name(firm):
+    firm.do("pool.create", name="Shared", department="Engineering")
+    assert firm.ask("pool.create", name="Shared").problem == "there is a wallet 'Shared' already: choose another name"

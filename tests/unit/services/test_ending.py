@@ -262,3 +262,20 @@ def test_a_reason_that_nobody_knows_is_refused_with_those_there_are(firm):
     problem = firm.ask("member.leave", member="Ada", left_on="2026-02-28", reason="bored").problem
     assert "'bored' is not a reason for leaving" in problem
     assert "voluntary_retirement" in problem
+
+
+def test_nothing_is_granted_after_the_last_day(firm):
+    firm.do("member.leave", member="Ada", left_on="2026-01-31")
+    firm.now = FEBRUARY - 1
+    assert firm.ask("grant.top_up", to="Ada", amount_nanos=CREDIT).result
+    firm.now = FEBRUARY
+    assert (
+        firm.ask("grant.top_up", to="Ada", amount_nanos=CREDIT).problem
+        == "Ada left on 2026-01-31: nothing is granted from then on"
+    )
+    assert "Ada left on" in firm.ask("grant.create", to="Ada", plan="once").problem
+
+
+def test_an_end_that_never_comes_is_left_out(firm):
+    said = firm.ask("member.leave", member="Ada", left_on="9999-12-31").problem
+    assert said == "9999-12-31 is too late: dates end with 2999-12-31; leave out an end that never comes"

@@ -229,3 +229,20 @@ def test_a_rollover_needs_an_end_and_gives_nothing_back(firm):
         "plan.create", **plan, lifetime="1m", terms={"rollover": {"min_nanos": 1, "max_nanos": 1}}
     ).problem
     assert "rollover.min" in problem
+
+
+def test_nothing_cannot_be_brought_forward(firm, year):
+    said = firm.ask("grant.accelerate", grant=year, amount_nanos=0, reason="a milestone").problem
+    assert said == "0 credits cannot vest earlier: leave out the amount for all of them"
+
+
+def test_a_grant_that_waits_names_its_events_and_no_dates(firm):
+    events = [{"event": "v1", "weight": 1}, {"event": "v2", "weight": 3}]
+    firm.do(
+        "plan.create", name="steps", kind="signing_bonus", classification="compensation", amount_nanos=4 * CREDIT,
+        vesting={"kind": "event", "events": events},
+    )  # fmt: skip
+    assert firm.do("grant.create", to="Bo", plan="steps")["lots"] == [
+        {"amount_nanos": CREDIT, "effective_at": None, "expires_at": None, "waits_for": "v1"},
+        {"amount_nanos": 3 * CREDIT, "effective_at": None, "expires_at": None, "waits_for": "v2"},
+    ]
