@@ -133,9 +133,7 @@ def ask(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         expires_at=work.now + days * DAY_MICROS,
     )
     _refuse_without_grant(work, member)
-    able = [
-        power.name for power in _powers(work.connection, member, work.now) if power.left_nanos >= request.amount_nanos
-    ]
+    able = _able(work.connection, member, request.amount_nanos, work.now)
     if not able:
         raise Refused("no_approver", _nobody(work.connection, member, request.amount_nanos, work.now))
     work.connection.execute(
@@ -150,7 +148,7 @@ def ask(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         "amount_nanos": request.amount_nanos,
         "reason": request.reason,
         "expires_at": request.expires_at,
-        "approvers": sorted(set(able)),
+        "approvers": able,
     }
 
 
@@ -336,12 +334,26 @@ def _ancestors(connection: Connection, department_id: int) -> frozenset[int]:
     return frozenset(found)
 
 
+def _able(connection: Connection, member: Row[Any], nanos: int, at: Instant) -> list[str]:
+    """Who can approve so much for a member now, and who stands in for them, by name."""
+    able = [one for one in _powers(connection, member, at) if one.left_nanos >= nanos]
+    delegations, members = schema.delegations.c, schema.members.c
+    stand_ins = (
+        select(members.name)
+        .join(schema.delegations, delegations.to_member_id == members.id)
+        .where(delegations.from_member_id.in_({one.rule.member_id for one in able}))
+        .where(delegations.effective_at <= at, delegations.expires_at > at)
+        .where(members.id != member.id, members.left_on.is_(None))
+    )
+    return sorted({one.name for one in able} | set(connection.scalars(stand_ins)))
+
+
 def _nobody(connection: Connection, member: Row[Any], nanos: int, at: Instant) -> str:
     """Who could, as a sentence with the next step."""
-    powers = _powers(connection, member, at)
-    able = sorted({one.name for one in powers if one.left_nanos >= nanos})
+    able = _able(connection, member, nanos, at)
     if able:
         return f"Who can: {', '.join(able)}."
+    powers = _powers(connection, member, at)
     if powers:
         most = text_from_nanos(max(one.left_nanos for one in powers), 2)
         return (
@@ -377,7 +389,6 @@ def requests_of(connection: Connection, now: Instant, *, everything: bool) -> li
     found = []
     for row in connection.execute(query):
         member, state = people[row.member_id], request_from_row(row).state(now)
-        powers = _powers(connection, member, now) if state == "open" else []
         found.append(
             {
                 "request": row.public_id,
@@ -389,7 +400,7 @@ def requests_of(connection: Connection, now: Instant, *, everything: bool) -> li
                 "expires_at": row.expires_at,
                 "decided_by": row.decider_name,
                 "approved_nanos": row.approved_nanos,
-                "approvers": sorted({one.name for one in powers if one.left_nanos >= row.amount_nanos}),
+                "approvers": _able(connection, member, row.amount_nanos, now) if state == "open" else [],
             }
         )
     return found

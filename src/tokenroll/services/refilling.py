@@ -61,6 +61,11 @@ def create_refill(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
         message = f"{wallet.name} was never granted anything, so nothing says what a refill is: `tokenroll grant create` first"
         raise Refused("no_plan", message)
     power = power_of(connection, decider, member, refill.cycle_nanos_max, work.now)
+    if power.rule.member_id != decider.id:
+        message = (
+            f"{decider.name} stands in for {power.name} for a while, and a refill goes on: {power.name} approves it"
+        )
+        raise Refused("stand_in", message)
     connection.execute(
         schema.refills.insert().values(
             id=refill.id, public_id=refill.public_id, wallet_id=wallet.id, below_nanos=refill.below_nanos,

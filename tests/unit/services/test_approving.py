@@ -84,6 +84,7 @@ def test_a_stand_in_approves_within_the_same_limits_and_dates(firm):
     firm.do("approver.delegate", member="Bo", to="Dev", from_on="2026-01-05", back_on="2026-01-20")
     assert "Dev does not approve for Ada" in firm.ask("request.approve", request=request, by="Dev").problem
     firm.now = JANUARY + 4 * DAY
+    assert firm.reports.requests()[0]["approvers"] == ["Bo", "Cleo", "Dev"]
     granted = firm.do("request.approve", request=request, by="Dev")
     assert (granted["approved_by"], granted["on_the_limit_of"]) == ("Dev", "Bo")
     assert (

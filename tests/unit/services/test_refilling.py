@@ -121,7 +121,7 @@ def test_what_refills_bring_stays_within_the_month_of_who_approved_them(firm):
     firm.do("payrun.calendar", kind="weekly", effective_on="2026-01-05")
     firm.do("approver.set", member="Bo", once_nanos_max=60 * CREDIT, monthly_nanos_max=70 * CREDIT)
     made(firm)
-    brought = 0
+    brought = 0.0
     for _ in range(3 * 7):
         use(firm, int(left(firm)))
         firm.now += DAY
@@ -141,6 +141,13 @@ def test_one_refill_sees_what_another_brings_at_the_same_time(firm):
 def test_who_has_left_approves_no_refill(firm):
     firm.do("member.leave", member="Bo", left_on="2025-12-31")
     assert "Bo leaves or left" in made(firm).problem
+
+
+def test_who_stands_in_approves_nothing_that_goes_on_after_them(firm):
+    firm.hire("Cleo")
+    firm.do("approver.delegate", member="Bo", to="Cleo", from_on="2026-01-01", back_on="2026-01-20")
+    said = made(firm, by="Cleo").problem
+    assert said == "Cleo stands in for Bo for a while, and a refill goes on: Bo approves it"
 
 
 def test_at_night_only(firm):
