@@ -35,7 +35,7 @@ CHECKS = {
     "mypy": ["mypy"],
 }
 # After the checks on one core, beside them on the other: the second list takes about as long as the checks and the first.
-UNIT_FIRST = ("engine", "model", "scripts")
+UNIT_FIRST = ("engine", "model", "scripts", "store", "upstream")
 QUICK = {
     "quick": ["tests/tidy", "tests/conformance", "tests/property", *(f"tests/unit/{name}" for name in UNIT_FIRST)],
     "quick 2": [

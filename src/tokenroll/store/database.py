@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import Pool, StaticPool
 
 from tokenroll.store import schema
 
@@ -51,14 +51,21 @@ def open_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite
 
 def connect_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
     """The same without a look at the schema: for a database that is known to be up to date, or about to be filled."""
+    return writer_engine(path, factory=factory).connect()
+
+
+def writer_engine(
+    path: Path | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection, poolclass: type[Pool] = StaticPool
+) -> Engine:
+    """What makes writing connections. With another pool, tests have many ledgers in memory that compile each statement once."""
     engine = create_engine(
         "sqlite://" if path is None else f"sqlite:///{path}",
-        poolclass=StaticPool,
+        poolclass=poolclass,
         connect_args={"factory": factory, "cached_statements": 256, "check_same_thread": False, "timeout": 5},
     )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
-    return engine.connect()
+    return engine
 
 
 def open_reader(path: Path) -> Engine:
