@@ -67,6 +67,7 @@ ca_file = "{tmp_path / "localhost.pem"}"
         company.openai().chat.completions.create(**ASK)
         eventually(lambda: mail.mails)
         first = eventually(lambda: receiver.hooks)[0]
+        eventually(lambda: "delivered" in [one["state"] for one in alerts_of(company)[0]["messages"]])
         company.end("ledger")  # between the first try and the second
         company.start_ledger()
         eventually(lambda: len(receiver.hooks) == 2)
