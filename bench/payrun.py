@@ -45,6 +45,11 @@ _PLAN = """INSERT INTO plans(id, public_id, name, version, kind, classification,
     vesting_months, cliff_months, priority, enforcement, cap_policy, output_cap_tokens, overage_nanos_max, recorded_at)
     VALUES (1, 'plan_1', 'tools', 1, 'stipend', 'tool', 0, 0, 'immediate', 0, 0, 100, 'enforce', 'deny', 16384, 0, 0)"""
 _NUMBERS = "WITH RECURSIVE w(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM w WHERE i < :count)"
+_GRANT_COLUMNS = (
+    "id, public_id, wallet_id, plan_id, kind, classification, amount_nanos, effective_at, recorded_at, vesting_kind, "
+    "vesting_months, cliff_months, lifetime_count, lifetime_unit, priority, vesting_terms"
+)
+_LOT_COLUMNS = "id, grant_id, wallet_id, classification, priority, amount_nanos, effective_at, expires_at"
 _ROLLUPS = f"""INSERT INTO spend_rollups
     {_NUMBERS}, k(j) AS (SELECT 0 UNION ALL SELECT j + 1 FROM k WHERE j < {ROLLUPS - 1})
     SELECT {CYCLE}, i, i + (j / 34) * :count, j % 34 / 17 + 1, {FIRST_DAY} + j % 17, 12345678 + j * 1000 + i % 1000, 7, 0
@@ -72,12 +77,12 @@ def fill(path: Path, count: int) -> None:
     for month, at in enumerate((NOVEMBER, DECEMBER, JANUARY)):
         given = {**named, "at": at, "month": month, "until": MAY}
         raw.execute(
-            f"INSERT INTO grants {_NUMBERS} SELECT i + :month * :count, 'grant_' || (i + :month * :count), i, 1, 'stipend', "
+            f"INSERT INTO grants ({_GRANT_COLUMNS}) {_NUMBERS} SELECT i + :month * :count, 'grant_' || (i + :month * :count), i, 1, 'stipend', "
             f"'tool', {GRANT_NANOS}, :at, :at, 'immediate', 0, 0, 6, 'month', 100, NULL FROM w",
             {key: given[key] for key in ("count", "month", "at")},
         )
         raw.execute(
-            f"INSERT INTO lots {_NUMBERS} SELECT i + :month * :count, i + :month * :count, i, 'tool', 100, {GRANT_NANOS}, :at, "
+            f"INSERT INTO lots ({_LOT_COLUMNS}) {_NUMBERS} SELECT i + :month * :count, i + :month * :count, i, 'tool', 100, {GRANT_NANOS}, :at, "
             ":until FROM w",
             {key: given[key] for key in ("count", "month", "at", "until")},
         )
@@ -139,11 +144,11 @@ def shown(lots: int, folder: str | None) -> dict[str, Any]:
         raw = sqlite3.connect(path)
         count = (lots - LOTS + 9) // 10  # ten lots a grant
         raw.executemany(
-            "INSERT INTO grants VALUES (?,?,1,1,'stipend','tool',?,?,?,'immediate',0,0,6,'month',100,NULL)",
+            f"INSERT INTO grants ({_GRANT_COLUMNS}) VALUES (?,?,1,1,'stipend','tool',?,?,?,'immediate',0,0,6,'month',100,NULL)",
             ((100 + i, f"grant_{100 + i}", 10 * GRANT_NANOS, JANUARY, JANUARY) for i in range(count)),
         )
         rows = [(100 + i, 100 + i // 10, GRANT_NANOS, JANUARY + i, MAY + i) for i in range(lots - LOTS)]
-        raw.executemany("INSERT INTO lots VALUES (?,?,1,'tool',100,?,?,?)", rows)
+        raw.executemany(f"INSERT INTO lots ({_LOT_COLUMNS}) VALUES (?,?,1,'tool',100,?,?,?)", rows)
         raw.executemany("INSERT INTO lot_values(lot_id, spent_nanos) VALUES (?,0)", ((row[0],) for row in rows))
         raw.commit()
         raw.close()
