@@ -36,7 +36,8 @@ bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine
 	@PATH="$$PWD/$(BIN):$$PATH" bench/run.sh
 
 bench-payrun: $(VENV)/.ready ## a pay run of a million wallets: seconds, memory, and its curve
-	@$(BIN)/python -m bench.payrun
+	@scripts/system_packages.sh gcc
+	@$(BIN)/python -m bench.payrun --wheel
 
 wheel: $(VENV)/.ready ## what to install where load counts: a wheel in dist/ whose hot path is compiled
 	@scripts/system_packages.sh gcc

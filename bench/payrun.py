@@ -2,14 +2,15 @@
 
 Every wallet has three lots, granted in three months, and a hundred roll-up rows of the month that is closed: days, two models and
 two projects. The run is the ledger's own command `payrun.close`: every slip is computed, checked and stored, all in one
-transaction that is on stable storage when the clock stops. Each size is a ledger of its own in a process of its own, so that
-memory is its own, too; the best of `--rounds` runs counts, because the machine is not ours alone. Then one wallet with 10,000 lots
+transaction that is on stable storage when the clock stops. Each size is a ledger of its own in processes of their own, so that
+memory is its own, too; sizes take turns, because the machine is not ours alone. Then one wallet with 10,000 lots
 is shown, as the command line and `/me` ask for it.
 
 The ledger is filled by rows, not by calls: a hundred million calls would take the day. Roll-ups are held against settlements by
-`tests/property/test_it_rolls_up.py` and by `tokenroll journal verify`.
+`tests/property/test_it_rolls_up.py` and by `tokenroll journal verify`. `--wheel` measures what is installed for load, as `make bench`
+does.
 
-usage: python -m bench.payrun [--wallets 10000,100000,1000000] [--rounds 2] [--lots 10000] [--folder DIR] [--json FILE]
+usage: python -m bench.payrun [--wallets 10000,100000,1000000] [--rounds 2] [--lots 10000] [--folder DIR] [--json FILE] [--wheel]
 """
 
 import argparse
@@ -18,12 +19,15 @@ import multiprocessing
 import os
 import resource
 import sqlite3
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bench.subjects import installed_wheel
 from tokenroll.app import random_bits
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
@@ -37,6 +41,7 @@ CLOSING_AT = 1_769_990_400_000_000  # 2026-02-02T00:00Z
 FIRST_DAY = 739_617  # 2026-01-01, counted from the year 1
 CYCLE = 202601
 LOTS = 3
+CLOSINGS_PER_ROUND_MAX = 30
 ROLLUPS = 100
 GRANT_NANOS = 200_000_000_000
 WALL_SECONDS_MAX, BYTES_MAX, FLAT_PERCENT, SHOWN_MILLISECONDS_MAX = 60.0, 2 * 1024**3, 15.0, 50.0
@@ -94,46 +99,83 @@ def fill(path: Path, count: int) -> None:
     connection.close()
 
 
-def run(path: Path, rounds: int) -> dict[str, Any]:
-    """The best of so many closings; all but the last are dry runs, which do everything and keep nothing."""
-    best: dict[str, Any] = {}
-    for number in range(rounds):
+def run(path: Path, first: int, count: int) -> list[dict[str, Any]]:
+    """So many closings, each kept on stable storage; the cycle is opened again before each but the very first of a ledger."""
+    found = []
+    for number in range(first, first + count):
         connection = connect_writer(path)
         ledger = Ledger(connection, lambda: CLOSING_AT, COMMANDS, random_bits)
-        started, cpu = time.perf_counter(), time.process_time()
-        command = Command(f"close-{number}", "payrun.close", {"cycle": "2026-01"}, dry_run=number < rounds - 1)
-        reply = ledger.execute(command)
-        wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+        if number:
+            ledger.execute(Command(f"reopen-{number}", "payrun.reopen", {"cycle": "2026-01", "reason": "once more"}))
+        started, cpu = time.perf_counter(), _cpu_seconds()
+        reply = ledger.execute(Command(f"close-{number}", "payrun.close", {"cycle": "2026-01"}))
+        wall, cpu = time.perf_counter() - started, _cpu_seconds() - cpu
         if reply.result is None:
             raise SystemExit(reply.problem)
-        if not best or wall < best["wall_seconds"]:
-            best = {"wall_seconds": wall, "cpu_seconds": cpu, "slip_count": reply.result["slip_count"]}
+        found.append({"wall_seconds": wall, "cpu_seconds": cpu, "slip_count": reply.result["slip_count"]})
         sums = reply.result
         moved = sums["opening_nanos"] + sums["vested_nanos"] - sums["spent_nanos"] - sums["breakage_nanos"]
         if moved != sums["closing_nanos"]:
             raise SystemExit(f"the run does not add up: {sums}")
         connection.close()
-    best["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    best["database_bytes"] = path.stat().st_size
-    return best
+    return found
 
 
-def measure(count: int, rounds: int, folder: str | None) -> dict[str, Any]:
-    """One size, its ledger in a temporary folder, its run in a process of its own."""
+def _cpu_seconds() -> float:
+    """Of this process, and of those that it started and that ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _resident_bytes(process: int, *, children: bool = True) -> int:
+    """Of a process and of all that it started; what they share counts in each, so never less than it is."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        started = [*map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())] if children else []
+    except OSError:  # it has ended
+        return 0
+    return pages * resource.getpagesize() + sum(map(_resident_bytes, started))
+
+
+def measure(counts: Sequence[int], rounds: int, folder: str | None) -> list[dict[str, Any]]:
+    """Every size on a ledger of its own, its runs in processes of their own, in turn: a slow minute of the machine is everybody's.
+
+    A size is run as often in each round as the largest one lasts, at most. The shortest closing counts, and the mean CPU of all.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as home:
-        path = Path(home) / "ledger.db"
-        started = time.perf_counter()
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1) as pool:
-            pool.apply(fill, (path, count))
-        filled = time.perf_counter() - started
-        with context.Pool(1) as pool:
-            found = pool.apply(run, (path, rounds))
-        found["fill_seconds"] = filled
-        found["wallets"] = count
-        for clock in ("wall", "cpu"):
-            found[f"{clock}_micros_per_wallet"] = found[f"{clock}_seconds"] / count * 1e6
-        return dict(found)
+        paths = {count: Path(home) / f"{count}.db" for count in counts}
+        for count, path in paths.items():
+            _apart(fill, path, count)
+        runs: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
+        peak_bytes = dict.fromkeys(counts, 0)
+        for _ in range(rounds):
+            for count, path in paths.items():
+                closings = max(1, min(max(counts) // count // 2, CLOSINGS_PER_ROUND_MAX))
+                found, peak = _apart(run, path, len(runs[count]), closings)
+                runs[count] += found
+                peak_bytes[count] = max(peak_bytes[count], peak)
+        return [_measured(count, runs[count], peak_bytes[count], paths[count].stat().st_size) for count in counts]
+
+
+def _measured(count: int, runs: list[dict[str, Any]], peak_bytes: int, database_bytes: int) -> dict[str, Any]:
+    wall = min(one["wall_seconds"] for one in runs)
+    cpu = sum(one["cpu_seconds"] for one in runs) / len(runs)
+    return {
+        "wallets": count, "closings": len(runs), "slip_count": runs[0]["slip_count"], "wall_seconds": wall, "cpu_seconds": cpu,
+        "wall_micros_per_wallet": wall / count * 1e6, "cpu_micros_per_wallet": cpu / count * 1e6, "peak_bytes": peak_bytes,
+        "database_bytes": database_bytes,
+    }  # fmt: skip
+
+
+def _apart(work: Callable[..., Any], *arguments: object) -> tuple[Any, int]:
+    """What `work` gives in a process of its own, and the most memory that this and all it started held at a time."""
+    peak_bytes = 0
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running = pool.submit(work, *arguments)
+        while not running.done():
+            peak_bytes = max(peak_bytes, _resident_bytes(os.getpid()) - _resident_bytes(os.getpid(), children=False))
+            time.sleep(0.1)
+        return running.result(), peak_bytes
 
 
 def shown(lots: int, folder: str | None) -> dict[str, Any]:
@@ -196,19 +238,20 @@ def main() -> None:
     parser.add_argument("--lots", type=int, default=10_000)
     parser.add_argument("--folder", default=None)
     parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--wheel", action="store_true", help="what `make wheel` makes, not the source")
     options = parser.parse_args()
-    curve = []
+    if options.wheel and os.environ.get("PYTHONPATH") != str(installed_wheel()):
+        environment = {**os.environ, "PYTHONPATH": str(installed_wheel())}
+        os.execve(sys.executable, [sys.executable, "-m", "bench.payrun", *sys.argv[1:]], environment)
+    curve = measure([int(one) for one in options.wallets.split(",")], options.rounds, options.folder)
     print(
         f"{'wallets':>10}  {'wall, s':>8}  {'CPU, s':>8}  {'wall us/wallet':>14}  {'CPU us/wallet':>13}  {'peak MiB':>8}  {'db MiB':>8}"
     )
-    for count in map(int, options.wallets.split(",")):
-        one = measure(count, options.rounds, options.folder)
-        curve.append(one)
+    for one in curve:
         bar = "#" * round(one["cpu_micros_per_wallet"] / 2)
         print(
-            f"{count:>10,}  {one['wall_seconds']:>8.2f}  {one['cpu_seconds']:>8.2f}  {one['wall_micros_per_wallet']:>14.1f}  "
+            f"{one['wallets']:>10,}  {one['wall_seconds']:>8.2f}  {one['cpu_seconds']:>8.2f}  {one['wall_micros_per_wallet']:>14.1f}  "
             f"{one['cpu_micros_per_wallet']:>13.1f}  {one['peak_bytes'] / 1024**2:>8.0f}  {one['database_bytes'] / 1024**2:>8.0f}  {bar}",
-            flush=True,
         )
     wallet = shown(options.lots, options.folder)
     for name, milliseconds in wallet["milliseconds"].items():

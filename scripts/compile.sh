@@ -8,9 +8,9 @@ dir=$(realpath -m "$1")
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
   gateway/{answers,call,chunks,client,deployment,edge,headers,heads,local,metrics,outbox,telling,upstream,waiting,wheel,worker}
-  services/{call_memory,clock,group_commit,hot,hot_limits,hot_prices,leases,metering,spending,spending_views}
+  services/{call_memory,clock,group_commit,hot,hot_limits,hot_prices,leases,metering,slip_making,spending,spending_views}
   store/{fold,fold_batch,tape}
-  engine/chaining
+  engine/{chaining,paying}
   upstream/{anthropic,dialect,facts,heads,openai,sse,usage}
 )
 files=("${modules[@]/#/tokenroll/}")

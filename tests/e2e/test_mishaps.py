@@ -228,6 +228,7 @@ def test_it_leaves_no_half_a_home_on_a_full_disk(tmp_path, monkeypatch):
         (("member", "create", "Bo", "--department", "Engineering", "--zone", "Mars"), "'Mars' is not an IANA time zone"),
         (("payslip", "show", "Ada", "2026-13"), "a cycle is a month such as 2026-01"),
         (("payrun", "preview", "9999-12"), "a cycle lies in the years from 2000 to 2999, so 9999-12 is none"),
+        (("payrun", "dates", "--from", "9999-12-31"), "a cycle lies in the years from 2000 to 2999, so 9999-12-31 is none"),
         (("key", "create", "--member", "Ada", "--expires-at", ""), "--expires-at: ''"),
     ],
 )  # fmt: skip

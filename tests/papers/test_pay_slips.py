@@ -80,7 +80,6 @@ Pay slip and allowance statement - Dev - 2026-W07
 
   opening                        100.00 credits
   became spendable                20.00
-  rolled over                      5.25
   transferred in                   7.00
   spent                          -30.50
   adjustments of earlier cycles   -1.00
@@ -90,7 +89,9 @@ Pay slip and allowance statement - Dev - 2026-W07
   voided                          -5.00
   transferred out                 -6.00
   -------------------------------------
-  closing                         80.75 credits
+  closing                         75.50 credits
+
+  of closing, rolled over: 5.25
 
   spent by model:
     claude-opus-5-5             20.50
@@ -112,7 +113,7 @@ Pay slip and allowance statement - Dev - 2026-W07
 def test_it_prints_every_line_there_is(capsys):
     credits_of = {
         "opening": 100, "vested": 20, "rolled_over": 5.25, "transferred_in": 7, "spent": 30.5, "adjustments": 1,
-        "breakage": 2, "forfeited": 3, "clawed_back": 4, "voided": 5, "transferred_out": 6, "closing": 80.75,
+        "breakage": 2, "forfeited": 3, "clawed_back": 4, "voided": 5, "transferred_out": 6, "closing": 75.5,
         "granted": 0, "suspense": 0, "company_carried": 0, "next_vest": 12, "next_expiry": 8,
     }  # fmt: skip
     slip = {

@@ -26,14 +26,7 @@ def slip_lines(slip: Mapping[str, Any]) -> list[SlipLine]:
     signed = [
         SlipLine("opening", slip["opening_nanos"]),
         SlipLine(_vested_word(slip["classifications"]), slip["vested_nanos"]),
-        *(
-            line
-            for line in (
-                SlipLine(words.ROLLED_OVER, slip["rolled_over_nanos"]),
-                SlipLine(words.TRANSFERRED_IN, slip["transferred_in_nanos"]),
-            )
-            if line.nanos
-        ),
+        *(line for line in (SlipLine(words.TRANSFERRED_IN, slip["transferred_in_nanos"]),) if line.nanos),
         SlipLine(words.SPENT, -slip["spent_nanos"]),
         *(
             line
@@ -59,6 +52,7 @@ def slip_notes(slip: Mapping[str, Any]) -> list[SlipLine]:
     """What is told beside the movements and is no part of their sum; only what is not nothing."""
     notes = (
         SlipLine("granted in this cycle", slip["granted_nanos"]),
+        SlipLine(f"of closing, {words.ROLLED_OVER}", slip["rolled_over_nanos"]),
         SlipLine(f"of closing, {words.BEING_CHECKED}", slip["suspense_nanos"]),
         SlipLine(words.CARRIED, slip["company_carried_nanos"]),
     )

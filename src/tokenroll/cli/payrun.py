@@ -29,11 +29,11 @@ SLIP_COLUMNS = {
 
 
 def slip_table(slips: list[dict[str, Any]]) -> None:
-    """Slips as rows that add up: what a leaving, a transfer or a rollover did has one column, where there is any."""
+    """Slips as rows that add up: what a leaving or a transfer did has one column, where there is any."""
     rows = [
         {
             **slip,
-            "moved_nanos": slip["rolled_over_nanos"] + slip["transferred_in_nanos"] - slip["transferred_out_nanos"]
+            "moved_nanos": slip["transferred_in_nanos"] - slip["transferred_out_nanos"]
             - slip["forfeited_nanos"] - slip["clawed_back_nanos"] - slip["voided_nanos"],
         }
         for slip in slips

@@ -71,15 +71,16 @@ def clawback_nanos(grant: Grant, vested_nanos: int, terms: Clawback, at: Instant
 
 
 def clawback_parts(
-    states: Iterable[LotState], at: Instant, nanos: int, owed: Mapping[int, int] | None = None
+    vested: Iterable[LotState], at: Instant, nanos: int, owed: Mapping[int, int] | None = None
 ) -> tuple[LotPart, ...]:
-    """Vested, unused parts up to `nanos`: what is free first, then what is held or being checked; drawn-last lots first.
+    """Unused parts of vested lots up to `nanos`: what is free first, then what is held or being checked; drawn-last lots first.
 
     So the member keeps what would be drawn first, and calls under way are not the first to be short of their tail. What is `owed` of
-    a lot to others already is not there to take.
+    a lot to others already is not there to take. Vested is what the day that counts says, not `at`, when it is taken: what vests
+    between a leaving's recording and its last day is taken alike, however early it is recorded.
     """
     promised = dict(owed or {})
-    usable = [state for state in states if state.lot.effective_at <= at and not is_expired(state, at)]
+    usable = [state for state in vested if not is_expired(state, at)]
     usable.sort(key=lambda state: draw_rank(state.lot), reverse=True)
     wanted: dict[int, int] = {}
     for free in (True, False):

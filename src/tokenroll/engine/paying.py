@@ -23,7 +23,6 @@ class LotOrigin(IntEnum):
 
     GRANT = 0
     TRANSFER = 1
-    ROLLOVER = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,8 @@ class LotFacts:
 
     `opened` is its state as the cycle began (None: not known then), `closed` as it ended, without what later calls did.
     `spent_nanos` sums the settlements of this cycle's calls, `adjusted_nanos` those of earlier cycles' calls that were
-    still open when their cycle was recorded (DESIGN §5).
+    still open when their cycle was recorded (DESIGN §5). `rolls_over_at`: the end of the first of two lifetimes of a lot that may
+    roll over; None for other lots.
     """
 
     opened: LotState | None
@@ -40,6 +40,7 @@ class LotFacts:
     spent_nanos: int = 0
     adjusted_nanos: int = 0
     origin: LotOrigin = LotOrigin.GRANT
+    rolls_over_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,6 @@ def pay_slip(facts: CycleFacts) -> PaySlip:
         opening_nanos=sum(spendable_nanos(one.opened, start_at) for one in lots if one.opened is not None),
         granted_nanos=sum(nanos for at, nanos in known_grants if start_at <= at < end_until),
         vested_nanos=_came(lots, LotOrigin.GRANT, start_at, end_until),
-        rolled_over_nanos=_came(lots, LotOrigin.ROLLOVER, start_at, end_until),
         transferred_in_nanos=_came(lots, LotOrigin.TRANSFER, start_at, end_until),
         spent_nanos=sum(one.spent_nanos for one in lots),
         adjustments_nanos=sum(one.adjusted_nanos for one in lots),
@@ -81,6 +81,11 @@ def pay_slip(facts: CycleFacts) -> PaySlip:
         voided_nanos=sum(_since(one, "voided_nanos", end_until) for one in lots),
         transferred_out_nanos=sum(_since(one, "transferred_out_nanos", end_until) for one in lots),
         closing_nanos=sum(spendable_nanos(one.closed, end_until) for one in lots),
+        rolled_over_nanos=sum(
+            spendable_nanos(one.closed, end_until)
+            for one in lots
+            if one.rolls_over_at is not None and one.rolls_over_at <= end_until
+        ),
         suspense_nanos=sum(one.closed.suspense_nanos for one in lots),
         company_carried_nanos=facts.company_carried_nanos,
         call_count=facts.call_count,
@@ -172,48 +177,53 @@ def _first(dated: Iterable[tuple[Instant, int]]) -> tuple[Instant | None, int]:
 StateRow: TypeAlias = Sequence[int]
 """A LotState without its lot: held, suspense, spent, forfeited, clawed back, voided, transferred out."""
 NO_STATE: Final = (0, 0, 0, 0, 0, 0, 0)
-LotRow: TypeAlias = tuple[int, Instant, Instant | None, int, StateRow | None, StateRow, int, int]
-"""A LotFacts as a row: amount, effective at, expires at, origin, opened, closed, spent, adjusted."""
+LotRow: TypeAlias = tuple[int, Instant, Instant | None, int, StateRow | None, StateRow, int, int, Instant | None]
+"""A LotFacts as a row: amount, effective at, expires at, origin, opened, closed, spent, adjusted, rolls over at."""
+_RARE_LINES: Final = (
+    "transferred_in_nanos", "adjustments_nanos", "forfeited_nanos", "clawed_back_nanos", "voided_nanos", "transferred_out_nanos",
+    "rolled_over_nanos", "suspense_nanos",
+)  # fmt: skip
 
 
-def slip_amounts(start_at: Instant, end_until: Instant, lots: Iterable[LotRow], name: str) -> dict[str, int]:
+def slip_amounts(start_at: Instant, end_until: Instant, lots: Iterable[LotRow]) -> dict[str, int]:
     """The amounts of `pay_slip` that lots decide, by name, of rows in place of nouns: a pay run makes a million of them.
 
-    Only what is not nothing has an entry, except opening and closing; `name` says whose slip it is if it must fail. A
-    property test holds it against `pay_slip`. Raises AssertionError as that does, and for a state that no lot can have.
+    Only what is not nothing has an entry. A property test holds it against `pay_slip`. Raises AssertionError as that does,
+    and for a state that no lot can have.
     """
-    opening = vested = rolled_over = transferred_in = spent = adjusted = breakage = 0
-    forfeited = clawed_back = voided = transferred_out = closing = suspense = 0
+    opening = vested = transferred_in = spent = adjusted = breakage = 0
+    forfeited = clawed_back = voided = transferred_out = closing = rolled_over = suspense = 0
     vest_at: Instant | None = None
     expiry_at: Instant | None = None
     vest_nanos = expiry_nanos = 0
-    for amount, effective_at, expires_at, origin, opened, closed, lot_spent, lot_adjusted in lots:
+    for amount, effective_at, expires_at, origin, opened, closed, lot_spent, lot_adjusted, rolls_over_at in lots:
         held, checked, used, lost, taken, undone, sent = closed
         rest = amount - held - checked - used - lost - taken - undone - sent
-        if (rest | held | checked | used | lost | taken | undone | sent) < 0:  # a negative one has the sign bit
-            raise AssertionError(f"{name}: a lot of {amount} nanos is overdrawn, or negative in {closed}")
+        if rest < 0 or min(closed) < 0:
+            raise AssertionError(f"a lot of {amount} nanos is overdrawn, or negative in {closed}")
         spent += lot_spent
         adjusted += lot_adjusted
         suspense += checked
         closing += held + checked
+        if rolls_over_at is not None and rolls_over_at <= end_until:
+            alive = effective_at < end_until and (expires_at is None or expires_at > end_until)
+            rolled_over += held + checked + (rest if alive else 0)
         before = NO_STATE if opened is None else opened
-        rest_before = amount - sum(before)
+        rest_before = amount if opened is None else amount - sum(opened)
         if effective_at < end_until:
-            expired = expires_at is not None and expires_at <= end_until
-            forfeited += lost - before[3]
-            clawed_back += taken - before[4]
-            voided += undone - before[5]
-            transferred_out += sent - before[6]
+            if lost or taken or undone or sent:
+                forfeited += lost - before[3]
+                clawed_back += taken - before[4]
+                voided += undone - before[5]
+                transferred_out += sent - before[6]
             if opened is None or effective_at >= start_at:
                 if origin == 0:
                     vested += rest_before
-                elif origin == 1:
-                    transferred_in += rest_before
                 else:
-                    rolled_over += rest_before
-            if not expired:
+                    transferred_in += rest_before
+            if expires_at is None or expires_at > end_until:
                 closing += rest
-            elif opened is not None and expires_at is not None and expires_at <= start_at:
+            elif opened is not None and expires_at <= start_at:
                 breakage += rest - rest_before
             else:
                 breakage += rest
@@ -229,19 +239,32 @@ def slip_amounts(start_at: Instant, end_until: Instant, lots: Iterable[LotRow], 
         if expiry_at is None or expires_at <= expiry_at:
             expiry_nanos = rest + (expiry_nanos if expiry_at == expires_at else 0)
             expiry_at = expires_at
-    moved = opening + vested + rolled_over + transferred_in - spent - adjusted - breakage
+    moved = opening + vested + transferred_in - spent - adjusted - breakage
     moved -= forfeited + clawed_back + voided + transferred_out
     if moved != closing:
-        raise AssertionError(f"{name}: opening + movements = {moved}, but closing is {closing}")
-    found = {
-        "opening_nanos": opening, "vested_nanos": vested, "rolled_over_nanos": rolled_over,
-        "transferred_in_nanos": transferred_in, "spent_nanos": spent, "adjustments_nanos": adjusted,
-        "breakage_nanos": breakage, "forfeited_nanos": forfeited, "clawed_back_nanos": clawed_back,
-        "voided_nanos": voided, "transferred_out_nanos": transferred_out, "closing_nanos": closing,
-        "suspense_nanos": suspense,
-    }  # fmt: skip
+        raise AssertionError(f"opening + movements = {moved}, but closing is {closing}")
+    rare = (transferred_in, adjusted, forfeited, clawed_back, voided, transferred_out, rolled_over, suspense)
+    found = _lines(opening, vested, spent, breakage, closing, rare)
     if vest_at is not None:
         found["next_vest_at"], found["next_vest_nanos"] = vest_at, vest_nanos
     if expiry_at is not None:
         found["next_expiry_at"], found["next_expiry_nanos"] = expiry_at, expiry_nanos
+    return found
+
+
+def _lines(opening: int, vested: int, spent: int, breakage: int, closing: int, rare: tuple[int, ...]) -> dict[str, int]:
+    """Those that are not nothing, by name; what nearly every slip has first, because most have nothing else."""
+    found: dict[str, int] = {}
+    if opening:
+        found["opening_nanos"] = opening
+    if vested:
+        found["vested_nanos"] = vested
+    if spent:
+        found["spent_nanos"] = spent
+    if breakage:
+        found["breakage_nanos"] = breakage
+    if closing:
+        found["closing_nanos"] = closing
+    if any(rare):
+        found.update((line, nanos) for line, nanos in zip(_RARE_LINES, rare, strict=True) if nanos)
     return found

@@ -11,7 +11,7 @@ from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.grant import Grant
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import Instant
-from tokenroll.model.lot import Lot, LotState
+from tokenroll.model.lot import Lot
 
 
 def grant_entries(
@@ -84,13 +84,6 @@ def resolve_postings(
         raise ValueError(f"{consumed} is not consumed from {slices} in order")
     back = _moved(_own(wallet_id, returned, known), Account.SUSPENSE, Account.AVAILABLE)
     return _spent(wallet_id, consumed, known, Account.SUSPENSE) + back
-
-
-def expiry_postings(state: LotState) -> tuple[Posting, ...]:
-    """Available to breakage for a lot's remainder, true at its `expires_at`; nothing for an empty remainder."""
-    if state.remainder_nanos == 0:
-        return ()
-    return _moved([(state.lot.wallet_id, state.lot.id, state.remainder_nanos)], Account.AVAILABLE, Account.BREAKAGE)
 
 
 def taken_postings(lot: Lot, nanos: int, at: Instant, target: Account) -> tuple[Posting, ...]:

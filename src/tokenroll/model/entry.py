@@ -38,7 +38,6 @@ class EntryKind(StrEnum):
     SETTLE = "settle"
     SUSPEND = "suspend"
     RESOLVE = "resolve"
-    EXPIRE = "expire"
     VARIANCE = "variance"
     CLOSE = "close"
     FORFEIT = "forfeit"

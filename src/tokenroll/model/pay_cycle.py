@@ -131,7 +131,8 @@ class PaySlip:
     """One wallet's movements in one cycle. Opening + movements = closing, to the nano, else AssertionError.
 
     All amounts are of spendable credits (available, held or in suspense). `granted` is told beside them because a grant is not
-    yet spendable: what becomes so is `vested`, `rolled_over` from a lot of before, or `transferred_in` from another wallet.
+    yet spendable: what becomes so is `vested`, or `transferred_in` from another wallet. `rolled_over` is the part of closing whose own
+    lifetime is over, and that lives on because its plan lets it (decision 0027).
     """
 
     wallet_id: int
@@ -139,7 +140,6 @@ class PaySlip:
     opening_nanos: int
     granted_nanos: int
     vested_nanos: int
-    rolled_over_nanos: int = 0
     transferred_in_nanos: int = 0
     spent_nanos: int
     adjustments_nanos: int
@@ -149,6 +149,7 @@ class PaySlip:
     voided_nanos: int = 0
     transferred_out_nanos: int = 0
     closing_nanos: int
+    rolled_over_nanos: int = 0
     suspense_nanos: int
     company_carried_nanos: int
     call_count: int
@@ -161,7 +162,6 @@ class PaySlip:
         closing = (
             self.opening_nanos
             + self.vested_nanos
-            + self.rolled_over_nanos
             + self.transferred_in_nanos
             - self.spent_nanos
             - self.adjustments_nanos

@@ -98,6 +98,9 @@ class EventShare:
 
     def __post_init__(self) -> None:
         name_checked(self.event, "event of vesting")
+        if set("=;") & set(self.event):  # they part name and weight, and shares, wherever a plan is written in one cell
+            message = f"an event's name has no '=' and no ';', as {self.event!r} has"
+            raise ValueError(message)
         if not 1 <= self.weight <= VESTING_WEIGHT_MAX:
             message = f"the share of {self.event} weighs 1 to {VESTING_WEIGHT_MAX} parts, not {self.weight}"
             raise ValueError(message)

@@ -116,7 +116,7 @@ def _end_rules(work: UnitOfWork, member_id: int, department_id: int | None) -> i
 # ---- requests -------------------------------------------------------------------------------------------------------------
 
 
-def ask(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def create_request(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A member asks for a top-up. The answer names who can approve it. Raises Refused where nobody can."""
     member = staying(work.connection, required(arguments, "member"))
     days = arguments.get("days") or REQUEST_DAYS_DEFAULT

@@ -44,7 +44,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "approver.set": "approving.set_approver",
         "approver.remove": "approving.remove_approver",
         "approver.delegate": "approving.delegate",
-        "request.create": "approving.ask",
+        "request.create": "approving.create_request",
         "request.approve": "approving.approve",
         "request.decline": "approving.decline",
         "proposal.create": "proposing.create_proposal",

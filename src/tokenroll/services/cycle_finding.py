@@ -20,7 +20,11 @@ def find_cycle(book: CycleBook, text: str) -> CycleDays:
     """The cycle of that name, such as `2026-01` or `2026-W07`, or the one that a day such as `2026-02-16` is in. Raises Refused."""
     first, last = (datetime_from_instant(at).year for at in (ENTERED_AT_MIN, ENTERED_AT_MAX))
     found = cycling.cycle_named(book.calendars, text) or _of_day(book, text)
-    if found is None and re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text) and not first <= int(text[:4]) <= last:
+    if (
+        found is None
+        and re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])(-[0-9]{2})?", text)
+        and not first <= int(text[:4]) <= last
+    ):
         raise Refused("argument", f"a cycle lies in the years from {first} to {last}, so {text} is none")
     if found is None:
         raise Refused("argument", f"a cycle is {_examples(book)}, not {text!r}")

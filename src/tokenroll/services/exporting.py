@@ -21,7 +21,7 @@ from tokenroll.model.instant import Instant, datetime_from_instant
 from tokenroll.model.lot import LotState
 from tokenroll.model.pay_cycle import PayCycle
 from tokenroll.services.holdings import states_by_wallet
-from tokenroll.services.slip_rows import STATE_FIELDS
+from tokenroll.services.slip_making import STATE_FIELDS
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import REGULAR, CycleBook

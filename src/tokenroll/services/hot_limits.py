@@ -21,7 +21,7 @@ from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
-    from tokenroll.services.hot import HotHold, HotKey
+    from tokenroll.services.hot import HotHold, HotKey, HotWallet
 
 CREDITS: Final = LIMIT_MEASURES.index(LimitMeasure.CREDITS)
 CALLS: Final = LIMIT_MEASURES.index(LimitMeasure.CALLS)
@@ -198,10 +198,14 @@ class Limited:
             self.counters.append(counter)
 
     def record(self) -> bytes:
-        """What the HOLD says of them."""
-        parts = [tapes.LIMITS_HEAD.pack(len(self.limits))]
+        """What the HOLD says of those that the ledger counts; nothing for none."""
+        count = sum(1 for limit in self.limits if limit.id)
+        if not count:
+            return b""
+        parts = [tapes.LIMITS_HEAD.pack(count)]
         for limit, counter, amount, flags in zip(self.limits, self.counters, self.amounts, self.flags, strict=True):
-            parts.append(tapes.LIMIT_RAISE.pack(limit.id, limit.measure, flags, 0, counter.start_at, amount))
+            if limit.id:
+                parts.append(tapes.LIMIT_RAISE.pack(limit.id, limit.measure, flags, 0, counter.start_at, amount))
         return b"".join(parts)
 
     def true_up(self, charge_nanos: int, tokens: int, call_count: int) -> None:
@@ -238,9 +242,10 @@ class Reroute:
 class HotLimits:
     """All limits of a worker, and which of them count a key's calls."""
 
-    __slots__ = ("_by_scope", "_calendars", "known")
+    __slots__ = ("_access", "_by_scope", "_calendars", "known")
 
     def __init__(self) -> None:
+        self._access: dict[tuple[int, str], HotLimit] = {}
         self._calendars: tuple[PayCalendar, ...] = ()
         self.known: dict[int, HotLimit] = {}
         self._by_scope: dict[tuple[str, int], list[HotLimit]] = {}
@@ -292,6 +297,26 @@ class HotLimits:
         found += by_scope.get(("model", 0), ())
         return found + by_scope.get(("tag", 0), [])
 
+    def of_access(self, wallet: "HotWallet") -> list[HotLimit]:
+        """How fast a wallet's plan gives access: counted over the last minute, here alone, since it is no money and soon forgotten."""
+        found = []
+        for measure, cap in (
+            (LimitMeasure.CALLS, wallet.calls_per_minute_max), (LimitMeasure.MODEL_TOKENS, wallet.tokens_per_minute_max),
+        ):  # fmt: skip
+            if not cap:
+                continue
+            terms = LimitTerms(
+                0, f"{measure.value.replace('_', '-')}-per-minute", "", 0, f"the plan of {wallet.name}", "", "", WindowKind.ROLLING.value, 60,
+                "UTC", measure.value, cap, wallet.enforcement, Degrade.DENY.value, "", 0, 0, 0, [], [],
+            )  # fmt: skip
+            limit = self._access.get((wallet.id, measure.value))
+            if limit is None:
+                limit = self._access[wallet.id, measure.value] = HotLimit(terms)
+            else:
+                limit.set_terms(terms)
+            found.append(limit)
+        return found
+
 
 _WITH_SUBJECT: Final = frozenset({LimitScope.DEPARTMENT.value, LimitScope.MEMBER.value, LimitScope.KEY.value})
 
@@ -338,6 +363,8 @@ def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_g
             if not limit.enforces:
                 flags = tapes.RAISE_WOULD_DENY
                 limited.would_deny = True
+                if not limit.id:
+                    hold.would_deny = True  # no counter of the ledger's can say so
                 if limit.warns:
                     limited.notes += _warning(limit, amount)
             elif missing <= limit.overage:

@@ -226,7 +226,7 @@ class Leases:
         key.member_public_id = terms.member_public_id
         key.expires_at = terms.expires_at or NEVER
         key.is_admin = terms.scope != KeyScope.INFERENCE
-        key.limits = self.limits.of_key(terms)
+        key.limits = self.limits.of_key(terms) + self.limits.of_access(wallet)
         floor = self.wallets.get(wallet.floor_pool_id) if wallet.floor_model else None
         if floor is not None:
             key.floor = HotKey(terms.id, terms.public_id, wallet, floor)

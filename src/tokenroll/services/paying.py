@@ -4,9 +4,9 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Connection, Row, select
 
 from tokenroll.books.words import paper_name
@@ -16,7 +16,9 @@ from tokenroll.model.pay_cycle import CycleDays
 from tokenroll.services.cycle_finding import cycle_now, find_cycle, zones_in_use
 from tokenroll.services.finding import find_wallet, required
 from tokenroll.services.refusal import Refused
-from tokenroll.services.slip_rows import SlipRows, WalletSlip
+from tokenroll.services.slip_making import SlipPart, WalletSlip, part_of
+from tokenroll.services.slip_readers import parts_aside
+from tokenroll.services.slip_rows import SlipRows
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
@@ -26,9 +28,9 @@ from tokenroll.store.database import raw_connection
 from tokenroll.store.journal import slip_digest
 
 SUMMED: Final = (
-    "opening_nanos", "granted_nanos", "vested_nanos", "rolled_over_nanos", "transferred_in_nanos", "spent_nanos",
+    "opening_nanos", "granted_nanos", "vested_nanos", "transferred_in_nanos", "spent_nanos",
     "adjustments_nanos", "breakage_nanos", "forfeited_nanos", "clawed_back_nanos", "voided_nanos", "transferred_out_nanos",
-    "closing_nanos", "suspense_nanos", "company_carried_nanos", "call_count",
+    "closing_nanos", "rolled_over_nanos", "suspense_nanos", "company_carried_nanos", "call_count",
 )  # fmt: skip
 _NOTHING: Final[Mapping[str, int | None]] = {
     **dict.fromkeys(SUMMED, 0),
@@ -37,6 +39,8 @@ _NOTHING: Final[Mapping[str, int | None]] = {
 SLIPS_LISTED_MAX: Final = 1_000
 """Slips of one listing; the sums beside it are of all."""
 _SLIPS_PER_STATEMENT: Final = 2_000
+_RANGES_ASIDE_MIN: Final = 20
+"""Fewer are done sooner than processes are started."""
 _INSERT: Final = "INSERT INTO pay_slips VALUES (?,?,?,?,?,?)"
 
 
@@ -177,11 +181,22 @@ def close(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise Refused("not_closable", "; ".join(problems))
     book = CycleBook(work.connection)
     days = find_cycle(book, cycle)
-    rows = SlipRows(work.connection, book, days, work.now).every(aside=True)
-    return store_run(work, days, REGULAR, rows)
+    return store_run(work, days, REGULAR, _parts(work, book, days))
 
 
-def store_run(work: UnitOfWork, days: CycleDays, kind: str, slips: Iterable[WalletSlip]) -> dict[str, Any]:
+def _parts(work: UnitOfWork, book: CycleBook, days: CycleDays) -> Iterator[SlipPart]:
+    """Every wallet's slip; of many wallets in processes of their own."""
+    rows = SlipRows(work.connection, book, days, work.now)
+    path = raw_connection(work.connection).execute("PRAGMA database_list").fetchone()[2]
+    ranges = rows.ranges()
+    if path and len(ranges) >= _RANGES_ASIDE_MIN:
+        yield from parts_aside(Path(path), days.number, work.now, ranges)
+        return
+    for first, last in ranges:
+        yield part_of(rows.within(first, last))
+
+
+def store_run(work: UnitOfWork, days: CycleDays, kind: str, parts: Iterable[SlipPart]) -> dict[str, Any]:
     """A run and its slips, chained by one root over all of them: the run's row is the fact that the chain holds."""
     run_id, public_id = work.new_id("pay_runs"), work.public_id("payrun")
     first_id = work.new_id("pay_slips")
@@ -192,13 +207,15 @@ def store_run(work: UnitOfWork, days: CycleDays, kind: str, slips: Iterable[Wall
     raw = raw_connection(work.connection)
 
     def rows() -> Iterator[tuple[int, str, int, int, str, bytes]]:
-        for number, slip in enumerate(slips):
-            for name, value in slip.amounts.items():
+        for part in parts:
+            for name, value in part.sums.items():
                 sums[name] += value
-            slip_id, slip_name, text = first_id + number, f"payslip_{base + number:032x}", stored_text(slip)
-            digest = slip_digest(slip_id, slip_name, run_id, slip.wallet_id, text)
-            hashes.append(leaf_hash(digest))
-            yield slip_id, slip_name, run_id, slip.wallet_id, text, digest
+            for wallet_id, text in part.slips:
+                number = len(hashes)
+                slip_id, slip_name = first_id + number, f"payslip_{base + number:032x}"
+                digest = slip_digest(slip_id, slip_name, run_id, wallet_id, text)
+                hashes.append(leaf_hash(digest))
+                yield slip_id, slip_name, run_id, wallet_id, text, digest
 
     with no_cycle_search():
         raw.executemany(_INSERT, rows())
@@ -250,19 +267,6 @@ def runs(connection: Connection) -> list[dict[str, Any]]:
 
 
 # ---- slips as doors show them -------------------------------------------------------------------------------------------
-
-
-def stored_text(slip: WalletSlip) -> str:
-    """A slip as its row keeps it: what is not nothing, no name of anybody, and the states of its lots for the next opening."""
-    said = {
-        "zone": slip.zone,
-        "classifications": slip.classifications,
-        **{name: value for name, value in slip.amounts.items() if value},
-        "models": slip.models,
-        "projects": slip.projects,
-        "lots": slip.lots,
-    }
-    return msgspec.json.encode(said).decode()
 
 
 def shown(slip: WalletSlip, wallet: str, name: str, book: CycleBook, days: CycleDays) -> dict[str, Any]:

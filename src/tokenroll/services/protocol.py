@@ -59,6 +59,9 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     floor_model: str = ""
     floor_pool_id: int = 0
     """The cheap model that stays usable when the wallet is empty, and the pool that pays for it; 0: none."""
+    calls_per_minute_max: int = 0
+    tokens_per_minute_max: int = 0
+    """How fast its plan gives access; 0: as fast as anybody."""
 
 
 class KeyTerms(msgspec.Struct, array_like=True, frozen=True):

@@ -206,34 +206,38 @@ def book(work: UnitOfWork, gives: Sequence[Give]) -> None:
             )
         )
     for parts in groups.values():
-        taken = _summed(parts)
+        taken = _summed(work, parts)
         if taken:
             _book_group(work, taken)
 
 
-def _summed(parts: list[tuple[Row[Any], Give]]) -> list[tuple[Row[Any], Give]]:
-    """What one recall was given at one instant as one give; nothing for nothing."""
+def _summed(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> list[tuple[Row[Any], Give]]:
+    """What one recall is booked for at one instant as one give; nothing for nothing.
+
+    That is when it was given, or now if that cycle is closed where the wallet is.
+    """
     sums: dict[tuple[int, Instant], tuple[Row[Any], Give]] = {}
     for row, one in parts:
-        known = sums.get((row.id, one.at))
+        at = work.booked_at(row.wallet_id, one.at)
+        known = sums.get((row.id, at))
         nanos = one.nanos + (known[1].nanos if known else 0)
-        sums[row.id, one.at] = (row, one._replace(nanos=nanos))
+        sums[row.id, at] = (row, one._replace(nanos=nanos, at=at))
     return [(row, one) for row, one in sums.values() if one.nanos]
 
 
 def _book_group(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> None:
-    """One entry for all parts of a group that were given at one instant, and what follows from their purpose."""
+    """One entry for all parts of a group that are booked at one instant, and what follows from their purpose."""
     lots = _lots(work.connection, {row.lot_id for row, _ in parts})
     first = parts[0][0]
     for at in sorted({one.at for _, one in parts}):
-        _book_at(work, [(row, one, lots[row.lot_id]) for row, one in parts if one.at == at])
+        _book_at(work, at, [(row, one, lots[row.lot_id]) for row, one in parts if one.at == at])
     if first.purpose == RecallPurpose.FORFEITURE and first.target_wallet_id is not None:
         _return_to_pool(work, first, sum(one.nanos for _, one in parts), lots[first.lot_id])
 
 
-def _book_at(work: UnitOfWork, parts: list[tuple[Row[Any], Give, Lot]]) -> None:
-    """What was given at one instant, booked then, or now if that cycle is closed."""
-    first, at = parts[0][0], work.booked_at(parts[0][0].wallet_id, parts[0][1].at)
+def _book_at(work: UnitOfWork, at: Instant, parts: list[tuple[Row[Any], Give, Lot]]) -> None:
+    """Entries, values and new lots of what is booked at one instant."""
+    first = parts[0][0]
     purpose = RecallPurpose(first.purpose)
     kind, account, column = _TAKEN[purpose]
     values = schema.lot_values

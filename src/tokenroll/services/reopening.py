@@ -8,7 +8,8 @@ from tokenroll.services.cycle_finding import cycle_now, find_cycle
 from tokenroll.services.finding import find_wallet, required
 from tokenroll.services.paying import refuse_outside_life, regular_run, store_run
 from tokenroll.services.refusal import Refused
-from tokenroll.services.slip_rows import SlipRows, WalletSlip
+from tokenroll.services.slip_making import part_of
+from tokenroll.services.slip_rows import SlipRows
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.cycles import OFF_CYCLE, CycleBook
@@ -80,5 +81,5 @@ def off_cycle(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     for row in wallets.values():
         refuse_outside_life(book, row, days, work.now)
     rows = SlipRows(work.connection, book, days, work.now)
-    slips: list[WalletSlip] = [slip for slip in map(rows.of, sorted(wallets)) if slip is not None]
-    return store_run(work, days, OFF_CYCLE, slips)
+    slips = (slip for slip in map(rows.of, sorted(wallets)) if slip is not None)
+    return store_run(work, days, OFF_CYCLE, [part_of(slips)])

@@ -347,8 +347,9 @@ class Spending(Leases):
         limited = hold.limited
         raised = b""
         if limited is not None and limited.limits:
-            flags |= tapes.HOLD_LIMITED
             raised = limited.record()
+            if raised:
+                flags |= tapes.HOLD_LIMITED
         bound, lots = hold.bound_nanos, hold.lots
         if len(lots) == 1 and not hold.company_nanos:
             record = _HOLD_ONE.pack(

@@ -18,6 +18,7 @@ def facts(
     spent: int = 0,
     adjusted: int = 0,
     origin: LotOrigin = LotOrigin.GRANT,
+    rolls_over_at: int | None = None,
     **lot: Any,
 ) -> LotFacts:
     """A lot of 100 nanos (unless said) with its parts as January began and as it ended."""
@@ -32,6 +33,7 @@ def facts(
         spent_nanos=spent,
         adjusted_nanos=adjusted,
         origin=origin,
+        rolls_over_at=rolls_over_at,
     )
 
 
@@ -109,15 +111,23 @@ def test_voids_and_transfers_have_lines_of_their_own():
     assert january.closing_nanos == 88
 
 
-@pytest.mark.parametrize(
-    ("origin", "line"),
-    [("GRANT", "vested_nanos"), ("TRANSFER", "transferred_in_nanos"), ("ROLLOVER", "rolled_over_nanos")],
-)
+@pytest.mark.parametrize(("origin", "line"), [("GRANT", "vested_nanos"), ("TRANSFER", "transferred_in_nanos")])
 def test_what_comes_stands_in_the_line_of_where_it_came_from(origin, line):
     january = slip(facts(None, {}, origin=LotOrigin[origin]))
-    lines = ("vested_nanos", "transferred_in_nanos", "rolled_over_nanos")
+    lines = ("vested_nanos", "transferred_in_nanos")
     assert [getattr(january, name) for name in lines] == [100 if name == line else 0 for name in lines]
     assert january.closing_nanos == 100
+
+
+def test_what_lives_on_after_its_first_lifetime_rolled_over():
+    """Of four lots that may roll over: one's first lifetime ends with January, one's later, one's second ended too, one is in use."""
+    january = slip(
+        facts({}, {"spent": 30}, spent=30, id=1, expires_at=FEBRUARY + 30 * DAY, rolls_over_at=FEBRUARY),
+        facts({}, {}, id=2, expires_at=FEBRUARY + 31 * DAY, rolls_over_at=FEBRUARY + 1),
+        facts({}, {}, id=3, expires_at=FEBRUARY, rolls_over_at=JANUARY),
+        facts({"held": 10}, {"held": 10}, id=4, expires_at=FEBRUARY, rolls_over_at=JANUARY),
+    )
+    assert (january.closing_nanos, january.rolled_over_nanos) == (70 + 100 + 10, 70 + 10)
 
 
 def test_grants_are_told_when_they_are_known_and_effective():

@@ -1,8 +1,7 @@
 import pytest
 
-from tests.cast import DAY, POOL_WALLET, T0, make_grant, make_lot, make_state
+from tests.cast import DAY, POOL_WALLET, T0, make_grant, make_lot
 from tokenroll.engine.posting import (
-    expiry_postings,
     grant_entries,
     resolve_postings,
     settlement_postings,
@@ -103,12 +102,6 @@ def test_resolving_above_the_hold_is_the_companys():
 def test_resolving_out_of_order_is_refused():
     with pytest.raises(ValueError, match="is not consumed from"):
         resolve_postings(ADA, (Slice(1, 60), Slice(2, 40)), (Slice(2, 10),))
-
-
-def test_a_lapsed_remainder_breaks():
-    state = make_state(id=3, amount_nanos=50, spent=20, held=5, expires_at=T0 + DAY)
-    assert legs(expiry_postings(state)) == [("available", 1, 3, -25), ("breakage", 1, 3, 25)]
-    assert expiry_postings(make_state(amount_nanos=50, spent=50, expires_at=T0 + DAY)) == ()
 
 
 def test_a_late_proof_is_the_companys():

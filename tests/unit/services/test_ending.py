@@ -186,6 +186,20 @@ def test_the_last_day_counts_as_stayed():
         assert told["clawed_back_nanos"] == clawed_back * CREDIT
 
 
+@pytest.mark.parametrize("recorded_at", [JANUARY + 9 * DAY, MARCH + 20 * DAY])
+def test_what_vests_up_to_the_last_day_is_clawed_back_however_early_that_day_is_recorded(recorded_at):
+    """Last day 15 March: the 30, and the credits of 1 February and 1 March, of which one or both have not vested when it is recorded."""
+    firm = AdasFirm(clawback={"basis": "full", "months": 12})
+    firm.now = recorded_at
+    told = firm.do("member.leave", member="Ada", left_on="2026-03-15")
+    assert (told["clawed_back_nanos"], told["forfeited_nanos"]) == (32 * CREDIT, 10 * CREDIT)
+    assert firm.parts(firm.year_lots[0]) == firm.parts(firm.year_lots[1]) == {"clawed_back": CREDIT}
+    firm.now = MARCH + 30 * DAY
+    wallet = firm.reports.wallet("Ada")
+    assert (wallet["left_nanos"], wallet["unvested_nanos"]) == (0, 0)
+    firm.verified()
+
+
 def test_what_vested_after_a_last_day_that_is_recorded_late_follows_from_calls_too(firm):
     """February's credit vested on 1 February, a call holds half of it, and then it turns out that 31 January was the last day."""
     firm.now = FEBRUARY + 10 * DAY

@@ -207,8 +207,12 @@ def test_up_to_the_most_of_what_is_left_rolls_over_without_anybody_doing_anythin
     firm.now = FEBRUARY
     wallet = firm.reports.wallet("Cleo")
     assert (wallet["left_nanos"], wallet["expired_nanos"]) == (rolled * CREDIT, (100 - used - rolled) * CREDIT)
+    slip = firm.reports.payslip("Cleo", "2026-01")
+    assert (slip["closing_nanos"], slip["rolled_over_nanos"]) == (rolled * CREDIT, rolled * CREDIT)
     firm.now = MARCH
     assert firm.reports.wallet("Cleo")["left_nanos"] == 0
+    slip = firm.reports.payslip("Cleo", "2026-02")
+    assert (slip["breakage_nanos"], slip["rolled_over_nanos"]) == (rolled * CREDIT, 0)
     firm.verified()
 
 
@@ -234,6 +238,15 @@ def test_a_rollover_needs_an_end_and_gives_nothing_back(firm):
 def test_nothing_cannot_be_brought_forward(firm, year):
     said = firm.ask("grant.accelerate", grant=year, amount_nanos=0, reason="a milestone").problem
     assert said == "0 credits cannot vest earlier: leave out the amount for all of them"
+
+
+@pytest.mark.parametrize("name", ["v1=2", "v1; v2"])
+def test_an_events_name_has_nothing_that_parts_names_from_weights_in_a_cell(firm, name):
+    said = firm.ask(
+        "plan.create", name="steps", kind="signing_bonus", classification="compensation", amount_nanos=CREDIT,
+        vesting={"kind": "event", "events": [{"event": name, "weight": 1}]},
+    )  # fmt: skip
+    assert f"an event's name has no '=' and no ';', as {name!r} has" in said.problem
 
 
 def test_a_grant_that_waits_names_its_events_and_no_dates(firm):

@@ -123,3 +123,24 @@ def test_a_shortened_window_is_no_line_at_all(firm):
     firm.now = MARCH
     assert slip(firm, "Cleo", "2026-02") == {"opening": 8, "breakage": 8}
     firm.verified()
+
+
+def test_what_is_given_at_a_cycles_turn_is_booked_by_each_wallets_own_zone(firm):
+    """Half an hour into February where Ada is, it is still January where Cleo is; and January is closed when the ledger hears of it."""
+    firm.hire("Cleo", zone="America/New_York")
+    firm.now = JANUARY + 5 * DAY
+    firm.do("wallet.transfer", **{"from": "Ada", "to": "Cleo", "amount_nanos": 20 * CREDIT})
+    firm.now = FEBRUARY - DAY
+    firm.gives = False
+    firm.do("grant.void", grant=firm.once, reason="an error")
+    firm.now = FEBRUARY + DAY
+    firm.do("payrun.close", cycle="2026-01")
+    firm.answer_recalls(given_at=FEBRUARY + DAY // 48)
+    given = firm.connection.exec_driver_sql(
+        "SELECT wallet_id, given_at FROM recall_gives JOIN recalls ON recalls.id = recall_id WHERE purpose = 'void' ORDER BY 1"
+    ).all()
+    assert given == [(firm.wallet_id("Ada"), FEBRUARY + DAY // 48), (firm.wallet_id("Cleo"), FEBRUARY + DAY)]
+    firm.now = MARCH
+    assert slip(firm, "Ada", "2026-02") == {"opening": 40, "voided": 40}
+    assert slip(firm, "Cleo", "2026-02") == {"opening": 20, "voided": 20}
+    firm.verified()

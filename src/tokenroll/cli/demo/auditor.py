@@ -217,7 +217,7 @@ def chained(reports: Reports, *, call: str) -> dict[str, Any]:
 
 
 def _closing(one: Mapping[str, Any]) -> int:
-    plus = ("opening_nanos", "vested_nanos", "rolled_over_nanos", "transferred_in_nanos")
+    plus = ("opening_nanos", "vested_nanos", "transferred_in_nanos")
     minus = (
         "spent_nanos", "adjustments_nanos", "breakage_nanos", "forfeited_nanos", "clawed_back_nanos", "voided_nanos",
         "transferred_out_nanos",

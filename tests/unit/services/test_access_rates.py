@@ -1,0 +1,99 @@
+"""How fast a plan gives access: calls and model tokens of the last minute, counted where calls are admitted."""
+
+import json
+
+import pytest
+
+from tests.cast import CREDIT
+from tests.desk import CHAT, Desk, lot, make_facts, wallet
+from tests.firm import Firm
+from tokenroll.gateway.telling import special_lines
+from tokenroll.model.hold import ReleaseReason
+from tokenroll.model.instant import MICROS_PER_SECOND as SECOND
+from tokenroll.services.hot import HotHold
+from tokenroll.services.leasing import lease_parts
+from tokenroll.services.protocol import Delta
+from tokenroll.store import tape as tapes
+from tokenroll.store.tape import RecordType
+from tokenroll.upstream.anthropic import Messages
+
+
+def test_the_third_call_of_a_minute_waits_for_the_first_to_be_a_minute_old(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), calls_per_minute_max=2))
+    assert isinstance(desk.admit(), HotHold)
+    desk.now += 20 * SECOND
+    assert isinstance(desk.admit(), HotHold)
+    answer = desk.admit()
+    assert (answer.code, answer.retry_after_seconds) == ("limit_reached", 41)
+    assert "The limit calls-per-minute (the plan of Ada) has 0 calls left in the last 60 seconds" in answer.sentence()
+    for dialect, kind in ((CHAT, "requests"), (Messages(), "rate_limit_error")):
+        told = dialect.denial(answer)
+        assert (told.status, json.loads(told.body)["error"]["type"]) == (429, kind)
+    desk.now += 41 * SECOND
+    assert isinstance(desk.admit(), HotHold)
+
+
+def test_tokens_are_counted_by_their_bound_until_they_are_known(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), tokens_per_minute_max=3_000))
+    facts = make_facts(input_bytes=1_000, output_cap_tokens=1_000)
+    first = desk.admit(facts)
+    assert isinstance(first, HotHold)
+    refused = desk.admit(facts)
+    assert (refused.code, refused.limit) == ("limit_reached", "model-tokens-per-minute")
+    desk.dispatch(first)
+    desk.settle(first, input=100, output=10, request=1)
+    assert isinstance(desk.admit(facts), HotHold)
+
+
+def test_a_call_that_was_never_sent_counts_no_more(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), calls_per_minute_max=1))
+    desk.spending.release(desk.admit(), ReleaseReason.NOT_SENT, desk.now)
+    assert isinstance(desk.admit(), HotHold)
+
+
+def test_no_counter_of_the_ledger_knows_of_it(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), calls_per_minute_max=2))
+    hold = desk.admit()
+    assert len(hold.limited.limits) == 1
+    assert hold.limited.record() == b""
+    (record,) = [record for kind, record in desk.records() if kind is RecordType.HOLD]
+    assert record[1] & tapes.HOLD_LIMITED == 0
+
+
+@pytest.mark.parametrize("enforcement", ["observe", "warn"])
+def test_where_nothing_is_enforced_a_call_too_many_is_recorded_and_refuses_nobody(tmp_path, enforcement):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), calls_per_minute_max=1, enforcement=enforcement))
+    assert not desk.admit().would_deny
+    second = desk.admit()
+    assert (second.would_deny, second.company_nanos) == (True, 0)
+    assert (b"x-tokenroll-limit: calls-per-minute; would-deny" in special_lines(second)) == (enforcement == "warn")
+
+
+def test_the_plans_next_version_changes_the_rate_and_not_what_was_counted(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), calls_per_minute_max=1))
+    assert isinstance(desk.admit(), HotHold)
+    assert desk.admit().code == "limit_reached"
+    desk.spending.apply_delta(Delta(1, [wallet(calls_per_minute_max=2)], [], [], [], {}))
+    assert isinstance(desk.admit(), HotHold)
+    assert desk.admit().code == "limit_reached"
+    desk.spending.apply_delta(Delta(2, [wallet()], [], [], [], {}))
+    assert isinstance(desk.admit(), HotHold)
+
+
+def test_a_wallet_is_leased_with_the_rates_of_its_plan():
+    firm = Firm()
+    access = {"calls_per_minute_max": 30, "tokens_per_minute_max": 90_000}
+    firm.hire("Ada")
+    firm.do(
+        "plan.create",
+        name="fast",
+        kind="stipend",
+        classification="tool",
+        amount_nanos=10 * CREDIT,
+        terms={"access": access},
+    )
+    firm.do("grant.create", plan="fast", to="Ada")
+    firm.connection.rollback()
+    (lease,) = lease_parts(firm.connection, 0, firm.now)
+    terms = next(one for one in lease.wallets if one.name == "Ada")
+    assert (terms.calls_per_minute_max, terms.tokens_per_minute_max) == (30, 90_000)
