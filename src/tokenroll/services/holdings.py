@@ -80,24 +80,27 @@ def amounts_of(connection: Connection, wallet_id: int, at: Instant) -> tuple[dic
     kinds: set[str] = set()
     for row in raw_connection(connection).execute(_LOT_ROWS, (wallet_id,)):
         kind, amount, effective_at, expires_at, in_use, checked, used, lost, taken, undone, moved, came, origin = row
-        rest = amount - in_use - checked - used - lost - taken - undone - moved
-        if (rest | in_use | checked | used | lost | taken | undone | moved) < 0:  # a negative one has the sign bit
+        rest, lowest = amount - used, used
+        if in_use or checked or lost or taken or undone or moved:  # few are anything but used
+            rest -= in_use + checked + lost + taken + undone + moved
+            held += in_use
+            suspense += checked
+            forfeited += lost
+            clawed_back += taken
+            voided += undone
+            transferred_out += moved
+            lowest = min(row[4:11])
+        if rest < 0 or lowest < 0:
             raise AssertionError(
                 f"wallet {wallet_id}: a lot of {amount} nanos is overdrawn, or negative in {row[4:11]}"
             )
         kinds.add(kind)
+        spent += used
         if came:
             transferred_in += amount
             rescheduled += amount if origin == wallet_id else 0
         else:
             granted += amount
-        held += in_use
-        suspense += checked
-        spent += used
-        forfeited += lost
-        clawed_back += taken
-        voided += undone
-        transferred_out += moved
         if at < effective_at:
             unvested += rest
             if rest and effective_at != AWAITED_AT:
