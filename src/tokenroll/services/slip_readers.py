@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -84,15 +84,16 @@ def _reader(path: Path, cycle: int, now: Instant) -> Iterator[_Process]:
         started.kill()  # it only reads
         for pipe in (started.stdin, started.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(OSError):  # what it died without reading
+                    pipe.close()
         started.wait(_END_SECONDS)
 
 
 def _answer_of(free: SimpleQueue[_Process], first: int, last: int) -> bytes:
     """Asks a reader that is free; waiting for its answer leaves Python to the writer."""
     reader = free.get()
-    if reader.stdin is None or reader.stdout is None:
-        raise SlipReaderError("a slip reader has no pipes")
+    assert reader.stdin is not None
+    assert reader.stdout is not None
     try:
         reader.stdin.write(b"%d %d\n" % (first, last))
         reader.stdin.flush()
@@ -101,9 +102,10 @@ def _answer_of(free: SimpleQueue[_Process], first: int, last: int) -> bytes:
         answer = reader.stdout.read(length)
     except (OSError, struct.error) as error:
         raise SlipReaderError(f"a slip reader died: {error}") from error
+    finally:
+        free.put(reader)  # a dead one, too: whoever waits for it must hear of it
     if len(answer) != length:
         raise SlipReaderError("a slip reader died in the middle of an answer")
-    free.put(reader)
     return answer
 
 
