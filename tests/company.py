@@ -41,7 +41,17 @@ from tokenroll.store.verify import verify
 from tokenroll.testing import BillLine, SimulatedProvider
 
 CREDIT = 1_000_000_000
-MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-6-astra", "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5", "model")
+MODELS = (
+    "gpt-4o-mini",
+    "gpt-3.5-turbo-instruct",
+    "text-embedding-3-small",
+    "gpt-4o",
+    "gpt-6-astra",
+    "claude-opus-5-5",
+    "claude-sonnet-5-5",
+    "claude-haiku-4-5",
+    "model",
+)
 DEPARTMENTS = {
     "Ada": "Engineering",
     "Bo": "Engineering",

@@ -89,7 +89,7 @@ def test_a_provider_of_an_unknown_authority_is_sent_nothing(tmp_path):
 )
 def test_the_companys_key_is_never_sent_unprotected(base_url):
     with pytest.raises(DeploymentError):
-        Target(Deployment(name="one", dialect="openai", base_url=base_url, api_key="sk"), OPENAI)
+        Target(Deployment(name="one", dialect="openai", base_url=base_url, api_key="sk"), (OPENAI,))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,6 @@ def test_the_companys_key_is_never_sent_unprotected(base_url):
     ],
 )
 def test_base_urls_are_written_with_and_without_the_version(base_url, path, host):
-    target = Target(Deployment(name="one", dialect="openai", base_url=base_url, api_key="sk"), OPENAI)
-    assert target.path == path
+    target = Target(Deployment(name="one", dialect="openai", base_url=base_url, api_key="sk"), (OPENAI,))
+    assert target.paths[0] == path
     assert host in target.preamble

@@ -72,6 +72,46 @@ def test_it_streams_what_the_specification_calls_chunks(company, schema, more):
     company.prove()
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "answer"),
+    [
+        ("/v1/responses", {"model": "gpt-4o-mini", "input": "Hello"}, "Response"),
+        (
+            "/v1/completions",
+            {"model": "gpt-3.5-turbo-instruct", "prompt": "Hello", "max_tokens": 20},
+            "CreateCompletionResponse",
+        ),
+        ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "Hello"}, "CreateEmbeddingResponse"),
+    ],
+)
+def test_its_other_endpoints_answer_what_the_specification_calls_their_answers(company, schema, path, body, answer):
+    status, headers, said = company.request(
+        "POST", path, json.dumps(body).encode(), {"authorization": f"Bearer {company.keys['Ada']}"}
+    )
+    assert (status, headers["content-type"]) == (200, "application/json")
+    schema(answer).validate(json.loads(said))
+    company.prove()
+
+
+def test_it_streams_what_the_specification_calls_response_events(company, schema):
+    body = {"model": "gpt-4o-mini", "input": "Hello", "stream": True}
+    _, _, said = company.request(
+        "POST", "/v1/responses", json.dumps(body).encode(), {"authorization": f"Bearer {company.keys['Ada']}"}
+    )
+    *events, rest = said.decode().split("\n\n")
+    assert rest == ""
+    validator = schema("ResponseStreamEvent")
+    for event in events:
+        value = json.loads(event.partition("data: ")[2])
+        if "response" in value and value["response"]["usage"] is None:
+            del value["response"][
+                "usage"
+            ]  # OpenAI itself says null before the end, where the specification has an object or none
+        validator.validate(value)
+    assert len(events) > 8
+    company.prove()
+
+
 def test_it_lists_models_as_the_specification_says(company, schema):
     status, listed = company.get("/v1/models", "Ada")
     assert status == 200
@@ -118,7 +158,7 @@ def test_it_knows_no_other_path(company, schema):
     """What is not served reaches nobody: there is no way to a provider around the wallet."""
     requests = company.provider.state()["requests"]
     for method, path in (
-        ("POST", "/v1/responses"), ("POST", "/v1/embeddings"), ("GET", "/v1/chat/completions"), ("DELETE", "/v1/models/gpt-4o"),
+        ("POST", "/v1/images/generations"), ("GET", "/v1/responses/resp_1"), ("POST", "/v1/moderations"), ("GET", "/v1/chat/completions"), ("DELETE", "/v1/models/gpt-4o"),
         ("POST", "/v1/chat/completions/"), ("POST", "/v1//chat/completions"), ("POST", "/v1/messages/batches"),
         ("POST", "/v1/files"), ("PUT", "/v1/chat/completions"), ("GET", "/v1/organization/costs"),
     ):  # fmt: skip

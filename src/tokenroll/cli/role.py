@@ -165,12 +165,12 @@ def refuse_bad_deployments(settings: Settings) -> None:
 
     Asked before anything is started: a gateway would find it out only once it has its lease.
     """
-    from tokenroll.gateway.answers import ANTHROPIC, OPENAI
+    from tokenroll.gateway.answers import FAMILIES
     from tokenroll.gateway.deployment import DeploymentError, Target
 
     for one in settings.deployments:
         try:
-            Target(deployment_of(one), ANTHROPIC if one.dialect == "anthropic" else OPENAI)
+            Target(deployment_of(one), FAMILIES[one.dialect])
         except DeploymentError as error:
             problem = str(error).removeprefix(f"{one.name}: ")
         except (OSError, ValueError) as error:

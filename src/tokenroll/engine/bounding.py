@@ -70,12 +70,16 @@ class BoundRates:
 
 
 def compile_bound(
-    card: RateCard, service_tiers: tuple[str, ...], input_meters: Iterable[Meter] = INPUT_METERS
+    card: RateCard,
+    service_tiers: tuple[str, ...],
+    input_meters: Iterable[Meter] = INPUT_METERS,
+    *,
+    has_output: bool = True,
 ) -> BoundRates:
     """The dearest internal rates of a card over the service tiers that could answer and every context length.
 
-    `input_meters` may leave out meters that the call provably cannot touch, such as audio in a call of text. Raises
-    UnpricedError if input or output has no price, or a tier is not sold.
+    `input_meters` may leave out meters that the call provably cannot touch, such as audio in a call of text, and a call for
+    embeddings has no output. Raises UnpricedError if input, or the output that there is, has no price, or a tier is not sold.
     """
 
     def fee(meter: Meter) -> int | None:
@@ -87,7 +91,7 @@ def compile_bound(
     return BoundRates(
         model=card.model,
         input_attos=dearest(card.internal_prices, service_tiers, input_meters, card.model),
-        output_attos=dearest(card.internal_prices, service_tiers, TEXT_OUTPUT_METERS, card.model),
+        output_attos=dearest(card.internal_prices, service_tiers, TEXT_OUTPUT_METERS, card.model) if has_output else 0,
         request_attos=dearest(card.internal_prices, service_tiers, (Meter.REQUEST,), card.model),
         web_search_attos=fee(Meter.WEB_SEARCH),
         web_fetch_attos=fee(Meter.WEB_FETCH),
@@ -146,7 +150,9 @@ def evidence_costs(card: RateCard, service_tier: str, usage: Usage) -> tuple[int
     What was used is never free: such a count is charged at the dearest rate of the bound. Where the three prices differ, list
     and net leave it out. Raises UnpricedError only where `compile_bound` does.
     """
-    rates = compile_bound(card, answering_tiers(service_tier), TEXT_INPUT_METERS)
+    sold = {meter for table in card.internal_prices.values() for meter in table.base}
+    has_output = not sold.isdisjoint(TEXT_OUTPUT_METERS)  # else it was a call for embeddings
+    rates = compile_bound(card, answering_tiers(service_tier), TEXT_INPUT_METERS, has_output=has_output)
     internal = card.internal_prices[service_tier]
     charge = _stood_in_nanos(internal, usage, max(rates.input_attos, rates.output_attos))
     listed = card.list_prices.get(service_tier, internal)

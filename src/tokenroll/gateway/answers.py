@@ -1,16 +1,26 @@
 """Answers that the gateway itself gives: refusals in the shape of the client's dialect, problem+json elsewhere, JSON and text."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from tokenroll.gateway.heads import RequestHead
 from tokenroll.upstream.anthropic import Messages
+from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
+from tokenroll.upstream.embeddings import Embeddings
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.responses import Responses
 
 OPENAI: Final[Dialect] = ChatCompletions()
 ANTHROPIC: Final[Dialect] = Messages()
+FAMILIES: Final[Mapping[str, tuple[Dialect, ...]]] = {
+    "openai": (OPENAI, Responses(), Completions(), Embeddings()),
+    "anthropic": (ANTHROPIC,),
+}
+"""All endpoints that calls are made at, by what a deployment names as its dialect."""
+ENDPOINTS: Final[Mapping[bytes, Dialect]] = {one.path: one for family in FAMILIES.values() for one in family}
 
 STATUS_LINES: Final = {
     status: b"HTTP/1.1 %d %b\r\n"
@@ -28,7 +38,10 @@ def status_line(status: int) -> bytes:
 def dialect_of(head: RequestHead) -> Dialect | None:
     """In whose words a request is answered: by path, else by the header that only one dialect has; None: in our own."""
     path = head.path
-    if path == b"/v1/messages" or (head.anthropic and path.startswith(b"/v1/")):
+    found = ENDPOINTS.get(path)
+    if found is not None:
+        return found
+    if head.anthropic and path.startswith(b"/v1/"):
         return ANTHROPIC
     return OPENAI if path.startswith(b"/v1/") else None
 

@@ -108,7 +108,7 @@ class Call:
             )
             return
         self._route = route
-        self._inject = facts.stream and dialect.index == 0 and not facts.include_usage
+        self._inject = facts.stream and dialect.asks_for_usage and not facts.include_usage
         self._admitted(
             gateway.spending.admit(
                 self._key,
@@ -248,7 +248,15 @@ class Call:
         upstream.send(
             self,
             b"POST %b%b%bx-client-request-id: %b/%d\r\n%bcontent-length: %d\r\n\r\n"
-            % (target.path, head.query, target.preamble, call_id, self._attempt, head.forward, size),
+            % (
+                target.paths[self._dialect.index],
+                head.query,
+                target.preamble,
+                call_id,
+                self._attempt,
+                head.forward,
+                size,
+            ),
             buffers,
             size,
         )

@@ -2,7 +2,7 @@
 
 import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,11 +41,11 @@ class Deployment:
 
 
 class Target:
-    """A deployment ready for use: address, TLS, and the bytes that begin each request."""
+    """A deployment ready for use: address, TLS, and the bytes that begin each request. `dialects` are all endpoints of its family."""
 
-    __slots__ = ("deployment", "dialect", "host", "name", "path", "port", "preamble", "tls")
+    __slots__ = ("deployment", "family", "host", "name", "paths", "port", "preamble", "tls")
 
-    def __init__(self, deployment: Deployment, dialect: Dialect) -> None:
+    def __init__(self, deployment: Deployment, dialects: Sequence[Dialect]) -> None:
         parts = urlsplit(deployment.base_url)
         if (
             parts.scheme not in {"http", "https"}
@@ -60,7 +60,7 @@ class Target:
         if any(ord(one) < 0x20 or ord(one) > 0x7E for one in deployment.api_key):
             raise DeploymentError(f"{deployment.name}: the api key has characters that no header may carry")
         self.deployment = deployment
-        self.dialect = dialect
+        self.family = dialects[0].family
         self.name = deployment.name
         self.host = parts.hostname
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -75,10 +75,11 @@ class Target:
         default_port = self.port == (443 if self.tls else 80)
         host = f"[{self.host}]" if ":" in self.host else self.host
         authority = host if default_port else f"{host}:{self.port}"
-        self.path = _joined(parts.path, dialect.upstream_target().decode("ascii")).encode("ascii")
+        self.paths = {one.index: _joined(parts.path, one.path.decode("ascii")).encode("ascii") for one in dialects}
+        """By a dialect's index."""
         self.preamble = (
             b" HTTP/1.1\r\nhost: " + authority.encode("ascii") + b"\r\n"
-            + dialect.upstream_headers(deployment.api_key) + b"accept-encoding: identity\r\n"
+            + dialects[0].upstream_headers(deployment.api_key) + b"accept-encoding: identity\r\n"
         )  # fmt: skip
         """Everything of a head between its query and the client's own header lines."""
 
@@ -133,7 +134,7 @@ class Routes:
 
     _REMEMBERED_MAX = 4096
 
-    def __init__(self, deployments: tuple[Deployment, ...], dialects: Mapping[str, Dialect]) -> None:
+    def __init__(self, deployments: tuple[Deployment, ...], dialects: Mapping[str, Sequence[Dialect]]) -> None:
         names = [one.name for one in deployments]
         if len(set(names)) != len(names):
             raise DeploymentError(f"deployments must have different names, not {names}")
@@ -155,7 +156,7 @@ class Routes:
             return route
 
     def _search(self, dialect: Dialect, model: str) -> Route | None:
-        candidates = [target for target in self.targets if target.dialect is dialect]
+        candidates = [target for target in self.targets if target.family == dialect.family]
         for target in candidates:
             if model in target.deployment.models or model in target.deployment.aliases:
                 return Route(target, model, self.pools[target])

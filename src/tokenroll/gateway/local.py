@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from tokenroll.gateway.answers import ANTHROPIC, error_answer, json_answer, text_answer
+from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, error_answer, json_answer, text_answer
 from tokenroll.gateway.heads import RequestHead
 from tokenroll.services.hot import HotKey
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
@@ -12,7 +12,7 @@ from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
 
-CALL_PATHS: Final = frozenset({b"/v1/chat/completions", b"/v1/messages"})
+CALL_PATHS: Final = frozenset(ENDPOINTS)
 _OPEN_PATHS: Final = frozenset({b"/healthz", b"/metrics"})
 _KEYED_PATHS: Final = frozenset({b"/v1/models", b"/me/wallet"})
 _KEYED_PREFIXES: Final = (b"/v1/models/", b"/me/calls/")

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from tokenroll.gateway.answers import ANTHROPIC, OPENAI
+from tokenroll.gateway.answers import FAMILIES
 from tokenroll.gateway.client import ClientConnection
 from tokenroll.gateway.deployment import Routes, Target
 from tokenroll.gateway.edge import Ticks
@@ -56,7 +56,7 @@ class Gateway:
         self.ticks = Ticks(settings.edge, self.wheel)
         self.request_reader = RequestReader()
         self.response_reader = ResponseReader()
-        self.routes = Routes(settings.deployments, {"openai": OPENAI, "anthropic": ANTHROPIC})
+        self.routes = Routes(settings.deployments, FAMILIES)
         self.pools: dict[Target, Pool] = {target: Pool(self, target) for target in self.routes.targets}
         self.routes.pools = self.pools
         self.clients: set[ClientConnection] = set()

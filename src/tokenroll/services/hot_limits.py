@@ -353,7 +353,7 @@ def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
 
 def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_grains: int) -> Denial | Reroute | None:
     """The hold made to fit its limits where policy says so, and what each says of it; None: it may be drawn."""
-    if limited.clamps or facts.output_cap_tokens == 0:
+    if (limited.clamps or facts.output_cap_tokens == 0) and facts.has_output:
         _lower(hold, limited, facts, available, fixed_grains)
     for limit in limited.limits:
         amount = hold.bound_nanos if limit.measure == CREDITS else limit.amount_of(hold)

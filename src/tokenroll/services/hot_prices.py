@@ -32,8 +32,8 @@ class HotRates:
         "request_grains", "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "web_search_grains",
     )  # fmt: skip
 
-    def __init__(self, card: RateCard, tier: str, tier_index: int) -> None:
-        bound = compile_bound(card, answering_tiers(tier), TEXT_INPUT_METERS)
+    def __init__(self, card: RateCard, tier: str, tier_index: int, *, has_output: bool = True) -> None:
+        bound = compile_bound(card, answering_tiers(tier), TEXT_INPUT_METERS, has_output=has_output)
         self.tier = tier
         self.tier_index = tier_index
         self.message_tokens = bound.overhead_tokens_per_message
@@ -63,7 +63,7 @@ class HotRates:
 class HotCard:
     """One rate card and its compiled tiers."""
 
-    __slots__ = ("card", "digest", "effective_at", "id", "rates")
+    __slots__ = ("card", "digest", "effective_at", "id", "input_rates", "rates")
 
     def __init__(self, terms: CardTerms) -> None:
         self.card = card_from_json(terms.canonical_json, card_id=terms.id, public_id=f"card {terms.id}", recorded_at=0)
@@ -71,6 +71,8 @@ class HotCard:
         self.digest = terms.digest
         self.effective_at: Instant = self.card.effective_at
         self.rates: dict[str, HotRates | None] = {}
+        self.input_rates: dict[str, HotRates | None] = {}
+        """For calls without output, such as those for embeddings."""
 
     def at_tier(self, tier: str, tier_index: int) -> HotRates | None:
         """The compiled rates of a service tier; None: the card does not sell it."""
@@ -80,6 +82,15 @@ class HotCard:
             except UnpricedError:
                 self.rates[tier] = None
         return self.rates[tier]
+
+    def input_at_tier(self, tier: str, tier_index: int) -> HotRates | None:
+        """The same for a call without output: its model may have no price for any."""
+        if tier not in self.input_rates:
+            try:
+                self.input_rates[tier] = HotRates(self.card, tier, tier_index, has_output=False)
+            except UnpricedError:
+                self.input_rates[tier] = None
+        return self.input_rates[tier]
 
 
 class Prices:

@@ -22,6 +22,7 @@ from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
 from tokenroll.services.hot_limits import Reroute, counting, fit, fitting_cap, rerouted
+from tokenroll.services.hot_prices import HotCard, HotRates
 from tokenroll.services.leases import Leases
 from tokenroll.services.metering import charge_of, estimated_counts
 from tokenroll.services.protocol import Delta, View
@@ -49,7 +50,7 @@ _RELEASES: Final = {
     ReleaseReason.PROVIDER_ERROR: TapeRelease.PROVIDER_ERROR,
     ReleaseReason.NEVER_DISPATCHED: TapeRelease.NEVER_DISPATCHED,
 }
-_OTHER_ENDPOINTS: Final = (("anthropic", "/v1/messages"), ("openai", "/v1/chat/completions"))
+_OTHER_ENDPOINTS: Final = {"openai": ("anthropic", "/v1/messages"), "anthropic": ("openai", "/v1/chat/completions")}
 """By dialect: the other one's provider, and where its models are called."""
 _TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
 _TOKEN_METERS: Final = (1 << TOKEN_METER_COUNT) - 1
@@ -123,11 +124,11 @@ class Spending(Leases):
         model = deployment.model or facts.model
         card = self.prices.card_for(deployment.provider, model, now)
         if card is None:
-            provider, endpoint = _OTHER_ENDPOINTS[dialect.index]
+            provider, endpoint = _OTHER_ENDPOINTS[dialect.family]
             served = provider != deployment.provider and self.prices.card_for(provider, facts.model, now) is not None
             return Denial("unknown_model", model=facts.model, state=endpoint if served else "")
         tier = facts.service_tier or deployment.service_tier
-        rates = card.rates.get(tier) or card.at_tier(tier, _TIER_INDEX.get(tier, 0))
+        rates = card.rates.get(tier) or _rates(card, tier, facts)
         if rates is None:
             return Denial("tier_not_sold", model=facts.model, state=tier)
         if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
@@ -171,19 +172,22 @@ class Spending(Leases):
         if facts.has_tools:
             input_tokens += rates.request_tools_tokens + facts.tool_count * rates.tool_tokens
         fixed_grains = rates.request_grains
-        if facts.server_tool_uses_max:
+        if facts.server_tool_uses_max or facts.reads_stored:
             window = hold.card.card.context_window_tokens
-            if window is None or rates.web_search_grains is None:
-                return Denial(
-                    "call_not_bounded", model=facts.model, state="its rate card has no limit or price for searches"
-                )
-            # each use may read a whole context again
+            if window is None:
+                return Denial("call_not_bounded", model=facts.model, state="its rate card names no context window")
+            # each use may read a whole context again, and so may a call that goes on from what the provider has stored
             input_tokens = max(input_tokens, window) * (facts.server_tool_uses_max + 1)
-            fixed_grains += facts.web_search_max * rates.web_search_grains
+            if facts.web_search_max:
+                if rates.web_search_grains is None:
+                    return Denial(
+                        "call_not_bounded", model=facts.model, state="its rate card has no price for searches"
+                    )
+                fixed_grains += facts.web_search_max * rates.web_search_grains
         fixed_grains += input_tokens * rates.input_grains
         hold.input_tokens_max = input_tokens
         cap = facts.output_cap_tokens
-        if cap == 0:
+        if cap == 0 and facts.has_output:
             cap = self._injected_cap(hold, facts, available, fixed_grains)
             if cap == 0:
                 return Denial("call_not_bounded", model=facts.model, state="its rate card names no maximum output")
@@ -589,6 +593,13 @@ class Spending(Leases):
         self._once_names = number + 1
         self.tape.append(tapes.pack_name(number, text))
         return number
+
+
+def _rates(card: HotCard, tier: str, facts: Facts) -> HotRates | None:
+    """What a tier's first call finds; None when the card does not sell it, or no output where there would be some."""
+    index = _TIER_INDEX.get(tier, 0)
+    rates = card.at_tier(tier, index)
+    return card.input_at_tier(tier, index) if rates is None and not facts.has_output else rates
 
 
 def _scope(key: HotKey) -> str:

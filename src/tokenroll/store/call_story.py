@@ -38,7 +38,8 @@ from tokenroll.store.tape import (
     TapeSource,
 )
 
-_DIALECTS: Final = ("openai", "anthropic")
+_DIALECTS: Final = ("openai", "anthropic", "openai responses", "openai completions", "openai embeddings")
+"""By what a settlement's record says."""
 
 
 def call_story(connection: Connection, call_id: str) -> dict[str, Any] | None:

@@ -270,8 +270,9 @@ class Messages(Dialect):
     """
 
     index = 1
+    family = "anthropic"
     name = "messages"
-    paths: tuple[bytes, ...] = (b"/v1/messages",)
+    path = b"/v1/messages"
 
     def __init__(self, wallet_status: int = 402) -> None:
         if wallet_status not in {400, 402}:
@@ -319,10 +320,6 @@ class Messages(Dialect):
         if service_tier is not None:
             values["service_tier"] = json.dumps(_TIER_WORDS.get(service_tier, "auto")).encode()
         return edited(body, values, facts.fields) if values else [body]
-
-    def upstream_target(self) -> bytes:
-        """See Dialect."""
-        return b"/v1/messages"
 
     def upstream_headers(self, api_key: str) -> bytes:
         """See Dialect. The client's own `anthropic-version` passes instead of ours when it sent one; the door drops ours then."""

@@ -240,12 +240,17 @@ class CallMeter(ABC):
 
 
 class Dialect(ABC):
-    """One provider's way of speaking."""
+    """One endpoint of one provider's way of speaking."""
 
     index: int
-    """On the tape: 0 chat completions, 1 messages."""
+    """On the tape: 0 chat completions, 1 messages, 2 responses, 3 completions, 4 embeddings."""
+    family: str
+    """Whose way: what a deployment names as its dialect. All endpoints of one share keys, errors and headers."""
     name: str
-    paths: tuple[bytes, ...]
+    path: bytes
+    """Where clients call it, and the provider has it."""
+    asks_for_usage: bool = False
+    """Whether a stream reports its usage only to who asks for it in the request."""
 
     @abstractmethod
     def facts(self, body: bytes) -> Facts:
@@ -266,10 +271,6 @@ class Dialect(ABC):
 
         `model` and `output_cap_tokens` as sent (0: leave the cap alone); `service_tier` in the words of rate cards, None: leave it.
         """
-
-    @abstractmethod
-    def upstream_target(self) -> bytes:
-        """The request target at the provider, such as `/v1/messages`."""
 
     @abstractmethod
     def upstream_headers(self, api_key: str) -> bytes:

@@ -32,4 +32,8 @@ class Facts:
     web_search_max: int = 0
     server_tool_uses_max: int = 0
     """Tool uses on the provider's side: each may read a whole context again, so the bound asks for the context window."""
+    reads_stored: bool = False
+    """Whether it goes on from what the provider has stored: then its input is as large as the context window may be."""
+    has_output: bool = True
+    """False for embeddings: nothing is written, so there is nothing to cap."""
     user: str = ""

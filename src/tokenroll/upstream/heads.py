@@ -262,14 +262,34 @@ def not_bounded(param: str, what: str) -> NoReturn:
     )
 
 
-def check_messages(value: Any, allowed: frozenset[bytes], nested: Callable[[Part, str], None] | None = None) -> int:
+def count_texts(value: Any, param: str) -> int:
+    """How many texts a field holds: one text or list of token ids, or a list of either. Raises RequestRefused for anything else."""
+    if value is None:
+        refuse("missing_required_parameter", f"Missing required parameter: '{param}'.", param)
+    if type(value) is str:
+        return 1
+    if type(value) is not list:
+        wrong_type(param, "a string or an array", value)
+    if not value:
+        refuse("invalid_value", f"'{param}' must hold at least one text.", param)
+    if type(value[0]) is int:
+        return 1
+    for index, one in enumerate(value):
+        if type(one) is not str and type(one) is not list:
+            not_bounded(f"{param}[{index}]", "an input that is no text")
+    return len(value)
+
+
+def check_messages(
+    value: Any, allowed: frozenset[bytes], nested: Callable[[Part, str], None] | None = None, *, field: str = "messages"
+) -> int:
     """How many messages there are, proven to hold nothing but text. Raises RequestRefused naming the first part that is other.
 
     A part is allowed when its bytes bound its tokens: text in any of its forms, never an image, audio or a file.
     """
-    messages = items(value, "messages")
+    messages = items(value, field)
     if not messages:
-        refuse("invalid_value", "'messages' must hold at least one message.", "messages")
+        refuse("invalid_value", f"'{field}' must hold at least one message.", field)
     for index, message in enumerate(messages):
         content = message.content
         if content.__class__ is Raw:
@@ -280,16 +300,16 @@ def check_messages(value: Any, allowed: frozenset[bytes], nested: Callable[[Part
                 continue
             if first != 0x5B:
                 if first != 0x6E:
-                    wrong_type(f"messages[{index}].content", "a string or an array", raw_value(content))
+                    wrong_type(f"{field}[{index}].content", "a string or an array", raw_value(content))
                 continue
-            content = parts_of(content, f"messages[{index}].content")
+            content = parts_of(content, f"{field}[{index}].content")
         elif content.__class__ is not list:
             continue
         for place, part in enumerate(content):
             if bytes(part.type) not in allowed or part.is_suspect():
-                _refuse_part(part, allowed, f"messages[{index}].content[{place}]")
+                refuse_part(part, allowed, f"{field}[{index}].content[{place}]")
             if nested is not None and part.content is not NOTHING:
-                nested(part, f"messages[{index}].content[{place}]")
+                nested(part, f"{field}[{index}].content[{place}]")
     return len(messages)
 
 
@@ -301,7 +321,7 @@ def parts_of(content: Raw, param: str) -> list[Part]:
         refuse("invalid_type", f"Invalid type for '{param}': every part must be an object.", param)
 
 
-def _refuse_part(part: Part, allowed: frozenset[bytes], param: str) -> None:
+def refuse_part(part: Part, allowed: frozenset[bytes], param: str) -> None:
     """Raises RequestRefused, unless the type was only written with escapes and nothing else is wrong."""
     name = raw_value(part.type)
     if f'"{name}"'.encode("utf-8", "replace") not in allowed:

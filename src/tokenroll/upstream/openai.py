@@ -1,40 +1,26 @@
 """The dialect of OpenAI's chat completions, which most providers speak."""
 
-import json
 from typing import Any, Final
 
 import msgspec
 
 from tokenroll.model.limits import CHOICES_MAX, NAME_CHARACTERS_MAX, UNIT_COUNT_MAX
 from tokenroll.upstream import usage as counts
-from tokenroll.upstream.dialect import (
-    JSON_HEADER,
-    Buffers,
-    CallMeter,
-    Denial,
-    Dialect,
-    ErrorAnswer,
-    denial_headers,
-    retry_headers,
-)
+from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import (
-    boolean,
     cap_tokens,
     check_messages,
-    edited,
     is_given,
     items,
     not_bounded,
-    option,
     raw_value,
     read_head,
-    refuse_doubled,
-    spans,
     text,
     whole_number,
     wrong_type,
 )
+from tokenroll.upstream.openai_endpoint import ANSWER_TIERS, OpenAIEndpoint, read_stream_options, tier_asked
 from tokenroll.upstream.shapes import (
     NOTHING,
     ChatAnswer,
@@ -62,17 +48,6 @@ _UNBOUNDED: Final = {
 }
 _OPTIONS: Final = frozenset({"stream_options", "tools", "functions", "service_tier", "user", "modalities", *_UNBOUNDED})
 """Fields that most requests do not have; without any of them nothing more is looked at."""
-_REQUEST_TIERS: Final = {
-    "": "", "auto": "", "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority",
-    "fast": "priority", "batch": "batch",
-}  # fmt: skip
-_ANSWER_TIERS: Final = {
-    "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority", "fast": "priority",
-    "batch": "batch",
-}  # fmt: skip
-_TIER_WORDS: Final = {"standard": "default", "flex": "flex", "priority": "priority", "batch": "batch"}
-
-
 _NO_PROMPT_DETAILS: Final = PromptDetails()
 _NO_COMPLETION_DETAILS: Final = CompletionDetails()
 
@@ -171,14 +146,15 @@ def _has_all(meter: CallMeter) -> bool:
     return meter.counts[counts.INPUT] is not None and meter.counts[counts.OUTPUT] is not None
 
 
-def _read_answer(meter: CallMeter, answer: ChatAnswer) -> None:
-    if answer.model:
-        meter.answered_model = answer.model[:NAME_CHARACTERS_MAX]
-    if answer.service_tier:
-        meter.service_tier = _ANSWER_TIERS.get(answer.service_tier, meter.service_tier)
-    if answer.error:
+def read_answer(meter: CallMeter, model: Any, service_tier: Any, error: Any) -> None:
+    """What an answer says beside its usage: which model and tier it was, and whether it is an error."""
+    if model and type(model) is str:
+        meter.answered_model = model[:NAME_CHARACTERS_MAX]
+    if service_tier and type(service_tier) is str:
+        meter.service_tier = ANSWER_TIERS.get(service_tier, meter.service_tier)
+    if error:
         meter.saw_error = True
-        meter.error_code = str(object_of(answer.error).get("code") or object_of(answer.error).get("type") or "error")
+        meter.error_code = str(object_of(error).get("code") or object_of(error).get("type") or "error")
 
 
 class WholeChatMeter(WholeMeter):
@@ -191,7 +167,7 @@ class WholeChatMeter(WholeMeter):
         if answer is None:
             return
         self.complete = True
-        _read_answer(self, answer)
+        read_answer(self, answer.model, answer.service_tier, answer.error)
         if answer.usage is not None:
             self._read(answer.usage)
 
@@ -252,7 +228,7 @@ class StreamChatMeter(EventMeter):
         answer = _decode_chunk(payload, self)
         if answer is None:
             return False
-        _read_answer(self, answer)
+        read_answer(self, answer.model, answer.service_tier, answer.error)
         self.output_events += payload.count(self._output)
         if answer.usage is None:
             if b'"usage": null' in payload:
@@ -274,25 +250,13 @@ class StreamChatMeter(EventMeter):
             self.counts[counts.REQUEST] = 1
 
 
-def _with_usage(body: bytes) -> bytes:
-    """The client's own stream options and our wish for usage."""
-    start, end = spans(body)["stream_options"]
-    return json.dumps({**(json.loads(body[start:end]) or {}), "include_usage": True}, separators=(",", ":")).encode()
-
-
-_DENIAL_STATUS: Final = {
-    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_ready": 503,
-}  # fmt: skip
-_DENIAL_PARAM: Final = {"unknown_model": "model", "tier_not_sold": "service_tier"}
-_CODES: Final = {"unknown_model": "model_not_found"}
-
-
-class ChatCompletions(Dialect):
+class ChatCompletions(OpenAIEndpoint):
     """The dialect of `POST /v1/chat/completions`; see Dialect for what each method promises."""
 
     index = 0
     name = "chat completions"
-    paths: tuple[bytes, ...] = (b"/v1/chat/completions",)
+    path = b"/v1/chat/completions"
+    asks_for_usage = True
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. Images, audio, files, searches and predictions are refused: nothing bounds them before they are sent."""
@@ -323,14 +287,7 @@ class ChatCompletions(Dialect):
 
     def _options(self, body: bytes, head: dict[str, Any], facts: Facts) -> None:
         get = head.get
-        options = get("stream_options")
-        if options is not None:
-            facts.has_stream_options = True
-            given = option(options, "stream_options").include_usage
-            refuse_doubled(body, "stream_options", b"include_usage")
-            facts.include_usage = boolean(raw_value(given), "stream_options.include_usage")
-        elif "stream_options" in head:
-            facts.has_stream_options = True
+        read_stream_options(body, head, facts)
         for field in ("tools", "functions"):
             if (tools := get(field)) is not None:
                 listed = items(tools, field)
@@ -339,10 +296,7 @@ class ChatCompletions(Dialect):
                     if field == "tools" and bytes(tool.type) not in _TOOL_TYPES:
                         not_bounded(f"tools[{index}].type", f"a tool of type {raw_value(tool.type)!r}")
         facts.has_tools = facts.tool_count > 0
-        tier = text(get("service_tier"), "service_tier")
-        if tier not in _REQUEST_TIERS:
-            not_bounded("service_tier", f"the service tier {tier!r}")
-        facts.service_tier = _REQUEST_TIERS[tier]
+        facts.service_tier = tier_asked(get("service_tier"))
         facts.user = text(get("user"), "user")
         self._refuse_unbounded(head)
 
@@ -359,80 +313,6 @@ class ChatCompletions(Dialect):
         if modalities != ["text"]:
             not_bounded("modalities", "output other than text")
 
-    def rewrite(
-        self,
-        body: bytes,
-        facts: Facts,
-        *,
-        model: str,
-        output_cap_tokens: int,
-        inject_usage: bool,
-        service_tier: str | None,
-    ) -> Buffers:
-        """See Dialect."""
-        inject_usage = inject_usage and facts.stream and not facts.include_usage
-        values: dict[str, bytes] = {}
-        if model != facts.model:
-            values["model"] = json.dumps(model).encode()
-        if output_cap_tokens:
-            values[facts.cap_field] = b"%d" % output_cap_tokens
-            if facts.second_cap_field:
-                values[facts.second_cap_field] = b"%d" % output_cap_tokens
-        if inject_usage:
-            values["stream_options"] = _with_usage(body) if facts.has_stream_options else b'{"include_usage":true}'
-        if service_tier is not None:
-            values["service_tier"] = json.dumps(_TIER_WORDS[service_tier]).encode()
-        return edited(body, values, facts.fields) if values else [body]
-
-    def upstream_target(self) -> bytes:
-        """See Dialect."""
-        return b"/v1/chat/completions"
-
-    def upstream_headers(self, api_key: str) -> bytes:
-        """See Dialect."""
-        return b"authorization: Bearer %s\r\n" % api_key.encode("ascii")
-
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:
         """See Dialect."""
         return StreamChatMeter(withhold_usage) if stream else WholeChatMeter()
-
-    def denial(self, denial: Denial) -> ErrorAnswer:
-        """See Dialect. An empty wallet is a 429 of the `insufficient_quota` family, which clients tell from a rate limit by type."""
-        code = denial.code
-        status = _DENIAL_STATUS.get(code, 429)
-        kind = "insufficient_quota" if status == 429 else _error_type(status)
-        if denial.retry_after_seconds:  # as a rate limit of the provider's own: clients wait and try again
-            kind, code = "requests", "rate_limit_exceeded"
-        body = _error_body(denial.sentence(), kind, _CODES.get(code, code), _DENIAL_PARAM.get(code))
-        return ErrorAnswer(
-            status,
-            JSON_HEADER + denial_headers(denial, should_retry=status == 503 or denial.retry_after_seconds > 0),
-            body,
-        )
-
-    def error(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        param: str | None = None,
-        should_retry: bool | None = None,
-        retry_after_seconds: int = 0,
-    ) -> ErrorAnswer:
-        """See Dialect."""
-        return ErrorAnswer(
-            status,
-            JSON_HEADER + retry_headers(should_retry, retry_after_seconds),
-            _error_body(message, _error_type(status), code, param),
-        )
-
-
-def _error_type(status: int) -> str:
-    return "server_error" if status >= 500 else "requests" if status == 429 else "invalid_request_error"
-
-
-def _error_body(message: str, kind: str, code: str, param: str | None) -> bytes:
-    return json.dumps(
-        {"error": {"message": message, "type": kind, "param": param, "code": code}}, ensure_ascii=False
-    ).encode()

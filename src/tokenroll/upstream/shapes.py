@@ -53,6 +53,7 @@ class Item(msgspec.Struct, gc=False):
     max_uses: Raw = NOTHING
     user_id: Raw = NOTHING
     edits: Raw = NOTHING
+    output: Raw = NOTHING
 
 
 class PartsItem(msgspec.Struct, gc=False):
@@ -66,6 +67,7 @@ class PartsItem(msgspec.Struct, gc=False):
     max_uses: Raw = NOTHING
     user_id: Raw = NOTHING
     edits: Raw = NOTHING
+    output: Raw = NOTHING
 
 
 _Scalar = str | int | float | bool | None
@@ -190,6 +192,44 @@ decode_chat_frame = msgspec.json.Decoder(ChatFrame).decode
 decode_chat_answer = msgspec.json.Decoder(ChatAnswer).decode
 decode_chat_chunk = msgspec.json.Decoder(ChatChunk).decode
 decode_loose_chat_answer = msgspec.json.Decoder(LooseChatAnswer).decode
+
+
+class ResponseUsage(msgspec.Struct, gc=False):
+    """The `usage` of a response."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: PromptDetails | None = None
+    output_tokens_details: CompletionDetails | None = None
+
+
+class ResponseAnswer(msgspec.Struct, gc=False):
+    """A whole response, or the one in an event; its output is skipped."""
+
+    model: str | None = None
+    service_tier: str | None = None
+    usage: ResponseUsage | None = None
+    error: Any = None
+
+
+class ResponseEvent(msgspec.Struct, gc=False):
+    """One event of a streamed response. `code` is that of an `error` event."""
+
+    type: str | None = None
+    response: ResponseAnswer | None = None
+    code: Any = None
+
+
+class LooseResponseEvent(msgspec.Struct, gc=False):
+    """The same for events whose types are not what they should be."""
+
+    type: Any = None
+    response: Any = None
+
+
+decode_response = msgspec.json.Decoder(ResponseAnswer).decode
+decode_response_event = msgspec.json.Decoder(ResponseEvent).decode
+decode_loose_response_event = msgspec.json.Decoder(LooseResponseEvent).decode
 
 
 class MessageDelta(msgspec.Struct, gc=False):

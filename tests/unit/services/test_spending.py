@@ -24,6 +24,7 @@ from tokenroll.services.protocol import Delta, Lease, LotChange
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType
 from tokenroll.upstream.dialect import Denial
+from tokenroll.upstream.embeddings import Embeddings
 
 
 @pytest.fixture
@@ -88,6 +89,44 @@ def test_it_refuses_searches_that_the_card_does_not_price(tmp_path):
     rates: dict[Meter, int] = {meter: rate for meter, rate in SONNET_RATES.items() if meter is not Meter.WEB_SEARCH}
     desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(RateTable(base=rates)),))
     assert desk.admit(make_facts(web_search_max=1, server_tool_uses_max=1)).code == "call_not_bounded"
+
+
+def test_it_bounds_what_goes_on_from_something_stored_by_the_context_window(ada):
+    # 200,000 tokens at 6,000 nanos and 100 at 15,000: more than the credit that Ada has
+    assert ada.admit(make_facts(reads_stored=True)).needed_nanos == 1_201_500_000
+
+
+@pytest.mark.parametrize("facts", [{"reads_stored": True}, {"web_search_max": 1, "server_tool_uses_max": 1}])
+def test_it_refuses_what_only_a_context_window_bounds_where_none_is_known(tmp_path, facts):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(context_window_tokens=None),))
+    denial = desk.admit(make_facts(**facts))
+    assert (denial.code, denial.state) == ("call_not_bounded", "its rate card names no context window")
+
+
+EMBEDS = RateTable(base={Meter.INPUT: 6_000 * 10**9})
+
+
+def test_a_call_without_output_holds_for_its_input_and_is_never_capped(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(EMBEDS, output_tokens_max=None),))
+    hold = desk.admit(make_facts(has_output=False, output_cap_tokens=0, cap_field=""))
+    assert (hold.bound_nanos, hold.output_cap_tokens) == (1_016 * 6_000, 0)
+    desk.dispatch(hold)
+    assert desk.settle(hold, input=300, request=1) == 300 * 6_000
+    assert desk.available() == CREDIT - 300 * 6_000
+
+
+def test_a_model_without_a_price_for_output_is_refused_where_there_would_be_some(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(EMBEDS),))
+    assert desk.admit().code == "tier_not_sold"
+
+
+def test_an_embedding_that_nobody_heard_the_end_of_costs_its_input_and_no_output(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(EMBEDS),))
+    hold = desk.admit(make_facts(has_output=False, output_cap_tokens=0))
+    desk.dispatch(hold)
+    meter = Embeddings().meter(stream=False, withhold_usage=False)
+    # 1,000 bytes at four to a token
+    assert desk.spending.settle(hold, meter, desk.now, 200, Finish.CLIENT_GONE) == 250 * 6_000
 
 
 def test_it_bounds_at_the_dearest_context_length(tmp_path):

@@ -6,8 +6,11 @@ import pytest
 
 from tests.cast import CREDIT, T0
 from tokenroll.upstream.anthropic import Messages
+from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Denial
+from tokenroll.upstream.embeddings import Embeddings
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.responses import Responses
 
 CHAT, MESSAGES = ChatCompletions(), Messages()
 EMPTY = Denial(
@@ -135,11 +138,13 @@ def test_an_error_may_say_when_to_come_back():
 
 
 def test_the_dialects_know_their_way_upstream():
-    assert (CHAT.upstream_target(), CHAT.upstream_headers("sk-1")) == (
-        b"/v1/chat/completions", b"authorization: Bearer sk-1\r\n"
-    )  # fmt: skip
-    assert (MESSAGES.upstream_target(), MESSAGES.upstream_headers("sk-2")) == (b"/v1/messages", b"x-api-key: sk-2\r\n")
-    assert [(one.index, one.paths) for one in (CHAT, MESSAGES)] == [
-        (0, (b"/v1/chat/completions",)),
-        (1, (b"/v1/messages",)),
+    assert CHAT.upstream_headers("sk-1") == b"authorization: Bearer sk-1\r\n"
+    assert MESSAGES.upstream_headers("sk-2") == b"x-api-key: sk-2\r\n"
+    every = (CHAT, MESSAGES, Responses(), Completions(), Embeddings())
+    assert [(one.index, one.family, one.path) for one in every] == [
+        (0, "openai", b"/v1/chat/completions"),
+        (1, "anthropic", b"/v1/messages"),
+        (2, "openai", b"/v1/responses"),
+        (3, "openai", b"/v1/completions"),
+        (4, "openai", b"/v1/embeddings"),
     ]

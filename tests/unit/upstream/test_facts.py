@@ -1,13 +1,18 @@
 """What a request's head must say, and what is refused before it can cost anything: in the dialect, naming the field."""
 
 import json
+from typing import Any
 
 import pytest
 
+from tests.unit.upstream import golden_endpoints as golden
 from tokenroll.upstream.anthropic import Messages
-from tokenroll.upstream.dialect import RequestRefused
+from tokenroll.upstream.completions import Completions
+from tokenroll.upstream.dialect import Dialect, RequestRefused
+from tokenroll.upstream.embeddings import Embeddings
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.responses import Responses
 
 CHAT, MESSAGES = ChatCompletions(), Messages()
 BARE = Facts()
@@ -250,8 +255,19 @@ BAD_MESSAGES = [
     ("metadata a text", messages(metadata="x"), "invalid_type", "metadata"),
 ]  # fmt: skip
 
-GOOD = [(CHAT, *row) for row in GOOD_CHAT] + [(MESSAGES, *row) for row in GOOD_MESSAGES]
-BAD = [(CHAT, *row) for row in BAD_CHAT] + [(MESSAGES, *row) for row in BAD_MESSAGES]
+GOOD: list[tuple[Dialect, str, bytes, Any]] = [(CHAT, *row) for row in GOOD_CHAT] + [
+    (MESSAGES, *row) for row in GOOD_MESSAGES
+]
+BAD: list[tuple[Dialect, str, bytes, str, str | None]] = [(CHAT, *row) for row in BAD_CHAT] + [
+    (MESSAGES, *row) for row in BAD_MESSAGES
+]
+for dialect, good, bad in (
+    (Responses(), golden.GOOD_RESPONSES, golden.BAD_RESPONSES),
+    (Completions(), golden.GOOD_COMPLETIONS, golden.BAD_COMPLETIONS),
+    (Embeddings(), golden.GOOD_EMBEDDINGS, golden.BAD_EMBEDDINGS),
+):
+    GOOD += [(dialect, *row) for row in good]
+    BAD += [(dialect, *row) for row in bad]
 
 
 def names(rows):
@@ -318,22 +334,29 @@ def test_a_rewritten_body_says_what_policy_says_and_else_the_same(dialect, name,
     facts = dialect.facts(body)
     sent = b"".join(
         dialect.rewrite(
-            body, facts, model='a "quoted" ü', output_cap_tokens=7777, inject_usage=True, service_tier="standard"
+            body,
+            facts,
+            model='a "quoted" ü',
+            output_cap_tokens=7777 if facts.has_output else 0,
+            inject_usage=dialect.asks_for_usage,
+            service_tier="standard",
         )
     )
     before, after = json.loads(body), json.loads(sent, object_pairs_hook=once)
-    wanted = before | {"model": 'a "quoted" ü', facts.cap_field: 7777}
-    if dialect is CHAT:
+    wanted = before | {"model": 'a "quoted" ü'}
+    for field in (facts.cap_field, facts.second_cap_field):
+        if field:
+            wanted[field] = 7777
+    if dialect.asks_for_usage and facts.stream and not facts.include_usage:
+        wanted["stream_options"] = (before.get("stream_options") or {}) | {"include_usage": True}
+    if dialect.name in {"chat completions", "responses"}:  # the others have no tiers to name
         wanted["service_tier"] = "default"
-        if facts.second_cap_field:
-            wanted[facts.second_cap_field] = 7777
-        if facts.stream and not facts.include_usage:
-            wanted["stream_options"] = (before.get("stream_options") or {}) | {"include_usage": True}
-    else:
+    elif dialect is MESSAGES:
         wanted["service_tier"] = "standard_only"
     assert after == wanted
     again = dialect.facts(sent)
-    assert (again.model, again.output_cap_tokens, again.stream) == ('a "quoted" ü', 7777, facts.stream)
+    cap = 7777 if facts.has_output else 0
+    assert (again.model, again.output_cap_tokens, again.stream) == ('a "quoted" ü', cap, facts.stream)
 
 
 def once(pairs):

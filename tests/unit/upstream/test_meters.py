@@ -3,20 +3,32 @@
 import pytest
 
 from tests.unit.upstream.golden import PRICES, Golden, chunk, last, streamed_chat, whole_chat
+from tests.unit.upstream.golden_endpoints import (
+    completion_answers,
+    embedding_answers,
+    streamed_responses,
+    whole_responses,
+)
 from tests.unit.upstream.golden_messages import start, streamed_messages, whole_messages
 from tokenroll.engine.rating import charge_nanos
 from tokenroll.model.limits import METER_BODY_BYTES_MAX, METER_EVENT_BYTES_MAX
 from tokenroll.model.rate_card import RateTable
 from tokenroll.model.usage import METERS, Usage
 from tokenroll.upstream.anthropic import Messages
+from tokenroll.upstream.completions import Completions
+from tokenroll.upstream.dialect import Dialect
+from tokenroll.upstream.embeddings import Embeddings
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.responses import Responses
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter
 
 CHAT, MESSAGES = ChatCompletions(), Messages()
-TABLE = [(CHAT, one) for one in (*whole_chat(), *streamed_chat())] + [
+TABLE: list[tuple[Dialect, Golden]] = [(CHAT, one) for one in (*whole_chat(), *streamed_chat())] + [
     (MESSAGES, one) for one in (*whole_messages(), *streamed_messages())
 ]
+TABLE += [(Responses(), one) for one in (*whole_responses(), *streamed_responses())]
+TABLE += [(Completions(), one) for one in completion_answers()] + [(Embeddings(), one) for one in embedding_answers()]
 START = start('{"input_tokens":25,"output_tokens":1}')
 NAMES = [f"{dialect.name}: {'stream' if one.stream else 'whole'}: {one.name}" for dialect, one in TABLE]
 
@@ -38,7 +50,7 @@ def told(meter):
 
 
 def test_the_table_is_not_thin():
-    assert len(TABLE) >= 90
+    assert len(TABLE) >= 120
     assert len(set(NAMES)) == len(NAMES)
 
 

@@ -47,6 +47,8 @@ def split_input(asked: Asked, model: PricedModel, cache: PromptCache) -> CacheSp
     if asked.worst_tokenizer:
         segments = [segment._replace(tokens=len(segment.text)) for segment in asked.segments]
         total += sum(segment.tokens for segment in segments) - sum(segment.tokens for segment in asked.segments)
+    if asked.endpoint == "embeddings":
+        return CacheSplit(total, 0, 0, 0)
     if asked.dialect == "anthropic":
         return cache.marked(model.name, segments, total, scaled="input_tokens" in asked.sizes)
     return cache.automatic(model.name, segments, total, writes=model.writes_cache)
@@ -55,7 +57,11 @@ def split_input(asked: Asked, model: PricedModel, cache: PromptCache) -> CacheSp
 def compose(asked: Asked, model: PricedModel, split: CacheSplit, digest: bytes, faults: dict[str, str]) -> Answer:
     """The answer, whole. Output counts per choice: the size asked for, else the seeded rule, never above the cap."""
     number = int.from_bytes(digest, "big")
-    wanted = asked.sizes.get("output_tokens", OUTPUT_TOKENS_MIN + zlib.crc32(digest) % OUTPUT_TOKENS_SPREAD)
+    wanted = (
+        0
+        if asked.endpoint == "embeddings"
+        else asked.sizes.get("output_tokens", OUTPUT_TOKENS_MIN + zlib.crc32(digest) % OUTPUT_TOKENS_SPREAD)
+    )
     limit = asked.cap or MODEL_OUTPUT_TOKENS
     if "exceed-cap" in faults:
         wanted = limit + int(faults["exceed-cap"] or 100)

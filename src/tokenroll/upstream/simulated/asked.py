@@ -28,7 +28,8 @@ class Refusal(Exception):  # noqa: N818  a refusal is an answer, not an error of
 class Asked:
     """One request, understood."""
 
-    dialect: str
+    endpoint: str
+    """`chat`, `messages`, `responses`, `completions` or `embeddings`."""
     model: str
     stream: bool
     segments: list[Segment]
@@ -50,6 +51,14 @@ class Asked:
     sizes: dict[str, int] = field(default_factory=dict)
     faults: str = ""
     worst_tokenizer: bool = False
+    dimensions: int = 0
+    base64: bool = False
+    """How embeddings are wanted."""
+
+    @property
+    def dialect(self) -> str:
+        """Whose errors, headers and cache it gets."""
+        return "anthropic" if self.endpoint == "messages" else "openai"
 
 
 def _tokens(text: bytes) -> int:
@@ -180,7 +189,7 @@ def asked_of_chat(raw: bytes) -> Asked:
     tools, functions = _listed(body, "tools"), _listed(body, "functions")
     options, shape = _member(body, "stream_options"), _member(body, "response_format")
     asked = Asked(
-        dialect="openai",
+        endpoint="chat",
         model=model,
         stream=body.get("stream") is True,
         segments=_tool_segments(tools + functions) + segments,
@@ -211,6 +220,101 @@ def _forced_in_chat(choice: Any) -> str:
     return {"required": "*", "none": "-"}.get(str(choice), "")
 
 
+def asked_of_responses(raw: bytes) -> Asked:
+    """What a request for a response asks for. Raises Refusal."""
+    body = decoded(raw)
+    model = _model(body)
+    given = body.get("input")
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    if not isinstance(items, list) or not items or not all(isinstance(one, dict) for one in items):
+        raise Refusal(
+            400, "invalid_request_error", "Missing required parameter: 'input'.", "input", "missing_required_parameter"
+        )
+    segments = _content_segments("system", body["instructions"]) if body.get("instructions") else []
+    for item in items:
+        if "content" in item:
+            segments += _content_segments(str(item.get("role", "")), item["content"])
+        else:
+            text = msgspec.json.encode(item)
+            segments.append(Segment(text, _tokens(text), ""))
+    tools = _listed(body, "tools")
+    shape = _member(_member(body, "text"), "format")
+    asked = Asked(
+        endpoint="responses",
+        model=model,
+        stream=body.get("stream") is True,
+        segments=_tool_segments(tools) + segments,
+        input_tokens=0,
+        last_role="tool" if str(items[-1].get("type", "")).endswith("_output") else str(items[-1].get("role", "")),
+        cap=_count(body, "max_output_tokens"),
+        service_tier=str(body.get("service_tier") or ""),
+        tools=[
+            {"name": str(tool.get("name", "")), "schema": tool.get("parameters") or {}}
+            for tool in tools
+            if tool.get("type") == "function"
+        ],
+        forced_tool=_forced_in_chat(body.get("tool_choice")),
+        schema=shape.get("schema") if shape.get("type") == "json_schema" else None,
+        reasons=_member(body, "reasoning").get("effort") not in {None, "none"},
+        include_usage=True,
+    )
+    return _sized(asked, body, len(items) + bool(body.get("instructions")), len(tools))
+
+
+def _texts(body: dict[str, Any], name: str) -> list[Segment]:
+    """A text, token ids, or a list of either: one segment each. Raises Refusal."""
+    value = body.get(name)
+    listed = value if isinstance(value, list) and not all(isinstance(one, int) for one in value) else [value]
+    segments = []
+    for one in listed:
+        if isinstance(one, str):
+            segments.append(Segment(one.encode(), _tokens(one.encode()), ""))
+        elif isinstance(one, list) and all(isinstance(token, int) for token in one):
+            segments.append(Segment(msgspec.json.encode(one), len(one), ""))
+        else:
+            raise Refusal(400, "invalid_request_error", f"'{name}' is neither text nor tokens.", name)
+    return segments
+
+
+def asked_of_completions(raw: bytes) -> Asked:
+    """What a completion request asks for. Raises Refusal."""
+    body = decoded(raw)
+    model = _model(body)
+    segments = _texts(body, "prompt")
+    asked = Asked(
+        endpoint="completions",
+        model=model,
+        stream=body.get("stream") is True,
+        segments=segments,
+        input_tokens=0,
+        last_role="user",
+        cap=_count(body, "max_tokens") or 16,
+        choices=(_count(body, "n") or 1) * len(segments),
+        include_usage=_member(body, "stream_options").get("include_usage") is True,
+    )
+    return _sized(asked, body, len(segments), 0)
+
+
+def asked_of_embeddings(raw: bytes) -> Asked:
+    """What a request for embeddings asks for. Raises Refusal."""
+    body = decoded(raw)
+    model = _model(body)
+    segments = _texts(body, "input")
+    asked = Asked(
+        endpoint="embeddings",
+        model=model,
+        stream=False,
+        segments=segments,
+        input_tokens=0,
+        last_role="user",
+        cap=0,
+        choices=0,
+        dimensions=_count(body, "dimensions"),
+        base64=body.get("encoding_format") == "base64",
+    )
+    return _sized(asked, body, len(segments), 0)
+
+
 def asked_of_messages(raw: bytes, *, counting: bool = False) -> Asked:
     """What an Anthropic messages request asks for; `counting` needs no output cap. Raises Refusal."""
     body = decoded(raw)
@@ -231,7 +335,7 @@ def asked_of_messages(raw: bytes, *, counting: bool = False) -> Asked:
         isinstance(part, dict) and part.get("type") == "tool_result" for part in last["content"]
     )
     asked = Asked(
-        dialect="anthropic",
+        endpoint="messages",
         model=model,
         stream=body.get("stream") is True,
         segments=_tool_segments(tools) + system + segments,

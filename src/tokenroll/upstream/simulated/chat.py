@@ -7,7 +7,7 @@ from tokenroll.upstream.simulated.asked import Refusal
 from tokenroll.upstream.simulated.shapes import Answer, Choice, Event, compact
 
 FINISH: Final = {"stop": "stop", "length": "length", "tool": "tool_calls"}
-_TIER_WORDS: Final = {"standard": "default"}
+TIER_WORDS: Final = {"standard": "default"}
 REQUEST_ID_HEADER: Final = b"x-request-id"
 LIMIT_HEADERS: Final = (
     b"x-ratelimit-limit-requests: 10000\r\nx-ratelimit-limit-tokens: 2000000\r\n"
@@ -50,7 +50,7 @@ def _head(answer: Answer, kind: str) -> dict[str, Any]:
         "object": kind,
         "created": answer.created,
         "model": answer.model,
-        "service_tier": _TIER_WORDS.get(answer.service_tier, answer.service_tier),
+        "service_tier": TIER_WORDS.get(answer.service_tier, answer.service_tier),
         "system_fingerprint": "fp_simulated",
     }
 

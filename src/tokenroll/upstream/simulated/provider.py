@@ -4,18 +4,32 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tokenroll.upstream.simulated import answering, chat, messages
-from tokenroll.upstream.simulated.asked import Asked, Refusal, asked_of_chat, asked_of_messages
+from tokenroll.upstream.simulated.asked import (
+    Asked,
+    Refusal,
+    asked_of_chat,
+    asked_of_completions,
+    asked_of_embeddings,
+    asked_of_messages,
+    asked_of_responses,
+)
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, CUT, OPEN, Bill, Line, totals
 from tokenroll.upstream.simulated.faults import Schedule, UnknownFault, parse_faults
 from tokenroll.upstream.simulated.prices import PricedModel, PriceTable
 from tokenroll.upstream.simulated.prompt_cache import PromptCache
 from tokenroll.upstream.simulated.shapes import Answer
+
+ASKED: Final[Mapping[bytes, Callable[[bytes], Asked]]] = {
+    b"/chat/completions": asked_of_chat, b"/messages": asked_of_messages, b"/responses": asked_of_responses,
+    b"/completions": asked_of_completions, b"/embeddings": asked_of_embeddings,
+}  # fmt: skip
+"""By path, which may stand behind `/v1`: who reads the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +94,8 @@ class Provider:
     # ---- one request ------------------------------------------------------------------------------------
 
     def understand(self, path: bytes, body: bytes) -> Asked:
-        """The request in either dialect. Raises Refusal."""
-        return asked_of_chat(body) if path.endswith(b"/chat/completions") else asked_of_messages(body)
+        """The request at any endpoint. Raises Refusal."""
+        return ASKED[path.removeprefix(b"/v1")](body)
 
     def begin(self, asked: Asked, body: bytes, client_request_id: str, header_faults: str, received_ns: int) -> Attempt:
         """Decide the whole answer. Raises Refusal for what is not sold, for unknown faults, and for error faults."""

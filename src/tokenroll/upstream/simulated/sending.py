@@ -4,12 +4,13 @@ import asyncio
 import gzip
 import time
 import zlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, Protocol
 
 import brotli
 import zstandard
 
-from tokenroll.upstream.simulated import chat, messages
+from tokenroll.upstream.simulated import chat, completions, embeddings, messages, responses
 from tokenroll.upstream.simulated.bill import COMPLETE, CUT
 from tokenroll.upstream.simulated.shapes import Event
 
@@ -20,6 +21,10 @@ REASONS: Final = {
     100: b"Continue", 103: b"Early Hints", 200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 404: b"Not Found",
     429: b"Too Many Requests", 500: b"Internal Server Error", 503: b"Service Unavailable", 529: b"Overloaded",
 }  # fmt: skip
+WORDS: Final[dict[str, ModuleType]] = {
+    "chat": chat, "messages": messages, "responses": responses, "completions": completions, "embeddings": embeddings,
+}  # fmt: skip
+"""By endpoint: how its answers, events and errors are worded."""
 BODY_PIECE_BYTES: Final = 7
 ENCODINGS: Final = ("gzip", "br", "zstd")
 
@@ -90,7 +95,7 @@ class Sender:
         self._answer = attempt.answer
         self._faults = attempt.answer.faults
         self._keep_alive = keep_alive
-        self._dialect = messages if attempt.answer.asked.dialect == "anthropic" else chat
+        self._dialect = WORDS[attempt.answer.asked.endpoint]
         self._events: list[Event] = []
         self._at = 0
         self._stop_at = -1

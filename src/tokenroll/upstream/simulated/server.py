@@ -15,7 +15,7 @@ import httptools
 from tokenroll.upstream.simulated import chat, messages
 from tokenroll.upstream.simulated.asked import SIZE_NAMES, Asked, Refusal, asked_of_messages
 from tokenroll.upstream.simulated.bill import ABORTED
-from tokenroll.upstream.simulated.provider import Attempt, Provider
+from tokenroll.upstream.simulated.provider import ASKED, Attempt, Provider
 from tokenroll.upstream.simulated.sending import Sender, head
 from tokenroll.upstream.simulated.shapes import compact
 
@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
         dialect = messages if anthropic else chat
         try:
             self._authorised(request)
-            if path in {b"/v1/chat/completions", b"/chat/completions", b"/v1/messages"} and request.method == b"POST":
+            if path.removeprefix(b"/v1") in ASKED and request.method == b"POST":
                 self._call(request)
             else:
                 self._plain(request, 200, self._lookup(request, dialect))

@@ -1,0 +1,224 @@
+"""Requests and answers of OpenAI's other endpoints, and what each says and costs, worked out by hand at `golden.PRICES`."""
+
+import json
+from typing import Any
+
+from tests.unit.upstream.golden import Golden
+
+MODEL = "gpt-6-astra-2026-08-07"
+DETAILS = (
+    '"input_tokens_details":{"cached_tokens":40,"cache_write_tokens":0},"output_tokens_details":{"reasoning_tokens":8}'
+)
+USAGE = f'{{"input_tokens":100,{DETAILS},"output_tokens":20,"total_tokens":120}}'
+COUNTS = {"input": 60, "cache_read": 40, "cache_write_5m": 0, "output": 12, "reasoning": 8, "request": 1}
+NANOS = 60 * 1_000 + 40 * 100 + 20 * 5_000 + 7
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------------
+
+
+def _body(base: dict[str, Any], fields: dict[str, Any]) -> bytes:
+    return json.dumps({"model": "gpt-6-astra", **base, **fields}, separators=(",", ":")).encode()
+
+
+def responses(**fields: Any) -> bytes:
+    return _body({"input": "Hello"}, fields)
+
+
+def completions(**fields: Any) -> bytes:
+    return _body({"prompt": "Hello"}, fields)
+
+
+def embeddings(**fields: Any) -> bytes:
+    return _body({"input": "Hello"}, fields)
+
+
+def said(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+TEXT = {"type": "input_text", "text": "Hello"}
+IMAGE = {"type": "input_image", "image_url": "data:,"}
+FUNCTION = {"type": "function", "name": "pay", "parameters": {}}
+OUTPUT = {"type": "function_call_output", "call_id": "1"}
+
+GOOD_RESPONSES = [
+    ("plain", responses(), {"message_count": 1, "cap_field": "max_output_tokens", "output_cap_tokens": 0, "reads_stored": False}),
+    ("a cap", responses(max_output_tokens=50), {"output_cap_tokens": 50}),
+    ("instructions are a message more", responses(instructions="Be brief."), {"message_count": 2}),
+    ("items", responses(input=[*said(TEXT), {"type": "reasoning", "id": "r", "summary": []}]), {"message_count": 2}),
+    ("an item without a type is a message", responses(input=[{"role": "user", "content": "Hi"}]), {"message_count": 1}),
+    ("earlier calls and what they gave", responses(input=[{**OUTPUT, "output": "paid"}, {**OUTPUT, "output": [TEXT]}]), {"message_count": 2}),
+    ("goes on from a response", responses(previous_response_id="resp_1"), {"reads_stored": True}),
+    ("goes on in a conversation", responses(conversation={"id": "conv_1"}), {"reads_stored": True}),
+    ("a stored prompt, and no input", responses(prompt={"id": "pmpt_1"}, input=None), {"reads_stored": True, "message_count": 0}),
+    ("a reference to an item", responses(input=[{"type": "item_reference", "id": "msg_1"}]), {"reads_stored": True}),
+    ("nothing stored when null", responses(previous_response_id=None, conversation=None), {"reads_stored": False}),
+    ("tools", responses(tools=[FUNCTION, {"type": "custom", "name": "x"}]), {"has_tools": True, "tool_count": 2}),
+    ("no tools", responses(tools=[]), {"has_tools": False}),
+    (
+        "searches with a limit", responses(tools=[{"type": "web_search"}], max_tool_calls=3),
+        {"server_tool_uses_max": 3, "web_search_max": 3},
+    ),
+    ("background null or false", responses(background=False), {"message_count": 1}),
+    ("stream and tier", responses(stream=True, service_tier="flex"), {"stream": True, "service_tier": "flex"}),
+    ("user", responses(user="ada"), {"user": "ada"}),
+    ("unknown fields pass", responses(reasoning={"effort": "low"}, include=["x"], text={"format": {"type": "text"}}, store=False), {}),
+]  # fmt: skip
+BAD_RESPONSES = [
+    ("no input", responses(input=None), "missing_required_parameter", "input"),
+    ("no items", responses(input=[]), "invalid_value", "input"),
+    ("an input that is a number", responses(input=5), "invalid_type", "input"),
+    ("an item that is text", responses(input=["Hi"]), "invalid_type", "input[0]"),
+    ("a cap of zero", responses(max_output_tokens=0), "invalid_value", "max_output_tokens"),
+    ("in the background", responses(background=True), "unsupported_parameter", "background"),
+    ("background in quotes", responses(background="true"), "invalid_type", "background"),
+    ("an image", responses(input=said(TEXT, IMAGE)), "call_not_bounded", "input[0].content[1]"),
+    ("a file", responses(input=said({"type": "input_file", "file_id": "f"})), "call_not_bounded", "input[0].content[0]"),
+    ("an image that calls itself text", responses(input=said({**IMAGE, "type": "input_text"})), "call_not_bounded", "input[0].content[0]"),
+    ("an image that a call gave", responses(input=[{**OUTPUT, "output": [IMAGE]}]), "call_not_bounded", "input[0].output[0]"),
+    ("a screenshot", responses(input=[{"type": "computer_call_output", "output": {}}]), "call_not_bounded", "input[0]"),
+    ("an item nobody has heard of", responses(input=[{"type": "dream"}]), "call_not_bounded", "input[0]"),
+    ("searches without a limit", responses(tools=[{"type": "web_search"}]), "call_not_bounded", "tools[0].type"),
+    ("a limit of zero searches", responses(tools=[{"type": "web_search"}], max_tool_calls=0), "invalid_value", "max_tool_calls"),
+    ("code on the provider's side", responses(tools=[FUNCTION, {"type": "code_interpreter"}]), "call_not_bounded", "tools[1].type"),
+    ("a server to call", responses(tools=[{"type": "mcp", "server_url": "https://x"}]), "call_not_bounded", "tools[0].type"),
+    ("a tool without a type", responses(tools=[{"name": "pay"}]), "invalid_type", "tools[0].type"),
+    ("tools an object", responses(tools={}), "invalid_type", "tools"),
+    ("the scale tier", responses(service_tier="scale"), "call_not_bounded", "service_tier"),
+    ("the cap twice", responses()[:-1] + b',"max_output_tokens":1,"max_output_tokens":9}', "duplicate_key", "max_output_tokens"),
+]  # fmt: skip
+GOOD_COMPLETIONS = [
+    ("plain", completions(), {"message_count": 1, "choice_count": 1, "cap_field": "max_tokens"}),
+    ("no prompt", completions(prompt=None), {"message_count": 1}),
+    ("a cap", completions(max_tokens=7), {"output_cap_tokens": 7}),
+    ("choices of each prompt", completions(prompt=["a", "b"], n=3), {"message_count": 2, "choice_count": 6}),
+    ("the best of more", completions(n=2, best_of=5), {"choice_count": 5}),
+    ("token ids are one prompt", completions(prompt=[1, 2, 3]), {"message_count": 1}),
+    ("lists of token ids", completions(prompt=[[1, 2], [3]]), {"message_count": 2}),
+    ("usage asked for", completions(stream=True, stream_options={"include_usage": True}), {"include_usage": True}),
+]
+BAD_COMPLETIONS = [
+    ("a prompt that is an object", completions(prompt={}), "invalid_type", "prompt"),
+    ("no prompts", completions(prompt=[]), "invalid_value", "prompt"),
+    ("a prompt of objects", completions(prompt=["a", {}]), "call_not_bounded", "prompt[1]"),
+    ("the best of too many", completions(best_of=129), "invalid_value", "best_of"),
+    ("options a list", completions(stream_options=[]), "invalid_type", "stream_options"),
+]
+GOOD_EMBEDDINGS = [
+    ("plain", embeddings(), {"message_count": 1, "has_output": False, "output_cap_tokens": 0}),
+    ("several", embeddings(input=["a", "b", "c"]), {"message_count": 3}),
+    ("token ids", embeddings(input=[5, 6]), {"message_count": 1}),
+    (
+        "lists of token ids",
+        embeddings(input=[[5], [6]], dimensions=256, encoding_format="base64"),
+        {"message_count": 2},
+    ),
+]
+BAD_EMBEDDINGS = [
+    ("no input", embeddings(input=None), "missing_required_parameter", "input"),
+    ("nothing in it", embeddings(input=[]), "invalid_value", "input"),
+    ("an image", embeddings(input=[{"image": "x"}]), "call_not_bounded", "input[0]"),
+    ("a number", embeddings(input=5), "invalid_type", "input"),
+]
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------------
+
+
+def response(usage: str, *, status: str = "completed", error: str = "null", tier: str = "default") -> str:
+    return (
+        f'{{"id":"resp_1","object":"response","created_at":1741569952,"status":"{status}","error":{error},"model":"{MODEL}",'
+        '"output":[{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"output_text",'
+        '"text":"Hello! \\"usage\\":{\\"input_tokens\\":9}","annotations":[]}]}],'
+        f'"service_tier":"{tier}","usage":{usage}}}'
+    )
+
+
+def event(kind: str, rest: str) -> str:
+    return f'event: {kind}\ndata: {{"type":"{kind}","sequence_number":4,{rest}}}\n\n'
+
+
+BEGUN = event("response.created", f'"response":{response("null", status="in_progress", tier="auto")}')
+DELTAS = "".join(
+    event("response.output_text.delta", f'"item_id":"msg_1","output_index":0,"content_index":0,"delta":"{words}"')
+    for words in ("Hel", "lo")
+)
+
+
+def whole_responses() -> list[Golden]:
+    def of(name: str, body: str, counts: dict[str, int], nanos: int | None, **more: Any) -> Golden:
+        return Golden(name, False, body.encode(), counts, nanos, **more)
+
+    return [
+        of("details are subsets", response(USAGE), COUNTS, NANOS, facts={"answered_model": MODEL, "service_tier": "standard", "complete": True}),
+        of("incomplete is charged", response(USAGE, status="incomplete"), COUNTS, NANOS),
+        of("the tier that answered", response(USAGE, tier="priority"), COUNTS, NANOS, facts={"service_tier": "priority"}),
+        of("explicit zeros stay zeros", response('{"input_tokens":0,"output_tokens":0}'), {"input": 0, "output": 0, "request": 1}, 7),
+        of("no usage", response("null"), {}, None, source="estimated", facts={"complete": True}),
+        of("failed", response("null", status="failed", error='{"code":"server_error","message":"x"}'), {}, None, source="estimated",
+           facts={"saw_error": True, "error_code": "server_error"}),
+        of("more cached than read is no refund", response('{"input_tokens":100,"input_tokens_details":{"cached_tokens":101},"output_tokens":20}'),
+           {"input": 100, "output": 20, "request": 1}, 200_007, source="estimated"),
+        of("a count in quotes is none", response('{"input_tokens":"100","output_tokens":20}'), {"output": 20}, None, source="estimated"),
+        of("no answer at all", "<html>", {}, None, source="estimated", facts={"complete": False}),
+    ]  # fmt: skip
+
+
+def streamed_responses() -> list[Golden]:
+    def of(name: str, body: str, counts: dict[str, int], nanos: int | None, **more: Any) -> Golden:
+        return Golden(name, True, body.encode(), counts, nanos, **more)
+
+    def ended(kind: str, usage: str, **more: str) -> str:
+        return event(f"response.{kind}", f'"response":{response(usage, status=kind, **more)}')
+
+    failed = ended("failed", "null", error='{"code":"server_error","message":"x"}')
+    return [
+        of("usage in the last event", BEGUN + DELTAS + ended("completed", USAGE), COUNTS, NANOS,
+           facts={"complete": True, "output_events": 2, "service_tier": "standard"}),
+        of("stopped by its cap", BEGUN + DELTAS + ended("incomplete", USAGE), COUNTS, NANOS, facts={"complete": True}),
+        of("failed with what it used", BEGUN + DELTAS + ended("failed", USAGE), COUNTS, NANOS, facts={"complete": False}),
+        of("failed before anything", BEGUN + failed, {}, None, source="estimated", facts={"saw_error": True, "output_events": 0}),
+        of("cut", BEGUN + DELTAS, {}, None, source="estimated", facts={"complete": False, "output_events": 2}),
+        of("an error event", BEGUN + event("error", '"code":"overloaded","message":"x","param":null'), {}, None, source="estimated",
+           facts={"saw_error": True, "error_code": "overloaded"}),
+        of("lines that end as on old terminals", (BEGUN + DELTAS + ended("completed", USAGE)).replace("\n", "\r\n"), COUNTS, NANOS),
+        of("a usage that is no object", BEGUN + ended("completed", "7"), {}, None, source="estimated", facts={"complete": True}),
+        of("arguments of a call", BEGUN + event("response.function_call_arguments.delta", '"item_id":"fc_1","output_index":0,"delta":"{}"')
+           + ended("completed", USAGE), COUNTS, NANOS, facts={"output_events": 1}),
+    ]  # fmt: skip
+
+
+_COMPLETION = f'"id":"cmpl-1","object":"text_completion","created":1741569952,"model":"{MODEL}"'
+_PLAIN = '{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120}'
+
+
+def completion_answers() -> list[Golden]:
+    def chunk(text: str, usage: str = "") -> str:
+        return f'data: {{{_COMPLETION},"choices":[{{"text":"{text}","index":0,"logprobs":null,"finish_reason":null}}]{usage}}}\n\n'
+
+    whole = f'{{{_COMPLETION},"choices":[{{"text":"Hello","index":0,"logprobs":null,"finish_reason":"stop"}}],"usage":{_PLAIN}}}'
+    last = f'data: {{{_COMPLETION},"choices":[],"usage":{_PLAIN}}}\n\n'
+    null = ',"usage":null'
+    counts, nanos = {"input": 100, "output": 20, "request": 1}, 200_007
+    done = "data: [DONE]\n\n"
+    asked = chunk("Hel", null) + chunk("lo", null) + last + done
+    bare = chunk("Hel") + chunk("lo")
+    return [
+        Golden("a completion", False, whole.encode(), counts, nanos, facts={"answered_model": MODEL}),
+        Golden("a stream with usage", True, asked.encode(), counts, nanos, facts={"output_events": 2, "complete": True}),
+        Golden("a stream whose usage we asked for", True, (bare + last + done).encode(), counts, nanos, withhold=True,
+               relayed=(bare + done).encode()),
+        Golden("a stream without usage", True, (bare + done).encode(), {}, None, source="estimated", facts={"output_events": 2}),
+    ]  # fmt: skip
+
+
+def embedding_answers() -> list[Golden]:
+    def of(usage: str) -> bytes:
+        return f'{{"object":"list","data":[{{"object":"embedding","index":0,"embedding":[0.1,0.2]}}],"model":"{MODEL}"{usage}}}'.encode()
+
+    counted = ',"usage":{"prompt_tokens":100,"total_tokens":100}'
+    return [
+        Golden("embeddings", False, of(counted), {"input": 100, "request": 1}, 100_007, facts={"answered_model": MODEL}),
+        Golden("embeddings without usage", False, of(""), {}, None, source="estimated"),
+    ]  # fmt: skip
