@@ -75,6 +75,8 @@ def decimal(nanos: int) -> bytes:
 def warning_line(hold: HotHold) -> bytes:
     """Under `warn` the client hears that `enforce` would have refused; under `observe` nobody is troubled."""
     if not hold.company_nanos:
+        if hold.limited is not None and hold.limited.too_fast:
+            return b""  # its note says so
         return b"x-tokenroll-warning: the plan of this key gives no access to this call; under enforce it would be refused\r\n"
     return (
         b"x-tokenroll-warning: this call may cost up to %b credits, more than was left; under enforce it would be refused\r\n"

@@ -174,7 +174,7 @@ class HotLimit:
 class Limited:
     """The limits that count one hold, and by how much it raised them."""
 
-    __slots__ = ("amounts", "clamps", "counters", "flags", "limits", "may_reroute", "notes", "would_deny")
+    __slots__ = ("amounts", "clamps", "counters", "flags", "limits", "may_reroute", "notes", "too_fast", "would_deny")
 
     def __init__(self, limits: list[HotLimit], *, clamps: bool = False) -> None:
         self.limits = limits
@@ -184,6 +184,8 @@ class Limited:
         self.flags: list[int] = []
         self.may_reroute = True
         self.would_deny = False
+        self.too_fast = False
+        """Whether its plan's rate would have refused it."""
         self.notes = b""
         """Header lines: what the client is told of them."""
 
@@ -364,7 +366,7 @@ def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_g
                 flags = tapes.RAISE_WOULD_DENY
                 limited.would_deny = True
                 if not limit.id:
-                    hold.would_deny = True  # no counter of the ledger's can say so
+                    limited.too_fast = hold.would_deny = True  # no counter of the ledger's can say so
                 if limit.warns:
                     limited.notes += _warning(limit, amount)
             elif missing <= limit.overage:
@@ -391,8 +393,8 @@ def _lower(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixe
         min(OUTPUT_CAP_FLOOR_TOKENS, cap) if ours else OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1
     )
     for limit in limited.limits:
-        if not limit.enforces or limit.measure == CALLS:
-            continue
+        if not limit.enforces or limit.measure == CALLS or not limit.id:
+            continue  # a plan's rate guards the provider: it refuses, and shortens nobody's answer
         room = limit.cap - limit.used
         if ours:
             cap = min(cap, max(limit.fitting_cap(hold, room // 4, fixed_grains), least))
@@ -432,6 +434,7 @@ def _denial(hold: "HotHold", limit: HotLimit, amount: int, facts: Facts, fixed_g
         limit=limit.name,
         limit_needed=limit.text(amount),
         limit_held=limit.text(limit.held) if limit.held else "",
+        state="" if limit.id else "plan",
         retry_after_seconds=-(-wait // MICROS_PER_SECOND)
         if 0 < wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND
         else 0,

@@ -83,7 +83,7 @@ class _Worker:
 
 
 _ROLLED_UP_FIRST: Final = frozenset({"payrun.close", "payrun.off_cycle"})
-"""Commands that read roll-ups of a million wallets in threads of their own: what is not rolled up by then would be added by one."""
+"""Commands that read roll-ups of a million wallets in processes of their own: what is not rolled up by then would be added by one."""
 
 
 class Ledger:

@@ -17,7 +17,7 @@ from tokenroll.services.cycle_finding import cycle_now, find_cycle, zones_in_use
 from tokenroll.services.finding import find_wallet, required
 from tokenroll.services.refusal import Refused
 from tokenroll.services.slip_making import SlipPart, WalletSlip, part_of
-from tokenroll.services.slip_readers import parts_aside
+from tokenroll.services.slip_readers import SlipReaderError, parts_aside
 from tokenroll.services.slip_rows import SlipRows
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
@@ -190,7 +190,11 @@ def _parts(work: UnitOfWork, book: CycleBook, days: CycleDays) -> Iterator[SlipP
     path = raw_connection(work.connection).execute("PRAGMA database_list").fetchone()[2]
     ranges = rows.ranges()
     if path and len(ranges) >= _RANGES_ASIDE_MIN:
-        yield from parts_aside(Path(path), days.number, work.now, ranges)
+        try:
+            yield from parts_aside(Path(path), days.number, work.now, ranges)
+        except SlipReaderError as error:
+            message = f"a process that makes slips died: {error}. Nothing was stored; try again, with more memory if it ran out of it"
+            raise Refused("slips_not_made", message) from error
         return
     for first, last in ranges:
         yield part_of(rows.within(first, last))

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
 
 import msgspec
 
+from tokenroll.engine.calendar import period_step
 from tokenroll.engine.paying import NO_STATE, LotRow, StateRow, slip_amounts
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
+from tokenroll.model.vesting import Period, PeriodUnit
 
 STATE_FIELDS: Final = (
     "held_nanos", "suspense_nanos", "spent_nanos", "forfeited_nanos", "clawed_back_nanos", "voided_nanos",
@@ -16,6 +19,7 @@ STATE_FIELDS: Final = (
 """The numbers of a lot's state, in the order of `engine.paying.StateRow`."""
 
 _NOTHING_TAKEN: Final = [0, 0, 0, 0]
+_LIFETIMES_REMEMBERED_MAX: Final = 4_096
 
 
 class WalletSlip(NamedTuple):
@@ -63,9 +67,11 @@ def stored_text(slip: WalletSlip) -> str:
 
 _Taken: TypeAlias = list[int]
 """What was forfeited, clawed back, voided and transferred out of a lot."""
-KnownLot: TypeAlias = tuple[int, int, Instant, Instant | None, str, int, Instant, int, _Taken | None, Instant | None]
-"""Id, amount, effective at, expires at, classification, origin, recorded at, spent, taken (None: nothing), rolls over at: as
-`slip_rows` reads them. What may roll over of a tranche is the lot that outlives the other (decision 0027)."""
+Rolling: TypeAlias = tuple[int, str, tuple[Instant, Instant, str]]
+"""Of a lot whose grant lets some roll over: the lifetime's count and unit; effective at, expires at and zone as it was granted."""
+KnownLot: TypeAlias = tuple[int, int, Instant, Instant | None, str, int, Instant, int, _Taken | None, Rolling | None]
+"""Id, amount, effective at, expires at, classification, origin, recorded at, spent, taken (None: nothing), rolling: as `slip_rows`
+reads them."""
 Spent: TypeAlias = list[tuple[int, int, int, int]]
 """Lot, label, nanos, calls."""
 WalletRow: TypeAlias = tuple[
@@ -100,6 +106,8 @@ class SlipMaker:
         self.rescheduled: dict[int, list[int]] = {}
         """By wallet: what only changed its dates, unvested and vested."""
         self._touched: set[int] = set()
+        self._lifetimes: dict[Rolling, tuple[Instant, Instant]] = {}
+        """The ends of the first and the second one, found before."""
 
     def begin(self) -> None:
         """Everything is set: which lots' rows are not their states at the cycle's end."""
@@ -190,7 +198,7 @@ class SlipMaker:
         if self.unrolled_later:
             for lot_id, nanos in self.unrolled_later.get(wallet_id, {}).items():
                 later[lot_id] = later.get(lot_id, 0) + nanos
-        for lot_id, amount, effective_at, expires_at, kind, origin, recorded_at, used_by_now, taken, rolls_at in lots:
+        for lot_id, amount, effective_at, expires_at, kind, origin, recorded_at, used_by_now, taken, rolling in lots:
             if recorded_at >= end_until:
                 continue
             used = used_by_now - later.get(lot_id, 0) if later else used_by_now
@@ -213,6 +221,7 @@ class SlipMaker:
                 used_before = used - lot_spent - lot_adjusted
                 opened = (0, 0, used_before, 0, 0, 0, 0) if taken is None else self._opened(lot_id, used_before, closed)
             kinds.add(kind)
+            rolls_at = None if rolling is None else self._rolls_over_at(rolling, effective_at, expires_at)
             rows.append((amount, effective_at, expires_at, origin, opened, closed, lot_spent, lot_adjusted, rolls_at))
         return rows, tuple(sorted(kinds)), states
 
@@ -222,6 +231,25 @@ class SlipMaker:
         if lot_id in self.taken_later:
             given = [now - after for now, after in zip(given, self.taken_later[lot_id], strict=True)]
         return (self.held.get(lot_id, 0), self.suspense.get(lot_id, 0), used, *given)
+
+    def _rolls_over_at(self, rolling: Rolling, effective_at: Instant, expires_at: Instant | None) -> Instant | None:
+        """The end of the first lifetime of a lot that was granted for two (decision 0027); None for one that was granted for one.
+
+        A lot that was moved to other dates keeps the length of its second.
+        """
+        ends = self._lifetimes.get(rolling)
+        if ends is None:
+            count, unit, (granted_at, _, zone) = rolling
+            lifetime, tz = Period(count=count, unit=PeriodUnit(unit)), ZoneInfo(zone)
+            ends = period_step(granted_at, 1, lifetime, tz), period_step(granted_at, 2, lifetime, tz)
+            if len(self._lifetimes) >= _LIFETIMES_REMEMBERED_MAX:
+                self._lifetimes.clear()
+            self._lifetimes[rolling] = ends
+        first, second = ends
+        _, _, (granted_at, ended_at, _) = rolling
+        if expires_at is None or ended_at != second:
+            return None
+        return first if effective_at == granted_at else expires_at - (second - first)
 
     def _opened(self, lot_id: int, used_nanos: int, closed: StateRow) -> StateRow:
         """The state of a lot when the cycle began: of what was taken by its end, without what was taken within."""

@@ -45,7 +45,7 @@ class _Answer(msgspec.Struct, array_like=True):
 
 
 class SlipReaderError(RuntimeError):
-    """A reader died, or could not be started."""
+    """A reader died, or could not be started: how, in a few words."""
 
 
 def parts_aside(path: Path, cycle: int, now: Instant, ranges: Iterable[Range]) -> Iterator[SlipPart]:
@@ -77,7 +77,10 @@ def parts_aside(path: Path, cycle: int, now: Instant, ranges: Iterable[Range]) -
 @contextmanager
 def _reader(path: Path, cycle: int, now: Instant) -> Iterator[_Process]:
     command = [sys.executable, "-P", "-m", "tokenroll.services.slip_readers", str(path), str(cycle), str(now)]
-    started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  our own program
+    try:
+        started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  our own program
+    except OSError as error:
+        raise SlipReaderError(f"it could not be started: {error}") from error
     try:
         yield started
     finally:
@@ -86,7 +89,8 @@ def _reader(path: Path, cycle: int, now: Instant) -> Iterator[_Process]:
             if pipe is not None:
                 with suppress(OSError):  # what it died without reading
                     pipe.close()
-        started.wait(_END_SECONDS)
+        with suppress(subprocess.TimeoutExpired):
+            started.wait(_END_SECONDS)
 
 
 def _answer_of(free: SimpleQueue[_Process], first: int, last: int) -> bytes:
@@ -101,12 +105,19 @@ def _answer_of(free: SimpleQueue[_Process], first: int, last: int) -> bytes:
         length = _LENGTH.unpack(head)[0]
         answer = reader.stdout.read(length)
     except (OSError, struct.error) as error:
-        raise SlipReaderError(f"a slip reader died: {error}") from error
+        raise SlipReaderError(_end_of(reader)) from error
     finally:
         free.put(reader)  # a dead one, too: whoever waits for it must hear of it
     if len(answer) != length:
-        raise SlipReaderError("a slip reader died in the middle of an answer")
+        raise SlipReaderError(_end_of(reader))
     return answer
+
+
+def _end_of(reader: _Process) -> str:
+    """How it ended; what it said of it is on the ledger's own standard error."""
+    with suppress(subprocess.TimeoutExpired):
+        reader.wait(_END_SECONDS)
+    return f"it ended with exit status {reader.returncode}"
 
 
 def serve(path: Path, cycle: int, now: Instant, asked: IO[bytes], told: IO[bytes]) -> None:

@@ -36,8 +36,15 @@ _LOTS: Final = f"""
             ELSE {int(LotOrigin.GRANT)} END, coalesce(l.moved_at, g.recorded_at), v.spent_nanos,
         CASE WHEN v.forfeited_nanos | v.clawed_back_nanos | v.voided_nanos | v.transferred_out_nanos THEN
             json_array(v.forfeited_nanos, v.clawed_back_nanos, v.voided_nanos, v.transferred_out_nanos) END,
-        CASE WHEN g.rollover_max_nanos > 0 THEN (SELECT min(s.expires_at) FROM lots s WHERE s.grant_id = l.grant_id
-            AND s.effective_at = l.effective_at AND s.expires_at < l.expires_at) END))
+        CASE WHEN g.rollover_max_nanos > 0 THEN json_array(g.lifetime_count, g.lifetime_unit, CASE
+            WHEN l.origin_lot_id IS NULL THEN json_array(l.effective_at, l.expires_at, w.zone)
+            ELSE (
+                WITH RECURSIVE r(wallet_id, origin_lot_id, effective_at, expires_at) AS (
+                    SELECT wallet_id, origin_lot_id, effective_at, expires_at FROM lots WHERE id = l.origin_lot_id
+                    UNION ALL SELECT p.wallet_id, p.origin_lot_id, p.effective_at, p.expires_at FROM lots p JOIN r ON p.id = r.origin_lot_id
+                ) SELECT json_array(r.effective_at, r.expires_at, z.zone) FROM r JOIN wallets z ON z.id = r.wallet_id
+                WHERE r.origin_lot_id IS NULL
+            ) END) END))
     FROM lots l JOIN lot_values v ON v.lot_id = l.id JOIN grants g ON g.id = l.grant_id
         LEFT JOIN lots o ON o.id = l.origin_lot_id
     WHERE l.wallet_id = w.id AND coalesce(l.moved_at, g.recorded_at) < :until"""  # noqa: S608 - constants of this module

@@ -9,8 +9,9 @@ import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool, StaticPool
 
@@ -59,7 +60,7 @@ def writer_engine(
 ) -> Engine:
     """What makes writing connections. With another pool, tests have many ledgers in memory that compile each statement once."""
     engine = create_engine(
-        "sqlite://" if path is None else f"sqlite:///{path}",
+        URL.create("sqlite", database=None if path is None else str(path)),
         poolclass=poolclass,
         connect_args={"factory": factory, "cached_statements": 256, "check_same_thread": False, "timeout": 5},
     )
@@ -75,8 +76,10 @@ def open_reader(path: Path) -> Engine:
     """
     if not path.is_file():
         raise SchemaError(f"there is no ledger at {path}: run `tokenroll init` first")
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", connect_args={"check_same_thread": False})
+    url = URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
+    engine = create_engine(url, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", _on_read_connect)
+    event.listen(engine, "begin", _on_read_begin)
     with engine.connect() as connection:
         found = schema_version(connection)
     if found != SCHEMA_HEAD:
@@ -144,7 +147,12 @@ def _on_connect(raw: sqlite3.Connection, _record: Any) -> None:
     raw.execute(f"PRAGMA wal_autocheckpoint={WAL_BYTES // page_bytes}").fetchall()
 
 
+def _on_read_begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
 def _on_read_connect(raw: sqlite3.Connection, _record: Any) -> None:
+    raw.isolation_level = None  # else each statement would be a snapshot of its own
     raw.execute("PRAGMA query_only=ON")
 
 

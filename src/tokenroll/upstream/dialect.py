@@ -122,7 +122,11 @@ def _limit_reached(denial: Denial) -> str:
         parts.append(f"There is room for it again at {text_from_instant(denial.next_at)}.")
     else:
         parts.append("It is more than the whole cap.")
-    parts.append(f"A higher cap can be approved by {denial.approver}.")
+    parts.append(
+        "How fast calls may come, the plan says."
+        if denial.state == "plan"
+        else f"A higher cap can be approved by {denial.approver}."
+    )
     return " ".join(parts)
 
 

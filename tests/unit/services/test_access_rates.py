@@ -26,6 +26,7 @@ def test_the_third_call_of_a_minute_waits_for_the_first_to_be_a_minute_old(tmp_p
     answer = desk.admit()
     assert (answer.code, answer.retry_after_seconds) == ("limit_reached", 41)
     assert "The limit calls-per-minute (the plan of Ada) has 0 calls left in the last 60 seconds" in answer.sentence()
+    assert answer.sentence().endswith("How fast calls may come, the plan says.")
     for dialect, kind in ((CHAT, "requests"), (Messages(), "rate_limit_error")):
         told = dialect.denial(answer)
         assert (told.status, json.loads(told.body)["error"]["type"]) == (429, kind)
@@ -43,6 +44,14 @@ def test_tokens_are_counted_by_their_bound_until_they_are_known(tmp_path):
     desk.dispatch(first)
     desk.settle(first, input=100, output=10, request=1)
     assert isinstance(desk.admit(facts), HotHold)
+
+
+def test_a_rate_shortens_nobodys_answer(tmp_path):
+    """The cap that we name is what it is without the rate; only the call that does not fit any more is refused."""
+    for most, caps in ((0, [16_384, 16_384, 16_384]), (40_000, [16_384, 16_384])):
+        desk = Desk(tmp_path / str(most), wallet(lot(1, 100 * CREDIT), tokens_per_minute_max=most))
+        holds = [desk.admit(make_facts(output_cap_tokens=0)) for _ in range(3)]
+        assert [one.output_tokens_max for one in holds if isinstance(one, HotHold)] == caps
 
 
 def test_a_call_that_was_never_sent_counts_no_more(tmp_path):
@@ -67,6 +76,7 @@ def test_where_nothing_is_enforced_a_call_too_many_is_recorded_and_refuses_nobod
     second = desk.admit()
     assert (second.would_deny, second.company_nanos) == (True, 0)
     assert (b"x-tokenroll-limit: calls-per-minute; would-deny" in special_lines(second)) == (enforcement == "warn")
+    assert b"gives no access" not in special_lines(second)
 
 
 def test_the_plans_next_version_changes_the_rate_and_not_what_was_counted(tmp_path):

@@ -225,6 +225,35 @@ def test_what_a_call_over_the_cycles_end_returns_rolls_over_with_the_rest(firm, 
     assert firm.reports.wallet("Cleo")["left_nanos"] == 10 * CREDIT
 
 
+@pytest.mark.parametrize(("amount", "most"), [(100, 100), (20, 30)])
+def test_where_all_of_a_tranche_may_roll_over_all_that_is_left_does(firm, amount, most):
+    firm.do(
+        "plan.create", name="all", kind="stipend", classification="tool", amount_nanos=amount * CREDIT, lifetime="1m",
+        terms={"rollover": {"max_nanos": most * CREDIT}},
+    )  # fmt: skip
+    firm.do("grant.create", to="Cleo", plan="all")
+    firm.now = FEBRUARY
+    slip = firm.reports.payslip("Cleo", "2026-01")
+    assert (slip["closing_nanos"], slip["rolled_over_nanos"]) == (amount * CREDIT, amount * CREDIT)
+
+
+def test_what_an_absence_put_on_later_dates_rolls_over_later(firm):
+    """Two tranches of 10, on 1 January and 1 February, living a month; Cleo is away for the last 10 days of January."""
+    firm.do(
+        "plan.create", name="two", kind="signing_bonus", classification="compensation", amount_nanos=20 * CREDIT, lifetime="1m",
+        vesting={"kind": "periodic", "period": "1m", "occurrences": 2}, terms={"rollover": {"max_nanos": 4 * CREDIT}},
+    )  # fmt: skip
+    firm.do("grant.create", to="Cleo", plan="two")
+    firm.do("member.absence", member="Cleo", from_on="2026-01-22", back_on="2026-02-01")
+    # the first tranche vests on 11 February in place of 1 February, and its 6 end on 11 March
+    firm.now = MARCH
+    assert firm.reports.payslip("Cleo", "2026-02")["rolled_over_nanos"] == 0
+    firm.now = MARCH + 11 * DAY
+    slip = firm.reports.payslip("Cleo", "2026-03")
+    assert (slip["breakage_nanos"], slip["rolled_over_nanos"]) == (6 * CREDIT, 4 * CREDIT)
+    firm.verified()
+
+
 def test_a_rollover_needs_an_end_and_gives_nothing_back(firm):
     plan = {"name": "x", "kind": "stipend", "classification": "tool", "amount_nanos": CREDIT}
     problem = firm.ask("plan.create", **plan, terms={"rollover": {"max_nanos": 1}}).problem
