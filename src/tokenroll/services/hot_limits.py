@@ -372,7 +372,12 @@ def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_g
             elif missing <= limit.overage:
                 flags = tapes.RAISE_OVERAGE
                 limited.notes += _above(limit, missing)
-            elif limit.cheaper_model and limited.may_reroute and limit.cheaper_model != hold.card.card.model:
+            elif (
+                limit.cheaper_model
+                and facts.has_output  # a model that talks embeds nothing
+                and limited.may_reroute
+                and limit.cheaper_model != hold.card.card.model
+            ):
                 return Reroute(limit.cheaper_model, limit.name)
             else:
                 return _denial(hold, limit, amount, facts, fixed_grains)

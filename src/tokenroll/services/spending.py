@@ -275,7 +275,8 @@ class Spending(Leases):
         held = wallet.held_nanos if pool is None else wallet.held_nanos + pool.held_nanos
         if may_wait and missing <= held:
             return Wait(hold.bound_nanos, (wallet,) if pool is None else (wallet, pool))
-        if key.floor is not None and (hold.limited is None or hold.limited.may_reroute):
+        # nobody embeds with the floor's model: it talks
+        if key.floor is not None and facts.has_output and (hold.limited is None or hold.limited.may_reroute):
             return Reroute(wallet.floor_model, "", key.floor)
         denial = self._denial("wallet_empty", hold, available)
         denial.fitting_cap_tokens = fitting

@@ -110,6 +110,10 @@ def test_where_nobody_serves_the_floors_model_or_its_pool_is_empty_the_wallets_o
     assert "with its pool Floor" in denial.scope
 
 
+def test_who_embeds_is_not_sent_to_a_model_that_talks(ada):
+    assert ada.admit(make_facts(has_output=False, output_cap_tokens=0)).code == "wallet_empty"
+
+
 def test_a_wallet_that_carries_a_call_needs_no_floor(tmp_path):
     desk = Desk(
         tmp_path, wallet(lot(1, CREDIT), floor_model="haiku", floor_pool_id=FLOOR_POOL),
