@@ -110,7 +110,10 @@ class WholeResponseMeter(WholeMeter):
             _read_final(self, _as_chat(answer.usage))
 
     def _on_loose(self, body: bytes) -> None:
-        said = object_of(msgspec.json.decode(body))
+        try:
+            said = object_of(msgspec.json.decode(body))
+        except (msgspec.DecodeError, RecursionError):  # of a wrong type first, and no JSON behind it
+            return
         if not said:
             return
         self.complete = True
@@ -163,7 +166,10 @@ class StreamResponseMeter(EventMeter):
                 _read_final(self, _as_chat(answer.usage))
 
     def _on_loose(self, payload: bytes) -> None:
-        event = decode_loose_response_event(payload)
+        try:
+            event = decode_loose_response_event(payload)
+        except (msgspec.MsgspecError, RecursionError):
+            return
         answer = object_of(event.response)
         read_answer(self, answer.get("model"), answer.get("service_tier"), answer.get("error"))
         if event.type in _ENDS:

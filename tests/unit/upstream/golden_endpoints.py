@@ -161,6 +161,8 @@ def whole_responses() -> list[Golden]:
         of("more cached than read is no refund", response('{"input_tokens":100,"input_tokens_details":{"cached_tokens":101},"output_tokens":20}'),
            {"input": 100, "output": 20, "request": 1}, 200_007, source="estimated"),
         of("a count in quotes is none", response('{"input_tokens":"100","output_tokens":20}'), {"output": 20}, None, source="estimated"),
+        of("a number with something behind it", "7 apples", {}, None, source="estimated", facts={"complete": False}),
+        of("a usage of a wrong type in what is cut", '{"usage":7,"model":', {}, None, source="estimated", facts={"complete": False}),
         of("no answer at all", "<html>", {}, None, source="estimated", facts={"complete": False}),
     ]  # fmt: skip
 
@@ -183,6 +185,8 @@ def streamed_responses() -> list[Golden]:
         of("an error event", BEGUN + event("error", '"code":"overloaded","message":"x","param":null'), {}, None, source="estimated",
            facts={"saw_error": True, "error_code": "overloaded"}),
         of("lines that end as on old terminals", (BEGUN + DELTAS + ended("completed", USAGE)).replace("\n", "\r\n"), COUNTS, NANOS),
+        of("a list in place of an event", BEGUN + "data: [1]\n\n" + ended("completed", USAGE), COUNTS, NANOS),
+        of("an event of a wrong type that is cut", BEGUN + 'data: {"type":5,"response":\n\n' + ended("completed", USAGE), COUNTS, NANOS),
         of("a usage that is no object", BEGUN + ended("completed", "7"), {}, None, source="estimated", facts={"complete": True}),
         of("arguments of a call", BEGUN + event("response.function_call_arguments.delta", '"item_id":"fc_1","output_index":0,"delta":"{}"')
            + ended("completed", USAGE), COUNTS, NANOS, facts={"output_events": 1}),
