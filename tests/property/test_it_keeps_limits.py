@@ -37,7 +37,7 @@ def limits(draw_from):
         window = draw_from(st.sampled_from(list(WindowKind)))
         measure = draw_from(st.sampled_from(list(LimitMeasure)))
         degrade = draw_from(st.sampled_from([Degrade.DENY, Degrade.DENY, Degrade.OVERAGE]))
-        unit = {LimitMeasure.CREDITS: CREDIT // 100, LimitMeasure.CALLS: 1, LimitMeasure.MODEL_TOKENS: 2_000}[measure]
+        unit = {LimitMeasure.CREDITS: CREDIT // 100, LimitMeasure.CALLS: 1}.get(measure, 2_000)
         made.append(_limit(draw_from, number, window, measure, degrade, unit))
     return made
 
@@ -69,7 +69,7 @@ ENDS = st.tuples(
     st.integers(0, 5),
     st.integers(0, 100),
 )
-JUMPS = st.tuples(st.just("jump"), st.sampled_from([1, 1_000_000, 30_000_000, HOUR, 7 * HOUR, DAY]))
+JUMPS = st.tuples(st.just("jump"), st.sampled_from([1, 1_000_000, 30_000_000, 60_000_000, HOUR, 7 * HOUR, DAY]))
 OVERRIDES = st.tuples(st.just("override"), st.integers(0, 3), st.integers(0, 9), st.sampled_from([HOUR, DAY]))
 
 
@@ -102,11 +102,11 @@ class Both:
 
     def call(self, input_bytes, cap):
         size = CallSize(input_bytes=input_bytes, message_count=1, output_cap_tokens=cap)
-        bound, tokens = bound_nanos_at(RATES, size), input_bytes + 16 + cap
+        bound = bound_nanos_at(RATES, size)
         raises = []
         refused = False
         for limit in self.holding():
-            amount = raised_by(limit.measure, bound, tokens)
+            amount = raised_by(limit.measure, bound, input_bytes + 16, cap)
             verdict = judge(limit, cap_at(limit, self.overrides[limit.id], self.desk.now), self.used(limit), amount)
             refused |= verdict is Verdict.REFUSED
             flags = {Verdict.WOULD_DENY: RAISE_WOULD_DENY, Verdict.OVERAGE: RAISE_OVERAGE}.get(verdict, 0)
@@ -131,10 +131,10 @@ class Both:
             return
         call = calls.pop(which % len(calls))
         hold = call["hold"]
-        fresh, output = hold.input_tokens_max * percent // 100, hold.output_tokens_max * percent // 100
-        cost = charge_nanos(
-            CARD.internal_prices, "standard", Usage(input_tokens=fresh, output_tokens=output, request_count=1)
-        )
+        tokens, output = hold.input_tokens_max * percent // 100, hold.output_tokens_max * percent // 100
+        cached = tokens // 3
+        usage = Usage(input_tokens=tokens - cached, cache_read_tokens=cached, output_tokens=output, request_count=1)
+        cost = charge_nanos(CARD.internal_prices, "standard", usage)
         if how == "release":
             self.desk.spending.release(hold, ReleaseReason.NOT_SENT, self.desk.now)
         elif how == "lapse":
@@ -144,12 +144,10 @@ class Both:
             return
         elif how == "settle":
             self.desk.dispatch(hold)
-            assert self.desk.settle(hold, input=fresh, output=output, request=1) == cost
+            assert self.desk.settle(hold, input=tokens - cached, cache_read=cached, output=output, request=1) == cost
         changes = []
         for limit_id, measure, _, start_at, amount in call["raises"]:
-            came_to = counted_for(
-                LIMIT_MEASURES[measure], settled=how != "release", charge_nanos=cost, tokens=fresh + output
-            )
+            came_to = 0 if how == "release" else counted_for(LIMIT_MEASURES[measure], cost, usage.counts)
             self.counters[limit_id, start_at] += came_to - amount
             call["now"][limit_id] = came_to
             changes.append(CounterChange(limit_id, start_at, came_to - amount))

@@ -34,6 +34,13 @@ _Calls = Annotated[int | None, typer.Option(min=0, max=LIMIT_CAP_MAX, help="At m
 _ModelTokens = Annotated[
     int | None, typer.Option(min=0, max=LIMIT_CAP_MAX, help="At most so many model tokens a window, in and out.")
 ]
+_InputTokens = Annotated[
+    int | None,
+    typer.Option(min=0, max=LIMIT_CAP_MAX, help="At most so many tokens in a window; cache reads do not count."),
+]
+_OutputTokens = Annotated[
+    int | None, typer.Option(min=0, max=LIMIT_CAP_MAX, help="At most so many tokens out a window, thinking included.")
+]
 _Name = Annotated[str, typer.Argument(help="Name or id.")]
 
 
@@ -63,6 +70,8 @@ def create(
     cap: _Cap = None,
     calls: _Calls = None,
     model_tokens: _ModelTokens = None,
+    input_tokens: _InputTokens = None,
+    output_tokens: _OutputTokens = None,
     enforcement: Annotated[
         Enforcement, typer.Option(help="Record what would be refused, also say so, or refuse it.")
     ] = Enforcement.ENFORCE,
@@ -76,7 +85,9 @@ def create(
     command_id: CommandId = "",
 ) -> None:
     """Create a limit. It counts from its date on and starts at zero, also in the middle of a window."""
-    measure, most = _cap(cap, calls, model_tokens)
+    measure, most = _cap(
+        cap, calls=calls, model_tokens=model_tokens, input_tokens=input_tokens, output_tokens=output_tokens
+    )
     arguments = {
         "name": name, "department": department, "member": member, "key": key, "model": model, "tag": tag,
         "window": window.value, "window_seconds": seconds, "zone": zone, "measure": measure.value, "cap": most,
@@ -117,6 +128,8 @@ def override(
     cap: _Cap = None,
     calls: _Calls = None,
     model_tokens: _ModelTokens = None,
+    input_tokens: _InputTokens = None,
+    output_tokens: _OutputTokens = None,
     effective_at: Annotated[str | None, typer.Option(help="From when it holds, RFC 3339; default now.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
@@ -125,7 +138,9 @@ def override(
     """Give a limit another cap for a while; afterwards its own holds again by itself."""
     with reports() as books:
         found = books.limit(name)
-    measure, most = _cap(cap, calls, model_tokens)
+    measure, most = _cap(
+        cap, calls=calls, model_tokens=model_tokens, input_tokens=input_tokens, output_tokens=output_tokens
+    )
     if measure.value != found["measure"]:
         message = f"limit {found['name']} counts {found['cap']['unit']}: give its cap in them"
         raise Failure(message, kind="usage", code=2)
@@ -144,19 +159,13 @@ def remove(name: _Name, *, as_json: Json = False, dry_run: DryRun = False, comma
     written(f"removed limit {result['name']}", result, as_json=as_json, dry_run=dry_run)
 
 
-def _cap(credits_cap: str | None, calls: int | None, model_tokens: int | None) -> tuple[LimitMeasure, int]:
-    given = [
-        (measure, value)
-        for measure, value in (
-            (LimitMeasure.CREDITS, amount_option(credits_cap, "--cap")),
-            (LimitMeasure.CALLS, calls),
-            (LimitMeasure.MODEL_TOKENS, model_tokens),
-        )
-        if value is not None
-    ]
+def _cap(credits_cap: str | None, **counts: int | None) -> tuple[LimitMeasure, int]:
+    caps = {LimitMeasure.CREDITS: amount_option(credits_cap, "--cap")}
+    caps |= {LimitMeasure(name): count for name, count in counts.items()}
+    given = [(measure, cap) for measure, cap in caps.items() if cap is not None]
     if len(given) != 1:
-        message = "a limit counts one thing: give one of --cap (credits), --calls and --model-tokens"
-        raise Failure(message, kind="usage", code=2)
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in counts)
+        raise Failure(f"a limit counts one thing: give one of --cap (credits), {names}", kind="usage", code=2)
     return given[0]
 
 

@@ -14,10 +14,12 @@ from tokenroll.engine.cycling import cycle_at
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant, datetime_from_instant
 from tokenroll.model.limit import Degrade, Limit, LimitMeasure, LimitOverride, WindowKind
-from tokenroll.model.limits import LIMIT_WINDOW_PARTS
+from tokenroll.model.limits import LIMIT_RETRY_SECONDS_MAX, LIMIT_WINDOW_PARTS
 from tokenroll.model.pay_cycle import PayCalendar
+from tokenroll.model.usage import fresh_input_tokens, model_tokens, output_tokens
 
-_HOUR_MICROS: Final = 3_600 * MICROS_PER_SECOND
+_MINUTE_MICROS: Final = 60 * MICROS_PER_SECOND
+_HOUR_MICROS: Final = 60 * _MINUTE_MICROS
 
 
 class Window(NamedTuple):
@@ -52,6 +54,11 @@ def _rolling(window_micros: int, at: Instant) -> Window:
     return Window(start_at, counted_from, start_at + part)
 
 
+def is_rate(kind: WindowKind, seconds: int) -> bool:
+    """Whether a window is so short that its limit is a rate: what does not fit now fits in a moment, so nobody need be told or asked."""
+    return kind is WindowKind.MINUTE or (kind is WindowKind.ROLLING and seconds <= LIMIT_RETRY_SECONDS_MAX)
+
+
 def part_micros(window_micros: int) -> int:
     """How long one part of a rolling window is."""
     return -(-window_micros // LIMIT_WINDOW_PARTS)
@@ -59,6 +66,9 @@ def part_micros(window_micros: int) -> int:
 
 def _calendar(kind: WindowKind, at: Instant, zone: tzinfo) -> tuple[Instant, Instant]:
     local = datetime_from_instant(at).astimezone(zone)
+    if kind is WindowKind.MINUTE:
+        start_at = at - local.second * MICROS_PER_SECOND - local.microsecond
+        return start_at, start_at + _MINUTE_MICROS
     if kind is WindowKind.HOUR:
         start_at = at - (local.minute * 60 + local.second) * MICROS_PER_SECOND - local.microsecond
         return start_at, start_at + _HOUR_MICROS
@@ -88,20 +98,34 @@ def cap_at(limit: Limit, overrides: Iterable[LimitOverride], at: Instant) -> int
     return max(holding, key=lambda one: one.id).cap if holding else limit.cap
 
 
-def raised_by(measure: LimitMeasure, bound_nanos: int, bound_tokens: int) -> int:
+def raised_by(measure: LimitMeasure, bound_nanos: int, bound_input_tokens: int, bound_output_tokens: int) -> int:
     """What a hold raises a counter by: the most that its call can come to."""
-    if measure is LimitMeasure.CREDITS:
-        return bound_nanos
-    return 1 if measure is LimitMeasure.CALLS else bound_tokens
+    match measure:
+        case LimitMeasure.CREDITS:
+            return bound_nanos
+        case LimitMeasure.CALLS:
+            return 1
+        case LimitMeasure.INPUT_TOKENS:
+            return bound_input_tokens
+        case LimitMeasure.OUTPUT_TOKENS:
+            return bound_output_tokens
+        case LimitMeasure.MODEL_TOKENS:
+            return bound_input_tokens + bound_output_tokens
 
 
-def counted_for(measure: LimitMeasure, *, settled: bool, charge_nanos: int, tokens: int) -> int:
-    """What a call that has ended counts; one that was released counts nothing."""
-    if not settled:
-        return 0
-    if measure is LimitMeasure.CREDITS:
-        return charge_nanos
-    return 1 if measure is LimitMeasure.CALLS else tokens
+def counted_for(measure: LimitMeasure, charge_nanos: int, counts: tuple[int | None, ...]) -> int:
+    """What a call that was settled counts, by its charge and its usage in the order of METERS. One that was released counts nothing."""
+    match measure:
+        case LimitMeasure.CREDITS:
+            return charge_nanos
+        case LimitMeasure.CALLS:
+            return 1
+        case LimitMeasure.INPUT_TOKENS:
+            return fresh_input_tokens(counts)
+        case LimitMeasure.OUTPUT_TOKENS:
+            return output_tokens(counts)
+        case LimitMeasure.MODEL_TOKENS:
+            return model_tokens(counts)
 
 
 class Verdict(IntEnum):

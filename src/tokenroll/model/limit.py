@@ -28,8 +28,9 @@ class LimitScope(StrEnum):
 
 
 class WindowKind(StrEnum):
-    """How long a limit counts: calendar hours, days, weeks (from Monday) and pay cycles of a zone, or the last so many seconds."""
+    """How long a limit counts: calendar minutes, hours, days, weeks (from Monday) and pay cycles of a zone, or the last so many seconds."""
 
+    MINUTE = "minute"
     HOUR = "hour"
     DAY = "day"
     WEEK = "week"
@@ -38,11 +39,13 @@ class WindowKind(StrEnum):
 
 
 class LimitMeasure(StrEnum):
-    """What is counted: credits in nanos, calls, or model tokens."""
+    """What is counted: credits in nanos, calls, or model tokens: all of them, those that go in but for cache reads, or those that come out."""
 
     CREDITS = "credits"
     CALLS = "calls"
     MODEL_TOKENS = "model_tokens"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
 
 
 LIMIT_MEASURES = tuple(LimitMeasure)
@@ -79,7 +82,7 @@ class LimitOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One cap. `cap` and `overage` are in the unit of its measure: nanos, calls or model tokens.
+    """One cap. `cap` and `overage` are in the unit of its measure: nanos, calls or tokens.
 
     `model` and `tag` narrow any scope; a limit of scope `model` or `tag` counts everybody's calls to it.
     """
@@ -139,8 +142,9 @@ class Limit:
             raise ValueError(message)
 
     def _check_degrade(self) -> None:
-        if self.degrade is Degrade.CLAMP and self.measure is LimitMeasure.CALLS:
-            message = "a limit of calls cannot clamp: one call is one call, however short its answer"
+        if self.degrade is Degrade.CLAMP and self.measure in {LimitMeasure.CALLS, LimitMeasure.INPUT_TOKENS}:
+            what = self.measure.value.replace("_", " ")
+            message = f"a limit of {what} cannot clamp: a shorter answer leaves them as they are"
             raise ValueError(message)
         if (self.degrade is Degrade.CHEAPER_MODEL) != bool(self.cheaper_model):
             message = "a cheaper model is named exactly when the limit degrades to cheaper_model"

@@ -133,11 +133,18 @@ class Access:
     service_tiers: tuple[str, ...] = ()
     calls_per_minute_max: int | None = None
     tokens_per_minute_max: int | None = None
+    input_tokens_per_minute_max: int | None = None
+    output_tokens_per_minute_max: int | None = None
 
     def __post_init__(self) -> None:
         names_checked(self.models, "model of access")
         names_checked(self.service_tiers, "service tier of access")
-        for what, value in (("calls", self.calls_per_minute_max), ("tokens", self.tokens_per_minute_max)):
+        for what, value in (
+            ("calls", self.calls_per_minute_max),
+            ("tokens", self.tokens_per_minute_max),
+            ("input tokens", self.input_tokens_per_minute_max),
+            ("output tokens", self.output_tokens_per_minute_max),
+        ):
             if value is not None and not 1 <= value <= RATE_PER_MINUTE_MAX:
                 message = f"{what} per minute of access are 1 to {RATE_PER_MINUTE_MAX}, not {value}"
                 raise ValueError(message)

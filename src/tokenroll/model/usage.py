@@ -57,6 +57,16 @@ def model_tokens(counts: "tuple[int | None, ...]") -> int:
     return sum(count or 0 for count in counts[:TOKEN_METER_COUNT])
 
 
+def fresh_input_tokens(counts: "tuple[int | None, ...]") -> int:
+    """Model tokens that went in and were not read from a provider's cache: what providers' own rates of input count, too."""
+    return sum(count or 0 for count in counts[: len(INPUT_METERS)]) - (counts[METER_INDEX[Meter.CACHE_READ]] or 0)
+
+
+def output_tokens(counts: "tuple[int | None, ...]") -> int:
+    """Model tokens that came out, reasoning included."""
+    return sum(count or 0 for count in counts[len(INPUT_METERS) : TOKEN_METER_COUNT])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Counts by meter; None means "not reported", which is not zero (DESIGN §7.4)."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import INSTANT_MAX, Instant
+from tokenroll.model.limit import LimitMeasure
 from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.services.protocol import LotTerms, WalletTerms
 from tokenroll.upstream.facts import Facts
@@ -75,10 +76,10 @@ class HotWallet:
     """
 
     __slots__ = (
-        "available_nanos", "calls_per_minute_max", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "floor_model", "floor_pool_id",
+        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "floor_model", "floor_pool_id",
         "held_nanos", "holder_kind", "id", "is_open", "lots", "models", "name", "next_change_at", "order", "output_cap_tokens",
-        "overage_held_nanos", "overage_left_nanos", "public_id", "service_tiers", "spent_nanos", "suspense_nanos",
-        "tokens_per_minute_max", "waiting", "zone",
+        "overage_held_nanos", "overage_left_nanos", "public_id", "rates", "service_tiers", "spent_nanos", "suspense_nanos",
+        "waiting", "zone",
     )  # fmt: skip
 
     def __init__(self, terms: WalletTerms) -> None:
@@ -116,8 +117,13 @@ class HotWallet:
         """Whether its plan gives access to everything, as nearly every one does."""
         self.floor_model = terms.floor_model
         self.floor_pool_id = terms.floor_pool_id
-        self.calls_per_minute_max = terms.calls_per_minute_max
-        self.tokens_per_minute_max = terms.tokens_per_minute_max
+        self.rates = (
+            (LimitMeasure.CALLS, terms.calls_per_minute_max),
+            (LimitMeasure.MODEL_TOKENS, terms.tokens_per_minute_max),
+            (LimitMeasure.INPUT_TOKENS, terms.input_tokens_per_minute_max),
+            (LimitMeasure.OUTPUT_TOKENS, terms.output_tokens_per_minute_max),
+        )
+        """How fast its plan gives access, by what is counted in a minute; 0: as fast as anybody."""
         # the ledger knows the limit and what was folded; what was carried since, and what is held, is known better here
         self.company_nanos = max(self.company_nanos, terms.company_nanos)
         limit_nanos = terms.overage_nanos_left + terms.company_nanos

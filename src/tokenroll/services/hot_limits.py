@@ -14,6 +14,7 @@ from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.limit import LIMIT_MEASURES, Degrade, LimitMeasure, LimitScope, WindowKind
 from tokenroll.model.limits import LIMIT_RETRY_SECONDS_MAX, OUTPUT_CAP_FLOOR_TOKENS
 from tokenroll.model.pay_cycle import PayCalendar
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, TOKEN_METER_COUNT, Meter
 from tokenroll.services.hot import NEVER, Deployment
 from tokenroll.services.protocol import CounterChange, KeyTerms, LimitTerms
 from tokenroll.store import tape as tapes
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 CREDITS: Final = LIMIT_MEASURES.index(LimitMeasure.CREDITS)
 CALLS: Final = LIMIT_MEASURES.index(LimitMeasure.CALLS)
+INPUT_TOKENS: Final = LIMIT_MEASURES.index(LimitMeasure.INPUT_TOKENS)
+OUTPUT_TOKENS: Final = LIMIT_MEASURES.index(LimitMeasure.OUTPUT_TOKENS)
+_UNITS: Final = ("credits", "calls", "model tokens", "input tokens", "output tokens")
+"""By the number of the measure."""
+_INPUT_METERS: Final = (1 << len(INPUT_METERS)) - 1
+_TOKEN_METERS: Final = (1 << TOKEN_METER_COUNT) - 1
+"""The bits of a counts mask that count model tokens, and those of them that went in."""
+_CACHE_READ: Final = 1 << METER_INDEX[Meter.CACHE_READ]
 UNLIMITED_GRAINS: Final = 10**18
 """What a cap is where output costs nothing: more than any model answers."""
 
@@ -52,7 +61,7 @@ class HotLimit:
     """A limit, and how far it is used now. Windows, overrides and its own dates are looked at when the clock passes `turns_at`."""
 
     __slots__ = (
-        "calendars", "cap", "cheaper_model", "clamps", "counters", "current", "enforces", "held", "holds", "id", "kind", "measure", "model",
+        "calendars", "cap", "cheaper_model", "clamps", "counters", "counts_output", "current", "enforces", "held", "holds", "id", "kind", "measure", "model",
         "name", "overage", "scope_text", "tag", "terms", "turns_at", "used", "warns", "window_turns_at", "zone",
     )  # fmt: skip
 
@@ -79,6 +88,8 @@ class HotLimit:
         self.kind = WindowKind(terms.window)
         self.zone = ZoneInfo(terms.zone)
         self.measure = LIMIT_MEASURES.index(LimitMeasure(terms.measure))
+        self.counts_output = self.measure not in {CALLS, INPUT_TOKENS}
+        """Whether a shorter answer raises it by less."""
         self.enforces = terms.enforcement == Enforcement.ENFORCE
         self.warns = terms.enforcement == Enforcement.WARN
         self.clamps = terms.degrade == Degrade.CLAMP
@@ -131,16 +142,24 @@ class HotLimit:
 
     def amount_of(self, hold: "HotHold") -> int:
         """What the hold raises it by (engine/limiting.raised_by)."""
-        if self.measure == CREDITS:
+        measure = self.measure
+        if measure == CREDITS:
             return hold.bound_nanos
-        return 1 if self.measure == CALLS else hold.input_tokens_max + hold.choice_count * hold.output_tokens_max
+        if measure == CALLS:
+            return 1
+        output_tokens = hold.choice_count * hold.output_tokens_max
+        if measure == OUTPUT_TOKENS:
+            return output_tokens
+        return hold.input_tokens_max if measure == INPUT_TOKENS else hold.input_tokens_max + output_tokens
 
     def fitting_cap(self, hold: "HotHold", room: int, fixed_grains: int) -> int:
         """The largest output cap with which the hold raises it by `room` at most; 0 when none does."""
         if self.measure == CREDITS:
             rates = hold.rates
             return fitting_cap(room * rates.grains_per_nano, fixed_grains, hold.choice_count * rates.output_grains)
-        return max(0, room - hold.input_tokens_max) // hold.choice_count
+        if self.measure != OUTPUT_TOKENS:
+            room -= hold.input_tokens_max
+        return max(0, room) // hold.choice_count
 
     def fits_at(self, amount: int) -> Instant:
         """When a call that raises it by `amount` fits, if no other comes before it; 0 when it is above the whole cap."""
@@ -159,7 +178,7 @@ class HotLimit:
         """An amount of its measure, with its unit."""
         if self.measure == CREDITS:
             return f"{text_from_nanos(amount, 2)} credits"
-        return f"{amount} {'calls' if self.measure == CALLS else 'model tokens'}"
+        return f"{amount} {_UNITS[self.measure]}"
 
     @property
     def window_text(self) -> str:
@@ -210,16 +229,26 @@ class Limited:
                 parts.append(tapes.LIMIT_RAISE.pack(limit.id, limit.measure, flags, 0, counter.start_at, amount))
         return b"".join(parts)
 
-    def true_up(self, charge_nanos: int, tokens: int, call_count: int) -> None:
-        """The call ended: each counts what it came to (engine/limiting.counted_for)."""
+    def true_up(self, charge_nanos: int, mask: int, values: list[int]) -> None:
+        """The call was settled, with these counts under a mask: each counts what it came to (engine/limiting.counted_for)."""
+        input_count = (mask & _INPUT_METERS).bit_count()
+        input_tokens = sum(values[:input_count])
+        output_tokens = sum(values[input_count : (mask & _TOKEN_METERS).bit_count()])
+        cached_tokens = values[(mask & (_CACHE_READ - 1)).bit_count()] if mask & _CACHE_READ else 0
+        # in the order of LIMIT_MEASURES
+        came_to = (charge_nanos, 1, input_tokens + output_tokens, input_tokens - cached_tokens, output_tokens)
         for counter, amount in zip(self.counters, self.amounts, strict=True):
-            limit = counter.limit
-            came_to = charge_nanos if limit.measure == CREDITS else call_count if limit.measure == CALLS else tokens
-            change = came_to - amount
-            counter.used += change
-            if counter.is_live:
-                limit.used += change
-            limit.held -= amount
+            self._change(counter, amount, came_to[counter.limit.measure])
+
+    def give_back(self) -> None:
+        """The call was released: it counts nothing."""
+        for counter, amount in zip(self.counters, self.amounts, strict=True):
+            self._change(counter, amount, 0)
+
+    @staticmethod
+    def _change(counter: HotCounter, amount: int, came_to: int) -> None:
+        counter.change(came_to - amount)
+        counter.limit.held -= amount
 
     def suspend(self) -> None:
         """Its fate is to be found out: it stays raised, and nobody here gives it back."""
@@ -302,9 +331,7 @@ class HotLimits:
     def of_access(self, wallet: "HotWallet") -> list[HotLimit]:
         """How fast a wallet's plan gives access: counted over the last minute, here alone, since it is no money and soon forgotten."""
         found = []
-        for measure, cap in (
-            (LimitMeasure.CALLS, wallet.calls_per_minute_max), (LimitMeasure.MODEL_TOKENS, wallet.tokens_per_minute_max),
-        ):  # fmt: skip
+        for measure, cap in wallet.rates:
             if not cap:
                 continue
             terms = LimitTerms(
@@ -398,7 +425,7 @@ def _lower(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixe
         min(OUTPUT_CAP_FLOOR_TOKENS, cap) if ours else OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1
     )
     for limit in limited.limits:
-        if not limit.enforces or limit.measure == CALLS or not limit.id:
+        if not (limit.enforces and limit.counts_output and limit.id):
             continue  # a plan's rate guards the provider: it refuses, and shortens nobody's answer
         room = limit.cap - limit.used
         if ours:
@@ -425,7 +452,7 @@ def _denial(hold: "HotHold", limit: HotLimit, amount: int, facts: Facts, fixed_g
     next_at = limit.fits_at(amount)
     wait = next_at - hold.admitted_at
     room = limit.cap - limit.used
-    fitting = 0 if limit.measure == CALLS else limit.fitting_cap(hold, room, fixed_grains)
+    fitting = limit.fitting_cap(hold, room, fixed_grains) if limit.counts_output else 0
     if fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1):
         fitting = 0
     return Denial(

@@ -230,6 +230,7 @@ def _wallet_terms(
                 sum(lot.suspense_nanos for lot in own), row.company_nanos or 0, list(access.models), list(access.service_tiers),
                 floor.model if floor else "", pools.get(floor.pool, 0) if floor else 0,
                 access.calls_per_minute_max or 0, access.tokens_per_minute_max or 0,
+                access.input_tokens_per_minute_max or 0, access.output_tokens_per_minute_max or 0,
             )
         )  # fmt: skip
     return terms

@@ -26,6 +26,7 @@ from tokenroll.store import schema
 
 UNITS: Final = {
     LimitMeasure.CREDITS: "credits", LimitMeasure.CALLS: "calls", LimitMeasure.MODEL_TOKENS: "model tokens",
+    LimitMeasure.INPUT_TOKENS: "input tokens", LimitMeasure.OUTPUT_TOKENS: "output tokens",
 }  # fmt: skip
 
 

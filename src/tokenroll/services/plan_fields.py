@@ -381,6 +381,8 @@ FIELDS: Final[Mapping[str, Field]] = {
         _term("access.service_tiers", Names()),
         _term("access.calls_per_minute_max", Whole(1, RATE_PER_MINUTE_MAX)),
         _term("access.tokens_per_minute_max", Whole(1, RATE_PER_MINUTE_MAX)),
+        _term("access.input_tokens_per_minute_max", Whole(1, RATE_PER_MINUTE_MAX)),
+        _term("access.output_tokens_per_minute_max", Whole(1, RATE_PER_MINUTE_MAX)),
         _term("floor.model", Text()),
         _term("floor.pool", Text()),
         _term("leaving.windows", _WINDOWS),

@@ -61,6 +61,8 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     """The cheap model that stays usable when the wallet is empty, and the pool that pays for it; 0: none."""
     calls_per_minute_max: int = 0
     tokens_per_minute_max: int = 0
+    input_tokens_per_minute_max: int = 0
+    output_tokens_per_minute_max: int = 0
     """How fast its plan gives access; 0: as fast as anybody."""
 
 

@@ -17,7 +17,6 @@ from tokenroll.model.limits import (
     NAMES_REMEMBERED_MAX,
     OUTPUT_CAP_FLOOR_TOKENS,
 )
-from tokenroll.model.usage import TOKEN_METER_COUNT
 from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
@@ -53,8 +52,6 @@ _RELEASES: Final = {
 _OTHER_ENDPOINTS: Final = {"openai": ("anthropic", "/v1/messages"), "anthropic": ("openai", "/v1/chat/completions")}
 """By dialect: the other one's provider, and where its models are called."""
 _TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
-_TOKEN_METERS: Final = (1 << TOKEN_METER_COUNT) - 1
-"""The bits of a counts mask that count model tokens."""
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
 _ONCE_NAMES_LAST: Final = (1 << 32) - 1
@@ -434,7 +431,7 @@ class Spending(Leases):
             + counts.pack(*values)
         )  # fmt: skip
         if hold.limited is not None:
-            hold.limited.true_up(nanos, sum(values[: (mask & _TOKEN_METERS).bit_count()]), 1)
+            hold.limited.true_up(nanos, mask, values)
         self._return(hold, nanos)
         return nanos
 
@@ -450,7 +447,7 @@ class Spending(Leases):
             )
         )
         if hold.limited is not None:
-            hold.limited.true_up(0, 0, 0)
+            hold.limited.give_back()
         self._return(hold, 0)
 
     def lapse(self, hold: HotHold, meter: CallMeter, now: Instant, finish: Finish, status: int = 0) -> None:

@@ -15,7 +15,7 @@ from tokenroll.model.hold import Slice
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.instant import Instant
 from tokenroll.model.limit import LIMIT_MEASURES
-from tokenroll.model.usage import METERS, Usage, model_tokens
+from tokenroll.model.usage import METERS, Usage
 from tokenroll.store import tape
 from tokenroll.store.tape import RecordType, TapeError
 
@@ -227,12 +227,7 @@ def counted(one: LimitRaise, settle: SettleRecord | None) -> int:
     """What an ended attempt counts in a limit that it had raised (engine/limiting.counted_for); None: it was released."""
     if settle is None:
         return 0
-    return counted_for(
-        LIMIT_MEASURES[one.measure],
-        settled=True,
-        charge_nanos=settle.charge_nanos,
-        tokens=model_tokens(settle.counts),
-    )
+    return counted_for(LIMIT_MEASURES[one.measure], settle.charge_nanos, settle.counts)
 
 
 def _counts(record: bytes, offset: int, size: int, length: int) -> tuple[int | None, ...]:

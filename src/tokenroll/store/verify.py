@@ -19,7 +19,6 @@ from tokenroll.model.classification import Classification
 from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
-from tokenroll.model.limit import WindowKind
 from tokenroll.model.lot import Lot, LotState
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import Usage
@@ -28,7 +27,7 @@ from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, Outcome, h
 from tokenroll.store.collector import no_cycle_search
 from tokenroll.store.cycles import REGULAR, CycleBook
 from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, row_digest, settlement_leaf
-from tokenroll.store.limit_counters import kept_from
+from tokenroll.store.limit_counters import forgotten_limits, kept_from
 from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.rollups import SpendSums, rolled_through
 from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
@@ -576,12 +575,8 @@ class Verifier:
                     )
 
     def _check_limits(self) -> None:
-        """Counters are what calls raised and counted, whatever a limit's row says today; old parts of rolling windows may be gone."""
-        limits = schema.limits.c
-        rolling = self._connection.execute(
-            select(limits.id, limits.window_seconds).where(limits.window == WindowKind.ROLLING.value)
-        )
-        kept = {limit_id: kept_from(seconds, self._at) for limit_id, seconds in rolling}
+        """Counters are what calls raised and counted, whatever a limit's row says today; old ones of short windows may be gone."""
+        kept = {limit_id: kept_from(seconds, self._at) for limit_id, seconds in forgotten_limits(self._connection)}
         stored = {
             (row.limit_id, row.start_at): (row.used, row.call_count, row.would_deny_count, row.overage_count)
             for row in self._connection.execute(select(schema.limit_counters))

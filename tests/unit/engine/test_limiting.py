@@ -17,6 +17,7 @@ from tokenroll.engine.limiting import (
 )
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.limit import Degrade, LimitMeasure, LimitOverride, WindowKind
+from tokenroll.model.usage import Usage
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KOLKATA = ZoneInfo("Asia/Kolkata")
@@ -25,6 +26,8 @@ KOLKATA = ZoneInfo("Asia/Kolkata")
 @pytest.mark.parametrize(
     ("kind", "zone", "at", "start", "end"),
     [
+        (WindowKind.MINUTE, BERLIN, "2026-03-04T10:17:05", "2026-03-04T10:17", "2026-03-04T10:18"),
+        (WindowKind.MINUTE, KOLKATA, "2026-03-04T10:18", "2026-03-04T10:18", "2026-03-04T10:19"),
         (WindowKind.HOUR, BERLIN, "2026-03-04T10:17:05", "2026-03-04T10:00", "2026-03-04T11:00"),
         (WindowKind.HOUR, KOLKATA, "2026-03-04T10:17:05", "2026-03-04T09:30", "2026-03-04T10:30"),
         (WindowKind.DAY, BERLIN, "2026-03-04T22:59:59", "2026-03-03T23:00", "2026-03-04T23:00"),
@@ -75,17 +78,29 @@ def test_a_limit_holds_from_its_date_until_its_end():
 
 
 @pytest.mark.parametrize(
-    ("measure", "raised", "settled", "released"),
+    ("measure", "raised", "settled"),
     [
-        (LimitMeasure.CREDITS, 7_596_000, 4_500_000, 0),
-        (LimitMeasure.CALLS, 1, 1, 0),
-        (LimitMeasure.MODEL_TOKENS, 1_116, 1_100, 0),
+        (LimitMeasure.CREDITS, 7_596_000, 4_500_000),
+        (LimitMeasure.CALLS, 1, 1),
+        (LimitMeasure.MODEL_TOKENS, 1_116, 1_080),
+        (LimitMeasure.INPUT_TOKENS, 1_016, 330),
+        (LimitMeasure.OUTPUT_TOKENS, 100, 50),
     ],
 )
-def test_it_raises_by_the_bound_and_counts_what_it_came_to(measure, raised, settled, released):
-    assert raised_by(measure, 7_596_000, 1_116) == raised
-    assert counted_for(measure, settled=True, charge_nanos=4_500_000, tokens=1_100) == settled
-    assert counted_for(measure, settled=False, charge_nanos=0, tokens=0) == released
+def test_it_raises_by_the_bound_and_counts_what_it_came_to(measure, raised, settled):
+    """Input counts what was fresh and what was written to the cache, never what was read of it; thinking is output."""
+    usage = Usage(
+        input_tokens=200,
+        cache_read_tokens=700,
+        cache_write_5m_tokens=100,
+        cache_write_1h_tokens=30,
+        output_tokens=40,
+        reasoning_tokens=10,
+        request_count=1,
+        web_search_count=9,
+    )
+    assert raised_by(measure, 7_596_000, 1_016, 100) == raised
+    assert counted_for(measure, 4_500_000, usage.counts) == settled
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,27 @@ def test_tokens_are_counted_by_their_bound_until_they_are_known(tmp_path):
     assert isinstance(desk.admit(facts), HotHold)
 
 
+@pytest.mark.parametrize(
+    ("rate", "first", "second", "refusal"),
+    [
+        # 1,016 tokens are bounded in, and 1,000 out; what is read from the cache does not count, what is written to it does
+        ("input_tokens_per_minute_max", {"input": 10, "cache_read": 970, "output": 900}, True, ""),
+        ("input_tokens_per_minute_max", {"input": 10, "cache_write_5m": 970, "output": 9}, False, "1016 input tokens"),
+        ("output_tokens_per_minute_max", {"input": 980, "output": 20}, True, ""),
+        ("output_tokens_per_minute_max", {"input": 0, "output": 400, "reasoning": 500}, False, "1000 output tokens"),
+    ],
+)
+def test_input_and_output_are_each_trued_up_by_their_own(tmp_path, rate, first, second, refusal):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), **{rate: 1_100}))
+    facts = make_facts(input_bytes=1_000, output_cap_tokens=1_000)
+    desk.call(facts, **first)
+    answer = desk.admit(facts)
+    assert isinstance(answer, HotHold) == second
+    if not second:
+        assert f"this call may take up to {refusal}." in answer.sentence()
+        assert answer.fitting_cap_tokens == 0
+
+
 def test_a_rate_shortens_nobodys_answer(tmp_path):
     """The cap that we name is what it is without the rate; only the call that does not fit any more is refused."""
     for most, caps in ((0, [16_384, 16_384, 16_384]), (40_000, [16_384, 16_384])):

@@ -118,6 +118,14 @@ def test_a_limits_thresholds_are_told_once_a_window(firm):
     ]  # fmt: skip
 
 
+def test_a_full_minute_is_no_news(firm):
+    for name, window in (("minute", {"window": "minute"}), ("rolling", {"window": "rolling", "window_seconds": 60})):
+        limited(firm, name=name, **window)
+    for limit_id in (1, 2):
+        count(firm, 10 * CREDIT, JANUARY, limit_id)
+    assert desk(firm).look() == 0
+
+
 def test_an_override_recovers_a_limit(firm):
     limited(firm)
     watch = desk(firm)

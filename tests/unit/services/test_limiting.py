@@ -228,6 +228,18 @@ def test_parts_of_rolling_windows_are_kept_a_month_after_they_have_left(one):
     sound(one)  # a tape that comes as late as that is counted, and is no difference
 
 
+def test_minutes_are_kept_a_month_and_a_day_for_ever(one):
+    one.do("limit.create", "l4", name="minute", window="minute", cap=10, measure="calls")
+    minute = LimitRaise(4, CALLS, 0, START, 1)
+    told(one, 1, hold_record(1, (ADA_LOT, HELD), raises=(minute,)), dispatched_record(1), settle_record(1, 1_000, 100))
+    one.now = START + 31 * DAY
+    assert delete_old_counters(one.connection, one.now) == 0
+    one.now += 1
+    assert delete_old_counters(one.connection, one.now) == 1
+    assert counters(one) == []
+    assert sound(one) == 0
+
+
 def test_a_counter_that_was_changed_behind_the_ledgers_back_is_found(one):
     told(one, 1, hold_record(1, (ADA_LOT, HELD), raises=raises()), dispatched_record(1), settle_record(1, 1_000, 100))
     one.connection.rollback()
