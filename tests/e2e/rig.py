@@ -349,7 +349,7 @@ class ProviderConnection(asyncio.Protocol):
             if not mark:
                 return
             names = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
-            length = int(names[b"content-length"])
+            length = int(names.get(b"content-length", b"0"))
             if len(rest) < length:
                 return
             self.buffer = rest[length:]

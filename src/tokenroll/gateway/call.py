@@ -11,6 +11,7 @@ from tokenroll.gateway.answers import error_answer, status_line
 from tokenroll.gateway.chunks import LAST_CHUNK, chunk
 from tokenroll.gateway.decoding import Decoder, DecodingError, decoder_for
 from tokenroll.gateway.deployment import Route
+from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from tokenroll.gateway.telling import forward_lines, hold_lines, whole_lines
 from tokenroll.gateway.waiting import Waiting
@@ -26,7 +27,6 @@ from tokenroll.upstream.facts import Facts
 if TYPE_CHECKING:
     from tokenroll.gateway.client import ClientConnection
     from tokenroll.gateway.upstream import UpstreamConnection
-    from tokenroll.gateway.worker import Gateway
 
 # What a call is doing.
 _NEW, _WAITING, _HELD, _DIALLING, _DISPATCHING, _SENT, _ANSWERING, _ENDED = range(8)
@@ -41,14 +41,14 @@ _ATTEMPTS_MAX: Final = 2
 """An attempt, and one more when a pooled connection turned out to be stale."""
 
 
-class Call:
+class Call(Exchange):
     """See the module. It is the Waiter of the group commit: `hold` and the three `on_…` of services/group_commit.py."""
 
     __slots__ = (
         "_attempt", "_body", "_call_id", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes",
         "_evidence_tick", "_facts", "_finish", "_first_ns", "_head", "_inject", "_key", "_meter", "_mode", "_now", "_old_tick",
-        "_parts", "_previous", "_relayed_bytes", "_reroute", "_response", "_route", "_sent_ns", "_started_ns", "_state", "_status", "_upstream",
-        "_waiting", "gateway", "hold",
+        "_parts", "_previous", "_relayed_bytes", "_reroute", "_response", "_route", "_sent_ns", "_started_ns", "_state", "_status",
+        "_waiting", "hold",
     )  # fmt: skip
 
     hold: HotHold
@@ -60,7 +60,7 @@ class Call:
     _parts: list[bytes]
 
     def __init__(self, client: "ClientConnection", head: RequestHead, key: HotKey, body: bytes, now: Instant) -> None:
-        self.gateway: Gateway = client.gateway
+        self.gateway = client.gateway
         self._client: ClientConnection | None = client
         self._head = head
         self._dialect: Dialect = head.dialect  # type: ignore[assignment]  # calls come by paths of a dialect only
@@ -73,7 +73,7 @@ class Call:
         self._previous: HotHold | None = None
         self._state = _NEW
         self._mode = _BUFFER
-        self._upstream: UpstreamConnection | None = None
+        self._upstream = None
         self._waiting: Waiting | None = None
         self._status = 0
 
@@ -81,6 +81,11 @@ class Call:
     def is_waiting(self) -> bool:
         """Whether it holds nothing yet and waits for other calls of its wallet."""
         return self._state == _WAITING
+
+    @property
+    def is_answering(self) -> bool:
+        """See Exchange."""
+        return self._state == _ANSWERING
 
     # ---- admission --------------------------------------------------------------------------------------
 
@@ -549,19 +554,6 @@ class Call:
             self._refuse(504, "provider_timeout", message)
         else:
             self._refuse(502, "bad_gateway", message)
-
-    def pause_upstream(self) -> None:
-        """The client reads slower than the provider writes."""
-        upstream = self._upstream
-        if upstream is not None and self._state == _ANSWERING and not upstream.closed:
-            upstream.pause_reading()
-
-    def resume_upstream(self) -> None:
-        """The client has caught up."""
-        upstream = self._upstream
-        if upstream is not None and self._state == _ANSWERING and not upstream.closed:
-            upstream.deadline = self.gateway.wheel.now + self.gateway.ticks.upstream_idle
-            upstream.resume_reading()
 
     # ---- ends -------------------------------------------------------------------------------------------
 

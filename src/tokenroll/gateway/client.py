@@ -12,6 +12,8 @@ from tokenroll.gateway.answers import dialect_of, dialect_of_bytes, error_answer
 from tokenroll.gateway.call import Call
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
 from tokenroll.gateway.decoding import DecodingError, decoder_for
+from tokenroll.gateway.errand import Errand, ErrandKind, errands_at
+from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import (
     CHUNKED,
     HEAD_END,
@@ -41,7 +43,7 @@ class ClientConnection:
     """One client. See the module."""
 
     __slots__ = (
-        "_body_bytes", "_buffer", "_chunk_count", "_chunks", "_dialect", "_half_closed", "_head", "_key", "_length", "_lingered", "_looping",
+        "_body_bytes", "_buffer", "_chunk_count", "_chunks", "_dialect", "_errand", "_half_closed", "_head", "_key", "_length", "_lingered", "_looping",
         "_parts", "_reading_paused", "_refusal", "_reserved", "call", "closed", "deadline", "gateway", "state", "transport",
         "writing_paused",
     )  # fmt: skip
@@ -53,13 +55,14 @@ class ClientConnection:
         self.state = HEAD
         self.deadline = 0
         self.closed = False
-        self.call: Call | None = None
+        self.call: Exchange | None = None
         self.writing_paused = False
         self._buffer = bytearray()
         """Bytes received and not yet used: the beginning of a head, or requests sent ahead."""
         self._head: RequestHead | None = None
         self._dialect: Dialect | None = None
         self._key: HotKey | None = None
+        self._errand: ErrandKind | None = None
         self._length = 0
         self._parts: list[bytes | bytearray] = []
         self._body_bytes = 0
@@ -196,7 +199,8 @@ class ClientConnection:
         if have == length:
             self.state = BUSY
             self.deadline = 0
-            call = self.call = Call(self, head, key, data[end:], now)
+            call = Call(self, head, key, data[end:], now)
+            self.call = call
             call.start()
         else:
             self._length = length
@@ -412,9 +416,11 @@ class ClientConnection:
         gateway = self.gateway
         if length > gateway.edge.body_bytes:
             return _body_too_large(self._dialect, gateway.edge.body_bytes)
+        self._errand = None
         if head.path not in local.CALL_PATHS:
             self._key = None
-            return local.refusal(gateway, head, self._dialect)
+            errands = errands_at(head.path)
+            return self._judge_errand(head, errands) if errands else local.refusal(gateway, head, self._dialect)
         if head.method != b"POST":
             return error_answer(
                 self._dialect, 405, "method_not_allowed", "Calls are made with POST.", headers=b"allow: POST\r\n"
@@ -436,6 +442,30 @@ class ClientConnection:
         head.is_plain_call = not head.content_encoding and not head.expects_continue
         return None
 
+    def _judge_errand(self, head: RequestHead, errands: list[ErrandKind]) -> ErrorAnswer | None:
+        """The same for a free request, whose path is one of `errands`."""
+        gateway = self.gateway
+        self._dialect = dialect = errands[0].dialect
+        kind = next((one for one in errands if one.method == head.method), None)
+        if kind is None:
+            methods = b", ".join(one.method for one in errands)
+            return error_answer(
+                dialect,
+                405,
+                "method_not_allowed",
+                f"This takes {methods.decode()}.",
+                headers=b"allow: %b\r\n" % methods,
+            )
+        if gateway.not_ready:
+            return error_answer(dialect, 503, "not_ready", gateway.not_ready, retry_after_seconds=1)
+        key = local.authenticate(gateway, head, dialect)
+        if isinstance(key, ErrorAnswer):
+            return key
+        if head.content_encoding:
+            return error_answer(dialect, 415, "encoded_body", "Send this request's body as it is, without an encoding.")
+        self._errand = kind
+        return None
+
     def _whole(self, body: bytes, rest: bytes, refusal: ErrorAnswer | None) -> bytes:
         """A request is whole: answer it or start its call. Gives `rest` when the next request may be read now."""
         head = self._head
@@ -453,8 +483,15 @@ class ClientConnection:
         elif self._key is not None and self._dialect is not None:
             self.state = BUSY
             self.deadline = 0
-            self.call = Call(self, head, self._key, body, gateway.clock())
-            self.call.start()
+            call = Call(self, head, self._key, body, gateway.clock())
+            self.call = call
+            call.start()
+        elif self._errand is not None:
+            self.state = BUSY
+            self.deadline = 0
+            errand = Errand(self, head, self._errand, body)
+            self.call = errand
+            errand.start()
         else:
             self.answer(local.answer(gateway, head, self._dialect))
         if not rest:

@@ -43,7 +43,7 @@ class Deployment:
 class Target:
     """A deployment ready for use: address, TLS, and the bytes that begin each request. `dialects` are all endpoints of its family."""
 
-    __slots__ = ("deployment", "family", "host", "name", "paths", "port", "preamble", "tls")
+    __slots__ = ("base_path", "deployment", "family", "host", "name", "paths", "port", "preamble", "tls")
 
     def __init__(self, deployment: Deployment, dialects: Sequence[Dialect]) -> None:
         parts = urlsplit(deployment.base_url)
@@ -75,6 +75,8 @@ class Target:
         default_port = self.port == (443 if self.tls else 80)
         host = f"[{self.host}]" if ":" in self.host else self.host
         authority = host if default_port else f"{host}:{self.port}"
+        self.base_path = _joined(parts.path, "/v1/").removesuffix("/v1/").encode("ascii")
+        """What stands before the paths of the dialect."""
         self.paths = {one.index: _joined(parts.path, one.path.decode("ascii")).encode("ascii") for one in dialects}
         """By a dialect's index."""
         self.preamble = (

@@ -57,6 +57,7 @@ class Metrics:
         "denials",
         "drained_calls",
         "ends",
+        "errands",
         "estimated_calls",
         "refused_connections",
         "requests",
@@ -93,6 +94,8 @@ class Metrics:
         """Calls that a limit sent to a cheaper model."""
         self.upstream_resends = 0
         self.drained_calls = 0
+        self.errands = 0
+        """Free requests to providers."""
         self.waits = 0
 
     def settled(self, meter: CallMeter, charge_nanos: int, bound_nanos: int) -> None:
@@ -157,6 +160,7 @@ class Metrics:
         family("tokenroll_upstream_resends_total", "counter", [("", self.upstream_resends)])
         family("tokenroll_waits_total", "counter", [("", self.waits)])
         family("tokenroll_drained_calls_total", "counter", [("", self.drained_calls)])
+        family("tokenroll_errands_total", "counter", [("", self.errands)])
         lines += self.added.lines("tokenroll_added_latency_seconds")
         for name, kind, label, value in extra:
             family(name, kind, [(label, value)])

@@ -11,7 +11,7 @@ from tokenroll.model.limits import HEADER_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
 from tokenroll.store.tape import Finish
 
 if TYPE_CHECKING:
-    from tokenroll.gateway.call import Call
+    from tokenroll.gateway.exchange import Exchange
     from tokenroll.gateway.worker import Gateway
 
 _IDLE, _HEAD, _CHUNKED, _LENGTH, _UNTIL_CLOSE = range(5)
@@ -34,7 +34,7 @@ class UpstreamConnection:
     def __init__(self, pool: "Pool") -> None:
         self.pool = pool
         self.gateway = pool.gateway
-        self.call: Call | None = None
+        self.call: Exchange | None = None
         self.closed = False
         self.deadline = 0
         self.reused = False
@@ -103,7 +103,7 @@ class UpstreamConnection:
 
     # ---- one attempt ------------------------------------------------------------------------------------
 
-    def send(self, call: "Call", head: bytes, buffers: list[bytes | memoryview], body_bytes: int) -> None:
+    def send(self, call: "Exchange", head: bytes, buffers: list[bytes | memoryview], body_bytes: int) -> None:
         """The attempt's bytes go out; the answer goes to `call`.
 
         Who sends flushes the outbox before the loop reads again: `_free` may then tell a taken request by an empty write buffer.
@@ -139,7 +139,7 @@ class UpstreamConnection:
         else:
             call.on_data(data, data)
 
-    def _read_head(self, call: "Call", data: bytes) -> None:
+    def _read_head(self, call: "Exchange", data: bytes) -> None:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
@@ -172,13 +172,13 @@ class UpstreamConnection:
         self._keep = head.keep_alive
         self._begin_body(call, head, data[end:])
 
-    def _complete_whole(self, call: "Call", head: ResponseHead, body: bytes) -> None:
+    def _complete_whole(self, call: "Exchange", head: ResponseHead, body: bytes) -> None:
         """The short way for what nearly every answer without a stream is: all of it in one read."""
         self.call = None
         self._free()
         call.on_whole(head, body)
 
-    def _begin_body(self, call: "Call", head: ResponseHead, rest: bytes) -> None:
+    def _begin_body(self, call: "Exchange", head: ResponseHead, rest: bytes) -> None:
         length = head.content_length
         call.on_head(head)
         if length == CHUNKED:
@@ -200,7 +200,7 @@ class UpstreamConnection:
             if rest:
                 self._read_length(call, rest)
 
-    def _read_length(self, call: "Call", data: bytes) -> None:
+    def _read_length(self, call: "Exchange", data: bytes) -> None:
         left = self._left - len(data)
         if left < 0:  # bytes behind the answer are nobody's
             data = data[: self._left]
@@ -210,7 +210,7 @@ class UpstreamConnection:
         if left <= 0 and self.call is call:
             self._complete()
 
-    def _read_chunked(self, call: "Call", data: bytes) -> None:
+    def _read_chunked(self, call: "Exchange", data: bytes) -> None:
         chunks = self._chunks
         one = chunks.one_chunk(data)
         if one is not None:
@@ -258,7 +258,7 @@ class UpstreamConnection:
             self.closed = True
             transport.close()
 
-    def _broken(self, call: "Call", message: str) -> None:
+    def _broken(self, call: "Exchange", message: str) -> None:
         self.abort()
         call.upstream_lost(Finish.UPSTREAM_CUT, message)
 

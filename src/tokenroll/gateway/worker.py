@@ -24,7 +24,7 @@ from tokenroll.services.hot import HotHold
 from tokenroll.services.spending import Spending
 
 if TYPE_CHECKING:
-    from tokenroll.gateway.call import Call
+    from tokenroll.gateway.exchange import Exchange
 
 _TERMS_MAX: Final = 4096
 BACKLOG: Final = 4096
@@ -74,14 +74,14 @@ class Gateway:
 
     # ---- shared by connections ----------------------------------------------------------------------------
 
-    def dial(self, call: "Call", pool: Pool) -> None:
+    def dial(self, call: "Exchange", pool: Pool) -> None:
         """A new connection for `call`, which is told when there is one, or why not."""
         task = self.loop.create_task(self._dial(call, pool))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
 
     @staticmethod
-    async def _dial(call: "Call", pool: Pool) -> None:
+    async def _dial(call: "Exchange", pool: Pool) -> None:
         try:
             connection = await pool.dial()
         except OSError as error:

@@ -90,6 +90,22 @@ def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
     return head
 
 
+def named_model(body: bytes) -> tuple[str, tuple[str, ...]]:
+    """The model that a free request names ("": none), and the names of its fields. Whatever else it holds costs nothing and is not read.
+
+    Raises RequestRefused for what is not one JSON object without duplicate keys.
+    """
+    try:
+        pairs = decode_raw_pairs(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        refuse("invalid_json", f"The request body is not a JSON object: {error}.")
+    fields = tuple(str(key) for key in pairs)
+    if len(set(fields)) != len(fields):
+        _refuse_twice(list(fields))
+    model = next((raw_value(raw) for key, raw in pairs.items() if str(key) == "model"), None)
+    return text(model, "model"), fields
+
+
 def _refuse_twice(names: list[str]) -> NoReturn:
     twice = next(name for name in names if names.count(name) > 1)
     refuse("duplicate_key", f"The field {twice!r} is given more than once; which one counts would be a guess.", twice)

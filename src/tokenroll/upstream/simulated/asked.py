@@ -12,7 +12,15 @@ OVERHEAD_WITH_TOOLS: Final = 512
 OVERHEAD_PER_TOOL: Final = 32
 """Tokens that the provider adds around what the client sent: a bound that forgets them is too small, and then tests fail."""
 BYTES_PER_TOKEN: Final = 4
-SIZE_NAMES: Final = ("input_tokens", "output_tokens", "reasoning_tokens", "chunk_tokens", "interval_us", "web_searches")
+SIZE_NAMES: Final = (
+    "input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "chunk_tokens",
+    "interval_us",
+    "web_searches",
+    "background_ms",
+)
 """Sizes that a client may set: header `x-sim-output-tokens`, or `sim_output_tokens` in the body's `metadata`."""
 
 
@@ -51,6 +59,8 @@ class Asked:
     sizes: dict[str, int] = field(default_factory=dict)
     faults: str = ""
     worst_tokenizer: bool = False
+    background: bool = False
+    """Whether a response is answered at once and goes on without its client."""
     dimensions: int = 0
     base64: bool = False
     """How embeddings are wanted."""
@@ -257,6 +267,7 @@ def asked_of_responses(raw: bytes) -> Asked:
         schema=shape.get("schema") if shape.get("type") == "json_schema" else None,
         reasons=_member(body, "reasoning").get("effort") not in {None, "none"},
         include_usage=True,
+        background=body.get("background") is True,
     )
     return _sized(asked, body, len(items) + bool(body.get("instructions")), len(tools))
 

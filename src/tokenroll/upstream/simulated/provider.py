@@ -24,6 +24,7 @@ from tokenroll.upstream.simulated.faults import Schedule, UnknownFault, parse_fa
 from tokenroll.upstream.simulated.prices import PricedModel, PriceTable
 from tokenroll.upstream.simulated.prompt_cache import PromptCache
 from tokenroll.upstream.simulated.shapes import Answer
+from tokenroll.upstream.simulated.stored import Shelf
 
 ASKED: Final[Mapping[bytes, Callable[[bytes], Asked]]] = {
     b"/chat/completions": asked_of_chat, b"/messages": asked_of_messages, b"/responses": asked_of_responses,
@@ -89,6 +90,7 @@ class Provider:
             "connections": 0,
             "open": 0,
         }
+        self.shelf = Shelf(self)
         self.transports: set[asyncio.Transport] = set()
 
     # ---- one request ------------------------------------------------------------------------------------

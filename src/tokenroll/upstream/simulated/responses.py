@@ -5,23 +5,23 @@ from typing import Any, Final
 from tokenroll.upstream.simulated.chat import LIMIT_HEADERS, REQUEST_ID_HEADER, TIER_WORDS, error_body
 from tokenroll.upstream.simulated.shapes import Answer, Choice, Event
 
-__all__ = ["LIMIT_HEADERS", "REQUEST_ID_HEADER", "body", "error_body", "error_event", "events"]
+__all__ = ["LIMIT_HEADERS", "REQUEST_ID_HEADER", "body", "error_body", "error_event", "events", "unfinished"]
 
 _PART: Final[dict[str, Any]] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
 
 
-def usage(answer: Answer) -> dict[str, Any] | None:
-    """The usage object: cached and reasoning tokens are subsets of the two totals."""
+def usage(answer: Answer, output_tokens: int | None = None) -> dict[str, Any] | None:
+    """The usage object: cached and reasoning tokens are subsets of the two totals. `output_tokens`: of an answer that was stopped."""
     if "missing-usage" in answer.faults:
         return None
     split, zero = answer.split, "zero-usage" in answer.faults
-    total, output = (0, 0) if zero else (sum(split), answer.output_tokens)
+    total, output = (0, 0) if zero else (sum(split), answer.output_tokens if output_tokens is None else output_tokens)
     details = {"cached_tokens": 0 if zero else split.read, "cache_write_tokens": 0 if zero else split.write_5m}
     return {
         "input_tokens": total,
         "input_tokens_details": details,
         "output_tokens": output,
-        "output_tokens_details": {"reasoning_tokens": 0 if zero else answer.reasoning_tokens},
+        "output_tokens_details": {"reasoning_tokens": 0 if zero else min(answer.reasoning_tokens, output)},
         "total_tokens": total + output,
     }
 
@@ -77,6 +77,11 @@ def _ended(answer: Answer) -> str:
 def body(answer: Answer) -> bytes:
     """A whole response."""
     return answer.encode(_object(answer, _ended(answer), [_item(answer, answer.choices[0], "completed")]))
+
+
+def unfinished(answer: Answer, status: str) -> dict[str, Any]:
+    """A response in the background that has no answer, or not yet."""
+    return {**_object(answer, "in_progress", []), "status": status, "background": True}
 
 
 class _Events:

@@ -179,6 +179,9 @@ class Connection(asyncio.Protocol):
         path = request.path
         if path == b"/v1/messages/count_tokens" and request.method == b"POST":
             return compact({"input_tokens": asked_of_messages(request.body, counting=True).input_tokens})
+        stored = self.provider.shelf.lookup(request.method, path.decode("latin-1").removeprefix("/v1"), request.body)
+        if stored is not None:
+            return stored
         if request.method in {b"GET", b"HEAD"}:
             if path in {b"/v1/models", b"/models"}:
                 objects = [dialect.model_object(name, prices.models[name].vendor) for name in prices.names]
@@ -199,6 +202,15 @@ class Connection(asyncio.Protocol):
         client_request_id = headers.get(b"x-client-request-id", b"").decode("latin-1")
         faults = headers.get(b"x-sim-fault", b"").decode("latin-1")
         attempt = provider.begin(asked, request.body, client_request_id, faults, request.received_ns)
+        if asked.background and not asked.stream:
+            answer = provider.shelf.begin(attempt, request.body, asked.sizes.get("background_ms", 0))
+            request_id = attempt.answer.request_id.encode()
+            self._plain(
+                request, 200, answer, chat.REQUEST_ID_HEADER + b": " + request_id + b"\r\n" + chat.LIMIT_HEADERS
+            )
+            return
+        if asked.endpoint == "responses":
+            provider.shelf.keep(attempt, request.body)
         self._attempt = attempt
         self._sender = Sender(self, attempt, keep_alive=request.keep_alive)
         if provider.holding or "hold" in attempt.answer.faults:

@@ -1,0 +1,266 @@
+"""Errands: requests that reach a provider and cost nothing, such as counting tokens or reading again what is stored there.
+
+They need a key like any call, and hold, meter and record nothing. What could cost anything is never an errand: the list below is all.
+"""
+
+import json
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tokenroll.gateway.answers import ANTHROPIC, OPENAI, error_answer, status_line
+from tokenroll.gateway.chunks import LAST_CHUNK, chunk
+from tokenroll.gateway.exchange import Exchange
+from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from tokenroll.gateway.telling import forward_lines
+from tokenroll.store.tape import Finish
+from tokenroll.upstream.dialect import Buffers, Dialect, RequestRefused
+from tokenroll.upstream.heads import edited, named_model
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.client import ClientConnection
+    from tokenroll.gateway.deployment import Target
+    from tokenroll.gateway.upstream import Pool, UpstreamConnection
+
+_NEW, _DIALLING, _SENT, _ANSWERING, _ENDED = range(5)
+_PASS, _REFRAME, _PLAIN = range(3)
+_ATTEMPTS_MAX: Final = 2
+"""An errand changes nothing by being sent twice, so a connection that was closed while idle costs one more."""
+_NOT_HERE: Final = frozenset({401, 403, 404})
+"""Answers of a provider that does not have what was asked for; another one of the same dialect may."""
+
+
+class ErrandKind(NamedTuple):
+    """One thing that is free: how it is asked for, and whether its body names a model, which decides who is asked."""
+
+    dialect: Dialect
+    method: bytes
+    path: "re.Pattern[bytes]"
+    has_model: bool
+
+
+_ID: Final = rb"[A-Za-z0-9_-]{1,256}"
+ERRANDS: Final[tuple[ErrandKind, ...]] = tuple(
+    ErrandKind(dialect, method, re.compile(path), has_model)
+    for dialect, method, path, has_model in (
+        (ANTHROPIC, b"POST", rb"/v1/messages/count_tokens", True),
+        (OPENAI, b"POST", rb"/v1/responses/input_tokens", True),
+        (OPENAI, b"GET", rb"/v1/responses/" + _ID, False),
+        (OPENAI, b"DELETE", rb"/v1/responses/" + _ID, False),
+        (OPENAI, b"POST", rb"/v1/responses/" + _ID + rb"/cancel", False),
+        (OPENAI, b"GET", rb"/v1/responses/" + _ID + rb"/input_items", False),
+    )
+)  # fmt: skip
+
+
+def errands_at(path: bytes) -> list[ErrandKind]:
+    """What is free at a path, by any method; none at the paths of calls."""
+    return [one for one in ERRANDS if one.path.fullmatch(path)]
+
+
+class Errand(Exchange):
+    """See the module. It is relayed as it comes, both ways; a client that leaves ends it."""
+
+    __slots__ = (
+        "_attempt", "_body", "_buffers", "_client", "_head", "_kind", "_mode", "_pool", "_response", "_state", "_targets",
+    )  # fmt: skip
+
+    _pool: "Pool"
+    _response: ResponseHead
+
+    def __init__(self, client: "ClientConnection", head: RequestHead, kind: ErrandKind, body: bytes) -> None:
+        self.gateway = client.gateway
+        self._client: ClientConnection | None = client
+        self._head = head
+        self._kind = kind
+        self._body = body
+        self._buffers: Buffers = [body]
+        self._targets: list[Target] = []
+        self._attempt = 1
+        self._state = _NEW
+        self._mode = _PASS
+        self._upstream = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """An errand waits for nobody."""
+        return False
+
+    @property
+    def is_answering(self) -> bool:
+        """See Exchange."""
+        return self._state == _ANSWERING
+
+    def start(self) -> None:
+        """The request is whole: ask the first provider that may know."""
+        gateway = self.gateway
+        kind = self._kind
+        routes = gateway.routes
+        gateway.metrics.errands += 1
+        if kind.has_model:
+            try:
+                model, fields = named_model(self._body)
+            except RequestRefused as refused:
+                self._refuse(refused.status, refused.code, refused.message)
+                return
+            route = routes.find(kind.dialect, model) if model else None
+            if model and route is None:
+                self._refuse(404, "model_not_found", f"No deployment here serves the model {model!r} in this dialect.")
+                return
+            if route is not None:
+                self._targets = [route.target]
+                if route.hot.model:
+                    self._buffers = edited(self._body, {"model": json.dumps(route.hot.model).encode()}, fields)
+        if not self._targets:
+            self._targets = [one for one in routes.targets if one.family == kind.dialect.family]
+        if not self._targets:
+            self._refuse(404, "not_found", "No deployment here speaks this dialect.")
+            return
+        self._ask()
+
+    def _ask(self) -> None:
+        """The next provider in order."""
+        pool = self._pool = self.gateway.pools[self._targets.pop(0)]
+        upstream = pool.take()
+        if upstream is not None:
+            self._send(upstream)
+        else:
+            self._state = _DIALLING
+            self.gateway.dial(self, pool)
+
+    def dialled(self, upstream: "UpstreamConnection | None", error: str) -> None:
+        """See Exchange."""
+        if self._client is None:
+            if upstream is not None and not upstream.closed:
+                upstream.pool.give(upstream)
+        elif upstream is None or upstream.closed:
+            self._refuse(502, "provider_unreachable", f"The provider cannot be reached: {error}.")
+        else:
+            self._send(upstream)
+            self.gateway.outbox.flush()  # nothing may be read of this connection before our request is on it
+
+    def _send(self, upstream: "UpstreamConnection") -> None:
+        head = self._head
+        target = upstream.pool.target
+        size = sum(map(len, self._buffers))
+        self._upstream = upstream
+        self._state = _SENT
+        upstream.send(
+            self,
+            b"%b %b%b%b%b%b\r\n"
+            % (
+                head.method,
+                target.base_path + head.path,
+                head.query,
+                target.preamble,
+                head.forward,
+                b"content-length: %d\r\n" % size if size or head.method == b"POST" else b"",
+            ),
+            self._buffers,
+            size,
+        )
+
+    # ---- the answer -------------------------------------------------------------------------------------
+
+    def takes_whole(self, response: ResponseHead) -> bool:
+        """See Exchange."""
+        return self._client is not None and not response.event_stream
+
+    def on_whole(self, response: ResponseHead, payload: bytes) -> None:
+        """See Exchange."""
+        client = self._take_client()
+        self.gateway.outbox.write(
+            client.transport,
+            b"%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (status_line(200), forward_lines(response.forward), client.connection_line(), len(payload), payload),
+        )
+        client.finished()
+
+    def on_head(self, response: ResponseHead) -> None:
+        """See Exchange. A provider that does not know what is asked for is forgotten when there is another one to ask."""
+        self._response = response
+        client = self._client
+        if client is None or (response.status in _NOT_HERE and self._targets):
+            upstream = self._upstream
+            assert upstream is not None
+            upstream.abort()
+            self._upstream = None
+            if client is not None:
+                self._ask()
+            return
+        self._state = _ANSWERING
+        length = response.content_length
+        if length >= 0:
+            self._mode = _PLAIN
+            framing = b"content-length: %d\r\n" % length if response.status != 204 else b""
+            lines = client.connection_line() + framing
+        elif client.is_http10:
+            self._mode = _PLAIN
+            lines = b"connection: close\r\n"
+        else:
+            self._mode = _PASS if length == CHUNKED else _REFRAME
+            lines = client.connection_line() + b"transfer-encoding: chunked\r\n"
+        self.gateway.outbox.write(
+            client.transport,
+            b"%b%b%b\r\n" % (status_line(response.status), forward_lines(response.forward), lines),
+        )
+        if client.writing_paused:
+            self.pause_upstream()
+
+    def on_data(self, raw: bytes, payload: bytes, *, one_chunk: bool = False) -> None:
+        """See Exchange."""
+        del one_chunk
+        client = self._client
+        if client is None or self._state != _ANSWERING:
+            return
+        mode = self._mode
+        out = raw if mode == _PASS else chunk(payload) if mode == _REFRAME else payload
+        self.gateway.outbox.write(client.transport, out)
+
+    def on_end(self) -> None:
+        """See Exchange."""
+        self._upstream = None
+        if self._client is None:
+            return
+        client = self._take_client()
+        if self._mode == _REFRAME:
+            self.gateway.outbox.write(client.transport, LAST_CHUNK)
+        if self._mode == _PLAIN and self._response.content_length in {CHUNKED, UNTIL_CLOSE}:
+            self.gateway.outbox.close(client.transport)
+        client.finished()
+
+    # ---- troubles ---------------------------------------------------------------------------------------
+
+    def client_gone(self) -> None:
+        """See Exchange. What is free need not be read to its end."""
+        self._client = None
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None and not upstream.closed:
+            upstream.abort()
+
+    def upstream_lost(self, finish: Finish, message: str) -> None:
+        """See Exchange."""
+        upstream, self._upstream = self._upstream, None
+        client = self._client
+        if client is None:
+            return
+        stale = upstream is not None and upstream.reused and not upstream.got_bytes and finish is Finish.UPSTREAM_CUT
+        if stale and self._attempt < _ATTEMPTS_MAX:
+            self._attempt += 1
+            self._state = _DIALLING
+            self.gateway.dial(self, self._pool)
+        elif self._state == _ANSWERING:
+            self._client = None
+            client.cut()
+        elif finish is Finish.TIMED_OUT:
+            self._refuse(504, "provider_timeout", message)
+        else:
+            self._refuse(502, "bad_gateway", message)
+
+    def _take_client(self) -> "ClientConnection":
+        self._state = _ENDED
+        client, self._client = self._client, None
+        assert client is not None
+        return client
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self._take_client().answer(error_answer(self._kind.dialect, status, code, message))

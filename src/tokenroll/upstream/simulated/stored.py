@@ -1,0 +1,122 @@
+"""What the simulated provider keeps and is asked about again: responses by id, also those that go on in the background.
+
+Nothing here is billed but the end of a response in the background, once.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from tokenroll.upstream.simulated import responses
+from tokenroll.upstream.simulated.asked import Refusal, asked_of_responses, decoded
+from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE
+from tokenroll.upstream.simulated.shapes import compact
+
+if TYPE_CHECKING:
+    from tokenroll.upstream.simulated.provider import Attempt, Provider
+
+_KEPT_MAX: Final = 10_000
+
+
+class Shelf:
+    """Stored responses, the oldest forgotten first."""
+
+    def __init__(self, provider: "Provider") -> None:
+        self._provider = provider
+        self._responses: dict[str, dict[str, Any]] = {}
+        self._inputs: dict[str, list[dict[str, Any]]] = {}
+        self._running: dict[str, tuple[Attempt, asyncio.TimerHandle]] = {}
+
+    def keep(self, attempt: "Attempt", request: bytes) -> None:
+        """A response that was answered, unless its client wants none kept."""
+        body = decoded(request)
+        if body.get("store") is False:
+            return
+        value = json.loads(responses.body(attempt.answer))
+        self._put(value["id"], value, body)
+
+    def begin(self, attempt: "Attempt", request: bytes, background_ms: int) -> bytes:
+        """A response that goes on in the background: what is answered now. Its end is billed when it comes."""
+        answer = attempt.answer
+        queued: dict[str, Any] = responses.unfinished(answer, "queued")
+        self._put(queued["id"], queued, decoded(request))
+        self._provider.bill_open(attempt)
+        timer = asyncio.get_running_loop().call_later(background_ms / 1_000, self._complete, queued["id"])
+        self._running[queued["id"]] = (attempt, timer)
+        return compact(queued)
+
+    def _put(self, name: str, value: dict[str, Any], request: dict[str, Any]) -> None:
+        given = request.get("input")
+        items = [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given or []
+        self._responses[name] = value
+        self._inputs[name] = [_stored_item(name, index, item) for index, item in enumerate(items)]
+        while len(self._responses) > _KEPT_MAX:
+            oldest = next(iter(self._responses))
+            del self._responses[oldest], self._inputs[oldest]
+
+    def _complete(self, name: str) -> None:
+        attempt, _ = self._running.pop(name)
+        attempt.generated = attempt.answer.output_tokens
+        self._responses[name] = {**json.loads(responses.body(attempt.answer)), "background": True}
+        self._provider.bill_end(attempt, COMPLETE)
+
+    def _cancel(self, name: str) -> None:
+        """What was read is billed, and said so; nothing was written."""
+        attempt, timer = self._running.pop(name)
+        timer.cancel()
+        value = {**responses.unfinished(attempt.answer, "cancelled"), "background": True}
+        attempt.generated = 0
+        if "missing-usage" not in attempt.answer.faults:
+            value["usage"] = responses.usage(attempt.answer, 0)
+        self._responses[name] = value
+        self._provider.bill_end(attempt, ABORTED)
+
+    def lookup(self, method: bytes, path: str, body: bytes) -> bytes | None:
+        """The answer to a request about responses; None: it is about something else. Raises Refusal."""
+        if path == "/responses/input_tokens" and method == b"POST":
+            return compact({"object": "response.input_tokens", "input_tokens": asked_of_responses(body).input_tokens})
+        place, _, rest = path.removeprefix("/").partition("/")
+        name, _, verb = rest.partition("/")
+        acts: dict[tuple[bytes, str], Callable[[str], dict[str, Any]]] = {
+            (b"GET", ""): self._responses.__getitem__, (b"DELETE", ""): self._delete, (b"POST", "cancel"): self._cancelled,
+            (b"GET", "input_items"): self._listed,
+        }  # fmt: skip
+        act = acts.get((method, verb))
+        if place != "responses" or act is None:
+            return None
+        if name not in self._responses:
+            raise Refusal(
+                404,
+                "invalid_request_error",
+                f"Response with id '{name}' not found.",
+                "response_id",
+                "response_not_found",
+            )
+        return compact(act(name))
+
+    def _delete(self, name: str) -> dict[str, Any]:
+        del self._responses[name], self._inputs[name]
+        return {"id": name, "object": "response", "deleted": True}
+
+    def _cancelled(self, name: str) -> dict[str, Any]:
+        if name in self._running:
+            self._cancel(name)
+        return self._responses[name]
+
+    def _listed(self, name: str) -> dict[str, Any]:
+        data = self._inputs[name]
+        ends = [data[0]["id"], data[-1]["id"]] if data else ["", ""]
+        return {"object": "list", "data": data, "first_id": ends[0], "last_id": ends[1], "has_more": False}
+
+
+def _stored_item(name: str, index: int, item: dict[str, Any]) -> dict[str, Any]:
+    stored = {
+        "id": f"msg_{name.removeprefix('resp_')[:24]}{index:08x}",
+        "type": "message",
+        "status": "completed",
+        **item,
+    }
+    if isinstance(stored.get("content"), str):
+        stored["content"] = [{"type": "input_text", "text": stored["content"]}]
+    return stored
