@@ -4,7 +4,7 @@ No overspend rests on this (DESIGN §4 law 3, §6): a call is dispatched only wi
 settlement can never be dearer. So everything here rounds up and takes the dearest rate that could apply.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from tokenroll.engine.rating import UnpricedError, ceil_div, dearest, rate_attos
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.limits import AMOUNT_NANOS_MAX, UNIT_COUNT_MAX
 from tokenroll.model.rate_card import RateCard, RateTable
-from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, Meter, Usage
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, TOKEN_METER_COUNT, Meter, Usage
 
 TEXT_INPUT_METERS: Final = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE_5M, Meter.CACHE_WRITE_1H)
 """The input meters of a call without audio and image parts."""
@@ -144,32 +144,66 @@ def answering_tiers(service_tier: str) -> tuple[str, ...]:
     return (service_tier, "standard") if service_tier == "priority" else (service_tier,)
 
 
+def passes_costs(
+    card: RateCard, service_tier: str, usage: Usage, passes: Sequence[tuple[RateCard, str, Usage]]
+) -> tuple[int, int, int, bool]:
+    """Charge, list and net cost in nanos of an attempt in which models ran several times, and whether all of it had a price.
+
+    Each pass's model tokens are priced at its own card, tier and context length (reference: gateways, T30); what is no token
+    (searches, the fee per request) at the attempt's own card, by its `usage`. Rounded once. What has no price stands in as in
+    `evidence_costs`, and raises what that raises.
+    """
+    charge = listed = net = 0
+    priced = True
+    parts = [(card, service_tier, (None,) * TOKEN_METER_COUNT + usage.counts[TOKEN_METER_COUNT:])]
+    rest = (None,) * (len(METERS) - TOKEN_METER_COUNT)
+    parts += [(of, tier, one.counts[:TOKEN_METER_COUNT] + rest) for of, tier, one in passes]
+    for of, tier, counts in parts:
+        attos, is_priced = _priced_attos(of, tier, counts)
+        charge, listed, net = charge + attos[0], listed + attos[1], net + attos[2]
+        priced = priced and is_priced
+    return _rounded_nanos(charge), _rounded_nanos(listed), _rounded_nanos(net), priced
+
+
 def evidence_costs(card: RateCard, service_tier: str, usage: Usage) -> tuple[int, int, int]:
     """Charge, list and net cost in nanos of an estimate, whose counts may meet meters that the card does not price.
 
     What was used is never free: such a count is charged at the dearest rate of the bound. Where the three prices differ, list
     and net leave it out. Raises UnpricedError only where `compile_bound` does.
     """
+    (charge, listed, net), _ = _priced_attos(card, service_tier, usage.counts)
+    return _rounded_nanos(charge), _rounded_nanos(listed), _rounded_nanos(net)
+
+
+def _priced_attos(card: RateCard, service_tier: str, counts: Sequence[int | None]) -> tuple[tuple[int, int, int], bool]:
+    """Charge, list and net cost in attos, and whether every count had a price of its own."""
     sold = {meter for table in card.internal_prices.values() for meter in table.base}
     has_output = not sold.isdisjoint(TEXT_OUTPUT_METERS)  # else it was a call for embeddings
-    rates = compile_bound(card, answering_tiers(service_tier), TEXT_INPUT_METERS, has_output=has_output)
+    bound = compile_bound(card, answering_tiers(service_tier), TEXT_INPUT_METERS, has_output=has_output)
     internal = card.internal_prices[service_tier]
-    charge = _stood_in_nanos(internal, usage, max(rates.input_attos, rates.output_attos))
+    charge, priced = _stood_in_attos(internal, counts, max(bound.input_attos, bound.output_attos))
     listed = card.list_prices.get(service_tier, internal)
     net = card.net_prices.get(service_tier, listed)
     if internal == listed == net:
-        return charge, charge, charge
-    return charge, _stood_in_nanos(listed, usage, 0), _stood_in_nanos(net, usage, 0)
+        return (charge, charge, charge), priced
+    return (charge, _stood_in_attos(listed, counts, 0)[0], _stood_in_attos(net, counts, 0)[0]), priced
 
 
-def _stood_in_nanos(table: RateTable, usage: Usage, stand_in_attos: int) -> int:
-    counts = usage.counts
+def _stood_in_attos(table: RateTable, counts: Sequence[int | None], stand_in_attos: int) -> tuple[int, bool]:
     rates: Mapping[Meter, int] = rates_for(table, sum(counts[METER_INDEX[meter]] or 0 for meter in INPUT_METERS))
     attos = 0
+    priced = True
     for meter, count in zip(METERS, counts, strict=True):
         if count:
             rate = rate_attos(rates, meter)
-            attos += count * (stand_in_attos if rate is None else rate)
+            if rate is None:
+                priced = False
+                rate = stand_in_attos
+            attos += count * rate
+    return attos, priced
+
+
+def _rounded_nanos(attos: int) -> int:
     return min(round_half_even(attos, ATTOS_PER_NANO), AMOUNT_NANOS_MAX)
 
 

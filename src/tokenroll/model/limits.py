@@ -192,6 +192,8 @@ OUTPUT_CAP_TOKENS_MAX: Final = 10_000_000
 """Largest output cap a client may name: ten times the largest context window of today; more is a slip of the finger."""
 CHOICES_MAX: Final = 128
 """Largest `n`: the providers' own limit."""
+PASSES_MAX: Final = 256
+"""Runs of models inside one answer that are priced each by itself: above twice the tool uses a call may allow, and they fit one record."""
 SERVER_TOOL_USES_MAX: Final = 100
 """Uses of provider-side tools one call may allow: each may read a whole context again."""
 METER_EVENT_BYTES_MAX: Final = 1024 * 1024

@@ -2,12 +2,15 @@
 
 from typing import Final, TypeAlias
 
+from tokenroll.engine.bounding import passes_costs
 from tokenroll.engine.rating import round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.limits import AMOUNT_NANOS_MAX
-from tokenroll.model.usage import METER_INDEX, OUTPUT_METERS, UsageSource
+from tokenroll.model.rate_card import RateCard
+from tokenroll.model.usage import METER_INDEX, OUTPUT_METERS, Usage, UsageSource
 from tokenroll.services.hot import HotHold
-from tokenroll.services.hot_prices import INPUT_INDEXES, HotRates, Steps
+from tokenroll.services.hot_prices import INPUT_INDEXES, HotCard, HotRates, Prices, Steps
+from tokenroll.store.attempt_record import PassRecord
 from tokenroll.store.tape import SERVICE_TIERS
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, METER_COUNT, CallMeter
 from tokenroll.upstream.usage import INPUT, OUTPUT, REQUEST
@@ -69,6 +72,38 @@ def _charge_with_care(hold: HotHold, meter: CallMeter) -> Charge:
     mask = sum(1 << index for index, count in enumerate(counts) if count is not None)
     values = [count for count in counts if count is not None]
     return mask, values, is_reported, rates.tier_index, charge_nanos, list_nanos, net_nanos
+
+
+def charge_of_passes(hold: HotHold, meter: CallMeter, prices: Prices) -> tuple[Charge, tuple[PassRecord, ...]]:
+    """The same for an answer in which models ran several times, with what its settlement says of each pass.
+
+    A pass of another model is priced at that model's card; without one it stands at the hold's, and the meter is degraded.
+    """
+    own = hold.card
+    rates = _answered_rates(hold, meter.service_tier)
+    records: list[PassRecord] = []
+    priced: list[tuple[RateCard, str, Usage]] = []
+    for one in meter.passes or []:
+        card: HotCard | None = own
+        if one.model:
+            card = prices.card_for(own.card.provider, one.model, hold.admitted_at)
+            if card is None and one.model == meter.answered_model and not one.is_foreign:
+                card = own  # the asked model by its dated name
+        elif one.is_foreign:
+            card = None
+        if card is None:
+            meter.degraded = meter.degraded or f"no rate card prices the pass of {one.model or 'a model without name'}"
+            card = own
+        tier = rates.tier if rates.tier in card.card.internal_prices else "standard"
+        record = PassRecord(card.id, tier, tuple(one.counts))
+        records.append(record)
+        priced.append((card.card, tier, record.usage))
+    charge, listed, net, is_priced = passes_costs(own.card, rates.tier, Usage.from_counts(tuple(meter.counts)), priced)
+    if not is_priced:
+        meter.degraded = meter.degraded or "something was used that no rate card prices"
+    mask = sum(1 << index for index, count in enumerate(meter.counts) if count is not None)
+    values = [count for count in meter.counts if count is not None]
+    return (mask, values, not meter.degraded, rates.tier_index, charge, listed, net), tuple(records)
 
 
 def estimated_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:

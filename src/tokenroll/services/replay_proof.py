@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
+from tokenroll.engine.bounding import passes_costs
 from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METERS, UsageSource
@@ -169,8 +170,12 @@ def _rate(proof: Proof, key: _Attempt, record: AttemptRecord, cards: dict[int, R
     source = tuple(UsageSource)[settle.source - 1].value
     proof.sources[source] = proof.sources.get(source, 0) + 1
     try:
-        rated = charge_nanos(card.internal_prices, settle.service_tier, settle.usage, card.model)
-        listed = charge_nanos(card.list_prices, settle.service_tier, settle.usage, card.model)
+        if settle.passes:
+            passes = [(cards[one.rate_card_id], one.service_tier, one.usage) for one in settle.passes]
+            rated, listed, _, _ = passes_costs(card, settle.service_tier, settle.usage, passes)
+        else:
+            rated = charge_nanos(card.internal_prices, settle.service_tier, settle.usage, card.model)
+            listed = charge_nanos(card.list_prices, settle.service_tier, settle.usage, card.model)
     except UnpricedError as error:
         proof.differs(f"call {key[0]:032x}: {error}")
         return

@@ -23,10 +23,11 @@ from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
 from tokenroll.services.hot_limits import Reroute, counting, fit, fitting_cap, rerouted
 from tokenroll.services.hot_prices import HotCard, HotRates
 from tokenroll.services.leases import Leases
-from tokenroll.services.metering import charge_of, estimated_counts
+from tokenroll.services.metering import charge_of, charge_of_passes, estimated_counts
 from tokenroll.services.protocol import Delta, View
 from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view
 from tokenroll.store import tape as tapes
+from tokenroll.store.attempt_record import SettleRecord, pack_settle
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
 from tokenroll.upstream.dialect import METER_COUNT, CallMeter, Denial, Dialect
 from tokenroll.upstream.facts import Facts
@@ -413,6 +414,8 @@ class Spending(Leases):
         was never dispatched.
         """
         assert hold.dispatched, f"hold {hold.sequence} was never dispatched and cannot have cost"
+        if meter.passes is not None and meter.saw_usage:
+            return self._settle_passes(hold, meter, now, status, finish)
         # whatever could go wrong comes before the end: a hold that is no longer open must have its record
         mask, values, is_reported, tier_index, nanos, list_nanos, net_nanos = charge_of(hold, meter)
         names = self.tape.names
@@ -430,6 +433,25 @@ class Spending(Leases):
             )
             + counts.pack(*values)
         )  # fmt: skip
+        if hold.limited is not None:
+            hold.limited.true_up(nanos, mask, values)
+        self._return(hold, nanos)
+        return nanos
+
+    def _settle_passes(self, hold: HotHold, meter: CallMeter, now: Instant, status: int, finish: Finish) -> int:
+        """The same for an answer in which models ran several times: its record says what each pass counted."""
+        charge, passes = charge_of_passes(hold, meter, self.prices)
+        mask, values, is_reported, tier_index, nanos, list_nanos, net_nanos = charge
+        answered_name = self._name(meter.answered_model) if meter.answered_model else 0
+        request_name = self._name_once(meter.provider_request_id) if meter.provider_request_id else 0
+        now = self._end(hold, "settled", now)
+        hold.charge_nanos = nanos
+        record = SettleRecord(
+            now, hold.first_byte_at, nanos, list_nanos, net_nanos, meter.delivered_output_bytes,
+            _REPORTED if is_reported else _ESTIMATED, finish, tapes.SERVICE_TIERS[tier_index], hold.dialect_index, status,
+            answered_name, request_name, tuple(meter.counts), passes,
+        )  # fmt: skip
+        self.tape.append(pack_settle(hold.sequence, record))
         if hold.limited is not None:
             hold.limited.true_up(nanos, mask, values)
         self._return(hold, nanos)

@@ -99,6 +99,19 @@ class LapseRecord(NamedTuple):
     status: int
 
 
+class PassRecord(NamedTuple):
+    """One pass of a model inside an attempt: what it counted, and the card and tier that price it."""
+
+    rate_card_id: int
+    service_tier: str
+    counts: tuple[int | None, ...]
+
+    @property
+    def usage(self) -> Usage:
+        """The counts as the engine takes them."""
+        return Usage.from_counts(self.counts)
+
+
 class SettleRecord(NamedTuple):
     """What the attempt cost and why."""
 
@@ -116,6 +129,8 @@ class SettleRecord(NamedTuple):
     answered_model_name: int
     request_id_name: int
     counts: tuple[int | None, ...]
+    passes: tuple[PassRecord, ...] = ()
+    """The passes that the counts are the sum of, where they are priced one by one; empty for nearly every attempt."""
 
     @property
     def usage(self) -> Usage:
@@ -244,28 +259,66 @@ def _evidence(record: bytes, offset: int, length: int) -> EvidenceRecord:
 
 
 def _settle(record: bytes, offset: int, length: int) -> SettleRecord:
-    _, _, _, _, at, first_byte_at, charge, list_cost, net_cost, answer_bytes, *rest = tape.SETTLE.unpack_from(
+    _, flags, _, _, at, first_byte_at, charge, list_cost, net_cost, answer_bytes, *rest = tape.SETTLE.unpack_from(
         record, offset
     )
     source, finish, tier, dialect, status, _, answered_model_name, request_id_name = rest
+    passes: tuple[PassRecord, ...] = ()
+    if flags & tape.SETTLE_PASSES:
+        passes, length = _passes(record, offset, length)
     return SettleRecord(
         at, first_byte_at, charge, list_cost, net_cost, answer_bytes, source, finish, tape.SERVICE_TIERS[tier], dialect,
-        status, answered_model_name, request_id_name, _counts(record, offset, tape.SETTLE.size, length),
+        status, answered_model_name, request_id_name, _counts(record, offset, tape.SETTLE.size, length), passes,
     )  # fmt: skip
 
 
+def _passes(record: bytes, offset: int, length: int) -> tuple[tuple[PassRecord, ...], int]:
+    """The passes behind a settlement's counts, and how long it is without them."""
+    start = place = tape.SETTLE.size + _counts_bytes(record, offset + tape.SETTLE.size)
+    (count,) = tape.PASSES_HEAD.unpack_from(record, offset + place)
+    place += tape.PASSES_HEAD.size
+    found = []
+    for _ in range(count):
+        card_id, tier = tape.PASS_HEAD.unpack_from(record, offset + place)
+        place += tape.PASS_HEAD.size
+        end = place + _counts_bytes(record, offset + place)
+        found.append(PassRecord(card_id, tape.SERVICE_TIERS[tier], _counts(record, offset, place, end)))
+        place = end
+    if place != length:
+        raise TapeError(f"{count} passes do not fill a settlement of {length} bytes")
+    return tuple(found), start
+
+
+def _counts_bytes(record: bytes, offset: int) -> int:
+    """How long the counts there are, mask and all."""
+    (mask,) = tape.COUNTS_MASK.unpack_from(record, offset)
+    return int(tape.COUNTS_MASK.size + mask.bit_count() * tape.COUNT.size)
+
+
 def pack_settle(sequence: int, settle: SettleRecord) -> bytes:
-    """A SETTLE record of these facts, as a worker would have written it: for what the ledger resolves itself."""
+    """A SETTLE record of these facts: for what the ledger resolves itself, and for what is rare at a worker."""
     counts = tape.pack_counts(settle.counts)
+    flags = 0
+    if settle.passes:
+        flags = tape.SETTLE_PASSES
+        counts += _packed_passes(settle.passes)
     return (
         tape.SETTLE.pack(
-            RecordType.SETTLE, 0, tape.SETTLE.size + len(counts), sequence, settle.at, settle.first_byte_at,
+            RecordType.SETTLE, flags, tape.SETTLE.size + len(counts), sequence, settle.at, settle.first_byte_at,
             settle.charge_nanos, settle.list_cost_nanos, settle.net_cost_nanos, settle.answer_bytes, settle.source,
             settle.finish, tape.SERVICE_TIERS.index(settle.service_tier), settle.dialect, settle.status, 0,
             settle.answered_model_name, settle.request_id_name,
         )
         + counts
     )  # fmt: skip
+
+
+def _packed_passes(passes: Sequence[PassRecord]) -> bytes:
+    parts = [tape.PASSES_HEAD.pack(len(passes))]
+    for one in passes:
+        parts.append(tape.PASS_HEAD.pack(one.rate_card_id, tape.SERVICE_TIERS.index(one.service_tier)))
+        parts.append(tape.pack_counts(one.counts))
+    return b"".join(parts)
 
 
 def pack_lapse(sequence: int, lapse: LapseRecord) -> bytes:

@@ -16,7 +16,7 @@ from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.hold import Slice
 from tokenroll.model.identifier import IdentifierError, hold_key_from_call
 from tokenroll.model.rate_card import RateCard
-from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, TOKEN_METER_COUNT
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import (
     AttemptRecord,
@@ -154,7 +154,7 @@ def _ending(
         "chain": _chain_link(connection, row.ledger_seq),
     }
     if attempt.settle is not None:
-        ending |= _settlement(attempt.settle, card, names)
+        ending |= _settlement(connection, attempt.settle, card, names)
     elif attempt.release is not None:
         release = attempt.release
         ending |= {
@@ -164,7 +164,7 @@ def _ending(
     return ending
 
 
-def _settlement(settle: SettleRecord, card: RateCard | None, names: "_Names") -> dict[str, Any]:
+def _settlement(connection: Connection, settle: SettleRecord, card: RateCard | None, names: "_Names") -> dict[str, Any]:
     return {
         "ended_at": settle.at,
         "first_byte_at": settle.first_byte_at or None,
@@ -178,20 +178,31 @@ def _settlement(settle: SettleRecord, card: RateCard | None, names: "_Names") ->
         "answer_bytes": settle.answer_bytes,
         "list_cost_nanos": settle.list_cost_nanos,
         "net_cost_nanos": settle.net_cost_nanos,
-        "rates": _rates(card, settle),
+        "rates": _rates(connection, card, settle),
     }
 
 
-def _rates(card: RateCard | None, settle: SettleRecord) -> list[dict[str, Any]]:
-    """Each meter that was reported: count × atto-credits, whose sum, rounded once, is the charge."""
-    table = None if card is None else card.internal_prices.get(settle.service_tier)
+def _rates(connection: Connection, card: RateCard | None, settle: SettleRecord) -> list[dict[str, Any]]:
+    """Each meter that was reported: count × atto-credits, whose sum, rounded once, is the charge. Of several passes, pass by pass."""
+    if not settle.passes:
+        return _rate_lines(card, settle.service_tier, settle.counts)
+    fees = (None,) * TOKEN_METER_COUNT + settle.counts[TOKEN_METER_COUNT:]
+    lines = []
+    for number, one in enumerate(settle.passes, 1):
+        of = _card(connection, one.rate_card_id)
+        found = _rate_lines(of, one.service_tier, one.counts[:TOKEN_METER_COUNT])
+        lines += [{"pass": number, "model": of.model if of else "", **line} for line in found]
+    return lines + _rate_lines(card, settle.service_tier, fees)
+
+
+def _rate_lines(card: RateCard | None, service_tier: str, counts: tuple[int | None, ...]) -> list[dict[str, Any]]:
+    table = None if card is None else card.internal_prices.get(service_tier)
     if table is None:
         return []
-    input_tokens = sum(settle.counts[METER_INDEX[meter]] or 0 for meter in INPUT_METERS)
-    rates = rates_for(table, input_tokens)
+    rates = rates_for(table, sum(counts[METER_INDEX[meter]] or 0 for meter in INPUT_METERS))
     return [
         {"meter": meter.value, "count": count, "attos_per_unit": rate_attos(rates, meter), "attos": (rate_attos(rates, meter) or 0) * count}
-        for meter, count in zip(METERS, settle.counts, strict=True)
+        for meter, count in zip(METERS, counts, strict=False)
         if count is not None
     ]  # fmt: skip
 

@@ -92,6 +92,10 @@ HOLD_PERSONAL: Final = 8
 HOLD_LIMITED: Final = 16
 """Behind its slices the record says which limits the hold raised: LIMITS_HEAD and so many LIMIT_RAISE."""
 
+# Flags of a SETTLE.
+SETTLE_PASSES: Final = 1
+"""Behind its counts, which are the sums, the record says what each pass of a model counted: PASSES_HEAD and so many passes."""
+
 # Bodies, without RECORD_HEAD. `…_name` are ids of NAME records of the same (worker, epoch); 0 is "none".
 NAME_HEAD: Final = struct.Struct("<I")  # name id; then UTF-8 text
 NAME_BYTES_MAX: Final = 1024
@@ -114,6 +118,8 @@ EVIDENCE: Final = struct.Struct("<BBHQqqBBH")
 SETTLE: Final = struct.Struct("<BBHQqqqqqqBBBBHHII")
 """type, flags, length; hold sequence, settled at, first byte at, charge nanos, list cost nanos, net cost nanos, answer bytes;
 source, finish, service tier index, dialect; HTTP status, reserved; answered model name, provider request id name. Counts follow."""
+PASSES_HEAD: Final = struct.Struct("<H")  # how many passes there were
+PASS_HEAD: Final = struct.Struct("<qB")  # rate card id, service tier index; then the pass's counts
 RELEASE: Final = struct.Struct("<BBHQqBBH")  # type, flags, length; hold sequence, at, reason, finish, HTTP status
 LAPSE: Final = struct.Struct(
     "<BBHQqqBBH"

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Table, select
 
 from tokenroll.engine.balance import balance_at
-from tokenroll.engine.bounding import evidence_costs
+from tokenroll.engine.bounding import evidence_costs, passes_costs
 from tokenroll.engine.chaining import GENESIS_HASH, BatchHeader, batch_hash, leaf_hash, root_of_hashes
 from tokenroll.engine.drawing import eligible, split
 from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
@@ -23,7 +23,7 @@ from tokenroll.model.lot import Lot, LotState
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import Usage
 from tokenroll.store import schema
-from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, Outcome, hold_key, parse_record
+from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, Outcome, SettleRecord, hold_key, parse_record
 from tokenroll.store.collector import no_cycle_search
 from tokenroll.store.cycles import REGULAR, CycleBook
 from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, row_digest, settlement_leaf
@@ -123,7 +123,7 @@ class Verifier:
         self._named_again: dict[tuple[int, str], set[int]] = {}
         self._ended: set[int] = set()
         self._limits = LimitSums()
-        self._costs: dict[tuple[int, str, tuple[int | None, ...], bool], tuple[int, int, int]] = {}
+        self._costs: dict[Any, tuple[int, int, int]] = {}
         self._names: dict[tuple[int, int, int], str] = {}
         self._stored_lots: dict[int, Lot] = {}
         self._zones: dict[int, str] = {}
@@ -392,7 +392,7 @@ class Verifier:
         if settle is None:
             return
         is_estimate = settle.source == TapeSource.ESTIMATED
-        known = (attempt.hold.rate_card_id, settle.service_tier, settle.counts, is_estimate)
+        known = (attempt.hold.rate_card_id, settle.service_tier, settle.counts, is_estimate, settle.passes)
         costs = self._costs.get(known)
         if costs is None:
             card = self._cards.get(attempt.hold.rate_card_id)
@@ -403,8 +403,11 @@ class Verifier:
                 )
                 return
             try:
-                priced = evidence_costs if is_estimate else _costs
-                costs = priced(card, settle.service_tier, settle.usage)
+                if settle.passes:
+                    costs = self._passes_costs(card, settle)
+                else:
+                    priced = evidence_costs if is_estimate else _costs
+                    costs = priced(card, settle.service_tier, settle.usage)
             except UnpricedError as error:
                 self._differs("charge", f"settlement {row.ledger_seq}: {error}")
                 return
@@ -418,6 +421,19 @@ class Verifier:
                 "charge",
                 f"settlement {row.ledger_seq} charges {settle.charge_nanos} nanos; its usage costs {costs[0]} (list, net: {costs[1:]})",
             )
+
+    def _passes_costs(self, card: RateCard, settle: SettleRecord) -> tuple[int, int, int]:
+        """What an attempt of several passes costs. Raises UnpricedError for a pass whose card is gone or had to be guessed unsaid."""
+        passes = []
+        for one in settle.passes:
+            of = self._cards.get(one.rate_card_id)
+            if of is None:
+                raise UnpricedError(f"a pass: its rate card {one.rate_card_id} is gone", card.model)
+            passes.append((of, one.service_tier, one.usage))
+        charge, listed, net, is_priced = passes_costs(card, settle.service_tier, settle.usage, passes)
+        if not is_priced and settle.source != TapeSource.ESTIMATED:
+            raise UnpricedError("something in its passes, and it is not marked as estimated", card.model)
+        return charge, listed, net
 
     def _identify(self, number: int, hold: HoldRecord) -> None:
         key = hold_key(number)

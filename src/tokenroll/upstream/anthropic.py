@@ -5,15 +5,17 @@ from typing import Any, Final
 
 import msgspec
 
-from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX, SERVER_TOOL_USES_MAX
+from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX, PASSES_MAX, SERVER_TOOL_USES_MAX
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import (
     JSON_HEADER,
+    METER_COUNT,
     Buffers,
     CallMeter,
     Denial,
     Dialect,
     ErrorAnswer,
+    Pass,
     denial_headers,
     retry_headers,
 )
@@ -58,6 +60,10 @@ _OPTIONS: Final = frozenset(
     {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", *_UNBOUNDED}
 )
 """Fields that simple requests do not have; without any of them nothing more is looked at."""
+_OWN_PASSES: Final = frozenset({"message", "compaction"})
+"""Kinds of passes that the asked model itself runs, unless they name another."""
+_PLAIN_PLACES: Final = frozenset({"", "global", "not_available"})
+"""Where an answer may have been made at the prices of the rate card."""
 _REQUEST_TIERS: Final = {"": "", "auto": "", "standard_only": "standard"}
 _TIER_WORDS: Final = {"standard": "standard_only", "priority": "auto"}
 _ANSWER_TIERS: Final = {"standard": "standard", "priority": "priority", "batch": "batch"}
@@ -104,9 +110,8 @@ class _Reported:
             if count is not None:
                 setattr(self, field, count)
 
-    def write(self, meter: CallMeter) -> None:
-        """The disjoint counts. `input_tokens` is already without what was cached."""
-        mine = meter.counts
+    def write(self, meter: CallMeter, mine: list[int | None]) -> None:
+        """The disjoint counts into `mine`. `input_tokens` is already without what was cached."""
         mine[counts.INPUT] = self.input
         mine[counts.CACHE_READ] = self.read
         mine[counts.CACHE_WRITE_5M] = self.created_5m
@@ -131,19 +136,56 @@ class _Reported:
 def read_usage(meter: CallMeter, reported: _Reported, usage: dict[str, Any]) -> None:
     """Counts of one `usage` object merged over the earlier ones.
 
-    Several sampling passes (`iterations`) are all billed, and the top-level counts hold only the last of them, so their sum stands.
-    A pass by another model is priced at the hold's card and marked: the bill decides (reference: gateways, T30).
+    Several sampling passes (`iterations`) are all billed, and the top-level counts leave some of them out, so their sum stands; each
+    is priced on its own (reference: gateways, T30). What changes a price and is in no rate card is priced as if it did not, and marked:
+    the bill decides.
     """
     passes = usage.get("iterations")
-    if isinstance(passes, list) and len(passes) > 1 and all(isinstance(one, dict) for one in passes):
-        usage = {**usage, **_summed(passes)}
-        if any(one.get("type") not in {"message", "compaction"} for one in passes):
-            meter.degraded = "an iteration ran on another model"
+    if type(passes) is list and passes and not _is_one_message(passes):
+        if len(passes) > PASSES_MAX or not all(isinstance(one, dict) for one in passes):
+            meter.degraded = "iterations are too many or no objects"
+        else:
+            usage = {**usage, **_summed(passes)}
+            meter.passes = [_pass(one, meter) for one in passes]
     reported.merge(usage, meter)
-    reported.write(meter)
+    reported.write(meter, meter.counts)
     tier = usage.get("service_tier")
     if isinstance(tier, str):
         meter.service_tier = _ANSWER_TIERS.get(tier, meter.service_tier)
+    doubt = _doubt(usage)
+    if doubt:
+        meter.degraded = doubt
+        if meter.passes is None:
+            meter.passes = [
+                Pass("", False, meter.counts)
+            ]  # the counts stand, whatever more of them comes: only their price does not
+
+
+def _is_one_message(passes: list[Any]) -> bool:
+    """Whether the one pass there was is the message itself: then the counts beside it say the same."""
+    return len(passes) == 1 and object_of(passes[0]).get("type") == "message"
+
+
+def _pass(usage: dict[str, Any], meter: CallMeter) -> Pass:
+    reported = _Reported()
+    reported.merge(usage, meter)
+    mine: list[int | None] = [None] * METER_COUNT
+    reported.write(meter, mine)
+    model = usage.get("model")
+    name = model[:NAME_CHARACTERS_MAX] if isinstance(model, str) else ""
+    return Pass(name, usage.get("type") not in _OWN_PASSES, mine)
+
+
+def _doubt(usage: dict[str, Any]) -> str:
+    """Why the counts may cost something else than rate cards say; "" nearly always."""
+    speed, place = usage.get("speed"), usage.get("inference_geo")
+    if speed is not None and speed != "standard":
+        return f"the answer's speed is {str(speed)[:40]}"
+    if place is not None and place not in _PLAIN_PLACES:
+        return f"the answer was made in {str(place)[:40]}"
+    if object_of(object_of(usage.get("fallback_credit")).get("status")).get("type") == "redeemed":
+        return "a fallback credit was redeemed"
+    return ""
 
 
 def _summed(passes: list[dict[str, Any]]) -> dict[str, Any]:

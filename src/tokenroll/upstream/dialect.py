@@ -197,6 +197,17 @@ def denial_headers(denial: Denial, *, should_retry: bool) -> bytes:
     return lines
 
 
+class Pass(NamedTuple):
+    """One run of a model inside an answer that took several."""
+
+    model: str
+    """As the provider names it; "" when it is the answer's own."""
+    is_foreign: bool
+    """Whether its kind says that another model than the asked one may have run."""
+    counts: list[int | None]
+    """In the order of METERS and disjoint, as a meter's."""
+
+
 class CallMeter(ABC):
     """What one attempt's answer tells about its usage, fed with the answer's bytes as they pass.
 
@@ -205,7 +216,7 @@ class CallMeter(ABC):
 
     __slots__ = (
         "answered_model", "complete", "counts", "degraded", "delivered_output_bytes", "error_code",
-        "output_events", "provider_request_id", "saw_error", "saw_usage", "service_tier",
+        "output_events", "passes", "provider_request_id", "saw_error", "saw_usage", "service_tier",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -214,6 +225,8 @@ class CallMeter(ABC):
         """Whether the provider's final usage was read."""
         self.saw_error = False
         self.error_code = ""
+        self.passes: list[Pass] | None = None
+        """The runs of models that the counts are the sum of, where each has a price of its own; None for nearly every answer."""
         self.complete = False
         """Whether the answer reached its own end (a whole body, `[DONE]`, `message_stop`)."""
         self.degraded = ""

@@ -29,10 +29,13 @@ from tokenroll.upstream.shapes import (
     NOTHING,
     ChatUsage,
     ResponseAnswer,
+    ResponseOutput,
     ResponseUsage,
+    decode_event_output,
     decode_loose_response_event,
     decode_response,
     decode_response_event,
+    decode_response_output,
 )
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, object_of
@@ -55,6 +58,7 @@ _SEARCH_TYPES: Final = frozenset({
     b'"web_search"', b'"web_search_preview"', b'"web_search_2025_08_26"', b'"web_search_preview_2025_03_11"',
 })  # fmt: skip
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_SEARCH_MARK: Final = b'"web_search_call"'
 _FRAME_BYTES: Final = len(
     b'event:response.output_text.delta\ndata:{"type":"response.output_text.delta","item_id":"","output_index":0,'
     b'"content_index":0,"delta":""}\n\n'
@@ -91,6 +95,20 @@ def _read_final(meter: CallMeter, usage: ChatUsage) -> None:
         meter.counts[counts.REQUEST] = 1
 
 
+def _read_searches(meter: CallMeter, body: bytes, *, is_event: bool) -> None:
+    """The searches in the output, which no usage counts and which are billed each; looking a page up or through costs nothing."""
+    if body.find(_SEARCH_MARK) < 0:
+        return
+    try:
+        said: ResponseOutput | None = decode_event_output(body).response if is_event else decode_response_output(body)
+    except (msgspec.MsgspecError, RecursionError):
+        meter.degraded = "its searches cannot be counted"
+        return
+    if said is not None:
+        kinds = [one.action and one.action.type for one in said.output if one.type == "web_search_call"]
+        meter.counts[counts.WEB_SEARCH] = len([kind for kind in kinds if kind in {None, "search"}])
+
+
 class WholeResponseMeter(WholeMeter):
     """Usage of a response that is not streamed."""
 
@@ -108,6 +126,7 @@ class WholeResponseMeter(WholeMeter):
         read_answer(self, answer.model, answer.service_tier, answer.error)
         if answer.usage is not None:
             _read_final(self, _as_chat(answer.usage))
+        _read_searches(self, body, is_event=False)
 
     def _on_loose(self, body: bytes) -> None:
         try:
@@ -156,6 +175,8 @@ class StreamResponseMeter(EventMeter):
             self.error_code = str(event.code or "error")
         if event.response is not None:
             self._on_response(event.type, event.response)
+            if event.type in _ENDS:
+                _read_searches(self, payload, is_event=True)
         return False
 
     def _on_response(self, kind: str | None, answer: ResponseAnswer) -> None:

@@ -220,6 +220,31 @@ class ResponseEvent(msgspec.Struct, gc=False):
     code: Any = None
 
 
+class SearchAction(msgspec.Struct, gc=False):
+    """What a search did."""
+
+    type: str | None = None
+
+
+class OutputItem(msgspec.Struct, gc=False):
+    """One item of a response's output, as far as it may be a search."""
+
+    type: str | None = None
+    action: SearchAction | None = None
+
+
+class ResponseOutput(msgspec.Struct, gc=False):
+    """The output of a whole response: looked at only where the answer speaks of searches."""
+
+    output: list[OutputItem] = []
+
+
+class EventOutput(msgspec.Struct, gc=False):
+    """The same inside the event that ends a stream."""
+
+    response: ResponseOutput | None = None
+
+
 class LooseResponseEvent(msgspec.Struct, gc=False):
     """The same for events whose types are not what they should be."""
 
@@ -228,6 +253,8 @@ class LooseResponseEvent(msgspec.Struct, gc=False):
 
 
 decode_response = msgspec.json.Decoder(ResponseAnswer).decode
+decode_response_output = msgspec.json.Decoder(ResponseOutput).decode
+decode_event_output = msgspec.json.Decoder(EventOutput).decode
 decode_response_event = msgspec.json.Decoder(ResponseEvent).decode
 decode_loose_response_event = msgspec.json.Decoder(LooseResponseEvent).decode
 

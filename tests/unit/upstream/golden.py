@@ -20,6 +20,7 @@ PRICES = {
     Meter.OUTPUT_AUDIO: 20_000 * NANO,
     Meter.REQUEST: 7 * NANO,
     Meter.WEB_SEARCH: 10_000_000 * NANO,
+    Meter.WEB_FETCH: 11 * NANO,
 }
 
 

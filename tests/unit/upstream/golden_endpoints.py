@@ -146,6 +146,16 @@ DELTAS = "".join(
 )
 
 
+MESSAGE = '{"id":"msg_1","type":"message"'
+SEARCH = '{"id":"ws_1","type":"web_search_call","status":"completed","action":{"type":"search","query":"\\"web_search_call\\""}},'
+LOOKED_UP = '{"id":"ws_2","type":"web_search_call","status":"completed","action":{"type":"open_page","url":"https://acme.example"}},'
+
+
+def searched(usage: str, *items: str) -> str:
+    """A response that searched the web before it answered."""
+    return response(usage).replace(MESSAGE, "".join(items) + MESSAGE)
+
+
 def whole_responses() -> list[Golden]:
     def of(name: str, body: str, counts: dict[str, int], nanos: int | None, **more: Any) -> Golden:
         return Golden(name, False, body.encode(), counts, nanos, **more)
@@ -154,6 +164,17 @@ def whole_responses() -> list[Golden]:
         of("details are subsets", response(USAGE), COUNTS, NANOS, facts={"answered_model": MODEL, "service_tier": "standard", "complete": True}),
         of("incomplete is charged", response(USAGE, status="incomplete"), COUNTS, NANOS),
         of("the tier that answered", response(USAGE, tier="priority"), COUNTS, NANOS, facts={"service_tier": "priority"}),
+        of("each search is paid, as no usage says", searched(USAGE, SEARCH, SEARCH), {**COUNTS, "web_search": 2}, NANOS + 20_000_000),
+        of("a page looked up is no search", searched(USAGE, SEARCH, LOOKED_UP), {**COUNTS, "web_search": 1}, NANOS + 10_000_000),
+        of("only pages looked up", searched(USAGE, LOOKED_UP), {**COUNTS, "web_search": 0}, NANOS),
+        of("a search without its action", searched(USAGE, SEARCH.split(',"action"', maxsplit=1)[0] + "},"), {**COUNTS, "web_search": 1}, NANOS + 10_000_000),
+        of("words about a search are text", response(USAGE).replace("Hello!", 'a \\"web_search_call\\" is'), COUNTS, NANOS),
+        of("a tool of that name is none", searched(USAGE, '{"type":"function_call","name":"web_search_call","arguments":"{}"},'),
+           {**COUNTS, "web_search": 0}, NANOS),
+        of("searches that are no list of items", searched(USAGE, SEARCH).replace('"action":{', '"action":7,"x":{'), COUNTS, NANOS,
+           source="estimated", facts={"degraded": "its searches cannot be counted"}),
+        of("cache writes", response('{"input_tokens":100,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":30},"output_tokens":20}'),
+           {"input": 60, "cache_read": 10, "cache_write_5m": 30, "output": 20, "request": 1}, 60_000 + 1_000 + 37_500 + 100_000 + 7),
         of("explicit zeros stay zeros", response('{"input_tokens":0,"output_tokens":0}'), {"input": 0, "output": 0, "request": 1}, 7),
         of("no usage", response("null"), {}, None, source="estimated", facts={"complete": True}),
         of("failed", response("null", status="failed", error='{"code":"server_error","message":"x"}'), {}, None, source="estimated",
@@ -178,6 +199,10 @@ def streamed_responses() -> list[Golden]:
     return [
         of("usage in the last event", BEGUN + DELTAS + ended("completed", USAGE), COUNTS, NANOS,
            facts={"complete": True, "output_events": 2, "service_tier": "standard"}),
+        of("searches in the last event", BEGUN + DELTAS + event("response.completed", f'"response":{searched(USAGE, SEARCH, LOOKED_UP)}'),
+           {**COUNTS, "web_search": 1}, NANOS + 10_000_000, facts={"complete": True}),
+        of("a search under way is not counted twice", BEGUN + event("response.output_item.done", f'"item":{SEARCH[:-1]}') + DELTAS
+           + event("response.completed", f'"response":{searched(USAGE, SEARCH)}'), {**COUNTS, "web_search": 1}, NANOS + 10_000_000),
         of("stopped by its cap", BEGUN + DELTAS + ended("incomplete", USAGE), COUNTS, NANOS, facts={"complete": True}),
         of("failed with what it used", BEGUN + DELTAS + ended("failed", USAGE), COUNTS, NANOS, facts={"complete": False}),
         of("failed before anything", BEGUN + failed, {}, None, source="estimated", facts={"saw_error": True, "output_events": 0}),

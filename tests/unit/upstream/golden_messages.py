@@ -86,9 +86,27 @@ def whole_messages() -> list[Golden]:
         of("two passes are both billed", '{"input_tokens":5,"output_tokens":6,"iterations":[{"type":"compaction","input_tokens":20,'
            '"output_tokens":9},{"type":"message","input_tokens":5,"output_tokens":6}]}',
            {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS),
-        of("a pass on another model is marked", '{"input_tokens":5,"output_tokens":6,"iterations":[{"type":"advisor_message",'
+        of("a pass on another model counts, and its own card prices it", '{"input_tokens":5,"output_tokens":6,"iterations":[{"type":"advisor_message",'
            '"input_tokens":20,"output_tokens":9},{"type":"message","input_tokens":5,"output_tokens":6}]}',
+           {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS),
+        of("what passes cached", '{"input_tokens":5,"output_tokens":6,"iterations":[{"type":"message","input_tokens":5,'
+           '"cache_read_input_tokens":40,"cache_creation_input_tokens":30,"cache_creation":{"ephemeral_5m_input_tokens":20,'
+           '"ephemeral_1h_input_tokens":10},"output_tokens":9},{"type":"message","input_tokens":5,"output_tokens":6}]}',
+           FULL, FULL_NANOS),
+        of("another speed", '{"input_tokens":25,"output_tokens":15,"speed":"fast"}', {"input": 25, "output": 15, "request": 1},
+           SIMPLE_NANOS, source="estimated", facts={"degraded": "the answer's speed is fast"}),
+        of("the usual speed", '{"input_tokens":25,"output_tokens":15,"speed":"standard","inference_geo":"global"}',
+           {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS, facts={"passes": None}),
+        of("made in one country", '{"input_tokens":25,"output_tokens":15,"inference_geo":"us"}', {"input": 25, "output": 15, "request": 1},
+           SIMPLE_NANOS, source="estimated", facts={"degraded": "the answer was made in us"}),
+        of("a credit redeemed", '{"input_tokens":25,"output_tokens":15,"fallback_credit":{"status":{"type":"redeemed"}}}',
            {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS, source="estimated"),
+        of("a credit not applied", '{"input_tokens":25,"output_tokens":15,"fallback_credit":{"status":{"type":"not_applied",'
+           '"reason":"expired"}}}', {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS, facts={"passes": None}),
+        of("answered from a batch", '{"input_tokens":25,"output_tokens":15,"service_tier":"batch"}',
+           {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS, facts={"service_tier": "batch"}),
+        of("pages fetched", '{"input_tokens":25,"output_tokens":15,"server_tool_use":{"web_search_requests":0,"web_fetch_requests":3}}',
+           {"input": 25, "output": 15, "web_search": 0, "web_fetch": 3, "request": 1}, SIMPLE_NANOS + 33),
         of("one pass is the message", '{"input_tokens":25,"output_tokens":15,"iterations":[{"type":"message","input_tokens":25,'
            '"output_tokens":15}]}', {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS),
         of("a negative count", '{"input_tokens":-25,"output_tokens":15}', {"output": 15}, None, source="estimated"),
@@ -150,5 +168,14 @@ def streamed_messages() -> list[Golden]:
         of("thinking in the stream", start(INPUT) + BODY
            + delta('{"output_tokens":15,"output_tokens_details":{"thinking_tokens":9}}') + STOP,
            {**SIMPLE, "output": 6, "reasoning": 9}, SIMPLE_NANOS),
+        of("made in one country, as the start says", start(INPUT.replace('"output_tokens":1', '"output_tokens":1,"inference_geo":"us"')) + BODY
+           + delta('{"output_tokens":15}') + STOP, SIMPLE, SIMPLE_NANOS, source="estimated", facts={"degraded": "the answer was made in us"}),
+        of("passes come at the end", start(INPUT) + BODY + delta('{"input_tokens":5,"output_tokens":6,"iterations":[{"type":"compaction",'
+           '"input_tokens":20,"output_tokens":9},{"type":"message","input_tokens":5,"output_tokens":6}]}') + STOP, SIMPLE, SIMPLE_NANOS),
+        of("the passes of a later delta replace those of an earlier one", start(INPUT) + BODY
+           + delta('{"output_tokens":9,"iterations":[{"type":"compaction","input_tokens":7,"output_tokens":9},{"type":"message",'
+           '"input_tokens":1,"output_tokens":0}]}', "null")
+           + delta('{"output_tokens":6,"iterations":[{"type":"compaction","input_tokens":20,"output_tokens":9},{"type":"message",'
+           '"input_tokens":5,"output_tokens":6}]}') + STOP, SIMPLE, SIMPLE_NANOS),
         of("nothing at all", "", {}, None, source="estimated"),
     ]  # fmt: skip
