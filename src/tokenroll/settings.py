@@ -29,6 +29,7 @@ SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
 THRESHOLDS_MAX: Final = 10
 DESTINATIONS_MAX: Final = 16
 """As ALERT_THRESHOLDS_MAX and ALERT_DESTINATIONS_MAX of model/limits.py, which lies above this file; a test compares them."""
+EMPTY_WALLET_STATUSES: Final = (402, 400)
 WORKERS_MAX: Final = 1
 """Gateway processes of one home: a lease is of whole wallets until leases are sized, so only one worker can hold them."""
 
@@ -59,6 +60,8 @@ class GatewaySettings:
     """Refuse nobody, record every would-be denial: overrides every plan's enforcement while it is on."""
     decode_request_bodies: bool = False
     """Accept gzip, br and zstd request bodies (bounded); off answers 415."""
+    empty_wallet_status: int = 402
+    """What `/v1/messages` answers when a wallet or a limit is spent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,6 +383,7 @@ def _settings_from(home: Path, root: _Table) -> Settings:
             durability="written" if gateway.choice("durability", "synced", DURABILITIES) == "written" else "synced",
             observe=gateway.flag("observe"),
             decode_request_bodies=gateway.flag("decode_request_bodies"),
+            empty_wallet_status=_empty_wallet_status(gateway),
         ),
         web=WebSettings(listen=web.listen("listen", defaults.web.listen)),
         deployments=tuple(_deployment(name, deployments.table(name)) for name in deployments.values),
@@ -388,6 +392,13 @@ def _settings_from(home: Path, root: _Table) -> Settings:
     for table in (company, gateway, web, root):
         table.finished()
     return settings
+
+
+def _empty_wallet_status(table: _Table) -> int:
+    status = table.number("empty_wallet_status", 402, 400, 402)
+    if status not in EMPTY_WALLET_STATUSES:
+        raise table.problem("empty_wallet_status", f"must be 402 or 400, not {status}")
+    return status
 
 
 def _deployment(name: str, table: _Table) -> DeploymentSettings:

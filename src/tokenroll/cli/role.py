@@ -130,6 +130,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
                 durability=Durability(chosen.durability),
                 deployments=tuple(deployment_of(one) for one in settings.deployments),
                 decode_request_bodies=chosen.decode_request_bodies,
+                empty_wallet_status=chosen.empty_wallet_status,
                 stop_seconds=STOP_SECONDS,
             ),
             clock=clock_of(settings),

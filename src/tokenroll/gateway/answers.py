@@ -21,6 +21,8 @@ FAMILIES: Final[Mapping[str, tuple[Dialect, ...]]] = {
 }
 """All endpoints that calls are made at, by what a deployment names as its dialect."""
 ENDPOINTS: Final[Mapping[bytes, Dialect]] = {one.path: one for family in FAMILIES.values() for one in family}
+DIALECTS: Final = tuple(sorted(ENDPOINTS.values(), key=lambda one: one.index))
+"""The same by their numbers, which are gapless."""
 
 STATUS_LINES: Final = {
     status: b"HTTP/1.1 %d %b\r\n"

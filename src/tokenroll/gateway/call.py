@@ -154,7 +154,7 @@ class Call(Exchange):
         elif type(answer) is Denial:
             gateway.metrics.denials[answer.code] += 1
             self._state = _ENDED
-            self._take_client().answer(self._dialect.denial(answer))
+            self._take_client().answer(self._dialect.denial(answer, gateway.settings.empty_wallet_status))
         elif type(answer) is Wait:
             self._state = _WAITING
             if self._waiting is None:
@@ -305,7 +305,7 @@ class Call(Exchange):
             client.transport,
             b"HTTP/1.1 200 OK\r\n%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
-                forward_lines(response.forward),
+                forward_lines(response.forward, hold.limited),
                 whole_lines(gateway, hold, self._call_id, charge),
                 client.connection_line(),
                 len(body),
@@ -376,7 +376,7 @@ class Call(Exchange):
             b"%b%b%b%b"
             % (
                 status_line(self._status),
-                forward_lines(self._response.forward),
+                forward_lines(self._response.forward, self.hold.limited),
                 hold_lines(self.gateway, self.hold, self._call_id),
                 framing,
             ),
@@ -476,7 +476,7 @@ class Call(Exchange):
                 b"%b%b%b%b%b%b"
                 % (
                     status_line(self._status),
-                    forward_lines(self._response.forward),
+                    forward_lines(self._response.forward, self.hold.limited),
                     whole_lines(self.gateway, self.hold, self._call_id, charge),
                     client.connection_line(),
                     b"\r\n" if self._status == 204 else b"content-length: %d\r\n\r\n" % len(body),

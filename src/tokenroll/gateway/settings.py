@@ -27,4 +27,6 @@ class GatewaySettings:
     decode_request_bodies: bool = False
     stop_seconds: float = 30.0
     """How long calls under way may take to end once the process is asked to stop."""
+    empty_wallet_status: int = 402
+    """What a spent wallet or limit is answered where the dialect has a choice: 402, or 400."""
     edge: EdgeLimits = field(default_factory=EdgeLimits)

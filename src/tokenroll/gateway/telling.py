@@ -2,10 +2,13 @@
 
 from typing import TYPE_CHECKING, Final
 
+from tokenroll.gateway.answers import DIALECTS
 from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.services.hot import HotHold
+from tokenroll.services.hot_limits import Limited, rates_of
+from tokenroll.upstream.rates import not_replaced
 
 if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
@@ -54,11 +57,19 @@ def special_lines(hold: HotHold) -> bytes:
         lines += b"x-tokenroll-output-cap: %d\r\n" % hold.output_cap_tokens
     if hold.would_deny and hold.key.wallet.enforcement == Enforcement.WARN:
         lines += warning_line(hold)
-    return lines if hold.limited is None else lines + hold.limited.notes
+    limited = hold.limited
+    if limited is None:
+        return lines
+    if limited.rate_bits:
+        now = hold.first_byte_at
+        lines += DIALECTS[hold.dialect_index].rate_lines(rates_of(limited.limits, now), now)
+    return lines + limited.notes
 
 
-def forward_lines(lines: list[bytes]) -> bytes:
-    """The provider's own lines that go on, each with its end."""
+def forward_lines(lines: list[bytes], limited: Limited | None = None) -> bytes:
+    """The provider's own lines that go on, each with its end; not its rate limits where ours are told in their place."""
+    if limited is not None and limited.rate_bits:
+        lines = not_replaced(lines, limited.rate_bits)
     return b"\r\n".join(lines) + b"\r\n" if lines else b""
 
 

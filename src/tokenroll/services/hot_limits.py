@@ -20,6 +20,9 @@ from tokenroll.services.protocol import CounterChange, KeyTerms, LimitTerms
 from tokenroll.store import tape as tapes
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.rates import INPUT_TOKENS as RATE_INPUT
+from tokenroll.upstream.rates import KINDS, REQUESTS, TOKENS, Rate
+from tokenroll.upstream.rates import OUTPUT_TOKENS as RATE_OUTPUT
 
 if TYPE_CHECKING:
     from tokenroll.services.hot import HotHold, HotKey, HotWallet
@@ -33,6 +36,20 @@ _UNITS: Final = ("credits", "calls", "model tokens", "input tokens", "output tok
 _INPUT_METERS: Final = (1 << len(INPUT_METERS)) - 1
 _TOKEN_METERS: Final = (1 << TOKEN_METER_COUNT) - 1
 """The bits of a counts mask that count model tokens, and those of them that went in."""
+_RATE_KINDS: Final[tuple[tuple[int, ...], ...]] = (
+    (),
+    (REQUESTS,),
+    (TOKENS,),
+    (TOKENS, RATE_INPUT),
+    (TOKENS, RATE_OUTPUT),
+)
+"""As which kinds of rate a limit is told, by the number of its measure: the providers' `tokens` are those of the tightest of all."""
+_RATE_WORDS: Final = (("", ""), ("requests", "R"), ("tokens", "T"), ("input tokens", "IT"), ("output tokens", "OT"))
+_RATE_UNITS: Final = {
+    (WindowKind.MINUTE, 0): ("min", "PM"), (WindowKind.ROLLING, 60): ("min", "PM"),
+    (WindowKind.DAY, 0): ("day", "PD"), (WindowKind.ROLLING, 86_400): ("day", "PD"),
+}  # fmt: skip
+"""The providers' words for windows, and their short ones."""
 _CACHE_READ: Final = 1 << METER_INDEX[Meter.CACHE_READ]
 UNLIMITED_GRAINS: Final = 10**18
 """What a cap is where output costs nothing: more than any model answers."""
@@ -62,7 +79,7 @@ class HotLimit:
 
     __slots__ = (
         "calendars", "cap", "cheaper_model", "clamps", "counters", "counts_output", "current", "enforces", "held", "holds", "id", "kind", "measure", "model",
-        "name", "overage", "scope_text", "tag", "terms", "turns_at", "used", "warns", "window_turns_at", "zone",
+        "name", "overage", "rate_bits", "rate_kinds", "scope_text", "tag", "terms", "turns_at", "used", "warns", "window_turns_at", "zone",
     )  # fmt: skip
 
     def __init__(self, terms: LimitTerms, calendars: tuple[PayCalendar, ...] = ()) -> None:
@@ -91,6 +108,9 @@ class HotLimit:
         self.counts_output = self.measure not in {CALLS, INPUT_TOKENS}
         """Whether a shorter answer raises it by less."""
         self.enforces = terms.enforcement == Enforcement.ENFORCE
+        self.rate_kinds = _RATE_KINDS[self.measure] if self.enforces else ()
+        """As which of rates.KINDS clients hear of it: one that refuses nobody slows nobody down."""
+        self.rate_bits = sum(1 << kind for kind in self.rate_kinds)
         self.warns = terms.enforcement == Enforcement.WARN
         self.clamps = terms.degrade == Degrade.CLAMP
         self.cheaper_model = terms.cheaper_model
@@ -174,6 +194,23 @@ class HotLimit:
                 break
         return at
 
+    def restored_at(self, now: Instant) -> Instant:
+        """When nothing of it will be used, if no call comes before."""
+        for counter in reversed(self.counters):
+            if counter.used:
+                return frees_at(self.kind, self.terms.window_seconds, counter.start_at, self.window_turns_at)
+        return now
+
+    def rate_text(self, amount: int) -> str:
+        """How far it is used, as the providers word their own rate limits; nothing for one of credits."""
+        what, letters = _RATE_WORDS[self.measure]
+        if not what:
+            return ""
+        seconds = self.terms.window_seconds
+        unit, letter = _RATE_UNITS.get((self.kind, seconds), (f"{seconds} s" if seconds else self.kind.value, ""))
+        short = f" ({letters}{letter})" if letter else ""
+        return f"{self.scope_text} on {what} per {unit}{short}: Limit {self.cap}, Used {self.used}, Requested {amount}"
+
     def text(self, amount: int) -> str:
         """An amount of its measure, with its unit."""
         if self.measure == CREDITS:
@@ -193,10 +230,23 @@ class HotLimit:
 class Limited:
     """The limits that count one hold, and by how much it raised them."""
 
-    __slots__ = ("amounts", "clamps", "counters", "flags", "limits", "may_reroute", "notes", "too_fast", "would_deny")
+    __slots__ = (
+        "amounts",
+        "clamps",
+        "counters",
+        "flags",
+        "limits",
+        "may_reroute",
+        "notes",
+        "rate_bits",
+        "too_fast",
+        "would_deny",
+    )
 
-    def __init__(self, limits: list[HotLimit], *, clamps: bool = False) -> None:
+    def __init__(self, limits: list[HotLimit], *, clamps: bool = False, rate_bits: int = 0) -> None:
         self.limits = limits
+        self.rate_bits = rate_bits
+        """Which of rates.KINDS they are told as."""
         self.clamps = clamps
         self.counters: list[HotCounter] = []
         self.amounts: list[int] = []
@@ -354,6 +404,7 @@ def counting(limits: list[HotLimit], model: str, tags: str, now: Instant) -> Lim
     """Those of a key's limits that count a call to this model under these tags at `now`; None: none does."""
     found = []
     clamps = False
+    rate_bits = 0
     for limit in limits:
         if now >= limit.turns_at:
             limit.look(now)
@@ -363,9 +414,26 @@ def counting(limits: list[HotLimit], model: str, tags: str, now: Instant) -> Lim
             and (not limit.tag or limit.tag in tags.split(","))
         ):
             found.append(limit)
+            rate_bits |= limit.rate_bits
             if limit.clamps:
                 clamps = True
-    return Limited(found, clamps=clamps) if found else None
+    return Limited(found, clamps=clamps, rate_bits=rate_bits) if found else None
+
+
+def rates_of(limits: list[HotLimit], now: Instant) -> list[Rate]:
+    """Of each kind the limit with the least left at `now`: the one that refuses first."""
+    tightest: list[Rate | None] = [None] * len(KINDS)
+    for limit in limits:
+        if now >= limit.turns_at:
+            limit.look(now)
+        if not limit.holds:
+            continue
+        left = max(0, limit.cap - limit.used)
+        for kind in limit.rate_kinds:
+            known = tightest[kind]
+            if known is None or left < known.left:
+                tightest[kind] = Rate(kind, limit.cap, left, limit.restored_at(now))
+    return [rate for rate in tightest if rate is not None]
 
 
 def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
@@ -407,7 +475,10 @@ def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_g
             ):
                 return Reroute(limit.cheaper_model, limit.name)
             else:
-                return _denial(hold, limit, amount, facts, fixed_grains)
+                denial = _denial(hold, limit, amount, facts, fixed_grains)
+                denial.at = hold.admitted_at
+                denial.rates = rates_of(limited.limits, hold.admitted_at)
+                return denial
         limited.flags.append(flags)
         limited.amounts.append(amount)
     return None
@@ -467,9 +538,9 @@ def _denial(hold: "HotHold", limit: HotLimit, amount: int, facts: Facts, fixed_g
         limit_needed=limit.text(amount),
         limit_held=limit.text(limit.held) if limit.held else "",
         state="" if limit.id else "plan",
-        retry_after_seconds=-(-wait // MICROS_PER_SECOND)
-        if 0 < wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND
-        else 0,
+        retry_after_millis=-(-wait // 1000) if 0 < wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND else 0,
+        rate_kind=_RATE_KINDS[limit.measure][0] if limit.rate_kinds else -1,
+        rate_text=limit.rate_text(amount),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tokenroll.model.instant import Instant
 from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX, PASSES_MAX, SERVER_TOOL_USES_MAX
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import (
@@ -17,6 +18,7 @@ from tokenroll.upstream.dialect import (
     ErrorAnswer,
     Pass,
     denial_headers,
+    rate_sentence,
     retry_headers,
 )
 from tokenroll.upstream.facts import Facts
@@ -36,6 +38,7 @@ from tokenroll.upstream.heads import (
     text,
     whole_number,
 )
+from tokenroll.upstream.rates import Rate, anthropic_lines
 from tokenroll.upstream.shapes import NOTHING, Part, decode_message, decode_message_event
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
@@ -305,22 +308,12 @@ _ERROR_TYPES: Final = {
 
 
 class Messages(Dialect):
-    """The dialect of `POST /v1/messages`; see Dialect for what each method promises.
-
-    `wallet_status` is what an empty wallet answers: 402 `billing_error` is clear to people, 400 `invalid_request_error` is what the
-    provider itself says for a spend limit (reference: gateways, 6.5).
-    """
+    """The dialect of `POST /v1/messages`; see Dialect for what each method promises."""
 
     index = 1
     family = "anthropic"
     name = "messages"
     path = b"/v1/messages"
-
-    def __init__(self, wallet_status: int = 402) -> None:
-        if wallet_status not in {400, 402}:
-            message = f"an empty wallet is answered with 402 or 400, not {wallet_status}"
-            raise ValueError(message)
-        self.wallet_status = wallet_status
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. Images, documents and provider-side tools without `max_uses` are refused: nothing bounds them beforehand."""
@@ -371,12 +364,21 @@ class Messages(Dialect):
         """See Dialect."""
         return StreamMessageMeter() if stream else WholeMessageMeter()
 
-    def denial(self, denial: Denial) -> ErrorAnswer:
-        """See Dialect. Never a bare 429: clients of this dialect would try again for ever. One with `retry-after` is a rate limit."""
-        soon = denial.retry_after_seconds > 0
-        status = 429 if soon else _DENIAL_STATUS.get(denial.code, self.wallet_status)
-        headers = JSON_HEADER + denial_headers(denial, should_retry=soon or status == 503)
-        return ErrorAnswer(status, headers, _error_body(status, denial.code, denial.sentence()))
+    def rate_lines(self, rates: list[Rate], now: Instant) -> bytes:  # noqa: ARG002 - part of the protocol
+        """See Dialect."""
+        return anthropic_lines(rates)
+
+    def denial(self, denial: Denial, wallet_status: int = 402) -> ErrorAnswer:
+        """See Dialect. Never a bare 429: clients of this dialect would try again for ever. A rate limit's says when, or not to.
+
+        A spent wallet or limit is 402 `billing_error`, which is clear to people, or 400 `invalid_request_error`, which is what the
+        provider itself says for a spend limit (reference: gateways, 6.5).
+        """
+        status = 429 if denial.is_rate else _DENIAL_STATUS.get(denial.code, wallet_status)
+        headers = JSON_HEADER + denial_headers(denial, should_retry=denial.retry_after_millis > 0 or status == 503)
+        opening = "This request would exceed the rate limit of"
+        sentence = rate_sentence(denial, opening, opening) + denial.sentence()
+        return ErrorAnswer(status, headers + anthropic_lines(denial.rates), _error_body(status, denial.code, sentence))
 
     def error(
         self,
@@ -391,7 +393,9 @@ class Messages(Dialect):
         """See Dialect."""
         named = f"{param}: {message}" if param and not message.startswith(param) and param not in message else message
         return ErrorAnswer(
-            status, JSON_HEADER + retry_headers(should_retry, retry_after_seconds), _error_body(status, code, named)
+            status,
+            JSON_HEADER + retry_headers(should_retry, retry_after_seconds * 1000),
+            _error_body(status, code, named),
         )
 
 

@@ -11,6 +11,7 @@ from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.usage import METERS, UsageSource
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.rates import REQUESTS, Rate, duration
 
 METER_COUNT: Final = len(METERS)
 Buffers: TypeAlias = list[bytes | memoryview]
@@ -42,8 +43,9 @@ class Denial:
     """Why a call was not admitted, with everything law 4 says a person must be told."""
 
     __slots__ = (
-        "approver", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "limit", "limit_held",
-        "limit_needed", "model", "needed_nanos", "next_at", "next_nanos", "retry_after_seconds", "scope", "state",
+        "approver", "at", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "limit", "limit_held",
+        "limit_needed", "model", "needed_nanos", "next_at", "next_nanos", "rate_kind", "rate_text", "rates", "retry_after_millis",
+        "scope", "state",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +67,9 @@ class Denial:
         limit: str = "",
         limit_needed: str = "",
         limit_held: str = "",
-        retry_after_seconds: int = 0,
+        retry_after_millis: int = 0,
+        rate_kind: int = -1,
+        rate_text: str = "",
     ) -> None:
         self.code = code
         """`wallet_empty`, `limit_reached`, `no_access`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
@@ -87,8 +91,19 @@ class Denial:
         self.limit_needed = limit_needed
         self.limit_held = limit_held
         """What the call would raise it by, and what of it other calls hold, with their units."""
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_millis = retry_after_millis
         """When trying again may help by itself; 0: not so soon that a client should wait for it."""
+        self.rate_kind = rate_kind
+        self.rate_text = rate_text
+        """What the limit that refuses it counts (rates.KINDS), and how far it is used, in words; -1: none that providers have, too."""
+        self.rates: list[Rate] = []
+        self.at: Instant = 0
+        """How far all limits that count it are used, at this instant."""
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether the providers call it a rate limit, too: there is room again soon, or their clients must ask for fewer tokens."""
+        return self.retry_after_millis > 0 or (self.rate_kind > REQUESTS and not self.next_at)
 
     def sentence(self) -> str:
         """The denial in words: what was needed, what is left, when more arrives, who can approve."""
@@ -128,6 +143,16 @@ def _limit_reached(denial: Denial) -> str:
         else f"A higher cap can be approved by {denial.approver}."
     )
     return " ".join(parts)
+
+
+def rate_sentence(denial: Denial, opening: str, opening_too_large: str) -> str:
+    """A denial for a rate limit as the provider's own clients know its sentence, before what law 4 adds; nothing for any other."""
+    if not (denial.is_rate and denial.rate_text):
+        return ""
+    if not denial.retry_after_millis:
+        return f"{opening_too_large} {denial.rate_text}. "
+    again = duration(denial.retry_after_millis * 1000).decode()
+    return f"{opening} {denial.rate_text}. Please try again in {again}. "
 
 
 def _call_repeated(denial: Denial) -> str:
@@ -173,20 +198,20 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
 JSON_HEADER: Final = b"content-type: application/json\r\n"
 
 
-def retry_headers(should_retry: bool | None, retry_after_seconds: int = 0) -> bytes:
+def retry_headers(should_retry: bool | None, retry_after_millis: int = 0) -> bytes:
     """What the providers' own clients read before they try again; None leaves it to their own rules."""
     lines = (
         b"" if should_retry is None else b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"
     )
-    if retry_after_seconds:
-        lines += b"retry-after: %d\r\n" % retry_after_seconds
+    if retry_after_millis:
+        lines += b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (-(-retry_after_millis // 1000), retry_after_millis)
     return lines
 
 
 def denial_headers(denial: Denial, *, should_retry: bool) -> bytes:
     """The denial for programs: its code and amounts, and that trying again cannot help (or can)."""
-    seconds = denial.retry_after_seconds or (1 if should_retry else 0)
-    lines = retry_headers(should_retry, seconds) + b"x-tokenroll-denied: %s\r\n" % denial.code.encode()
+    millis = denial.retry_after_millis or (1000 if should_retry else 0)
+    lines = retry_headers(should_retry, millis) + b"x-tokenroll-denied: %s\r\n" % denial.code.encode()
     if denial.limit:
         lines += b"x-tokenroll-limit: %s\r\n" % denial.limit.encode()
         if denial.next_at:
@@ -298,8 +323,12 @@ class Dialect(ABC):
         """A meter for one attempt. `withhold_usage`: we asked for usage and the client did not."""
 
     @abstractmethod
-    def denial(self, denial: Denial) -> ErrorAnswer:
-        """A denial as this dialect's clients read it."""
+    def rate_lines(self, rates: list[Rate], now: Instant) -> bytes:
+        """How far limits are used, in the header lines of this dialect."""
+
+    @abstractmethod
+    def denial(self, denial: Denial, wallet_status: int = 402) -> ErrorAnswer:
+        """A denial as this dialect's clients read it. `wallet_status` is for spent wallets and limits, where the dialect has a choice."""
 
     @abstractmethod
     def error(

@@ -3,9 +3,20 @@
 import json
 from typing import Any, Final
 
-from tokenroll.upstream.dialect import JSON_HEADER, Buffers, Denial, Dialect, ErrorAnswer, denial_headers, retry_headers
+from tokenroll.model.instant import Instant
+from tokenroll.upstream.dialect import (
+    JSON_HEADER,
+    Buffers,
+    Denial,
+    Dialect,
+    ErrorAnswer,
+    denial_headers,
+    rate_sentence,
+    retry_headers,
+)
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import boolean, edited, not_bounded, option, raw_value, refuse_doubled, spans, text
+from tokenroll.upstream.rates import REQUESTS, Rate, openai_lines
 
 _REQUEST_TIERS: Final = {
     "": "", "auto": "", "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority",
@@ -85,19 +96,22 @@ class OpenAIEndpoint(Dialect):
         """See Dialect."""
         return b"authorization: Bearer %s\r\n" % api_key.encode("ascii")
 
-    def denial(self, denial: Denial) -> ErrorAnswer:
+    def rate_lines(self, rates: list[Rate], now: Instant) -> bytes:
+        """See Dialect."""
+        return openai_lines(rates, now)
+
+    def denial(self, denial: Denial, wallet_status: int = 402) -> ErrorAnswer:  # noqa: ARG002 - part of the protocol
         """See Dialect. An empty wallet is a 429 of the `insufficient_quota` family, which clients tell from a rate limit by type."""
         code = denial.code
         status = _DENIAL_STATUS.get(code, 429)
         kind = "insufficient_quota" if status == 429 else _error_type(status)
-        if denial.retry_after_seconds:  # as a rate limit of the provider's own: clients wait and try again
-            kind, code = "requests", "rate_limit_exceeded"
-        body = _error_body(denial.sentence(), kind, _CODES.get(code, code), _DENIAL_PARAM.get(code))
-        return ErrorAnswer(
-            status,
-            JSON_HEADER + denial_headers(denial, should_retry=status == 503 or denial.retry_after_seconds > 0),
-            body,
-        )
+        if denial.is_rate:  # as a rate limit of the provider's own: clients wait and try again, or ask for less
+            kind, code = "tokens" if denial.rate_kind > REQUESTS else "requests", "rate_limit_exceeded"
+        model = denial.model
+        sentence = rate_sentence(denial, f"Rate limit reached for {model} in", f"Request too large for {model} in")
+        body = _error_body(sentence + denial.sentence(), kind, _CODES.get(code, code), _DENIAL_PARAM.get(code))
+        headers = JSON_HEADER + denial_headers(denial, should_retry=status == 503 or denial.retry_after_millis > 0)
+        return ErrorAnswer(status, headers + openai_lines(denial.rates, denial.at), body)
 
     def error(
         self,
@@ -112,7 +126,7 @@ class OpenAIEndpoint(Dialect):
         """See Dialect."""
         return ErrorAnswer(
             status,
-            JSON_HEADER + retry_headers(should_retry, retry_after_seconds),
+            JSON_HEADER + retry_headers(should_retry, retry_after_seconds * 1000),
             _error_body(message, _error_type(status), code, param),
         )
 

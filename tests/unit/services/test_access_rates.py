@@ -24,7 +24,7 @@ def test_the_third_call_of_a_minute_waits_for_the_first_to_be_a_minute_old(tmp_p
     desk.now += 20 * SECOND
     assert isinstance(desk.admit(), HotHold)
     answer = desk.admit()
-    assert (answer.code, answer.retry_after_seconds) == ("limit_reached", 41)
+    assert (answer.code, answer.retry_after_millis) == ("limit_reached", 41_000)
     assert "The limit calls-per-minute (the plan of Ada) has 0 calls left in the last 60 seconds" in answer.sentence()
     assert answer.sentence().endswith("How fast calls may come, the plan says.")
     for dialect, kind in ((CHAT, "requests"), (Messages(), "rate_limit_error")):

@@ -45,18 +45,13 @@ def test_an_empty_wallet_in_chat_is_quota_and_is_not_tried_again():
 
 @pytest.mark.parametrize(("status", "kind"), [(402, "billing_error"), (400, "invalid_request_error")])
 def test_an_empty_wallet_in_messages_is_billing_or_what_the_company_chose(status, kind):
-    answer = Messages(wallet_status=status).denial(EMPTY)
+    answer = MESSAGES.denial(EMPTY, status)
     assert json.loads(answer.body) == {
         "type": "error", "error": {"type": kind, "message": SENTENCE, "code": "wallet_empty"}
     }  # fmt: skip
     assert answer.status == status
     assert b"x-should-retry: false\r\n" in answer.headers
     assert b"retry-after" not in answer.headers
-
-
-def test_a_wallet_status_is_never_a_bare_429():
-    with pytest.raises(ValueError, match="402 or 400"):
-        Messages(wallet_status=429)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +129,7 @@ def test_every_error_has_its_type(status, chat, messages):
 
 def test_an_error_may_say_when_to_come_back():
     answer = CHAT.error(503, "tape_full", "The disk is full.", should_retry=True, retry_after_seconds=7)
-    assert answer.headers.endswith(b"x-should-retry: true\r\nretry-after: 7\r\n")
+    assert answer.headers.endswith(b"x-should-retry: true\r\nretry-after: 7\r\nretry-after-ms: 7000\r\n")
 
 
 def test_the_dialects_know_their_way_upstream():

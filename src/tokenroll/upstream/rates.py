@@ -1,0 +1,79 @@
+"""How far limits are used, in the header lines that each dialect's clients know (docs/headers.md).
+
+Clients slow down by these lines before they are refused, so ours stand in the place of the provider's wherever a limit of ours counts
+the call: the provider's own are of the company's whole account, and say nothing of what this caller may do.
+"""
+
+from typing import Final, NamedTuple
+
+from tokenroll.model.instant import MICROS_PER_SECOND, Instant, text_from_instant
+
+REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS = range(4)
+"""What a rate counts, in the providers' words: places in KINDS."""
+KINDS: Final = (b"requests", b"tokens", b"input-tokens", b"output-tokens")
+_OPENAI_KINDS: Final = 2
+"""The first so many of KINDS have header lines there."""
+_OPENAI: Final = tuple(
+    b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n" % (kind, kind, kind)
+    for kind in KINDS
+)
+_ANTHROPIC: Final = tuple(
+    b"anthropic-ratelimit-%b-limit: %%d\r\nanthropic-ratelimit-%b-remaining: %%d\r\nanthropic-ratelimit-%b-reset: %%b\r\n"
+    % (kind, kind, kind)
+    for kind in KINDS
+)
+_PARTS: Final = (b"limit", b"remaining", b"reset")
+_REPLACED: Final = {
+    name: 1 << place
+    for place, kind in enumerate(KINDS)
+    for part in _PARTS
+    for name in (b"x-ratelimit-%b-%b" % (part, kind), b"anthropic-ratelimit-%b-%b" % (kind, part))
+}
+"""The provider's lines that say what ours of a kind say, by name: the bit of that kind."""
+
+
+class Rate(NamedTuple):
+    """The tightest limit of a kind that counts a call: how much it allows, what is left, and when nothing of it will be used."""
+
+    kind: int
+    cap: int
+    left: int
+    restored_at: Instant
+
+
+def openai_lines(rates: list[Rate], now: Instant) -> bytes:
+    """`x-ratelimit-…` lines: the reset is how long it takes, as Go writes durations."""
+    return b"".join(
+        _OPENAI[rate.kind] % (rate.cap, rate.left, duration(rate.restored_at - now))
+        for rate in rates
+        if rate.kind < _OPENAI_KINDS
+    )
+
+
+def anthropic_lines(rates: list[Rate]) -> bytes:
+    """`anthropic-ratelimit-…` lines: the reset is an instant of RFC 3339 in whole seconds."""
+    return b"".join(
+        _ANTHROPIC[rate.kind] % (rate.cap, rate.left, _whole_second(rate.restored_at).encode()) for rate in rates
+    )
+
+
+def not_replaced(lines: list[bytes], kinds: int) -> list[bytes]:
+    """The provider's header lines without those that ours of these kinds (bits) stand for."""
+    return [line for line in lines if not kinds & _REPLACED.get(line.partition(b":")[0].lower(), 0)]
+
+
+def duration(micros: int) -> bytes:
+    """A time as Go writes it, in milliseconds rounded up: `20ms`, `1.5s`, `6m0s`, `1h30m0s`."""
+    millis = max(0, -(-micros // 1000))
+    if 0 < millis < 1000:
+        return b"%dms" % millis
+    seconds, millis = divmod(millis, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = (b".%03d" % millis).rstrip(b"0") if millis else b""
+    lead = b"%dh%dm" % (hours, minutes) if hours else b"%dm" % minutes if minutes else b""
+    return b"%b%d%bs" % (lead, seconds, fraction)
+
+
+def _whole_second(at: Instant) -> str:
+    return text_from_instant(-(-at // MICROS_PER_SECOND) * MICROS_PER_SECOND)
