@@ -7,11 +7,11 @@ cd "$(dirname "$0")/.."
 dir=$(realpath -m "$1")
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
-  gateway/{answers,call,chunks,client,deployment,edge,errand,exchange,headers,heads,local,metrics,outbox,telling,upstream,waiting,wheel,worker}
+  gateway/{answers,attempts,call,chunks,client,deployment,edge,errand,exchange,headers,heads,health,local,metrics,outbox,routing,telling,upstream,waiting,wheel,worker}
   services/{call_memory,clock,group_commit,hot,hot_limits,hot_prices,leases,metering,slip_making,spending,spending_views}
   store/{fold,fold_batch,tape}
   engine/{chaining,paying}
-  upstream/{anthropic,completions,dialect,embeddings,facts,heads,openai,openai_endpoint,rates,responses,sse,usage}
+  upstream/{anthropic,completions,dialect,embeddings,facts,heads,openai,openai_endpoint,rates,responses,resting,sse,usage}
 )
 files=("${modules[@]/#/tokenroll/}")
 files=("${files[@]/%/.py}")

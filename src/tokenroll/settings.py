@@ -30,6 +30,11 @@ THRESHOLDS_MAX: Final = 10
 DESTINATIONS_MAX: Final = 16
 """As ALERT_THRESHOLDS_MAX and ALERT_DESTINATIONS_MAX of model/limits.py, which lies above this file; a test compares them."""
 EMPTY_WALLET_STATUSES: Final = (402, 400)
+ATTEMPTS_MAX: Final = 10
+WEIGHT_MAX: Final = 100
+PRIORITY_MAX: Final = 100
+ANSWER_SECONDS_MAX: Final = 3_600
+"""As DEPLOYMENT_WEIGHT_MAX, DEPLOYMENT_PRIORITY_MAX and CALL_AGE_SECONDS_MAX of model/limits.py, likewise compared by a test."""
 WORKERS_MAX: Final = 1
 """Gateway processes of one home: a lease is of whole wallets until leases are sized, so only one worker can hold them."""
 
@@ -58,6 +63,10 @@ class GatewaySettings:
     durability: Durability = "synced"
     observe: bool = False
     """Refuse nobody, record every would-be denial: overrides every plan's enforcement while it is on."""
+    attempts: int = 3
+    """Deployments that one call is sent to at most, the first one counted."""
+    retry_seconds: int = 60
+    """How long after a call's beginning a further attempt may begin."""
     decode_request_bodies: bool = False
     """Accept gzip, br and zstd request bodies (bounded); off answers 415."""
     empty_wallet_status: int = 402
@@ -98,6 +107,15 @@ class DeploymentSettings:
     service_tier: str = "standard"
     pin_tier: bool = False
     plain_http_allowed: bool = False
+    weight: int = 1
+    priority: int = 1
+    retry_unanswered: bool = False
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Other models to ask when no deployment of a model could answer."""
+    connect_seconds: int = 10
+    first_byte_seconds: int = 900
+    idle_seconds: int = 300
+    answer_seconds: int = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +318,11 @@ class _Table:
             raise self.problem(key, "must be a list of texts")
         return tuple(value)
 
+    def lists(self, key: str) -> dict[str, tuple[str, ...]]:
+        """The table of lists of texts under `key`."""
+        inner = self.table(key)
+        return {name: inner.texts(name) for name in inner.values}
+
     def pairs(self, key: str) -> dict[str, str]:
         """The table of texts under `key`."""
         inner = self.table(key)
@@ -382,6 +405,8 @@ def _settings_from(home: Path, root: _Table) -> Settings:
             workers=gateway.number("workers", 1, 1, WORKERS_MAX),
             durability="written" if gateway.choice("durability", "synced", DURABILITIES) == "written" else "synced",
             observe=gateway.flag("observe"),
+            attempts=gateway.number("attempts", 3, 1, ATTEMPTS_MAX),
+            retry_seconds=gateway.number("retry_seconds", 60, 0, ANSWER_SECONDS_MAX),
             decode_request_bodies=gateway.flag("decode_request_bodies"),
             empty_wallet_status=_empty_wallet_status(gateway),
         ),
@@ -419,6 +444,14 @@ def _deployment(name: str, table: _Table) -> DeploymentSettings:
         service_tier=table.choice("service_tier", "standard", SERVICE_TIERS),
         pin_tier=table.flag("pin_tier"),
         plain_http_allowed=table.flag("plain_http_allowed"),
+        weight=table.number("weight", 1, 1, WEIGHT_MAX),
+        priority=table.number("priority", 1, 1, PRIORITY_MAX),
+        retry_unanswered=table.flag("retry_unanswered"),
+        fallbacks=table.lists("fallbacks"),
+        connect_seconds=table.number("connect_seconds", 10, 1, ANSWER_SECONDS_MAX),
+        first_byte_seconds=table.number("first_byte_seconds", 900, 1, ANSWER_SECONDS_MAX),
+        idle_seconds=table.number("idle_seconds", 300, 1, ANSWER_SECONDS_MAX),
+        answer_seconds=table.number("answer_seconds", ANSWER_SECONDS_MAX, 1, ANSWER_SECONDS_MAX),
     )
     table.finished()
     return deployment

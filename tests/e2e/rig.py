@@ -51,12 +51,13 @@ NANO = 1_000_000_000
 """Attos in a nano."""
 
 
-def toy_card(card_id: int = 1, provider: str = "openai", model: str = "toy") -> CardTerms:
-    """2,000 nanos an input token, 1,000 a cached one, 10,000 an output token: prices a reader can multiply by heart."""
+def toy_card(card_id: int = 1, provider: str = "openai", model: str = "toy", times: int = 1) -> CardTerms:
+    """2,000 nanos an input token, 1,000 a cached one, 10,000 an output token: prices a reader can multiply by heart. `times` as dear."""
     rates = {
         Meter.INPUT: 2_000 * NANO, Meter.CACHE_READ: 1_000 * NANO, Meter.CACHE_WRITE_5M: 2_500 * NANO,
         Meter.CACHE_WRITE_1H: 4_000 * NANO, Meter.OUTPUT: 10_000 * NANO,
     }  # fmt: skip
+    rates = {meter: times * rate for meter, rate in rates.items()}
     table = {"standard": RateTable(base=rates)}
     card = RateCard(
         id=card_id, public_id=f"ratecard_{card_id:032x}", provider=provider, model=model, aliases=(), effective_at=0,
@@ -125,6 +126,12 @@ class RigOptions:
     wallets: list[WalletTerms] = field(default_factory=lambda: [wallet_terms(1, CREDIT)])
     keys: list[KeyTerms] = field(default_factory=lambda: [key_terms(1, 1, b"tr-ada")])
     deployments: list[Deployment] | None = None
+    others: list["ScriptedProvider"] = field(default_factory=list)
+    """More providers. `made` gets the base URLs of all, the rig's own first, and gives the deployments."""
+    made: Callable[[list[str]], list[Deployment]] | None = None
+    timeouts: dict[str, Any] = field(default_factory=dict)
+    """Of the deployments that the rig makes by itself, such as `first_byte_seconds`."""
+    cards: list[CardTerms] = field(default_factory=lambda: [toy_card(), toy_card(2, "anthropic")])
     disk: Disk | None = None
     decode_request_bodies: bool = False
     clock: Callable[[], int] = lambda: T0
@@ -178,6 +185,8 @@ class Rig:
         options = self.options
         loop = asyncio.get_running_loop()
         await self.provider.listen(options.provider_tls)
+        for other in options.others:
+            await other.listen(None)
         tape = TapeWriter(
             worker_directory(self.home / "tape", 0),
             worker=0,
@@ -188,9 +197,7 @@ class Rig:
         )
         self.tape = tape
         spending = self.spending = Spending(tape, options.clock, PEPPER)
-        spending.apply_view(
-            View(keys=options.keys, cards=[toy_card(), toy_card(2, "anthropic")], settings=options.settings, last=True)
-        )
+        spending.apply_view(View(keys=options.keys, cards=options.cards, settings=options.settings, last=True))
         spending.apply_lease(Lease(wallets=options.wallets, expires_at=0, delta=0, last=True))
         self.blocks: list[bytes] = []
         self.failures: list[OSError] = []
@@ -203,13 +210,25 @@ class Rig:
         scheme = "https" if options.provider_tls else "http"
         base = f"{scheme}://localhost:{self.provider.port}"
         deployments = options.deployments
+        if options.made is not None:
+            deployments = options.made([base, *(f"http://127.0.0.1:{one.port}" for one in options.others)])
         if deployments is None:
             deployments = [
                 Deployment(
-                    name="one", dialect="openai", base_url=base + "/v1", api_key="sk-company", ca_file=options.ca_file
+                    name="one",
+                    dialect="openai",
+                    base_url=base + "/v1",
+                    api_key="sk-company",
+                    ca_file=options.ca_file,
+                    **options.timeouts,
                 ),
                 Deployment(
-                    name="two", dialect="anthropic", base_url=base, api_key="sk-ant-company", ca_file=options.ca_file
+                    name="two",
+                    dialect="anthropic",
+                    base_url=base,
+                    api_key="sk-ant-company",
+                    ca_file=options.ca_file,
+                    **options.timeouts,
                 ),
             ]
         self.gateway = Gateway(
@@ -228,7 +247,8 @@ class Rig:
 
     async def _stop(self) -> None:
         await self.gateway.stop()
-        self.provider.close()
+        for one in (self.provider, *self.options.others):
+            one.close()
         self.gateway.commit.close()
         self.tape.close()
 

@@ -164,8 +164,8 @@ def test_a_client_that_leaves_before_a_whole_answer_pays_for_it(tmp_path):
 
 
 def test_draining_is_bounded_and_then_the_evidence_decides(tmp_path):
-    edge = EdgeLimits(tick_seconds=0.02, drain_seconds=0.1, upstream_idle_seconds=0.3)
-    with Rig(tmp_path, RigOptions(edge=edge)) as one:
+    edge = EdgeLimits(tick_seconds=0.02, drain_seconds=0.1)
+    with Rig(tmp_path, RigOptions(edge=edge, timeouts={"idle_seconds": 0.3})) as one:
         one.provider.scripts[b"a"] = [Exchange([EVENTS + chunked(EVENT).removesuffix(b"0\r\n\r\n")])]
         client = connect(one)
         client.sendall(request(ASKED_BODY))
@@ -381,8 +381,8 @@ def test_an_answer_without_usage_or_that_is_no_json_is_estimated_never_free(tmp_
     "first", [b"", EVENTS + chunked(EVENT).removesuffix(b"0\r\n\r\n")], ids=["no byte", "one event"]
 )
 def test_a_provider_that_stalls_is_given_up_and_its_fate_found_out(tmp_path, first):
-    edge = EdgeLimits(tick_seconds=0.02, first_byte_seconds=0.2, upstream_idle_seconds=0.2)
-    with Rig(tmp_path, RigOptions(edge=edge)) as one:
+    options = RigOptions(edge=EdgeLimits(tick_seconds=0.02), timeouts={"first_byte_seconds": 0.2, "idle_seconds": 0.2})
+    with Rig(tmp_path, options) as one:
         one.provider.scripts[b"a"] = [Exchange([first])]
         data = one.call(raw_call(one.port, [request(ASKED_BODY)]))
         assert data.startswith(b"HTTP/1.1 200 OK" if first else b"HTTP/1.1 504 Gateway Timeout")
@@ -493,7 +493,10 @@ def test_ada_reads_her_wallet_her_call_and_her_models(tmp_path):
         )
         assert get(one, b"/v1/models/no")[0] == 404
         assert get(one, b"/me/wallet", b"")[0] == 401
-        assert get(one, b"/healthz", b"") == (200, {"status": "ok", "durability": "written"})
+        assert get(one, b"/healthz", b"") == (
+            200,
+            {"status": "ok", "durability": "written", "deployments": {"one": "ok", "two": "ok"}},
+        )
         admin = one.call(raw_call(one.port, [request().replace(b"tr-ada", b"tr-boss")]))
         assert admin.startswith(b"HTTP/1.1 403 ")
 

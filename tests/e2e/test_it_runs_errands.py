@@ -6,7 +6,6 @@ import pytest
 
 from tests.e2e.rig import Exchange, Rig, RigOptions, raw_call
 from tokenroll.gateway.deployment import Deployment
-from tokenroll.gateway.edge import EdgeLimits
 
 COUNT = b'{"messages":[],"model":"toy","extra":1}'
 KNOWN = b'{"id":"resp_1","object":"response"}'
@@ -157,8 +156,7 @@ def test_a_stored_response_is_asked_of_each_provider_until_one_has_it(tmp_path):
 
 
 def test_nobody_answering_is_told_in_time(tmp_path):
-    edge = EdgeLimits(tick_seconds=0.05, first_byte_seconds=0.2)
-    with Rig(tmp_path, RigOptions(edge=edge)) as rig:
+    with Rig(tmp_path, RigOptions(timeouts={"first_byte_seconds": 0.2})) as rig:
         rig.provider.scripts[b"a"] = [Exchange()]
         head, body = ask(rig, count())
         assert head.startswith(b"HTTP/1.1 504 ")

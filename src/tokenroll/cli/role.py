@@ -116,6 +116,7 @@ async def _ledger(settings: Settings) -> None:
 def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
     from tokenroll.app import clock_of
     from tokenroll.gateway.deployment import DeploymentError
+    from tokenroll.gateway.edge import EdgeLimits
     from tokenroll.gateway.process import WorkerEndedError, run_gateway
     from tokenroll.gateway.settings import GatewaySettings
     from tokenroll.store.tape import Durability
@@ -132,6 +133,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
                 decode_request_bodies=chosen.decode_request_bodies,
                 empty_wallet_status=chosen.empty_wallet_status,
                 stop_seconds=STOP_SECONDS,
+                edge=EdgeLimits(attempts=chosen.attempts, retry_seconds=chosen.retry_seconds),
             ),
             clock=clock_of(settings),
             pepper=settings.pepper(),
@@ -158,6 +160,14 @@ def deployment_of(one: DeploymentSettings) -> "Deployment":
         pin_tier=one.pin_tier,
         ca_file=one.ca_file,
         plain_http_allowed=one.plain_http_allowed,
+        weight=one.weight,
+        priority=one.priority,
+        retry_unanswered=one.retry_unanswered,
+        fallbacks=one.fallbacks,
+        connect_seconds=one.connect_seconds,
+        first_byte_seconds=one.first_byte_seconds,
+        idle_seconds=one.idle_seconds,
+        answer_seconds=one.answer_seconds,
     )
 
 

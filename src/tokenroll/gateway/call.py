@@ -8,11 +8,13 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from tokenroll.gateway.answers import error_answer, status_line
+from tokenroll.gateway.attempts import Further
 from tokenroll.gateway.chunks import LAST_CHUNK, chunk
-from tokenroll.gateway.decoding import Decoder, DecodingError, decoder_for
-from tokenroll.gateway.deployment import Route
+from tokenroll.gateway.decoding import Decoder, DecodingError, NothingDecoded, decoder_for
 from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from tokenroll.gateway.health import may_try_elsewhere
+from tokenroll.gateway.routing import Route
 from tokenroll.gateway.telling import forward_lines, hold_lines, whole_lines
 from tokenroll.gateway.waiting import Waiting
 from tokenroll.model.hold import ReleaseReason
@@ -21,7 +23,7 @@ from tokenroll.model.limits import EVIDENCE_BYTES, WAITING_CALLS_MAX
 from tokenroll.services.hot import HotHold, HotKey, Wait
 from tokenroll.services.hot_limits import Reroute
 from tokenroll.store.tape import Finish
-from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, RequestRefused
+from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, ErrorAnswer, RequestRefused
 from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Call(Exchange):
 
     __slots__ = (
         "_attempt", "_body", "_call_id", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes",
-        "_evidence_tick", "_facts", "_finish", "_first_ns", "_head", "_inject", "_key", "_meter", "_mode", "_now", "_old_tick",
+        "_evidence_tick", "_facts", "_finish", "_first_ns", "_further", "_head", "_inject", "_key", "_meter", "_mode", "_now", "_old_tick",
         "_parts", "_previous", "_relayed_bytes", "_reroute", "_response", "_route", "_sent_ns", "_started_ns", "_state", "_status",
         "_waiting", "hold",
     )  # fmt: skip
@@ -68,6 +70,8 @@ class Call(Exchange):
         self._body = body
         self._now = now
         self._attempt = 1
+        self._further: Further | None = None
+        """What was tried before, once an attempt failed."""
         self._reroute: Reroute | None = None
         """Where a limit sends it instead."""
         self._previous: HotHold | None = None
@@ -105,13 +109,15 @@ class Call(Exchange):
                 dialect.error(refused.status, refused.code, refused.message, param=refused.param)
             )
             return
-        route = gateway.routes.known.get((dialect.index, facts.model)) or gateway.routes.find(dialect, facts.model)
+        route = gateway.routes.known.get((dialect.index, facts.model)) or self._find(facts.model)
         if route is None:
             metrics.denials["no_deployment"] += 1
             self._refuse(
                 404, "model_not_found", f"No deployment here serves the model {facts.model!r} in this dialect."
             )
             return
+        if route.choice is not None:
+            route = route.choice.pick(self._key.id, gateway.wheel.now, at_home=facts.reads_stored)
         self._route = route
         self._inject = facts.stream and dialect.asks_for_usage and not facts.include_usage
         self._admitted(
@@ -151,6 +157,9 @@ class Call(Exchange):
             self.hold = answer
             self._state = _HELD
             gateway.commit.hold_ready(self, alone=not gateway.outbox.gathers and self._route.pool.is_warm)
+        elif type(answer) is Denial and self._further is not None:  # for a further attempt only: the last answer stands
+            gateway.metrics.further_denials[answer.code] += 1
+            self._answer_kept()
         elif type(answer) is Denial:
             gateway.metrics.denials[answer.code] += 1
             self._state = _ENDED
@@ -166,15 +175,51 @@ class Call(Exchange):
     def _send_to(self, answer: Reroute) -> None:
         """A limit has no room for this model: the cheaper one that it names, where a deployment serves it in this dialect."""
         gateway = self.gateway
-        dialect = self._dialect
-        route = gateway.routes.known.get((dialect.index, answer.model)) or gateway.routes.find(dialect, answer.model)
+        route = gateway.routes.known.get((self._dialect.index, answer.model)) or self._find(answer.model)
         self._reroute = answer
         if route is not None:
+            if route.choice is not None:
+                route = route.choice.pick(self._key.id, gateway.wheel.now, at_home=False)
             self._route = route
             hot = route.hot
             answer.deployment = hot if hot.model else hot._replace(model=answer.model)
             gateway.metrics.reroutes += 1
         self.admit_again(may_wait=len(self._key.wallet.waiting) < WAITING_CALLS_MAX)
+
+    def _find(self, model: str) -> Route | None:
+        routes = self.gateway.routes
+        return routes.find(self._dialect, model, self.gateway.spending.prices)
+
+    # ---- further attempts -------------------------------------------------------------------------------
+
+    def _goes_elsewhere(self, why: str, answer: ErrorAnswer) -> bool:
+        """Whether the call, whose attempt has ended with `answer`, is tried at another deployment or is over.
+
+        The client is there, and has got nothing yet.
+        """
+        if self._further is None:
+            self._further = Further()
+        further = self._further
+        found = further.next_route(
+            self.gateway, self._dialect, self._facts, self._key, self._route, self._reroute, self._now
+        )
+        if found is None:
+            return False
+        further.answer = answer
+        self._route, self._reroute = found
+        self._attempt += 1
+        self._previous = self.hold
+        self._mode = _BUFFER
+        self.gateway.metrics.further_attempts[why] += 1
+        self.admit_again(may_wait=False)
+        return True
+
+    def _answer_kept(self) -> None:
+        """The last answer that there was is the client's: no further attempt may be made."""
+        self._state = _ENDED
+        answer = self._further.answer if self._further is not None else None
+        assert answer is not None
+        self._take_client().answer(answer)
 
     # ---- the group commit's waiter ----------------------------------------------------------------------
 
@@ -210,9 +255,11 @@ class Call(Exchange):
             self._lapse(Finish.UPSTREAM_CUT if self._client is not None else Finish.CLIENT_GONE)
         else:
             self._release(ReleaseReason.NOT_SENT)
-        self._refuse(
+        answer = self._error(
             502, "provider_unreachable", f"The provider cannot be reached: {error}. Nothing was sent or charged."
         )
+        if self._client is None or not self._goes_elsewhere("unreachable", answer):
+            self._give(answer)
 
     def on_dispatched(self) -> None:
         """DISPATCHED is written: send, now. The client is there: a call whose client left earlier was withdrawn."""
@@ -248,15 +295,15 @@ class Call(Exchange):
         )
         call_id = self._call_id = b"call_" + hold.call_number_bytes.hex().encode()
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
-        target = self._route.target
+        route = self._route
         self._state = _SENT
         upstream.send(
             self,
             b"POST %b%b%bx-client-request-id: %b/%d\r\n%bcontent-length: %d\r\n\r\n"
             % (
-                target.paths[self._dialect.index],
+                route.path,
                 head.query,
-                target.preamble,
+                route.target.preamble,
                 call_id,
                 self._attempt,
                 head.forward,
@@ -284,6 +331,9 @@ class Call(Exchange):
         gateway = self.gateway
         first_ns = perf_counter_ns() if self._started_ns else 0
         client = self._take_client()
+        health = self._route.health
+        if health.is_watched:
+            health.heed(response, gateway.wheel.now, gateway.clock())
         self._upstream = None
         self._status = 200
         self._finish = _COMPLETE
@@ -322,7 +372,6 @@ class Call(Exchange):
         self._first_ns = perf_counter_ns() if self._started_ns else 0
         self._state = _ANSWERING
         self.hold.first_byte_at = gateway.clock()
-        self._body = b""
         self._response = response
         self._finish = _COMPLETE if self._client is not None else Finish.CLIENT_GONE
         self._copy = None
@@ -340,7 +389,12 @@ class Call(Exchange):
         now = gateway.wheel.now
         self._evidence_bytes = 1 if stream else gateway.edge.buffered_response_bytes + 1
         self._evidence_tick = now + gateway.ticks.evidence
-        self._old_tick = now + gateway.ticks.call_age
+        self._old_tick = now + self._route.pool.answer_ticks
+        health = self._route.health
+        if status >= 400 or health.is_watched:
+            health.heed(response, now, self.hold.first_byte_at)
+        if status < 400:  # else it may be needed elsewhere
+            self._body = b""
         if self._client is None:
             self._mode = _DRAIN
             self._drained_bytes = 0
@@ -353,7 +407,7 @@ class Call(Exchange):
         try:
             self._copy = decoder_for(coding)
         except DecodingError:
-            self._copy = _Nothing()
+            self._copy = NothingDecoded()
 
     def _begin_relay(self, withhold: bool) -> None:
         """The head goes out now, without the cost: the body follows as it comes."""
@@ -416,7 +470,7 @@ class Call(Exchange):
         try:
             self._meter.feed(copy.feed(payload))
         except DecodingError:
-            self._copy = _Nothing()
+            self._copy = NothingDecoded()
 
     def _now_and_then(self) -> None:
         """Every so many bytes and seconds: evidence on the tape, and the limits of buffering, draining and age."""
@@ -471,6 +525,8 @@ class Call(Exchange):
         if mode == _BUFFER:
             self._parts.append(tail)
             body = b"".join(self._parts)
+            if self._status >= 400 and self._ends_elsewhere(client, charge, body):
+                return
             self.gateway.outbox.write(
                 client.transport,
                 b"%b%b%b%b%b%b"
@@ -491,6 +547,18 @@ class Call(Exchange):
         if mode == _PLAIN and self._response.content_length < 0:
             self.gateway.outbox.close(client.transport)
         client.finished()
+
+    def _ends_elsewhere(self, client: "ClientConnection", charge: int, body: bytes) -> bool:
+        """Whether the provider's whole error answer is not the client's yet, because somebody else may have a better one."""
+        if not may_try_elsewhere(self._response):
+            return False
+        lines = forward_lines(self._response.forward, self.hold.limited)
+        lines += whole_lines(self.gateway, self.hold, self._call_id, charge)
+        self._client = client
+        if self._goes_elsewhere(str(self._status), ErrorAnswer(self._status, lines, body)):
+            return True
+        self._client = None
+        return False
 
     def _end_money(self) -> int:
         """The end of an attempt whose answer is whole. The charge in nanos."""
@@ -540,20 +608,26 @@ class Call(Exchange):
             self._lapse(finish if client is not None else Finish.CLIENT_GONE)
         if client is None:
             return
-        if stale and self._attempt < _ATTEMPTS_MAX:
+        moves = 0 if self._further is None else len(self._further.tried)
+        if stale and self._attempt - moves < _ATTEMPTS_MAX:
             # It was closed while idle, most likely. Whether the provider saw the request is not known, so the first hold stays in
             # suspense, and the resend is an attempt of its own with a hold of its own.
             self._attempt += 1
             self._previous = self.hold
             self.gateway.metrics.upstream_resends += 1
             self.admit_again(may_wait=False)
-        elif answering and self._mode != _BUFFER:
+            return
+        route = self._route
+        route.health.failed(self.gateway.wheel.now)
+        if answering and self._mode != _BUFFER:
             self._client = None
             client.cut()
-        elif finish is Finish.TIMED_OUT:
-            self._refuse(504, "provider_timeout", message)
-        else:
-            self._refuse(502, "bad_gateway", message)
+            return
+        timed_out = finish is Finish.TIMED_OUT
+        answer = self._error(504 if timed_out else 502, "provider_timeout" if timed_out else "bad_gateway", message)
+        # whether it was paid for is not known: sending it again may cost twice, so only where that is wanted
+        if answering or not route.target.deployment.retry_unanswered or not self._goes_elsewhere("unanswered", answer):
+            self._give(answer)
 
     # ---- ends -------------------------------------------------------------------------------------------
 
@@ -591,10 +665,18 @@ class Call(Exchange):
 
     def _refuse(self, status: int, code: str, message: str, retry_after_seconds: int = 0) -> None:
         """An error of ours to a client that is still there; its call is over."""
+        self._give(self._error(status, code, message, retry_after_seconds))
+
+    def _error(self, status: int, code: str, message: str, retry_after_seconds: int = 0) -> ErrorAnswer:
+        return error_answer(self._dialect, status, code, message, retry_after_seconds=retry_after_seconds)
+
+    def _give(self, answer: ErrorAnswer) -> None:
+        """An answer of ours to a client that is still there; a provider's own one, kept from an earlier attempt, comes before it."""
         self._state = _ENDED
         client, self._client = self._client, None
         if client is not None:
-            client.answer(error_answer(self._dialect, status, code, message, retry_after_seconds=retry_after_seconds))
+            kept = None if self._further is None else self._further.answer
+            client.answer(kept or answer)
 
     def _client_now(self) -> "ClientConnection":
         client = self._client
@@ -606,14 +688,3 @@ class Call(Exchange):
         client, self._client = self._client, None
         assert client is not None
         return client
-
-
-class _Nothing:
-    """Stands for a coding that cannot be decoded: the answer is relayed, its usage stays unknown."""
-
-    __slots__ = ()
-
-    def feed(self, data: bytes) -> bytes:
-        """Nothing is learnt."""
-        del data
-        return b""

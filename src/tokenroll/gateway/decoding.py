@@ -134,3 +134,14 @@ def decoder_for(coding: bytes, bytes_max: int = DECODED_BYTES_MAX) -> Decoder:
     if coding == b"zstd":
         return _Zstandard(bytes_max=bytes_max)
     raise DecodingError(f"the coding {coding.decode('latin-1')} is not known")
+
+
+class NothingDecoded:
+    """Stands for a coding that cannot be decoded: the answer is relayed, its usage stays unknown."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> bytes:
+        """Nothing is learnt."""
+        del data
+        return b""

@@ -1,18 +1,14 @@
-"""Where calls go: deployments, which models they serve, and the unchanging part of every request head sent there."""
+"""Deployments: ways to reach a provider, and the unchanging part of every request head sent there."""
 
 import ipaddress
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tokenroll.services import hot
+from tokenroll.model import limits
 from tokenroll.upstream.dialect import Dialect
-
-if TYPE_CHECKING:
-    from tokenroll.gateway.upstream import Pool
 
 
 class DeploymentError(ValueError):
@@ -25,6 +21,8 @@ class Deployment:
 
     `models` empty: every model that has a rate card. `aliases` maps a client's model name to the provider's. `provider` is the
     one whose rate cards price it. Plain HTTP is for loopback, or where `plain_http_allowed` says that the network is trusted.
+    Of several that serve a model those of the smallest `priority` share its calls by `weight`; the others stand in for them.
+    `retry_unanswered`: a call that this one took and did not answer at all is tried elsewhere, although both may bill it.
     """
 
     name: str
@@ -38,12 +36,22 @@ class Deployment:
     pin_tier: bool = False
     ca_file: Path | None = None
     plain_http_allowed: bool = False
+    weight: int = 1
+    priority: int = 1
+    retry_unanswered: bool = False
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Other models that are asked when no deployment of a model could answer, by the model's name."""
+    connect_seconds: float = limits.CONNECT_SECONDS_MAX
+    first_byte_seconds: float = limits.FIRST_BYTE_SECONDS_MAX
+    idle_seconds: float = limits.UPSTREAM_IDLE_SECONDS_MAX
+    answer_seconds: float = limits.CALL_AGE_SECONDS_MAX
+    """Longest time to connect, to the first byte, between two bytes, and from the first byte to the last."""
 
 
 class Target:
     """A deployment ready for use: address, TLS, and the bytes that begin each request. `dialects` are all endpoints of its family."""
 
-    __slots__ = ("base_path", "deployment", "family", "host", "name", "paths", "port", "preamble", "tls")
+    __slots__ = ("base_path", "deployment", "family", "host", "name", "port", "preamble", "tls")
 
     def __init__(self, deployment: Deployment, dialects: Sequence[Dialect]) -> None:
         parts = urlsplit(deployment.base_url)
@@ -77,13 +85,15 @@ class Target:
         authority = host if default_port else f"{host}:{self.port}"
         self.base_path = _joined(parts.path, "/v1/").removesuffix("/v1/").encode("ascii")
         """What stands before the paths of the dialect."""
-        self.paths = {one.index: _joined(parts.path, one.path.decode("ascii")).encode("ascii") for one in dialects}
-        """By a dialect's index."""
         self.preamble = (
             b" HTTP/1.1\r\nhost: " + authority.encode("ascii") + b"\r\n"
             + dialects[0].upstream_headers(deployment.api_key) + b"accept-encoding: identity\r\n"
         )  # fmt: skip
         """Everything of a head between its query and the client's own header lines."""
+
+    def path(self, dialect: Dialect) -> bytes:
+        """Where the provider has this endpoint."""
+        return self.base_path + dialect.path
 
 
 def _joined(base: str, target: str) -> str:
@@ -111,58 +121,3 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-class Route:
-    """Where one model of one dialect goes, as admission wants to know it."""
-
-    __slots__ = ("hot", "pool", "target")
-
-    def __init__(self, target: Target, model: str, pool: "Pool") -> None:
-        one = target.deployment
-        self.target = target
-        self.pool = pool
-        self.hot = hot.Deployment(
-            name=one.name,
-            provider=one.provider or one.dialect,
-            service_tier=one.service_tier,
-            pin_tier=one.pin_tier,
-            model=one.aliases.get(model, ""),
-        )
-
-
-class Routes:
-    """The table from (dialect, model) to where it goes. The first deployment in order that names the model, else the first for all."""
-
-    _REMEMBERED_MAX = 4096
-
-    def __init__(self, deployments: tuple[Deployment, ...], dialects: Mapping[str, Sequence[Dialect]]) -> None:
-        names = [one.name for one in deployments]
-        if len(set(names)) != len(names):
-            raise DeploymentError(f"deployments must have different names, not {names}")
-        self.targets = [Target(one, dialects[one.dialect]) for one in deployments]
-        self.pools: Mapping[Target, Pool] = {}
-        """Where the connections of each target are; set by the worker that owns them."""
-        self.known: dict[tuple[int, str], Route | None] = {}
-        """What was found before, also in vain; read on the hot path."""
-
-    def find(self, dialect: Dialect, model: str) -> Route | None:
-        """The route, or None when no deployment of this dialect serves `model`."""
-        key = (dialect.index, model)
-        try:
-            return self.known[key]
-        except KeyError:
-            route = self._search(dialect, model)
-            if len(self.known) < self._REMEMBERED_MAX:
-                self.known[key] = route
-            return route
-
-    def _search(self, dialect: Dialect, model: str) -> Route | None:
-        candidates = [target for target in self.targets if target.family == dialect.family]
-        for target in candidates:
-            if model in target.deployment.models or model in target.deployment.aliases:
-                return Route(target, model, self.pools[target])
-        for target in candidates:
-            if not target.deployment.models:
-                return Route(target, model, self.pools[target])
-        return None

@@ -20,13 +20,11 @@ class EdgeLimits:
     linger_seconds: float = limits.LINGER_SECONDS_MAX
     client_stall_seconds: float = limits.CLIENT_STALL_SECONDS_MAX
     wait_seconds: float = limits.WAIT_SECONDS_MAX
-    connect_seconds: float = limits.CONNECT_SECONDS_MAX
-    first_byte_seconds: float = limits.FIRST_BYTE_SECONDS_MAX
-    upstream_idle_seconds: float = limits.UPSTREAM_IDLE_SECONDS_MAX
     pooled_idle_seconds: float = limits.POOLED_IDLE_SECONDS_MAX
     drain_seconds: float = limits.DRAIN_SECONDS_MAX
     drain_bytes: int = limits.DRAIN_BYTES_MAX
-    call_age_seconds: float = limits.CALL_AGE_SECONDS_MAX
+    retry_seconds: float = limits.RETRY_SECONDS_MAX
+    attempts: int = limits.ATTEMPTS_MAX
     evidence_seconds: float = limits.EVIDENCE_SECONDS
     header_bytes: int = limits.HEADER_BYTES_MAX
     body_bytes: int = limits.BODY_BYTES_MAX
@@ -41,8 +39,7 @@ class Ticks:
     """The same in ticks, as plain attributes of plain integers."""
 
     __slots__ = (
-        "body", "call_age", "client_stall", "drain", "evidence", "first_byte", "head", "idle", "linger", "pooled_idle",
-        "upstream_idle", "wait", "warm",
+        "body", "client_stall", "drain", "evidence", "head", "idle", "linger", "pooled_idle", "wait", "warm",
     )  # fmt: skip
 
     def __init__(self, edge: EdgeLimits, wheel: Wheel) -> None:
@@ -52,10 +49,7 @@ class Ticks:
         self.linger = wheel.ticks(edge.linger_seconds)
         self.client_stall = wheel.ticks(edge.client_stall_seconds)
         self.wait = wheel.ticks(edge.wait_seconds)
-        self.first_byte = wheel.ticks(edge.first_byte_seconds)
-        self.upstream_idle = wheel.ticks(edge.upstream_idle_seconds)
         self.pooled_idle = wheel.ticks(edge.pooled_idle_seconds)
         self.warm = wheel.ticks(_WARM_SECONDS)
         self.drain = wheel.ticks(edge.drain_seconds)
-        self.call_age = wheel.ticks(edge.call_age_seconds)
         self.evidence = wheel.ticks(edge.evidence_seconds)

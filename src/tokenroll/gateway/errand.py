@@ -102,7 +102,7 @@ class Errand(Exchange):
             except RequestRefused as refused:
                 self._refuse(refused.status, refused.code, refused.message)
                 return
-            route = routes.find(kind.dialect, model) if model else None
+            route = routes.find(kind.dialect, model, gateway.spending.prices) if model else None
             if model and route is None:
                 self._refuse(404, "model_not_found", f"No deployment here serves the model {model!r} in this dialect.")
                 return

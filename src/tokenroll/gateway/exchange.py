@@ -71,5 +71,5 @@ class Exchange(ABC):
         """The client has caught up."""
         upstream = self._upstream
         if upstream is not None and self.is_answering and not upstream.closed:
-            upstream.deadline = self.gateway.wheel.now + self.gateway.ticks.upstream_idle
+            upstream.deadline = self.gateway.wheel.now + upstream.pool.idle_ticks
             upstream.resume_reading()

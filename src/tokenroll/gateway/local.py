@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote
 
 from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, error_answer, json_answer, text_answer
 from tokenroll.gateway.heads import RequestHead
+from tokenroll.gateway.routing import ways
 from tokenroll.services.hot import HotKey
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 
@@ -105,7 +106,11 @@ def _route_name(path: bytes) -> str:
 
 def _health(gateway: "Gateway") -> ErrorAnswer:
     reason = gateway.not_ready or ("The gateway is stopping." if gateway.stopping else "")
-    state: dict[str, Any] = {"status": "not_admitting" if reason else "ok", "durability": gateway.settings.durability}
+    state: dict[str, Any] = {
+        "status": "not_admitting" if reason else "ok",
+        "durability": gateway.settings.durability,
+        "deployments": gateway.deployments_state(),
+    }
     if reason:
         state["reason"] = reason
     return json_answer(state, 503 if reason else 200)
@@ -113,10 +118,13 @@ def _health(gateway: "Gateway") -> ErrorAnswer:
 
 def _served_models(gateway: "Gateway", dialect: Dialect) -> Iterator[str]:
     now = gateway.clock()
+    prices = gateway.spending.prices
     for name in gateway.spending.model_names(now):
-        route = gateway.routes.find(dialect, name)
+        route = gateway.routes.find(dialect, name, prices)
         # a way for all models leads there too, so the price must be this way's provider's own
-        if route is not None and gateway.spending.prices.card_for(route.hot.provider, route.hot.model or name, now):
+        if route is not None and any(
+            prices.card_for(one.hot.provider, one.hot.model or name, now) for one in ways(route)
+        ):
             yield name
 
 

@@ -59,6 +59,8 @@ class Metrics:
         "ends",
         "errands",
         "estimated_calls",
+        "further_attempts",
+        "further_denials",
         "refused_connections",
         "requests",
         "reroutes",
@@ -93,6 +95,10 @@ class Metrics:
         self.reroutes = 0
         """Calls that a limit sent to a cheaper model."""
         self.upstream_resends = 0
+        self.further_attempts: Counter[str] = Counter()
+        """Calls sent to another deployment, by what the last one did: a status, `unreachable` or `unanswered`."""
+        self.further_denials: Counter[str] = Counter()
+        """Those that were not, because they were denied there."""
         self.drained_calls = 0
         self.errands = 0
         """Free requests to providers."""
@@ -158,10 +164,15 @@ class Metrics:
         family("tokenroll_upstream_dial_failures_total", "counter", [("", self.upstream_dial_failures)])
         family("tokenroll_reroutes_total", "counter", [("", self.reroutes)])
         family("tokenroll_upstream_resends_total", "counter", [("", self.upstream_resends)])
+        family("tokenroll_further_attempts_total", "counter", named("why", self.further_attempts))
+        family("tokenroll_further_attempts_denied_total", "counter", named("reason", self.further_denials))
         family("tokenroll_waits_total", "counter", [("", self.waits)])
         family("tokenroll_drained_calls_total", "counter", [("", self.drained_calls)])
         family("tokenroll_errands_total", "counter", [("", self.errands)])
         lines += self.added.lines("tokenroll_added_latency_seconds")
+        families: dict[tuple[str, str], list[tuple[str, float]]] = {}
         for name, kind, label, value in extra:
-            family(name, kind, [(label, value)])
+            families.setdefault((name, kind), []).append((label, value))
+        for (name, kind), values in families.items():
+            family(name, kind, values)
         return "\n".join(lines) + "\n"

@@ -194,6 +194,8 @@ class _Life:
     def apply_view(self, view: View) -> None:
         """See WorkerEvents."""
         self._spending.apply_view(msgspec.structs.replace(view, limits=self._policed_limits(view.limits)))
+        if view.cards and self._gateway is not None:
+            self._gateway.routes.forget()
 
     def apply_lease(self, lease: Lease) -> None:
         """See WorkerEvents. The last part opens the door."""

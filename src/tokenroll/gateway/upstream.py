@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
 from tokenroll.gateway.deployment import Target
 from tokenroll.gateway.heads import CHUNKED, HEAD_END, UNTIL_CLOSE, HeadError, ResponseHead
+from tokenroll.gateway.health import Health
 from tokenroll.model.limits import HEADER_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
 from tokenroll.store.tape import Finish
 
@@ -113,7 +114,7 @@ class UpstreamConnection:
         self._state = _HEAD
         self._keep = True
         self._interim = 0
-        self.deadline = self.gateway.wheel.now + self.gateway.ticks.first_byte
+        self.deadline = self.gateway.wheel.now + self.pool.first_byte_ticks
         transport = self.transport
         if body_bytes <= _JOIN_BYTES_MAX:
             whole = head + buffers[0] if len(buffers) == 1 else b"".join((head, *buffers))
@@ -128,7 +129,7 @@ class UpstreamConnection:
             return
         self.got_bytes = True
         gateway = self.gateway
-        self.deadline = gateway.wheel.now + gateway.ticks.upstream_idle
+        self.deadline = gateway.wheel.now + self.pool.idle_ticks
         state = self._state
         if state == _CHUNKED:
             self._read_chunked(call, data)
@@ -264,13 +265,18 @@ class UpstreamConnection:
 
 
 class Pool:
-    """The connections to one target. The most recently used one is used next, so that the others can go when load falls."""
+    """The connections to one target, and its health. The most recently used one is used next, so that the others can go when load falls."""
 
-    __slots__ = ("gateway", "idle", "target")
+    __slots__ = ("answer_ticks", "first_byte_ticks", "gateway", "health", "idle", "idle_ticks", "target")
 
     def __init__(self, gateway: "Gateway", target: Target) -> None:
         self.gateway = gateway
         self.target = target
+        ticks = gateway.wheel.ticks
+        self.health = Health(ticks)
+        self.first_byte_ticks = ticks(target.deployment.first_byte_seconds)
+        self.idle_ticks = ticks(target.deployment.idle_seconds)
+        self.answer_ticks = ticks(target.deployment.answer_seconds)
         self.idle: list[UpstreamConnection] = []
 
     def take(self) -> UpstreamConnection | None:
@@ -307,7 +313,7 @@ class Pool:
         metrics.upstream_dials += 1
         target = self.target
         try:
-            async with asyncio.timeout(gateway.edge.connect_seconds):
+            async with asyncio.timeout(target.deployment.connect_seconds):
                 _, protocol = await gateway.loop.create_connection(
                     lambda: cast("asyncio.Protocol", UpstreamConnection(self)),  # by its methods, as in worker.py
                     target.host,
@@ -317,5 +323,6 @@ class Pool:
                 )
         except (OSError, ssl.CertificateError) as error:
             metrics.upstream_dial_failures += 1
+            self.health.failed(gateway.wheel.now)
             raise OSError(str(error) or type(error).__name__) from error
         return cast("UpstreamConnection", protocol)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from tokenroll.gateway.answers import FAMILIES
 from tokenroll.gateway.client import ClientConnection
-from tokenroll.gateway.deployment import Routes, Target
+from tokenroll.gateway.deployment import Target
 from tokenroll.gateway.edge import Ticks
 from tokenroll.gateway.heads import RequestReader, ResponseReader
 from tokenroll.gateway.metrics import Metrics
 from tokenroll.gateway.outbox import Outbox
+from tokenroll.gateway.routing import Routes
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.telling import terms_lines
 from tokenroll.gateway.upstream import Pool
@@ -108,8 +109,31 @@ class Gateway:
         yield "tokenroll_admitting", "gauge", "", 0 if self.not_ready else 1
         yield "tokenroll_open_holds", "gauge", "", len(self.spending.open_holds)
         yield "tokenroll_request_body_bytes", "gauge", "", self.body_bytes
+        yield from self._deployment_metrics()
         for source in self.extra_sources:
             yield from source()
+
+    def _deployment_metrics(self) -> Iterable[tuple[str, str, str, float]]:
+        """How each deployment is, as this worker met it."""
+        healths = [(f'deployment="{target.name}"', pool.health) for target, pool in self.pools.items()]
+        for label, health in healths:
+            yield "tokenroll_deployment_passed_over", "gauge", label, int(health.resumes_at > self.wheel.now)
+        for label, health in healths:
+            yield "tokenroll_deployment_open", "gauge", label, int(health.is_open)
+        for label, health in healths:
+            yield "tokenroll_deployment_failures_total", "counter", label, health.failure_count
+        for label, health in healths:
+            yield "tokenroll_deployment_openings_total", "counter", label, health.openings_count
+        for label, health in healths:
+            yield "tokenroll_deployment_rests_total", "counter", label, health.rests_count
+
+    def deployments_state(self) -> dict[str, str]:
+        """Each deployment in one word, for /healthz: `ok`, `resting` (by its own word) or `open` (after failures)."""
+        now = self.wheel.now
+        return {
+            target.name: "open" if pool.health.is_open else "resting" if pool.health.resumes_at > now else "ok"
+            for target, pool in self.pools.items()
+        }
 
     # ---- life ---------------------------------------------------------------------------------------------
 

@@ -172,6 +172,26 @@ UPSTREAM_IDLE_SECONDS_MAX: Final = 300
 """Time between two bytes of an answer: providers send pings every few seconds."""
 POOLED_IDLE_SECONDS_MAX: Final = 50
 """How long an unused provider connection is kept: below the 60 s after which common front ends close it on their side."""
+DEPLOYMENTS_MAX: Final = 64
+"""Deployments of one gateway: a table that people read, and each keeps connections."""
+DEPLOYMENT_WEIGHT_MAX: Final = 100
+"""Largest weight of a deployment: shares finer than a hundredth cannot be told apart by anybody's bill."""
+DEPLOYMENT_PRIORITY_MAX: Final = 100
+"""Largest priority of a deployment; the smallest number is tried first."""
+ATTEMPTS_MAX: Final = 3
+"""Deployments that one call is sent to before its last answer is the client's: each may take its whole time."""
+RETRY_SECONDS_MAX: Final = 60
+"""No further attempt begins after so long: whoever waited a minute gets the answer that there is."""
+CIRCUIT_FAILURES_MAX: Final = 5
+"""Failures in a row after which a deployment is passed over; of a longer run a fifth of the answers is enough."""
+CIRCUIT_OPEN_SECONDS: Final = 10
+"""How long it is passed over at first; each failed try doubles it."""
+CIRCUIT_OPEN_SECONDS_MAX: Final = 300
+"""How long at most: a provider that is back is used again within five minutes."""
+CIRCUIT_PROBE_SECONDS: Final = 5
+"""How long others wait for the one call that tries it: a call that is denied or leaves tells nothing."""
+REST_SECONDS_MAX: Final = 3_600
+"""How long a provider's own word (`retry-after`, a rate limit's reset) is believed before it is tried again."""
 WAITING_CALLS_MAX: Final = 64
 """Calls of one wallet that may wait for its parallel calls to settle; more are denied at once."""
 EVIDENCE_BYTES: Final = 256 * 1024

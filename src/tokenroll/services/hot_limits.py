@@ -307,11 +307,15 @@ class Limited:
 
 
 class Reroute:
-    """Not with this model: a limit or the floor sends the call to a cheaper one. Given back to admission once it is known where that is served."""
+    """Not with this model: a limit or the floor sends the call to a cheaper one. Given back to admission once it is known where that is served.
 
-    __slots__ = ("deployment", "floor", "limit", "model")
+    Or nobody could answer with it, and a deployment names another one: `is_fallback`.
+    """
 
-    def __init__(self, model: str, limit: str, floor: "HotKey | None" = None) -> None:
+    __slots__ = ("deployment", "floor", "is_fallback", "limit", "model")
+
+    def __init__(self, model: str, limit: str, floor: "HotKey | None" = None, *, is_fallback: bool = False) -> None:
+        self.is_fallback = is_fallback
         self.model = model
         self.limit = limit
         self.floor = floor
@@ -437,12 +441,16 @@ def rates_of(limits: list[HotLimit], now: Instant) -> list[Rate]:
 
 
 def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
-    """The same for a call that a limit sent elsewhere: once is enough, and the client is told."""
+    """The same for a call that goes to another model: once is enough, and the client is told."""
     limited = Limited([]) if limited is None else limited
     limited.may_reroute = False
     if reroute.deployment is not None:
         why = (
-            f"x-tokenroll-limit: {reroute.limit}; cheaper_model" if reroute.floor is None else "x-tokenroll-floor: true"
+            "x-tokenroll-fallback: true"
+            if reroute.is_fallback
+            else "x-tokenroll-floor: true"
+            if reroute.floor is not None
+            else f"x-tokenroll-limit: {reroute.limit}; cheaper_model"
         )
         limited.notes = f"{why}\r\nx-tokenroll-model: {reroute.model}\r\n".encode()
     return limited

@@ -137,6 +137,10 @@ class Prices:
         self._current[key] = (card, min(later, default=NEVER))
         return card
 
+    def knows(self, provider: str, model: str) -> bool:
+        """Whether a model has a card at a provider, whatever its date."""
+        return (provider, model) in self._by_name
+
     def names(self, now: Instant) -> list[str]:
         """Every model and alias that has a card now."""
         return sorted(

@@ -1,0 +1,145 @@
+"""Which deployment a call goes to: by dialect and model, then by priority, weight and health.
+
+The calls of one key keep to one deployment as long as it is well, because what a provider has cached of a prompt, or stored for a
+later call, is found only there. Keys are spread by weight: their numbers count up, so the spread is even.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import gcd
+from typing import TYPE_CHECKING, Final
+
+from tokenroll.gateway.deployment import Deployment, DeploymentError, Target
+from tokenroll.model.limits import DEPLOYMENTS_MAX
+from tokenroll.services import hot
+from tokenroll.services.hot_prices import Prices
+from tokenroll.upstream.dialect import Dialect
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.upstream import Pool
+
+
+class Route:
+    """Where one model of one dialect goes, as admission wants to know it."""
+
+    __slots__ = ("choice", "health", "hot", "path", "pool", "target")
+
+    def __init__(self, target: Target, dialect: Dialect, model: str, pool: "Pool") -> None:
+        one = target.deployment
+        self.target = target
+        self.pool = pool
+        self.health = pool.health
+        self.path = target.path(dialect)
+        self.choice: Choice | None = None
+        """The other ways of this model; None: there is no other."""
+        self.hot = hot.Deployment(
+            name=one.name,
+            provider=one.provider or one.dialect,
+            service_tier=one.service_tier,
+            pin_tier=one.pin_tier,
+            model=one.aliases.get(model, ""),
+        )
+
+
+class Choice:
+    """Several routes for one model."""
+
+    __slots__ = ("_tiers", "routes")
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(sorted(routes, key=lambda one: one.target.deployment.priority))
+        """Those of the smallest priority first, else as they are configured."""
+        tiers: dict[int, list[Route]] = {}
+        for route in self.routes:
+            tiers.setdefault(route.target.deployment.priority, []).append(route)
+            route.choice = self
+            route.health.expect_others()
+        self._tiers = [_spread(tier) for tier in tiers.values()]
+
+    def pick(self, key_id: int, now: int, *, at_home: bool) -> Route:
+        """The route of a key's call: its own one, or the next that is well, or the one that is well soonest.
+
+        `at_home`: what the call goes on from lies at its own one, so that is asked whatever its health.
+        """
+        first = self._tiers[0]
+        route = first[key_id % len(first)]
+        if at_home or route.health.may_take(now):
+            return route
+        return self.next_well(key_id, now, ()) or min(self.routes, key=lambda one: one.health.resumes_at)
+
+    def next_well(self, key_id: int, now: int, tried: Sequence[Route]) -> Route | None:
+        """The first route in the key's order that is well and was not tried yet."""
+        for tier in self._tiers:
+            start = key_id % len(tier)
+            seen = set(tried)
+            for step in range(len(tier)):
+                route = tier[(start + step) % len(tier)]
+                if route not in seen and route.health.may_take(now):
+                    return route
+                seen.add(route)
+        return None
+
+
+def _spread(routes: Sequence[Route]) -> list[Route]:
+    """The routes as often as their weights say, each as evenly apart as can be (smooth weighted round robin)."""
+    weights = [route.target.deployment.weight for route in routes]
+    divisor = gcd(*weights)
+    weights = [weight // divisor for weight in weights]
+    total = sum(weights)
+    credit = [0] * len(routes)
+    order: list[Route] = []
+    for _ in range(total):
+        credit = [have + weight for have, weight in zip(credit, weights, strict=True)]
+        best = credit.index(max(credit))
+        credit[best] -= total
+        order.append(routes[best])
+    return order
+
+
+class Routes:
+    """The table from (dialect, model) to where it goes: the deployments that name the model, else those for all models."""
+
+    _REMEMBERED_MAX: Final = 4096
+
+    def __init__(self, deployments: tuple[Deployment, ...], dialects: Mapping[str, Sequence[Dialect]]) -> None:
+        names = [one.name for one in deployments]
+        if len(set(names)) != len(names):
+            raise DeploymentError(f"deployments must have different names, not {names}")
+        if len(deployments) > DEPLOYMENTS_MAX:
+            raise DeploymentError(f"there are {len(deployments)} deployments, more than {DEPLOYMENTS_MAX}")
+        self.targets = [Target(one, dialects[one.dialect]) for one in deployments]
+        self.pools: Mapping[Target, Pool] = {}
+        """Where the connections of each target are; set by the worker that owns them."""
+        self.known: dict[tuple[int, str], Route | None] = {}
+        """What was found before, also in vain; read on the hot path."""
+
+    def find(self, dialect: Dialect, model: str, prices: Prices) -> Route | None:
+        """The route, or None when no deployment of this dialect serves `model`. `Route.choice` knows whether there are others."""
+        key = (dialect.index, model)
+        try:
+            return self.known[key]
+        except KeyError:
+            routes = self._search(dialect, model, prices)
+            route = None if not routes else routes[0] if len(routes) == 1 else Choice(routes).routes[0]
+            if len(self.known) < self._REMEMBERED_MAX:
+                self.known[key] = route
+            return route
+
+    def forget(self) -> None:
+        """Prices have changed: which deployments can serve a model is looked for again."""
+        self.known.clear()
+
+    def _search(self, dialect: Dialect, model: str, prices: Prices) -> list[Route]:
+        """Those that name it keep it to themselves. One whose provider has no price for it cannot serve it where another has one."""
+        targets = [target for target in self.targets if target.family == dialect.family]
+        naming = [one for one in targets if model in one.deployment.models or model in one.deployment.aliases]
+        routes = [
+            Route(target, dialect, model, self.pools[target])
+            for target in naming or [one for one in targets if not one.deployment.models]
+        ]
+        priced = [one for one in routes if prices.knows(one.hot.provider, one.hot.model or model)]
+        return priced or routes[:1]
+
+
+def ways(route: Route) -> tuple[Route, ...]:
+    """A route and the others of its model."""
+    return (route,) if route.choice is None else route.choice.routes
