@@ -45,6 +45,7 @@ MODELS = (
     "gpt-4o-mini",
     "gpt-3.5-turbo-instruct",
     "text-embedding-3-small",
+    "omni-moderation-latest",
     "gpt-4o",
     "gpt-6-astra",
     "claude-opus-5-5",
@@ -52,6 +53,8 @@ MODELS = (
     "claude-haiku-4-5",
     "model",
 )
+OWN_CARDS = {"reranker": {"input": "0.05"}, "rerank-v3.5": {"search_unit": "2"}}
+"""Models that nobody publishes prices of, with what they cost."""
 DEPARTMENTS = {
     "Ada": "Engineering",
     "Bo": "Engineering",
@@ -463,6 +466,10 @@ def _made_home() -> Path:
         ("company.set", {"name": "Acme", "zone": "UTC"}),
         *(("department.create", {"name": name}) for name in sorted(set(DEPARTMENTS.values()))),
         ("ratecard.import", {"providers": ["openai", "anthropic", "testing"], "models": list(MODELS)}),
+        *(
+            ("ratecard.set", {"card": {"provider": "openai", "model": model, "prices": {"standard": prices}}})
+            for model, prices in OWN_CARDS.items()
+        ),
     ]
     with open_ledger(
         database_path=settings.database_path, lock_path=settings.lock_path, clock=system_clock, commands=COMMANDS,

@@ -224,7 +224,15 @@ def evidence_record(sequence: int, tokens_in: int, tokens_out: int, *, at: int =
     seen = EvidenceRecord(at, 100, int(TapeSource.ESTIMATED), 0, 200, counts_of(tokens_in, tokens_out))
     counts = pack_counts(seen.counts)
     head = tape.EVIDENCE.pack(
-        RecordType.EVIDENCE, 0, tape.EVIDENCE.size + len(counts), sequence, at, seen.answer_bytes, seen.source, 0, 200
+        RecordType.EVIDENCE,
+        tape.WIDE_COUNTS,
+        tape.EVIDENCE.size + len(counts),
+        sequence,
+        at,
+        seen.answer_bytes,
+        seen.source,
+        0,
+        200,
     )
     return head + counts
 

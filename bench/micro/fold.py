@@ -86,7 +86,7 @@ def hold(sequence: int, wallet: int) -> bytes:
 def settle(opened: int) -> bytes:
     counts = tape.pack_counts((213, 58, None, None, None, None, 128, None, None, None, 1, None, None, None, None))
     return tape.SETTLE.pack(
-        RecordType.SETTLE, 0, tape.SETTLE.size + len(counts), opened, AT + opened, AT, CHARGE_NANOS, CHARGE_NANOS,
+        RecordType.SETTLE, tape.WIDE_COUNTS, tape.SETTLE.size + len(counts), opened, AT + opened, AT, CHARGE_NANOS, CHARGE_NANOS,
         CHARGE_NANOS, 835, 1, 1, 0, 0, 200, 0, 1, 0,
     ) + counts  # fmt: skip
 

@@ -1,5 +1,9 @@
 """One company for each module of judges: the gateway in front of the simulated provider, whose key no client knows."""
 
+import gzip
+import json
+
+import jsonschema_rs
 import pytest
 
 from tests.company import Company
@@ -13,3 +17,29 @@ def company(tmp_path_factory):
         running.hire("Nightly agent", 1_000_000)
         yield running
         running.prove()
+
+
+def nullable_as_types(value):
+    """`nullable: true`, which this document still uses though its version has no such word, as what it means."""
+    if isinstance(value, list):
+        return [nullable_as_types(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {name: nullable_as_types(one) for name, one in value.items() if name != "nullable"}
+    return {"anyOf": [plain, {"type": "null"}]} if value.get("nullable") is True else plain
+
+
+@pytest.fixture(scope="module")
+def schema(trace_folder):
+    """Validators by the name of a schema."""
+    path = trace_folder / "openai_openapi.json.gz"
+    if not path.exists():
+        pytest.skip("no OpenAI specification: openai_openapi.json.gz is not in TOKENROLL_DATA")
+    document = nullable_as_types(json.loads(gzip.decompress(path.read_bytes())))
+
+    def validator(name):
+        return jsonschema_rs.validator_for(
+            {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        )
+
+    return validator

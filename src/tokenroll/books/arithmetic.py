@@ -64,7 +64,7 @@ def charge_steps(attempt: Mapping[str, Any]) -> Iterator[Step]:
         per_unit = rate["attos_per_unit"]
         working = f"{rate['count']} × {'no price' if per_unit is None else attos_text(per_unit)}"
         of_pass = f"pass {rate['pass']}, {rate['model']}: " if "pass" in rate else ""
-        yield Step(of_pass + rate["meter"].replace("_", " "), working, attos_text(rate["attos"]))
+        yield Step(of_pass + words.meter_name(rate["meter"], rate["count"]), working, attos_text(rate["attos"]))
     if "charge_nanos" in attempt:
         exact = sum(rate["attos"] for rate in attempt.get("rates", ()))
         rounding = ", rounded half-even" if exact % ATTOS_PER_NANO else ""

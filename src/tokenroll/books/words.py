@@ -96,6 +96,23 @@ USAGE_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+UNIT_NAMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "search_unit": ("search of a reranker", "searches of a reranker"),
+        "image": ("picture", "pictures"),
+        "character": ("character spoken", "characters spoken"),
+        "audio_second": ("second of sound", "seconds of sound"),
+    }
+)
+"""What is counted in place of model tokens, one of it and several."""
+
+
+def meter_name(meter: str, count: int) -> str:
+    """What so much of a meter is called; meters of model tokens are called what they are."""
+    names = UNIT_NAMES.get(meter)
+    return meter.replace("_", " ") if names is None else names[count != 1]
+
+
 def words_of(classification: str | Classification) -> Words:
     """The table of one classification, given as itself or as its row's text."""
     return WORDS[Classification(classification)]

@@ -61,6 +61,7 @@ def list_cards(*, as_json: Json = False) -> None:
         "provider": "provider",
         "input_per_million_nanos": "input, credits per million",
         "output_per_million_nanos": "output, credits per million",
+        "units": "in other units",
         "effective_at": "from",
         "digest_short": "digest",
     }
@@ -86,7 +87,8 @@ def show_card(
             "tier": "service tier",
             "above": "input above",
             "meter": "meter",
-            "per_million": "per million units",
+            "amount": "credits",
+            "unit": "per",
         }
         table(columns, found["rates"], empty="no rates")
 
@@ -97,7 +99,10 @@ def show_card(
 def set_card(
     *,
     file: Annotated[
-        Path | None, typer.Option(help=f"A whole card as JSON, USD per million units, such as `{CARD_EXAMPLE}`.")
+        Path | None,
+        typer.Option(
+            help=f"A whole card as JSON, in USD for a million tokens or characters, a thousand searches, a picture, a minute of sound, such as `{CARD_EXAMPLE}`."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model whose internal price is changed.")] = None,
     provider: Annotated[str | None, typer.Option(help="Whose model, where several sell it.")] = None,

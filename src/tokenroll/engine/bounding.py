@@ -5,14 +5,24 @@ settlement can never be dearer. So everything here rounds up and takes the deare
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from tokenroll.engine.rating import UnpricedError, ceil_div, dearest, rate_attos, rates_for, round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.limits import AMOUNT_NANOS_MAX, UNIT_COUNT_MAX
 from tokenroll.model.rate_card import RateCard, RateTable
-from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, TOKEN_METER_COUNT, Meter, Usage
+from tokenroll.model.usage import (
+    INPUT_METERS,
+    METER_INDEX,
+    METERS,
+    OUTPUT_METERS,
+    TOKEN_METER_COUNT,
+    UNIT_METERS,
+    Meter,
+    Usage,
+)
 
 TEXT_INPUT_METERS: Final = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE_5M, Meter.CACHE_WRITE_1H)
 """The input meters of a call without audio and image parts."""
@@ -38,6 +48,10 @@ class CallSize:
     web_fetch_max: int = 0
     file_search_max: int = 0
     code_second_max: int = 0
+    search_unit_max: int = 0
+    image_max: int = 0
+    character_max: int = 0
+    audio_second_max: int = 0
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -67,6 +81,8 @@ class BoundRates:
     overhead_tokens_per_message: int
     overhead_tokens_per_request_with_tools: int
     overhead_tokens_per_tool: int
+    unit_attos: Mapping[Meter, int] = field(default_factory=dict)
+    """The units in place of tokens that the card prices."""
 
 
 def compile_bound(
@@ -81,17 +97,58 @@ def compile_bound(
     `input_meters` may leave out meters that the call provably cannot touch, such as audio in a call of text, and a call for
     embeddings has no output. Raises UnpricedError if input, or the output that there is, has no price, or a tier is not sold.
     """
+    return _bound_rates(
+        card,
+        service_tiers,
+        input_attos=dearest(card.internal_prices, service_tiers, input_meters, card.model),
+        output_attos=dearest(card.internal_prices, service_tiers, TEXT_OUTPUT_METERS, card.model) if has_output else 0,
+    )
 
+
+def compile_media_bound(card: RateCard, service_tiers: tuple[str, ...]) -> BoundRates:
+    """The same for a call of pictures or sound, or another that units may count: whatever has no price bounds nothing.
+
+    What such a call is billed by, tokens or units, is what its card prices. Raises UnpricedError if it prices none of them.
+    """
+    prices = card.internal_prices
+    units = {
+        meter: attos
+        for meter in UNIT_METERS
+        if (attos := _dearest_of(prices, service_tiers, (meter,), card.model)) is not None
+    }
+    tokens = [_dearest_of(prices, service_tiers, meters, card.model) for meters in (INPUT_METERS, OUTPUT_METERS)]
+    if not units and tokens == [None, None]:
+        raise UnpricedError("model tokens or any unit", card.model)
+    return _bound_rates(card, service_tiers, input_attos=tokens[0] or 0, output_attos=tokens[1] or 0, unit_attos=units)
+
+
+def _dearest_of(
+    prices: Mapping[str, RateTable], service_tiers: tuple[str, ...], meters: Iterable[Meter], model: str
+) -> int | None:
+    """The dearest of these meters' rates; None when none has one. Raises UnpricedError for a tier that is not sold."""
+    try:
+        return dearest(prices, service_tiers, meters, model)
+    except UnpricedError:
+        if any(tier not in prices for tier in service_tiers):
+            raise
+        return None
+
+
+def _bound_rates(
+    card: RateCard,
+    service_tiers: tuple[str, ...],
+    *,
+    input_attos: int,
+    output_attos: int,
+    unit_attos: Mapping[Meter, int] = MappingProxyType({}),
+) -> BoundRates:
     def fee(meter: Meter) -> int | None:
-        try:
-            return dearest(card.internal_prices, service_tiers, (meter,), card.model)
-        except UnpricedError:
-            return None
+        return _dearest_of(card.internal_prices, service_tiers, (meter,), card.model)
 
     return BoundRates(
         model=card.model,
-        input_attos=dearest(card.internal_prices, service_tiers, input_meters, card.model),
-        output_attos=dearest(card.internal_prices, service_tiers, TEXT_OUTPUT_METERS, card.model) if has_output else 0,
+        input_attos=input_attos,
+        output_attos=output_attos,
         request_attos=dearest(card.internal_prices, service_tiers, (Meter.REQUEST,), card.model),
         web_search_attos=fee(Meter.WEB_SEARCH),
         web_fetch_attos=fee(Meter.WEB_FETCH),
@@ -100,6 +157,7 @@ def compile_bound(
         overhead_tokens_per_message=card.overhead_tokens_per_message,
         overhead_tokens_per_request_with_tools=card.overhead_tokens_per_request_with_tools,
         overhead_tokens_per_tool=card.overhead_tokens_per_tool,
+        unit_attos=unit_attos,
     )
 
 
@@ -137,6 +195,17 @@ def affordable_output_tokens(bound_rates: BoundRates, size: CallSize, budget_nan
         return 0
     per_token_attos = size.choice_count * bound_rates.output_attos
     return UNIT_COUNT_MAX if per_token_attos == 0 else min(left_attos // per_token_attos, UNIT_COUNT_MAX)
+
+
+def card_bound(
+    card: RateCard, service_tiers: tuple[str, ...], input_meters: Iterable[Meter] = INPUT_METERS
+) -> BoundRates:
+    """The dearest rates of whatever the card sells, when nobody says which kind of call it was."""
+    sold = {meter for table in card.internal_prices.values() for meter in table.base}
+    if sold.isdisjoint(TEXT_INPUT_METERS) or not sold.isdisjoint(UNIT_METERS):
+        return compile_media_bound(card, service_tiers)
+    has_output = not sold.isdisjoint(TEXT_OUTPUT_METERS)  # else it sells embeddings
+    return compile_bound(card, service_tiers, input_meters, has_output=has_output)
 
 
 def answering_tiers(service_tier: str) -> tuple[str, ...]:
@@ -177,9 +246,7 @@ def evidence_costs(card: RateCard, service_tier: str, usage: Usage) -> tuple[int
 
 def _priced_attos(card: RateCard, service_tier: str, counts: Sequence[int | None]) -> tuple[tuple[int, int, int], bool]:
     """Charge, list and net cost in attos, and whether every count had a price of its own."""
-    sold = {meter for table in card.internal_prices.values() for meter in table.base}
-    has_output = not sold.isdisjoint(TEXT_OUTPUT_METERS)  # else it was a call for embeddings
-    bound = compile_bound(card, answering_tiers(service_tier), TEXT_INPUT_METERS, has_output=has_output)
+    bound = card_bound(card, answering_tiers(service_tier), TEXT_INPUT_METERS)
     internal = card.internal_prices[service_tier]
     charge, priced = _stood_in_attos(internal, counts, max(bound.input_attos, bound.output_attos))
     listed = card.list_prices.get(service_tier, internal)
@@ -220,4 +287,11 @@ def _fixed_attos(bound_rates: BoundRates, size: CallSize) -> int:
             if rate is None:
                 raise UnpricedError(meter, bound_rates.model)
             attos += count * rate
+    for meter, count in (
+        (Meter.SEARCH_UNIT, size.search_unit_max),
+        (Meter.IMAGE, size.image_max),
+        (Meter.CHARACTER, size.character_max),
+        (Meter.AUDIO_SECOND, size.audio_second_max),
+    ):
+        attos += count * bound_rates.unit_attos.get(meter, 0)
     return attos

@@ -10,13 +10,15 @@ from tokenroll.upstream.anthropic import Messages
 from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 from tokenroll.upstream.embeddings import Embeddings
+from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.rerank import Rerank, RerankV2
 from tokenroll.upstream.responses import Responses
 
 OPENAI: Final[Dialect] = ChatCompletions()
 ANTHROPIC: Final[Dialect] = Messages()
 FAMILIES: Final[Mapping[str, tuple[Dialect, ...]]] = {
-    "openai": (OPENAI, Responses(), Completions(), Embeddings()),
+    "openai": (OPENAI, Responses(), Completions(), Embeddings(), Moderations(), Rerank(), RerankV2()),
     "anthropic": (ANTHROPIC,),
 }
 """All endpoints that calls are made at, by what a deployment names as its dialect."""

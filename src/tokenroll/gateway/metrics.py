@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Final
 
 from tokenroll.model.usage import METERS
@@ -120,7 +121,7 @@ class Metrics:
         """Adds up what came in since the last time: column by column is many times cheaper than call by call."""
         unsummed, self._unsummed = self._unsummed, []
         tokens = self.tokens
-        for index, column in enumerate(zip(*unsummed, strict=True)):
+        for index, column in enumerate(zip_longest(*unsummed)):
             tokens[index] += sum(filter(None, column))
 
     def text(self, extra: Iterable[tuple[str, str, str, float]], labels: str) -> str:

@@ -222,6 +222,14 @@ METER_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of a whole answer that a meter keeps; of a longer one it keeps the end."""
 METER_TAIL_BYTES: Final = 64 * 1024
 """How much of the end is kept then: usage objects are under 1 kB."""
+RERANK_DOCUMENTS_MAX: Final = 10_000
+"""Documents of one call for ranks: ten times what providers take."""
+RERANK_DOCUMENTS_PER_UNIT: Final = 100
+"""A search unit is one query with up to so many documents."""
+RERANK_PART_BYTES: Final = 250
+"""A document of more than 500 tokens is ranked in parts, the query within each: no part is shorter than this, so no bound is too low."""
+AUDIO_TOKENS_PER_SECOND: Final = 21
+"""For estimates alone: what a second of sound is in model tokens, by the per-minute figures that providers publish beside token prices."""
 CALLS_REMEMBERED_MAX: Final = 16_384
 """Calls that a worker remembers whole for `GET /me/calls`; the ledger knows all of them."""
 CLIENT_CALL_IDS_REMEMBERED_MAX: Final = 131_072

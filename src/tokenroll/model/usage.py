@@ -36,6 +36,10 @@ class Meter(StrEnum):
     WEB_FETCH = "web_fetch"
     FILE_SEARCH = "file_search"
     CODE_SECOND = "code_second"
+    SEARCH_UNIT = "search_unit"
+    IMAGE = "image"
+    CHARACTER = "character"
+    AUDIO_SECOND = "audio_second"
 
 
 METERS: Final[tuple[Meter, ...]] = tuple(Meter)
@@ -48,8 +52,14 @@ INPUT_METERS: Final = (
 OUTPUT_METERS: Final = (Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE)
 
 
+UNIT_METERS: Final = (Meter.SEARCH_UNIT, Meter.IMAGE, Meter.CHARACTER, Meter.AUDIO_SECOND)
+"""What some endpoints are billed by in place of model tokens: searches of a reranker, pictures, characters spoken, seconds heard."""
+
+
 TOKEN_METER_COUNT: Final = len(INPUT_METERS) + len(OUTPUT_METERS)
 """The first so many METERS count model tokens, the others do not."""
+TALK_METER_COUNT: Final = METER_INDEX[Meter.CODE_SECOND] + 1
+"""A call of text meets only the first so many METERS: its meter keeps no places for the others."""
 
 
 def model_tokens(counts: "tuple[int | None, ...]") -> int:
@@ -86,6 +96,10 @@ class Usage:
     web_fetch_count: int | None = None
     file_search_count: int | None = None
     code_second_count: int | None = None
+    search_unit_count: int | None = None
+    image_count: int | None = None
+    character_count: int | None = None
+    audio_second_count: int | None = None
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -101,5 +115,8 @@ class Usage:
 
     @classmethod
     def from_counts(cls, counts: "tuple[int | None, ...]") -> "Usage":
-        """A usage of counts in the order of METERS."""
-        return cls(**dict(zip((one.name for one in fields(cls)), counts, strict=True)))
+        """A usage of counts in the order of METERS; a call of text may leave those behind TALK_METER_COUNT out."""
+        if len(counts) not in {TALK_METER_COUNT, len(METERS)}:
+            message = f"usage has {TALK_METER_COUNT} or {len(METERS)} counts, not {len(counts)}"
+            raise ValueError(message)
+        return cls(**dict(zip((one.name for one in fields(cls)), counts, strict=False)))

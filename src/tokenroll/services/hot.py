@@ -255,10 +255,15 @@ class HotHold:
 
     __slots__ = (
         "admitted_at", "attempt", "available_after_nanos", "bound_nanos", "call_number_bytes", "cap_changed", "card",
-        "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "first_byte_at",
+        "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "fee_grains", "first_byte_at",
         "input_bytes", "input_tokens_max", "key", "later", "limited", "lots", "model", "on_overage", "output_cap_tokens",
-        "output_tokens_max", "rates", "sequence", "service_tier", "state", "takes", "upstream_model", "would_deny",
+        "output_tokens_max", "rates", "sequence", "service_tier", "state", "takes", "unit_maxima", "upstream_model", "would_deny",
     )  # fmt: skip
+
+    fee_grains: int
+    """What is not tokens in the bound of a call that its bytes do not bound; others have none."""
+    unit_maxima: tuple[tuple[int, int, int], ...]
+    """See Facts; only calls at media rates have them."""
 
     def __init__(
         self,

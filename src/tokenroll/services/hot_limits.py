@@ -458,7 +458,7 @@ def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
 
 def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_grains: int) -> Denial | Reroute | None:
     """The hold made to fit its limits where policy says so, and what each says of it; None: it may be drawn."""
-    if (limited.clamps or facts.output_cap_tokens == 0) and facts.has_output:
+    if (limited.clamps or facts.output_cap_tokens == 0) and facts.has_output and facts.is_text:
         _lower(hold, limited, facts, available, fixed_grains)
     for limit in limited.limits:
         amount = hold.bound_nanos if limit.measure == CREDITS else limit.amount_of(hold)
@@ -478,6 +478,7 @@ def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_g
             elif (
                 limit.cheaper_model
                 and facts.has_output  # a model that talks embeds nothing
+                and facts.is_text  # and draws nothing
                 and limited.may_reroute
                 and limit.cheaper_model != hold.card.card.model
             ):

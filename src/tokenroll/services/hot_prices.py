@@ -4,15 +4,16 @@ from collections.abc import Iterable
 from math import gcd
 from typing import Final
 
-from tokenroll.engine.bounding import TEXT_INPUT_METERS, answering_tiers, compile_bound
+from tokenroll.engine.bounding import TEXT_INPUT_METERS, BoundRates, answering_tiers, compile_bound, compile_media_bound
 from tokenroll.engine.rating import UnpricedError, card_from_json, rate_attos, rates_for
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import RateCard, RateTable
-from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, OUTPUT_METERS
 from tokenroll.services.hot import NEVER
 from tokenroll.services.protocol import CardTerms
 
+_TOKEN_METERS: Final = frozenset((*INPUT_METERS, *OUTPUT_METERS))
 INPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in INPUT_METERS)
 
 Steps = tuple[tuple[int, tuple[int | None, ...]], ...]
@@ -28,14 +29,19 @@ class HotRates:
     """One card at one service tier: how it bounds and how it charges."""
 
     __slots__ = (
-        "charge_steps", "grains_per_nano", "input_grains", "list_steps", "message_tokens", "net_steps", "one_price", "output_grains",
-        "request_grains", "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "web_search_grains",
+        "charge_steps", "grains_per_nano", "has_token_price", "input_grains", "is_media", "list_steps", "message_tokens", "net_steps", "one_price", "output_grains",
+        "request_grains", "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "unit_grains", "web_search_grains",
     )  # fmt: skip
 
-    def __init__(self, card: RateCard, tier: str, tier_index: int, *, has_output: bool = True) -> None:
-        bound = compile_bound(card, answering_tiers(tier), TEXT_INPUT_METERS, has_output=has_output)
+    def __init__(
+        self, card: RateCard, bound: BoundRates, tier: str, tier_index: int, *, is_media: bool = False
+    ) -> None:
+        self.is_media = is_media
+        """Whether other meters than those of text may count: then a call may be billed by units."""
         self.tier = tier
         self.tier_index = tier_index
+        self.has_token_price = any(meter in _TOKEN_METERS for meter in card.internal_prices[tier].base)
+        """Whether the card prices model tokens at all, be it at nothing."""
         self.message_tokens = bound.overhead_tokens_per_message
         self.request_tools_tokens = bound.overhead_tokens_per_request_with_tools
         self.tool_tokens = bound.overhead_tokens_per_tool
@@ -49,6 +55,7 @@ class HotRates:
             ATTOS_PER_NANO,
             *(bound.input_attos, bound.output_attos, bound.request_attos, search or 0),
             *(rate or 0 for rate in one_price or ()),
+            *bound.unit_attos.values(),
         )
         self.grains_per_nano = ATTOS_PER_NANO // grain
         """A grain is the largest part of a nano in which every rate here is whole: products then mostly fit a machine word."""
@@ -56,6 +63,8 @@ class HotRates:
         self.output_grains = bound.output_attos // grain
         self.request_grains = bound.request_attos // grain
         self.web_search_grains = None if search is None else search // grain
+        self.unit_grains = {METER_INDEX[meter]: attos // grain for meter, attos in bound.unit_attos.items()}
+        """By place in METERS: the units in place of tokens that the card prices, for calls that may be billed by them."""
         self.one_price = None if one_price is None else tuple([rate and rate // grain for rate in one_price])
         """The rates by meter in grains, when they are all there is to know: one price, whatever the context length."""
 
@@ -63,7 +72,7 @@ class HotRates:
 class HotCard:
     """One rate card and its compiled tiers."""
 
-    __slots__ = ("card", "digest", "effective_at", "id", "input_rates", "rates")
+    __slots__ = ("card", "digest", "effective_at", "id", "input_rates", "media_rates", "rates")
 
     def __init__(self, terms: CardTerms) -> None:
         self.card = card_from_json(terms.canonical_json, card_id=terms.id, public_id=f"card {terms.id}", recorded_at=0)
@@ -73,12 +82,15 @@ class HotCard:
         self.rates: dict[str, HotRates | None] = {}
         self.input_rates: dict[str, HotRates | None] = {}
         """For calls without output, such as those for embeddings."""
+        self.media_rates: dict[str, HotRates | None] = {}
+        """For calls of pictures and sound, and others that units may count."""
 
     def at_tier(self, tier: str, tier_index: int) -> HotRates | None:
         """The compiled rates of a service tier; None: the card does not sell it."""
         if tier not in self.rates:
             try:
-                self.rates[tier] = HotRates(self.card, tier, tier_index)
+                bound = compile_bound(self.card, answering_tiers(tier), TEXT_INPUT_METERS)
+                self.rates[tier] = HotRates(self.card, bound, tier, tier_index)
             except UnpricedError:
                 self.rates[tier] = None
         return self.rates[tier]
@@ -87,10 +99,21 @@ class HotCard:
         """The same for a call without output: its model may have no price for any."""
         if tier not in self.input_rates:
             try:
-                self.input_rates[tier] = HotRates(self.card, tier, tier_index, has_output=False)
+                bound = compile_bound(self.card, answering_tiers(tier), TEXT_INPUT_METERS, has_output=False)
+                self.input_rates[tier] = HotRates(self.card, bound, tier, tier_index)
             except UnpricedError:
                 self.input_rates[tier] = None
         return self.input_rates[tier]
+
+    def media_at_tier(self, tier: str, tier_index: int) -> HotRates | None:
+        """The same for a call that other meters than those of text may count; None: the card prices none of them."""
+        if tier not in self.media_rates:
+            try:
+                bound = compile_media_bound(self.card, answering_tiers(tier))
+                self.media_rates[tier] = HotRates(self.card, bound, tier, tier_index, is_media=True)
+            except UnpricedError:
+                self.media_rates[tier] = None
+        return self.media_rates[tier]
 
 
 class Prices:

@@ -5,15 +5,15 @@ from typing import Final, TypeAlias
 from tokenroll.engine.bounding import passes_costs
 from tokenroll.engine.rating import round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
-from tokenroll.model.limits import AMOUNT_NANOS_MAX
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, AUDIO_TOKENS_PER_SECOND
 from tokenroll.model.rate_card import RateCard
-from tokenroll.model.usage import METER_INDEX, OUTPUT_METERS, Usage, UsageSource
+from tokenroll.model.usage import METER_INDEX, METERS, OUTPUT_METERS, TOKEN_METER_COUNT, Usage, UsageSource
 from tokenroll.services.hot import HotHold
 from tokenroll.services.hot_prices import INPUT_INDEXES, HotCard, HotRates, Prices, Steps
 from tokenroll.store.attempt_record import PassRecord
 from tokenroll.store.tape import SERVICE_TIERS
-from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, METER_COUNT, CallMeter
-from tokenroll.upstream.usage import INPUT, OUTPUT, REQUEST
+from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
+from tokenroll.upstream.usage import AUDIO_SECOND, INPUT, INPUT_AUDIO, OUTPUT, REQUEST
 
 OUTPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in OUTPUT_METERS)
 
@@ -22,7 +22,7 @@ Charge: TypeAlias = tuple[int, list[int], bool, int, int, int, int]
 """What a settlement says: the mask of its counts and the counts, whether the provider reported them, the index of the service tier;
 charge, list and net price in nanos. A plain tuple, because one is made and taken apart per call."""
 
-_BITS = tuple(1 << index for index in range(METER_COUNT))
+_BITS = tuple(1 << index for index in range(len(METERS)))
 
 
 def charge_of(hold: HotHold, meter: CallMeter) -> Charge:
@@ -35,7 +35,7 @@ def charge_of(hold: HotHold, meter: CallMeter) -> Charge:
     # one pass: what the tape needs, and the dot product (engine/rating.charge_attos)
     mask = grains = 0
     values: list[int] = []
-    for bit, count, rate in zip(_BITS, meter.counts, one_price):  # noqa: B905 - equal lengths, and strict costs on every call
+    for bit, count, rate in zip(_BITS, meter.counts, one_price):  # noqa: B905 - a call of text has the fewest, and strict costs on every call
         if count is not None:
             mask |= bit
             values.append(count)
@@ -61,6 +61,12 @@ def _charge_with_care(hold: HotHold, meter: CallMeter) -> Charge:
     rates = _answered_rates(hold, meter.service_tier)
     missing: list[int] = []
     charge_nanos = _nanos(rates.charge_steps, counts, missing)
+    if missing and rates.is_media and is_reported:
+        # told in tokens where the card sells seconds, or the other way round: what was told is evidence of the other
+        is_reported = False
+        counts = estimated_counts(hold, meter)
+        missing = []
+        charge_nanos = _nanos(rates.charge_steps, counts, missing)
     if missing:
         # a meter that this card does not price was used all the same: never free, so at the dearest rate the bound used
         is_reported = False
@@ -111,6 +117,8 @@ def estimated_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:
 
     Input without any report is its bytes at four to a token; output is the larger of the last cumulative report and what passed.
     """
+    if hold.rates.is_media:
+        return _media_counts(hold, meter)
     counts = list(meter.counts)
     if all(counts[index] is None for index in INPUT_INDEXES):
         estimate = -(-hold.input_bytes // BYTES_PER_TOKEN_ESTIMATE)
@@ -118,6 +126,35 @@ def estimated_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:
     reported = sum(counts[index] or 0 for index in OUTPUT_INDEXES)
     seen = min(meter.output_tokens_seen(), hold.output_tokens_max * hold.choice_count)
     counts[OUTPUT] = (counts[OUTPUT] or 0) + max(0, seen - reported)
+    counts[REQUEST] = 1
+    return counts
+
+
+def _media_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:
+    """The same where other meters than those of text may count: what the card sells, as likely as the request says, never above the bound."""
+    rates = hold.rates
+    counts = list(meter.counts)
+    counts += [None] * (len(METERS) - len(counts))
+    seconds = 0
+    for index, most, likely in hold.unit_maxima:
+        known = counts[index]
+        used = likely if known is None else min(known, most)
+        if index in rates.unit_grains:
+            counts[index] = used
+        if index == AUDIO_SECOND:
+            seconds = used
+    if rates.has_token_price:
+        if all(counts[index] is None for index in INPUT_INDEXES):
+            estimate = -(-hold.input_bytes // BYTES_PER_TOKEN_ESTIMATE)
+            counts[INPUT] = estimate = min(estimate, hold.input_tokens_max)
+            if seconds:
+                counts[INPUT_AUDIO] = min(seconds * AUDIO_TOKENS_PER_SECOND, hold.input_tokens_max - estimate)
+        reported = sum(counts[index] or 0 for index in OUTPUT_INDEXES)
+        seen = min(meter.output_tokens_seen(), hold.output_tokens_max * hold.choice_count)
+        if seen > reported:
+            counts[meter.output_index] = (counts[meter.output_index] or 0) + seen - reported
+    else:
+        counts[:TOKEN_METER_COUNT] = [None] * TOKEN_METER_COUNT
     counts[REQUEST] = 1
     return counts
 
@@ -143,7 +180,7 @@ def _rates_of(steps: Steps, counts: list[int | None]) -> tuple[int | None, ...]:
 def _nanos(steps: Steps, counts: list[int | None], missing: list[int]) -> int:
     """The price, rounded once, half-even; indexes of counts without a rate go to `missing`."""
     attos = 0
-    for index, (count, rate) in enumerate(zip(counts, _rates_of(steps, counts), strict=True)):
+    for index, (count, rate) in enumerate(zip(counts, _rates_of(steps, counts), strict=False)):
         if count:
             if rate is None:
                 missing.append(index)
@@ -154,7 +191,7 @@ def _nanos(steps: Steps, counts: list[int | None], missing: list[int]) -> int:
 
 def _dearest_nanos(rates: HotRates, counts: list[int | None], missing: list[int]) -> int:
     attos = 0
-    for index, (count, rate) in enumerate(zip(counts, _rates_of(rates.charge_steps, counts), strict=True)):
+    for index, (count, rate) in enumerate(zip(counts, _rates_of(rates.charge_steps, counts), strict=False)):
         if count:
             if index in missing:
                 grain = ATTOS_PER_NANO // rates.grains_per_nano

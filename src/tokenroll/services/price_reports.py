@@ -1,22 +1,45 @@
 """Rate cards as people read them: what holds now, and every rate of one card."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from tokenroll.engine.rating import card_from_json
-from tokenroll.model.amount import text_from_nanos
+from tokenroll.model.amount import ATTOS_PER_NANO, text_from_nanos
 from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import RateCard, Rates, RateTable
-from tokenroll.model.usage import Meter
+from tokenroll.model.usage import UNIT_METERS, Meter
 from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
+from tokenroll.upstream.prices import UNITS
+
+_UNIT_TEXTS: Final[Mapping[Meter, str]] = {
+    Meter.REQUEST: "thousand requests",
+    Meter.WEB_SEARCH: "thousand searches",
+    Meter.WEB_FETCH: "page fetched",
+    Meter.FILE_SEARCH: "thousand searches of files",
+    Meter.CODE_SECOND: "second of code",
+    Meter.SEARCH_UNIT: "thousand searches of a reranker",
+    Meter.IMAGE: "picture",
+    Meter.CHARACTER: "million characters spoken",
+    Meter.AUDIO_SECOND: "minute of sound",
+}
 
 
 def per_million_nanos(attos: int) -> int:
     """Nanos for a million units at a rate in attos per unit, rounded down for people; charges use the attos."""
     return attos * 10**6 // 10**9
+
+
+def listed_nanos(meter: Meter, attos: int) -> int:
+    """Nanos for as many units as a price is usually given for, rounded down for people."""
+    return attos * UNITS[meter] // ATTOS_PER_NANO
+
+
+def unit_text(meter: Meter) -> str:
+    """What a price of that meter is given for, in words."""
+    return _UNIT_TEXTS.get(meter, "million model tokens")
 
 
 def cards_now(connection: Connection, now: Instant) -> list[RateCard]:
@@ -40,6 +63,11 @@ def listed(card: RateCard) -> dict[str, Any]:
         "provider": card.provider,
         "input_per_million_nanos": _shown(base, Meter.INPUT),
         "output_per_million_nanos": _shown(base, Meter.OUTPUT),
+        "units": ", ".join(
+            f"{text_from_nanos(listed_nanos(meter, base[meter]), 2)} per {unit_text(meter)}"
+            for meter in UNIT_METERS
+            if meter in base
+        ),
         "effective_at": card.effective_at,
         "digest": card.digest,
         "digest_short": card.digest[:12],
@@ -88,6 +116,8 @@ def _rates(price: str, tables: Mapping[str, RateTable]) -> list[dict[str, Any]]:
                     "above": above,
                     "meter": meter.value,
                     "per_million": text_from_nanos(per_million_nanos(attos), 2),
+                    "amount": text_from_nanos(listed_nanos(meter, attos), 2),
+                    "unit": unit_text(meter),
                     "attos_per_unit": attos,
                 }
                 for meter, attos in rates.items()

@@ -17,6 +17,7 @@ from tokenroll.model.limits import (
     NAMES_REMEMBERED_MAX,
     OUTPUT_CAP_FLOOR_TOKENS,
 )
+from tokenroll.model.usage import METERS
 from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
@@ -29,15 +30,16 @@ from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_v
 from tokenroll.store import tape as tapes
 from tokenroll.store.attempt_record import SettleRecord, pack_settle
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
-from tokenroll.upstream.dialect import METER_COUNT, CallMeter, Denial, Dialect
+from tokenroll.upstream.dialect import CallMeter, Denial, Dialect
 from tokenroll.upstream.facts import Facts
 
 _HOLD_ONE: Final = struct.Struct(tapes.HOLD.format + "qq")
 """A HOLD with one slice, which is nearly every one, packed at once."""
 _HOLD_ONE_BYTES: Final = _HOLD_ONE.size
-_SETTLE: Final = struct.Struct(tapes.SETTLE.format + "H")
+_SETTLE: Final = struct.Struct(tapes.SETTLE.format + "I")
 """A SETTLE and the mask of its counts, which follow."""
-_COUNTS: Final = tuple(struct.Struct(f"<{count}q") for count in range(METER_COUNT + 1))
+_WIDE: Final = tapes.WIDE_COUNTS
+_COUNTS: Final = tuple(struct.Struct(f"<{count}q") for count in range(len(METERS) + 1))
 _DISPATCHED_ONE: Final = struct.Struct(tapes.DISPATCHED_HEAD.format + "Q")
 _DISPATCHED_TYPE: Final = int(RecordType.DISPATCHED)
 _DISPATCHED_HOLDS_MAX: Final = (tapes.RECORD_BYTES_MAX - tapes.DISPATCHED_HEAD.size) // 8
@@ -126,7 +128,7 @@ class Spending(Leases):
             served = provider != deployment.provider and self.prices.card_for(provider, facts.model, now) is not None
             return Denial("unknown_model", model=facts.model, state=endpoint if served else "")
         tier = facts.service_tier or deployment.service_tier
-        rates = card.rates.get(tier) or _rates(card, tier, facts)
+        rates = (card.rates.get(tier) if facts.is_text else None) or _rates(card, tier, facts)
         if rates is None:
             return Denial("tier_not_sold", model=facts.model, state=tier)
         if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
@@ -170,18 +172,12 @@ class Spending(Leases):
         if facts.has_tools:
             input_tokens += rates.request_tools_tokens + facts.tool_count * rates.tool_tokens
         fixed_grains = rates.request_grains
-        if facts.server_tool_uses_max or facts.reads_stored:
-            window = hold.card.card.context_window_tokens
-            if window is None:
-                return Denial("call_not_bounded", model=facts.model, state="its rate card names no context window")
-            # each use may read a whole context again, and so may a call that goes on from what the provider has stored
-            input_tokens = max(input_tokens, window) * (facts.server_tool_uses_max + 1)
-            if facts.web_search_max:
-                if rates.web_search_grains is None:
-                    return Denial(
-                        "call_not_bounded", model=facts.model, state="its rate card has no price for searches"
-                    )
-                fixed_grains += facts.web_search_max * rates.web_search_grains
+        if facts.beyond_bytes:
+            refused = _beyond_bytes(hold, facts, input_tokens)
+            if refused is not None:
+                return refused
+            input_tokens = hold.input_tokens_max
+            fixed_grains += hold.fee_grains
         fixed_grains += input_tokens * rates.input_grains
         hold.input_tokens_max = input_tokens
         cap = facts.output_cap_tokens
@@ -189,7 +185,7 @@ class Spending(Leases):
             cap = self._injected_cap(hold, facts, available, fixed_grains)
             if cap == 0:
                 return Denial("call_not_bounded", model=facts.model, state="its rate card names no maximum output")
-            hold.cap_changed = True
+            hold.cap_changed = facts.is_text  # a picture takes no cap
         hold.output_tokens_max = cap
         hold.bound_nanos = -(-(fixed_grains + facts.choice_count * cap * rates.output_grains) // rates.grains_per_nano)
         if hold.bound_nanos > AMOUNT_NANOS_MAX:
@@ -233,6 +229,8 @@ class Spending(Leases):
         model_max = card.output_tokens_max or card.context_window_tokens
         if model_max is None:
             return 0
+        if not facts.is_text:  # its price says it, nothing can lower it
+            return model_max
         wallet = hold.key.wallet
         most = min(model_max, wallet.output_cap_tokens)
         floor = max(min(OUTPUT_CAP_FLOOR_TOKENS, most), facts.thinking_budget_tokens + 1)
@@ -262,7 +260,11 @@ class Spending(Leases):
         per_token_grains = facts.choice_count * hold.rates.output_grains
         budget_grains = available * hold.rates.grains_per_nano
         fitting = min(fitting_cap(budget_grains, fixed_grains, per_token_grains), hold.output_tokens_max)
-        if fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1) or hold.cap_changed:
+        if (
+            fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1)
+            or hold.cap_changed
+            or not facts.is_text
+        ):
             fitting = 0
         if fitting and wallet.cap_policy == CapPolicy.CLAMP:
             hold.output_tokens_max = fitting
@@ -273,8 +275,13 @@ class Spending(Leases):
         held = wallet.held_nanos if pool is None else wallet.held_nanos + pool.held_nanos
         if may_wait and missing <= held:
             return Wait(hold.bound_nanos, (wallet,) if pool is None else (wallet, pool))
-        # nobody embeds with the floor's model: it talks
-        if key.floor is not None and facts.has_output and (hold.limited is None or hold.limited.may_reroute):
+        # nobody embeds or draws with the floor's model: it talks
+        if (
+            key.floor is not None
+            and facts.has_output
+            and facts.is_text
+            and (hold.limited is None or hold.limited.may_reroute)
+        ):
             return Reroute(wallet.floor_model, "", key.floor)
         denial = self._denial("wallet_empty", hold, available)
         denial.fitting_cap_tokens = fitting
@@ -400,7 +407,7 @@ class Spending(Leases):
         """What has been seen of the answer so far: what settles the hold should this worker die and no bill come."""
         counts = tapes.pack_counts(meter.counts if meter.saw_usage else estimated_counts(hold, meter))
         head = tapes.EVIDENCE.pack(
-            RecordType.EVIDENCE, 0, tapes.EVIDENCE.size + len(counts), hold.sequence, self._stamp(now),
+            RecordType.EVIDENCE, _WIDE, tapes.EVIDENCE.size + len(counts), hold.sequence, self._stamp(now),
             meter.delivered_output_bytes, _source(meter), Finish.UNKNOWN, status,
         )  # fmt: skip
         self.tape.append(head + counts)
@@ -427,7 +434,7 @@ class Spending(Leases):
         counts = _COUNTS[len(values)]
         self.tape.append(
             _SETTLE.pack(
-                _SETTLE_TYPE, 0, _SETTLE.size + counts.size, hold.sequence, now, hold.first_byte_at, nanos, list_nanos,
+                _SETTLE_TYPE, _WIDE, _SETTLE.size + counts.size, hold.sequence, now, hold.first_byte_at, nanos, list_nanos,
                 net_nanos, meter.delivered_output_bytes, _REPORTED if is_reported else _ESTIMATED, finish, tier_index,
                 hold.dialect_index, status, 0, answered_name, request_name, mask,
             )
@@ -618,8 +625,44 @@ class Spending(Leases):
 def _rates(card: HotCard, tier: str, facts: Facts) -> HotRates | None:
     """What a tier's first call finds; None when the card does not sell it, or no output where there would be some."""
     index = _TIER_INDEX.get(tier, 0)
+    if not facts.is_text:
+        return card.media_at_tier(tier, index)
     rates = card.at_tier(tier, index)
     return card.input_at_tier(tier, index) if rates is None and not facts.has_output else rates
+
+
+def _beyond_bytes(hold: HotHold, facts: Facts, input_tokens: int) -> Denial | None:
+    """Input and fees of a call that its bytes do not bound, written into its hold; or why nothing bounds it.
+
+    Each use of a tool may read a whole context again, and so may a call that goes on from what the provider has stored. Units are
+    those that the card prices: a voice is sold by the character or by tokens, and whoever sells by one does not bill by the other.
+    """
+    rates = hold.rates
+    fee_grains = 0
+    if facts.server_tool_uses_max or facts.reads_stored:
+        window = hold.card.card.context_window_tokens
+        if window is None:
+            if rates.input_grains:
+                return Denial("call_not_bounded", model=facts.model, state="its rate card names no context window")
+            window = 0  # what it reads costs nothing
+        input_tokens = max(input_tokens, window) * (facts.server_tool_uses_max + 1)
+        if facts.web_search_max:
+            if rates.web_search_grains is None:
+                return Denial("call_not_bounded", model=facts.model, state="its rate card has no price for searches")
+            fee_grains = facts.web_search_max * rates.web_search_grains
+    if not facts.is_text:
+        units = rates.unit_grains
+        priced = [(most, units[index]) for index, most, _ in facts.unit_maxima if index in units]
+        if not priced and not rates.has_token_price:
+            names = " or ".join(f"{METERS[index].replace('_', ' ')}s" for index, _, _ in facts.unit_maxima)
+            return Denial(
+                "call_not_bounded", model=facts.model, state=f"its rate card has no price for model tokens or {names}"
+            )
+        fee_grains += sum(most * grains for most, grains in priced)
+    hold.input_tokens_max = input_tokens
+    hold.fee_grains = fee_grains
+    hold.unit_maxima = facts.unit_maxima
+    return None
 
 
 def _scope(key: HotKey) -> str:

@@ -246,10 +246,12 @@ def counted(one: LimitRaise, settle: SettleRecord | None) -> int:
 
 
 def _counts(record: bytes, offset: int, size: int, length: int) -> tuple[int | None, ...]:
-    (mask,) = tape.COUNTS_MASK.unpack_from(record, offset + size)
-    if mask >> METER_COUNT or length != size + tape.COUNTS_MASK.size + mask.bit_count() * tape.COUNT.size:
+    flags = record[offset + 1]
+    mask_layout = tape.counts_mask(flags)
+    (mask,) = mask_layout.unpack_from(record, offset + size)
+    if mask >> METER_COUNT or length != size + mask_layout.size + mask.bit_count() * tape.COUNT.size:
         raise TapeError(f"counts under mask {mask:b} do not fill a record of {length} bytes")
-    return tape.unpack_counts(record, offset + size, METER_COUNT)
+    return tape.unpack_counts(record, offset + size, METER_COUNT, flags)
 
 
 def _evidence(record: bytes, offset: int, length: int) -> EvidenceRecord:
@@ -274,14 +276,14 @@ def _settle(record: bytes, offset: int, length: int) -> SettleRecord:
 
 def _passes(record: bytes, offset: int, length: int) -> tuple[tuple[PassRecord, ...], int]:
     """The passes behind a settlement's counts, and how long it is without them."""
-    start = place = tape.SETTLE.size + _counts_bytes(record, offset + tape.SETTLE.size)
+    start = place = tape.SETTLE.size + _counts_bytes(record, offset, tape.SETTLE.size)
     (count,) = tape.PASSES_HEAD.unpack_from(record, offset + place)
     place += tape.PASSES_HEAD.size
     found = []
     for _ in range(count):
         card_id, tier = tape.PASS_HEAD.unpack_from(record, offset + place)
         place += tape.PASS_HEAD.size
-        end = place + _counts_bytes(record, offset + place)
+        end = place + _counts_bytes(record, offset, place)
         found.append(PassRecord(card_id, tape.SERVICE_TIERS[tier], _counts(record, offset, place, end)))
         place = end
     if place != length:
@@ -289,18 +291,19 @@ def _passes(record: bytes, offset: int, length: int) -> tuple[tuple[PassRecord, 
     return tuple(found), start
 
 
-def _counts_bytes(record: bytes, offset: int) -> int:
-    """How long the counts there are, mask and all."""
-    (mask,) = tape.COUNTS_MASK.unpack_from(record, offset)
-    return int(tape.COUNTS_MASK.size + mask.bit_count() * tape.COUNT.size)
+def _counts_bytes(record: bytes, offset: int, place: int) -> int:
+    """How long the counts at `place` of the record at `offset` are, mask and all."""
+    mask_layout = tape.counts_mask(record[offset + 1])
+    (mask,) = mask_layout.unpack_from(record, offset + place)
+    return int(mask_layout.size + mask.bit_count() * tape.COUNT.size)
 
 
 def pack_settle(sequence: int, settle: SettleRecord) -> bytes:
     """A SETTLE record of these facts: for what the ledger resolves itself, and for what is rare at a worker."""
     counts = tape.pack_counts(settle.counts)
-    flags = 0
+    flags = tape.WIDE_COUNTS
     if settle.passes:
-        flags = tape.SETTLE_PASSES
+        flags |= tape.SETTLE_PASSES
         counts += _packed_passes(settle.passes)
     return (
         tape.SETTLE.pack(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from tokenroll.engine.bounding import CallSize, bound_nanos_at, compile_bound, input_tokens_max
+from tokenroll.engine.bounding import CallSize, bound_nanos_at, card_bound, input_tokens_max
 from tokenroll.engine.chaining import leaf_hash, merkle_proof, verify_proof
 from tokenroll.engine.drawing import split
 from tokenroll.engine.posting import resolve_postings, settlement_postings, suspend_postings
@@ -38,7 +38,16 @@ from tokenroll.store.tape import (
     TapeSource,
 )
 
-_DIALECTS: Final = ("openai", "anthropic", "openai responses", "openai completions", "openai embeddings")
+_DIALECTS: Final = (
+    "openai",
+    "anthropic",
+    "openai responses",
+    "openai completions",
+    "openai embeddings",
+    "openai moderations",
+    "openai rerank",
+    "openai rerank",
+)
 """By what a settlement's record says."""
 
 
@@ -120,7 +129,7 @@ def _bound(card: RateCard | None, hold: HoldRecord) -> dict[str, Any]:
     }
     if card is None:
         return said
-    rates = compile_bound(card, SERVICE_TIERS[:1])
+    rates = card_bound(card, SERVICE_TIERS[:1])
     size = CallSize(
         input_bytes=hold.input_bytes, message_count=hold.message_count, output_cap_tokens=hold.output_cap_tokens,
         tool_count=hold.tool_count, has_tools=hold.tool_count > 0,

@@ -53,12 +53,12 @@ _HOLD_ONE_SLICE: Final = tape.HOLD.size + tape.SLICE.size
 _RARER_MIN: Final = {
     _DISPATCHED: tape.DISPATCHED_HEAD.size,
     int(RecordType.NAME): tape.RECORD_HEAD.size + tape.NAME_HEAD.size,
-    int(RecordType.EVIDENCE): tape.EVIDENCE.size + tape.COUNTS_MASK.size,
+    int(RecordType.EVIDENCE): tape.EVIDENCE.size + tape.COUNTS_MASK_NARROW.size,
     int(RecordType.RELEASE): tape.RELEASE.size,
     int(RecordType.LAPSE): tape.LAPSE.size,
     int(RecordType.LEASE): tape.LEASE.size,
 }
-_SETTLE_MIN: Final = tape.SETTLE.size + tape.COUNTS_MASK.size
+_SETTLE_MIN: Final = tape.SETTLE.size + tape.COUNTS_MASK_NARROW.size
 
 
 class Give(NamedTuple):

@@ -18,7 +18,9 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import TAPE_BLOCK_BYTES_MAX, TAPE_SEGMENT_BYTES_MAX
 
 MAGIC: Final = b"TKRLTAPE"
-VERSION: Final = 1
+VERSION: Final = 2
+"""2: counts may stand under a mask of 32 bits (WIDE_COUNTS). Whoever writes 2 also reads 1, where no record has that flag."""
+VERSIONS_READ: Final = frozenset({1, VERSION})
 CODEC_PACKED: Final = 1
 
 # magic, version, codec, worker, epoch, segment, boot id, first sequence, created at; then crc32 of all that
@@ -112,6 +114,8 @@ LIMIT_RAISE: Final = struct.Struct("<IBBHqq")
 """limit id, measure (place in model.limit.LIMIT_MEASURES), flags, spare; start of the counter, amount raised."""
 RAISE_WOULD_DENY: Final = 1
 RAISE_OVERAGE: Final = 2
+WIDE_COUNTS: Final = 2
+"""Flag of a SETTLE and an EVIDENCE: the masks of their counts have 32 bits. Records of tapes of version 1 have 16."""
 DISPATCHED_HEAD: Final = struct.Struct("<BBHq")  # type, flags, length, at; then u64 hold sequences
 EVIDENCE: Final = struct.Struct("<BBHQqqBBH")
 """type, flags, length; hold sequence, at, answer bytes relayed, source, finish, HTTP status. Counts follow."""
@@ -127,7 +131,8 @@ LAPSE: Final = struct.Struct(
 LEASE: Final = struct.Struct("<BBHQq")  # type, flags, length; last delta applied, at. Gives follow.
 GIVE: Final = struct.Struct("<qqq")  # recall id, lot id, nanos: what the worker gave back of a leased lot
 GIVES_MAX: Final = (RECORD_BYTES_MAX - LEASE.size) // GIVE.size
-COUNTS_MASK: Final = struct.Struct("<H")
+COUNTS_MASK: Final = struct.Struct("<I")
+COUNTS_MASK_NARROW: Final = struct.Struct("<H")
 COUNT: Final = struct.Struct("<q")
 
 SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
@@ -135,14 +140,14 @@ SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
 
 
 def pack_counts(counts: "tuple[int | None, ...] | list[int | None]") -> bytes:
-    """Usage counts in the order of METERS: a bit mask of the non-null ones, then their values."""
+    """Usage counts in the order of METERS: a bit mask of the non-null ones, then their values. The record has the flag WIDE_COUNTS."""
     mask = 0
     values = []
     for index, count in enumerate(counts):
         if count is not None:
             mask |= 1 << index
             values.append(count)
-    return struct.pack(f"<H{len(values)}q", mask, *values)
+    return struct.pack(f"<I{len(values)}q", mask, *values)
 
 
 @cache
@@ -155,11 +160,19 @@ def _counts_layout(mask: int, meter_count: int) -> "tuple[struct.Struct, tuple[i
     return struct.Struct(f"<{mask.bit_count()}q"), tuple(places)
 
 
-def unpack_counts(data: "bytes | memoryview", offset: int, meter_count: int) -> tuple[int | None, ...]:
-    """The counts that `pack_counts` packed at `offset`; absent ones are None."""
-    (mask,) = COUNTS_MASK.unpack_from(data, offset)
+def counts_mask(flags: int) -> struct.Struct:
+    """How the mask of counts lies in a record with these flags."""
+    return COUNTS_MASK if flags & WIDE_COUNTS else COUNTS_MASK_NARROW
+
+
+def unpack_counts(
+    data: "bytes | memoryview", offset: int, meter_count: int, flags: int = WIDE_COUNTS
+) -> tuple[int | None, ...]:
+    """The counts at `offset` of a record with these flags, as `pack_counts` packed them; absent ones are None."""
+    mask_layout = counts_mask(flags)
+    (mask,) = mask_layout.unpack_from(data, offset)
     layout, places = _counts_layout(mask, meter_count)
-    values = (*layout.unpack_from(data, offset + COUNTS_MASK.size), None)
+    values = (*layout.unpack_from(data, offset + mask_layout.size), None)
     return tuple([values[place] for place in places])
 
 
@@ -421,8 +434,8 @@ def read_header(data: bytes) -> SegmentHeader:
     if magic != MAGIC or checksum != zlib.crc32(data[: _SEGMENT.size]):
         message = "not a tape segment: magic or header checksum differ"
         raise TapeError(message)
-    if version != VERSION or codec != CODEC_PACKED:
-        message = f"tape version {version} codec {codec} is not ours ({VERSION}, {CODEC_PACKED}); use the release that wrote it"
+    if version not in VERSIONS_READ or codec != CODEC_PACKED:
+        message = f"tape version {version} codec {codec} is not ours (up to {VERSION}, {CODEC_PACKED}); use the release that wrote it"
         raise TapeError(message)
     return SegmentHeader(worker, epoch, segment, boot_id, first, created_at)
 

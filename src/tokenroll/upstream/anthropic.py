@@ -7,10 +7,10 @@ import msgspec
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX, PASSES_MAX, SERVER_TOOL_USES_MAX
+from tokenroll.model.usage import TALK_METER_COUNT
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import (
     JSON_HEADER,
-    METER_COUNT,
     Buffers,
     CallMeter,
     Denial,
@@ -172,7 +172,7 @@ def _is_one_message(passes: list[Any]) -> bool:
 def _pass(usage: dict[str, Any], meter: CallMeter) -> Pass:
     reported = _Reported()
     reported.merge(usage, meter)
-    mine: list[int | None] = [None] * METER_COUNT
+    mine: list[int | None] = [None] * TALK_METER_COUNT
     reported.write(meter, mine)
     model = usage.get("model")
     name = model[:NAME_CHARACTERS_MAX] if isinstance(model, str) else ""
@@ -440,6 +440,7 @@ def _tools(body: bytes, head: dict[str, Any], facts: Facts) -> None:
             not_bounded(f"tools[{index}].max_uses", "searching the web without a limit of uses")
         facts.web_search_max += whole_number(uses, f"tools[{index}].max_uses", 1, SERVER_TOOL_USES_MAX)
     facts.server_tool_uses_max = facts.web_search_max
+    facts.beyond_bytes = facts.web_search_max > 0
 
 
 def _options(body: bytes, head: dict[str, Any], facts: Facts) -> None:

@@ -5,15 +5,14 @@ Nothing here does I/O. A dialect never decodes a prompt or an answer into text: 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
-from tokenroll.model.usage import METERS, UsageSource
+from tokenroll.model.usage import METER_INDEX, TALK_METER_COUNT, Meter, UsageSource
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.rates import REQUESTS, Rate, duration
 
-METER_COUNT: Final = len(METERS)
 Buffers: TypeAlias = list[bytes | memoryview]
 """A body in pieces, so that a large one is never copied."""
 BYTES_PER_TOKEN_ESTIMATE: Final = 4
@@ -236,16 +235,18 @@ class Pass(NamedTuple):
 class CallMeter(ABC):
     """What one attempt's answer tells about its usage, fed with the answer's bytes as they pass.
 
-    `counts` are in the order of METERS and disjoint; None means not reported. One is made per attempt.
+    `counts` are in the order of METERS (the first TALK_METER_COUNT of them, or all) and disjoint; None means not reported. One is made per attempt.
     """
 
     __slots__ = (
         "answered_model", "complete", "counts", "degraded", "delivered_output_bytes", "error_code",
         "output_events", "passes", "provider_request_id", "saw_error", "saw_usage", "service_tier",
     )  # fmt: skip
+    output_index: ClassVar[int] = METER_INDEX[Meter.OUTPUT]
+    """Which meter counts what `output_tokens_seen` estimates."""
 
     def __init__(self) -> None:
-        self.counts: list[int | None] = [None] * METER_COUNT
+        self.counts: list[int | None] = [None] * TALK_METER_COUNT
         self.saw_usage = False
         """Whether the provider's final usage was read."""
         self.saw_error = False
@@ -285,7 +286,7 @@ class Dialect(ABC):
     """One endpoint of one provider's way of speaking."""
 
     index: int
-    """On the tape: 0 chat completions, 1 messages, 2 responses, 3 completions, 4 embeddings."""
+    """On the tape: 0 chat completions, 1 messages, 2 responses, 3 completions, 4 embeddings, 5 moderations, 6 and 7 rerank."""
     family: str
     """Whose way: what a deployment names as its dialect. All endpoints of one share keys, errors and headers."""
     name: str

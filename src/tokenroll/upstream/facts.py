@@ -35,5 +35,11 @@ class Facts:
     reads_stored: bool = False
     """Whether it goes on from what the provider has stored: then its input is as large as the context window may be."""
     has_output: bool = True
-    """False for embeddings: nothing is written, so there is nothing to cap."""
+    """False for embeddings and what else writes nothing: there is nothing to cap."""
+    is_text: bool = True
+    """False for calls that other meters than those of text may count: pictures, sound, searches of a reranker."""
+    beyond_bytes: bool = False
+    """Whether its bytes do not bound its input or its fees: tools on the provider's side, stored input, pictures, units."""
+    unit_maxima: tuple[tuple[int, int, int], ...] = ()
+    """What it may be billed by in place of tokens: `(place in METERS, at most, likely so many)`. Its rate card says which of them count."""
     user: str = ""

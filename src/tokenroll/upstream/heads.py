@@ -57,10 +57,11 @@ def refuse(code: str, message: str, param: str | None = None) -> NoReturn:
     raise RequestRefused(400, code, message, param)
 
 
-def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
+def read_head(body: bytes, facts: Facts, default_model: str = "") -> dict[str, Any]:
     """The fields of a request's object by name, and the facts that every dialect has. Objects are Item or PartsItem.
 
-    Raises RequestRefused for what is not one UTF-8 JSON object without duplicate keys.
+    `default_model` is what the provider takes for a request that names none. Raises RequestRefused for what is not one UTF-8 JSON
+    object without duplicate keys.
     """
     try:
         at = body.find(b'"content":', 0, _SNIFFED_BYTES)
@@ -81,6 +82,8 @@ def read_head(body: bytes, facts: Facts) -> dict[str, Any]:
     facts.fields = tuple(head)
     facts.input_bytes = len(body)
     model = head.get("model")
+    if model is None and default_model:
+        model = default_model
     if type(model) is not str or not 0 < len(model) <= NAME_CHARACTERS_MAX or not model.isprintable():
         _refuse_model(model)
     facts.model = model
@@ -184,6 +187,12 @@ def refuse_doubles(body: bytes, field: str) -> None:
         json.loads(body[start:end], object_pairs_hook=_pairs_once)
     except RecursionError:
         refuse("invalid_json", "The request body is not valid JSON: it nests too deeply.")
+
+
+def raw_fields(body: bytes, field: str) -> list[frozenset[str]]:
+    """The names of the fields of each object in a list of the head; of what is no object there are none."""
+    start, end = spans(body)[field]
+    return [frozenset(one) if isinstance(one, dict) else frozenset() for one in json.loads(body[start:end])]
 
 
 def refuse_doubled(body: bytes, field: str, name: bytes) -> None:

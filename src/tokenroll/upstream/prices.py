@@ -29,10 +29,12 @@ from tokenroll.model.limits import (
     OVERHEAD_TOKENS_PER_TOOL,
 )
 from tokenroll.model.rate_card import RateCard, RateTable, RateTier
-from tokenroll.model.usage import Meter
+from tokenroll.model.usage import UNIT_METERS, Meter
 
 MILLION: Final = 10**6
 THOUSAND: Final = 10**3
+SECONDS_PER_HOUR: Final = 3_600
+SECONDS_PER_MINUTE: Final = 60
 COLUMNS: Final[Mapping[str, tuple[Meter, int]]] = {
     "input_mtok": (Meter.INPUT, MILLION),
     "cache_read_mtok": (Meter.CACHE_READ, MILLION),
@@ -48,8 +50,16 @@ COLUMNS: Final[Mapping[str, tuple[Meter, int]]] = {
     "requests_kcount": (Meter.REQUEST, THOUSAND),
     "web_searches_kcount": (Meter.WEB_SEARCH, THOUSAND),
     "storage_searches_kcount": (Meter.FILE_SEARCH, THOUSAND),
+    "input_mchars": (Meter.CHARACTER, MILLION),
+    "input_audio_hours": (Meter.AUDIO_SECOND, SECONDS_PER_HOUR),
 }
 """The package's price keys, the meter each is about, and how many units one listed price pays for."""
+UNITS: Final[Mapping[Meter, int]] = {
+    **dict.fromkeys(Meter, MILLION),
+    Meter.REQUEST: THOUSAND, Meter.WEB_SEARCH: THOUSAND, Meter.WEB_FETCH: 1, Meter.FILE_SEARCH: THOUSAND, Meter.CODE_SECOND: 1,
+    Meter.SEARCH_UNIT: THOUSAND, Meter.IMAGE: 1, Meter.AUDIO_SECOND: SECONDS_PER_MINUTE,
+}  # fmt: skip
+"""How many units one price pays for where people write it: a million tokens or characters, a minute of sound, one picture."""
 UNMETERED_IN_TEXT: Final = frozenset({"output_citation_mtok", "input_text_messages_kcount"})
 """Charged for ordinary calls, but not counted here: their models are left out rather than undercharged."""
 TIER_VARIANTS: Final[Mapping[str, tuple[str, str]]] = {
@@ -117,7 +127,17 @@ def prepare(providers: Iterable[str] | None = None, as_of: Instant | None = None
                 cards += _cards(provider.id, model, names[model.id], as_of)
             except _Unusable as reason:
                 skipped[ModelKey(provider.id, model.id)] = str(reason)
+        cards += _free_cards(provider.id)
     return Prepared(cards=tuple(cards), skipped=skipped, source=source_name())
+
+
+def _free_cards(provider: str) -> Iterator[RateCard]:
+    """Cards of models that a provider says are free, so that their calls are held, recorded and seen like any other."""
+    tables = {"standard": RateTable(base={Meter.INPUT: 0})}
+    for model, said in sorted(output_data("free").get(provider, {}).items()):
+        yield _card(
+            provider, model, tuple(said["aliases"]), 0, tables, said["context_window_tokens"], time_of_day_dearest=False
+        )
 
 
 class _Unusable(Exception):  # noqa: N818  a reason, told to whoever imports
@@ -179,29 +199,51 @@ def _cards(
             if _is_sold(model, context, moments[0]):
                 prices = [model.get_prices(moment, dict([context])) for moment in moments]
                 tables[tier] = _table(prices, long_lived=long_lived)
-        yield pinned(
-            RateCard(
-                id=PLACEHOLDER_ID,
-                public_id=UNNUMBERED,
-                provider=provider,
-                model=model.id,
-                aliases=aliases,
-                effective_at=effective[index],
-                recorded_at=0,
-                currency="USD",
-                list_prices=tables,
-                net_prices=tables,
-                internal_prices=tables,
-                context_window_tokens=model.context_window,
-                output_tokens_max=output_data("maxima").get(provider, {}).get(model.id),
-                source=source_name(),
-                digest="",
-                overhead_tokens_per_message=OVERHEAD_TOKENS_PER_MESSAGE,
-                overhead_tokens_per_request_with_tools=OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS,
-                overhead_tokens_per_tool=OVERHEAD_TOKENS_PER_TOOL,
-                time_of_day_dearest=len(moments) > 1,
-            )
+        yield _card(
+            provider,
+            model.id,
+            aliases,
+            effective[index],
+            tables,
+            model.context_window,
+            time_of_day_dearest=len(moments) > 1,
         )
+
+
+def _card(
+    provider: str,
+    model: str,
+    aliases: tuple[str, ...],
+    effective_at: Instant,
+    tables: Mapping[str, RateTable],
+    context_window_tokens: int | None,
+    *,
+    time_of_day_dearest: bool,
+) -> RateCard:
+    """A card at published prices: list, net and internal ones are the same."""
+    return pinned(
+        RateCard(
+            id=PLACEHOLDER_ID,
+            public_id=UNNUMBERED,
+            provider=provider,
+            model=model,
+            aliases=aliases,
+            effective_at=effective_at,
+            recorded_at=0,
+            currency="USD",
+            list_prices=tables,
+            net_prices=tables,
+            internal_prices=tables,
+            context_window_tokens=context_window_tokens,
+            output_tokens_max=output_data("maxima").get(provider, {}).get(model),
+            source=source_name(),
+            digest="",
+            overhead_tokens_per_message=OVERHEAD_TOKENS_PER_MESSAGE,
+            overhead_tokens_per_request_with_tools=OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS,
+            overhead_tokens_per_tool=OVERHEAD_TOKENS_PER_TOOL,
+            time_of_day_dearest=time_of_day_dearest,
+        )
+    )
 
 
 def _midnight(day: date) -> Instant:
@@ -244,9 +286,9 @@ def _table(prices: list[types.ModelPrice], *, long_lived: bool) -> RateTable:
         return _with_cache_writes(_dearest([_rates(price, input_tokens) for price in prices]), long_lived=long_lived)
 
     base = dearest_at(0)
-    if Meter.INPUT not in base and Meter.OUTPUT not in base:
+    if base.keys().isdisjoint((Meter.INPUT, Meter.OUTPUT, *UNIT_METERS)):
         columns = sorted({column for price in prices for column in _values(price)})
-        raise _Unusable(f"no price for input or output tokens, only {', '.join(columns) or 'nothing'}")
+        raise _Unusable(f"no price for tokens, characters or seconds of audio, only {', '.join(columns) or 'nothing'}")
     tiers = tuple(RateTier(input_tokens_above=start, rates=dearest_at(start + 1)) for start in starts)
     return RateTable(base=base, tiers=tiers)
 
@@ -302,7 +344,7 @@ def _with_cache_writes(rates: dict[Meter, int], *, long_lived: bool) -> dict[Met
 
 @cache
 def output_data(part: str) -> dict[str, Any]:
-    """`maxima`: most output tokens by provider and model; `aliases`: dated names by provider. Source and date are in the file."""
+    """`maxima`: most output tokens by provider and model; `aliases`: dated names by provider; `free`: models that cost nothing."""
     text = resources.files("tokenroll.upstream").joinpath("data/output_maxima.toml").read_text()
     found: dict[str, Any] = tomllib.loads(text)[part]
     return found
@@ -312,7 +354,7 @@ def output_data(part: str) -> dict[str, Any]:
 
 
 def tables_from_text(tables: Mapping[str, Mapping[str, str]]) -> dict[str, RateTable]:
-    """Rate tables from prices as people write them: per million model tokens, per thousand of anything else.
+    """Rate tables from prices as people write them: per million model tokens, and by UNITS of anything else.
 
     `{"standard": {"input": "0.15", "output": "0.60", "web_search": "10"}}`. Raises ValueError naming what is not a price.
     """
@@ -321,12 +363,11 @@ def tables_from_text(tables: Mapping[str, Mapping[str, str]]) -> dict[str, RateT
 
 def rates_from_text(prices: Mapping[str, str]) -> dict[Meter, int]:
     """Rates of one table from such texts. Raises ValueError."""
-    units = dict(COLUMNS.values())
     rates = {}
     for name, price in prices.items():
         try:
             meter = Meter(name)
-            rates[meter] = attos_per_unit(price, units.get(meter, 1))
+            rates[meter] = attos_per_unit(price, UNITS[meter])
         except (ValueError, ZeroDivisionError) as error:
             raise ValueError(f"{name} = {price!r} is not a price of a known meter ({', '.join(Meter)})") from error
     return rates

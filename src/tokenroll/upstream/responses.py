@@ -225,6 +225,7 @@ class Responses(OpenAIEndpoint):
         facts.message_count += get("instructions") is not None
         if get("tools") is not None:
             self._tools(head, facts)
+        facts.beyond_bytes = facts.reads_stored or facts.server_tool_uses_max > 0
         facts.service_tier = tier_asked(get("service_tier"))
         facts.user = text(get("user"), "user")
         return facts

@@ -259,6 +259,21 @@ decode_response_event = msgspec.json.Decoder(ResponseEvent).decode
 decode_loose_response_event = msgspec.json.Decoder(LooseResponseEvent).decode
 
 
+class MediaAnswer(msgspec.Struct, gc=False):
+    """An answer of pictures, sound, ranks or verdicts: what it says of its cost; pictures stay undecoded."""
+
+    model: Any = None
+    usage: Any = None
+    meta: Any = None
+    data: Raw = NOTHING
+    duration: Any = None
+    error: Any = None
+    type: Any = None
+
+
+decode_media_answer: Final = msgspec.json.Decoder(MediaAnswer).decode
+
+
 class MessageDelta(msgspec.Struct, gc=False):
     """What a `message_delta` changes."""
 

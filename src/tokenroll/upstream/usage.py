@@ -26,6 +26,10 @@ OUTPUT_IMAGE: Final = METER_INDEX[Meter.OUTPUT_IMAGE]
 REQUEST: Final = METER_INDEX[Meter.REQUEST]
 WEB_SEARCH: Final = METER_INDEX[Meter.WEB_SEARCH]
 WEB_FETCH: Final = METER_INDEX[Meter.WEB_FETCH]
+SEARCH_UNIT: Final = METER_INDEX[Meter.SEARCH_UNIT]
+IMAGE: Final = METER_INDEX[Meter.IMAGE]
+CHARACTER: Final = METER_INDEX[Meter.CHARACTER]
+AUDIO_SECOND: Final = METER_INDEX[Meter.AUDIO_SECOND]
 
 _USAGE_KEY: Final = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _WHOLE_FRAME_BYTES: Final = len(b'{"content":[{"type":"text","text":""}]}')

@@ -2,7 +2,16 @@ from dataclasses import fields
 
 import pytest
 
-from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, OUTPUT_METERS, Meter, Usage, UsageSource
+from tokenroll.model.usage import (
+    INPUT_METERS,
+    METER_INDEX,
+    METERS,
+    OUTPUT_METERS,
+    TALK_METER_COUNT,
+    Meter,
+    Usage,
+    UsageSource,
+)
 
 
 def test_what_is_not_reported_is_not_zero():
@@ -14,7 +23,7 @@ def test_what_is_not_reported_is_not_zero():
 
 def test_its_counts_stand_in_the_order_of_the_meters():
     usage = Usage(input_tokens=1, cache_write_1h_tokens=4, reasoning_tokens=8, code_second_count=15)
-    assert usage.counts == (1, None, None, 4, None, None, None, 8, None, None, None, None, None, None, 15)
+    assert usage.counts == (1, None, None, 4, None, None, None, 8, None, None, None, None, None, None, 15, *[None] * 4)
     assert Usage.from_counts(usage.counts) == usage
 
 
@@ -23,8 +32,15 @@ def test_the_order_is_what_old_records_count_on():
         "input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image",
         "output", "reasoning", "output_audio", "output_image",
         "request", "web_search", "web_fetch", "file_search", "code_second",
+        "search_unit", "image", "character", "audio_second",
     ]  # fmt: skip
     assert METER_INDEX[Meter.CODE_SECOND] == 14
+
+
+def test_a_call_of_text_keeps_no_places_for_what_it_never_meets():
+    counts = (1, *[None] * 9, 1, *[None] * 4)
+    assert len(counts) == TALK_METER_COUNT
+    assert Usage.from_counts(counts) == Usage(input_tokens=1, request_count=1)
 
 
 def test_every_field_is_named_after_its_meter():
@@ -43,7 +59,7 @@ def test_a_broken_report_is_refused(count):
 
 
 def test_a_record_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="15 or 19 counts, not 2"):
         Usage.from_counts((1, 2))
 
 

@@ -237,8 +237,8 @@ def test_it_is_caught_to_round_down(tmp_path, monkeypatch):
 def test_it_is_caught_to_bound_at_the_cheap_tier_and_charge_at_the_dear_one(tmp_path, monkeypatch):
     real = HotRates.__init__
 
-    def cheap(self, card, tier, tier_index):
-        real(self, card, tier, tier_index)
+    def cheap(self, card, bound, tier, tier_index):
+        real(self, card, bound, tier, tier_index)
         self.output_grains //= 2
 
     monkeypatch.setattr(HotRates, "__init__", cheap)

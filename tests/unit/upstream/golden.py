@@ -21,6 +21,11 @@ PRICES = {
     Meter.REQUEST: 7 * NANO,
     Meter.WEB_SEARCH: 10_000_000 * NANO,
     Meter.WEB_FETCH: 11 * NANO,
+    Meter.OUTPUT_IMAGE: 30_000 * NANO,
+    Meter.SEARCH_UNIT: 2_000_000 * NANO,
+    Meter.IMAGE: 40_000_000 * NANO,
+    Meter.CHARACTER: 15_000 * NANO,
+    Meter.AUDIO_SECOND: 100_000 * NANO,
 }
 
 

@@ -33,6 +33,14 @@ def embeddings(**fields: Any) -> bytes:
     return _body({"input": "Hello"}, fields)
 
 
+def moderations(**fields: Any) -> bytes:
+    return json.dumps({"input": "Hello", **fields}, separators=(",", ":")).encode()
+
+
+def rerank(**fields: Any) -> bytes:
+    return _body({"query": "cats", "documents": ["a", "b", "c"]}, fields)
+
+
 def said(*parts: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": list(parts)}]
 
@@ -120,6 +128,40 @@ BAD_EMBEDDINGS = [
     ("nothing in it", embeddings(input=[]), "invalid_value", "input"),
     ("an image", embeddings(input=[{"image": "x"}]), "call_not_bounded", "input[0]"),
     ("a number", embeddings(input=5), "invalid_type", "input"),
+]
+
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+GOOD_MODERATIONS = [
+    ("no model named", moderations(), {"model": "omni-moderation-latest", "message_count": 1, "has_output": False, "beyond_bytes": False}),
+    ("a model named", moderations(model="gpt-6-astra", input=["a", "b"]), {"model": "gpt-6-astra", "message_count": 2}),
+    ("a picture", moderations(input=[{"type": "text", "text": "Hi"}, PICTURE]), {"message_count": 2, "reads_stored": True, "beyond_bytes": True}),
+    ("text alone", moderations(input=[{"type": "text", "text": "Hi"}]), {"reads_stored": False, "beyond_bytes": False}),
+]  # fmt: skip
+BAD_MODERATIONS = [
+    ("no input", moderations(input=None), "missing_required_parameter", "input"),
+    ("a number", moderations(input=5), "invalid_type", "input"),
+    ("a list in a list", moderations(input=[["a"]]), "invalid_type", "input[0]"),
+    ("sound", moderations(input=[{"type": "input_audio", "input_audio": {}}]), "call_not_bounded", "input[0]"),
+    ("two types", b'{"input":[{"type":"image_url","type":"text"}]}', "duplicate_key", "type"),
+]
+# the query is read with each document: two more times four bytes; 250 bytes make a part
+GOOD_RERANK = [
+    ("plain", rerank(), {"message_count": 3, "extra_input_tokens": 8, "has_output": False, "is_text": False, "unit_maxima": ((15, 1, 1),)}),
+    ("the best two", rerank(top_n=2, return_documents=True), {"message_count": 3}),
+    ("objects with a text", rerank(documents=[{"text": "a"}, "b"]), {"message_count": 2, "extra_input_tokens": 4}),
+    ("a long one is read in parts", rerank(documents=["x" * 50_000]), {"unit_maxima": ((15, 3, 1),)}),
+    ("more than one search", rerank(documents=["a"] * 101), {"unit_maxima": ((15, 2, 2),)}),
+]  # fmt: skip
+BAD_RERANK = [
+    ("no query", rerank(query=None), "missing_required_parameter", "query"),
+    ("a picture as query", rerank(query={"image": "x"}), "invalid_type", "query"),
+    ("no documents", rerank(documents=None), "missing_required_parameter", "documents"),
+    ("none of them", rerank(documents=[]), "invalid_value", "documents"),
+    ("documents a text", rerank(documents="a"), "invalid_type", "documents"),
+    ("a document that is a number", rerank(documents=["a", 5]), "invalid_type", "documents[1]"),
+    ("a picture", rerank(documents=["a", {"image": "x"}]), "call_not_bounded", "documents[1]"),
+    ("the best none", rerank(top_n=0), "invalid_value", "top_n"),
+    ("a text twice", rerank()[:-1] + b',"documents":[{"text":"a","text":"b"}]}', "duplicate_key", "documents"),
 ]
 
 
@@ -250,4 +292,37 @@ def embedding_answers() -> list[Golden]:
     return [
         Golden("embeddings", False, of(counted), {"input": 100, "request": 1}, 100_007, facts={"answered_model": MODEL}),
         Golden("embeddings without usage", False, of(""), {}, None, source="estimated"),
+    ]  # fmt: skip
+
+
+def verdicts() -> list[Golden]:
+    def of(usage: str) -> bytes:
+        return f'{{"id":"modr-1","model":"{MODEL}","results":[{{"flagged":false}}]{usage}}}'.encode()
+
+    counted = ',"usage":{"prompt_tokens":100,"total_tokens":100}'
+    return [
+        Golden("a verdict", False, of(""), {}, None, source="estimated", facts={"answered_model": MODEL, "complete": True}),
+        Golden("a verdict that is charged", False, of(counted), {"input": 100, "request": 1}, 100_007),
+    ]  # fmt: skip
+
+
+def ranks() -> list[Golden]:
+    def of(name: str, rest: str, counts: dict[str, int], nanos: int | None, **more: Any) -> Golden:
+        return Golden(
+            name,
+            False,
+            f'{{"id":"r","results":[{{"index":0,"relevance_score":0.9}}]{rest}}}'.encode(),
+            counts,
+            nanos,
+            **more,
+        )
+
+    billed = ',"meta":{"api_version":{"version":"2"},"billed_units":{"search_units":%s},"tokens":{"input_tokens":90}}'
+    return [
+        of("tokens as vLLM says them", ',"usage":{"total_tokens":100}', {"input": 100, "request": 1}, 100_007),
+        of("tokens of the prompt alone", ',"usage":{"prompt_tokens":100}', {"input": 100, "request": 1}, 100_007),
+        of("search units are what is billed", billed % 2, {"search_unit": 2, "request": 1}, 4_000_007),
+        of("a part of a search is a whole one", billed % 1.5, {"search_unit": 2, "request": 1}, 4_000_007),
+        of("no usage", "", {}, None, source="estimated"),
+        of("tokens below nothing", ',"usage":{"total_tokens":-5}', {}, None, source="estimated"),
     ]  # fmt: skip

@@ -9,7 +9,9 @@ from tokenroll.upstream.anthropic import Messages
 from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.embeddings import Embeddings
+from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.rerank import Rerank, RerankV2
 from tokenroll.upstream.responses import Responses
 
 CHAT, MESSAGES = ChatCompletions(), Messages()
@@ -135,11 +137,14 @@ def test_an_error_may_say_when_to_come_back():
 def test_the_dialects_know_their_way_upstream():
     assert CHAT.upstream_headers("sk-1") == b"authorization: Bearer sk-1\r\n"
     assert MESSAGES.upstream_headers("sk-2") == b"x-api-key: sk-2\r\n"
-    every = (CHAT, MESSAGES, Responses(), Completions(), Embeddings())
+    every = (CHAT, MESSAGES, Responses(), Completions(), Embeddings(), Moderations(), Rerank(), RerankV2())
     assert [(one.index, one.family, one.path) for one in every] == [
         (0, "openai", b"/v1/chat/completions"),
         (1, "anthropic", b"/v1/messages"),
         (2, "openai", b"/v1/responses"),
         (3, "openai", b"/v1/completions"),
         (4, "openai", b"/v1/embeddings"),
+        (5, "openai", b"/v1/moderations"),
+        (6, "openai", b"/v1/rerank"),
+        (7, "openai", b"/v2/rerank"),
     ]

@@ -11,7 +11,9 @@ from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Dialect, RequestRefused
 from tokenroll.upstream.embeddings import Embeddings
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.rerank import Rerank
 from tokenroll.upstream.responses import Responses
 
 CHAT, MESSAGES = ChatCompletions(), Messages()
@@ -265,6 +267,8 @@ for dialect, good, bad in (
     (Responses(), golden.GOOD_RESPONSES, golden.BAD_RESPONSES),
     (Completions(), golden.GOOD_COMPLETIONS, golden.BAD_COMPLETIONS),
     (Embeddings(), golden.GOOD_EMBEDDINGS, golden.BAD_EMBEDDINGS),
+    (Moderations(), golden.GOOD_MODERATIONS, golden.BAD_MODERATIONS),
+    (Rerank(), golden.GOOD_RERANK, golden.BAD_RERANK),
 ):
     GOOD += [(dialect, *row) for row in good]
     BAD += [(dialect, *row) for row in bad]

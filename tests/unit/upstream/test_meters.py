@@ -6,7 +6,9 @@ from tests.unit.upstream.golden import PRICES, Golden, chunk, last, streamed_cha
 from tests.unit.upstream.golden_endpoints import (
     completion_answers,
     embedding_answers,
+    ranks,
     streamed_responses,
+    verdicts,
     whole_responses,
 )
 from tests.unit.upstream.golden_messages import start, streamed_messages, whole_messages
@@ -18,7 +20,9 @@ from tokenroll.upstream.anthropic import Messages
 from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Dialect
 from tokenroll.upstream.embeddings import Embeddings
+from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.openai import ChatCompletions
+from tokenroll.upstream.rerank import Rerank
 from tokenroll.upstream.responses import Responses
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter
@@ -29,6 +33,7 @@ TABLE: list[tuple[Dialect, Golden]] = [(CHAT, one) for one in (*whole_chat(), *s
 ]
 TABLE += [(Responses(), one) for one in (*whole_responses(), *streamed_responses())]
 TABLE += [(Completions(), one) for one in completion_answers()] + [(Embeddings(), one) for one in embedding_answers()]
+TABLE += [(Moderations(), one) for one in verdicts()] + [(Rerank(), one) for one in ranks()]
 START = start('{"input_tokens":25,"output_tokens":1}')
 NAMES = [f"{dialect.name}: {'stream' if one.stream else 'whole'}: {one.name}" for dialect, one in TABLE]
 
@@ -41,7 +46,7 @@ def read(dialect, one: Golden, *pieces: bytes):
 
 def told(meter):
     known = {
-        meter_name.value: count for meter_name, count in zip(METERS, meter.counts, strict=True) if count is not None
+        meter_name.value: count for meter_name, count in zip(METERS, meter.counts, strict=False) if count is not None
     }
     return (
         known, meter.source.value, meter.complete, meter.saw_error, meter.service_tier,

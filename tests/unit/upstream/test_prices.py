@@ -98,7 +98,7 @@ def test_it_reads_every_provider_and_says_what_it_left_out():
     prepared = prepare()
     models = {(card.provider, card.model) for card in prepared.cards}
     assert len(published_providers()) == 47
-    assert len(models) + len(prepared.skipped) == 2_330
+    assert len(models) + len(prepared.skipped) == 2_330 + 1  # and a free one that is not published
     assert prepared.skipped[ModelKey("perplexity", "sonar-deep-research")] == (
         "charges for output_citation_mtok, which no meter counts"
     )
@@ -199,6 +199,8 @@ def test_the_simulated_providers_own_table_says_the_same_as_the_cards(cards):
     compared = 0
     for name in PriceTable.load().names:
         model = PriceTable.load().models[name]
+        if model.vendor == "ours":  # nobody publishes its price
+            continue
         card = by_name[model.vendor, name]
         for tier, rates in model.tiers.items():
             if tier in card.list_prices:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tokenroll.upstream.simulated.asked import Asked
 from tokenroll.upstream.simulated.content import fitting, text_of
-from tokenroll.upstream.simulated.prices import PricedModel
+from tokenroll.upstream.simulated.prices import UNIT_KINDS, PricedModel
 from tokenroll.upstream.simulated.prompt_cache import CacheSplit, PromptCache
 from tokenroll.upstream.simulated.shapes import Answer, Choice
 
@@ -47,7 +47,7 @@ def split_input(asked: Asked, model: PricedModel, cache: PromptCache) -> CacheSp
     if asked.worst_tokenizer:
         segments = [segment._replace(tokens=len(segment.text)) for segment in asked.segments]
         total += sum(segment.tokens for segment in segments) - sum(segment.tokens for segment in asked.segments)
-    if asked.endpoint == "embeddings":
+    if asked.endpoint == "embeddings" or asked.used is not None:
         return CacheSplit(total, 0, 0, 0)
     if asked.dialect == "anthropic":
         return cache.marked(model.name, segments, total, scaled="input_tokens" in asked.sizes)
@@ -59,7 +59,7 @@ def compose(asked: Asked, model: PricedModel, split: CacheSplit, digest: bytes, 
     number = int.from_bytes(digest, "big")
     wanted = (
         0
-        if asked.endpoint == "embeddings"
+        if asked.endpoint == "embeddings" or asked.used is not None
         else asked.sizes.get("output_tokens", OUTPUT_TOKENS_MIN + zlib.crc32(digest) % OUTPUT_TOKENS_SPREAD)
     )
     limit = asked.cap or MODEL_OUTPUT_TOKENS
@@ -71,7 +71,7 @@ def compose(asked: Asked, model: PricedModel, split: CacheSplit, digest: bytes, 
         reasoning = min(reasoning, asked.thinking_budget)
     reasoning = min(reasoning, limit)
     choices, tokens = [], 0
-    for index in range(asked.choices):
+    for index in range(0 if asked.used is not None else asked.choices):
         choice, spoken = _choice(
             asked, max(0, min(wanted, limit) - reasoning), limit - reasoning, wanted > limit, number + index
         )
@@ -93,7 +93,15 @@ def compose(asked: Asked, model: PricedModel, split: CacheSplit, digest: bytes, 
         web_searches=asked.sizes.get("web_searches", 0),
         chunk_tokens=max(1, asked.sizes.get("chunk_tokens", 8)),
         faults=faults,
+        billed=_billed(asked, model),
     )
+
+
+def _billed(asked: Asked, model: PricedModel) -> dict[str, int]:
+    """What is billed of what is used: a model sold by units is not sold by tokens."""
+    used = asked.used or {}
+    units = {kind: count for kind, count in used.items() if kind in UNIT_KINDS and kind in model.tiers["standard"]}
+    return units or {kind: count for kind, count in used.items() if kind not in UNIT_KINDS}
 
 
 def _choice(asked: Asked, spoken: int, limit: int, over: bool, number: int) -> tuple[Choice, int]:
@@ -122,6 +130,8 @@ def _tool(asked: Asked) -> dict[str, Any] | None:
 
 def usage_billed(answer: Answer, output_tokens: int) -> dict[str, int]:
     """What is billed when `output_tokens` of the answer were generated; reasoning is generated first."""
+    if answer.asked.used is not None:
+        return dict(answer.billed)
     if "zero-usage" in answer.faults:
         return {"input": 0, "output": 0}
     split = answer.split

@@ -37,7 +37,7 @@ class Asked:
     """One request, understood."""
 
     endpoint: str
-    """`chat`, `messages`, `responses`, `completions` or `embeddings`."""
+    """`chat`, `messages`, `responses`, `completions`, `embeddings`, `moderations` or `rerank`."""
     model: str
     stream: bool
     segments: list[Segment]
@@ -64,6 +64,10 @@ class Asked:
     dimensions: int = 0
     base64: bool = False
     """How embeddings are wanted."""
+    body: dict[str, Any] = field(default_factory=dict)
+    """The whole request, at the endpoints whose answers repeat parts of it."""
+    used: dict[str, int] | None = None
+    """What it uses by kind where that is known beforehand; None where it is read and written model tokens."""
 
     @property
     def dialect(self) -> str:
@@ -71,7 +75,8 @@ class Asked:
         return "anthropic" if self.endpoint == "messages" else "openai"
 
 
-def _tokens(text: bytes) -> int:
+def tokens(text: bytes) -> int:
+    """The provider's own tokenizer."""
     return -(-len(text) // BYTES_PER_TOKEN)
 
 
@@ -104,14 +109,14 @@ def _content_segments(role: str, content: Any) -> list[Segment]:
         return [Segment(opening, 0, "")]
     if isinstance(content, str):
         text = content.encode()
-        return [Segment(opening + text, _tokens(text), "")]
+        return [Segment(opening + text, tokens(text), "")]
     segments = []
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, dict) and isinstance(part.get("text"), str):
             text = part["text"].encode()
         else:
             text = msgspec.json.encode(part)
-        segments.append(Segment(opening + text, _tokens(text), _mark(part)))
+        segments.append(Segment(opening + text, tokens(text), _mark(part)))
         opening = b""
     return segments
 
@@ -131,18 +136,20 @@ def _messages(body: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Segment]
         segments += _content_segments(str(message.get("role", "")), message.get("content"))
         for call in _listed(message, "tool_calls"):
             text = msgspec.json.encode(call)
-            segments.append(Segment(text, _tokens(text), ""))
+            segments.append(Segment(text, tokens(text), ""))
     return messages, segments
 
 
-def _model(body: dict[str, Any]) -> str:
+def model_of(body: dict[str, Any]) -> str:
+    """The model asked for. Raises Refusal."""
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise Refusal(400, "invalid_request_error", "you must provide a model parameter")
     return model
 
 
-def _count(body: dict[str, Any], name: str) -> int:
+def count(body: dict[str, Any], name: str) -> int:
+    """A positive number that may be left out. Raises Refusal."""
     value = body.get(name)
     if value is None:
         return 0
@@ -171,7 +178,7 @@ def _listed(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 def _tool_segments(tools: list[Any]) -> list[Segment]:
     texts = [msgspec.json.encode(tool) for tool in tools]
-    return [Segment(text, _tokens(text), _mark(tool)) for text, tool in zip(texts, tools, strict=True)]
+    return [Segment(text, tokens(text), _mark(tool)) for text, tool in zip(texts, tools, strict=True)]
 
 
 def _sized(asked: Asked, body: dict[str, Any], message_count: int, tool_count: int) -> Asked:
@@ -194,7 +201,7 @@ def _sized(asked: Asked, body: dict[str, Any], message_count: int, tool_count: i
 def asked_of_chat(raw: bytes) -> Asked:
     """What a chat completion request asks for. Raises Refusal."""
     body = decoded(raw)
-    model = _model(body)
+    model = model_of(body)
     messages, segments = _messages(body)
     tools, functions = _listed(body, "tools"), _listed(body, "functions")
     options, shape = _member(body, "stream_options"), _member(body, "response_format")
@@ -205,8 +212,8 @@ def asked_of_chat(raw: bytes) -> Asked:
         segments=_tool_segments(tools + functions) + segments,
         input_tokens=0,
         last_role=str(messages[-1].get("role", "")),
-        cap=_count(body, "max_completion_tokens") or _count(body, "max_tokens"),
-        choices=_count(body, "n") or 1,
+        cap=count(body, "max_completion_tokens") or count(body, "max_tokens"),
+        choices=count(body, "n") or 1,
         include_usage=options.get("include_usage") is True,
         service_tier=str(body.get("service_tier") or ""),
         tools=[
@@ -233,7 +240,7 @@ def _forced_in_chat(choice: Any) -> str:
 def asked_of_responses(raw: bytes) -> Asked:
     """What a request for a response asks for. Raises Refusal."""
     body = decoded(raw)
-    model = _model(body)
+    model = model_of(body)
     given = body.get("input")
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     if not isinstance(items, list) or not items or not all(isinstance(one, dict) for one in items):
@@ -246,7 +253,7 @@ def asked_of_responses(raw: bytes) -> Asked:
             segments += _content_segments(str(item.get("role", "")), item["content"])
         else:
             text = msgspec.json.encode(item)
-            segments.append(Segment(text, _tokens(text), ""))
+            segments.append(Segment(text, tokens(text), ""))
     tools = _listed(body, "tools")
     shape = _member(_member(body, "text"), "format")
     asked = Asked(
@@ -256,7 +263,7 @@ def asked_of_responses(raw: bytes) -> Asked:
         segments=_tool_segments(tools) + segments,
         input_tokens=0,
         last_role="tool" if str(items[-1].get("type", "")).endswith("_output") else str(items[-1].get("role", "")),
-        cap=_count(body, "max_output_tokens"),
+        cap=count(body, "max_output_tokens"),
         service_tier=str(body.get("service_tier") or ""),
         tools=[
             {"name": str(tool.get("name", "")), "schema": tool.get("parameters") or {}}
@@ -279,7 +286,7 @@ def _texts(body: dict[str, Any], name: str) -> list[Segment]:
     segments = []
     for one in listed:
         if isinstance(one, str):
-            segments.append(Segment(one.encode(), _tokens(one.encode()), ""))
+            segments.append(Segment(one.encode(), tokens(one.encode()), ""))
         elif isinstance(one, list) and all(isinstance(token, int) for token in one):
             segments.append(Segment(msgspec.json.encode(one), len(one), ""))
         else:
@@ -290,7 +297,7 @@ def _texts(body: dict[str, Any], name: str) -> list[Segment]:
 def asked_of_completions(raw: bytes) -> Asked:
     """What a completion request asks for. Raises Refusal."""
     body = decoded(raw)
-    model = _model(body)
+    model = model_of(body)
     segments = _texts(body, "prompt")
     asked = Asked(
         endpoint="completions",
@@ -299,8 +306,8 @@ def asked_of_completions(raw: bytes) -> Asked:
         segments=segments,
         input_tokens=0,
         last_role="user",
-        cap=_count(body, "max_tokens") or 16,
-        choices=(_count(body, "n") or 1) * len(segments),
+        cap=count(body, "max_tokens") or 16,
+        choices=(count(body, "n") or 1) * len(segments),
         include_usage=_member(body, "stream_options").get("include_usage") is True,
     )
     return _sized(asked, body, len(segments), 0)
@@ -309,7 +316,7 @@ def asked_of_completions(raw: bytes) -> Asked:
 def asked_of_embeddings(raw: bytes) -> Asked:
     """What a request for embeddings asks for. Raises Refusal."""
     body = decoded(raw)
-    model = _model(body)
+    model = model_of(body)
     segments = _texts(body, "input")
     asked = Asked(
         endpoint="embeddings",
@@ -320,7 +327,7 @@ def asked_of_embeddings(raw: bytes) -> Asked:
         last_role="user",
         cap=0,
         choices=0,
-        dimensions=_count(body, "dimensions"),
+        dimensions=count(body, "dimensions"),
         base64=body.get("encoding_format") == "base64",
     )
     return _sized(asked, body, len(segments), 0)
@@ -329,15 +336,15 @@ def asked_of_embeddings(raw: bytes) -> Asked:
 def asked_of_messages(raw: bytes, *, counting: bool = False) -> Asked:
     """What an Anthropic messages request asks for; `counting` needs no output cap. Raises Refusal."""
     body = decoded(raw)
-    model = _model(body)
+    model = model_of(body)
     messages, segments = _messages(body)
     tools = _listed(body, "tools")
     system = _content_segments("system", body["system"]) if body.get("system") else []
-    cap = _count(body, "max_tokens")
+    cap = count(body, "max_tokens")
     if not cap and not counting:
         raise Refusal(400, "invalid_request_error", "max_tokens: Field required", "max_tokens")
     thinking, choice = _member(body, "thinking"), _member(body, "tool_choice")
-    budget = _count(thinking, "budget_tokens") if thinking.get("type") == "enabled" else 0
+    budget = count(thinking, "budget_tokens") if thinking.get("type") == "enabled" else 0
     if budget and cap and budget >= cap:
         raise Refusal(400, "invalid_request_error", "`max_tokens` must be greater than `thinking.budget_tokens`.")
     forced = {"any": "*", "none": "-", "tool": str(choice.get("name", "*"))}.get(str(choice.get("type")), "")

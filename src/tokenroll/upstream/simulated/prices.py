@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 NANOS_PER_USD: Final = 10**9
-_UNITS: Final = {"web_search": 10**3}
+_UNITS: Final = {"web_search": 10**3, "search_unit": 10**3}
 """Units that one listed price pays for; all others are per million tokens."""
+UNIT_KINDS: Final = frozenset({"search_unit"})
+"""What some models are sold by in place of tokens."""
 INPUT_KINDS: Final = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
 _FALLS_BACK: Final = {
     "cache_read": "input",

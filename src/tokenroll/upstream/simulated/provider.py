@@ -19,6 +19,7 @@ from tokenroll.upstream.simulated.asked import (
     asked_of_messages,
     asked_of_responses,
 )
+from tokenroll.upstream.simulated.asked_media import asked_of_moderations, asked_of_rerank
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, CUT, OPEN, Bill, Line, totals
 from tokenroll.upstream.simulated.faults import Schedule, UnknownFault, parse_faults
 from tokenroll.upstream.simulated.prices import PricedModel, PriceTable
@@ -29,6 +30,7 @@ from tokenroll.upstream.simulated.stored import Shelf
 ASKED: Final[Mapping[bytes, Callable[[bytes], Asked]]] = {
     b"/chat/completions": asked_of_chat, b"/messages": asked_of_messages, b"/responses": asked_of_responses,
     b"/completions": asked_of_completions, b"/embeddings": asked_of_embeddings,
+    b"/moderations": asked_of_moderations, b"/rerank": asked_of_rerank, b"/v2/rerank": asked_of_rerank,
 }  # fmt: skip
 """By path, which may stand behind `/v1`: who reads the request."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import brotli
 import zstandard
 
-from tokenroll.upstream.simulated import chat, completions, embeddings, messages, responses
+from tokenroll.upstream.simulated import chat, completions, embeddings, messages, moderations, rerank, responses
 from tokenroll.upstream.simulated.bill import COMPLETE, CUT
 from tokenroll.upstream.simulated.shapes import Event
 
@@ -23,6 +23,7 @@ REASONS: Final = {
 }  # fmt: skip
 WORDS: Final[dict[str, ModuleType]] = {
     "chat": chat, "messages": messages, "responses": responses, "completions": completions, "embeddings": embeddings,
+    "moderations": moderations, "rerank": rerank,
 }  # fmt: skip
 """By endpoint: how its answers, events and errors are worded."""
 BODY_PIECE_BYTES: Final = 7

@@ -56,6 +56,8 @@ class Answer:
     web_searches: int = 0
     chunk_tokens: int = 8
     faults: dict[str, str] = field(default_factory=dict)
+    billed: dict[str, int] = field(default_factory=dict)
+    """What is billed where that is known beforehand."""
 
     @property
     def encode(self) -> Encode:

@@ -1,0 +1,91 @@
+"""What the meters of pictures, sound and reranking share: counts of every meter, and answers that are read loosely and once."""
+
+import json
+import re
+from typing import Any, Final
+
+import msgspec
+
+from tokenroll.model.limits import UNIT_COUNT_MAX
+from tokenroll.model.usage import METERS, TALK_METER_COUNT
+from tokenroll.upstream import usage as counts
+from tokenroll.upstream.dialect import CallMeter
+from tokenroll.upstream.openai import read_answer
+from tokenroll.upstream.shapes import MediaAnswer, decode_media_answer
+from tokenroll.upstream.usage import WholeMeter, count_of, object_of
+
+_MORE_COUNTS: Final = len(METERS) - TALK_METER_COUNT
+_LAST_USAGE: Final = re.compile(rb'"usage"\s*:\s*(\{.*\})\s*\}\s*\Z', re.DOTALL)
+
+
+def split_tokens(
+    meter: CallMeter, usage: dict[str, Any], total: str, parts: str, into: dict[str, int], rest: int
+) -> None:
+    """A total of tokens and its named parts as disjoint counts: each part at its own meter, what no part names at `rest`.
+
+    Parts that exceed their total contradict it: then the total is charged whole, and the meter is degraded.
+    """
+    whole = count_of(usage.get(total), meter, total)
+    if whole is None:
+        return
+    details = object_of(usage.get(parts))
+    found = {index: count_of(details.get(name), meter, name) for name, index in into.items()}
+    known = sum(count or 0 for count in found.values())
+    if known > whole:
+        meter.degraded = f"{total} and its details contradict each other"
+        found, known = {}, 0
+    mine = meter.counts
+    for index, count in found.items():
+        mine[index] = count
+    left = whole - known
+    if left or rest not in found:
+        mine[rest] = (mine[rest] or 0) + left
+
+
+def units_of(value: Any, meter: CallMeter, name: str) -> int | None:
+    """A reported count of units: like a count of tokens, but a part of one is charged as a whole one."""
+    if type(value) is float and 0 <= value <= UNIT_COUNT_MAX:
+        return -int(-value // 1)
+    return count_of(value, meter, name)
+
+
+class MediaMeter(WholeMeter):
+    """A meter of an answer that is one JSON object, or no JSON at all: then what it cost is estimated."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts += [None] * _MORE_COUNTS
+
+    def _on_body(self, body: bytes) -> None:
+        try:
+            answer = decode_media_answer(body)
+        except (msgspec.MsgspecError, RecursionError):
+            return
+        self.complete = True
+        read_answer(self, answer.model, None, answer.error)
+        self._on_answer(answer)
+
+    def _on_tail(self, tail: bytes) -> None:
+        """The end of an answer too long to keep. A usage that closes it stands where providers put it, and is believed."""
+        match = _LAST_USAGE.search(tail)
+        if match is None:
+            super()._on_tail(tail)
+            return
+        try:
+            usage = json.loads(match[1])
+        except ValueError:
+            return
+        self.complete = True
+        self._on_usage(usage)
+
+    def _on_answer(self, answer: MediaAnswer) -> None:
+        """A whole answer; its usage is what most of them say."""
+        if answer.usage is not None:
+            self._on_usage(object_of(answer.usage))
+
+    def _seen(self) -> None:
+        """The provider's final word was read."""
+        self.saw_usage = True
+        self.counts[counts.REQUEST] = 1
