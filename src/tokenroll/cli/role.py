@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tokenroll.gateway.deployment import Deployment
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _FIRST_FD: Final = 3
 LOCK_SECONDS_MAX: Final = 10.0
 """How long a ledger waits for the one before it, or for a command, to let go of the home's lock."""
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--observe", action="store_true")
     given = parser.parse_args(arguments)
     _end_with_parent()
+    _keep_memory_private()
     try:
         settings = load_settings()
         if given.role == "ledger":
@@ -64,6 +67,16 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
             sys.exit(0)
+
+
+def _keep_memory_private() -> None:
+    """Whatever this process dies of, its memory is copied nowhere: prompts and answers under way are in it, and keys (law 10).
+
+    The limit keeps core files from being written, the flag also keeps them from programs that the kernel would hand them to.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
 
 
 def _inherited(descriptor: int) -> socket.socket:
