@@ -107,6 +107,7 @@ class Company:
         self._numbers = itertools.count(1)
         self._plans: set[str] = set()
         self._listening: socket.socket
+        self._pages: socket.socket
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._clients: list[Any] = []
 
@@ -120,6 +121,9 @@ class Company:
         self.settings = load_settings(self.home)
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self._listening.set_inheritable(True)
+        self._pages = socket.create_server(("127.0.0.1", 0))
+        self._pages.set_inheritable(True)
+        self.web_port: int = self._pages.getsockname()[1]
         self.port = self._listening.getsockname()[1]
         try:
             self.start_ledger(wait=False)
@@ -134,8 +138,9 @@ class Company:
         for client in self._clients:
             with contextlib.suppress(Exception):
                 client.close()
-        for name in ("gateway", "ledger"):
+        for name in ("gateway", "web", "ledger"):
             self.end(name, signal.SIGTERM)
+        self._pages.close()
         self._listening.close()
         self.provider.stop()
 
@@ -161,12 +166,17 @@ class Company:
         if wait:
             self._until(self.is_admitting, "the gateway")
 
+    def start_web(self) -> None:
+        """The process of the pages, where the gateway has reports of usage and costs from. Not every company here needs one."""
+        self._start("web", "--fd", str(self._pages.fileno()))
+        self._until(self.settings.reports_socket_path.exists, "the pages")
+
     def _start(self, role: str, *arguments: str) -> None:
         assert role not in self._processes, f"the {role} runs already"
         with (self.home / f"{role}.log").open("ab") as log:
             self._processes[role] = subprocess.Popen(
                 [sys.executable, "-m", "tokenroll.cli.role", role, *arguments],
-                env={**os.environ, "TOKENROLL_HOME": str(self.home)}, pass_fds=(self._listening.fileno(),),
+                env={**os.environ, "TOKENROLL_HOME": str(self.home)}, pass_fds=(self._listening.fileno(), self._pages.fileno()),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

@@ -15,7 +15,14 @@ from tokenroll.services.ledger import Ledger
 from tokenroll.services.protocol import Ack, Applied, Command, Hello, Ready, Report, Welcome
 from tokenroll.services.reporting import Reports
 from tokenroll.store import tape
-from tokenroll.store.attempt_record import LapseRecord, SettleRecord, pack_lapse, pack_settle
+from tokenroll.store.attempt_record import (
+    LapseRecord,
+    ReleaseRecord,
+    SettleRecord,
+    pack_lapse,
+    pack_release,
+    pack_settle,
+)
 from tokenroll.store.database import open_writer
 from tokenroll.store.tape import RecordType, TapeSource, pack_block, pack_gives, pack_name
 from tokenroll.store.verify import verify
@@ -147,11 +154,11 @@ class Firm:
 
     # ---- calls as the tape tells them -----------------------------------------------------------------------------
 
-    def hold(self, name: str, *slices: tuple[int, int], at: int | None = None) -> int:
-        """A hold of these (lot, nanos), dispatched; its sequence."""
+    def hold(self, name: str, *slices: tuple[int, int], at: int | None = None, key: int = 1) -> int:
+        """A hold of these (lot, nanos) by a key of this inside id, dispatched; its sequence."""
         admitted_at = self.now if at is None else at
         sequence = self._sequence
-        self._report([_hold(self.wallet_id(name), self._epoch, sequence, slices, admitted_at)])
+        self._report([_hold(self.wallet_id(name), self._epoch, sequence, slices, admitted_at, key)])
         length = tape.DISPATCHED_HEAD.size + 8
         self._report(
             [tape.DISPATCHED_HEAD.pack(RecordType.DISPATCHED, 0, length, admitted_at) + sequence.to_bytes(8, "little")]
@@ -165,6 +172,10 @@ class Firm:
         )
         self._report([pack_settle(sequence, settle)])
         self._pay_owed()
+
+    def release(self, sequence: int) -> None:
+        """The end of a held call that consumed nothing."""
+        self._report([pack_release(sequence, ReleaseRecord(self.now, 2, 6, 503))])
 
     def lapse(self, sequence: int) -> None:
         """The call's fate is unknown: to suspense."""
@@ -183,12 +194,12 @@ class Firm:
         assert isinstance(ack, Ack), ack
 
 
-def _hold(wallet_id: int, epoch: int, sequence: int, slices: Sequence[tuple[int, int]], at: int) -> bytes:
+def _hold(wallet_id: int, epoch: int, sequence: int, slices: Sequence[tuple[int, int]], at: int, key: int) -> bytes:
     parts = [Slice(*one) for one in slices]
     number = (at // 1000 << 80) | (epoch << 48) | sequence
     length = tape.HOLD.size + len(parts) * tape.SLICE.size
     head = tape.HOLD.pack(
-        RecordType.HOLD, 0, length, 1, len(parts), number.to_bytes(16, "big"), wallet_id, 1, 1, at,
+        RecordType.HOLD, 0, length, 1, len(parts), number.to_bytes(16, "big"), wallet_id, key, 1, at,
         sum(one.nanos for one in parts), 0, 1, 0, 0, 0, 100, 400, 1, 0,
     )  # fmt: skip
     return head + b"".join(tape.SLICE.pack(*one) for one in parts)

@@ -183,6 +183,11 @@ class Settings:
         return self.run_directory / "ledger.sock"
 
     @property
+    def reports_socket_path(self) -> Path:
+        """Where the process of the pages answers the gateway's questions about usage and costs."""
+        return self.run_directory / "reports.sock"
+
+    @property
     def lock_path(self) -> Path:
         """Who holds this lock may write the ledger."""
         return self.run_directory / "lock"

@@ -2,14 +2,16 @@
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tokenroll.cli.program import failure_from
@@ -147,6 +149,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
                 empty_wallet_status=chosen.empty_wallet_status,
                 stop_seconds=STOP_SECONDS,
                 edge=EdgeLimits(attempts=chosen.attempts, retry_seconds=chosen.retry_seconds),
+                reports_socket=settings.reports_socket_path,
             ),
             clock=clock_of(settings),
             pepper=settings.pepper(),
@@ -209,14 +212,20 @@ def _web(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
     from starlette.routing import Mount
 
+    from tokenroll.api import anthropic_usage, openai_usage
     from tokenroll.api.application import create_api
     from tokenroll.api.scim import PLACE, create_scim
     from tokenroll.app import Reader
+    from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, OPENAI
     from tokenroll.web.application import create_application
 
     reader = Reader(settings)
+    usage = [
+        *openai_usage.usage_routes(reader, ENDPOINTS.values(), OPENAI),
+        *anthropic_usage.usage_routes(reader, ENDPOINTS.values(), ANTHROPIC),
+    ]
     config = uvicorn.Config(
-        create_application(reader, [Mount("/api", create_api(reader)), Mount(PLACE, create_scim(reader))]),
+        create_application(reader, [Mount("/api", create_api(reader)), Mount(PLACE, create_scim(reader)), *usage]),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -225,8 +234,25 @@ def _web(settings: Settings, listening: socket.socket) -> None:
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
+    with _for_reports(settings.reports_socket_path) as reports:
+        asyncio.run(uvicorn.Server(config).serve(sockets=[listening, reports]))
     reader.close()
+
+
+@contextlib.contextmanager
+def _for_reports(path: Path) -> Iterator[socket.socket]:
+    """The Unix socket on which gateways ask for reports; only this user may. One that a dead process left is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)
+    with socket.socket(socket.AF_UNIX) as server:
+        try:
+            server.bind(str(path))
+        finally:
+            os.umask(before)
+        server.listen()
+        yield server
+    path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,20 @@ def charge_attos(rates: Rates, counts: Sequence[int | None], model: str = "") ->
     return attos
 
 
+def meter_costs(card: RateCard, service_tier: str, counts: Sequence[int | None]) -> list[int]:
+    """What each count costs on the card's internal prices, in attos and in the order of METERS; a count without a rate costs nothing.
+
+    For taking a charge apart, never for making one: a service tier that is not sold gives no costs at all. Counts may end early.
+    """
+    table = card.internal_prices.get(service_tier)
+    if table is None:
+        return [0] * len(counts)
+    rates = rates_for(table, sum(counts[index] or 0 for index in _INPUT_INDEXES))
+    return [
+        count * (rate_attos(rates, meter) or 0) if count else 0 for meter, count in zip(METERS, counts, strict=True)
+    ]
+
+
 def charge_nanos(prices: Mapping[str, RateTable], service_tier: str, usage: Usage, model: str = "") -> int:
     """What `usage` costs in nanos on `prices` (list, net or internal) at the tier that answered.
 

@@ -7,7 +7,7 @@ a provider; the connection stays usable whenever it is known where the next requ
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from tokenroll.gateway import local
+from tokenroll.gateway import forwarding, local
 from tokenroll.gateway.answers import dialect_of, dialect_of_bytes, error_answer, status_line
 from tokenroll.gateway.call import Call
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
@@ -112,7 +112,9 @@ class ClientConnection:
     def eof_received(self) -> bool:
         """The client sends no more. A call under way is still answered: half-closing is allowed, and leaving shows when we write."""
         self._half_closed = True
-        if self.state == BUSY and self.call is not None and not self.call.is_waiting:
+        if self.state == BUSY and (
+            self.call is None or not self.call.is_waiting
+        ):  # without a call: a report is on its way
             return True
         if self.state == BODY or (self.state == HEAD and self._buffer):
             self._refuse(
@@ -419,6 +421,8 @@ class ClientConnection:
         self._errand = None
         if head.path not in local.CALL_PATHS:
             self._key = None
+            if head.path.startswith(forwarding.PREFIXES):
+                return None
             errands = errands_at(head.path)
             return self._judge_errand(head, errands) if errands else local.refusal(gateway, head, self._dialect)
         if head.method != b"POST":
@@ -493,7 +497,7 @@ class ClientConnection:
             self.call = errand
             errand.start()
         else:
-            self.answer(local.answer(gateway, head, self._dialect))
+            self._answer_here(head)
         if not rest:
             return b""
         if self.state == HEAD and not self.writing_paused:
@@ -505,6 +509,18 @@ class ClientConnection:
         else:
             self._lingered += len(rest)
         return b""
+
+    def _answer_here(self, head: RequestHead) -> None:
+        """A request that is no call."""
+        gateway = self.gateway
+        if not head.path.startswith(forwarding.PREFIXES):
+            self.answer(local.answer(gateway, head, self._dialect))
+            return
+        self.state = BUSY
+        self.deadline = 0
+        refused = gateway.forwarding.begin(self, head)
+        if refused is not None:
+            self.answer(refused)
 
     # ---- answering --------------------------------------------------------------------------------------
 

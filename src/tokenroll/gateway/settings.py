@@ -30,3 +30,5 @@ class GatewaySettings:
     empty_wallet_status: int = 402
     """What a spent wallet or limit is answered where the dialect has a choice: 402, or 400."""
     edge: EdgeLimits = field(default_factory=EdgeLimits)
+    reports_socket: Path | None = None
+    """Where the process of the pages answers questions about usage and costs; None: nowhere."""

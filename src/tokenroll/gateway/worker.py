@@ -10,6 +10,7 @@ from tokenroll.gateway.answers import FAMILIES
 from tokenroll.gateway.client import ClientConnection
 from tokenroll.gateway.deployment import Target
 from tokenroll.gateway.edge import Ticks
+from tokenroll.gateway.forwarding import Forwarding
 from tokenroll.gateway.heads import RequestReader, ResponseReader
 from tokenroll.gateway.metrics import Metrics
 from tokenroll.gateway.outbox import Outbox
@@ -57,6 +58,7 @@ class Gateway:
         self.ticks = Ticks(settings.edge, self.wheel)
         self.request_reader = RequestReader()
         self.response_reader = ResponseReader()
+        self.forwarding = Forwarding(self, settings.reports_socket)
         self.routes = Routes(settings.deployments, FAMILIES)
         self.pools: dict[Target, Pool] = {target: Pool(self, target) for target in self.routes.targets}
         self.routes.pools = self.pools

@@ -261,6 +261,18 @@ LIMIT_OVERRIDES_MAX: Final = 64
 LIMIT_RETRY_SECONDS_MAX: Final = 120
 """A client is told to try again when its limit has room within this time, which is as long as the official ones wait by themselves."""
 
+# --- usage reports -----------------------------------------------------------------------------------------
+REPORT_RESULTS_MAX: Final = 10_000
+"""Rows of one page of a usage or cost report, some 5 MB; a bucket with more goes on with the next page."""
+REPORT_TAIL_SETTLEMENTS_MAX: Final = 20_000
+"""Ended calls that a report adds itself because they are not summed yet, half a second's work; beyond it a report is that much behind."""
+REPORTS_AT_ONCE_MAX: Final = 8
+"""Reports that one worker asks the pages' process for at a time."""
+REPORT_BYTES_MAX: Final = 16 * 1024 * 1024
+"""One report as a worker passes it on."""
+REPORT_SECONDS_MAX: Final = 30
+"""How long a worker waits for one."""
+
 # --- alerts ----------------------------------------------------------------------------------------------
 ALERT_THRESHOLDS_MAX: Final = 10
 """Thresholds of one home: more are noise."""

@@ -48,6 +48,8 @@ from tokenroll.store.journal import Journal, canonical, command_leaf
 from tokenroll.store.mirror import Mirror
 from tokenroll.store.rollups import SLICE_SETTLEMENTS, SpendSums, names_of, roll_up, rolled_through
 from tokenroll.store.tape import Finish
+from tokenroll.store.usage_rollups import SLICE_SETTLEMENTS as USAGE_SLICE_SETTLEMENTS
+from tokenroll.store.usage_rollups import roll_up_usage, usage_rolled_through, usage_sums_of
 
 __all__ = ["Handler", "Ledger", "RandomBits", "Refused", "UnitOfWork"]
 
@@ -106,7 +108,8 @@ class Ledger:
         """Whether the last report gave back parts of lots: commands that wait for them look again."""
         self._last_at = 0
         self._last_delta = 0
-        self._rolled_through = 0
+        self._rolled_through = self._usage_rolled_through = 0
+        self._usage_sums = usage_sums_of(connection)
         self._workers: dict[int, _Worker] = {}
         self._folded: dict[tuple[int, int], int] = {}
         self._reload()
@@ -453,6 +456,18 @@ class Ledger:
         self.connection.rollback()
         return count
 
+    def roll_up_usage(self, limit: int = USAGE_SLICE_SETTLEMENTS) -> int:
+        """The same for usage reports (store/usage_rollups.py)."""
+        if self._usage_rolled_through >= self._journal.next_seq - 1:
+            return 0
+        with self._transaction():
+            count = roll_up_usage(self.connection, self._usage_sums, limit)
+        self._usage_rolled_through = (
+            usage_rolled_through(self.connection) if count == limit else self._journal.next_seq - 1
+        )
+        self.connection.rollback()
+        return count
+
     def now(self) -> Instant:
         """The clock, never before what was recorded last."""
         return max(self._clock(), self._last_at)
@@ -523,7 +538,8 @@ class Ledger:
         self._mirror.load(connection)
         self._changes.cycles.reload(connection)
         self._last_at = self._journal.last_closed_at()
-        self._rolled_through = 0
+        self._rolled_through = self._usage_rolled_through = 0
+        self._usage_sums = usage_sums_of(connection)
         self._last_delta = connection.scalar(select(func.max(schema.deltas.c.number))) or 0
         ready = {number: one.applied_delta for number, one in self._workers.items()}
         self._workers = {

@@ -9,6 +9,7 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,8 @@ DELIVERY_SECONDS_MAX: Final = 1.0
 HOUSE_SECONDS: Final = 60
 REFILL_SECONDS: Final = 2
 """How soon a wallet that runs low is seen: one look is one query where nobody has a refill."""
+USAGE_SECONDS: Final = 2
+"""How soon ended calls are summed for usage reports, so that few are left for a report to add itself."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class LedgerServer:
         self._path: Path | None = None
         self._chores: asyncio.Task[None] | None = None
         self._refills: asyncio.Task[None] | None = None
+        self._usage: asyncio.Task[None] | None = None
 
     async def start(self, path: Path, tape_directory: Path | None = None) -> None:
         """Listens on the socket, which only its owner may use. Whoever has the home's lock may replace a dead one's socket.
@@ -70,10 +74,11 @@ class LedgerServer:
         if tape_directory is not None:
             self._chores = asyncio.get_running_loop().create_task(self._keep_house(tape_directory), name="chores")
             self._refills = asyncio.get_running_loop().create_task(self._keep_refilling(), name="refills")
+            self._usage = asyncio.get_running_loop().create_task(self._keep_usage(), name="usage")
 
     async def close(self) -> None:
         """No new connections, the open ones ended, the socket removed."""
-        for task in (self._chores, self._refills):
+        for task in (self._chores, self._refills, self._usage):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -95,7 +100,7 @@ class LedgerServer:
                 self.ledger.housekeep()
                 self.publish()
                 delete_folded_segments(self.ledger, tape_directory)
-                await self._roll_up()
+                await self._roll_up(self.ledger.roll_up)
                 delete_old_counters(self.ledger.connection, self.ledger.now())
             except Exception:  # noqa: BLE001 - a door: told, and tried again
                 _log.exception("the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
@@ -111,11 +116,21 @@ class LedgerServer:
                 _log.exception("the refills failed; they are tried again in %d s", REFILL_SECONDS)
             await asyncio.sleep(REFILL_SECONDS)
 
-    async def _roll_up(self) -> None:
-        """What was folded summed for pay runs, a slice at a time, and never for more than a quarter of the time: reports come first."""
+    async def _keep_usage(self) -> None:
+        """What calls consumed, summed soon after they ended: a report reads what is summed, and few calls beyond it."""
+        while True:
+            try:
+                await self._roll_up(self.ledger.roll_up_usage)
+            except Exception:  # noqa: BLE001 - a door: told, and tried again
+                _log.exception("usage could not be summed; it is tried again in %d s", USAGE_SECONDS)
+            await asyncio.sleep(USAGE_SECONDS)
+
+    @staticmethod
+    async def _roll_up(roll_up: Callable[[], int]) -> None:
+        """What was folded summed, a slice at a time, and never for more than a quarter of the time: reports come first."""
         while True:
             started = time.monotonic()
-            if not self.ledger.roll_up():
+            if not roll_up():
                 return
             await asyncio.sleep(3 * (time.monotonic() - started))
 

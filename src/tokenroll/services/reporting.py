@@ -42,6 +42,7 @@ from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
 from tokenroll.services.planning import arguments_of, grant_from_row, lifetime_from_row, plan_from_row, plan_version
 from tokenroll.services.refusal import Refused
+from tokenroll.services.usage_reports import UsageQuestion, UsageReport
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
 from tokenroll.store.call_story import call_story
@@ -461,6 +462,12 @@ class Reports:
         """The newest ended calls that a slip counts."""
         row = find_wallet(self.connection, reference)
         return history.calls_of_cycle(self.connection, row.id, find_cycle(self._cycles, cycle).number, limit)
+
+    # ---- usage --------------------------------------------------------------------------------------------------
+
+    def usage(self, question: UsageQuestion) -> UsageReport:
+        """What calls consumed and cost, by buckets of time."""
+        return UsageReport(self.connection, question)
 
     # ---- limits -------------------------------------------------------------------------------------------------
 

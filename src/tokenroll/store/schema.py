@@ -4,7 +4,7 @@ Four kinds of tables, and the kind decides who may change a row:
 
 - *journal* (`entries`, `postings`, `settlements`, `facts`, `commands`, `batches`): append-only, refused by triggers otherwise;
 - *nouns* (`members` … `lots`, `rate_cards`): written by commands; grants, lots and cards are immutable and chained as facts;
-- *values* (`lot_values`, `wallet_values`, `holds`, `spend_rollups`): derived; replaying the journal from empty gives them again (law 8);
+- *values* (`lot_values`, `wallet_values`, `holds`, `spend_rollups`, `usage_rollups`): derived; replaying the journal from empty gives them again (law 8);
 - *machinery* (`workers`, `tapes`, `names`, `deltas` …): who writes what, and how far the ledger has read.
 
 Amounts are int64 nanos between 0 and AMOUNT_NANOS_MAX, refused at birth above it (law 1); only a posting has a sign.
@@ -299,7 +299,21 @@ wallet's zone. `late` (0 or 1): admitted before the cycle it is booked to, so an
 rollup_marks: Final = Table(
     "rollup_marks", metadata, Column("name", Text, primary_key=True), _int("ledger_seq"), **_STRICT
 )
-"""How far the journal is rolled up: every settlement up to that sequence is in `spend_rollups`, and none after it."""
+"""How far the journal is rolled up: every settlement up to that sequence is in `spend_rollups` (`spend`) or `usage_rollups` (`usage`), and none after it."""
+usage_labels: Final = Table(
+    "usage_labels", metadata, _id(), _int("api_key_id"), _text("model"), _int("dialect"), _text("service_tier"), _int("is_long"),
+    UniqueConstraint("api_key_id", "model", "dialect", "service_tier", "is_long"), **_STRICT,
+)  # fmt: skip
+"""What usage roll-ups tell apart: whose key, which model answered, at which endpoint (upstream/dialect.py, `index`), tier and window."""
+usage_rollups: Final = Table(
+    "usage_rollups", metadata,
+    Column("grain_seconds", _INT, primary_key=True, autoincrement=False),
+    Column("start_at", _INT, primary_key=True, autoincrement=False),
+    Column("label_id", _INT, primary_key=True, autoincrement=False),
+    _int("call_count"), _int("charge_nanos", CheckConstraint("charge_nanos >= 0")), _blob("parts"), **_KEYED,
+)  # fmt: skip
+"""What calls consumed and cost by minute, hour and day of their admission in UTC (store/usage_rollups.py). `parts`: for each meter that
+counted, its place in METERS, the calls that used it, its count and its part of the charge."""
 holds: Final = Table(
     "holds", metadata,
     Column("hold_key", _INT, primary_key=True, autoincrement=False),

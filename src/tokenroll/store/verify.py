@@ -31,7 +31,9 @@ from tokenroll.store.limit_counters import forgotten_limits, kept_from
 from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.rollups import SpendSums, rolled_through
 from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
+from tokenroll.store.usage_rollups import usage_rolled_through
 from tokenroll.store.verify_pay import check_rollups, check_slips
+from tokenroll.store.verify_usage import UsageReplay
 
 DIFFERENCES_MAX: Final = 1_000
 """Differences kept in words; beyond it they are only counted."""
@@ -133,8 +135,10 @@ class Verifier:
         self._rolled_through = rolled_through(connection)
         self._spend = SpendSums(
             self._cycles, owner_of=self._owner, zone_of=lambda wallet_id: self._zones.get(wallet_id, "UTC"),
-            name_of=lambda worker, epoch, name_id: self._names.get((worker, epoch, name_id), ""),
+            name_of=self._name,
         )  # fmt: skip
+        self._usage_rolled_through = usage_rolled_through(connection)
+        self._usage = UsageReplay(self._name, self._cards.get)
         self._streams = {
             str(table.name): _Stream(connection, table)
             for table in (schema.settlements, schema.postings, schema.entries, schema.facts, schema.commands)
@@ -151,8 +155,12 @@ class Verifier:
         self._check_limits()
         self._check_facts()
         self._counts["rollups"] = check_rollups(self._connection, self._spend.sums, self._differs)
+        self._counts["usage rollups"] = self._usage.check(self._connection, self._differs)
         self._counts["slips"] = check_slips(self._connection, self._differs)
         return Verified(dict(self._counts), head, self._found, self._found_count)
+
+    def _name(self, worker: int, epoch: int, name_id: int) -> str:
+        return self._names.get((worker, epoch, name_id), "")
 
     def _differs(self, kind: str, message: str) -> None:
         self._found_count += 1
@@ -337,6 +345,8 @@ class Verifier:
                 self._draws[owner, row.ledger_seq] = self._draws.get((owner, row.ledger_seq), 0) + nanos
         if row.ledger_seq <= self._rolled_through:
             self._spend.add(row.hold_key, row.wallet_id, row.cycle, row.outcome, attempt)
+        if row.ledger_seq <= self._usage_rolled_through:
+            self._usage.add(row.hold_key, attempt)
         if attempt.hold.raises:
             self._limits.opened(attempt.hold.raises)
             self._limits.ended(attempt.hold.raises, attempt.settle)

@@ -1,0 +1,266 @@
+"""OpenAI's usage and costs, from our ledger: `/v1/organization/usage/…` and `/v1/organization/costs`, as its tools ask for them.
+
+A project is a department, a user a member. Told are the calls at every endpoint but Anthropic's, whose report tells the others
+(`anthropic_usage.py`): the two add up to the ledger. Costs are charges: what wallets and pools were charged, a credit as a US dollar.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+
+from tokenroll.api.usage_pages import (
+    BUCKET_COUNTS,
+    WIDTHS_SECONDS,
+    Asked,
+    Page,
+    Rows,
+    answering,
+    instant_of_seconds,
+    paged,
+)
+from tokenroll.app import Reader
+from tokenroll.model.amount import text_from_nanos
+from tokenroll.model.instant import MICROS_PER_SECOND, Instant
+from tokenroll.model.usage import INPUT_METERS, METERS, OUTPUT_METERS, TOKEN_METER_COUNT, Meter
+from tokenroll.services.reporting import Reports
+from tokenroll.services.usage_reports import Dimension, Group, UsageBucket, UsageQuestion
+from tokenroll.store.usage_rollups import UsageSum
+from tokenroll.upstream.dialect import Dialect, RequestRefused
+from tokenroll.upstream.openai_endpoint import TIER_WORDS
+
+PREFIX: Final = "/v1/organization"
+COSTS_BUCKETS_MAX: Final = 180
+_COMMON: Final = ("start_time", "end_time", "bucket_width", "limit", "page", "group_by")
+_IDS: Final[Mapping[str, Dimension | None]] = {
+    "project_id": Dimension.DEPARTMENT, "user_id": Dimension.MEMBER, "api_key_id": Dimension.KEY, "model": Dimension.MODEL,
+}  # fmt: skip
+_FILTERS: Final[Mapping[str, Dimension | None]] = {
+    "project_ids": Dimension.DEPARTMENT, "user_ids": Dimension.MEMBER, "api_key_ids": Dimension.KEY, "models": Dimension.MODEL,
+}  # fmt: skip
+_WORK: Final = (
+    (b"/v1/embeddings", "embeddings"), (b"/v1/moderations", "moderations"), (b"/v1/images/", "images"),
+    (b"/v1/audio/speech", "audio_speeches"), (b"/v1/audio/", "audio_transcriptions"),
+)  # fmt: skip
+"""What is asked for at which paths; all else makes text."""
+_TEXT: Final = "completions"
+
+
+class Kind(NamedTuple):
+    """One usage report: its rows' name, what they count, and what calls can be grouped by and picked out by.
+
+    A dimension that is None is one that no call here has: grouped by, it is null; picked out by, nothing is left.
+    `works`: whose endpoints count.
+    """
+
+    object_name: str
+    figures: Callable[[UsageSum], dict[str, int]]
+    works: tuple[str, ...]
+    groups: Mapping[str, Dimension | None] = _IDS
+    filters: Mapping[str, Dimension | None] = _FILTERS
+
+
+def _completions(one: UsageSum) -> dict[str, int]:
+    whole = one.count(*INPUT_METERS)
+    cached, written = one.count(Meter.CACHE_READ), one.count(Meter.CACHE_WRITE_5M, Meter.CACHE_WRITE_1H)
+    return {
+        "input_tokens": whole,
+        "input_cached_tokens": cached,
+        "input_cache_write_tokens": written,
+        "input_uncached_tokens": whole - cached - written,
+        "input_text_tokens": one.count(Meter.INPUT),
+        "input_audio_tokens": one.count(Meter.INPUT_AUDIO),
+        "input_image_tokens": one.count(Meter.INPUT_IMAGE),
+        "output_tokens": one.count(*OUTPUT_METERS),
+        "output_text_tokens": one.count(Meter.OUTPUT, Meter.REASONING),
+        "output_audio_tokens": one.count(Meter.OUTPUT_AUDIO),
+        "output_image_tokens": one.count(Meter.OUTPUT_IMAGE),
+        "num_model_requests": one.call_count,
+    }
+
+
+def _inputs(one: UsageSum) -> dict[str, int]:
+    return {"input_tokens": one.count(*INPUT_METERS), "num_model_requests": one.call_count}
+
+
+def _web_searches(one: UsageSum) -> dict[str, int]:
+    return {
+        "num_model_requests": one.calls_with(Meter.WEB_SEARCH),
+        "num_requests": one.count(Meter.WEB_SEARCH),
+    }
+
+
+_BATCHED: Final = {**_IDS, "batch": Dimension.BATCH, "service_tier": Dimension.SERVICE_TIER}
+_PROJECTS: Final = ({"project_id": Dimension.DEPARTMENT}, {"project_ids": Dimension.DEPARTMENT})
+KINDS: Final[Mapping[str, Kind]] = {
+    "completions": Kind("completions", _completions, (_TEXT,), _BATCHED, {**_FILTERS, "batch": Dimension.BATCH}),
+    "embeddings": Kind("embeddings", _inputs, ("embeddings",)),
+    "moderations": Kind("moderations", _inputs, ("moderations",)),
+    "web_search_calls": Kind(
+        "web_searches", _web_searches, (_TEXT,), {**_IDS, "context_level": None}, {**_FILTERS, "context_levels": None}
+    ),
+    "file_search_calls": Kind(
+        "file_searches", lambda one: {"num_requests": one.count(Meter.FILE_SEARCH)}, (_TEXT,),
+        {**{name: _IDS[name] for name in ("project_id", "user_id", "api_key_id")}, "vector_store_id": None},
+        {**{name: _FILTERS[name] for name in ("project_ids", "user_ids", "api_key_ids")}, "vector_store_ids": None},
+    ),
+    "images": Kind(
+        "images", lambda one: {"images": 0, "num_model_requests": one.call_count}, (), {**_IDS, "size": None, "source": None},
+        {**_FILTERS, "sizes": None, "sources": None},
+    ),
+    "audio_speeches": Kind("audio_speeches", lambda _: {}, ()),
+    "audio_transcriptions": Kind("audio_transcriptions", lambda _: {}, ()),
+    "decisions": Kind(
+        "decisions", _completions, (), {**_BATCHED, "api_source": None}, {**_FILTERS, "batch": Dimension.BATCH}
+    ),
+    "vector_stores": Kind("vector_stores", lambda _: {}, (), *_PROJECTS),
+    "code_interpreter_sessions": Kind("code_interpreter_sessions", lambda _: {}, (), *_PROJECTS),
+}  # fmt: skip
+"""By the last part of the path. Those without works have no calls here: their buckets are empty, as they are for a company at OpenAI that
+does no such work."""
+
+
+def usage_routes(reader: Reader, dialects: Iterable[Dialect], error: Dialect) -> list[Route]:
+    """All addresses under PREFIX. `dialects` are the endpoints of every family, `error` one whose words problems are told in."""
+    ours = [one for one in dialects if one.family != "anthropic"]
+    by_work: dict[str, set[int]] = {}
+    for one in ours:
+        by_work.setdefault(_work(one), set()).add(one.index)
+    every = frozenset(one.index for one in ours)
+
+    def usage(kind: Kind) -> Callable[[Request, Reports], tuple[dict[str, Any], int]]:
+        indexes = frozenset[int]().union(*(by_work.get(work, set()) for work in kind.works))
+        return lambda request, reports: _usage(request, reports, kind, indexes)
+
+    return [
+        *(answering(reader, error, f"{PREFIX}/usage/{name}", usage(kind)) for name, kind in KINDS.items()),
+        answering(reader, error, f"{PREFIX}/costs", lambda request, reports: _costs(request, reports, every)),
+        answering(reader, error, f"{PREFIX}/{{rest:path}}", _nothing),
+    ]
+
+
+def _work(dialect: Dialect) -> str:
+    return next((work for start, work in _WORK if dialect.path.startswith(start)), _TEXT)
+
+
+def _nothing(request: Request, _reports: Reports) -> tuple[dict[str, Any], int]:
+    message = f"There is no {request.url.path} here: {PREFIX}/costs and {PREFIX}/usage/NAME are served, NAME one of {', '.join(KINDS)}."
+    raise RequestRefused(404, "not_found", message)
+
+
+def _usage(request: Request, reports: Reports, kind: Kind, dialects: frozenset[int]) -> tuple[dict[str, Any], int]:
+    asked = Asked(request, (*_COMMON, *kind.filters))
+    width = asked.width()
+    words = asked.choices("group_by", kind.groups)
+    if asked.one("batch") not in {None, "true", "false"}:
+        raise RequestRefused(400, "invalid_value", "batch is true or false.", "batch")
+
+    def rows_of(bucket: UsageBucket) -> Rows:
+        rows = []
+        for group, one in bucket.groups:
+            figures = kind.figures(one)
+            if any(figures.values()):
+                named = _named(kind.groups, words, group)
+                rows.append({"object": f"organization.usage.{kind.object_name}.result", **figures, **named})
+        return rows
+
+    question = _question(asked, reports, width, dialects, kind.groups, words, kind.filters)
+    count = asked.bucket_count(*BUCKET_COUNTS[width])
+    return _answer(paged(reports, question, cursor=asked.one("page"), bucket_count=count, rows_of=rows_of))
+
+
+def _costs(request: Request, reports: Reports, dialects: frozenset[int]) -> tuple[dict[str, Any], int]:
+    filters = {name: _FILTERS[name] for name in ("project_ids", "api_key_ids")}
+    groups: dict[str, Dimension | None] = {name: _IDS[name] for name in ("project_id", "api_key_id")}
+    asked = Asked(request, (*_COMMON, *filters))
+    width = asked.width(("1d",))
+    words = asked.choices("group_by", (*groups, "line_item"))
+    by_item = "line_item" in words
+    words = [one for one in words if one != "line_item"]
+    inside = {**groups, "line_item": Dimension.MODEL}
+
+    def rows_of(bucket: UsageBucket) -> Rows:
+        rows = []
+        for group, one in bucket.groups:
+            named = _named(groups, words, group)
+            if not by_item:
+                rows.append(_cost(one.charge_nanos, named))
+                continue
+            model = group[-1] or "no model"
+            for meter, _, units, nanos in one.flat():
+                if nanos or METERS[meter] is not Meter.REQUEST:
+                    named |= {"line_item": f"{model}, {METERS[meter].replace('_', ' ')}"}
+                    rows.append(_cost(nanos, named, units, _unit(meter)))
+            if one.unexplained_nanos:
+                rows.append(_cost(one.unexplained_nanos, named | {"line_item": f"{model}, other"}))
+        return rows
+
+    grouped = [*words, "line_item"] if by_item else words
+    question = _question(asked, reports, width, dialects, inside, grouped, filters)
+    count = asked.bucket_count(BUCKET_COUNTS[width][0], COSTS_BUCKETS_MAX)
+    return _answer(paged(reports, question, cursor=asked.one("page"), bucket_count=count, rows_of=rows_of))
+
+
+def _question(
+    asked: Asked,
+    reports: Reports,
+    width: str,
+    dialects: frozenset[int],
+    groups: Mapping[str, Dimension | None],
+    words: list[str],
+    filters: Mapping[str, Dimension | None],
+) -> UsageQuestion:
+    start_at = instant_of_seconds("start_time", asked.number("start_time", asked.required("start_time")))
+    end = asked.one("end_time")
+    until = reports.now + 1 if end is None else instant_of_seconds("end_time", asked.number("end_time", end))
+    only, dialects = asked.picked(filters, dialects)
+    return UsageQuestion(
+        from_at=start_at, until=until, width_seconds=WIDTHS_SECONDS[width], dialects=dialects, only=only,
+        group_by=tuple(dimension for word in words if (dimension := groups[word]) is not None),
+    )  # fmt: skip
+
+
+def _named(groups: Mapping[str, Dimension | None], words: list[str], group: Group) -> dict[str, Any]:
+    """Every dimension that a row has: its value where it is grouped by, else null."""
+    values = iter(group)
+    found: dict[str, Any] = dict.fromkeys(groups)
+    for word in words:
+        dimension = groups[word]
+        if dimension is None:
+            continue
+        value = next(values)
+        if dimension is Dimension.BATCH:
+            found[word] = value == "true"
+        elif dimension is Dimension.SERVICE_TIER:
+            found[word] = TIER_WORDS.get(value or "", value)
+        else:
+            found[word] = value
+    return found
+
+
+def _cost(nanos: int, named: dict[str, Any], units: int | None = None, unit: str | None = None) -> dict[str, Any]:
+    amount = {"value": msgspec.Raw(text_from_nanos(nanos, 0).encode()), "currency": "usd"}
+    return {
+        "object": "organization.costs.result", "amount": amount, "line_item": None, **named, "quantity": units, "quantity_unit": unit,
+    }  # fmt: skip
+
+
+def _unit(meter: int) -> str | None:
+    if meter < TOKEN_METER_COUNT:
+        return "tokens"
+    return "duration_seconds" if METERS[meter] is Meter.CODE_SECOND else None
+
+
+def _answer(page: Page) -> tuple[dict[str, Any], int]:
+    data = [
+        {"object": "bucket", "start_time": _seconds(start_at), "end_time": _seconds(until), "results": rows}
+        for start_at, until, rows in page.buckets
+    ]
+    body = {"object": "page", "data": data, "has_more": page.next_page is not None, "next_page": page.next_page}
+    return body, page.through_seq
+
+
+def _seconds(at: Instant) -> int:
+    return at // MICROS_PER_SECOND
