@@ -11,11 +11,7 @@ modules=(
   services/{call_memory,clock,group_commit,hot,hot_limits,hot_prices,leases,metering,slip_making,spending,spending_views}
   store/{fold,fold_batch,tape}
   engine/{chaining,paying}
-<<<<<<< HEAD
-  upstream/{anthropic,completions,dialect,embeddings,facts,heads,openai,openai_endpoint,rates,responses,resting,sse,usage}
-=======
-  upstream/{anthropic,completions,dialect,embeddings,facts,heads,media,moderations,openai,openai_endpoint,rerank,responses,sse,usage}
->>>>>>> 3c2bb33 (Verdicts and ranks are metered, and counts have room for what is not sold by the token)
+  upstream/{anthropic,completions,dialect,embeddings,facts,heads,media,moderations,openai,openai_endpoint,rates,rerank,responses,resting,sse,usage}
 )
 files=("${modules[@]/#/tokenroll/}")
 files=("${files[@]/%/.py}")
