@@ -279,12 +279,8 @@ def test_it_refuses_an_unknown_key(company):
 @pytest.mark.parametrize(
     ("more", "field"),
     [
-        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].max_uses"),
         ({"tools": [{"type": "code_execution_20250522", "name": "code_execution"}]}, "tools[0].type"),
-        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}]}]},
-         "messages[0].content[0]"),
-        ({"messages": [{"role": "user", "content": [
-            {"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "container_upload", "file_id": "file_1"}]}]}, "messages[0].content[0]"),
     ],
 )  # fmt: skip
 def test_it_refuses_what_nobody_can_bound_and_names_the_field(company, more, field):
@@ -292,6 +288,48 @@ def test_it_refuses_what_nobody_can_bound_and_names_the_field(company, more, fie
     assert problem(error)["type"] == "invalid_request_error"
     assert field in problem(error)["message"]
     assert "cannot be bounded" in problem(error)["message"]
+
+
+PICTURE = {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}
+PAPER = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "A" * 40_000}}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+
+
+@pytest.mark.parametrize(("part", "tokens"), [(PICTURE, 1_500), (PAPER, 3_000)])
+def test_a_picture_and_a_paper_are_bounded_by_the_context_window(company, part, tokens):
+    said = [{"role": "user", "content": [{"type": "text", "text": "How much is left?"}, part]}]
+    with company.moves("Ada", (21 + tokens) * 4_000 + 12 * 20_000):
+        raw = company.anthropic().messages.with_raw_response.create(**ask(messages=said))
+    # a million tokens at the dearest input, 8,000 nanos, and 500 out at 20,000
+    assert raw.headers["x-tokenroll-hold-max"] == "8.010000000"
+
+
+def test_so_is_a_screenshot_that_a_tool_gave(company):
+    said = [
+        {"role": "user", "content": "How much is left?"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "shoot", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": [PICTURE]}]},
+    ]
+    raw = company.anthropic().messages.with_raw_response.create(**ask(messages=said))
+    assert raw.headers["x-tokenroll-hold-max"] == "8.010000000"
+    company.prove()
+
+
+def test_who_names_no_limit_of_searches_gets_one_and_pays_for_those_that_were_made(company):
+    # 16 for 63 bytes of the tool with its limit, 5 for the text, 16 for the message, 512 + 32 for tools
+    with company.moves("Ada", 581 * 1_000 + 12 * 5_000 + 2 * 10_000_000):
+        raw = company.anthropic().messages.with_raw_response.create(
+            **ask(model="claude-haiku-4-5", tools=[SEARCH], headers={"x-sim-web-searches": "2"})
+        )
+    assert raw.headers["x-tokenroll-searches"] == "8"
+    assert raw.headers["x-tokenroll-hold-max"] == f"{(9 * 200_000 * 2_000 + 8 * 10_000_000 + 500 * 5_000) / 10**9:.9f}"
+
+
+def test_a_search_that_the_wallet_cannot_carry_is_left_out_and_the_call_goes_on(company):
+    # opus reads a million tokens for 8 credits: two contexts are more than an eighth of what Ada has
+    with company.moves("Ada", 324_000):
+        raw = company.anthropic().messages.with_raw_response.create(**ask(tools=[SEARCH]))
+    assert raw.headers["x-tokenroll-searches"].startswith("0; a search may read a whole context again")
 
 
 @pytest.mark.parametrize(

@@ -386,9 +386,7 @@ def test_it_refuses_an_administrator_s_key(company):
         ({"web_search_options": {}}, "web_search_options"),
         ({"prediction": {"type": "content", "content": "abc"}}, "prediction"),
         ({"audio": {"format": "wav", "voice": "alloy"}, "modalities": ["text", "audio"]}, "audio"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]}]},
-         "messages[0].content[0]"),
-        ({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]}]},
+        ({"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://a.example/b.mp4"}}]}]},
          "messages[0].content[0]"),
     ],
 )  # fmt: skip
@@ -396,6 +394,26 @@ def test_it_refuses_what_nobody_can_bound_and_names_the_field(company, more, par
     error = refused(company, openai.BadRequestError, **ask() | more)
     assert (error.code, error.type) == ("call_not_bounded", "invalid_request_error")
     assert error.param == param
+
+
+def test_sound_without_a_price_is_refused(company):
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    error = refused(company, openai.BadRequestError, **ask() | {"messages": [{"role": "user", "content": [sound]}]})
+    assert error.code == "call_not_bounded"
+    assert "no price for sound" in error.message
+
+
+@pytest.mark.parametrize("url", ["https://a.example/b.png", "data:image/png;base64," + "A" * 900_000])
+def test_an_image_is_bounded_by_the_context_window_and_charged_as_reported(company, url):
+    # 1,500 tokens for the image, 5 for 17 bytes of text, 16 for the message
+    content = [{"type": "text", "text": "How much is left?"}, {"type": "image_url", "image_url": {"url": url}}]
+    with company.moves("Ada", 1_521 * 150 + 12 * 600):
+        raw = company.openai().chat.completions.with_raw_response.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": content}], max_completion_tokens=40,
+            extra_headers={"x-sim-output-tokens": "12"},
+        )  # fmt: skip
+    # whatever it weighs: 128,000 tokens in at 150 nanos, 40 out at 600
+    assert raw.headers["x-tokenroll-hold-max"] == "0.019224000"
 
 
 @pytest.mark.parametrize(

@@ -88,11 +88,6 @@ def test_items_tools_and_shaped_answers_pass(company):
     [
         ({"background": True}, "background"),
         ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "tools[0].type"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
-        (
-            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}]},
-            "input[0].content[0]",
-        ),
         ({"input": [{"type": "computer_call_output", "call_id": "1", "output": {}}]}, "input[0]"),
     ],
 )
@@ -108,6 +103,57 @@ def test_what_goes_on_from_something_stored_is_bounded_by_the_whole_context(comp
     with company.moves("Ada", 21 * 150 + 4 * 600):
         raw = company.openai().responses.with_raw_response.create(
             model="gpt-4o-mini", input=HELLO, previous_response_id="resp_1", max_output_tokens=16, **sized(4)
+        )
+    assert raw.headers["x-tokenroll-hold-max"] == f"0.{128_000 * 150 + 16 * 600:09d}"
+
+
+SEARCH = {"type": "web_search"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_names_no_limit_of_searches_gets_one_and_pays_for_those_that_were_made(company, stream):
+    # 6 for 21 bytes of the tool, 5 for the text, 16 for the message, 512 + 32 for tools; each search 0.01 credits
+    client = company.openai(_strict_response_validation=False)
+    with company.moves("Ada", 571 * 150 + 12 * 600 + 2 * 10_000_000):
+        raw = client.responses.with_raw_response.create(
+            model="gpt-4o-mini", input=HELLO, tools=[SEARCH], max_output_tokens=40, stream=stream,
+            extra_headers={"x-sim-output-tokens": "12", "x-sim-web-searches": "2"},
+        )  # fmt: skip
+        if stream:
+            list(raw.parse())
+    assert raw.headers["x-tokenroll-searches"] == "8"
+    # nine times the context at 150 nanos a token, eight searches, the cap at 600
+    assert raw.headers["x-tokenroll-hold-max"] == f"0.{9 * 128_000 * 150 + 8 * 10_000_000 + 40 * 600:09d}"
+
+
+def test_never_more_often_than_the_limit(company):
+    with company.moves("Ada", 571 * 150 + 12 * 600 + 8 * 10_000_000):
+        company.openai().responses.create(
+            model="gpt-4o-mini", input=HELLO, tools=[SEARCH],
+            extra_headers={"x-sim-output-tokens": "12", "x-sim-web-searches": "50"},
+        )  # fmt: skip
+
+
+def test_a_search_without_a_price_is_left_out_and_the_call_goes_on(company):
+    # the rate card of gpt-3.5 prices no search: what is sent has no tool at all, so 5 + 16 tokens
+    company.do("ratecard.import", providers=["openai"], models=["gpt-4"])
+    with company.moves("Ada", 21 * 30_000 + 12 * 60_000):
+        raw = company.openai().responses.with_raw_response.create(
+            model="gpt-4", input=HELLO, tools=[SEARCH], max_output_tokens=40,
+            extra_headers={"x-sim-output-tokens": "12", "x-sim-web-searches": "2"},
+        )  # fmt: skip
+    assert raw.headers["x-tokenroll-searches"] == "0; the rate card has no price for searches"
+
+
+def test_a_screenshot_and_a_paper_are_bounded_by_the_context_window(company):
+    content = [
+        {"type": "input_text", "text": HELLO},
+        {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"},
+        {"type": "input_file", "filename": "slip.pdf", "file_data": "data:application/pdf;base64,AAAA"},
+    ]
+    with company.moves("Ada", (5 + 16 + 1_500 + 3_000) * 150 + 12 * 600):
+        raw = company.openai().responses.with_raw_response.create(
+            model="gpt-4o-mini", input=[{"role": "user", "content": content}], max_output_tokens=16, **sized(12)
         )
     assert raw.headers["x-tokenroll-hold-max"] == f"0.{128_000 * 150 + 16 * 600:09d}"
 

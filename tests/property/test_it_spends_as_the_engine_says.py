@@ -25,7 +25,8 @@ STEPS = RateTable(
     base=SONNET_RATES,
     tiers=(RateTier(input_tokens_above=1_000, rates={Meter.INPUT: 7 * 10**11 + 3, Meter.OUTPUT: 19 * 10**12 + 1}),),
 )
-CARDS = (make_card(), make_card(STEPS))
+SOUND = RateTable(base={**SONNET_RATES, Meter.INPUT_AUDIO: 41 * 10**12 + 7})
+CARDS = (make_card(), make_card(STEPS), make_card(SOUND, context_window_tokens=2_500))
 
 
 @st.composite
@@ -55,6 +56,7 @@ CALLS = st.tuples(
     st.integers(1, 2_000),
     st.integers(1, 3),
     st.integers(0, 3),
+    st.sampled_from([(False, 0), (False, 0), (False, 0), (True, 0), (False, 2), (True, 1)]),
 )
 ENDS = st.tuples(
     st.sampled_from(["settle", "settle", "settle", "release", "lapse"]),
@@ -97,17 +99,18 @@ class Both:
     def usable(self, wallet_id):
         return [one for one in self.book.wallet(wallet_id) if eligible(one.lot, self.desk.now)]
 
-    def call(self, input_bytes, cap, choices, tools):
+    def call(self, input_bytes, cap, choices, tools, wide):
+        fills_window, searches = wide
         size = CallSize(
             input_bytes=input_bytes, message_count=2, output_cap_tokens=cap, choice_count=choices, tool_count=tools,
-            has_tools=tools > 0,
+            has_tools=tools > 0, fills_window=fills_window, server_tool_uses_max=searches, web_search_max=searches,
         )  # fmt: skip
         bound = bound_nanos_at(self.rates, size)
         own = draw(self.usable(ADA_WALLET), bound, self.desk.now)
         pooled = draw(self.usable(POOL_WALLET), own.missing_nanos, self.desk.now)
         facts = make_facts(
             input_bytes=input_bytes, message_count=2, output_cap_tokens=cap, choice_count=choices, tool_count=tools,
-            has_tools=tools > 0,
+            has_tools=tools > 0, fills_window=fills_window, server_tool_uses_max=searches, web_search_max=searches,
         )  # fmt: skip
         admitted = self.desk.admit(facts)
         if pooled.missing_nanos:
@@ -181,8 +184,8 @@ def test_hot_decisions_equal_the_engines(card, owned, steps):
         both = Both(Path(directory), card, owned)
         for step in steps:
             match step:
-                case ("call", input_bytes, cap, choices, tools):
-                    both.call(input_bytes, cap, choices, tools)
+                case ("call", input_bytes, cap, choices, tools, wide):
+                    both.call(input_bytes, cap, choices, tools, wide)
                 case ("jump", micros):
                     both.desk.now += micros
                 case (how, which, fresh, cached, output):

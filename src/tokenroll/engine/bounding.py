@@ -35,7 +35,9 @@ class CallSize:
     """What is known of a call before it is sent; every figure is an upper bound.
 
     `input_bytes` stands for input tokens: no tokenizer makes more tokens than bytes, and what providers add themselves is
-    in the card's overheads. `output_cap_tokens` holds per choice; the fee maxima are counts the call itself caps.
+    in the card's overheads. Where it does not (`fills_window`: images, files, sound, or what the provider has stored), the context
+    window does, which no input exceeds; and so it is for each use of a tool of the provider's, which may read it all again.
+    `output_cap_tokens` holds per choice; the fee maxima are counts the call itself caps.
     """
 
     input_bytes: int
@@ -44,6 +46,8 @@ class CallSize:
     tool_count: int = 0
     has_tools: bool = False
     choice_count: int = 1
+    fills_window: bool = False
+    server_tool_uses_max: int = 0
     web_search_max: int = 0
     web_fetch_max: int = 0
     file_search_max: int = 0
@@ -72,6 +76,8 @@ class BoundRates:
 
     model: str
     input_attos: int
+    any_input_attos: int
+    """The dearest of every kind of input: what a context may hold that is more than text."""
     output_attos: int
     request_attos: int
     web_search_attos: int | None
@@ -81,6 +87,7 @@ class BoundRates:
     overhead_tokens_per_message: int
     overhead_tokens_per_request_with_tools: int
     overhead_tokens_per_tool: int
+    context_window_tokens: int | None
     unit_attos: Mapping[Meter, int] = field(default_factory=dict)
     """The units in place of tokens that the card prices."""
 
@@ -148,6 +155,7 @@ def _bound_rates(
     return BoundRates(
         model=card.model,
         input_attos=input_attos,
+        any_input_attos=_dearest_of(card.internal_prices, service_tiers, INPUT_METERS, card.model) or 0,
         output_attos=output_attos,
         request_attos=dearest(card.internal_prices, service_tiers, (Meter.REQUEST,), card.model),
         web_search_attos=fee(Meter.WEB_SEARCH),
@@ -157,6 +165,7 @@ def _bound_rates(
         overhead_tokens_per_message=card.overhead_tokens_per_message,
         overhead_tokens_per_request_with_tools=card.overhead_tokens_per_request_with_tools,
         overhead_tokens_per_tool=card.overhead_tokens_per_tool,
+        context_window_tokens=card.context_window_tokens,
         unit_attos=unit_attos,
     )
 
@@ -170,18 +179,25 @@ def bound_nanos(card: RateCard, size: CallSize, service_tiers: tuple[str, ...]) 
 
 
 def bound_nanos_at(bound_rates: BoundRates, size: CallSize) -> int:
-    """The same from compiled rates. Raises UnpricedError for an allowed fee without a price."""
+    """The same from compiled rates. Raises UnpricedError for an allowed fee without a price, ValueError where no context window is known."""
     output_attos = size.choice_count * size.output_cap_tokens * bound_rates.output_attos
     return ceil_div(_fixed_attos(bound_rates, size) + output_attos, ATTOS_PER_NANO)
 
 
 def input_tokens_max(bound_rates: BoundRates, size: CallSize) -> int:
-    """The most input tokens that a provider can count for the call: its bytes and the card's overheads."""
+    """The most input tokens that a provider can count for the call: its bytes and the card's overheads, or as many contexts as it may read.
+
+    Raises ValueError where the card names no context window and nothing else bounds the call.
+    """
     tokens = size.input_bytes + size.message_count * bound_rates.overhead_tokens_per_message
     if size.has_tools:
         tokens += bound_rates.overhead_tokens_per_request_with_tools
         tokens += size.tool_count * bound_rates.overhead_tokens_per_tool
-    return tokens
+    if not size.fills_window and not size.server_tool_uses_max:
+        return tokens
+    if bound_rates.context_window_tokens is None:
+        raise ValueError(f"the rate card of {bound_rates.model} names no context window")
+    return max(tokens, bound_rates.context_window_tokens) * (size.server_tool_uses_max + 1)
 
 
 def affordable_output_tokens(bound_rates: BoundRates, size: CallSize, budget_nanos: int) -> int:
@@ -276,7 +292,8 @@ def _rounded_nanos(attos: int) -> int:
 
 def _fixed_attos(bound_rates: BoundRates, size: CallSize) -> int:
     """All but the output: input, the request's fee and the tools' fees."""
-    attos = input_tokens_max(bound_rates, size) * bound_rates.input_attos + bound_rates.request_attos
+    input_attos = bound_rates.any_input_attos if size.fills_window else bound_rates.input_attos
+    attos = input_tokens_max(bound_rates, size) * input_attos + bound_rates.request_attos
     for meter, count, rate in (
         (Meter.WEB_SEARCH, size.web_search_max, bound_rates.web_search_attos),
         (Meter.WEB_FETCH, size.web_fetch_max, bound_rates.web_fetch_attos),

@@ -18,6 +18,7 @@ from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, Meter, Usag
 _FALLBACKS: Final[Mapping[Meter, Meter]] = {
     Meter.REASONING: Meter.OUTPUT,  # providers that do not list it bill it as output
     Meter.CACHE_READ: Meter.INPUT,  # no discount listed, no discount given
+    Meter.INPUT_IMAGE: Meter.INPUT,  # providers that do not list images bill their tokens as any input
     Meter.CACHE_WRITE_5M: Meter.CACHE_WRITE_1H,  # the longer life is never cheaper; the reverse would undercharge
 }
 _INPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in INPUT_METERS)
@@ -61,7 +62,7 @@ def rates_for(table: RateTable, input_tokens: int) -> Rates:
 def rate_attos(rates: Rates, meter: Meter) -> int | None:
     """The attos per unit of a meter, by its own rate or the one that stands in for it; None if there is no price.
 
-    Reasoning is output, a cache read without a discount is input, and a 5-minute cache write may be taken at the
+    Reasoning is output, an image or a cache read without a rate of its own is input, and a 5-minute cache write may be taken at the
     1-hour rate, never the other way round. A request fee that is not listed does not exist: every call is a request.
     """
     attos = rates.get(meter)

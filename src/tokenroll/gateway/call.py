@@ -292,6 +292,7 @@ class Call(Exchange):
             output_cap_tokens=hold.output_cap_tokens,
             inject_usage=self._inject,
             service_tier=hold.service_tier,
+            searches=hold.searches,
         )
         call_id = self._call_id = b"call_" + hold.call_number_bytes.hex().encode()
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))

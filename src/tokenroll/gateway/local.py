@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
 
 CALL_PATHS: Final = frozenset(ENDPOINTS)
-_OPEN_PATHS: Final = frozenset({b"/healthz", b"/metrics"})
+_GREETINGS: Final = frozenset({b"/", b"/api/hello"})
+"""What clients ask for before their first call, to see whether anybody is there."""
+_OPEN_PATHS: Final = frozenset({b"/healthz", b"/metrics", *_GREETINGS})
 _KEYED_PATHS: Final = frozenset({b"/v1/models", b"/me/wallet"})
 _KEYED_PREFIXES: Final = (b"/v1/models/", b"/me/calls/")
+_GREETING: Final = (
+    "This is a tokenroll gateway. Calls go to /v1/…, in the words of OpenAI and Anthropic, with a key that "
+    "`tokenroll key create` makes; /me/wallet says what is left, /healthz whether calls are admitted.\n"
+)
 _PAGE_MAX: Final = 1000
 """Models of one page: Anthropic's own largest."""
 
@@ -76,6 +82,8 @@ def answer(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> Er
     gateway.metrics.requests[_route_name(path)] += 1
     if path == b"/healthz":
         return _health(gateway)
+    if path in _GREETINGS:
+        return text_answer(_GREETING, b"text/plain; charset=utf-8")
     if path == b"/metrics":
         return text_answer(gateway.metrics.text(gateway.extra_metrics(), gateway.metric_labels))
     if gateway.not_ready:

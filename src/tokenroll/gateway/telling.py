@@ -28,7 +28,9 @@ def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes) -> bytes:
         decimal(bound),
         gateway.terms_lines(hold),
     )
-    return lines + special_lines(hold) if hold.cap_changed or hold.would_deny or hold.limited is not None else lines
+    if hold.cap_changed or hold.would_deny or hold.limited is not None or hold.searches is not None:
+        return lines + special_lines(hold)
+    return lines
 
 
 def whole_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos: int) -> bytes:
@@ -47,7 +49,9 @@ def whole_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos:
             decimal(charge_nanos),
         )
     )
-    return lines + special_lines(hold) if hold.cap_changed or hold.would_deny or hold.limited is not None else lines
+    if hold.cap_changed or hold.would_deny or hold.limited is not None or hold.searches is not None:
+        return lines + special_lines(hold)
+    return lines
 
 
 def special_lines(hold: HotHold) -> bytes:
@@ -55,6 +59,8 @@ def special_lines(hold: HotHold) -> bytes:
     lines = b""
     if hold.cap_changed:
         lines += b"x-tokenroll-output-cap: %d\r\n" % hold.output_cap_tokens
+    if hold.searches is not None:
+        lines += b"x-tokenroll-searches: %b\r\n" % (b"%d" % hold.searches if hold.searches else _no_searches(hold))
     if hold.would_deny and hold.key.wallet.enforcement == Enforcement.WARN:
         lines += warning_line(hold)
     limited = hold.limited
@@ -64,6 +70,15 @@ def special_lines(hold: HotHold) -> bytes:
         now = hold.first_byte_at
         lines += DIALECTS[hold.dialect_index].rate_lines(rates_of(limited.limits, now), now)
     return lines + limited.notes
+
+
+def _no_searches(hold: HotHold) -> bytes:
+    """Why a search tool without a limit was left out of the request."""
+    if hold.rates.web_search_grains is None:
+        return b"0; the rate card has no price for searches"
+    if hold.card.card.context_window_tokens is None:
+        return b"0; the rate card names no context window"
+    return b"0; a search may read a whole context again, which is more than what is left affords"
 
 
 def forward_lines(lines: list[bytes], limited: Limited | None = None) -> bytes:

@@ -216,6 +216,12 @@ PASSES_MAX: Final = 256
 """Runs of models inside one answer that are priced each by itself: above twice the tool uses a call may allow, and they fit one record."""
 SERVER_TOOL_USES_MAX: Final = 100
 """Uses of provider-side tools one call may allow: each may read a whole context again."""
+SEARCHES_DEFAULT: Final = 8
+"""How often a call may search whose client names no limit, where its wallet affords it: what a thorough answer takes; each may read a whole context again."""
+SEARCHES_SHARE: Final = 8
+"""Which part of what is left such searches may take at most: half of what one call takes without a cap, so that its answer has as much."""
+MEDIA_TOKENS_ESTIMATE: Final = 1_600
+"""What an image, a file or a sound usually costs in input, for evidence of answers whose usage never came; the bound is the context window."""
 METER_EVENT_BYTES_MAX: Final = 1024 * 1024
 """Bytes of one event of a stream that a meter keeps; of a longer one it keeps the end, where usage stands."""
 METER_BODY_BYTES_MAX: Final = 4 * 1024 * 1024

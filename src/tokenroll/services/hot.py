@@ -254,14 +254,14 @@ class HotHold:
     """One admitted attempt, from admission to its one end."""
 
     __slots__ = (
-        "admitted_at", "attempt", "available_after_nanos", "bound_nanos", "call_number_bytes", "cap_changed", "card",
-        "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "fee_grains", "first_byte_at",
+        "admitted_at", "attempt", "available_after_nanos", "beyond_grains", "bound_nanos", "call_number_bytes", "cap_changed", "card",
+        "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "first_byte_at",
         "input_bytes", "input_tokens_max", "key", "later", "limited", "lots", "model", "on_overage", "output_cap_tokens",
-        "output_tokens_max", "rates", "sequence", "service_tier", "state", "takes", "unit_maxima", "upstream_model", "would_deny",
+        "output_tokens_max", "rates", "searches", "sequence", "service_tier", "state", "takes", "unit_maxima", "upstream_model", "would_deny",
     )  # fmt: skip
 
-    fee_grains: int
-    """What is not tokens in the bound of a call that its bytes do not bound; others have none."""
+    beyond_grains: int
+    """Input, searches and units in the bound of a call that its bytes do not bound; others have none."""
     unit_maxima: tuple[tuple[int, int, int], ...]
     """See Facts; only calls at media rates have them."""
 
@@ -300,6 +300,8 @@ class HotHold:
         """The cap that the forwarded request must carry; 0: the client's own stands."""
         self.cap_changed = False
         """Whether we named or lowered the cap, which a header tells the client."""
+        self.searches: int | None = None
+        """How often the forwarded request may search, where we say so; 0: its search tool is left out. None: the client's word stands."""
         self.bound_nanos = 0
         self.lots: list[HotLot] = []
         self.takes: list[int] = []

@@ -9,7 +9,7 @@ from tokenroll.engine.rating import UnpricedError, card_from_json, rate_attos, r
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import RateCard, RateTable
-from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, OUTPUT_METERS
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, OUTPUT_METERS, Meter
 from tokenroll.services.hot import NEVER
 from tokenroll.services.protocol import CardTerms
 
@@ -25,11 +25,15 @@ def _steps(table: RateTable) -> Steps:
     return tuple((start, tuple(rate_attos(rates_for(table, start + 1), meter) for meter in METERS)) for start in starts)
 
 
+def _has_audio(table: RateTable) -> bool:
+    return Meter.INPUT_AUDIO in table.base
+
+
 class HotRates:
     """One card at one service tier: how it bounds and how it charges."""
 
     __slots__ = (
-        "charge_steps", "grains_per_nano", "has_token_price", "input_grains", "is_media", "list_steps", "message_tokens", "net_steps", "one_price", "output_grains",
+        "any_input_grains", "charge_steps", "grains_per_nano", "has_audio", "has_token_price", "input_grains", "is_media", "list_steps", "message_tokens", "net_steps", "one_price", "output_grains",
         "request_grains", "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "unit_grains", "web_search_grains",
     )  # fmt: skip
 
@@ -53,13 +57,17 @@ class HotRates:
         search = bound.web_search_attos
         grain = gcd(
             ATTOS_PER_NANO,
-            *(bound.input_attos, bound.output_attos, bound.request_attos, search or 0),
+            *(bound.input_attos, bound.any_input_attos, bound.output_attos, bound.request_attos, search or 0),
             *(rate or 0 for rate in one_price or ()),
             *bound.unit_attos.values(),
         )
         self.grains_per_nano = ATTOS_PER_NANO // grain
         """A grain is the largest part of a nano in which every rate here is whole: products then mostly fit a machine word."""
         self.input_grains = bound.input_attos // grain
+        self.any_input_grains = bound.any_input_attos // grain
+        """The dearest of every kind of input, for calls whose context may hold more than text."""
+        self.has_audio = all(_has_audio(card.internal_prices[one]) for one in answering_tiers(tier))
+        """Whether sound has a price: it is dearer than text, so nothing can stand in for it."""
         self.output_grains = bound.output_attos // grain
         self.request_grains = bound.request_attos // grain
         self.web_search_grains = None if search is None else search // grain

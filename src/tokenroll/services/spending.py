@@ -21,6 +21,7 @@ from tokenroll.model.usage import METERS
 from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
+from tokenroll.services.hot_contexts import bound_beyond_bytes
 from tokenroll.services.hot_limits import Reroute, counting, fit, fitting_cap, rerouted
 from tokenroll.services.hot_prices import HotCard, HotRates
 from tokenroll.services.leases import Leases
@@ -171,14 +172,14 @@ class Spending(Leases):
         input_tokens = facts.input_bytes + facts.extra_input_tokens + facts.message_count * rates.message_tokens
         if facts.has_tools:
             input_tokens += rates.request_tools_tokens + facts.tool_count * rates.tool_tokens
-        fixed_grains = rates.request_grains
         if facts.beyond_bytes:
-            refused = _beyond_bytes(hold, facts, input_tokens)
+            refused = bound_beyond_bytes(hold, facts, available, input_tokens)
             if refused is not None:
                 return refused
             input_tokens = hold.input_tokens_max
-            fixed_grains += hold.fee_grains
-        fixed_grains += input_tokens * rates.input_grains
+            fixed_grains = rates.request_grains + hold.beyond_grains
+        else:
+            fixed_grains = rates.request_grains + input_tokens * rates.input_grains
         hold.input_tokens_max = input_tokens
         cap = facts.output_cap_tokens
         if cap == 0 and facts.has_output:
@@ -629,40 +630,6 @@ def _rates(card: HotCard, tier: str, facts: Facts) -> HotRates | None:
         return card.media_at_tier(tier, index)
     rates = card.at_tier(tier, index)
     return card.input_at_tier(tier, index) if rates is None and not facts.has_output else rates
-
-
-def _beyond_bytes(hold: HotHold, facts: Facts, input_tokens: int) -> Denial | None:
-    """Input and fees of a call that its bytes do not bound, written into its hold; or why nothing bounds it.
-
-    Each use of a tool may read a whole context again, and so may a call that goes on from what the provider has stored. Units are
-    those that the card prices: a voice is sold by the character or by tokens, and whoever sells by one does not bill by the other.
-    """
-    rates = hold.rates
-    fee_grains = 0
-    if facts.server_tool_uses_max or facts.reads_stored:
-        window = hold.card.card.context_window_tokens
-        if window is None:
-            if rates.input_grains:
-                return Denial("call_not_bounded", model=facts.model, state="its rate card names no context window")
-            window = 0  # what it reads costs nothing
-        input_tokens = max(input_tokens, window) * (facts.server_tool_uses_max + 1)
-        if facts.web_search_max:
-            if rates.web_search_grains is None:
-                return Denial("call_not_bounded", model=facts.model, state="its rate card has no price for searches")
-            fee_grains = facts.web_search_max * rates.web_search_grains
-    if not facts.is_text:
-        units = rates.unit_grains
-        priced = [(most, units[index]) for index, most, _ in facts.unit_maxima if index in units]
-        if not priced and not rates.has_token_price:
-            names = " or ".join(f"{METERS[index].replace('_', ' ')}s" for index, _, _ in facts.unit_maxima)
-            return Denial(
-                "call_not_bounded", model=facts.model, state=f"its rate card has no price for model tokens or {names}"
-            )
-        fee_grains += sum(most * grains for most, grains in priced)
-    hold.input_tokens_max = input_tokens
-    hold.fee_grains = fee_grains
-    hold.unit_maxima = facts.unit_maxima
-    return None
 
 
 def _scope(key: HotKey) -> str:

@@ -6,7 +6,13 @@ from typing import Any, Final
 import msgspec
 
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX, PASSES_MAX, SERVER_TOOL_USES_MAX
+from tokenroll.model.limits import (
+    NAME_CHARACTERS_MAX,
+    OUTPUT_CAP_TOKENS_MAX,
+    PASSES_MAX,
+    SEARCHES_DEFAULT,
+    SERVER_TOOL_USES_MAX,
+)
 from tokenroll.model.usage import TALK_METER_COUNT
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import (
@@ -23,36 +29,41 @@ from tokenroll.upstream.dialect import (
 )
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import (
+    PartKinds,
+    bound_parts,
     cap_tokens,
     check_messages,
     edited,
     items,
     not_bounded,
     option,
-    parts_of,
     raw_value,
     read_head,
     refuse,
     refuse_doubled,
     refuse_doubles,
+    spans,
     text,
     whole_number,
 )
 from tokenroll.upstream.rates import Rate, anthropic_lines
-from tokenroll.upstream.shapes import NOTHING, Part, decode_message, decode_message_event
+from tokenroll.upstream.shapes import NOTHING, Part, decode_message, decode_message_event, decode_raws
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
 ANTHROPIC_VERSION: Final = b"2023-06-01"
-_NESTED_TYPES: Final = frozenset({b'"text"', b'"search_result"', b'"tool_reference"'})
-_PART_TYPES: Final = frozenset(
-    {
+_MEDIA: Final = frozenset({b'"image"', b'"document"'})
+_NESTED_PARTS: Final = PartKinds(text=frozenset({b'"text"', b'"search_result"', b'"tool_reference"'}), media=_MEDIA)
+_PARTS: Final = PartKinds(
+    text=frozenset({
         b'"text"', b'"thinking"', b'"redacted_thinking"', b'"tool_use"', b'"tool_result"', b'"server_tool_use"',
         b'"web_search_tool_result"', b'"search_result"', b'"mcp_tool_use"', b'"mcp_tool_result"', b'"tool_reference"',
-    }
+    }),
+    media=_MEDIA,
 )  # fmt: skip
 _CLIENT_TOOL_TOKENS: Final = {"bash_": 1_024, "text_editor_": 2_048, "memory_": 2_048, "computer_": 4_096}
 """Tools that run at the client but whose description the provider adds: at least twice what it documents for each."""
+_SEARCH: Final = "web_search_"
 _UNBOUNDED: Final = {
     "mcp_servers": "tools on servers that the provider calls",
     "container": "code that runs on the provider's side",
@@ -316,7 +327,7 @@ class Messages(Dialect):
     path = b"/v1/messages"
 
     def facts(self, body: bytes) -> Facts:
-        """See Dialect. Images, documents and provider-side tools without `max_uses` are refused: nothing bounds them beforehand."""
+        """See Dialect. Tools that run at the provider are refused, but for searches: nothing bounds them beforehand."""
         facts = Facts()
         head = read_head(body, facts)
         get = head.get
@@ -325,7 +336,7 @@ class Messages(Dialect):
         if cap is None:
             refuse("missing_required_parameter", "max_tokens: Field required", "max_tokens")
         facts.output_cap_tokens = cap_tokens(cap, "max_tokens")
-        facts.message_count = check_messages(get("messages"), _PART_TYPES, _check_nested)
+        facts.message_count = check_messages(get("messages"), _PARTS, facts, _check_nested)
         system = get("system")
         if system is not None:
             facts.message_count += 1
@@ -345,6 +356,7 @@ class Messages(Dialect):
         output_cap_tokens: int,
         inject_usage: bool,  # noqa: ARG002 - part of the protocol
         service_tier: str | None,
+        searches: int | None = None,
     ) -> Buffers:
         """See Dialect. Streams of this dialect always carry usage, so nothing is injected."""
         values: dict[str, bytes] = {}
@@ -354,6 +366,8 @@ class Messages(Dialect):
             values[facts.cap_field] = b"%d" % output_cap_tokens
         if service_tier is not None:
             values["service_tier"] = json.dumps(_TIER_WORDS.get(service_tier, "auto")).encode()
+        if searches is not None:
+            values["tools"] = _with_searches(body, searches)
         return edited(body, values, facts.fields) if values else [body]
 
     def upstream_headers(self, api_key: str) -> bytes:
@@ -405,16 +419,14 @@ def _check_system(blocks: list[Any]) -> None:
             not_bounded(f"system[{place}]", f"a system block of type {str(raw_value(block.type))[:80]!r}")
 
 
-def _check_nested(part: Part, param: str) -> None:
+def _check_nested(part: Part, facts: Facts, param: str) -> None:
     """Content inside a part: a tool's result may hold parts of its own."""
     if bytes(part.type) in {b'"tool_result"', b'"mcp_tool_result"'} and memoryview(part.content)[0] == 0x5B:
-        for place, inner in enumerate(parts_of(part.content, f"{param}.content")):
-            if bytes(inner.type) not in _NESTED_TYPES:
-                not_bounded(f"{param}.content[{place}]", f"a tool result of type {raw_value(inner.type)!r}")
+        bound_parts(part.content, _NESTED_PARTS, facts, f"{param}.content")
 
 
 def _tools(body: bytes, head: dict[str, Any], facts: Facts) -> None:
-    """Client tools are bounded by their bytes; the provider's own ones by `max_uses`, else refused."""
+    """Client tools are bounded by their bytes; searches by `max_uses`, which admission names where the client does not."""
     tools = head.get("tools")
     if tools is None:
         return
@@ -433,14 +445,41 @@ def _tools(body: bytes, head: dict[str, Any], facts: Facts) -> None:
         if extra:
             facts.extra_input_tokens += extra
             continue
-        if not kind.startswith("web_search_"):
+        if not kind.startswith(_SEARCH):
             not_bounded(f"tools[{index}].type", f"a tool of type {kind!r}")
         uses = raw_value(tool.max_uses)
         if uses is None:
-            not_bounded(f"tools[{index}].max_uses", "searching the web without a limit of uses")
+            if facts.web_search_max or _must_search(body, head):
+                not_bounded(f"tools[{index}].max_uses", "searching the web without a limit of uses")
+            facts.search_is_open = True
+            facts.web_search_max = SEARCHES_DEFAULT
+            continue
+        if facts.search_is_open:
+            not_bounded(f"tools[{index}]", "searching the web in two ways")
         facts.web_search_max += whole_number(uses, f"tools[{index}].max_uses", 1, SERVER_TOOL_USES_MAX)
     facts.server_tool_uses_max = facts.web_search_max
-    facts.beyond_bytes = facts.web_search_max > 0
+    facts.beyond_bytes = facts.beyond_bytes or facts.web_search_max > 0
+
+
+def _must_search(body: bytes, head: dict[str, Any]) -> bool:
+    """Whether the model is told to search in any case: then the tool cannot be left out. The provider gives it its name."""
+    if "tool_choice" not in head:
+        return False
+    start, end = spans(body)["tool_choice"]
+    return object_of(json.loads(body[start:end])).get("name") == "web_search"
+
+
+def _with_searches(body: bytes, searches: int) -> bytes:
+    """The tools with that many uses of the search that names none, or without it; every other tool as it came."""
+    start, end = spans(body)["tools"]
+    tools: list[bytes] = []
+    for raw in decode_raws(body[start:end]):
+        tool = json.loads(bytes(raw))
+        if not str(tool.get("type")).startswith(_SEARCH) or tool.get("max_uses") is not None:
+            tools.append(bytes(raw))
+        elif searches:
+            tools.append(json.dumps({**tool, "max_uses": searches}).encode())
+    return b"[" + b",".join(tools) + b"]"
 
 
 def _options(body: bytes, head: dict[str, Any], facts: Facts) -> None:

@@ -309,10 +309,12 @@ class Dialect(ABC):
         output_cap_tokens: int,
         inject_usage: bool,
         service_tier: str | None,
+        searches: int | None = None,
     ) -> Buffers:
         """The body to send, as buffers: `[body]`, the same object, when nothing changes.
 
         `model` and `output_cap_tokens` as sent (0: leave the cap alone); `service_tier` in the words of rate cards, None: leave it.
+        `searches`: how often it may search at most, 0: not at all, so without the tool; None: as the client says.
         """
 
     @abstractmethod

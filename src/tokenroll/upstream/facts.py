@@ -22,6 +22,7 @@ class Facts:
     tool_count: int = 0
     has_tools: bool = False
     input_bytes: int = 0
+    """What its input weighs: the body's bytes, and for each image, file or sound in it what such a thing usually costs in their place."""
     extra_input_tokens: int = 0
     """Input that the provider adds for the tools it defines itself, beyond the card's own overheads."""
     include_usage: bool = False
@@ -32,14 +33,21 @@ class Facts:
     web_search_max: int = 0
     server_tool_uses_max: int = 0
     """Tool uses on the provider's side: each may read a whole context again, so the bound asks for the context window."""
+    search_is_open: bool = False
+    """Whether it may search and names no limit: then admission says how often, up to the two figures above."""
     reads_stored: bool = False
-    """Whether it goes on from what the provider has stored: then its input is as large as the context window may be."""
+    """Whether it goes on from what the provider has stored, which no other provider has."""
+    fills_window: bool = False
+    """Whether its bytes do not bound its input: it goes on from what the provider has stored, or carries images, files or sound.
+    Then its input is as large as the context window may be."""
+    has_audio: bool = False
+    """Whether it carries sound, which must have a price of its own."""
     has_output: bool = True
     """False for embeddings and what else writes nothing: there is nothing to cap."""
     is_text: bool = True
     """False for calls that other meters than those of text may count: pictures, sound, searches of a reranker."""
     beyond_bytes: bool = False
-    """Whether its bytes do not bound its input or its fees: tools on the provider's side, stored input, pictures, units."""
+    """Whether its bytes do not bound its input or its fees: tools on the provider's side, stored input, images, files, sound, units."""
     unit_maxima: tuple[tuple[int, int, int], ...] = ()
     """What it may be billed by in place of tokens: `(place in METERS, at most, likely so many)`. Its rate card says which of them count."""
     user: str = ""

@@ -5,12 +5,15 @@ bound must hold for both. Prompts are skipped, not decoded, wherever the shape a
 
 Below the top level a field given twice is refused where a bound or a policy reads it and reading it again is cheap: tools of
 messages that name their type or their uses always; `include_usage`, `budget_tokens` and `edits` when the name stands twice near an
-end of the body, where options stand. A part that carries an image, audio, a file or a source is refused whatever it calls itself.
+end of the body, where options stand. A part that carries an image, audio, a file or a source is none of text, whatever it calls itself.
 
 Not looked for, because each look would cost what the whole scan costs: a message's or a tool result's `content` twice, an option that
 is padded apart or written with escapes, a function's type. There the last one counts, as nearly every reader has it, and for one that
 takes the first this holds: both are bytes of a body that is bounded whole; a usage that does not come is estimated, never free; a
 budget is below a cap that is at the top; and an image hidden behind a text costs what the provider's bill trues up (law 5).
+
+A part that is none of text is bounded by the model's context window, which no input exceeds: how many model tokens an image has is
+decided by its pixels, and a link has nearly no bytes at all.
 """
 
 import json
@@ -19,19 +22,20 @@ import re
 import sys
 from collections.abc import Callable, Collection
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public in name, missing in the stubs
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 from msgspec import Raw
 
-from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX
-from tokenroll.upstream.dialect import Buffers, RequestRefused
+from tokenroll.model.limits import MEDIA_TOKENS_ESTIMATE, NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX
+from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, Buffers, RequestRefused
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.shapes import (
     NOTHING,
     Item,
     Part,
     PartsItem,
+    decode_items,
     decode_parts,
     decode_parts_list,
     decode_raw_pairs,
@@ -267,6 +271,16 @@ def option(value: Any, param: str) -> Any:
     return value
 
 
+class PartKinds(NamedTuple):
+    """The types of content parts that an endpoint knows, in quotes as they are written."""
+
+    text: frozenset[bytes]
+    """Their bytes bound their tokens."""
+    media: frozenset[bytes]
+    """Images, files and sound: the context window bounds them."""
+
+
+_AUDIO: Final = b'"input_audio"'
 _KINDS: Final = {
     str: "a string", int: "an integer", float: "a number", bool: "a boolean", list: "an array", type(None): "null",
 }  # fmt: skip
@@ -306,12 +320,14 @@ def count_texts(value: Any, param: str) -> int:
 
 
 def check_messages(
-    value: Any, allowed: frozenset[bytes], nested: Callable[[Part, str], None] | None = None, *, field: str = "messages"
+    value: Any,
+    kinds: PartKinds,
+    facts: Facts,
+    nested: Callable[[Part, Facts, str], None] | None = None,
+    *,
+    field: str = "messages",
 ) -> int:
-    """How many messages there are, proven to hold nothing but text. Raises RequestRefused naming the first part that is other.
-
-    A part is allowed when its bytes bound its tokens: text in any of its forms, never an image, audio or a file.
-    """
+    """How many messages there are; the facts hear of parts that are more than text. Raises RequestRefused naming the first unknown part."""
     messages = items(value, field)
     if not messages:
         refuse("invalid_value", f"'{field}' must hold at least one message.", field)
@@ -331,10 +347,10 @@ def check_messages(
         elif content.__class__ is not list:
             continue
         for place, part in enumerate(content):
-            if bytes(part.type) not in allowed or part.is_suspect():
-                refuse_part(part, allowed, f"{field}[{index}].content[{place}]")
+            if bytes(part.type) not in kinds.text or part.is_suspect():
+                bound_part(part, kinds, facts, f"{field}[{index}].content[{place}]")
             if nested is not None and part.content is not NOTHING:
-                nested(part, f"{field}[{index}].content[{place}]")
+                nested(part, facts, f"{field}[{index}].content[{place}]")
     return len(messages)
 
 
@@ -346,13 +362,36 @@ def parts_of(content: Raw, param: str) -> list[Part]:
         refuse("invalid_type", f"Invalid type for '{param}': every part must be an object.", param)
 
 
-def refuse_part(part: Part, allowed: frozenset[bytes], param: str) -> None:
-    """Raises RequestRefused, unless the type was only written with escapes and nothing else is wrong."""
+def items_of(listed: Raw, param: str) -> list[Item]:
+    """The objects of an undecoded list. Raises RequestRefused when it is none, or one is no object."""
+    try:
+        return decode_items(listed)
+    except msgspec.ValidationError:
+        refuse("invalid_type", f"Invalid type for '{param}': it must be an array of objects.", param)
+
+
+def bound_part(part: Part, kinds: PartKinds, facts: Facts, param: str) -> None:
+    """Tells the facts of an image, a file or a sound: its call is bounded by the context window, and its own bytes say nothing.
+
+    Nothing is told when the type was only written with escapes. Raises RequestRefused for a type that nobody knows.
+    """
     name = raw_value(part.type)
-    if f'"{name}"'.encode("utf-8", "replace") not in allowed:
+    kind = f'"{name}"'.encode("utf-8", "replace")
+    if kind not in kinds.text and kind not in kinds.media:
         not_bounded(param, f"a content part of type {str(name)[:80]!r}")
-    if part.is_suspect():
-        not_bounded(param, "a content part with an image, audio, a file or a source of bytes")
+    if kind in kinds.text and not part.is_suspect():
+        return
+    facts.fills_window = facts.beyond_bytes = True
+    facts.input_bytes += MEDIA_TOKENS_ESTIMATE * BYTES_PER_TOKEN_ESTIMATE - part.media_bytes
+    if kind == _AUDIO or part.input_audio is not NOTHING:
+        facts.has_audio = True
+
+
+def bound_parts(content: Raw, kinds: PartKinds, facts: Facts, param: str) -> None:
+    """The same for every part of an undecoded list of them, such as a tool's result."""
+    for place, part in enumerate(parts_of(content, param)):
+        if bytes(part.type) not in kinds.text or part.is_suspect():
+            bound_part(part, kinds, facts, f"{param}[{place}]")
 
 
 def spans(body: bytes) -> dict[str, tuple[int, int]]:

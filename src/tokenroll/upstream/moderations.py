@@ -60,7 +60,7 @@ class Moderations(OpenAIEndpoint):
                 wrong_type(f"input[{index}]", "a string or an object", one)
             objects = True
             if bytes(one.type) == _IMAGE_TYPE:
-                facts.reads_stored = facts.beyond_bytes = True
+                facts.fills_window = facts.beyond_bytes = True
             elif bytes(one.type) != _TEXT_TYPE:
                 not_bounded(f"input[{index}]", "an input that is neither text nor a picture")
         if objects:

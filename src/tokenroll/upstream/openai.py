@@ -9,6 +9,7 @@ from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import (
+    PartKinds,
     cap_tokens,
     check_messages,
     is_given,
@@ -37,7 +38,9 @@ from tokenroll.upstream.shapes import (
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
-_PART_TYPES: Final = frozenset({b'"text"', b'"refusal"'})
+_PARTS: Final = PartKinds(
+    text=frozenset({b'"text"', b'"refusal"'}), media=frozenset({b'"image_url"', b'"input_audio"', b'"file"'})
+)
 _TOOL_TYPES: Final = frozenset({b'"function"', b'"custom"'})
 _UNBOUNDED: Final = {
     "web_search_options": "searching the web on the provider's side",
@@ -259,7 +262,7 @@ class ChatCompletions(OpenAIEndpoint):
     asks_for_usage = True
 
     def facts(self, body: bytes) -> Facts:
-        """See Dialect. Images, audio, files, searches and predictions are refused: nothing bounds them before they are sent."""
+        """See Dialect. Searches and predictions are refused: nothing bounds them before they are sent."""
         facts = Facts()
         head = read_head(body, facts)
         new, old = head.get("max_completion_tokens"), head.get("max_tokens")
@@ -277,7 +280,7 @@ class ChatCompletions(OpenAIEndpoint):
         if choices is not None:
             facts.choice_count = whole_number(choices, "n", 1, CHOICES_MAX)
         messages: Any = head.get("messages")
-        facts.message_count = check_messages(messages, _PART_TYPES)
+        facts.message_count = check_messages(messages, _PARTS, facts)
         for index, message in enumerate(messages):
             if message.audio is not NOTHING and is_given(message.audio):
                 not_bounded(f"messages[{index}].audio", "earlier audio output as input")

@@ -76,6 +76,7 @@ class OpenAIEndpoint(Dialect):
         output_cap_tokens: int,
         inject_usage: bool,
         service_tier: str | None,
+        searches: int | None = None,
     ) -> Buffers:
         """See Dialect."""
         inject_usage = inject_usage and facts.stream and not facts.include_usage
@@ -90,7 +91,13 @@ class OpenAIEndpoint(Dialect):
             values["stream_options"] = _with_usage(body) if facts.has_stream_options else b'{"include_usage":true}'
         if service_tier is not None and self.has_tiers:
             values["service_tier"] = json.dumps(TIER_WORDS[service_tier]).encode()
+        if searches is not None:
+            values.update(self._with_searches(body, searches))
         return edited(body, values, facts.fields) if values else [body]
+
+    def _with_searches(self, body: bytes, searches: int) -> dict[str, bytes]:  # noqa: ARG002 - only responses search
+        """The fields that let it search so often at most, 0: not at all."""
+        return {}
 
     def upstream_headers(self, api_key: str) -> bytes:
         """See Dialect."""

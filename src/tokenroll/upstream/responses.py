@@ -1,24 +1,28 @@
 """The dialect of OpenAI's responses: items in place of messages, and usage in the event that ends a stream."""
 
+import json
 from typing import Any, Final
 
 import msgspec
+from msgspec import Raw
 
-from tokenroll.model.limits import SERVER_TOOL_USES_MAX
+from tokenroll.model.limits import SEARCHES_DEFAULT, SERVER_TOOL_USES_MAX
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import (
+    PartKinds,
     boolean,
+    bound_parts,
     cap_tokens,
     check_messages,
     items,
+    items_of,
     not_bounded,
-    parts_of,
     raw_value,
     read_head,
     refuse,
-    refuse_part,
+    spans,
     text,
     whole_number,
     wrong_type,
@@ -28,11 +32,14 @@ from tokenroll.upstream.openai_endpoint import OpenAIEndpoint, tier_asked
 from tokenroll.upstream.shapes import (
     NOTHING,
     ChatUsage,
+    Item,
+    PartsItem,
     ResponseAnswer,
     ResponseOutput,
     ResponseUsage,
     decode_event_output,
     decode_loose_response_event,
+    decode_raws,
     decode_response,
     decode_response_event,
     decode_response_output,
@@ -40,13 +47,16 @@ from tokenroll.upstream.shapes import (
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, object_of
 
-_PART_TYPES: Final = frozenset(
-    {b'"input_text"', b'"output_text"', b'"text"', b'"refusal"', b'"reasoning_text"', b'"summary_text"'}
+_PARTS: Final = PartKinds(
+    text=frozenset(
+        {b'"input_text"', b'"output_text"', b'"text"', b'"refusal"', b'"reasoning_text"', b'"summary_text"'}
+    ),
+    media=frozenset({b'"input_image"', b'"input_file"', b'"input_audio"'}),
 )
 _ITEM_TYPES: Final = frozenset({
     b"", b'"message"', b'"reasoning"', b'"function_call"', b'"function_call_output"', b'"custom_tool_call"',
     b'"custom_tool_call_output"', b'"local_shell_call"', b'"local_shell_call_output"', b'"shell_call"', b'"shell_call_output"',
-    b'"apply_patch_call"', b'"apply_patch_call_output"',
+    b'"apply_patch_call"', b'"apply_patch_call_output"', b'"additional_tools"',
 })  # fmt: skip
 """Items whose bytes bound their tokens."""
 _STORED_ITEM_TYPES: Final = frozenset({b'"item_reference"', b'"web_search_call"', b'"compaction"'})
@@ -54,6 +64,8 @@ _STORED_ITEM_TYPES: Final = frozenset({b'"item_reference"', b'"web_search_call"'
 _STORED_FIELDS: Final = ("previous_response_id", "conversation", "prompt")
 _TOOL_TYPES: Final = frozenset({b'"function"', b'"custom"', b'"local_shell"', b'"shell"', b'"apply_patch"'})
 """Tools that the client runs."""
+_NAMESPACE: Final = b'"namespace"'
+"""A group of them under one name."""
 _SEARCH_TYPES: Final = frozenset({
     b'"web_search"', b'"web_search_preview"', b'"web_search_2025_08_26"', b'"web_search_preview_2025_03_11"',
 })  # fmt: skip
@@ -220,18 +232,18 @@ class Responses(OpenAIEndpoint):
         cap = get("max_output_tokens")
         if cap is not None:
             facts.output_cap_tokens = cap_tokens(cap, "max_output_tokens")
-        facts.reads_stored = any(get(field) is not None for field in _STORED_FIELDS)
-        self._input(get("input"), facts)
+        facts.reads_stored = facts.fills_window = any(get(field) is not None for field in _STORED_FIELDS)
+        self._input(head, facts)
         facts.message_count += get("instructions") is not None
         if get("tools") is not None:
-            self._tools(head, facts)
-        facts.beyond_bytes = facts.reads_stored or facts.server_tool_uses_max > 0
+            _tools(items(head["tools"], "tools"), "tools", head, facts)
+        facts.beyond_bytes = facts.fills_window or facts.server_tool_uses_max > 0
         facts.service_tier = tier_asked(get("service_tier"))
         facts.user = text(get("user"), "user")
         return facts
 
-    @staticmethod
-    def _input(value: Any, facts: Facts) -> None:
+    def _input(self, head: dict[str, Any], facts: Facts) -> None:
+        value = head.get("input")
         if value is None:
             if not facts.reads_stored:
                 refuse("missing_required_parameter", "Missing required parameter: 'input'.", "input")
@@ -239,38 +251,88 @@ class Responses(OpenAIEndpoint):
         if type(value) is str:
             facts.message_count = 1
             return
-        facts.message_count = check_messages(value, _PART_TYPES, field="input")
+        facts.message_count = check_messages(value, _PARTS, facts, field="input")
         for index, item in enumerate(value):
             kind = bytes(item.type)
             if kind in _STORED_ITEM_TYPES:
-                facts.reads_stored = True
+                facts.reads_stored = facts.fills_window = True
             elif kind not in _ITEM_TYPES:
                 not_bounded(f"input[{index}]", f"an item of type {str(raw_value(item.type))[:80]!r}")
             output = item.output
             if output is not NOTHING and memoryview(output)[0] == 0x5B:
-                for place, part in enumerate(parts_of(output, f"input[{index}].output")):
-                    if bytes(part.type) not in _PART_TYPES or part.is_suspect():
-                        refuse_part(part, _PART_TYPES, f"input[{index}].output[{place}]")
+                bound_parts(output, _PARTS, facts, f"input[{index}].output")
+            if item.tools is not NOTHING:  # tools may stand among the items, too
+                _tools(items_of(item.tools, f"input[{index}].tools"), f"input[{index}].tools", head, facts)
 
-    @staticmethod
-    def _tools(head: dict[str, Any], facts: Facts) -> None:
-        listed = items(head["tools"], "tools")
-        facts.tool_count = len(listed)
-        facts.has_tools = facts.tool_count > 0
-        for index, tool in enumerate(listed):
-            kind = bytes(tool.type)
-            if kind in _SEARCH_TYPES:
-                most = head.get("max_tool_calls")
-                if most is None:
-                    not_bounded(f"tools[{index}].type", "searching the web without 'max_tool_calls'")
-                facts.server_tool_uses_max = facts.web_search_max = whole_number(
-                    most, "max_tool_calls", 1, SERVER_TOOL_USES_MAX
-                )
-            elif kind not in _TOOL_TYPES:
-                if tool.type is NOTHING:
-                    wrong_type(f"tools[{index}].type", "a string", None)
-                not_bounded(f"tools[{index}].type", f"a tool of type {str(raw_value(tool.type))[:80]!r}")
+    def _with_searches(self, body: bytes, searches: int) -> dict[str, bytes]:
+        return {"max_tool_calls": b"%d" % searches} if searches else _without_searches(body)
 
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - nobody has to ask for usage
         """See Dialect."""
         return StreamResponseMeter() if stream else WholeResponseMeter()
+
+
+def _tools(listed: list[Any], param: str, head: dict[str, Any], facts: Facts) -> None:
+    """Tools that the client runs are bounded by their bytes; searches by `max_tool_calls`, which admission names where the client does not."""
+    facts.tool_count += len(listed)
+    facts.has_tools = facts.has_tools or bool(listed)
+    for index, tool in enumerate(listed):
+        kind = bytes(tool.type)
+        where = f"{param}[{index}]"
+        if kind in _SEARCH_TYPES:
+            _searches(head, facts)
+        elif kind == _NAMESPACE and tool.tools is not NOTHING:
+            grouped = items_of(tool.tools, f"{where}.tools")
+            facts.tool_count += len(grouped)
+            for place, one in enumerate(grouped):
+                if bytes(one.type) not in _TOOL_TYPES:
+                    _refuse_tool(one, f"{where}.tools[{place}]")
+        elif kind not in _TOOL_TYPES:
+            _refuse_tool(tool, where)
+
+
+def _refuse_tool(tool: Item, param: str) -> None:
+    if tool.type is NOTHING:
+        wrong_type(f"{param}.type", "a string", None)
+    not_bounded(f"{param}.type", f"a tool of type {str(raw_value(tool.type))[:80]!r}")
+
+
+def _searches(head: dict[str, Any], facts: Facts) -> None:
+    most = head.get("max_tool_calls")
+    if most is not None:
+        most = whole_number(most, "max_tool_calls", 1, SERVER_TOOL_USES_MAX)
+    else:
+        choice = head.get("tool_choice")
+        if isinstance(choice, (Item, PartsItem)) and bytes(choice.type) in _SEARCH_TYPES:
+            not_bounded("tool_choice", "searching the web in any case without 'max_tool_calls'")
+        facts.search_is_open = True
+        most = SEARCHES_DEFAULT
+    facts.server_tool_uses_max = facts.web_search_max = most
+
+
+def _without_searches(body: bytes) -> dict[str, bytes]:
+    """The fields that name a search tool without it; every other tool and item as it came."""
+    where = spans(body)
+    values: dict[str, bytes] = {}
+    if "tools" in where:
+        start, end = where["tools"]
+        kept = [raw for raw in decode_raws(body[start:end]) if not _is_search(json.loads(bytes(raw)))]
+        values["tools"] = b"[" + b",".join(map(bytes, kept)) + b"]"
+    start, end = where.get("input", (0, 0))
+    if body[start : start + 1] == b"[":
+        values["input"] = b"[" + b",".join(map(_item_without_searches, decode_raws(body[start:end]))) + b"]"
+    return values
+
+
+def _item_without_searches(raw: Raw) -> bytes:
+    data = bytes(raw)
+    if b'"tools"' not in data:
+        return data
+    item = json.loads(data)
+    listed = item.get("tools")
+    kept = [tool for tool in listed if not _is_search(tool)] if isinstance(listed, list) else listed
+    return data if kept == listed else json.dumps({**item, "tools": kept}).encode()
+
+
+def _is_search(tool: Any) -> bool:
+    return isinstance(tool, dict) and f'"{tool.get("type")}"'.encode("utf-8", "replace") in _SEARCH_TYPES

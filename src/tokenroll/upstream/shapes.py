@@ -20,7 +20,7 @@ class _Key(str):
 
 
 class Part(msgspec.Struct, gc=False):
-    """One content part: its type, and the fields that would carry what cannot be bounded whatever the type says."""
+    """One content part: its type, and the fields whose bytes do not bound their tokens, whatever the type says."""
 
     type: Raw = NOTHING
     content: Raw = NOTHING
@@ -28,6 +28,13 @@ class Part(msgspec.Struct, gc=False):
     image_url: Raw = NOTHING
     input_audio: Raw = NOTHING
     file: Raw = NOTHING
+    file_data: Raw = NOTHING
+
+    @property
+    def media_bytes(self) -> int:
+        """What its images, files and sound weigh in the request."""
+        fields = (self.source, self.image_url, self.input_audio, self.file, self.file_data)
+        return sum(len(memoryview(field)) for field in fields if field is not NOTHING)
 
     def is_suspect(self) -> bool:
         """Whether it carries something besides text, whatever its type says: two types may hide in one part."""
@@ -35,6 +42,7 @@ class Part(msgspec.Struct, gc=False):
             self.image_url is not NOTHING
             or self.input_audio is not NOTHING
             or self.file is not NOTHING
+            or self.file_data is not NOTHING
             or (
                 self.source is not NOTHING
                 and (memoryview(self.source)[0] == 0x7B or bytes(self.type) != b'"search_result"')
@@ -54,6 +62,7 @@ class Item(msgspec.Struct, gc=False):
     user_id: Raw = NOTHING
     edits: Raw = NOTHING
     output: Raw = NOTHING
+    tools: Raw = NOTHING
 
 
 class PartsItem(msgspec.Struct, gc=False):
@@ -68,6 +77,7 @@ class PartsItem(msgspec.Struct, gc=False):
     user_id: Raw = NOTHING
     edits: Raw = NOTHING
     output: Raw = NOTHING
+    tools: Raw = NOTHING
 
 
 _Scalar = str | int | float | bool | None
@@ -85,6 +95,7 @@ decode_parts = _decoder(PartsItem)
 decode_raw_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__).decode
 decode_raws: Final = msgspec.json.Decoder(list[Raw]).decode
 decode_parts_list: Final = msgspec.json.Decoder(list[Part]).decode
+decode_items: Final = msgspec.json.Decoder(list[Item]).decode
 
 
 class PromptDetails(msgspec.Struct, gc=False):

@@ -170,8 +170,8 @@ def test_the_dearest_rate_is_found_in_every_tier():
 
 
 def test_the_dearest_of_nothing_priced_is_refused():
-    with pytest.raises(UnpricedError, match="no price for input_audio, input_image"):
-        dearest(STANDARD, ("standard",), (Meter.INPUT_AUDIO, Meter.INPUT_IMAGE))
+    with pytest.raises(UnpricedError, match="no price for input_audio, output_audio"):
+        dearest(STANDARD, ("standard",), (Meter.INPUT_AUDIO, Meter.OUTPUT_AUDIO))
     with pytest.raises(UnpricedError, match="no price for service tier flex"):
         dearest(STANDARD, ("standard", "flex"), INPUT_METERS)
 

@@ -1,6 +1,7 @@
 """Admission: what a worker decides for each call before it is sent, to the nano."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -93,14 +94,68 @@ def test_it_refuses_searches_that_the_card_does_not_price(tmp_path):
 
 def test_it_bounds_what_goes_on_from_something_stored_by_the_context_window(ada):
     # 200,000 tokens at 6,000 nanos and 100 at 15,000: more than the credit that Ada has
-    assert ada.admit(make_facts(reads_stored=True)).needed_nanos == 1_201_500_000
+    assert ada.admit(make_facts(fills_window=True)).needed_nanos == 1_201_500_000
 
 
-@pytest.mark.parametrize("facts", [{"reads_stored": True}, {"web_search_max": 1, "server_tool_uses_max": 1}])
+@pytest.mark.parametrize("facts", [{"fills_window": True}, {"web_search_max": 1, "server_tool_uses_max": 1}])
 def test_it_refuses_what_only_a_context_window_bounds_where_none_is_known(tmp_path, facts):
     desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(context_window_tokens=None),))
     denial = desk.admit(make_facts(**facts))
     assert (denial.code, denial.state) == ("call_not_bounded", "its rate card names no context window")
+
+
+def test_it_bounds_images_by_the_context_window_and_sound_only_at_its_own_price(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, 10 * CREDIT)))
+    # 200,000 tokens at 6,000 nanos and 100 at 15,000; how heavy the image is says nothing, a longer text does
+    assert desk.admit(make_facts(fills_window=True)).bound_nanos == 1_201_500_000
+    assert desk.admit(make_facts(fills_window=True, input_bytes=300_000)).bound_nanos == 1_801_500_000 + 16 * 6_000
+    unpriced = desk.admit(make_facts(fills_window=True, has_audio=True))
+    assert (unpriced.code, unpriced.state) == ("call_not_bounded", "its rate card has no price for sound")
+
+
+def test_it_bounds_sound_at_the_price_of_sound(tmp_path):
+    rates = {**SONNET_RATES, Meter.INPUT_AUDIO: 40 * 10**12}
+    desk = Desk(tmp_path, wallet(lot(1, 10 * CREDIT)), cards=(make_card(RateTable(base=rates)),))
+    assert desk.admit(make_facts(fills_window=True, has_audio=True)).bound_nanos == 200_000 * 40_000 + 100 * 15_000
+
+
+OPEN_SEARCH: dict[str, Any] = {"server_tool_uses_max": 8, "web_search_max": 8, "search_is_open": True}
+
+
+@pytest.mark.parametrize(
+    ("left", "searches", "bound"),
+    [
+        # one context is 200,000 x 6,000 nanos = 1.2; a search 0.01 more; an eighth of the wallet is what they may take together
+        (100, 8, 10_880_000_000),  # 12.5: 9 contexts are 10.8, 8 searches 0.08
+        (80, 7, 9_670_000_000),  # 10: 8 contexts are 9.6, 7 searches 0.07
+        (20, 1, 2_410_000_000),  # 2.5: 2 contexts are 2.4
+        (19, 0, 6_096_000),  # 2.375: not one; without its search tool the call is bounded by its bytes: 1,016 x 6,000
+    ],
+)
+def test_it_says_how_often_a_call_may_search_whose_client_does_not(tmp_path, left, searches, bound):
+    desk = Desk(tmp_path, wallet(lot(1, left * CREDIT)))
+    hold = desk.admit(make_facts(**OPEN_SEARCH))
+    assert (hold.searches, hold.bound_nanos) == (searches, bound + 100 * 15_000)
+
+
+def test_it_does_not_shorten_searches_where_nothing_is_enforced(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), enforcement="observe"))
+    assert desk.admit(make_facts(**OPEN_SEARCH)).searches == 8
+
+
+def test_a_search_without_a_price_or_a_window_is_left_out(tmp_path):
+    rates: dict[Meter, int] = {meter: rate for meter, rate in SONNET_RATES.items() if meter is not Meter.WEB_SEARCH}
+    for name, card in (("a", make_card(RateTable(base=rates))), ("b", make_card(context_window_tokens=None))):
+        desk = Desk(tmp_path / name, wallet(lot(1, 100 * CREDIT)), cards=(card,))
+        hold = desk.admit(make_facts(**OPEN_SEARCH))
+        assert (hold.searches, hold.bound_nanos) == (0, 6_096_000 + 1_500_000)
+
+
+def test_the_answer_of_a_call_that_may_search_is_not_cut_short(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, 20 * CREDIT)))
+    hold = desk.admit(make_facts(output_cap_tokens=0, **OPEN_SEARCH))
+    # a quarter is 5; 2.41 are for its search, so 2.59 at 15,000 nanos a token are more than the plan's 16,384
+    assert (hold.searches, hold.output_tokens_max) == (1, 16_384)
 
 
 EMBEDS = RateTable(base={Meter.INPUT: 6_000 * 10**9})

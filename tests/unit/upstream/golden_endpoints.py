@@ -45,25 +45,32 @@ def said(*parts: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": list(parts)}]
 
 
+def group(*tools: Any) -> dict[str, Any]:
+    return {"type": "namespace", "name": "n", "description": "", "tools": list(tools)}
+
+
 TEXT = {"type": "input_text", "text": "Hello"}
-IMAGE = {"type": "input_image", "image_url": "data:,"}
 FUNCTION = {"type": "function", "name": "pay", "parameters": {}}
+SEARCHES = {"type": "web_search"}
+LATER = {"type": "additional_tools", "role": "developer"}
 OUTPUT = {"type": "function_call_output", "call_id": "1"}
 
 GOOD_RESPONSES = [
-    ("plain", responses(), {"message_count": 1, "cap_field": "max_output_tokens", "output_cap_tokens": 0, "reads_stored": False}),
+    ("plain", responses(), {"message_count": 1, "cap_field": "max_output_tokens", "output_cap_tokens": 0, "fills_window": False}),
     ("a cap", responses(max_output_tokens=50), {"output_cap_tokens": 50}),
     ("instructions are a message more", responses(instructions="Be brief."), {"message_count": 2}),
     ("items", responses(input=[*said(TEXT), {"type": "reasoning", "id": "r", "summary": []}]), {"message_count": 2}),
     ("an item without a type is a message", responses(input=[{"role": "user", "content": "Hi"}]), {"message_count": 1}),
     ("earlier calls and what they gave", responses(input=[{**OUTPUT, "output": "paid"}, {**OUTPUT, "output": [TEXT]}]), {"message_count": 2}),
-    ("goes on from a response", responses(previous_response_id="resp_1"), {"reads_stored": True}),
-    ("goes on in a conversation", responses(conversation={"id": "conv_1"}), {"reads_stored": True}),
-    ("a stored prompt, and no input", responses(prompt={"id": "pmpt_1"}, input=None), {"reads_stored": True, "message_count": 0}),
-    ("a reference to an item", responses(input=[{"type": "item_reference", "id": "msg_1"}]), {"reads_stored": True}),
-    ("nothing stored when null", responses(previous_response_id=None, conversation=None), {"reads_stored": False}),
+    ("goes on from a response", responses(previous_response_id="resp_1"), {"reads_stored": True, "fills_window": True}),
+    ("goes on in a conversation", responses(conversation={"id": "conv_1"}), {"reads_stored": True, "fills_window": True}),
+    ("a stored prompt, and no input", responses(prompt={"id": "pmpt_1"}, input=None), {"reads_stored": True, "fills_window": True, "message_count": 0}),
+    ("a reference to an item", responses(input=[{"type": "item_reference", "id": "msg_1"}]), {"reads_stored": True, "fills_window": True}),
+    ("nothing stored when null", responses(previous_response_id=None, conversation=None), {"fills_window": False}),
     ("tools", responses(tools=[FUNCTION, {"type": "custom", "name": "x"}]), {"has_tools": True, "tool_count": 2}),
     ("no tools", responses(tools=[]), {"has_tools": False}),
+    ("a group of tools", responses(tools=[FUNCTION, group(FUNCTION, FUNCTION)]), {"has_tools": True, "tool_count": 4}),
+    ("tools that come later", responses(input=[{**LATER, "tools": [group(FUNCTION)]}]), {"has_tools": True, "tool_count": 2}),
     (
         "searches with a limit", responses(tools=[{"type": "web_search"}], max_tool_calls=3),
         {"server_tool_uses_max": 3, "web_search_max": 3},
@@ -81,17 +88,18 @@ BAD_RESPONSES = [
     ("a cap of zero", responses(max_output_tokens=0), "invalid_value", "max_output_tokens"),
     ("in the background", responses(background=True), "unsupported_parameter", "background"),
     ("background in quotes", responses(background="true"), "invalid_type", "background"),
-    ("an image", responses(input=said(TEXT, IMAGE)), "call_not_bounded", "input[0].content[1]"),
-    ("a file", responses(input=said({"type": "input_file", "file_id": "f"})), "call_not_bounded", "input[0].content[0]"),
-    ("an image that calls itself text", responses(input=said({**IMAGE, "type": "input_text"})), "call_not_bounded", "input[0].content[0]"),
-    ("an image that a call gave", responses(input=[{**OUTPUT, "output": [IMAGE]}]), "call_not_bounded", "input[0].output[0]"),
     ("a screenshot", responses(input=[{"type": "computer_call_output", "output": {}}]), "call_not_bounded", "input[0]"),
     ("an item nobody has heard of", responses(input=[{"type": "dream"}]), "call_not_bounded", "input[0]"),
-    ("searches without a limit", responses(tools=[{"type": "web_search"}]), "call_not_bounded", "tools[0].type"),
     ("a limit of zero searches", responses(tools=[{"type": "web_search"}], max_tool_calls=0), "invalid_value", "max_tool_calls"),
     ("code on the provider's side", responses(tools=[FUNCTION, {"type": "code_interpreter"}]), "call_not_bounded", "tools[1].type"),
     ("a server to call", responses(tools=[{"type": "mcp", "server_url": "https://x"}]), "call_not_bounded", "tools[0].type"),
     ("a tool without a type", responses(tools=[{"name": "pay"}]), "invalid_type", "tools[0].type"),
+    ("a search in any case, without a limit", responses(tools=[SEARCHES], tool_choice=SEARCHES), "call_not_bounded", "tool_choice"),
+    ("code in a group of tools", responses(tools=[group({"type": "code_interpreter"})]), "call_not_bounded", "tools[0].tools[0].type"),
+    ("a group in a group of tools", responses(tools=[group(group(FUNCTION))]), "call_not_bounded", "tools[0].tools[0].type"),
+    ("a group of texts", responses(tools=[group("x")]), "invalid_type", "tools[0].tools"),
+    ("code among later tools", responses(input=[{**LATER, "tools": [{"type": "code_interpreter"}]}]), "call_not_bounded", "input[0].tools[0].type"),
+    ("a video", responses(input=said({"type": "input_video"})), "call_not_bounded", "input[0].content[0]"),
     ("tools an object", responses(tools={}), "invalid_type", "tools"),
     ("the scale tier", responses(service_tier="scale"), "call_not_bounded", "service_tier"),
     ("the cap twice", responses()[:-1] + b',"max_output_tokens":1,"max_output_tokens":9}', "duplicate_key", "max_output_tokens"),
@@ -134,8 +142,8 @@ PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"
 GOOD_MODERATIONS = [
     ("no model named", moderations(), {"model": "omni-moderation-latest", "message_count": 1, "has_output": False, "beyond_bytes": False}),
     ("a model named", moderations(model="gpt-6-astra", input=["a", "b"]), {"model": "gpt-6-astra", "message_count": 2}),
-    ("a picture", moderations(input=[{"type": "text", "text": "Hi"}, PICTURE]), {"message_count": 2, "reads_stored": True, "beyond_bytes": True}),
-    ("text alone", moderations(input=[{"type": "text", "text": "Hi"}]), {"reads_stored": False, "beyond_bytes": False}),
+    ("a picture", moderations(input=[{"type": "text", "text": "Hi"}, PICTURE]), {"message_count": 2, "fills_window": True, "beyond_bytes": True}),
+    ("text alone", moderations(input=[{"type": "text", "text": "Hi"}]), {"fills_window": False, "beyond_bytes": False}),
 ]  # fmt: skip
 BAD_MODERATIONS = [
     ("no input", moderations(input=None), "missing_required_parameter", "input"),

@@ -45,7 +45,7 @@ def split_input(asked: Asked, model: PricedModel, cache: PromptCache) -> CacheSp
     total = asked.sizes.get("input_tokens", asked.input_tokens)
     segments = asked.segments
     if asked.worst_tokenizer:
-        segments = [segment._replace(tokens=len(segment.text)) for segment in asked.segments]
+        segments = [segment._replace(tokens=max(segment.tokens, len(segment.text))) for segment in asked.segments]
         total += sum(segment.tokens for segment in segments) - sum(segment.tokens for segment in asked.segments)
     if asked.endpoint == "embeddings" or asked.used is not None:
         return CacheSplit(total, 0, 0, 0)
@@ -90,7 +90,7 @@ def compose(asked: Asked, model: PricedModel, split: CacheSplit, digest: bytes, 
         reasoning_tokens=reasoning * asked.choices,
         choices=choices,
         thinking=thinking,
-        web_searches=asked.sizes.get("web_searches", 0),
+        web_searches=_searches(asked),
         chunk_tokens=max(1, asked.sizes.get("chunk_tokens", 8)),
         faults=faults,
         billed=_billed(asked, model),
@@ -104,12 +104,19 @@ def _billed(asked: Asked, model: PricedModel) -> dict[str, int]:
     return units or {kind: count for kind, count in used.items() if kind not in UNIT_KINDS}
 
 
+def _searches(asked: Asked) -> int:
+    """As often as it was told to search, and never more often than the request allows."""
+    wanted = asked.sizes.get("web_searches", 0)
+    return wanted if asked.searches_max is None else min(wanted, asked.searches_max)
+
+
 def _choice(asked: Asked, spoken: int, limit: int, over: bool, number: int) -> tuple[Choice, int]:
     """One alternative and its tokens. JSON answers take as many tokens as they need, or as many as were asked for."""
     tool = _tool(asked)
     if tool is not None or asked.schema is not None:
-        schema = asked.schema if tool is None else tool["schema"]
-        value = json.dumps(fitting(schema), separators=(",", ":")).encode()
+        step = None if asked.script is None else asked.script.next_step
+        arguments = fitting(asked.schema if tool is None else tool["schema"]) if step is None else step[1]
+        value = json.dumps(arguments, separators=(",", ":")).encode()
         needed = spoken if "output_tokens" in asked.sizes else min(limit, -(-len(value) // 4))
         if tool is None:
             return Choice(text=value), needed
@@ -118,9 +125,12 @@ def _choice(asked: Asked, spoken: int, limit: int, over: bool, number: int) -> t
 
 
 def _tool(asked: Asked) -> dict[str, Any] | None:
-    """The tool that is called: the forced one, else the first one unless a tool's result was just given."""
+    """The tool that is called: the script's next one or the forced one, else the first one unless a tool's result was just given."""
     if not asked.tools or asked.forced_tool == "-":
         return None
+    if asked.script is not None:
+        step = asked.script.next_step
+        return None if step is None else next((tool for tool in asked.tools if tool["name"] == step[0]), None)
     if asked.forced_tool not in {"", "*"}:
         return next((tool for tool in asked.tools if tool["name"] == asked.forced_tool), asked.tools[0])
     if asked.forced_tool == "*" or asked.last_role == "user":

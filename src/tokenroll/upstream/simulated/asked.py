@@ -1,16 +1,22 @@
 """What a request to the simulated provider asks for, taken from both dialects into one shape."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from tokenroll.upstream.simulated.prompt_cache import Segment
+from tokenroll.upstream.simulated.script import Script, script_of
 
 OVERHEAD_PER_MESSAGE: Final = 16
 OVERHEAD_WITH_TOOLS: Final = 512
 OVERHEAD_PER_TOOL: Final = 32
 """Tokens that the provider adds around what the client sent: a bound that forgets them is too small, and then tests fail."""
+MEDIA_TOKENS: Final = {
+    "image_url": 1_500, "input_image": 1_500, "image": 1_500, "file": 3_000, "input_file": 3_000, "document": 3_000, "input_audio": 500,
+}  # fmt: skip
+"""What an image, a document and a sound cost, whatever they weigh: a bound by their bytes is too small for a link to one."""
 BYTES_PER_TOKEN: Final = 4
 SIZE_NAMES: Final = (
     "input_tokens",
@@ -57,6 +63,10 @@ class Asked:
     thinking_budget: int = 0
     reasons: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
+    searches_max: int | None = None
+    """How often the request allows searching; None: it does not say."""
+    script: Script | None = None
+    """What its text tells us to do."""
     faults: str = ""
     worst_tokenizer: bool = False
     background: bool = False
@@ -112,13 +122,30 @@ def _content_segments(role: str, content: Any) -> list[Segment]:
         return [Segment(opening + text, tokens(text), "")]
     segments = []
     for part in content if isinstance(content, list) else [content]:
-        if isinstance(part, dict) and isinstance(part.get("text"), str):
-            text = part["text"].encode()
-        else:
-            text = msgspec.json.encode(part)
-        segments.append(Segment(opening + text, tokens(text), _mark(part)))
+        text, count = _weight(part)
+        segments.append(Segment(opening + text, count, _mark(part)))
         opening = b""
     return segments
+
+
+def _weight(part: Any) -> tuple[bytes, int]:
+    """What names a part in the prompt cache, and its tokens: a text's bytes, or what such a thing costs."""
+    if not isinstance(part, dict):
+        text = msgspec.json.encode(part)
+        return text, tokens(text)
+    if part.get("type") in MEDIA_TOKENS:
+        return hashlib.blake2b(msgspec.json.encode(part), digest_size=16).digest(), MEDIA_TOKENS[part["type"]]
+    if isinstance(part.get("text"), str):
+        text = part["text"].encode()
+        return text, tokens(text)
+    for field_name in ("content", "output"):
+        inner = part.get(field_name)
+        if isinstance(inner, list):  # a tool's result: its parts count for themselves
+            weights = [_weight(one) for one in inner]
+            rest = msgspec.json.encode({**part, field_name: None})
+            return rest + b"".join(text for text, _ in weights), tokens(rest) + sum(count for _, count in weights)
+    text = msgspec.json.encode(part)
+    return text, tokens(text)
 
 
 def _messages(body: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Segment]]:
@@ -224,6 +251,7 @@ def asked_of_chat(raw: bytes) -> Asked:
         legacy_functions=bool(functions),
         schema=_member(shape, "json_schema").get("schema"),
         reasons=body.get("reasoning_effort") not in {None, "none"},
+        script=script_of(messages),
     )
     if shape.get("type") == "json_object":
         asked.schema = {"type": "object"}
@@ -252,8 +280,7 @@ def asked_of_responses(raw: bytes) -> Asked:
         if "content" in item:
             segments += _content_segments(str(item.get("role", "")), item["content"])
         else:
-            text = msgspec.json.encode(item)
-            segments.append(Segment(text, tokens(text), ""))
+            segments.append(Segment(*_weight(item), ""))
     tools = _listed(body, "tools")
     shape = _member(_member(body, "text"), "format")
     asked = Asked(
@@ -275,8 +302,19 @@ def asked_of_responses(raw: bytes) -> Asked:
         reasons=_member(body, "reasoning").get("effort") not in {None, "none"},
         include_usage=True,
         background=body.get("background") is True,
+        searches_max=_searches_max(
+            tools + [tool for item in items for tool in _listed(item, "tools")], count(body, "max_tool_calls")
+        ),
+        script=script_of(items),
     )
     return _sized(asked, body, len(items) + bool(body.get("instructions")), len(tools))
+
+
+def _searches_max(tools: list[dict[str, Any]], limit: int) -> int | None:
+    """How often a request with these tools may search: not at all without a search among them. `limit` 0: it names none."""
+    if not any(str(tool.get("type")).startswith("web_search") for tool in tools):
+        return 0
+    return limit or None
 
 
 def _texts(body: dict[str, Any], name: str) -> list[Segment]:
@@ -370,5 +408,7 @@ def asked_of_messages(raw: bytes, *, counting: bool = False) -> Asked:
         thinking_budget=budget,
         reasons=bool(budget) or thinking.get("type") == "adaptive",
         include_usage=True,
+        searches_max=_searches_max(tools, sum(count(tool, "max_uses") for tool in tools)),
+        script=script_of(messages),
     )
     return _sized(asked, body, len(messages) + bool(system), len(tools))

@@ -70,13 +70,25 @@ def _item(answer: Answer, choice: Choice, status: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _searches(answer: Answer) -> list[dict[str, Any]]:
+    """The searches that came before the answer, each an item of its own."""
+    return [
+        {
+            "id": f"ws_{answer.number + index & (1 << 128) - 1:032x}", "type": "web_search_call", "status": "completed",
+            "action": {"type": "search", "query": "payroll"},
+        }
+        for index in range(answer.web_searches)
+    ]  # fmt: skip
+
+
 def _ended(answer: Answer) -> str:
     return "incomplete" if answer.choices[0].finish == "length" else "completed"
 
 
 def body(answer: Answer) -> bytes:
     """A whole response."""
-    return answer.encode(_object(answer, _ended(answer), [_item(answer, answer.choices[0], "completed")]))
+    output = [*_searches(answer), _item(answer, answer.choices[0], "completed")]
+    return answer.encode(_object(answer, _ended(answer), output))
 
 
 def unfinished(answer: Answer, status: str) -> dict[str, Any]:
@@ -111,8 +123,14 @@ def events(answer: Answer) -> list[Event]:
     for kind in ("response.created", "response.in_progress"):
         stream.add(kind, response=_object(answer, "in_progress", []))
     begun, done = _item(answer, choice, "in_progress"), _item(answer, choice, "completed")
-    where = {"item_id": begun["id"], "output_index": 0}
-    stream.add("response.output_item.added", output_index=0, item=begun)
+    searches = _searches(answer)
+    for index, search in enumerate(searches):
+        stream.add("response.output_item.added", output_index=index, item={**search, "status": "in_progress"})
+        stream.add("response.web_search_call.completed", output_index=index, item_id=search["id"])
+        stream.add("response.output_item.done", output_index=index, item=search)
+    place = len(searches)
+    where = {"item_id": begun["id"], "output_index": place}
+    stream.add("response.output_item.added", output_index=place, item=begun)
     if choice.tool_name:
         stream.add_pieces("response.function_call_arguments.delta", choice.arguments, **where)
         stream.add("response.function_call_arguments.done", **where, arguments=choice.arguments.decode())
@@ -122,9 +140,9 @@ def events(answer: Answer) -> list[Event]:
         stream.add_pieces("response.output_text.delta", choice.text, **part, logprobs=[])
         stream.add("response.output_text.done", **part, text=choice.text.decode(), logprobs=[])
         stream.add("response.content_part.done", **part, part=done["content"][0])
-    stream.add("response.output_item.done", output_index=0, item=done)
+    stream.add("response.output_item.done", output_index=place, item=done)
     stream.generated = answer.output_tokens
-    stream.add(f"response.{_ended(answer)}", response=_object(answer, _ended(answer), [done]))
+    stream.add(f"response.{_ended(answer)}", response=_object(answer, _ended(answer), [*searches, done]))
     return stream.out
 
 

@@ -1,0 +1,81 @@
+"""Calls whose bytes do not bound them: the model's context window does, for each time that it may be read, and what units count (DESIGN §6).
+
+They mean what `engine/bounding` means; a property test proves it. A call of text alone pays for one look at a flag.
+"""
+
+from tokenroll.model.enforcement import Enforcement
+from tokenroll.model.limits import SEARCHES_SHARE
+from tokenroll.model.usage import METERS
+from tokenroll.services.hot import HotHold
+from tokenroll.services.hot_limits import CALLS, CREDITS
+from tokenroll.upstream.dialect import Denial
+from tokenroll.upstream.facts import Facts
+
+
+def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens: int) -> Denial | None:
+    """Input, searches and units of such a call, written into its hold; or why nothing bounds it. `input_tokens` is what its text weighs.
+
+    Each use of a tool may read a whole context again, and so may a call that goes on from what the provider has stored. Where its client
+    named no limit of searches, `hold.searches` says how many it may make. Units are those that the card prices: a voice is sold by the
+    character or by tokens, and whoever sells by one does not bill by the other.
+    """
+    rates = hold.rates
+    if facts.has_audio and not rates.has_audio:
+        return _not_bounded(facts, "its rate card has no price for sound")
+    window = hold.card.card.context_window_tokens
+    uses, searches = facts.server_tool_uses_max, facts.web_search_max
+    if facts.search_is_open:
+        uses = searches = hold.searches = _searches_afforded(hold, facts, available, max(input_tokens, window or 0))
+    token_grains = rates.any_input_grains if facts.fills_window else rates.input_grains
+    if uses or facts.fills_window:
+        if window is None:
+            if token_grains:
+                return _not_bounded(facts, "its rate card names no context window")
+            window = 0  # what it reads costs nothing
+        input_tokens = max(input_tokens, window) * (uses + 1)
+    grains = input_tokens * token_grains
+    if searches:
+        if rates.web_search_grains is None:
+            return _not_bounded(facts, "its rate card has no price for searches")
+        grains += searches * rates.web_search_grains
+    if not facts.is_text:
+        units = rates.unit_grains
+        priced = [(most, units[index]) for index, most, _ in facts.unit_maxima if index in units]
+        if not priced and not rates.has_token_price:
+            names = " or ".join(f"{METERS[index].replace('_', ' ')}s" for index, _, _ in facts.unit_maxima)
+            return _not_bounded(facts, f"its rate card has no price for model tokens or {names}")
+        grains += sum(most * unit_grains for most, unit_grains in priced)
+    hold.input_tokens_max = input_tokens
+    hold.beyond_grains = grains
+    hold.unit_maxima = facts.unit_maxima
+    return None
+
+
+def _not_bounded(facts: Facts, why: str) -> Denial:
+    return Denial("call_not_bounded", model=facts.model, state=why)
+
+
+def _searches_afforded(hold: HotHold, facts: Facts, available: int, context_tokens: int) -> int:
+    """How often a call may search whose client named no limit; 0: its search tool is left out, and the client is told.
+
+    What a share of the wallet and of its limits affords, so that room for the answer and for parallel calls is left. Without
+    enforcement the wallet does not shorten searches. A search that has no price, or that nothing bounds, cannot be made.
+    """
+    rates = hold.rates
+    if rates.web_search_grains is None or hold.card.card.context_window_tokens is None:
+        return 0
+    most = facts.server_tool_uses_max
+    context_grains = context_tokens * (rates.any_input_grains if facts.fills_window else rates.input_grains)
+    rooms = [available] if hold.key.wallet.enforcement == Enforcement.ENFORCE else []
+    for limit in hold.limited.limits if hold.limited is not None else ():
+        if not limit.enforces or limit.measure == CALLS or not limit.id:
+            continue
+        if limit.measure == CREDITS:
+            rooms.append(limit.cap - limit.used)
+        else:
+            most = min(most, (limit.cap - limit.used) // SEARCHES_SHARE // context_tokens - 1)
+    for room in rooms:
+        budget_grains = room // SEARCHES_SHARE * rates.grains_per_nano - context_grains
+        per_search_grains = context_grains + rates.web_search_grains
+        most = min(most, budget_grains // per_search_grains) if per_search_grains else most
+    return max(0, most)
