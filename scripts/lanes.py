@@ -53,7 +53,12 @@ LANES = {
 """`browser` and `wheel` follow A on its core. The browser's driver keeps a loop running in the thread that tests start theirs in, so it has
 a process of its own."""
 # Programs of the distribution that the tests of a folder start.
-PROGRAMS = {"tests/browser": ["chromium"], "tests/judges": ["hledger", "ledger"], "tests/wheel": ["gcc"]}
+PROGRAMS = {
+    "tests/browser": ["chromium"],
+    "tests/e2e": ["nginx"],
+    "tests/judges": ["hledger", "ledger"],
+    "tests/wheel": ["gcc"],
+}
 LIMIT_SECONDS = {
     "quick": 600,
     "quick 2": 600,

@@ -104,6 +104,14 @@ def bad_body(reason: str) -> bytes:
     )
 
 
+BAD_HOST = openai_error(
+    b"400 Bad Request",
+    "A host is a name or an address, and perhaps a port.",
+    "invalid_request_error",
+    "malformed_request",
+)
+
+
 class Row(NamedTuple):
     """One row. `sent` empty: the provider hears nothing. `money` in words, one item per attempt."""
 
@@ -344,6 +352,19 @@ REQUEST_ROWS = [
         CALL.replace(b"Host: gw\r\n", b"Host: gw\r\nHost: gw\r\n"),
         openai_error(
             b"400 Bad Request", "A request names exactly one Host.", "invalid_request_error", "malformed_request"
+        ),
+    ),
+    refused("a host with a path", CALL.replace(b"Host: gw", b"Host: gw/v1"), BAD_HOST),
+    refused("a host of nothing", CALL.replace(b"Host: gw", b"Host:"), BAD_HOST),
+    refused("a user before the host", CALL.replace(b"POST /v1", b"POST http://me@gw/v1"), BAD_HOST),
+    refused(
+        "a tab before the length",
+        CALL.replace(b"Content-Length: ", b"Content-Length:\t"),
+        openai_error(
+            b"400 Bad Request",
+            "The header that says how long the body is has a tab in it.",
+            "invalid_request_error",
+            "malformed_request",
         ),
     ),
     refused(

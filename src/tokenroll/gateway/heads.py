@@ -11,13 +11,16 @@ from typing import Final
 import httptools
 
 from tokenroll.gateway.headers import Request, RequestRules, Response, ResponseRules
-from tokenroll.model.limits import BODY_BYTES_MAX, TAG_CHARACTERS_MAX, TAGS_MAX, TARGET_BYTES_MAX
+from tokenroll.model.limits import BODY_BYTES_MAX, HEADER_LINES_MAX, TAG_CHARACTERS_MAX, TAGS_MAX, TARGET_BYTES_MAX
 from tokenroll.store.tape import NAME_BYTES_MAX
 from tokenroll.upstream.dialect import Dialect
 
 HEAD_END: Final = b"\r\n\r\n"
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]+(?:-[A-Z]+)*) ([\x21-\x7e]+) HTTP/(\d)\.(\d)")
-_ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::\d*)?")
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)", re.IGNORECASE)
+_TAB_IN_FRAMING: Final = re.compile(rb"\r\n(?:transfer-encoding|content-length):[^\r]*\t", re.IGNORECASE)
+"""Allowed by the letter, and read by some as another value: then two servers would end the body in two places."""
 _CALL_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _CONTENT_LENGTH_NAME: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (?=\d)")
@@ -188,6 +191,10 @@ class RequestReader:
         self._lines = []
         self._connection = b""
         _request_line(head, data)
+        if data.count(b"\n") > HEADER_LINES_MAX + 2:
+            raise HeadError(431, "head_too_large", f"A request head has at most {HEADER_LINES_MAX} headers.")
+        if b"\t" in data and _TAB_IN_FRAMING.search(data) is not None:
+            raise HeadError(400, "malformed_request", "The header that says how long the body is has a tab in it.")
         try:
             self._parser.__init__(self)  # type: ignore[misc]  # how this binding is reset: no parser is made per message
             self._parser.feed_data(data)
@@ -219,6 +226,7 @@ class RequestReader:
         head = self._head
         if rule == Request.HOST:
             head.host_count += 1
+            _check_host(value)
         elif rule == Request.CONTENT_LENGTH:
             head.content_length = _length(value)
         elif rule == Request.TRANSFER_ENCODING:
@@ -304,11 +312,17 @@ def _request_line(head: RequestHead, data: bytes) -> None:
     if not target.startswith(b"/"):
         absolute = _ABSOLUTE.match(target)
         if absolute is not None:
+            _check_host(absolute[1])
             target = target[absolute.end() :]
             target = target if target.startswith(b"/") else b"/" + target
     path, mark, query = target.partition(b"?")
     head.path = path
     head.query = mark + query
+
+
+def _check_host(value: bytes) -> None:
+    if _HOST.fullmatch(value) is None:
+        raise HeadError(400, "malformed_request", "A host is a name or an address, and perhaps a port.")
 
 
 def _length(value: bytes) -> int:

@@ -128,6 +128,8 @@ BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 """Largest request body: a million-token context is about 6 MB of JSON; providers refuse above 32 MB."""
 HEADER_BYTES_MAX: Final = 64 * 1024
 """Largest request or response head: clients send about 1 kB; SDKs never near this."""
+HEADER_LINES_MAX: Final = 500
+"""Lines of a request head: clients send about 20, and other servers on the way refuse more than 1,000."""
 TARGET_BYTES_MAX: Final = 8 * 1024
 """Largest request target."""
 CHUNK_LINE_BYTES_MAX: Final = 256
