@@ -29,13 +29,14 @@ import openai
 from tokenroll.app import ledger_door, open_reports, random_bits
 from tokenroll.cli.init import make_home
 from tokenroll.model.amount import nanos_from_text
-from tokenroll.services.clock import system_clock
+from tokenroll.model.instant import MICROS_PER_SECOND
+from tokenroll.services.clock import VirtualClock, system_clock
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.keys import key_hash, shown_prefix
 from tokenroll.services.ledger_home import open_ledger
 from tokenroll.services.protocol import Command
 from tokenroll.services.replay_proof import Standing, prove, standing
-from tokenroll.settings import Settings, load_settings
+from tokenroll.settings import CLOCK_NAME, DEMO_MARK_NAME, Settings, load_settings
 from tokenroll.store.database import open_reader
 from tokenroll.store.verify import verify
 from tokenroll.testing import BillLine, SimulatedProvider
@@ -94,6 +95,7 @@ class Company:
         config: str = "",
         deployment: str = "",
         provider: SimulatedProvider | None = None,
+        moving_clock: bool = False,
     ) -> None:
         self.home = home
         self.durability = durability
@@ -102,6 +104,9 @@ class Company:
         self.settings: Settings
         self.port = 0
         self.keys: dict[str, str] = {}
+        self.clock: VirtualClock
+        """With `moving_clock`: what all processes of this home go by."""
+        self._moving_clock = moving_clock
         self._config = config
         self._deployment = deployment
         self._numbers = itertools.count(1)
@@ -118,6 +123,9 @@ class Company:
         shutil.copytree(_made_home(), self.home, dirs_exist_ok=True)
         (self.home / "provider-key").write_text(COMPANY_KEY)
         (self.home / "config.toml").write_text(self._config_text())
+        if self._moving_clock:
+            (self.home / DEMO_MARK_NAME).touch()
+            self.clock = VirtualClock(self.home / CLOCK_NAME)
         self.settings = load_settings(self.home)
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self._listening.set_inheritable(True)
@@ -191,6 +199,11 @@ class Company:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def clock_to(self, second: int) -> None:
+        """The moving clock goes on to the next moment that is so many seconds after the turn of a minute."""
+        minute = 60 * MICROS_PER_SECOND
+        self.clock.advance((second * MICROS_PER_SECOND - self.clock()) % minute)
 
     def ask_to_end(self, role: str) -> None:
         """SIGTERM, without waiting."""

@@ -29,6 +29,8 @@ SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
 THRESHOLDS_MAX: Final = 10
 DESTINATIONS_MAX: Final = 16
 """As ALERT_THRESHOLDS_MAX and ALERT_DESTINATIONS_MAX of model/limits.py, which lies above this file; a test compares them."""
+LIMIT_WAIT_SECONDS_MAX: Final = 5
+"""As WAIT_SECONDS_MAX of model/limits.py; a test compares them."""
 EMPTY_WALLET_STATUSES: Final = (402, 400)
 ATTEMPTS_MAX: Final = 10
 WEIGHT_MAX: Final = 100
@@ -71,6 +73,8 @@ class GatewaySettings:
     """Accept gzip, br and zstd request bodies (bounded); off answers 415."""
     empty_wallet_status: int = 402
     """What `/v1/messages` answers when a wallet or a limit is spent."""
+    limit_wait_seconds: int = 2
+    """How long a call may be held back until a limit's short window has room for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,6 +418,7 @@ def _settings_from(home: Path, root: _Table) -> Settings:
             retry_seconds=gateway.number("retry_seconds", 60, 0, ANSWER_SECONDS_MAX),
             decode_request_bodies=gateway.flag("decode_request_bodies"),
             empty_wallet_status=_empty_wallet_status(gateway),
+            limit_wait_seconds=gateway.number("limit_wait_seconds", 2, 0, LIMIT_WAIT_SECONDS_MAX),
         ),
         web=WebSettings(listen=web.listen("listen", defaults.web.listen)),
         deployments=tuple(_deployment(name, deployments.table(name)) for name in deployments.values),

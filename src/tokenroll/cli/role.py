@@ -147,6 +147,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
                 deployments=tuple(deployment_of(one) for one in settings.deployments),
                 decode_request_bodies=chosen.decode_request_bodies,
                 empty_wallet_status=chosen.empty_wallet_status,
+                limit_wait_seconds=chosen.limit_wait_seconds,
                 stop_seconds=STOP_SECONDS,
                 edge=EdgeLimits(attempts=chosen.attempts, retry_seconds=chosen.retry_seconds),
                 reports_socket=settings.reports_socket_path,

@@ -18,6 +18,7 @@ from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.worker import Gateway
 from tokenroll.model.enforcement import Enforcement
+from tokenroll.model.instant import MICROS_PER_SECOND
 from tokenroll.model.limits import BODY_BYTES_MAX
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
@@ -171,6 +172,7 @@ class _Life:
             created_at=self._clock(),
         )
         spending = self._spending = Spending(self._tape, self._clock, self._pepper)
+        spending.limit_wait_micros = self._settings.limit_wait_seconds * MICROS_PER_SECOND
         outbox = Outbox(loop)
         self._commit = GroupCommit(
             self._tape,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
+from tokenroll.model.limits import LIMIT_WAIT_SECONDS
 from tokenroll.store.tape import Durability
 
 
@@ -29,6 +30,8 @@ class GatewaySettings:
     """How long calls under way may take to end once the process is asked to stop."""
     empty_wallet_status: int = 402
     """What a spent wallet or limit is answered where the dialect has a choice: 402, or 400."""
+    limit_wait_seconds: int = LIMIT_WAIT_SECONDS
+    """How long a call may be held back until a rate has room for it; 0: it is refused at once."""
     edge: EdgeLimits = field(default_factory=EdgeLimits)
     reports_socket: Path | None = None
     """Where the process of the pages answers questions about usage and costs; None: nowhere."""

@@ -1,7 +1,9 @@
-"""Calls that wait a moment for parallel calls of their wallet to settle, instead of being denied at once (DESIGN §6)."""
+"""Calls that wait a moment for parallel calls of their wallet to settle, or for a rate, instead of being denied at once (DESIGN §6)."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from tokenroll.model.instant import MICROS_PER_SECOND
 from tokenroll.services.hot import Wait
 
 if TYPE_CHECKING:
@@ -9,34 +11,50 @@ if TYPE_CHECKING:
 
 
 class Waiting:
-    """One call's waiting: woken by settlements, ended by the wheel at its time limit."""
+    """One call's waiting: woken by settlements and by the turn of a window, ended by the wheel at its time limit."""
 
-    __slots__ = ("_call", "_gateway", "_wait", "closed", "deadline")
+    __slots__ = ("_call", "_gateway", "_timer", "_wait", "closed", "deadline")
 
     def __init__(self, call: "Call") -> None:
         gateway = call.gateway
         self._call = call
         self._gateway = gateway
         self._wait: Wait | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         self.deadline = gateway.wheel.now + gateway.ticks.wait
         gateway.wheel.add(self)
         gateway.metrics.waits += 1
 
     def begin(self, wait: Wait) -> None:
-        """Waits for the wallets that `wait` names; again, after a wake that did not suffice."""
+        """Waits for the wallets or the limit that `wait` names; again, after a wake that did not suffice."""
+        gateway = self._gateway
         self._wait = wait
-        self._gateway.spending.wait(wait, self._wake)
+        gateway.spending.wait(wait, self._wake)
+        if wait.until:
+            seconds = max(0, wait.until - gateway.clock()) / MICROS_PER_SECOND
+            self._timer = gateway.loop.call_later(seconds, self._until)
 
     def end(self) -> None:
         """No more waiting."""
         self.closed = True
+        self._leave()
+
+    def _leave(self) -> None:
+        """No place in a queue, and no timer."""
         wait, self._wait = self._wait, None
         if wait is not None:
             self._gateway.spending.forget(wait)
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _until(self) -> None:
+        self._leave()
+        self._try()
 
     def _wake(self) -> None:
-        self._wait = None
+        self._leave()
         self._gateway.loop.call_soon(self._try)
 
     def _try(self) -> None:

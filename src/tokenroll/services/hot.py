@@ -350,11 +350,24 @@ class HotHold:
 
 
 class Wait:
-    """Not now: other calls of the same wallets hold enough that, once they end, this one may fit."""
+    """Not now: other calls of the same wallets hold enough that, once they end, this one may fit; or a limit has room in a moment."""
 
-    __slots__ = ("needed_nanos", "wake", "wallets")
+    __slots__ = ("limit", "needed", "needed_nanos", "until", "wake", "wallets")
 
-    def __init__(self, needed_nanos: int, wallets: tuple[HotWallet, ...]) -> None:
+    def __init__(
+        self,
+        needed_nanos: int = 0,
+        wallets: tuple[HotWallet, ...] = (),
+        *,
+        limit: "HotLimit | None" = None,
+        needed: int = 0,
+        until: Instant = 0,
+    ) -> None:
         self.needed_nanos = needed_nanos
         self.wallets = wallets
+        self.limit = limit
+        self.needed = needed
+        """What it would raise the limit by."""
+        self.until = until
+        """When to ask again though nothing woke it; 0: whenever its caller likes."""
         self.wake: Wake | None = None

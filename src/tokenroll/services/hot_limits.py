@@ -3,19 +3,20 @@
 They mean what `engine/limiting` means; a property test proves it. A call that no limit counts pays for one look at an empty list.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from tokenroll.engine.limiting import frees_at, window_at
+from tokenroll.engine.limiting import frees_at, is_rate, window_at
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.limit import LIMIT_MEASURES, Degrade, LimitMeasure, LimitScope, WindowKind
-from tokenroll.model.limits import LIMIT_RETRY_SECONDS_MAX, OUTPUT_CAP_FLOOR_TOKENS
+from tokenroll.model.limits import LIMIT_RETRY_SECONDS_MAX, OUTPUT_CAP_FLOOR_TOKENS, WAITING_CALLS_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, TOKEN_METER_COUNT, Meter
-from tokenroll.services.hot import NEVER, Deployment
+from tokenroll.services.hot import NEVER, Deployment, Wait
 from tokenroll.services.protocol import CounterChange, KeyTerms, LimitTerms
 from tokenroll.store import tape as tapes
 from tokenroll.upstream.dialect import Denial
@@ -78,8 +79,8 @@ class HotLimit:
     """A limit, and how far it is used now. Windows, overrides and its own dates are looked at when the clock passes `turns_at`."""
 
     __slots__ = (
-        "calendars", "cap", "cheaper_model", "clamps", "counters", "counts_output", "current", "enforces", "held", "holds", "id", "kind", "measure", "model",
-        "name", "overage", "rate_bits", "rate_kinds", "scope_text", "tag", "terms", "turns_at", "used", "warns", "window_turns_at", "zone",
+        "calendars", "cap", "cheaper_model", "clamps", "counters", "counts_output", "current", "enforces", "held", "holds", "id", "is_rate", "kind", "measure", "model",
+        "name", "overage", "rate_bits", "rate_kinds", "scope_text", "tag", "terms", "turns_at", "used", "waiting", "warns", "window_turns_at", "zone",
     )  # fmt: skip
 
     def __init__(self, terms: LimitTerms, calendars: tuple[PayCalendar, ...] = ()) -> None:
@@ -88,6 +89,8 @@ class HotLimit:
         self.used = 0
         self.held = 0
         """The part of `used` that open calls may still give back."""
+        self.waiting: deque[Wait] = deque()
+        """Calls that are held back until it has room for them."""
         self.counters: list[HotCounter] = []
         self.current: HotCounter | None = None
         for start_at, used in terms.counters:
@@ -103,6 +106,7 @@ class HotLimit:
         self.model = terms.model
         self.tag = terms.tag
         self.kind = WindowKind(terms.window)
+        self.is_rate = is_rate(self.kind, terms.window_seconds)
         self.zone = ZoneInfo(terms.zone)
         self.measure = LIMIT_MEASURES.index(LimitMeasure(terms.measure))
         self.counts_output = self.measure not in {CALLS, INPUT_TOKENS}
@@ -193,6 +197,35 @@ class HotLimit:
             if excess <= 0:
                 break
         return at
+
+    def wait_for(self, hold: "HotHold", amount: int, patience_micros: int) -> Wait | None:
+        """How a call that does not fit may wait for a rate: until its window has turned, or open calls have given back what they do not use.
+
+        None where that would take longer than the patience: no more wait than there will be room for.
+        """
+        waiting = self.waiting
+        if not self.is_rate or len(waiting) >= WAITING_CALLS_MAX:
+            return None
+        wanted = amount + sum(one.needed for one in waiting)
+        latest_at = hold.admitted_at + patience_micros
+        fits_at = self.fits_at(wanted)
+        if 0 < fits_at <= latest_at:
+            return Wait(limit=self, needed=amount, until=fits_at)
+        if self.measure != CALLS and self.used + wanted - self.cap <= self.held:  # a call is one call when it ends
+            return Wait(limit=self, needed=amount, until=latest_at)
+        return None
+
+    def wake(self) -> None:
+        """Wakes those in front for whom there is room now."""
+        promised = 0
+        while self.waiting:
+            wait = self.waiting[0]
+            promised += wait.needed
+            if self.used + promised > self.cap:
+                return
+            self.waiting.popleft()
+            if wait.wake is not None:
+                wait.wake()
 
     def restored_at(self, now: Instant) -> Instant:
         """When nothing of it will be used, if no call comes before."""
@@ -298,7 +331,10 @@ class Limited:
     @staticmethod
     def _change(counter: HotCounter, amount: int, came_to: int) -> None:
         counter.change(came_to - amount)
-        counter.limit.held -= amount
+        limit = counter.limit
+        limit.held -= amount
+        if limit.waiting:
+            limit.wake()
 
     def suspend(self) -> None:
         """Its fate is to be found out: it stays raised, and nobody here gives it back."""
@@ -456,8 +492,14 @@ def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
     return limited
 
 
-def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_grains: int) -> Denial | Reroute | None:
-    """The hold made to fit its limits where policy says so, and what each says of it; None: it may be drawn."""
+def fit(
+    hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_grains: int, patience_micros: int
+) -> Denial | Wait | Reroute | None:
+    """The hold made to fit its limits where policy says so, and what each says of it; None: it may be drawn.
+
+    `patience_micros` is how long the call may wait for a rate; 0: not at all. A limit that refuses it for good comes before that.
+    """
+    wait: Wait | None = None
     if (limited.clamps or facts.output_cap_tokens == 0) and facts.has_output and facts.is_text:
         _lower(hold, limited, facts, available, fixed_grains)
     for limit in limited.limits:
@@ -483,6 +525,8 @@ def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_g
                 and limit.cheaper_model != hold.card.card.model
             ):
                 return Reroute(limit.cheaper_model, limit.name)
+            elif patience_micros and (waits := limit.wait_for(hold, amount, patience_micros)) is not None:
+                wait = waits
             else:
                 denial = _denial(hold, limit, amount, facts, fixed_grains)
                 denial.at = hold.admitted_at
@@ -490,7 +534,7 @@ def fit(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_g
                 return denial
         limited.flags.append(flags)
         limited.amounts.append(amount)
-    return None
+    return wait
 
 
 def _lower(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixed_grains: int) -> None:

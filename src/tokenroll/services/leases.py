@@ -251,14 +251,18 @@ class Leases:
     # ---- waiting for money ----------------------------------------------------------------------------------------
 
     def wait(self, wait: Wait, wake: Wake) -> None:
-        """`wake` is called once, when money came back that may suffice; admit again then, but not inside the call."""
+        """`wake` is called once, when money or room came back that may suffice; admit again then, but not inside the call."""
         wait.wake = wake
+        if wait.limit is not None:
+            wait.limit.waiting.append(wait)
         for wallet in wait.wallets:
             wallet.waiting.append(wait)
 
     def forget(self, wait: Wait) -> None:
         """The call gave up waiting: its time is over, or its client left."""
         wait.wake = None
+        if wait.limit is not None and wait in wait.limit.waiting:
+            wait.limit.waiting.remove(wait)
         for wallet in wait.wallets:
             if wait in wallet.waiting:
                 wallet.waiting.remove(wait)

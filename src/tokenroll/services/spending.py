@@ -79,6 +79,8 @@ class Spending(Leases):
         base = call_number(0, HoldKey(tape.worker, tape.epoch, 0))
         self._call_high, self._call_low = divmod(base, 1 << 64)
         self._recorded_at = 0
+        self.limit_wait_micros = 0
+        """How long a call may be held back until a rate has room for it; 0: it is refused at once."""
 
     def apply_view(self, view: View) -> None:
         """Keys, cards, settings, and the clients' call ids of earlier lives; parts may come in any number."""
@@ -198,7 +200,8 @@ class Spending(Leases):
             if refusal is not None:
                 return refusal
         if hold.limited is not None:
-            beyond = fit(hold, hold.limited, facts, available, fixed_grains)
+            patience_micros = self.limit_wait_micros if may_wait else 0
+            beyond = fit(hold, hold.limited, facts, available, fixed_grains, patience_micros)
             if type(beyond) is Denial:
                 beyond.approver = self.approver
             if beyond is not None:
