@@ -166,6 +166,42 @@ def test_every_scope_counts_and_refuses_at_every_route(company, limit, scope, ro
     assert "retry-after-ms" not in headers
 
 
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_empty_wallet_a_pool_and_a_plans_rate_say_so_at_every_route(company, route):
+    messages = route == "/v1/messages"
+    name = f"poor at {route}"
+    company.hire(name, 1)
+    status, headers, body = post(company, route, name)
+    error = body["error"]
+    assert (status, error["type"]) == ((402, "billing_error") if messages else (429, "insufficient_quota"))
+    assert (error["code"], headers["x-tokenroll-denied"]) == ("wallet_empty", "wallet_empty")
+    assert error["message"].startswith(
+        f"The wallet {name} has 0.000000001 credits left, and this call may cost up to 0.0"
+    )
+    assert error["message"].endswith("A top-up can be approved by your manager.")
+    assert (headers["x-should-retry"], headers["x-tokenroll-available"]) == ("false", "0.000000001")
+    assert "retry-after" not in headers
+
+    name = f"fast at {route}"
+    company.hire(name, terms={"access": {"calls_per_minute_max": 1}})
+    assert post(company, route, name)[0] == 200
+    status, headers, body = post(company, route, name)
+    error = body["error"]
+    assert (status, error["type"]) == (429, "rate_limit_error" if messages else "requests")
+    assert f"the plan of {name} on requests per min (RPM): Limit 1, Used 1, Requested 1." in error["message"]
+    assert error["message"].endswith("How fast calls may come, the plan says.")
+    assert 55 <= int(headers["retry-after"]) <= 61
+
+
+def test_a_429_of_the_providers_own_keeps_its_own_words(company, limit):
+    company.clock_to(second=5)
+    limit(company, "many", member="Ada", cap=50)
+    with pytest.raises(openai.RateLimitError) as refused:
+        company.openai().chat.completions.create(**ask(headers={"x-sim-fault": "429"}))
+    assert "in organization org-simulated" in refused.value.message
+    assert refused.value.response.headers["x-ratelimit-remaining-requests"] == "0"
+
+
 # ---- the official clients --------------------------------------------------------------------------------------------------
 
 

@@ -379,6 +379,8 @@ class Call(Exchange):
         self._parts = []
         self._relayed_bytes = 0
         self._status = status = response.status
+        if status == 429 and self.hold.limited is not None:
+            self.hold.limited.rate_bits = 0  # it is the provider's rate that is full, and its lines say so
         coding = response.content_encoding
         stream = response.event_stream and status < 300
         plain = not coding or coding == b"identity"

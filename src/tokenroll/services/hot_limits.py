@@ -576,12 +576,13 @@ def _denial(hold: "HotHold", limit: HotLimit, amount: int, facts: Facts, fixed_g
     next_at = limit.fits_at(amount)
     wait = next_at - hold.admitted_at
     room = limit.cap - limit.used
+    left = limit.text(max(0, room))
     fitting = limit.fitting_cap(hold, room, fixed_grains) if limit.counts_output else 0
     if fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1):
         fitting = 0
     return Denial(
         "limit_reached",
-        scope=f"The limit {limit.name} ({limit.scope_text}) has {limit.text(max(0, room))} left in {limit.window_text}",
+        scope=f"The limit {limit.name} ({limit.scope_text}) has {left} left in {limit.window_text}",
         needed_nanos=amount if limit.measure == CREDITS else 0,
         left_nanos=max(0, room) if limit.measure == CREDITS else 0,
         next_at=next_at,
@@ -589,6 +590,7 @@ def _denial(hold: "HotHold", limit: HotLimit, amount: int, facts: Facts, fixed_g
         fitting_cap_tokens=fitting,
         limit=limit.name,
         limit_needed=limit.text(amount),
+        limit_left=left,
         limit_held=limit.text(limit.held) if limit.held else "",
         state="" if limit.id else "plan",
         retry_after_millis=-(-wait // 1000) if 0 < wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND else 0,

@@ -43,7 +43,7 @@ class Denial:
 
     __slots__ = (
         "approver", "at", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "limit", "limit_held",
-        "limit_needed", "model", "needed_nanos", "next_at", "next_nanos", "rate_kind", "rate_text", "rates", "retry_after_millis",
+        "limit_left", "limit_needed", "model", "needed_nanos", "next_at", "next_nanos", "rate_kind", "rate_text", "rates", "retry_after_millis",
         "scope", "state",
     )  # fmt: skip
 
@@ -65,6 +65,7 @@ class Denial:
         fitting_cap_tokens: int = 0,
         limit: str = "",
         limit_needed: str = "",
+        limit_left: str = "",
         limit_held: str = "",
         retry_after_millis: int = 0,
         rate_kind: int = -1,
@@ -88,8 +89,9 @@ class Denial:
         self.limit = limit
         """The name of the limit that refuses it."""
         self.limit_needed = limit_needed
+        self.limit_left = limit_left
         self.limit_held = limit_held
-        """What the call would raise it by, and what of it other calls hold, with their units."""
+        """What the call would raise it by, what is left of it, and what of it other calls hold, with their units."""
         self.retry_after_millis = retry_after_millis
         """When trying again may help by itself; 0: not so soon that a client should wait for it."""
         self.rate_kind = rate_kind
@@ -212,7 +214,11 @@ def denial_headers(denial: Denial, *, should_retry: bool) -> bytes:
     millis = denial.retry_after_millis or (1000 if should_retry else 0)
     lines = retry_headers(should_retry, millis) + b"x-tokenroll-denied: %s\r\n" % denial.code.encode()
     if denial.limit:
-        lines += b"x-tokenroll-limit: %s\r\n" % denial.limit.encode()
+        lines += b"x-tokenroll-limit: %s\r\nx-tokenroll-limit-needed: %s\r\nx-tokenroll-limit-left: %s\r\n" % (
+            denial.limit.encode(),
+            denial.limit_needed.encode(),
+            denial.limit_left.encode(),
+        )
         if denial.next_at:
             lines += b"x-tokenroll-limit-turns: %s\r\n" % text_from_instant(denial.next_at).encode()
     if denial.needed_nanos:

@@ -118,6 +118,17 @@ def test_a_limits_thresholds_are_told_once_a_window(firm):
     ]  # fmt: skip
 
 
+def test_a_share_is_of_the_present_window_and_of_its_whole_cap(firm):
+    """T41: 0.40 of 15 credits today is no news, however full yesterday was."""
+    limited(firm, cap=15 * CREDIT)
+    watch = desk(firm)
+    count(firm, 15 * CREDIT - 1, JANUARY - 24 * HOUR)
+    count(firm, 400_000_000, JANUARY)
+    assert watch.look() == 0
+    count(firm, 7_500_000_000, JANUARY)
+    assert watch.look() == 1
+
+
 def test_a_full_minute_is_no_news(firm):
     for name, window in (("minute", {"window": "minute"}), ("rolling", {"window": "rolling", "window_seconds": 60})):
         limited(firm, name=name, **window)

@@ -136,6 +136,8 @@ def test_a_rate_that_is_full_reads_as_the_providers_own_and_says_the_rest(tmp_pa
         "retry-after-ms": "49750",
         "x-tokenroll-denied": "limit_reached",
         "x-tokenroll-limit": "limit-1",
+        "x-tokenroll-limit-needed": "1116 model tokens",
+        "x-tokenroll-limit-left": "84 model tokens",
         "x-tokenroll-limit-turns": "2024-01-01T00:01:00Z",
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-remaining-requests": "9",
