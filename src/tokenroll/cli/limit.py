@@ -164,8 +164,8 @@ def _cap(credits_cap: str | None, **counts: int | None) -> tuple[LimitMeasure, i
     caps |= {LimitMeasure(name): count for name, count in counts.items()}
     given = [(measure, cap) for measure, cap in caps.items() if cap is not None]
     if len(given) != 1:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in counts)
-        raise Failure(f"a limit counts one thing: give one of --cap (credits), {names}", kind="usage", code=2)
+        message = "a limit counts one thing: give one of --cap (credits), --calls, --model-tokens, --input-tokens and --output-tokens"
+        raise Failure(message, kind="usage", code=2)
     return given[0]
 
 

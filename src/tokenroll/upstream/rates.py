@@ -4,6 +4,7 @@ Clients slow down by these lines before they are refused, so ours stand in the p
 the call: the provider's own are of the company's whole account, and say nothing of what this caller may do.
 """
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant, text_from_instant
@@ -32,6 +33,20 @@ _REPLACED: Final = {
 """The provider's lines that say what ours of a kind say, by name: the bit of that kind."""
 
 
+class _Names(dict[bytes, int]):
+    """A header's name as received -> the bit of its kind, 0 for any other; fills itself, because providers send the same few dozen."""
+
+    def __missing__(self, name: bytes) -> int:
+        bit = _REPLACED.get(name.lower(), 0)
+        if len(self) < _NAMES_MAX:
+            self[name] = bit
+        return bit
+
+
+_NAMES_MAX: Final = 4096
+_KNOWN_NAMES: Final = _Names()
+
+
 class Rate(NamedTuple):
     """The tightest limit of a kind that counts a call: how much it allows, what is left, and when nothing of it will be used."""
 
@@ -43,23 +58,25 @@ class Rate(NamedTuple):
 
 def openai_lines(rates: list[Rate], now: Instant) -> bytes:
     """`x-ratelimit-…` lines: the reset is how long it takes, as Go writes durations."""
-    return b"".join(
-        _OPENAI[rate.kind] % (rate.cap, rate.left, duration(rate.restored_at - now))
-        for rate in rates
-        if rate.kind < _OPENAI_KINDS
-    )
+    lines = b""
+    for kind, cap, left, restored_at in rates:
+        if kind < _OPENAI_KINDS:
+            lines += _OPENAI[kind] % (cap, left, duration(restored_at - now))
+    return lines
 
 
 def anthropic_lines(rates: list[Rate]) -> bytes:
     """`anthropic-ratelimit-…` lines: the reset is an instant of RFC 3339 in whole seconds."""
-    return b"".join(
-        _ANTHROPIC[rate.kind] % (rate.cap, rate.left, _whole_second(rate.restored_at).encode()) for rate in rates
-    )
+    lines = b""
+    for kind, cap, left, restored_at in rates:
+        lines += _ANTHROPIC[kind] % (cap, left, _second_text(-(-restored_at // MICROS_PER_SECOND)))
+    return lines
 
 
 def not_replaced(lines: list[bytes], kinds: int) -> list[bytes]:
     """The provider's header lines without those that ours of these kinds (bits) stand for."""
-    return [line for line in lines if not kinds & _REPLACED.get(line.partition(b":")[0].lower(), 0)]
+    known = _KNOWN_NAMES
+    return [line for line in lines if not kinds & known[line.partition(b":")[0]]]
 
 
 def duration(micros: int) -> bytes:
@@ -75,5 +92,7 @@ def duration(micros: int) -> bytes:
     return b"%b%d%bs" % (lead, seconds, fraction)
 
 
-def _whole_second(at: Instant) -> str:
-    return text_from_instant(-(-at // MICROS_PER_SECOND) * MICROS_PER_SECOND)
+@lru_cache(maxsize=1024)
+def _second_text(second: int) -> bytes:
+    """A second since 1970 as Anthropic's headers name it: one text serves all calls of a window."""
+    return text_from_instant(second * MICROS_PER_SECOND).encode()

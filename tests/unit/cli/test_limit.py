@@ -49,9 +49,15 @@ def test_a_limit_is_made_shown_overridden_and_removed(home, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--cap", "3", "--calls", "3"), 2, "give one of --cap (credits), --calls and --model-tokens"),
-        ((), 2, "give one of --cap (credits), --calls and --model-tokens"),
+        (
+            ("--cap", "3", "--calls", "3"),
+            2,
+            "give one of --cap (credits), --calls, --model-tokens, --input-tokens and --output-tokens",
+        ),
+        ((), 2, "give one of --cap (credits), --calls, --model-tokens, --input-tokens and --output-tokens"),
         (("--cap", "-3"), 2, "--cap"),
+        (("--input-tokens", "3", "--output-tokens", "3"), 2, "a limit counts one thing"),
+        (("--input-tokens", "3", "--degrade", "clamp"), 2, "a limit of input tokens cannot clamp"),
         (("--calls", "3", "--window", "rolling"), 2, "a rolling window must last 60 to 31622400 seconds, not 0"),
         (("--calls", "3", "--degrade", "overage", "--overage", "many"), 2, "'many' is not a whole number of calls"),
         (("--calls", "3", "--member", "Bo"), 1, "there is no member 'Bo'"),
@@ -62,6 +68,24 @@ def test_a_limit_is_made_shown_overridden_and_removed(home, capsys):
 def test_what_cannot_be_a_limit_is_told_in_a_sentence(home, capsys, arguments, code, says):
     assert main(["limit", "create", "x", *arguments]) == code
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "cap"),
+    [
+        ("--calls", "60 calls"),
+        ("--model-tokens", "60 model tokens"),
+        ("--input-tokens", "60 input tokens"),
+        ("--output-tokens", "60 output tokens"),
+    ],
+)
+def test_a_rate_of_each_measure_is_made_shown_and_overridden(home, capsys, option, cap):
+    made = asked(capsys, "limit", "create", "rate", "--window", "minute", option, "60")
+    assert (made["window"], made["cap"]) == ("minute", cap)
+    changed = asked(capsys, "limit", "override", "rate", option, "90", "--until", "2999-01-01T00:00:00Z")
+    assert changed["cap"] == cap.replace("60", "90")
+    assert main(["limit", "show", "rate"]) == 0
+    assert f"of {cap.replace('60', '90')} per minute, the company" in capsys.readouterr().out
 
 
 def test_an_override_is_in_the_unit_of_its_limit(home, capsys):

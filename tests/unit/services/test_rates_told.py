@@ -8,6 +8,7 @@ from tests.cast import CREDIT, T0
 from tests.desk import CHAT, Desk, lot, make_facts, wallet
 from tests.property.test_it_keeps_limits import terms
 from tests.unit.model.test_limit import ada_daily
+from tokenroll.gateway.answers import DIALECTS
 from tokenroll.gateway.telling import forward_lines, special_lines
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND as SECOND
@@ -35,6 +36,10 @@ def told(hold, dialect=CHAT):
     hold.dialect_index = dialect.index
     lines = special_lines(hold).decode().split("\r\n")[:-1]
     return dict(line.split(": ", 1) for line in lines)
+
+
+def test_every_dialect_is_found_by_its_number():
+    assert [one.index for one in DIALECTS] == list(range(len(DIALECTS)))
 
 
 def test_a_call_that_a_limit_counts_hears_of_it_and_not_of_the_providers(tmp_path):
