@@ -165,19 +165,19 @@ class Company:
         """The ledger's process. It must not run already."""
         self._start("ledger")
         if wait:
-            self._until(self._ledger_answers, "the ledger")
+            self.until(self._ledger_answers, "the ledger")
 
     def start_gateway(self, *, wait: bool = True) -> None:
         """The gateway's process, on the listening socket that outlives it, as under `tokenroll serve`."""
         flags = ["--fd", str(self._listening.fileno()), "--durability", self.durability]
         self._start("gateway", *flags, *(["--observe"] if self.observe else []))
         if wait:
-            self._until(self.is_admitting, "the gateway")
+            self.until(self.is_admitting, "the gateway")
 
     def start_web(self) -> None:
         """The process of the pages, where the gateway has reports of usage and costs from. Not every company here needs one."""
         self._start("web", "--fd", str(self._pages.fileno()))
-        self._until(self.settings.reports_socket_path.exists, "the pages")
+        self.until(self.settings.reports_socket_path.exists, "the pages")
 
     def _start(self, role: str, *arguments: str) -> None:
         assert role not in self._processes, f"the {role} runs already"
@@ -214,13 +214,19 @@ class Company:
         path = self.home / f"{role}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def _until(self, ready: Any, what: str) -> None:
+    def until(self, ready: Any, what: str) -> None:
+        """Waits for a condition while every process lives."""
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not ready():
             for role, process in self._processes.items():
                 assert process.poll() is None, f"{role} ended with {process.returncode}:\n{self.log(role)}"
             assert time.monotonic() < deadline, f"{what} is not ready:\n{self.log('ledger')}\n{self.log('gateway')}"
             time.sleep(0.01)
+
+    def until_found(self, name: str) -> None:
+        """Waits until nothing of that member is being checked, in the ledger and in the gateway."""
+        self.quiet()
+        self.until(lambda: not self._open_rows() and self.me(name).being_checked == 0, "what is found out")
 
     def _ledger_answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:

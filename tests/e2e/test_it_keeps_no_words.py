@@ -220,7 +220,7 @@ def test_no_word_of_any_call_is_anywhere(tmp_path, company, echo):
             body["stream"] = how in {"cut", "error event"}
             assert sent(company.port, path, ada, json.dumps(body).encode(), {"x-echo": how}), (how, path)
     broken = calling(company, chat(), ada, {"x-break": "now"})
-    company._until(lambda: "RuntimeError: broken on purpose" in company.log("gateway"), "the gateway's breaking")
+    company.until(lambda: "RuntimeError: broken on purpose" in company.log("gateway"), "the gateway's breaking")
     ending_in_mid_call(company, echo, ada)
     broken.join(60)
     assert "Fatal Python error: Aborted" in company.log("gateway")

@@ -86,7 +86,6 @@ def test_items_tools_and_shaped_answers_pass(company):
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"background": True}, "background"),
         ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "tools[0].type"),
         ({"input": [{"type": "computer_call_output", "call_id": "1", "output": {}}]}, "input[0]"),
     ],

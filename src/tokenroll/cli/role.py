@@ -18,7 +18,7 @@ from tokenroll.cli.program import failure_from
 from tokenroll.settings import DURABILITIES, DeploymentSettings, Settings, SettingsError, entry_place, load_settings
 
 if TYPE_CHECKING:
-    from tokenroll.gateway.deployment import Deployment
+    from tokenroll.gateway.deployment import Deployment, Target
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -91,8 +91,10 @@ def _inherited(descriptor: int) -> socket.socket:
 
 async def _ledger(settings: Settings) -> None:
     from tokenroll.app import clock_of, random_bits
+    from tokenroll.gateway.asking import Asker
     from tokenroll.services.alert_desk import AlertDesk
     from tokenroll.services.commands import COMMANDS
+    from tokenroll.services.enquiry_desk import EnquiryDesk
     from tokenroll.services.ledger_home import LedgerBusyError, open_ledger
     from tokenroll.services.ledger_server import LedgerServer
 
@@ -115,8 +117,11 @@ async def _ledger(settings: Settings) -> None:
                 await server.start(settings.socket_path, settings.tape_directory)
                 alerts = AlertDesk(ledger, settings.alerts)
                 alerts.start()
+                enquiries = EnquiryDesk(ledger, Asker(_sound_targets(settings)), server.publish)
+                enquiries.start()
                 await stopped.wait()
                 await alerts.close()
+                await enquiries.close()
                 await server.close()
             return
         except LedgerBusyError as error:
@@ -126,6 +131,16 @@ async def _ledger(settings: Settings) -> None:
                 told = True
                 sys.stderr.write(f"tokenroll ledger: waiting up to {LOCK_SECONDS_MAX:.0f} s, because {error}\n")
             await asyncio.sleep(LOCK_RETRY_SECONDS)
+
+
+def _sound_targets(settings: Settings) -> "Iterator[Target]":
+    """The deployments that can be asked. A bad one is its gateway's to refuse, and no reason for the ledger to stand still."""
+    from tokenroll.gateway.answers import FAMILIES
+    from tokenroll.gateway.deployment import DeploymentError, Target
+
+    for one in settings.deployments:
+        with contextlib.suppress(DeploymentError, OSError, ValueError):
+            yield Target(deployment_of(one), FAMILIES[one.dialect])
 
 
 def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:

@@ -59,6 +59,11 @@ def rates_for(table: RateTable, input_tokens: int) -> Rates:
     return rates
 
 
+def rates_at(table: RateTable, counts: Sequence[int | None]) -> Rates:
+    """The rates of a call with these counts, in the order of METERS: all of its input makes its length."""
+    return rates_for(table, sum(counts[index] or 0 for index in _INPUT_INDEXES))
+
+
 def rate_attos(rates: Rates, meter: Meter) -> int | None:
     """The attos per unit of a meter, by its own rate or the one that stands in for it; None if there is no price.
 
@@ -109,10 +114,8 @@ def charge_nanos(prices: Mapping[str, RateTable], service_tier: str, usage: Usag
     Rounded once, half-even. The fee per request is charged only if `request_count` says so: dialects set it to 1.
     Raises UnpricedError for a service tier that is not sold or a count without a rate.
     """
-    counts = usage.counts
     table = _table(prices, service_tier, model)
-    input_tokens = sum(counts[index] or 0 for index in _INPUT_INDEXES)
-    return round_half_even(charge_attos(rates_for(table, input_tokens), counts, model), ATTOS_PER_NANO)
+    return round_half_even(charge_attos(rates_at(table, usage.counts), usage.counts, model), ATTOS_PER_NANO)
 
 
 def dearest(

@@ -15,7 +15,7 @@ from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from tokenroll.gateway.health import may_try_elsewhere
 from tokenroll.gateway.routing import Route
-from tokenroll.gateway.telling import forward_lines, hold_lines, whole_lines
+from tokenroll.gateway.telling import NOT_YET, forward_lines, hold_lines, whole_lines
 from tokenroll.gateway.waiting import Waiting
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.instant import Instant
@@ -564,11 +564,16 @@ class Call(Exchange):
         return False
 
     def _end_money(self) -> int:
-        """The end of an attempt whose answer is whole. The charge in nanos."""
+        """The end of an attempt whose answer is whole. The charge in nanos, NOT_YET when only the provider will know."""
         meter = self._meter
-        if not meter.saw_usage and (self._status >= 300 or (meter.saw_error and not meter.output_events)):
-            self._release(ReleaseReason.PROVIDER_ERROR)
-            return 0
+        if not meter.saw_usage:
+            if self._status >= 300 or (meter.saw_error and not meter.output_events):
+                self._release(ReleaseReason.PROVIDER_ERROR)
+                return 0
+            if meter.goes_on():
+                self._state = _ANSWERING  # what was seen of it is on its meter
+                self._lapse(Finish.GOES_ON)
+                return NOT_YET
         return self._settle(self._finish)
 
     # ---- troubles ---------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from tokenroll.upstream.rates import not_replaced
 if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
 
+NOT_YET: Final = -1
+"""In place of a charge: the work goes on at the provider, and its cost is asked for later."""
 _ZEROS: Final = b"0" * len(str(NANOS_PER_CREDIT))
 
 
@@ -35,6 +37,8 @@ def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes) -> bytes:
 
 def whole_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos: int) -> bytes:
     """The same with the cost: `available` counts what the settlement gave back."""
+    if charge_nanos == NOT_YET:
+        return hold_lines(gateway, hold, call_id)
     bound = hold.bound_nanos
     available = hold.available_after_nanos
     if charge_nanos < bound:

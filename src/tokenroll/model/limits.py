@@ -311,6 +311,17 @@ OVERHEAD_TOKENS_PER_TOOL: Final = 32
 # --- suspense, tape, ledger ----------------------------------------------------------------------------
 SUSPENSE_SECONDS_MAX: Final = 72 * 3_600
 """Law 4: after this the evidence decides and the rest returns to the wallet."""
+ENQUIRY_SECONDS: Final = 1
+"""How soon a provider is asked about an answer that goes on after its call; later it is asked less and less often."""
+ENQUIRY_SECONDS_MAX: Final = 60
+ENQUIRY_ANSWER_SECONDS_MAX: Final = 60
+"""How long one answer about it may take."""
+ENQUIRY_LINE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""One line of such an answer: a response with all of its output is one."""
+ENQUIRIES_IN_VAIN_MAX: Final = 20
+"""So often a provider may not know of it before it is asked no more: a bill or age decides then."""
+FOUND_USAGES_MAX: Final = 1
+"""Requests behind one attempt that goes on."""
 TAPE_SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024
 """A segment is the unit of digest and deletion."""
 TAPE_BLOCK_BYTES_MAX: Final = 4 * 1024 * 1024

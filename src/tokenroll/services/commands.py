@@ -78,6 +78,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "payrun.calendar": "pay_calendars.set_calendar",
         "reconcile": "reconciling.reconcile",
         "suspense.decide": "reconciling.decide",
+        "suspense.find": "finding_out.find_attempt",
     }
 )
 

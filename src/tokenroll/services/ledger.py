@@ -45,7 +45,7 @@ from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.journal import Journal, canonical, command_leaf
-from tokenroll.store.mirror import Mirror
+from tokenroll.store.mirror import Mirror, OpenHold
 from tokenroll.store.rollups import SLICE_SETTLEMENTS, SpendSums, names_of, roll_up, rolled_through
 from tokenroll.store.tape import Finish
 from tokenroll.store.usage_rollups import SLICE_SETTLEMENTS as USAGE_SLICE_SETTLEMENTS
@@ -391,6 +391,10 @@ class Ledger:
                 found[key] = found.get(key, 0) + one.amount
         return found
 
+    def holds_in_suspense(self) -> list[OpenHold]:
+        """Attempts whose fate is being found out."""
+        return [hold for hold in self._mirror.holds.values() if hold.lapsed_at is not None]
+
     def folded_sequence(self, worker: int, epoch: int) -> int:
         """The last record of that epoch in the ledger; 0 for none."""
         return self._folded.get((worker, epoch), 0)
@@ -399,7 +403,7 @@ class Ledger:
 
     def status(self) -> StatusReply:
         """Where everything stands."""
-        suspense = [hold for hold in self._mirror.holds.values() if hold.lapsed_at is not None]
+        suspense = self.holds_in_suspense()
         return StatusReply(
             values={
                 "ledger_seq": self._journal.next_seq - 1,

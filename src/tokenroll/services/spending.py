@@ -485,20 +485,15 @@ class Spending(Leases):
 
     def lapse(self, hold: HotHold, meter: CallMeter, now: Instant, finish: Finish, status: int = 0) -> None:
         """The hold's money goes to suspense: its fate is to be found out, and nothing returns before (law 5)."""
+        stored_as = meter.stored_as()
+        name = tapes.LAPSE_NAME.pack(self._name_once(stored_as)) if stored_as else b""
         now = self._end(hold, "suspense", now)
         self.tape.append(
             tapes.LAPSE.pack(
-                RecordType.LAPSE,
-                0,
-                tapes.LAPSE.size,
-                hold.sequence,
-                now,
-                meter.delivered_output_bytes,
-                finish,
-                0,
-                status,
+                RecordType.LAPSE, 0, tapes.LAPSE.size + len(name), hold.sequence, now, meter.delivered_output_bytes, finish, 0, status,
             )
-        )
+            + name
+        )  # fmt: skip
         if hold.limited is not None:
             hold.limited.suspend()
         for lot, take in zip(hold.lots, hold.takes, strict=True):

@@ -97,6 +97,8 @@ class LapseRecord(NamedTuple):
     answer_bytes: int
     finish: int
     status: int
+    stored_name: int = 0
+    """Under which name the provider can be asked what became of it."""
 
 
 class PassRecord(NamedTuple):
@@ -183,7 +185,7 @@ def parse_record(record: bytes) -> AttemptRecord:
             elif kind == RecordType.EVIDENCE:
                 evidence = _evidence(record, offset, length)
             elif kind == RecordType.LAPSE:
-                lapse = LapseRecord(*_picked(tape.LAPSE, record, offset, (4, 5, 6, 8)))
+                lapse = _lapse(record, offset, length)
             elif kind == RecordType.SETTLE:
                 settle = _settle(record, offset, length)
             elif kind == RecordType.RELEASE:
@@ -260,6 +262,11 @@ def _evidence(record: bytes, offset: int, length: int) -> EvidenceRecord:
     return EvidenceRecord(at, answer_bytes, source, finish, status, counts)
 
 
+def _lapse(record: bytes, offset: int, length: int) -> LapseRecord:
+    name = tape.LAPSE_NAME.unpack_from(record, offset + tape.LAPSE.size)[0] if length > tape.LAPSE.size else 0
+    return LapseRecord._make([*_picked(tape.LAPSE, record, offset, (4, 5, 6, 8)), name])
+
+
 def _settle(record: bytes, offset: int, length: int) -> SettleRecord:
     _, flags, _, _, at, first_byte_at, charge, list_cost, net_cost, answer_bytes, *rest = tape.SETTLE.unpack_from(
         record, offset
@@ -326,9 +333,13 @@ def _packed_passes(passes: Sequence[PassRecord]) -> bytes:
 
 def pack_lapse(sequence: int, lapse: LapseRecord) -> bytes:
     """A LAPSE record."""
-    return tape.LAPSE.pack(
-        RecordType.LAPSE, 0, tape.LAPSE.size, sequence, lapse.at, lapse.answer_bytes, lapse.finish, 0, lapse.status
-    )
+    name = tape.LAPSE_NAME.pack(lapse.stored_name) if lapse.stored_name else b""
+    return (
+        tape.LAPSE.pack(
+            RecordType.LAPSE, 0, tape.LAPSE.size + len(name), sequence, lapse.at, lapse.answer_bytes, lapse.finish, 0, lapse.status,
+        )
+        + name
+    )  # fmt: skip
 
 
 def pack_release(sequence: int, release: ReleaseRecord) -> bytes:

@@ -107,6 +107,7 @@ def _attempt_story(connection: Connection, key: int) -> dict[str, Any] | None:
         "admitted_at": hold.admitted_at,
         "dispatched_at": opened.dispatched_at if opened else None,
         "lapsed_at": attempt.lapse.at if attempt.lapse else None,
+        "stored_as": names[attempt.lapse.stored_name] if attempt.lapse else "",
         "rate_card": None if card is None else {"id": card.public_id, "digest": card.digest, "model": card.model, "provider": card.provider},
         "bound": _bound(card, hold),
         "slices": _slices(connection, hold.slices),

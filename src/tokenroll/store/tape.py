@@ -68,6 +68,8 @@ class Finish(IntEnum):
     UPSTREAM_ERROR = 4
     TIMED_OUT = 5
     WORKER_DIED = 6
+    GOES_ON = 7
+    """It was answered and goes on at the provider, who is asked about it later."""
 
 
 class TapeSource(IntEnum):
@@ -127,7 +129,9 @@ PASS_HEAD: Final = struct.Struct("<qB")  # rate card id, service tier index; the
 RELEASE: Final = struct.Struct("<BBHQqBBH")  # type, flags, length; hold sequence, at, reason, finish, HTTP status
 LAPSE: Final = struct.Struct(
     "<BBHQqqBBH"
-)  # type, flags, length; hold sequence, at, answer bytes, finish, spare, HTTP status
+)  # type, flags, length; hold sequence, at, answer bytes, finish, spare, HTTP status. A name may follow.
+LAPSE_NAME: Final = struct.Struct("<I")
+"""Behind a LAPSE: the name under which the provider keeps the answer and can be asked about it."""
 LEASE: Final = struct.Struct("<BBHQq")  # type, flags, length; last delta applied, at. Gives follow.
 GIVE: Final = struct.Struct("<qqq")  # recall id, lot id, nanos: what the worker gave back of a leased lot
 GIVES_MAX: Final = (RECORD_BYTES_MAX - LEASE.size) // GIVE.size

@@ -282,6 +282,14 @@ class CallMeter(ABC):
     def output_tokens_seen(self) -> int:
         """How many output tokens the bytes that passed show at least, for attempts whose usage never came."""
 
+    def stored_as(self) -> str:
+        """Under which name the provider keeps this answer and can be asked what became of it; "": under none that is known."""
+        return ""
+
+    def goes_on(self) -> bool:
+        """Whether the answer is only a receipt, and the work behind it goes on at the provider."""
+        return False
+
     @property
     def source(self) -> UsageSource:
         """REPORTED only when the provider's final word was read and stands."""

@@ -1,6 +1,7 @@
 """The dialect of OpenAI's responses: items in place of messages, and usage in the event that ends a stream."""
 
 import json
+import re
 from typing import Any, Final
 
 import msgspec
@@ -71,6 +72,8 @@ _SEARCH_TYPES: Final = frozenset({
 })  # fmt: skip
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SEARCH_MARK: Final = b'"web_search_call"'
+_UNDER_WAY: Final = frozenset({"queued", "in_progress"})
+STORED_NAME: Final = re.compile(r"resp_[A-Za-z0-9_-]{1,200}")
 _FRAME_BYTES: Final = len(
     b'event:response.output_text.delta\ndata:{"type":"response.output_text.delta","item_id":"","output_index":0,'
     b'"content_index":0,"delta":""}\n\n'
@@ -121,10 +124,26 @@ def _read_searches(meter: CallMeter, body: bytes, *, is_event: bool) -> None:
         meter.counts[counts.WEB_SEARCH] = len([kind for kind in kinds if kind in {None, "search"}])
 
 
+def _name_of(stored_id: Any) -> str:
+    """A response's own name, if it is one that a provider may be asked by."""
+    return stored_id if isinstance(stored_id, str) and STORED_NAME.fullmatch(stored_id) else ""
+
+
 class WholeResponseMeter(WholeMeter):
     """Usage of a response that is not streamed."""
 
-    __slots__ = ()
+    __slots__ = ("_status", "_stored_as")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stored_as: Any = None
+        self._status: Any = None
+
+    def stored_as(self) -> str:
+        return _name_of(self._stored_as)
+
+    def goes_on(self) -> bool:
+        return self._status in _UNDER_WAY and bool(self.stored_as())
 
     def _on_body(self, body: bytes) -> None:
         try:
@@ -135,6 +154,8 @@ class WholeResponseMeter(WholeMeter):
         except (msgspec.DecodeError, RecursionError):
             return
         self.complete = True
+        self._stored_as = answer.id
+        self._status = answer.status
         read_answer(self, answer.model, answer.service_tier, answer.error)
         if answer.usage is not None:
             _read_final(self, _as_chat(answer.usage))
@@ -148,6 +169,8 @@ class WholeResponseMeter(WholeMeter):
         if not said:
             return
         self.complete = True
+        self._stored_as = said.get("id")
+        self._status = said.get("status")
         read_answer(self, said.get("model"), said.get("service_tier"), said.get("error"))
         _read_final(self, _loose_usage(said.get("usage"), self))
 
@@ -158,11 +181,15 @@ class WholeResponseMeter(WholeMeter):
 class StreamResponseMeter(EventMeter):
     """Usage of a streamed response: it stands in the event that ends it, whether or not anybody asked."""
 
-    __slots__ = ()
+    __slots__ = ("_stored_as",)
 
     def __init__(self) -> None:
         super().__init__(withhold=False)
+        self._stored_as: Any = None
         self._text_mark = b'"delta":"'
+
+    def stored_as(self) -> str:
+        return _name_of(self._stored_as)
 
     def _is_plain(self, data: bytes) -> bool:
         if data.find(b'"response":') >= 0 or data.find(b'"error"') >= 0:
@@ -192,6 +219,7 @@ class StreamResponseMeter(EventMeter):
         return False
 
     def _on_response(self, kind: str | None, answer: ResponseAnswer) -> None:
+        self._stored_as = answer.id
         read_answer(self, answer.model, answer.service_tier, answer.error)
         if kind in _ENDS:
             self.complete = kind != "response.failed"
@@ -218,16 +246,11 @@ class Responses(OpenAIEndpoint):
     path = b"/v1/responses"
 
     def facts(self, body: bytes) -> Facts:
-        """See Dialect. What goes on from something stored is bounded by the context window; what runs on after the answer is refused."""
+        """See Dialect. What goes on from something stored is bounded by the context window."""
         facts = Facts()
         head = read_head(body, facts)
         get = head.get
-        if boolean(get("background"), "background"):
-            refuse(
-                "unsupported_parameter",
-                "Responses in the background are not served here: leave 'background' out.",
-                "background",
-            )
+        boolean(get("background"), "background")
         facts.cap_field = "max_output_tokens"
         cap = get("max_output_tokens")
         if cap is not None:

@@ -221,6 +221,8 @@ class ResponseAnswer(msgspec.Struct, gc=False):
     service_tier: str | None = None
     usage: ResponseUsage | None = None
     error: Any = None
+    id: Any = None
+    status: Any = None
 
 
 class ResponseEvent(msgspec.Struct, gc=False):

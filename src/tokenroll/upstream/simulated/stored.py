@@ -24,7 +24,7 @@ class Shelf:
 
     def __init__(self, provider: "Provider") -> None:
         self._provider = provider
-        self._responses: dict[str, dict[str, Any]] = {}
+        self._responses: dict[str, Attempt] = {}
         self._inputs: dict[str, list[dict[str, Any]]] = {}
         self._running: dict[str, tuple[Attempt, asyncio.TimerHandle]] = {}
 
@@ -33,23 +33,23 @@ class Shelf:
         body = decoded(request)
         if body.get("store") is False:
             return
-        value = json.loads(responses.body(attempt.answer))
-        self._put(value["id"], value, body)
+        name = responses.unfinished(attempt.answer, "in_progress")["id"]
+        self._put(name, attempt, body)
 
     def begin(self, attempt: "Attempt", request: bytes, background_ms: int) -> bytes:
         """A response that goes on in the background: what is answered now. Its end is billed when it comes."""
         answer = attempt.answer
         queued: dict[str, Any] = responses.unfinished(answer, "queued")
-        self._put(queued["id"], queued, decoded(request))
+        self._put(queued["id"], attempt, decoded(request))
         self._provider.bill_open(attempt)
         timer = asyncio.get_running_loop().call_later(background_ms / 1_000, self._complete, queued["id"])
         self._running[queued["id"]] = (attempt, timer)
         return compact(queued)
 
-    def _put(self, name: str, value: dict[str, Any], request: dict[str, Any]) -> None:
+    def _put(self, name: str, attempt: "Attempt", request: dict[str, Any]) -> None:
         given = request.get("input")
         items = [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given or []
-        self._responses[name] = value
+        self._responses[name] = attempt
         self._inputs[name] = [_stored_item(name, index, item) for index, item in enumerate(items)]
         while len(self._responses) > _KEPT_MAX:
             oldest = next(iter(self._responses))
@@ -58,19 +58,28 @@ class Shelf:
     def _complete(self, name: str) -> None:
         attempt, _ = self._running.pop(name)
         attempt.generated = attempt.answer.output_tokens
-        self._responses[name] = {**json.loads(responses.body(attempt.answer)), "background": True}
         self._provider.bill_end(attempt, COMPLETE)
 
     def _cancel(self, name: str) -> None:
         """What was read is billed, and said so; nothing was written."""
         attempt, timer = self._running.pop(name)
         timer.cancel()
-        value = {**responses.unfinished(attempt.answer, "cancelled"), "background": True}
         attempt.generated = 0
-        if "missing-usage" not in attempt.answer.faults:
-            value["usage"] = responses.usage(attempt.answer, 0)
-        self._responses[name] = value
         self._provider.bill_end(attempt, ABORTED)
+
+    def _object(self, name: str) -> dict[str, Any]:
+        """As it stands: under way, whole, or stopped after what was generated, which is billed."""
+        attempt = self._responses[name]
+        answer = attempt.answer
+        if not attempt.closed:
+            status = "queued" if name in self._running else "in_progress"
+            return {**responses.unfinished(answer, status), "background": answer.asked.background}
+        if attempt.generated < answer.output_tokens:
+            value = responses.unfinished(answer, "cancelled")
+            usage = responses.usage(answer, attempt.generated)
+            return {**value, "background": answer.asked.background, "usage": usage}
+        whole: dict[str, Any] = json.loads(responses.body(answer))
+        return {**whole, "background": answer.asked.background}
 
     def lookup(self, method: bytes, path: str, body: bytes) -> bytes | None:
         """The answer to a request about responses; None: it is about something else. Raises Refusal."""
@@ -79,7 +88,7 @@ class Shelf:
         place, _, rest = path.removeprefix("/").partition("/")
         name, _, verb = rest.partition("/")
         acts: dict[tuple[bytes, str], Callable[[str], dict[str, Any]]] = {
-            (b"GET", ""): self._responses.__getitem__, (b"DELETE", ""): self._delete, (b"POST", "cancel"): self._cancelled,
+            (b"GET", ""): self._object, (b"DELETE", ""): self._delete, (b"POST", "cancel"): self._cancelled,
             (b"GET", "input_items"): self._listed,
         }  # fmt: skip
         act = acts.get((method, verb))
@@ -102,7 +111,7 @@ class Shelf:
     def _cancelled(self, name: str) -> dict[str, Any]:
         if name in self._running:
             self._cancel(name)
-        return self._responses[name]
+        return self._object(name)
 
     def _listed(self, name: str) -> dict[str, Any]:
         data = self._inputs[name]
