@@ -103,10 +103,16 @@ def test_costs_are_what_the_provider_billed_to_the_nano(company, admin):
         for row in bucket.results
     ]
     assert lines == [
-        ("gpt-4o-mini-2024-07-18, input", 0.0000063, 42, "tokens"),
-        ("gpt-4o-mini-2024-07-18, output", 0.0000252, 42, "tokens"),
-        ("text-embedding-3-small, input", 0.00000084, 42, "tokens"),
+        ("gpt-4o-mini-2024-07-18, input_tokens", 0.0000063, 42, "tokens"),
+        ("gpt-4o-mini-2024-07-18, output_tokens", 0.0000252, 42, "tokens"),
+        ("text-embedding-3-small, input_tokens", 0.00000084, 42, "tokens"),
     ]
+    one = only(
+        admin.costs(
+            start_time=today() - 86_400, line_items=["gpt-4o-mini-2024-07-18, output_tokens"], group_by=["api_source"]
+        ).data
+    )
+    assert (one.amount.value, one.line_item, one.api_source) == (0.0000252, None, "unlabeled")
 
 
 def test_both_reports_together_are_the_whole_ledger(company):
@@ -178,7 +184,7 @@ def test_every_report_is_what_the_specification_says(company, schema, name):
     schema("UsageResponse").validate(json.loads(json.dumps(page, default=float)))
 
 
-@pytest.mark.parametrize("group", ["project_id", "api_key_id", "line_item"])
+@pytest.mark.parametrize("group", ["project_id", "user_id", "api_key_id", "line_item"])
 def test_costs_are_what_the_specification_says(company, schema, group):
     _, page = asked(company, f"/v1/organization/costs?start_time={today()}&group_by={group}")
     schema("UsageResponse").validate(json.loads(json.dumps(page, default=float)))

@@ -4,7 +4,7 @@ A project is a department, a user a member. Told are the calls at every endpoint
 (`anthropic_usage.py`): the two add up to the ledger. Costs are charges: what wallets and pools were charged, a credit as a US dollar.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -40,11 +40,15 @@ _IDS: Final[Mapping[str, Dimension | None]] = {
 _FILTERS: Final[Mapping[str, Dimension | None]] = {
     "project_ids": Dimension.DEPARTMENT, "user_ids": Dimension.MEMBER, "api_key_ids": Dimension.KEY, "models": Dimension.MODEL,
 }  # fmt: skip
+_SOURCE: Final = "api_source"
+_COST_IDS: Final[Mapping[str, Dimension | None]] = {
+    **{name: _IDS[name] for name in ("project_id", "user_id", "api_key_id")}, _SOURCE: None,
+}  # fmt: skip
 _WORK: Final = (
     (b"/v1/embeddings", "embeddings"), (b"/v1/moderations", "moderations"), (b"/v1/images/", "images"),
-    (b"/v1/audio/speech", "audio_speeches"), (b"/v1/audio/", "audio_transcriptions"),
+    (b"/v1/audio/speech", "audio_speeches"), (b"/v1/audio/", "audio_transcriptions"), (b"/v1/rerank", "ranks"), (b"/v2/rerank", "ranks"),
 )  # fmt: skip
-"""What is asked for at which paths; all else makes text."""
+"""What is asked for at which paths; all else makes text. Ranks are no work of OpenAI's: only costs tell them."""
 _TEXT: Final = "completions"
 
 
@@ -60,6 +64,13 @@ class Kind(NamedTuple):
     works: tuple[str, ...]
     groups: Mapping[str, Dimension | None] = _IDS
     filters: Mapping[str, Dimension | None] = _FILTERS
+
+
+_UNITS: Final = {
+    Meter.IMAGE: "images", Meter.CHARACTER: "characters", Meter.AUDIO_SECOND: "duration_seconds",
+    Meter.CODE_SECOND: "duration_seconds",
+}  # fmt: skip
+"""Of what is not counted in tokens, as far as OpenAI has a word for it."""
 
 
 def _completions(one: UsageSum) -> dict[str, int]:
@@ -92,14 +103,14 @@ def _web_searches(one: UsageSum) -> dict[str, int]:
     }
 
 
-_BATCHED: Final = {**_IDS, "batch": Dimension.BATCH, "service_tier": Dimension.SERVICE_TIER}
+_BATCHED: Final = {**_IDS, _SOURCE: None, "batch": Dimension.BATCH, "service_tier": Dimension.SERVICE_TIER}
 _PROJECTS: Final = ({"project_id": Dimension.DEPARTMENT}, {"project_ids": Dimension.DEPARTMENT})
 KINDS: Final[Mapping[str, Kind]] = {
     "completions": Kind("completions", _completions, (_TEXT,), _BATCHED, {**_FILTERS, "batch": Dimension.BATCH}),
     "embeddings": Kind("embeddings", _inputs, ("embeddings",)),
     "moderations": Kind("moderations", _inputs, ("moderations",)),
     "web_search_calls": Kind(
-        "web_searches", _web_searches, (_TEXT,), {**_IDS, "context_level": None}, {**_FILTERS, "context_levels": None}
+        "web_searches", _web_searches, (_TEXT,), {**_IDS, _SOURCE: None, "context_level": None}, {**_FILTERS, "context_levels": None}
     ),
     "file_search_calls": Kind(
         "file_searches", lambda one: {"num_requests": one.count(Meter.FILE_SEARCH)}, (_TEXT,),
@@ -107,13 +118,19 @@ KINDS: Final[Mapping[str, Kind]] = {
         {**{name: _FILTERS[name] for name in ("project_ids", "user_ids", "api_key_ids")}, "vector_store_ids": None},
     ),
     "images": Kind(
-        "images", lambda one: {"images": 0, "num_model_requests": one.call_count}, (), {**_IDS, "size": None, "source": None},
+        "images", lambda one: {"images": one.count(Meter.IMAGE), "num_model_requests": one.call_count}, ("images",), {**_IDS, "size": None, "source": None},
         {**_FILTERS, "sizes": None, "sources": None},
     ),
-    "audio_speeches": Kind("audio_speeches", lambda _: {}, ()),
-    "audio_transcriptions": Kind("audio_transcriptions", lambda _: {}, ()),
+    "audio_speeches": Kind(
+        "audio_speeches", lambda one: {"characters": one.count(Meter.CHARACTER), "num_model_requests": one.call_count},
+        ("audio_speeches",),
+    ),
+    "audio_transcriptions": Kind(
+        "audio_transcriptions", lambda one: {"seconds": one.count(Meter.AUDIO_SECOND), "num_model_requests": one.call_count},
+        ("audio_transcriptions",),
+    ),
     "decisions": Kind(
-        "decisions", _completions, (), {**_BATCHED, "api_source": None}, {**_FILTERS, "batch": Dimension.BATCH}
+        "decisions", _completions, (), _BATCHED, {**_FILTERS, "batch": Dimension.BATCH}
     ),
     "vector_stores": Kind("vector_stores", lambda _: {}, (), *_PROJECTS),
     "code_interpreter_sessions": Kind("code_interpreter_sessions", lambda _: {}, (), *_PROJECTS),
@@ -173,34 +190,42 @@ def _usage(request: Request, reports: Reports, kind: Kind, dialects: frozenset[i
 
 def _costs(request: Request, reports: Reports, dialects: frozenset[int]) -> tuple[dict[str, Any], int]:
     filters = {name: _FILTERS[name] for name in ("project_ids", "api_key_ids")}
-    groups: dict[str, Dimension | None] = {name: _IDS[name] for name in ("project_id", "api_key_id")}
-    asked = Asked(request, (*_COMMON, *filters))
+    asked = Asked(request, (*_COMMON, *filters, "line_items"))
     width = asked.width(("1d",))
-    words = asked.choices("group_by", (*groups, "line_item"))
-    by_item = "line_item" in words
+    words = asked.choices("group_by", (*_COST_IDS, "line_item"))
+    by_item, items = "line_item" in words, frozenset(asked.many("line_items"))
     words = [one for one in words if one != "line_item"]
-    inside = {**groups, "line_item": Dimension.MODEL}
 
     def rows_of(bucket: UsageBucket) -> Rows:
+        if not by_item and not items:
+            return [_cost(one.charge_nanos, _named(_COST_IDS, words, group)) for group, one in bucket.groups]
         rows = []
-        for group, one in bucket.groups:
-            named = _named(groups, words, group)
-            if not by_item:
-                rows.append(_cost(one.charge_nanos, named))
-                continue
-            model = group[-1] or "no model"
-            for meter, _, units, nanos in one.flat():
-                if nanos or METERS[meter] is not Meter.REQUEST:
-                    named |= {"line_item": f"{model}, {METERS[meter].replace('_', ' ')}"}
-                    rows.append(_cost(nanos, named, units, _unit(meter)))
-            if one.unexplained_nanos:
-                rows.append(_cost(one.unexplained_nanos, named | {"line_item": f"{model}, other"}))
-        return rows
+        sums: dict[Group, int] = {}
+        for (*group, model), one in bucket.groups:
+            for name, nanos, units, unit in _line_items(model or "no model", one):
+                if by_item and (not items or name in items):
+                    rows.append(_cost(nanos, _named(_COST_IDS, words, (*group,)) | {"line_item": name}, units, unit))
+                elif name in items:
+                    sums[(*group,)] = sums.get((*group,), 0) + nanos
+        return rows + [_cost(nanos, _named(_COST_IDS, words, group)) for group, nanos in sums.items()]
 
-    grouped = [*words, "line_item"] if by_item else words
-    question = _question(asked, reports, width, dialects, inside, grouped, filters)
+    inside = [*words, "model"] if by_item or items else words
+    question = _question(asked, reports, width, dialects, {**_COST_IDS, **_IDS}, inside, filters)
     count = asked.bucket_count(BUCKET_COUNTS[width][0], COSTS_BUCKETS_MAX)
     return _answer(paged(reports, question, cursor=asked.one("page"), bucket_count=count, rows_of=rows_of))
+
+
+def _line_items(model: str, one: UsageSum) -> Iterator[tuple[str, int, int | None, str | None]]:
+    """What a model's calls cost, part by part: name, nanos, how much of what."""
+    for place, _, units, nanos in one.flat():
+        if nanos or METERS[place] is not Meter.REQUEST:
+            is_tokens = place < TOKEN_METER_COUNT
+            name, unit = (
+                (f"{METERS[place]}_tokens", "tokens") if is_tokens else (METERS[place], _UNITS.get(METERS[place]))
+            )
+            yield f"{model}, {name}", nanos, units, unit
+    if one.unexplained_nanos:
+        yield f"{model}, other", one.unexplained_nanos, None, None
 
 
 def _question(
@@ -229,6 +254,9 @@ def _named(groups: Mapping[str, Dimension | None], words: list[str], group: Grou
     for word in words:
         dimension = groups[word]
         if dimension is None:
+            found[word] = (
+                "unlabeled" if word == _SOURCE else None
+            )  # OpenAI's word for a call that no agent is known to have made
             continue
         value = next(values)
         if dimension is Dimension.BATCH:
@@ -245,12 +273,6 @@ def _cost(nanos: int, named: dict[str, Any], units: int | None = None, unit: str
     return {
         "object": "organization.costs.result", "amount": amount, "line_item": None, **named, "quantity": units, "quantity_unit": unit,
     }  # fmt: skip
-
-
-def _unit(meter: int) -> str | None:
-    if meter < TOKEN_METER_COUNT:
-        return "tokens"
-    return "duration_seconds" if METERS[meter] is Meter.CODE_SECOND else None
 
 
 def _answer(page: Page) -> tuple[dict[str, Any], int]:
