@@ -61,6 +61,7 @@ def fill(connection: Connection, wallets: int) -> None:
         0,
         0,
         None,
+        None,
     )
     raw.execute(f"INSERT INTO plans VALUES ({','.join('?' * len(plan))})", plan)
     ids = range(1, wallets + 1)
@@ -68,9 +69,11 @@ def fill(connection: Connection, wallets: int) -> None:
     raw.executemany("INSERT INTO wallet_values VALUES (?,0,0,0,0)", ((i,) for i in ids))
     grants = ((i, f"g{i}", i, GRANT_NANOS) for i in ids)
     raw.executemany(
-        "INSERT INTO grants VALUES (?,?,?,1,'stipend','tool',?,0,0,'immediate',0,0,NULL,NULL,100,NULL)", grants
+        "INSERT INTO grants VALUES (?,?,?,1,'stipend','tool',?,0,0,'immediate',0,0,NULL,NULL,100,NULL,NULL)", grants
     )
-    raw.executemany("INSERT INTO lots VALUES (?,?,?,'tool',100,?,0,NULL)", ((i, i, i, GRANT_NANOS) for i in ids))
+    raw.executemany(
+        "INSERT INTO lots VALUES (?,?,?,'tool',100,?,0,NULL,NULL,NULL)", ((i, i, i, GRANT_NANOS) for i in ids)
+    )
     raw.executemany("INSERT INTO lot_values(lot_id, spent_nanos) VALUES (?,0)", ((i,) for i in ids))
     raw.execute("COMMIT")
 

@@ -40,6 +40,10 @@ _BUCKET: Final = (
     "SELECT label_id, call_count, charge_nanos, parts FROM usage_rollups WHERE grain_seconds = ? AND start_at = ?"
 )
 
+_KEY: Final = """
+    SELECT k.public_id, m.id, m.public_id, m.kind, d.public_id
+    FROM api_keys k JOIN members m ON m.id = k.member_id JOIN departments d ON d.id = m.department_id WHERE k.id = ?"""
+
 
 class Dimension(StrEnum):
     """What calls can be told apart by. Nouns of ours have their public ids as values."""
@@ -93,7 +97,8 @@ class UsageReport:
         self._question = question
         self._labels = labels_by_id(connection)
         self._whose = _Whose(connection)
-        self._groups: dict[tuple[UsageLabel, date], Group | None] = {}
+        self._asks_for_departments = Dimension.DEPARTMENT in (*question.group_by, *question.only)
+        self._groups: dict[tuple[UsageLabel, date | None], Group | None] = {}
         tail = usage_sums_of(connection)
         after = usage_rolled_through(connection)
         _, self.through_seq = add_after(connection, tail, after, REPORT_TAIL_SETTLEMENTS_MAX)
@@ -125,31 +130,40 @@ class UsageReport:
 
     def _group(self, label: UsageLabel, on: date) -> Group | None:
         """Where calls of a label are told on a day; None when the question is not about them."""
-        if (label, on) in self._groups:
-            return self._groups[label, on]
+        at = (label, on if self._asks_for_departments else None)
+        if at in self._groups:
+            return self._groups[at]
         question = self._question
         group: Group | None = None
         if label.dialect in question.dialects:
-            values = self._values(label, on)
-            if all(values[dimension] in wanted for dimension, wanted in question.only.items()):
-                group = tuple(values[dimension] for dimension in question.group_by)
-        self._groups[label, on] = group
+            key = self._whose.key(label.api_key_id)
+            asked = {one: self._value(one, label, key, on) for one in (*question.only, *question.group_by)}
+            if all(asked[dimension] in wanted for dimension, wanted in question.only.items()):
+                group = tuple(asked[dimension] for dimension in question.group_by)
+        self._groups[at] = group
         return group
 
-    def _values(self, label: UsageLabel, on: date) -> dict[Dimension, str | None]:
-        key = self._whose.key(label.api_key_id)
+    def _value(self, dimension: Dimension, label: UsageLabel, key: "_Key", on: date) -> str | None:
         is_service = key.kind == MemberKind.SERVICE
-        return {
-            Dimension.DEPARTMENT: self._whose.department(key, on),
-            Dimension.MEMBER: key.member,
-            Dimension.PERSON: None if is_service else key.member,
-            Dimension.SERVICE: key.member if is_service else None,
-            Dimension.KEY: key.public_id,
-            Dimension.MODEL: label.model,
-            Dimension.SERVICE_TIER: label.service_tier,
-            Dimension.BATCH: "true" if label.service_tier == _BATCH_TIER else "false",
-            Dimension.CONTEXT_WINDOW: LONG_WINDOW if label.is_long else SHORT_WINDOW,
-        }
+        match dimension:
+            case Dimension.DEPARTMENT:
+                return self._whose.department(key, on)
+            case Dimension.MEMBER:
+                return key.member
+            case Dimension.PERSON:
+                return None if is_service else key.member
+            case Dimension.SERVICE:
+                return key.member if is_service else None
+            case Dimension.KEY:
+                return key.public_id
+            case Dimension.MODEL:
+                return label.model
+            case Dimension.SERVICE_TIER:
+                return label.service_tier
+            case Dimension.BATCH:
+                return "true" if label.service_tier == _BATCH_TIER else "false"
+            case Dimension.CONTEXT_WINDOW:
+                return LONG_WINDOW if label.is_long else SHORT_WINDOW
 
 
 class _Key(NamedTuple):
@@ -166,24 +180,22 @@ class _Whose:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys: dict[int, _Key] = {}
-        self._changes: dict[int, list[MemberChange]] = {}
+        changes = schema.member_changes.c
+        moved = select(changes.member_id).where(changes.field == MemberField.DEPARTMENT.value).distinct()
+        self._changes: dict[int, list[MemberChange] | None] = dict.fromkeys(connection.scalars(moved))
+        """Of members who were ever moved; read when one is asked about."""
 
     def key(self, key_id: int) -> _Key:
         known = self._keys.get(key_id)
         if known is None:
-            keys, members, departments = schema.api_keys.c, schema.members.c, schema.departments.c
-            query = (
-                select(keys.public_id, members.id, members.public_id, members.kind, departments.public_id)
-                .join(schema.members, members.id == keys.member_id)
-                .join(schema.departments, departments.id == members.department_id)
-                .where(keys.id == key_id)
-            )
-            row = self._connection.execute(query).one_or_none()
+            row = raw_connection(self._connection).execute(_KEY, (key_id,)).fetchone()
             known = self._keys[key_id] = _Key() if row is None else _Key._make(row)
         return known
 
     def department(self, key: _Key, on: date) -> str | None:
-        changes = self._changes.get(key.member_id)
+        if key.member_id not in self._changes:
+            return key.department
+        changes = self._changes[key.member_id]
         if changes is None:
             changes = self._changes[key.member_id] = changes_of(self._connection, key.member_id)
         return value_on(changes, MemberField.DEPARTMENT, on, key.department)

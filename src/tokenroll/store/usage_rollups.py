@@ -14,7 +14,7 @@ from operator import add
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from tokenroll.engine.rating import card_from_json, meter_costs
 from tokenroll.engine.sharing import shared_out
@@ -36,6 +36,10 @@ LONG_INPUT_TOKENS: Final = 200_000
 """A call with more input than this is told as one of the long context window, as providers tell it."""
 _SETTLEMENTS: Final = (
     "SELECT ledger_seq, hold_key, record FROM settlements WHERE ledger_seq > ? ORDER BY ledger_seq LIMIT ?"
+)
+_LABEL: Final = "SELECT id FROM usage_labels WHERE api_key_id = ? AND model = ? AND dialect = ? AND service_tier = ? AND is_long = ?"
+_NEW_LABEL: Final = (
+    "INSERT INTO usage_labels SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ?, ? FROM usage_labels RETURNING id"
 )
 _INPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in INPUT_METERS)
 _CARDS_KEPT: Final = 4_096
@@ -262,17 +266,13 @@ def _write(connection: Connection, seconds: int, sums: dict[tuple[Instant, int],
 
 
 def _label_ids(connection: Connection, wanted: Iterable[UsageLabel]) -> dict[UsageLabel, int]:
-    table = schema.usage_labels
-    columns = (table.c.api_key_id, table.c.model, table.c.dialect, table.c.service_tier, table.c.is_long)
+    raw = raw_connection(connection)
     known: dict[UsageLabel, int] = {}
     for label in sorted(wanted):
-        values = dict(zip(label._fields, label, strict=True)) | {"is_long": int(label.is_long)}
-        where = [column == values[column.name] for column in columns]
-        found = connection.scalar(select(table.c.id).where(*where))
+        found = raw.execute(_LABEL, label).fetchone()
         if found is None:
-            found = (connection.scalar(select(func.max(table.c.id))) or 0) + 1
-            connection.execute(table.insert().values(id=found, **values))
-        known[label] = found
+            found = raw.execute(_NEW_LABEL, label).fetchone()
+        known[label] = found[0]
     return known
 
 
