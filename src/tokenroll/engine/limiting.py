@@ -54,8 +54,8 @@ def _rolling(window_micros: int, at: Instant) -> Window:
     return Window(start_at, counted_from, start_at + part)
 
 
-def is_rate(kind: WindowKind, seconds: int) -> bool:
-    """Whether a window is so short that its limit is a rate: what does not fit now fits in a moment, so nobody need be told or asked."""
+def is_pace(kind: WindowKind, seconds: int) -> bool:
+    """Whether a window is so short that its limit is a pace: what does not fit now fits in a moment, so nobody need be told or asked."""
     return kind is WindowKind.MINUTE or (kind is WindowKind.ROLLING and seconds <= LIMIT_RETRY_SECONDS_MAX)
 
 

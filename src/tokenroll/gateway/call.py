@@ -380,7 +380,7 @@ class Call(Exchange):
         self._relayed_bytes = 0
         self._status = status = response.status
         if status == 429 and self.hold.limited is not None:
-            self.hold.limited.rate_bits = 0  # it is the provider's rate that is full, and its lines say so
+            self.hold.limited.pace_bits = 0  # the provider's own limit is reached, and its lines say so
         coding = response.content_encoding
         stream = response.event_stream and status < 300
         plain = not coding or coding == b"identity"

@@ -31,7 +31,7 @@ class GatewaySettings:
     empty_wallet_status: int = 402
     """What a spent wallet or limit is answered where the dialect has a choice: 402, or 400."""
     limit_wait_seconds: int = LIMIT_WAIT_SECONDS
-    """How long a call may be held back until a rate has room for it; 0: it is refused at once."""
+    """How long a call may be held back until a pace has room for it; 0: it is refused at once."""
     edge: EdgeLimits = field(default_factory=EdgeLimits)
     reports_socket: Path | None = None
     """Where the process of the pages answers questions about usage and costs; None: nowhere."""

@@ -7,8 +7,8 @@ from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.services.hot import HotHold
-from tokenroll.services.hot_limits import Limited, rates_of
-from tokenroll.upstream.rates import not_replaced
+from tokenroll.services.hot_limits import Limited, paces_of
+from tokenroll.upstream.pace import not_replaced
 
 if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
@@ -70,9 +70,9 @@ def special_lines(hold: HotHold) -> bytes:
     limited = hold.limited
     if limited is None:
         return lines
-    if limited.rate_bits:
+    if limited.pace_bits:
         now = hold.first_byte_at
-        lines += DIALECTS[hold.dialect_index].rate_lines(rates_of(limited.limits, now), now)
+        lines += DIALECTS[hold.dialect_index].pace_lines(paces_of(limited.limits, now), now)
     return lines + limited.notes
 
 
@@ -87,8 +87,8 @@ def _no_searches(hold: HotHold) -> bytes:
 
 def forward_lines(lines: list[bytes], limited: Limited | None = None) -> bytes:
     """The provider's own lines that go on, each with its end; not its rate limits where ours are told in their place."""
-    if limited is not None and limited.rate_bits:
-        lines = not_replaced(lines, limited.rate_bits)
+    if limited is not None and limited.pace_bits:
+        lines = not_replaced(lines, limited.pace_bits)
     return b"\r\n".join(lines) + b"\r\n" if lines else b""
 
 

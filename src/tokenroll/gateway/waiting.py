@@ -1,4 +1,4 @@
-"""Calls that wait a moment for parallel calls of their wallet to settle, or for a rate, instead of being denied at once (DESIGN §6)."""
+"""Calls that wait a moment for parallel calls of their wallet to settle, or for a pace, instead of being denied at once (DESIGN §6)."""
 
 import asyncio
 from typing import TYPE_CHECKING

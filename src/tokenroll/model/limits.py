@@ -247,7 +247,7 @@ BEARERS_REMEMBERED_MAX: Final = 65_536
 NAMES_REMEMBERED_MAX: Final = 65_536
 """Texts (models, deployments, tags) that a worker gives a lasting number on its tape; later ones are written each time."""
 WAIT_SECONDS_MAX: Final = 5
-"""How long a call may wait for parallel calls of its wallet to settle, and for a rate, before it is denied."""
+"""How long a call may wait for parallel calls of its wallet to settle, and for a pace, before it is denied."""
 
 # --- limits ----------------------------------------------------------------------------------------------
 LIMIT_CAP_MAX: Final = AMOUNT_NANOS_MAX
@@ -267,7 +267,7 @@ LIMITS_MAX: Final = 10_000
 LIMIT_OVERRIDES_MAX: Final = 64
 """Overrides of one limit that are not over: they travel with it."""
 LIMIT_WAIT_SECONDS: Final = 2
-"""How long a call is held back by default until a rate has room for it: shorter than any client's own first pause is worth."""
+"""How long a call is held back by default until a pace has room for it: shorter than any client's own first pause is worth."""
 LIMIT_RETRY_SECONDS_MAX: Final = 120
 """A client is told to try again when its limit has room within this time, which is as long as the official ones wait by themselves."""
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from tokenroll.engine.alerting import passings
-from tokenroll.engine.limiting import cap_at, holds_at, is_rate, window_at
+from tokenroll.engine.limiting import cap_at, holds_at, is_pace, window_at
 from tokenroll.model.alert import AlertSubject
 from tokenroll.model.instant import Instant
 from tokenroll.model.limit import LimitMeasure, WindowKind
@@ -142,7 +142,7 @@ class AlertWatch:
         found: list[dict[str, Any]] = []
         for row in rows:
             limit = limit_from_row(row)
-            if is_rate(limit.window, limit.window_seconds):
+            if is_pace(limit.window, limit.window_seconds):
                 continue  # full every other minute, and meant to be
             window = window_at(
                 limit.window, limit.window_seconds, now, ZoneInfo(limit.zone), read_calendars(connection)

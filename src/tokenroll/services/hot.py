@@ -78,7 +78,7 @@ class HotWallet:
     __slots__ = (
         "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "floor_model", "floor_pool_id",
         "held_nanos", "holder_kind", "id", "is_open", "lots", "models", "name", "next_change_at", "order", "output_cap_tokens",
-        "overage_held_nanos", "overage_left_nanos", "public_id", "rates", "service_tiers", "spent_nanos", "suspense_nanos",
+        "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "service_tiers", "spent_nanos", "suspense_nanos",
         "waiting", "zone",
     )  # fmt: skip
 
@@ -117,7 +117,7 @@ class HotWallet:
         """Whether its plan gives access to everything, as nearly every one does."""
         self.floor_model = terms.floor_model
         self.floor_pool_id = terms.floor_pool_id
-        self.rates = (
+        self.paces = (
             (LimitMeasure.CALLS, terms.calls_per_minute_max),
             (LimitMeasure.MODEL_TOKENS, terms.tokens_per_minute_max),
             (LimitMeasure.INPUT_TOKENS, terms.input_tokens_per_minute_max),

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from tokenroll.engine.limiting import frees_at, is_rate, window_at
+from tokenroll.engine.limiting import frees_at, is_pace, window_at
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
@@ -21,9 +21,9 @@ from tokenroll.services.protocol import CounterChange, KeyTerms, LimitTerms
 from tokenroll.store import tape as tapes
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.rates import INPUT_TOKENS as RATE_INPUT
-from tokenroll.upstream.rates import KINDS, REQUESTS, TOKENS, Rate
-from tokenroll.upstream.rates import OUTPUT_TOKENS as RATE_OUTPUT
+from tokenroll.upstream.pace import INPUT_TOKENS as PACE_INPUT
+from tokenroll.upstream.pace import KINDS, REQUESTS, TOKENS, Pace
+from tokenroll.upstream.pace import OUTPUT_TOKENS as PACE_OUTPUT
 
 if TYPE_CHECKING:
     from tokenroll.services.hot import HotHold, HotKey, HotWallet
@@ -37,16 +37,16 @@ _UNITS: Final = ("credits", "calls", "model tokens", "input tokens", "output tok
 _INPUT_METERS: Final = (1 << len(INPUT_METERS)) - 1
 _TOKEN_METERS: Final = (1 << TOKEN_METER_COUNT) - 1
 """The bits of a counts mask that count model tokens, and those of them that went in."""
-_RATE_KINDS: Final[tuple[tuple[int, ...], ...]] = (
+_PACE_KINDS: Final[tuple[tuple[int, ...], ...]] = (
     (),
     (REQUESTS,),
     (TOKENS,),
-    (TOKENS, RATE_INPUT),
-    (TOKENS, RATE_OUTPUT),
+    (TOKENS, PACE_INPUT),
+    (TOKENS, PACE_OUTPUT),
 )
-"""As which kinds of rate a limit is told, by the number of its measure: the providers' `tokens` are those of the tightest of all."""
-_RATE_WORDS: Final = (("", ""), ("requests", "R"), ("tokens", "T"), ("input tokens", "IT"), ("output tokens", "OT"))
-_RATE_UNITS: Final = {
+"""As which kinds of pace a limit is told, by the number of its measure: the providers' `tokens` are those of the tightest of all."""
+_PACE_WORDS: Final = (("", ""), ("requests", "R"), ("tokens", "T"), ("input tokens", "IT"), ("output tokens", "OT"))
+_PACE_UNITS: Final = {
     (WindowKind.MINUTE, 0): ("min", "PM"), (WindowKind.ROLLING, 60): ("min", "PM"),
     (WindowKind.DAY, 0): ("day", "PD"), (WindowKind.ROLLING, 86_400): ("day", "PD"),
 }  # fmt: skip
@@ -79,8 +79,8 @@ class HotLimit:
     """A limit, and how far it is used now. Windows, overrides and its own dates are looked at when the clock passes `turns_at`."""
 
     __slots__ = (
-        "calendars", "cap", "cheaper_model", "clamps", "counters", "counts_output", "current", "enforces", "held", "holds", "id", "is_rate", "kind", "measure", "model",
-        "name", "overage", "rate_bits", "rate_kinds", "scope_text", "tag", "terms", "turns_at", "used", "waiting", "warns", "window_turns_at", "zone",
+        "calendars", "cap", "cheaper_model", "clamps", "counters", "counts_output", "current", "enforces", "held", "holds", "id", "is_pace", "kind", "measure", "model",
+        "name", "overage", "pace_bits", "pace_kinds", "scope_text", "tag", "terms", "turns_at", "used", "waiting", "warns", "window_turns_at", "zone",
     )  # fmt: skip
 
     def __init__(self, terms: LimitTerms, calendars: tuple[PayCalendar, ...] = ()) -> None:
@@ -106,15 +106,15 @@ class HotLimit:
         self.model = terms.model
         self.tag = terms.tag
         self.kind = WindowKind(terms.window)
-        self.is_rate = is_rate(self.kind, terms.window_seconds)
+        self.is_pace = is_pace(self.kind, terms.window_seconds)
         self.zone = ZoneInfo(terms.zone)
         self.measure = LIMIT_MEASURES.index(LimitMeasure(terms.measure))
         self.counts_output = self.measure not in {CALLS, INPUT_TOKENS}
         """Whether a shorter answer raises it by less."""
         self.enforces = terms.enforcement == Enforcement.ENFORCE
-        self.rate_kinds = _RATE_KINDS[self.measure] if self.enforces else ()
-        """As which of rates.KINDS clients hear of it: one that refuses nobody slows nobody down."""
-        self.rate_bits = sum(1 << kind for kind in self.rate_kinds)
+        self.pace_kinds = _PACE_KINDS[self.measure] if self.enforces else ()
+        """As which of pace.KINDS clients hear of it: one that refuses nobody slows nobody down."""
+        self.pace_bits = sum(1 << kind for kind in self.pace_kinds)
         self.warns = terms.enforcement == Enforcement.WARN
         self.clamps = terms.degrade == Degrade.CLAMP
         self.cheaper_model = terms.cheaper_model
@@ -199,12 +199,12 @@ class HotLimit:
         return at
 
     def wait_for(self, hold: "HotHold", amount: int, patience_micros: int) -> Wait | None:
-        """How a call that does not fit may wait for a rate: until its window has turned, or open calls have given back what they do not use.
+        """How a call that does not fit may wait for a pace: until its window has turned, or open calls have given back what they do not use.
 
         None where that would take longer than the patience: no more wait than there will be room for.
         """
         waiting = self.waiting
-        if not self.is_rate or len(waiting) >= WAITING_CALLS_MAX:
+        if not self.is_pace or len(waiting) >= WAITING_CALLS_MAX:
             return None
         wanted = amount + sum(one.needed for one in waiting)
         latest_at = hold.admitted_at + patience_micros
@@ -234,13 +234,13 @@ class HotLimit:
                 return frees_at(self.kind, self.terms.window_seconds, counter.start_at, self.window_turns_at)
         return now
 
-    def rate_text(self, amount: int) -> str:
+    def pace_text(self, amount: int) -> str:
         """How far it is used, as the providers word their own rate limits; nothing for one of credits."""
-        what, letters = _RATE_WORDS[self.measure]
+        what, letters = _PACE_WORDS[self.measure]
         if not what:
             return ""
         seconds = self.terms.window_seconds
-        unit, letter = _RATE_UNITS.get((self.kind, seconds), (f"{seconds} s" if seconds else self.kind.value, ""))
+        unit, letter = _PACE_UNITS.get((self.kind, seconds), (f"{seconds} s" if seconds else self.kind.value, ""))
         short = f" ({letters}{letter})" if letter else ""
         return f"{self.scope_text} on {what} per {unit}{short}: Limit {self.cap}, Used {self.used}, Requested {amount}"
 
@@ -271,15 +271,15 @@ class Limited:
         "limits",
         "may_reroute",
         "notes",
-        "rate_bits",
+        "pace_bits",
         "too_fast",
         "would_deny",
     )
 
-    def __init__(self, limits: list[HotLimit], *, clamps: bool = False, rate_bits: int = 0) -> None:
+    def __init__(self, limits: list[HotLimit], *, clamps: bool = False, pace_bits: int = 0) -> None:
         self.limits = limits
-        self.rate_bits = rate_bits
-        """Which of rates.KINDS they are told as."""
+        self.pace_bits = pace_bits
+        """Which of pace.KINDS they are told as."""
         self.clamps = clamps
         self.counters: list[HotCounter] = []
         self.amounts: list[int] = []
@@ -287,7 +287,7 @@ class Limited:
         self.may_reroute = True
         self.would_deny = False
         self.too_fast = False
-        """Whether its plan's rate would have refused it."""
+        """Whether its plan's pace would have refused it."""
         self.notes = b""
         """Header lines: what the client is told of them."""
 
@@ -421,7 +421,7 @@ class HotLimits:
     def of_access(self, wallet: "HotWallet") -> list[HotLimit]:
         """How fast a wallet's plan gives access: counted over the last minute, here alone, since it is no money and soon forgotten."""
         found = []
-        for measure, cap in wallet.rates:
+        for measure, cap in wallet.paces:
             if not cap:
                 continue
             terms = LimitTerms(
@@ -444,7 +444,7 @@ def counting(limits: list[HotLimit], model: str, tags: str, now: Instant) -> Lim
     """Those of a key's limits that count a call to this model under these tags at `now`; None: none does."""
     found = []
     clamps = False
-    rate_bits = 0
+    pace_bits = 0
     for limit in limits:
         if now >= limit.turns_at:
             limit.look(now)
@@ -454,26 +454,26 @@ def counting(limits: list[HotLimit], model: str, tags: str, now: Instant) -> Lim
             and (not limit.tag or limit.tag in tags.split(","))
         ):
             found.append(limit)
-            rate_bits |= limit.rate_bits
+            pace_bits |= limit.pace_bits
             if limit.clamps:
                 clamps = True
-    return Limited(found, clamps=clamps, rate_bits=rate_bits) if found else None
+    return Limited(found, clamps=clamps, pace_bits=pace_bits) if found else None
 
 
-def rates_of(limits: list[HotLimit], now: Instant) -> list[Rate]:
+def paces_of(limits: list[HotLimit], now: Instant) -> list[Pace]:
     """Of each kind the limit with the least left at `now`: the one that refuses first."""
-    tightest: list[Rate | None] = [None] * len(KINDS)
+    tightest: list[Pace | None] = [None] * len(KINDS)
     for limit in limits:
         if now >= limit.turns_at:
             limit.look(now)
         if not limit.holds:
             continue
         left = max(0, limit.cap - limit.used)
-        for kind in limit.rate_kinds:
+        for kind in limit.pace_kinds:
             known = tightest[kind]
             if known is None or left < known.left:
-                tightest[kind] = Rate(kind, limit.cap, left, limit.restored_at(now))
-    return [rate for rate in tightest if rate is not None]
+                tightest[kind] = Pace(kind, limit.cap, left, limit.restored_at(now))
+    return [pace for pace in tightest if pace is not None]
 
 
 def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
@@ -497,7 +497,7 @@ def fit(
 ) -> Denial | Wait | Reroute | None:
     """The hold made to fit its limits where policy says so, and what each says of it; None: it may be drawn.
 
-    `patience_micros` is how long the call may wait for a rate; 0: not at all. A limit that refuses it for good comes before that.
+    `patience_micros` is how long the call may wait for a pace; 0: not at all. A limit that refuses it for good comes before that.
     """
     wait: Wait | None = None
     if (limited.clamps or facts.output_cap_tokens == 0) and facts.has_output and facts.is_text:
@@ -530,7 +530,7 @@ def fit(
             else:
                 denial = _denial(hold, limit, amount, facts, fixed_grains)
                 denial.at = hold.admitted_at
-                denial.rates = rates_of(limited.limits, hold.admitted_at)
+                denial.paces = paces_of(limited.limits, hold.admitted_at)
                 return denial
         limited.flags.append(flags)
         limited.amounts.append(amount)
@@ -550,7 +550,7 @@ def _lower(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixe
     )
     for limit in limited.limits:
         if not (limit.enforces and limit.counts_output and limit.id):
-            continue  # a plan's rate guards the provider: it refuses, and shortens nobody's answer
+            continue  # a plan's pace guards the provider: it refuses, and shortens nobody's answer
         room = limit.cap - limit.used
         if ours:
             cap = min(cap, max(limit.fitting_cap(hold, room // 4, fixed_grains), least))
@@ -594,8 +594,8 @@ def _denial(hold: "HotHold", limit: HotLimit, amount: int, facts: Facts, fixed_g
         limit_held=limit.text(limit.held) if limit.held else "",
         state="" if limit.id else "plan",
         retry_after_millis=-(-wait // 1000) if 0 < wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND else 0,
-        rate_kind=_RATE_KINDS[limit.measure][0] if limit.rate_kinds else -1,
-        rate_text=limit.rate_text(amount),
+        pace_kind=_PACE_KINDS[limit.measure][0] if limit.pace_kinds else -1,
+        pace_text=limit.pace_text(amount),
     )
 
 

@@ -80,7 +80,7 @@ class Spending(Leases):
         self._call_high, self._call_low = divmod(base, 1 << 64)
         self._recorded_at = 0
         self.limit_wait_micros = 0
-        """How long a call may be held back until a rate has room for it; 0: it is refused at once."""
+        """How long a call may be held back until a pace has room for it; 0: it is refused at once."""
 
     def apply_view(self, view: View) -> None:
         """Keys, cards, settings, and the clients' call ids of earlier lives; parts may come in any number."""

@@ -24,7 +24,7 @@ from tokenroll.upstream.dialect import (
     ErrorAnswer,
     Pass,
     denial_headers,
-    rate_sentence,
+    pace_sentence,
     retry_headers,
 )
 from tokenroll.upstream.facts import Facts
@@ -46,7 +46,7 @@ from tokenroll.upstream.heads import (
     text,
     whole_number,
 )
-from tokenroll.upstream.rates import Rate, anthropic_lines
+from tokenroll.upstream.pace import Pace, anthropic_lines
 from tokenroll.upstream.shapes import NOTHING, Part, decode_message, decode_message_event, decode_raws
 from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
@@ -378,9 +378,9 @@ class Messages(Dialect):
         """See Dialect."""
         return StreamMessageMeter() if stream else WholeMessageMeter()
 
-    def rate_lines(self, rates: list[Rate], now: Instant) -> bytes:  # noqa: ARG002 - part of the protocol
+    def pace_lines(self, paces: list[Pace], now: Instant) -> bytes:  # noqa: ARG002 - part of the protocol
         """See Dialect."""
-        return anthropic_lines(rates)
+        return anthropic_lines(paces)
 
     def denial(self, denial: Denial, wallet_status: int = 402) -> ErrorAnswer:
         """See Dialect. Never a bare 429: clients of this dialect would try again for ever. A rate limit's says when, or not to.
@@ -388,11 +388,11 @@ class Messages(Dialect):
         A spent wallet or limit is 402 `billing_error`, which is clear to people, or 400 `invalid_request_error`, which is what the
         provider itself says for a spend limit (reference: gateways, 6.5).
         """
-        status = 429 if denial.is_rate else _DENIAL_STATUS.get(denial.code, wallet_status)
+        status = 429 if denial.is_pace else _DENIAL_STATUS.get(denial.code, wallet_status)
         headers = JSON_HEADER + denial_headers(denial, should_retry=denial.retry_after_millis > 0 or status == 503)
         opening = "This request would exceed the rate limit of"
-        sentence = rate_sentence(denial, opening, opening) + denial.sentence()
-        return ErrorAnswer(status, headers + anthropic_lines(denial.rates), _error_body(status, denial.code, sentence))
+        sentence = pace_sentence(denial, opening, opening) + denial.sentence()
+        return ErrorAnswer(status, headers + anthropic_lines(denial.paces), _error_body(status, denial.code, sentence))
 
     def error(
         self,

@@ -11,7 +11,7 @@ from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.usage import METER_INDEX, TALK_METER_COUNT, Meter, UsageSource
 from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.rates import REQUESTS, Rate, duration
+from tokenroll.upstream.pace import REQUESTS, Pace, duration
 
 Buffers: TypeAlias = list[bytes | memoryview]
 """A body in pieces, so that a large one is never copied."""
@@ -43,7 +43,7 @@ class Denial:
 
     __slots__ = (
         "approver", "at", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "limit", "limit_held",
-        "limit_left", "limit_needed", "model", "needed_nanos", "next_at", "next_nanos", "rate_kind", "rate_text", "rates", "retry_after_millis",
+        "limit_left", "limit_needed", "model", "needed_nanos", "next_at", "next_nanos", "pace_kind", "pace_text", "paces", "retry_after_millis",
         "scope", "state",
     )  # fmt: skip
 
@@ -68,8 +68,8 @@ class Denial:
         limit_left: str = "",
         limit_held: str = "",
         retry_after_millis: int = 0,
-        rate_kind: int = -1,
-        rate_text: str = "",
+        pace_kind: int = -1,
+        pace_text: str = "",
     ) -> None:
         self.code = code
         """`wallet_empty`, `limit_reached`, `no_access`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
@@ -94,17 +94,17 @@ class Denial:
         """What the call would raise it by, what is left of it, and what of it other calls hold, with their units."""
         self.retry_after_millis = retry_after_millis
         """When trying again may help by itself; 0: not so soon that a client should wait for it."""
-        self.rate_kind = rate_kind
-        self.rate_text = rate_text
-        """What the limit that refuses it counts (rates.KINDS), and how far it is used, in words; -1: none that providers have, too."""
-        self.rates: list[Rate] = []
+        self.pace_kind = pace_kind
+        self.pace_text = pace_text
+        """What the limit that refuses it counts (pace.KINDS), and how far it is used, in words; -1: none that providers have, too."""
+        self.paces: list[Pace] = []
         self.at: Instant = 0
         """How far all limits that count it are used, at this instant."""
 
     @property
-    def is_rate(self) -> bool:
+    def is_pace(self) -> bool:
         """Whether the providers call it a rate limit, too: there is room again soon, or their clients must ask for fewer tokens."""
-        return self.retry_after_millis > 0 or (self.rate_kind > REQUESTS and not self.next_at)
+        return self.retry_after_millis > 0 or (self.pace_kind > REQUESTS and not self.next_at)
 
     def sentence(self) -> str:
         """The denial in words: what was needed, what is left, when more arrives, who can approve."""
@@ -139,21 +139,21 @@ def _limit_reached(denial: Denial) -> str:
     else:
         parts.append("It is more than the whole cap.")
     parts.append(
-        "How fast calls may come, the plan says."
+        f"How fast calls may come, the plan says; another plan can be approved by {denial.approver}."
         if denial.state == "plan"
         else f"A higher cap can be approved by {denial.approver}."
     )
     return " ".join(parts)
 
 
-def rate_sentence(denial: Denial, opening: str, opening_too_large: str) -> str:
+def pace_sentence(denial: Denial, opening: str, opening_too_large: str) -> str:
     """A denial for a rate limit as the provider's own clients know its sentence, before what law 4 adds; nothing for any other."""
-    if not (denial.is_rate and denial.rate_text):
+    if not (denial.is_pace and denial.pace_text):
         return ""
     if not denial.retry_after_millis:
-        return f"{opening_too_large} {denial.rate_text}. "
+        return f"{opening_too_large} {denial.pace_text}. "
     again = duration(denial.retry_after_millis * 1000).decode()
-    return f"{opening} {denial.rate_text}. Please try again in {again}. "
+    return f"{opening} {denial.pace_text}. Please try again in {again}. "
 
 
 def _call_repeated(denial: Denial) -> str:
@@ -340,7 +340,7 @@ class Dialect(ABC):
         """A meter for one attempt. `withhold_usage`: we asked for usage and the client did not."""
 
     @abstractmethod
-    def rate_lines(self, rates: list[Rate], now: Instant) -> bytes:
+    def pace_lines(self, paces: list[Pace], now: Instant) -> bytes:
         """How far limits are used, in the header lines of this dialect."""
 
     @abstractmethod

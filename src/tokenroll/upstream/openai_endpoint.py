@@ -11,12 +11,12 @@ from tokenroll.upstream.dialect import (
     Dialect,
     ErrorAnswer,
     denial_headers,
-    rate_sentence,
+    pace_sentence,
     retry_headers,
 )
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import boolean, edited, not_bounded, option, raw_value, refuse_doubled, spans, text
-from tokenroll.upstream.rates import REQUESTS, Rate, openai_lines
+from tokenroll.upstream.pace import REQUESTS, Pace, openai_lines
 
 _REQUEST_TIERS: Final = {
     "": "", "auto": "", "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority",
@@ -103,22 +103,22 @@ class OpenAIEndpoint(Dialect):
         """See Dialect."""
         return b"authorization: Bearer %s\r\n" % api_key.encode("ascii")
 
-    def rate_lines(self, rates: list[Rate], now: Instant) -> bytes:
+    def pace_lines(self, paces: list[Pace], now: Instant) -> bytes:
         """See Dialect."""
-        return openai_lines(rates, now)
+        return openai_lines(paces, now)
 
     def denial(self, denial: Denial, wallet_status: int = 402) -> ErrorAnswer:  # noqa: ARG002 - part of the protocol
         """See Dialect. An empty wallet is a 429 of the `insufficient_quota` family, which clients tell from a rate limit by type."""
         code = denial.code
         status = _DENIAL_STATUS.get(code, 429)
         kind = "insufficient_quota" if status == 429 else _error_type(status)
-        if denial.is_rate:  # as a rate limit of the provider's own: clients wait and try again, or ask for less
-            kind, code = "tokens" if denial.rate_kind > REQUESTS else "requests", "rate_limit_exceeded"
+        if denial.is_pace:  # as a rate limit of the provider's own: clients wait and try again, or ask for less
+            kind, code = "tokens" if denial.pace_kind > REQUESTS else "requests", "rate_limit_exceeded"
         model = denial.model
-        sentence = rate_sentence(denial, f"Rate limit reached for {model} in", f"Request too large for {model} in")
+        sentence = pace_sentence(denial, f"Rate limit reached for {model} in", f"Request too large for {model} in")
         body = _error_body(sentence + denial.sentence(), kind, _CODES.get(code, code), _DENIAL_PARAM.get(code))
         headers = JSON_HEADER + denial_headers(denial, should_retry=status == 503 or denial.retry_after_millis > 0)
-        return ErrorAnswer(status, headers + openai_lines(denial.rates, denial.at), body)
+        return ErrorAnswer(status, headers + openai_lines(denial.paces, denial.at), body)
 
     def error(
         self,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant, text_from_instant
 
 REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS = range(4)
-"""What a rate counts, in the providers' words: places in KINDS."""
+"""What a pace counts, in the providers' words: places in KINDS."""
 KINDS: Final = (b"requests", b"tokens", b"input-tokens", b"output-tokens")
 _OPENAI_KINDS: Final = 2
 """The first so many of KINDS have header lines there."""
@@ -47,7 +47,7 @@ _NAMES_MAX: Final = 4096
 _KNOWN_NAMES: Final = _Names()
 
 
-class Rate(NamedTuple):
+class Pace(NamedTuple):
     """The tightest limit of a kind that counts a call: how much it allows, what is left, and when nothing of it will be used."""
 
     kind: int
@@ -56,19 +56,19 @@ class Rate(NamedTuple):
     restored_at: Instant
 
 
-def openai_lines(rates: list[Rate], now: Instant) -> bytes:
+def openai_lines(paces: list[Pace], now: Instant) -> bytes:
     """`x-ratelimit-…` lines: the reset is how long it takes, as Go writes durations."""
     lines = b""
-    for kind, cap, left, restored_at in rates:
+    for kind, cap, left, restored_at in paces:
         if kind < _OPENAI_KINDS:
             lines += _OPENAI[kind] % (cap, left, duration(restored_at - now))
     return lines
 
 
-def anthropic_lines(rates: list[Rate]) -> bytes:
+def anthropic_lines(paces: list[Pace]) -> bytes:
     """`anthropic-ratelimit-…` lines: the reset is an instant of RFC 3339 in whole seconds."""
     lines = b""
-    for kind, cap, left, restored_at in rates:
+    for kind, cap, left, restored_at in paces:
         lines += _ANTHROPIC[kind] % (cap, left, _second_text(-(-restored_at // MICROS_PER_SECOND)))
     return lines
 

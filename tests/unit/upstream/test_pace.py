@@ -3,12 +3,12 @@
 import pytest
 
 from tests.cast import utc
-from tokenroll.upstream.rates import (
+from tokenroll.upstream.pace import (
     INPUT_TOKENS,
     OUTPUT_TOKENS,
     REQUESTS,
     TOKENS,
-    Rate,
+    Pace,
     anthropic_lines,
     duration,
     not_replaced,
@@ -16,11 +16,11 @@ from tokenroll.upstream.rates import (
 )
 
 NOW = utc("2026-03-04T10:17:05")
-RATES = [
-    Rate(REQUESTS, 60, 59, NOW + 1_000_000),
-    Rate(TOKENS, 150_000, 149_984, NOW + 360_000_000),
-    Rate(INPUT_TOKENS, 100_000, 99_000, NOW + 1),
-    Rate(OUTPUT_TOKENS, 50_000, 0, NOW),
+PACES = [
+    Pace(REQUESTS, 60, 59, NOW + 1_000_000),
+    Pace(TOKENS, 150_000, 149_984, NOW + 360_000_000),
+    Pace(INPUT_TOKENS, 100_000, 99_000, NOW + 1),
+    Pace(OUTPUT_TOKENS, 50_000, 0, NOW),
 ]
 
 
@@ -48,14 +48,14 @@ def test_a_duration_is_written_as_go_writes_it(micros, text):
 
 
 def test_openais_clients_read_requests_and_tokens():
-    assert openai_lines(RATES, NOW) == (
+    assert openai_lines(PACES, NOW) == (
         b"x-ratelimit-limit-requests: 60\r\nx-ratelimit-remaining-requests: 59\r\nx-ratelimit-reset-requests: 1s\r\n"
         b"x-ratelimit-limit-tokens: 150000\r\nx-ratelimit-remaining-tokens: 149984\r\nx-ratelimit-reset-tokens: 6m0s\r\n"
     )
 
 
 def test_anthropics_clients_read_all_four_and_an_instant():
-    lines = anthropic_lines(RATES).decode().split("\r\n")
+    lines = anthropic_lines(PACES).decode().split("\r\n")
     assert lines[:3] == [
         "anthropic-ratelimit-requests-limit: 60",
         "anthropic-ratelimit-requests-remaining: 59",
