@@ -84,7 +84,7 @@ class Amounts:
 
 
 class Company:
-    """See the module. `config` is TOML that is put after the deployments; `provider` are fields of SimulatorOptions."""
+    """See the module. `config` is TOML that is put after the deployments, `deployment` is put into each; `others` serve the same models."""
 
     def __init__(
         self,
@@ -96,11 +96,13 @@ class Company:
         deployment: str = "",
         provider: SimulatedProvider | None = None,
         moving_clock: bool = False,
+        others: tuple[SimulatedProvider, ...] = (),
     ) -> None:
         self.home = home
         self.durability = durability
         self.observe = observe
         self.provider = provider or SimulatedProvider(seed=7, api_key=COMPANY_KEY)
+        self.providers = (self.provider, *others)
         self.settings: Settings
         self.port = 0
         self.keys: dict[str, str] = {}
@@ -119,7 +121,8 @@ class Company:
     # ---- life ----
 
     def __enter__(self) -> Self:
-        self.provider.start()
+        for provider in self.providers:
+            provider.start()
         shutil.copytree(_made_home(), self.home, dirs_exist_ok=True)
         (self.home / "provider-key").write_text(COMPANY_KEY)
         (self.home / "config.toml").write_text(self._config_text())
@@ -150,15 +153,18 @@ class Company:
             self.end(name, signal.SIGTERM)
         self._pages.close()
         self._listening.close()
-        self.provider.stop()
+        for provider in self.providers:
+            provider.stop()
 
     def _config_text(self) -> str:
-        addresses = {"openai": self.provider.openai_base_url, "anthropic": self.provider.base_url}
-        tables = [
-            f'[deployments.{dialect}]\ndialect = "{dialect}"\nbase_url = "{url}"\n'
-            f'api_key_file = "{self.home}/provider-key"\n{self._deployment}'
-            for dialect, url in addresses.items()
-        ]
+        tables = []
+        for number, provider in enumerate(self.providers, 1):
+            mark = "" if number == 1 else f"-{number}"
+            for dialect, url in {"openai": provider.openai_base_url, "anthropic": provider.base_url}.items():
+                tables.append(
+                    f'[deployments.{dialect}{mark}]\ndialect = "{dialect}"\nbase_url = "{url}"\n'
+                    f'api_key_file = "{self.home}/provider-key"\n{self._deployment}'
+                )
         return '[company]\nname = "Acme"\nzone = "UTC"\n' + "\n".join(tables) + self._config
 
     def start_ledger(self, *, wait: bool = True) -> None:
@@ -353,8 +359,8 @@ class Company:
             return reports.calls(name, limit=limit)
 
     def bill(self) -> list[BillLine]:
-        """The provider's own bill, every attempt it received."""
-        return self.provider.bill()
+        """The providers' own bills, every attempt they received."""
+        return [line for provider in self.providers for line in provider.bill()]
 
     def bill_file(self, path: Path) -> Path:
         """The same as the file that finance is sent."""
@@ -377,7 +383,7 @@ class Company:
 
     def _is_quiet(self) -> bool:
         return (
-            self.provider.state()["open"] == 0
+            all(provider.state()["open"] == 0 for provider in self.providers)
             and self.metric("tokenroll_open_holds") == 0
             and self.metric("tokenroll_unfolded_records") == 0
             and all(row.state == "suspense" for row in self._open_rows())

@@ -18,9 +18,6 @@ from tokenroll.model.limits import (
 )
 from tokenroll.upstream.resting import exhausted_millis, retry_after_millis, says_retry
 
-_FAILURE: Final = 4
-"""What a failure weighs in good answers: failures below a fifth of all answers never add up to an open circuit."""
-_OPEN_AT: Final = _FAILURE * CIRCUIT_FAILURES_MAX
 _ACCOUNT: Final = frozenset({401, 402, 429})
 """The company's key, its bill or its rate at this provider: another deployment has its own."""
 
@@ -46,8 +43,8 @@ def may_try_elsewhere(response: ResponseHead) -> bool:
 class Health:
     """One deployment's failures, as this worker met them. Times are ticks of the wheel.
 
-    Failures add up and good answers take away (`_FAILURE` to one), so that both five failures in a row and a lasting share of more
-    than a fifth open the circuit. An open one is passed over for a while; then one call at a time tries it: a good answer closes it, a
+    A failure adds one and a good answer takes one away, so that both five failures in a row and a lasting share of more than half open
+    the circuit. An open one is passed over for a while; then one call at a time tries it: a good answer closes it, a
     failure doubles the time.
     """
 
@@ -105,8 +102,8 @@ class Health:
                 self._open_ticks = min(2 * self._open_ticks, self._open_ticks_max)
                 self.resumes_at = now + self._open_ticks
             return
-        self.score += _FAILURE
-        if self.score >= _OPEN_AT:
+        self.score += 1
+        if self.score >= CIRCUIT_FAILURES_MAX:
             self.is_open = True
             self.openings_count += 1
             self._open_ticks = self._first_open_ticks

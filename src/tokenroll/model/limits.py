@@ -185,7 +185,7 @@ ATTEMPTS_MAX: Final = 3
 RETRY_SECONDS_MAX: Final = 60
 """No further attempt begins after so long: whoever waited a minute gets the answer that there is."""
 CIRCUIT_FAILURES_MAX: Final = 5
-"""Failures in a row after which a deployment is passed over; of a longer run a fifth of the answers is enough."""
+"""Failures in a row after which a deployment is passed over; more than good answers, when they come in turn."""
 CIRCUIT_OPEN_SECONDS: Final = 10
 """How long it is passed over at first; each failed try doubles it."""
 CIRCUIT_OPEN_SECONDS_MAX: Final = 300
