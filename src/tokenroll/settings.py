@@ -25,6 +25,10 @@ Dialect = Literal["openai", "anthropic"]
 Durability = Literal["written", "synced"]
 DIALECTS: Final[tuple[Dialect, ...]] = ("openai", "anthropic")
 DURABILITIES: Final[tuple[Durability, ...]] = ("synced", "written")
+FLAVOURS: Final = ("standard", "azure", "azure_deployments", "gemini", "vertex", "bedrock")
+"""As FLAVOURS of upstream/flavours.py; a test compares them."""
+TOKEN_SECONDS_MIN: Final = 60
+"""A token that lives shorter would be fetched all the time."""
 SERVICE_TIERS: Final = ("standard", "batch", "flex", "priority")
 THRESHOLDS_MAX: Final = 10
 DESTINATIONS_MAX: Final = 16
@@ -120,6 +124,14 @@ class DeploymentSettings:
     first_byte_seconds: int = 900
     idle_seconds: int = 300
     answer_seconds: int = 3_600
+    flavour: str = "standard"
+    """How the provider wants its dialect spoken."""
+    api_version: str = ""
+    keyless: bool = False
+    token_command: tuple[str, ...] = ()
+    token_seconds: int = 3_600
+    refuses_unmetered: bool = False
+    """Whether answers that do not say their usage are kept from clients (`usage_missing = "refuse"`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -448,6 +460,12 @@ def _deployment(name: str, table: _Table) -> DeploymentSettings:
         base_url=base_url,
         provider=table.text_of("provider", dialect),
         api_key=_api_key(table),
+        flavour=table.choice("flavour", "standard", FLAVOURS),
+        api_version=table.text_of("api_version") if "api_version" in table.values else "",
+        keyless=table.flag("keyless"),
+        token_command=table.texts("token_command"),
+        token_seconds=table.number("token_seconds", 3_600, TOKEN_SECONDS_MIN, 86_400),
+        refuses_unmetered=table.choice("usage_missing", "estimate", ("estimate", "refuse")) == "refuse",
         models=table.texts("models"),
         aliases=table.pairs("aliases"),
         ca_file=None if ca_file is None else Path(ca_file).expanduser(),
@@ -562,6 +580,12 @@ def _secret(table: _Table, name: str) -> str:
 def _api_key(table: _Table) -> str:
     """The provider's key from the variable or file that the configuration names; keys never stand in the configuration itself."""
     table.asked |= {"api_key_env", "api_key_file"}
+    others = [key for key in ("token_command", "keyless") if table.values.get(key)]
+    given = others + [key for key in ("api_key_env", "api_key_file") if key in table.values]
+    if others and len(given) > 1:
+        raise table.problem(given[0], f"and {given[1]} exclude each other: one of them says how this provider knows us")
+    if others:
+        return ""
     if "api_key_env" in table.values:
         variable = table.text_of("api_key_env")
         return os.environ.get(variable, "")
@@ -571,4 +595,6 @@ def _api_key(table: _Table) -> str:
             return path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise table.problem("api_key_file", f"cannot be read: {error.strerror}") from error
-    raise table.problem("api_key_env", "or api_key_file must say where the provider's key is")
+    raise table.problem(
+        "api_key_env", "or api_key_file must say where the provider's key is (or token_command, or keyless)"
+    )

@@ -14,9 +14,7 @@ SMALL = {"x-sim-output-tokens": "12"}
 def test_thousands_of_mixed_failures_are_billed_once_each_by_who_answered(tmp_path):
     providers = [
         SimulatedProvider(seed=number, api_key=COMPANY_KEY, faults=faults)
-        for number, faults in enumerate(
-            ("500:0.2;drop:0.05;429:0.05", "529:0.2;cut=3:0.05", "503:0.15;drop:0.03"), 1
-        )
+        for number, faults in enumerate(("500:0.2;drop:0.05;429:0.05", "529:0.2;cut=3:0.05", "503:0.15;drop:0.03"), 1)
     ]
     with Company(
         tmp_path / "home", provider=providers[0], others=tuple(providers[1:]), deployment="retry_unanswered = true\n"

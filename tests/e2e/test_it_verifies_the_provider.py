@@ -107,5 +107,5 @@ def test_the_companys_key_is_never_sent_unprotected(base_url):
 )
 def test_base_urls_are_written_with_and_without_the_version(base_url, path, host):
     target = Target(Deployment(name="one", dialect="openai", base_url=base_url, api_key="sk"), (OPENAI,))
-    assert target.path(OPENAI) == path
+    assert target.path(OPENAI, "gpt-4o", stream=True) == path
     assert host in target.preamble

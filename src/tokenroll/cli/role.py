@@ -200,6 +200,12 @@ def deployment_of(one: DeploymentSettings) -> "Deployment":
         first_byte_seconds=one.first_byte_seconds,
         idle_seconds=one.idle_seconds,
         answer_seconds=one.answer_seconds,
+        flavour=one.flavour,
+        api_version=one.api_version,
+        keyless=one.keyless,
+        token_command=one.token_command,
+        token_seconds=one.token_seconds,
+        refuses_unmetered=one.refuses_unmetered,
     )
 
 

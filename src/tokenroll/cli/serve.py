@@ -313,7 +313,8 @@ def _announce(settings: Settings, addresses: dict[str, str], *, as_json: bool) -
     if settings.gateway.observe:
         say("observe     nobody is refused; every would-be denial is recorded")
     for one in settings.deployments:
-        missing = "" if one.api_key else "   no key found: its calls will be refused by the provider"
+        has_secret = one.api_key or one.keyless or one.token_command
+        missing = "" if has_secret else "   no key found: its calls will be refused by the provider"
         say(f"deployment  {one.name}: {one.dialect} at {one.base_url}{missing}")
     if not settings.deployments:
         say(f"deployment  none yet: add one to {settings.config_path}, or every call is refused")

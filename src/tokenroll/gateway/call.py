@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tokenroll.gateway.answers import error_answer, status_line
 from tokenroll.gateway.attempts import Further
 from tokenroll.gateway.chunks import LAST_CHUNK, chunk
-from tokenroll.gateway.decoding import Decoder, DecodingError, NothingDecoded, decoder_for
+from tokenroll.gateway.decoding import Copy
 from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from tokenroll.gateway.health import may_try_elsewhere
@@ -58,7 +58,7 @@ class Call(Exchange):
     _route: Route
     _meter: CallMeter
     _response: ResponseHead
-    _copy: Decoder | None
+    _copy: Copy | None
     _parts: list[bytes]
 
     def __init__(self, client: "ClientConnection", head: RequestHead, key: HotKey, body: bytes, now: Instant) -> None:
@@ -109,7 +109,7 @@ class Call(Exchange):
                 dialect.error(refused.status, refused.code, refused.message, param=refused.param)
             )
             return
-        route = gateway.routes.known.get((dialect.index, facts.model)) or self._find(facts.model)
+        route = gateway.routes.known.get((dialect.index, facts.model)) or gateway.routes.find(dialect, facts.model)
         if route is None:
             metrics.denials["no_deployment"] += 1
             self._refuse(
@@ -117,7 +117,13 @@ class Call(Exchange):
             )
             return
         if route.choice is not None:
-            route = route.choice.pick(self._key.id, gateway.wheel.now, at_home=facts.reads_stored)
+            chosen = route.choice.pick(self._key.id, gateway.wheel.now, facts)
+            if chosen is None:
+                self._refuse(
+                    400, "not_streamed", f"The provider of {facts.model!r} streams no events: ask without `stream`."
+                )
+                return
+            route = chosen
         self._route = route
         self._inject = facts.stream and dialect.asks_for_usage and not facts.include_usage
         self._admitted(
@@ -175,20 +181,16 @@ class Call(Exchange):
     def _send_to(self, answer: Reroute) -> None:
         """A limit has no room for this model: the cheaper one that it names, where a deployment serves it in this dialect."""
         gateway = self.gateway
-        route = gateway.routes.known.get((self._dialect.index, answer.model)) or self._find(answer.model)
+        route = gateway.routes.find(self._dialect, answer.model)
         self._reroute = answer
+        if route is not None and route.choice is not None:
+            route = route.choice.pick(self._key.id, gateway.wheel.now, self._facts)
         if route is not None:
-            if route.choice is not None:
-                route = route.choice.pick(self._key.id, gateway.wheel.now, at_home=False)
             self._route = route
             hot = route.hot
             answer.deployment = hot if hot.model else hot._replace(model=answer.model)
             gateway.metrics.reroutes += 1
         self.admit_again(may_wait=len(self._key.wallet.waiting) < WAITING_CALLS_MAX)
-
-    def _find(self, model: str) -> Route | None:
-        routes = self.gateway.routes
-        return routes.find(self._dialect, model, self.gateway.spending.prices)
 
     # ---- further attempts -------------------------------------------------------------------------------
 
@@ -297,13 +299,19 @@ class Call(Exchange):
         call_id = self._call_id = b"call_" + hold.call_number_bytes.hex().encode()
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
         route = self._route
+        query = head.query
+        stream = self._facts.stream
+        if route.flavour is not None:
+            buffers = route.flavour.body(buffers, stream=stream)
+            query = b"" if route.flavour.drops_query else query
+            size = sum(map(len, buffers))
         self._state = _SENT
         upstream.send(
             self,
             b"POST %b%b%bx-client-request-id: %b/%d\r\n%bcontent-length: %d\r\n\r\n"
             % (
-                route.path,
-                head.query,
+                route.stream_path if stream else route.path,
+                query,
                 route.target.preamble,
                 call_id,
                 self._attempt,
@@ -352,6 +360,8 @@ class Call(Exchange):
             gateway.commit.soon()
         else:
             charge = self._end_money()
+            if self._is_kept_back(client, charge):
+                return
         gateway.outbox.write(
             client.transport,
             b"HTTP/1.1 200 OK\r\n%b%b%bcontent-length: %d\r\n\r\n%b"
@@ -388,7 +398,7 @@ class Call(Exchange):
         meter = self._meter = self._dialect.meter(stream, withhold)
         meter.provider_request_id = response.request_id
         if not plain:
-            self._begin_copy(coding)
+            self._copy = Copy(coding)
         now = gateway.wheel.now
         self._evidence_bytes = 1 if stream else gateway.edge.buffered_response_bytes + 1
         self._evidence_tick = now + gateway.ticks.evidence
@@ -405,12 +415,6 @@ class Call(Exchange):
             self._mode = _BUFFER
         else:
             self._begin_relay(withhold)
-
-    def _begin_copy(self, coding: bytes) -> None:
-        try:
-            self._copy = decoder_for(coding)
-        except DecodingError:
-            self._copy = NothingDecoded()
 
     def _begin_relay(self, withhold: bool) -> None:
         """The head goes out now, without the cost: the body follows as it comes."""
@@ -452,7 +456,7 @@ class Call(Exchange):
             out = self._meter.feed(payload)
         else:
             out = payload
-            self._feed_copy(copy, payload)
+            self._meter.feed(copy.feed(payload))
         mode = self._mode
         if mode == _PASS:
             self.gateway.outbox.write(self._client.transport, raw)  # type: ignore[union-attr]  # a call without client drains
@@ -468,12 +472,6 @@ class Call(Exchange):
         self._relayed_bytes = relayed = self._relayed_bytes + len(payload)
         if relayed >= self._evidence_bytes or self.gateway.wheel.now >= self._evidence_tick:
             self._now_and_then()
-
-    def _feed_copy(self, copy: Decoder, payload: bytes) -> None:
-        try:
-            self._meter.feed(copy.feed(payload))
-        except DecodingError:
-            self._copy = NothingDecoded()
 
     def _now_and_then(self) -> None:
         """Every so many bytes and seconds: evidence on the tape, and the limits of buffering, draining and age."""
@@ -523,24 +521,19 @@ class Call(Exchange):
         client, self._client = self._client, None
         mode = self._mode
         charge = self._end_money()
-        if client is None:
+        if client is None or (not self._meter.saw_usage and self._is_kept_back(client, charge)):
             return
         if mode == _BUFFER:
             self._parts.append(tail)
             body = b"".join(self._parts)
-            if self._status >= 400 and self._ends_elsewhere(client, charge, body):
+            lines = forward_lines(self._response.forward, self.hold.limited)
+            lines += whole_lines(self.gateway, self.hold, self._call_id, charge)
+            if self._status >= 400 and self._ends_elsewhere(client, ErrorAnswer(self._status, lines, body)):
                 return
+            length = b"\r\n" if self._status == 204 else b"content-length: %d\r\n\r\n" % len(body)
             self.gateway.outbox.write(
                 client.transport,
-                b"%b%b%b%b%b%b"
-                % (
-                    status_line(self._status),
-                    forward_lines(self._response.forward, self.hold.limited),
-                    whole_lines(self.gateway, self.hold, self._call_id, charge),
-                    client.connection_line(),
-                    b"\r\n" if self._status == 204 else b"content-length: %d\r\n\r\n" % len(body),
-                    body,
-                ),
+                b"%b%b%b%b%b" % (status_line(self._status), lines, client.connection_line(), length, body),
             )
             self._count_latency()
         elif mode == _REFRAME:
@@ -551,17 +544,30 @@ class Call(Exchange):
             self.gateway.outbox.close(client.transport)
         client.finished()
 
-    def _ends_elsewhere(self, client: "ClientConnection", charge: int, body: bytes) -> bool:
+    def _ends_elsewhere(self, client: "ClientConnection", answer: ErrorAnswer) -> bool:
         """Whether the provider's whole error answer is not the client's yet, because somebody else may have a better one."""
         if not may_try_elsewhere(self._response):
             return False
-        lines = forward_lines(self._response.forward, self.hold.limited)
-        lines += whole_lines(self.gateway, self.hold, self._call_id, charge)
         self._client = client
-        if self._goes_elsewhere(str(self._status), ErrorAnswer(self._status, lines, body)):
+        if self._goes_elsewhere(str(self._status), answer):
             return True
         self._client = None
         return False
+
+    def _is_kept_back(self, client: "ClientConnection", charge: int) -> bool:
+        """Whether a good answer that does not say its usage is an error here, as its deployment wants it; a stream has gone already."""
+        route = self._route
+        if not route.target.deployment.refuses_unmetered or self._status >= 300 or self._meter.saw_error:
+            return False
+        route.health.failed(self.gateway.wheel.now)
+        if self._mode != _BUFFER:
+            return False
+        answer = self._error(
+            502, "usage_missing", "The provider's answer does not say what it cost, so it is kept back."
+        )
+        lines = whole_lines(self.gateway, self.hold, self._call_id, charge)
+        client.answer(ErrorAnswer(502, answer.headers + lines, answer.body))
+        return True
 
     def _end_money(self) -> int:
         """The end of an attempt whose answer is whole. The charge in nanos, NOT_YET when only the provider will know."""

@@ -1,5 +1,6 @@
 """Compressed bodies, decoded in bounded steps: copies of answers for metering, and requests where a setting allows it."""
 
+import contextlib
 import zlib
 from typing import Final, Protocol
 
@@ -136,12 +137,22 @@ def decoder_for(coding: bytes, bytes_max: int = DECODED_BYTES_MAX) -> Decoder:
     raise DecodingError(f"the coding {coding.decode('latin-1')} is not known")
 
 
-class NothingDecoded:
-    """Stands for a coding that cannot be decoded: the answer is relayed, its usage stays unknown."""
+class Copy:
+    """A decoded copy of an answer that is relayed as it came. What cannot be decoded gives nothing: its usage stays unknown."""
 
-    __slots__ = ()
+    __slots__ = ("_decoder",)
+
+    def __init__(self, coding: bytes) -> None:
+        self._decoder: Decoder | None = None
+        with contextlib.suppress(DecodingError):
+            self._decoder = decoder_for(coding)
 
     def feed(self, data: bytes) -> bytes:
-        """Nothing is learnt."""
-        del data
-        return b""
+        """What `data` brings; after the first trouble nothing more."""
+        if self._decoder is None:
+            return b""
+        try:
+            return self._decoder.feed(data)
+        except DecodingError:
+            self._decoder = None
+            return b""

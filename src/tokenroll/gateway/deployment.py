@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tokenroll.model import limits
 from tokenroll.upstream.dialect import Dialect
+from tokenroll.upstream.flavours import FLAVOURS, Flavour
 
 
 class DeploymentError(ValueError):
@@ -46,12 +47,35 @@ class Deployment:
     idle_seconds: float = limits.UPSTREAM_IDLE_SECONDS_MAX
     answer_seconds: float = limits.CALL_AGE_SECONDS_MAX
     """Longest time to connect, to the first byte, between two bytes, and from the first byte to the last."""
+    flavour: str = "standard"
+    """How the provider wants its dialect spoken; one of FLAVOURS."""
+    api_version: str = ""
+    keyless: bool = False
+    """No key is sent: a server of one's own."""
+    token_command: tuple[str, ...] = ()
+    """Prints a token that is sent in place of a key, and lives for `token_seconds`."""
+    token_seconds: int = limits.TOKEN_SECONDS_DEFAULT
+    refuses_unmetered: bool = False
+    """Whether an answer that does not say its usage is kept from the client. It is charged by its evidence all the same."""
 
 
 class Target:
     """A deployment ready for use: address, TLS, and the bytes that begin each request. `dialects` are all endpoints of its family."""
 
-    __slots__ = ("base_path", "deployment", "family", "host", "name", "port", "preamble", "tls")
+    __slots__ = (
+        "_authority",
+        "_dialect",
+        "base_path",
+        "deployment",
+        "family",
+        "flavour",
+        "host",
+        "name",
+        "port",
+        "preamble",
+        "problem",
+        "tls",
+    )
 
     def __init__(self, deployment: Deployment, dialects: Sequence[Dialect]) -> None:
         parts = urlsplit(deployment.base_url)
@@ -69,6 +93,7 @@ class Target:
             raise DeploymentError(f"{deployment.name}: the api key has characters that no header may carry")
         self.deployment = deployment
         self.family = dialects[0].family
+        self.flavour = _flavour(deployment, self.family)
         self.name = deployment.name
         self.host = parts.hostname
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -83,26 +108,50 @@ class Target:
         default_port = self.port == (443 if self.tls else 80)
         host = f"[{self.host}]" if ":" in self.host else self.host
         authority = host if default_port else f"{host}:{self.port}"
-        self.base_path = _joined(parts.path, "/v1/").removesuffix("/v1/").encode("ascii")
+        self._authority = authority.encode("ascii")
+        self._dialect = dialects[0]
+        self.base_path = self.flavour.base_path(parts.path)
         """What stands before the paths of the dialect."""
-        self.preamble = (
-            b" HTTP/1.1\r\nhost: " + authority.encode("ascii") + b"\r\n"
-            + dialects[0].upstream_headers(deployment.api_key) + b"accept-encoding: identity\r\n"
-        )  # fmt: skip
+        self.problem = ""
+        """Why nothing can be sent now; empty when it can."""
+        self.preamble = self._preamble(deployment.api_key, is_token=False)
         """Everything of a head between its query and the client's own header lines."""
+        if deployment.token_command:
+            self.problem = "its token command has not ended yet"
 
-    def path(self, dialect: Dialect) -> bytes:
-        """Where the provider has this endpoint."""
-        return self.base_path + dialect.path
+    def _preamble(self, secret: str, *, is_token: bool) -> bytes:
+        headers = self.flavour.headers(self._dialect, secret, is_token=is_token)
+        return b" HTTP/1.1\r\nhost: " + self._authority + b"\r\n" + headers + b"accept-encoding: identity\r\n"
+
+    def use_token(self, token: str) -> None:
+        """A fresh token: every request from now on carries it."""
+        self.preamble = self._preamble(token, is_token=True)
+        self.problem = ""
+
+    def lacks_token(self, why: str) -> None:
+        """There is no fresh token. The last one goes on being sent, because only the provider knows when it ends."""
+        if self.problem:
+            self.problem = why
+
+    def path(self, dialect: Dialect, model: str, *, stream: bool) -> bytes:
+        """Where the provider has this endpoint for what it calls `model`; empty when it has no streams there."""
+        return self.flavour.path(self.base_path, dialect, model, self.deployment.api_version, stream=stream)
 
 
-def _joined(base: str, target: str) -> str:
-    """The provider's path: base URLs are written with and without the version, as the SDKs of both dialects do."""
-    base = base.rstrip("/")
-    version = "/v1"
-    if base.endswith(version) and target.startswith(version + "/"):
-        base = base.removesuffix(version)
-    return base + target
+def _flavour(deployment: Deployment, family: str) -> Flavour:
+    """How the provider wants its dialect spoken. Raises DeploymentError for what does not go together."""
+    flavour = FLAVOURS.get(deployment.flavour)
+    if flavour is None:
+        raise DeploymentError(
+            f"{deployment.name}: flavour {deployment.flavour!r} is not known; there are {', '.join(FLAVOURS)}"
+        )
+    if family not in flavour.families:
+        raise DeploymentError(
+            f"{deployment.name}: flavour {flavour.name!r} speaks the dialect {flavour.families[0]!r}, not {family!r}"
+        )
+    if flavour.needs_api_version and not deployment.api_version:
+        raise DeploymentError(f"{deployment.name}: flavour {flavour.name!r} needs an api_version, such as 2024-10-21")
+    return flavour
 
 
 def is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ from tokenroll.gateway.answers import ANTHROPIC, OPENAI, error_answer, status_li
 from tokenroll.gateway.chunks import LAST_CHUNK, chunk
 from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from tokenroll.gateway.routing import ways
 from tokenroll.gateway.telling import forward_lines
 from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import Buffers, Dialect, RequestRefused
@@ -102,18 +103,20 @@ class Errand(Exchange):
             except RequestRefused as refused:
                 self._refuse(refused.status, refused.code, refused.message)
                 return
-            route = routes.find(kind.dialect, model, gateway.spending.prices) if model else None
+            route = routes.find(kind.dialect, model) if model else None
             if model and route is None:
                 self._refuse(404, "model_not_found", f"No deployment here serves the model {model!r} in this dialect.")
                 return
+            route = next((one for one in ways(route) if one.target.flavour.has_errands), None) if route else None
             if route is not None:
                 self._targets = [route.target]
                 if route.hot.model:
                     self._buffers = edited(self._body, {"model": json.dumps(route.hot.model).encode()}, fields)
         if not self._targets:
-            self._targets = [one for one in routes.targets if one.family == kind.dialect.family]
+            family = kind.dialect.family
+            self._targets = [one for one in routes.targets if one.family == family and one.flavour.has_errands]
         if not self._targets:
-            self._refuse(404, "not_found", "No deployment here speaks this dialect.")
+            self._refuse(404, "not_found", "No deployment here speaks this dialect and has this.")
             return
         self._ask()
 
@@ -149,7 +152,7 @@ class Errand(Exchange):
             b"%b %b%b%b%b%b\r\n"
             % (
                 head.method,
-                target.base_path + head.path,
+                target.base_path.encode("ascii") + head.path,
                 head.query,
                 target.preamble,
                 head.forward,

@@ -212,6 +212,8 @@ class _Life:
         """See WorkerEvents. What it gives back of its lots is written soon, for the ledger waits for it."""
         wallets, limits = self._policed(delta.wallets), self._policed_limits(delta.limits)
         applied = self._spending.apply_delta(msgspec.structs.replace(delta, wallets=wallets, limits=limits))
+        if delta.cards and self._gateway is not None:
+            self._gateway.routes.forget()
         if self._tape is not None and self._tape.has_pending:
             self._commit.soon()
         return applied

@@ -13,6 +13,8 @@ from tokenroll.model.limits import DEPLOYMENTS_MAX
 from tokenroll.services import hot
 from tokenroll.services.hot_prices import Prices
 from tokenroll.upstream.dialect import Dialect
+from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.flavours import Flavour
 
 if TYPE_CHECKING:
     from tokenroll.gateway.upstream import Pool
@@ -21,14 +23,19 @@ if TYPE_CHECKING:
 class Route:
     """Where one model of one dialect goes, as admission wants to know it."""
 
-    __slots__ = ("choice", "health", "hot", "path", "pool", "target")
+    __slots__ = ("choice", "flavour", "health", "hot", "path", "pool", "stream_path", "target")
 
     def __init__(self, target: Target, dialect: Dialect, model: str, pool: "Pool") -> None:
         one = target.deployment
         self.target = target
         self.pool = pool
         self.health = pool.health
-        self.path = target.path(dialect)
+        upstream_model = one.aliases.get(model, model)
+        self.path = target.path(dialect, upstream_model, stream=False)
+        self.stream_path = target.path(dialect, upstream_model, stream=True)
+        flavour = target.flavour
+        self.flavour: Flavour | None = flavour if flavour.rewrites or flavour.drops_query else None
+        """How requests are changed for this provider; None, as nearly everywhere: not at all."""
         self.choice: Choice | None = None
         """The other ways of this model; None: there is no other."""
         self.hot = hot.Deployment(
@@ -41,7 +48,7 @@ class Route:
 
 
 class Choice:
-    """Several routes for one model."""
+    """Several routes for one model, or one that cannot serve every call."""
 
     __slots__ = ("_tiers", "routes")
 
@@ -52,28 +59,33 @@ class Choice:
         for route in self.routes:
             tiers.setdefault(route.target.deployment.priority, []).append(route)
             route.choice = self
-            route.health.expect_others()
+            if len(routes) > 1:
+                route.health.expect_others()
         self._tiers = [_spread(tier) for tier in tiers.values()]
 
-    def pick(self, key_id: int, now: int, *, at_home: bool) -> Route:
-        """The route of a key's call: its own one, or the next that is well, or the one that is well soonest.
+    def pick(self, key_id: int, now: int, facts: Facts) -> Route | None:
+        """The route of a key's call: its own one, or the next that is well, or the one that is well soonest; None: none can stream.
 
-        `at_home`: what the call goes on from lies at its own one, so that is asked whatever its health.
+        What a call goes on from lies at its own one, so that is asked whatever its health.
         """
         first = self._tiers[0]
         route = first[key_id % len(first)]
-        if at_home or route.health.may_take(now):
+        if (route.stream_path or not facts.stream) and (facts.reads_stored or route.health.may_take(now)):
             return route
-        return self.next_well(key_id, now, ()) or min(self.routes, key=lambda one: one.health.resumes_at)
+        well = self.next_well(key_id, now, facts, ())
+        if well is not None:
+            return well
+        able = [one for one in self.routes if one.stream_path or not facts.stream]
+        return min(able, key=lambda one: one.health.resumes_at) if able else None
 
-    def next_well(self, key_id: int, now: int, tried: Sequence[Route]) -> Route | None:
-        """The first route in the key's order that is well and was not tried yet."""
+    def next_well(self, key_id: int, now: int, facts: Facts, tried: Sequence[Route]) -> Route | None:
+        """The first route in the key's order that can serve such a call, is well and was not tried yet."""
         for tier in self._tiers:
             start = key_id % len(tier)
             seen = set(tried)
             for step in range(len(tier)):
                 route = tier[(start + step) % len(tier)]
-                if route not in seen and route.health.may_take(now):
+                if route not in seen and (route.stream_path or not facts.stream) and route.health.may_take(now):
                     return route
                 seen.add(route)
         return None
@@ -100,35 +112,44 @@ class Routes:
 
     _REMEMBERED_MAX: Final = 4096
 
-    def __init__(self, deployments: tuple[Deployment, ...], dialects: Mapping[str, Sequence[Dialect]]) -> None:
+    def __init__(
+        self, deployments: tuple[Deployment, ...], dialects: Mapping[str, Sequence[Dialect]], prices: Prices
+    ) -> None:
         names = [one.name for one in deployments]
         if len(set(names)) != len(names):
             raise DeploymentError(f"deployments must have different names, not {names}")
         if len(deployments) > DEPLOYMENTS_MAX:
             raise DeploymentError(f"there are {len(deployments)} deployments, more than {DEPLOYMENTS_MAX}")
         self.targets = [Target(one, dialects[one.dialect]) for one in deployments]
+        self._prices = prices
         self.pools: Mapping[Target, Pool] = {}
         """Where the connections of each target are; set by the worker that owns them."""
         self.known: dict[tuple[int, str], Route | None] = {}
         """What was found before, also in vain; read on the hot path."""
 
-    def find(self, dialect: Dialect, model: str, prices: Prices) -> Route | None:
+    def find(self, dialect: Dialect, model: str) -> Route | None:
         """The route, or None when no deployment of this dialect serves `model`. `Route.choice` knows whether there are others."""
         key = (dialect.index, model)
         try:
             return self.known[key]
         except KeyError:
-            routes = self._search(dialect, model, prices)
-            route = None if not routes else routes[0] if len(routes) == 1 else Choice(routes).routes[0]
+            routes = self._search(dialect, model)
+            route = routes[0] if routes else None
+            if route is not None and (len(routes) > 1 or not route.stream_path):
+                route = Choice(routes).routes[0]
             if len(self.known) < self._REMEMBERED_MAX:
                 self.known[key] = route
             return route
+
+    def aliases(self, dialect: Dialect) -> set[str]:
+        """What clients may call models beside their own names."""
+        return {alias for one in self.targets if one.family == dialect.family for alias in one.deployment.aliases}
 
     def forget(self) -> None:
         """Prices have changed: which deployments can serve a model is looked for again."""
         self.known.clear()
 
-    def _search(self, dialect: Dialect, model: str, prices: Prices) -> list[Route]:
+    def _search(self, dialect: Dialect, model: str) -> list[Route]:
         """Those that name it keep it to themselves. One whose provider has no price for it cannot serve it where another has one."""
         targets = [target for target in self.targets if target.family == dialect.family]
         naming = [one for one in targets if model in one.deployment.models or model in one.deployment.aliases]
@@ -136,7 +157,7 @@ class Routes:
             Route(target, dialect, model, self.pools[target])
             for target in naming or [one for one in targets if not one.deployment.models]
         ]
-        priced = [one for one in routes if prices.knows(one.hot.provider, one.hot.model or model)]
+        priced = [one for one in routes if self._prices.knows(one.hot.provider, one.hot.model or model)]
         return priced or routes[:1]
 
 

@@ -310,8 +310,11 @@ class Pool:
         metrics = gateway.metrics
         if metrics.upstream_connections >= gateway.edge.upstream_connections:
             raise OSError(f"this worker already has {metrics.upstream_connections} provider connections")
-        metrics.upstream_dials += 1
         target = self.target
+        if target.problem:
+            self.health.failed(gateway.wheel.now)
+            raise OSError(target.problem)
+        metrics.upstream_dials += 1
         try:
             async with asyncio.timeout(target.deployment.connect_seconds):
                 _, protocol = await gateway.loop.create_connection(

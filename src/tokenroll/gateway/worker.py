@@ -17,6 +17,7 @@ from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.routing import Routes
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.telling import terms_lines
+from tokenroll.gateway.tokens import TokenKeeper
 from tokenroll.gateway.upstream import Pool
 from tokenroll.gateway.wheel import Wheel
 from tokenroll.model.instant import Instant
@@ -59,7 +60,7 @@ class Gateway:
         self.request_reader = RequestReader()
         self.response_reader = ResponseReader()
         self.forwarding = Forwarding(self, settings.reports_socket)
-        self.routes = Routes(settings.deployments, FAMILIES)
+        self.routes = Routes(settings.deployments, FAMILIES, spending.prices)
         self.pools: dict[Target, Pool] = {target: Pool(self, target) for target in self.routes.targets}
         self.routes.pools = self.pools
         self.clients: set[ClientConnection] = set()
@@ -70,6 +71,7 @@ class Gateway:
         self.stopping = False
         self.extra_sources: list[Callable[[], Iterable[tuple[str, str, str, float]]]] = []
         """Where /metrics asks others: the worker link for its fold lag."""
+        self._token_keepers = [TokenKeeper(one) for one in self.routes.targets if one.deployment.token_command]
         self._terms: dict[tuple[str, int, int], tuple[Instant, bytes]] = {}
         self._server: asyncio.Server | None = None
         self._dials: set[asyncio.Task[None]] = set()
@@ -147,6 +149,7 @@ class Gateway:
         """Accepts connections from now on. The port. Several workers may share one (SO_REUSEPORT); the kernel spreads."""
         settings = self.settings
         self.wheel.start()
+        await asyncio.gather(*(keeper.start() for keeper in self._token_keepers))
         if settings.listening is not None:
             self._server = await self.loop.create_server(self._protocol, sock=settings.listening, backlog=BACKLOG)
             handed: int = settings.listening.getsockname()[1]
@@ -173,6 +176,8 @@ class Gateway:
         self.stopping = True
         if self._server is not None:
             self._server.close()
+        for keeper in self._token_keepers:
+            await keeper.stop()
         self._all_gone = asyncio.Event()
         for client in list(self.clients):
             client.close_when_idle()

@@ -194,6 +194,14 @@ CIRCUIT_PROBE_SECONDS: Final = 5
 """How long others wait for the one call that tries it: a call that is denied or leaves tells nothing."""
 REST_SECONDS_MAX: Final = 3_600
 """How long a provider's own word (`retry-after`, a rate limit's reset) is believed before it is tried again."""
+TOKEN_COMMAND_SECONDS_MAX: Final = 30
+"""How long a command that fetches a provider's token may take; calls never wait for it, the door does at the start."""
+TOKEN_RETRY_SECONDS: Final = 30
+"""How long after one that failed it is run again."""
+TOKEN_SECONDS_DEFAULT: Final = 3_600
+"""How long a token lives where nothing else is said: an hour, as clouds give them."""
+TOKEN_BYTES_MAX: Final = 16 * 1024
+"""Longest token: a header of a provider's takes no more."""
 WAITING_CALLS_MAX: Final = 64
 """Calls of one wallet that may wait for its parallel calls to settle; more are denied at once."""
 EVIDENCE_BYTES: Final = 256 * 1024

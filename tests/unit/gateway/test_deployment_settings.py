@@ -9,6 +9,7 @@ from tokenroll.cli.role import deployment_of
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.model import limits
 from tokenroll.settings import DeploymentSettings, GatewaySettings, SettingsError, load_settings
+from tokenroll.upstream.flavours import FLAVOURS
 
 TABLE = """
 [gateway]
@@ -59,7 +60,33 @@ def test_what_cannot_be_right_is_named_with_its_line(tmp_path, line, says):
     assert f"config.toml:{text.count(chr(10)) + 1}:" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("", "api_key_env or api_key_file must say where the provider's key is (or token_command, or keyless)"),
+        ("keyless = true\napi_key_env = 'A'", "keyless and api_key_env exclude each other"),
+        ("keyless = true\ntoken_command = ['a']", "token_command and keyless exclude each other"),
+        ("keyless = true\nflavour = 'grape'", "flavour must be one of standard, azure"),
+        ("keyless = true\nusage_missing = 'free'", "usage_missing must be one of estimate, refuse"),
+    ],
+)
+def test_how_a_provider_knows_us_is_said_once(tmp_path, lines, says):
+    table = '[deployments.one]\ndialect = "openai"\nbase_url = "http://127.0.0.1:1"\n'
+    (tmp_path / "config.toml").write_text(table + lines)
+    with pytest.raises(SettingsError) as error:
+        load_settings(tmp_path)
+    assert says in str(error.value)
+
+
+def test_a_server_of_ones_own_needs_no_key(tmp_path):
+    table = '[deployments.one]\ndialect = "openai"\nbase_url = "http://127.0.0.1:1"\nkeyless = true\nusage_missing = "refuse"\n'
+    (tmp_path / "config.toml").write_text(table)
+    one = deployment_of(load_settings(tmp_path).deployments[0])
+    assert (one.api_key, one.keyless, one.refuses_unmetered, one.flavour) == ("", True, True, "standard")
+
+
 def test_the_lowest_layer_repeats_what_the_model_says():
+    assert tuple(FLAVOURS) == settings.FLAVOURS
     assert settings.WEIGHT_MAX == limits.DEPLOYMENT_WEIGHT_MAX
     assert settings.PRIORITY_MAX == limits.DEPLOYMENT_PRIORITY_MAX
     assert settings.ANSWER_SECONDS_MAX == limits.CALL_AGE_SECONDS_MAX
