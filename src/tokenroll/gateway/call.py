@@ -165,7 +165,7 @@ class Call(Exchange):
             gateway.commit.hold_ready(self, alone=not gateway.outbox.gathers and self._route.pool.is_warm)
         elif type(answer) is Denial and self._further is not None:  # for a further attempt only: the last answer stands
             gateway.metrics.further_denials[answer.code] += 1
-            self._answer_kept()
+            self._give(self._dialect.denial(answer, gateway.settings.empty_wallet_status))
         elif type(answer) is Denial:
             gateway.metrics.denials[answer.code] += 1
             self._state = _ENDED
@@ -215,13 +215,6 @@ class Call(Exchange):
         self.gateway.metrics.further_attempts[why] += 1
         self.admit_again(may_wait=False)
         return True
-
-    def _answer_kept(self) -> None:
-        """The last answer that there was is the client's: no further attempt may be made."""
-        self._state = _ENDED
-        answer = self._further.answer if self._further is not None else None
-        assert answer is not None
-        self._take_client().answer(answer)
 
     # ---- the group commit's waiter ----------------------------------------------------------------------
 
