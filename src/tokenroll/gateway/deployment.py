@@ -110,7 +110,7 @@ class Target:
         authority = host if default_port else f"{host}:{self.port}"
         self._authority = authority.encode("ascii")
         self._dialect = dialects[0]
-        self.base_path = self.flavour.base_path(parts.path)
+        self.base_path = self.flavour.base_path(parts.path).encode("ascii")
         """What stands before the paths of the dialect."""
         self.problem = ""
         """Why nothing can be sent now; empty when it can."""
@@ -135,7 +135,8 @@ class Target:
 
     def path(self, dialect: Dialect, model: str, *, stream: bool) -> bytes:
         """Where the provider has this endpoint for what it calls `model`; empty when it has no streams there."""
-        return self.flavour.path(self.base_path, dialect, model, self.deployment.api_version, stream=stream)
+        base = self.base_path.decode("ascii")
+        return self.flavour.path(base, dialect, model, self.deployment.api_version, stream=stream)
 
 
 def _flavour(deployment: Deployment, family: str) -> Flavour:

@@ -152,7 +152,7 @@ class Errand(Exchange):
             b"%b %b%b%b%b%b\r\n"
             % (
                 head.method,
-                target.base_path.encode("ascii") + head.path,
+                target.base_path + head.path,
                 head.query,
                 target.preamble,
                 head.forward,
