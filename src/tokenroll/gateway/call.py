@@ -183,12 +183,13 @@ class Call(Exchange):
         gateway = self.gateway
         route = gateway.routes.find(self._dialect, answer.model)
         self._reroute = answer
-        if route is not None and route.choice is not None:
-            route = route.choice.pick(self._key.id, gateway.wheel.now, self._facts)
         if route is not None:
+            if route.choice is not None:
+                route = route.choice.pick(self._key.id, gateway.wheel.now, self._facts) or route
             self._route = route
             hot = route.hot
-            answer.deployment = hot if hot.model else hot._replace(model=answer.model)
+            if route.stream_path or not self._facts.stream:
+                answer.deployment = hot if hot.model else hot._replace(model=answer.model)
             gateway.metrics.reroutes += 1
         self.admit_again(may_wait=len(self._key.wallet.waiting) < WAITING_CALLS_MAX)
 

@@ -107,9 +107,8 @@ class Errand(Exchange):
             if model and route is None:
                 self._refuse(404, "model_not_found", f"No deployment here serves the model {model!r} in this dialect.")
                 return
-            route = next((one for one in ways(route) if one.target.flavour.has_errands), None) if route else None
             if route is not None:
-                self._targets = [route.target]
+                self._targets = [one.target for one in ways(route) if one.target.flavour.has_errands][:1]
                 if route.hot.model:
                     self._buffers = edited(self._body, {"model": json.dumps(route.hot.model).encode()}, fields)
         if not self._targets:

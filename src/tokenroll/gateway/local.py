@@ -7,7 +7,6 @@ from urllib.parse import parse_qsl, unquote
 from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, error_answer, json_answer, text_answer
 from tokenroll.gateway.heads import RequestHead
 from tokenroll.gateway.routing import ways
-from tokenroll.model.enforcement import Enforcement
 from tokenroll.services.hot import HotKey
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 
@@ -103,7 +102,7 @@ def answer(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> Er
                 f"This gateway does not remember a call {call_id} of your wallet; older calls are on your page, or `tokenroll call show`.",
             )  # fmt: skip
         return json_answer(view)
-    return _models(gateway, path, head.query, dialect, key)
+    return _models(gateway, path, head.query, dialect)
 
 
 def _route_name(path: bytes) -> str:
@@ -125,31 +124,23 @@ def _health(gateway: "Gateway") -> ErrorAnswer:
     return json_answer(state, 503 if reason else 200)
 
 
-def _served_models(gateway: "Gateway", dialect: Dialect, key: HotKey) -> Iterator[str]:
-    """Every name that this key can call: it has a price where a deployment sends it, and the plan gives access to it."""
+def _served_models(gateway: "Gateway", dialect: Dialect) -> Iterator[str]:
     now = gateway.clock()
     prices = gateway.spending.prices
-    wallet = key.wallet
-    tier = next(iter(wallet.service_tiers), "")
-    for name in sorted({*gateway.spending.model_names(now), *gateway.routes.aliases(dialect)}):
+    for name in gateway.spending.model_names(now):
         route = gateway.routes.find(dialect, name)
         # a way for all models leads there too, so the price must be this way's provider's own
-        cards = [prices.card_for(one.hot.provider, one.hot.model or name, now) for one in ways(route)] if route else []
-        if any(
-            card is not None
-            and not (
-                wallet.enforcement == Enforcement.ENFORCE and wallet.shut_to(card.card.model, card.card.aliases, tier)
-            )
-            for card in cards
+        if route is not None and any(
+            prices.card_for(one.hot.provider, one.hot.model or name, now) for one in ways(route)
         ):
             yield name
 
 
-def _models(gateway: "Gateway", path: bytes, query: bytes, dialect: Dialect | None, key: HotKey) -> ErrorAnswer:
-    """What is listed can be called."""
+def _models(gateway: "Gateway", path: bytes, query: bytes, dialect: Dialect | None) -> ErrorAnswer:
+    """Only models that have a price and a way: what is listed can be called."""
     assert dialect is not None
     shape = _anthropic_model if dialect is ANTHROPIC else _openai_model
-    names = list(_served_models(gateway, dialect, key))
+    names = list(_served_models(gateway, dialect))
     if path != b"/v1/models":
         name = unquote(path[len(b"/v1/models/") :].decode("ascii"))
         if name not in names:

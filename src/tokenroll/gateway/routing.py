@@ -141,10 +141,6 @@ class Routes:
                 self.known[key] = route
             return route
 
-    def aliases(self, dialect: Dialect) -> set[str]:
-        """What clients may call models beside their own names."""
-        return {alias for one in self.targets if one.family == dialect.family for alias in one.deployment.aliases}
-
     def forget(self) -> None:
         """Prices have changed: which deployments can serve a model is looked for again."""
         self.known.clear()
