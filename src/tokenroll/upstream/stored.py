@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any, Final, NamedTuple
 
+from tokenroll.model.usage import METERS
 from tokenroll.upstream.dialect import CallMeter, Dialect
 from tokenroll.upstream.responses import STORED_NAME, Responses
 from tokenroll.upstream.usage import object_of
@@ -73,7 +74,7 @@ def usage_finding(dialect: Dialect, meters: list[CallMeter], service_tier: str) 
         return None
     tier = next((one.service_tier for one in meters if one.service_tier), "")
     return Finding(
-        tuple(tuple(one.counts) for one in meters),
+        tuple((*one.counts, *[None] * (len(METERS) - len(one.counts))) for one in meters),
         tier or service_tier,
         next((one.answered_model for one in meters if one.answered_model), ""),
         dialect.index,
