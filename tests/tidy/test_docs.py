@@ -1,5 +1,6 @@
 """Pages lead where they say they lead, and the glossary knows every noun that has a page."""
 
+import re
 from pathlib import Path
 
 from tests.tidy import checks
@@ -30,6 +31,32 @@ def test_every_decision_is_listed():
     records = sorted(path.name for path in folder.glob("[0-9]*.md"))
     assert records
     assert not [name for name in records if f"({name})" not in (folder / "README.md").read_text()]
+
+
+def untried(page: str) -> list[str]:
+    """What a table of failures lacks: numbers without a row of their own, and tests that are not there."""
+    rows = re.findall(r"^\| T(\d+) \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
+    lacking = [f"T{number}" for number in range(1, 46) if [one for one, _ in rows].count(str(number)) != 1]
+    for number, cell in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", cell)
+        real = [
+            ROOT / path
+            for path, name in named
+            if (ROOT / path).is_file() and f"def {name}(" in (ROOT / path).read_text()
+        ]
+        if not named or len(real) != len(named):
+            lacking.append(f"T{number}: {cell}")
+    return lacking
+
+
+def test_every_failure_of_other_gateways_is_tried_here():
+    assert untried((ROOT / "docs/peers_failures.md").read_text()) == []
+
+
+def test_a_failure_that_nobody_tries_is_found():
+    page = (ROOT / "docs/peers_failures.md").read_text()
+    assert untried(page.replace("| T7 |", "| T8 |")) == ["T7", "T8"]
+    assert len(untried(page.replace("::test_t19_", "::test_nobody_wrote_"))) == 1
 
 
 def test_changelog_fragments_have_a_known_type():
