@@ -76,4 +76,4 @@ lock: $(VENV)/.ready ## rewrite requirements/*.lock (LOCK_ARGS=--upgrade moves e
 	@scripts/lock.sh $(LOCK_ARGS)
 
 clean: ## remove environments, caches and results of lanes
-	@rm -rf .bootstrap .bootstrap.lock $(VENV) $(DEMO) .lanes .bench .judges .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf .agents .agents.lock .bootstrap .bootstrap.lock $(VENV) $(DEMO) .lanes .bench .judges .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

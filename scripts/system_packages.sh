@@ -9,6 +9,7 @@ package_of() {
   case $1 in
     taskset | chrt) echo util-linux ;;
     psql) echo postgresql-client ;;
+    node) echo nodejs ;;
     *) echo "$1" ;;
   esac
 }

@@ -44,6 +44,8 @@ ANSWER_SECONDS_MAX: Final = 3_600
 WORKERS_MAX: Final = 1
 """Gateway processes of one home: a lease is of whole wallets until leases are sized, so only one worker can hold them."""
 
+CLIENT_KEY_VARIABLE: Final = "TOKENROLL_KEY"
+
 
 class SettingsError(Exception):
     """A home or a `config.toml` that cannot be used; the message says where and what to do."""
@@ -236,6 +238,11 @@ class Settings:
             message = f"{path} must hold 32 bytes, not {len(secret)}: restore it from your backup"
             raise SettingsError(message)
         return secret
+
+
+def client_key_from_environment() -> str:
+    """The key of a client that is tried, as its own settings have it; empty when there is none."""
+    return os.environ.get(CLIENT_KEY_VARIABLE, "")
 
 
 def home_from_environment() -> Path:

@@ -15,12 +15,8 @@ app = noun_app("Settings for clients: base URL, key, and what to know about thei
 
 PLACEHOLDER_KEY: Final = "tr-…"
 _CAP_NOTE = (
-    "It asks for up to 64,000 output tokens itself, and a hold covers what a call asks for. A call whose cap does not fit the "
+    "It asks for up to 64,000 output tokens itself, or 128,000 with newer models, and a hold covers what a call asks for. A call whose cap does not fit the "
     "wallet is {policy}; per plan: `tokenroll plan create … --cap-policy deny|clamp`."
-)
-_CODEX_NOTE = (
-    'Only for old releases of Codex: those of today take no wire_api but "responses" and stop at "chat", and this gateway does '
-    "not serve /v1/responses yet. A current Codex cannot spend a wallet here."
 )
 _POLICIES = {"deny": "refused (policy deny)", "clamp": "sent with a lower cap (policy clamp)"}
 
@@ -35,6 +31,8 @@ class Recipe:
     lines: tuple[str, ...]
     asks_for_a_large_cap: bool = False
     notes: tuple[str, ...] = ()
+    doctor: str = ""
+    """Which client of `tokenroll doctor` calls as this one does."""
 
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
@@ -44,10 +42,12 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             base_path="",
             environment={"ANTHROPIC_BASE_URL": "{url}", "ANTHROPIC_AUTH_TOKEN": "{key}"},
             lines=("claude",),
+            doctor="claude-code",
             asks_for_a_large_cap=True,
         ),
         "codex": Recipe(
             dialect="openai",
+            doctor="codex",
             base_path="/v1",
             environment={"TOKENROLL_KEY": "{key}"},
             lines=(
@@ -57,12 +57,15 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 'name = "tokenroll"',
                 'base_url = "{url}"',
                 'env_key = "TOKENROLL_KEY"',
-                'wire_api = "chat"',
+                'wire_api = "responses"',
             ),
-            notes=(_CODEX_NOTE,),
+            notes=(
+                "It puts a search tool into every call: the gateway says how often it may search, and tells it in x-tokenroll-searches.",
+            ),
         ),
         "openai-python": Recipe(
             dialect="openai",
+            doctor="openai",
             base_path="/v1",
             environment={"OPENAI_BASE_URL": "{url}", "OPENAI_API_KEY": "{key}"},
             lines=(
@@ -72,6 +75,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         ),
         "anthropic-python": Recipe(
             dialect="anthropic",
+            doctor="anthropic",
             base_path="",
             environment={"ANTHROPIC_BASE_URL": "{url}", "ANTHROPIC_API_KEY": "{key}"},
             lines=(
@@ -109,12 +113,14 @@ def show_client(
     if recipe is None:
         message = f"there is no client {name!r}; known: {', '.join(RECIPES)}"
         raise Failure(message, kind="usage", code=2)
-    base_url = (url or _own_url()).rstrip("/") + recipe.base_path
+    base_url = (url or own_url()).rstrip("/") + recipe.base_path
     environment = {variable: text.format(url=base_url, key=key) for variable, text in recipe.environment.items()}
     lines = [line.format(url=base_url, key=key) for line in recipe.lines]
     notes = [*recipe.notes, *([_cap_note()] if recipe.asks_for_a_large_cap else [])]
     if key == PLACEHOLDER_KEY:
         notes.append("Make a key with `tokenroll key create --member NAME`.")
+    if recipe.doctor:
+        notes.append(f"Try it with `tokenroll doctor --client {recipe.doctor}`.")
     found = {
         "client": name,
         "dialect": recipe.dialect,
@@ -131,7 +137,7 @@ def show_client(
     show(found, as_json=as_json, human=human)
 
 
-def _own_url() -> str:
+def own_url() -> str:
     """Where the running gateway of this home listens, else where it would."""
     from tokenroll.services.addresses import running_addresses
 

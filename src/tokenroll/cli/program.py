@@ -37,6 +37,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "key": "secrets that spend a wallet: create, list, revoke",
         "ratecard": "dated prices: import, list, show, set",
         "client": "settings for Claude Code, Codex, SDKs and curl: show",
+        "doctor": "one call as a client makes it: what broke, and what to do",
         "call": "one call with its arithmetic and its proof: show",
         "payrun": "pay cycles: preview, run, close, reopen, off-cycle, calendar, pay-days, dates, list",
         "payslip": "one person's paper: list, show",

@@ -254,6 +254,10 @@ BEARERS_REMEMBERED_MAX: Final = 65_536
 """Raw bearer tokens that a worker remembers to spare their hashing."""
 NAMES_REMEMBERED_MAX: Final = 65_536
 """Texts (models, deployments, tags) that a worker gives a lasting number on its tape; later ones are written each time."""
+CLIENT_CHECK_SECONDS_MAX: Final = 120
+"""How long `tokenroll doctor` waits for each byte: a greeting is answered in seconds, a slow model thinks for a minute."""
+CLIENT_CHECK_ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
+"""How much of an answer it reads: a greeting has a few kilobytes."""
 WAIT_SECONDS_MAX: Final = 5
 """How long a call may wait for parallel calls of its wallet to settle, and for a pace, before it is denied."""
 

@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from tokenroll.cli import main
 from tokenroll.cli.client import RECIPES
+from tokenroll.services.client_checking import CHECKED_CLIENTS
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +32,25 @@ def test_it_gives_openai_clients_a_base_url_that_ends_in_v1(capsys):
     assert "http://127.0.0.1:8787/v1" not in shown(capsys, "anthropic-python")
 
 
-def test_it_says_that_a_current_codex_cannot_come_in_yet(capsys):
-    text = shown(capsys, "codex")
-    assert "Only for old releases of Codex" in text
-    assert "does not serve /v1/responses yet" in text
+def test_it_gives_codex_the_only_way_of_talking_that_it_has(capsys):
+    text = shown(capsys, "codex", "--key", "tr-k")
+    assert 'wire_api = "responses"' in text
+    assert "export TOKENROLL_KEY=tr-k\n" in text
+    assert "tokenroll doctor --client codex" in text
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_page_of_clients_says_the_same(name):
+    recipe = RECIPES[name]
+    page = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()
+    (row,) = [line for line in page.splitlines() if f"`tokenroll client show {name}`" in line]
+    assert all(f"`{variable}`" in row for variable in recipe.environment)
+    assert ("`/v1` behind it" in row) == (recipe.base_path == "/v1")
+    assert (f"`tokenroll doctor --client {recipe.doctor}`" in row) == bool(recipe.doctor)
+
+
+def test_what_the_doctor_calls_as_is_what_is_shown():
+    assert {recipe.doctor for recipe in RECIPES.values() if recipe.doctor} == set(CHECKED_CLIENTS)
 
 
 @pytest.mark.parametrize("name", RECIPES)
