@@ -2,13 +2,17 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 
+from tokenroll.model.instant import HOUR_MICROS
 from tokenroll.services.clock import Clock, VirtualClock, system_clock
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.history import DaySums
+from tokenroll.services.keys import key_hash
 from tokenroll.services.ledger_client import LedgerClient
-from tokenroll.services.reporting import Reports
+from tokenroll.services.protocol import KeysUsed
+from tokenroll.services.reporting import Reports, Visitor
 from tokenroll.settings import Settings
 from tokenroll.store.database import open_reader
 
@@ -25,6 +29,8 @@ class Reader:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = clock_of(settings)
+        self._used_in: dict[int, int] = {}
+        """By key: the hour in which its last use was told."""
         self._engine = open_reader(settings.database_path)
 
     @contextmanager
@@ -32,6 +38,21 @@ class Reader:
         """Questions over one snapshot, as of the home's clock now."""
         with self._engine.connect() as connection:
             yield Reports(connection, self.clock(), day_sums)
+
+    @cached_property
+    def _pepper(self) -> bytes:
+        return self.settings.pepper()
+
+    def visitor(self, reports: Reports, secret: str) -> Visitor | None:
+        """Whose live key this is, None for any other text. That it was used, the ledger is told once an hour, if it is served."""
+        visitor = reports.visitor_with_secret(key_hash(self._pepper, secret.encode())) if secret else None
+        hour = reports.now // HOUR_MICROS
+        if visitor is not None and self._used_in.get(visitor.key_number) != hour:
+            used = KeysUsed(used_at=hour * HOUR_MICROS, key_ids=[visitor.key_number])
+            with suppress(OSError), ledger_door(self.settings, may_open=False) as door:
+                if door.tell(used):
+                    self._used_in[visitor.key_number] = hour
+        return visitor
 
     def close(self) -> None:
         """Every connection closed."""

@@ -236,10 +236,10 @@ REQUEST_ROWS = [
         WHOLE,
         openai_error(
             b"401 Unauthorized",
-            "This key is not known here, or it was revoked or has expired.",
+            "This key is not known here, or it was revoked.",
             "invalid_request_error",
             "invalid_api_key",
-            b"www-authenticate: Bearer\r\n",
+            b"www-authenticate: Bearer\r\nx-tokenroll-denied: unknown_key\r\n",
         ).replace(b"connection: close\r\n", b"")
         + OK,
         SENT,

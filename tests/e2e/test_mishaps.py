@@ -126,19 +126,19 @@ def test_it_says_how_a_key_is_named(home, capsys):
 
 
 def test_it_revokes_the_one_key_that_begins_so(home, tmp_path, capsys):
-    for secret in ("tr-abcdef-0123456789", "tr-abcxyz-0123456789"):
+    for secret in ("my-abcdef-0123456789", "my-abcxyz-0123456789"):
         (tmp_path / "secret").write_text(secret)
         assert (
             main(["key", "create", "--member", "Ada", "--name", secret[:9], "--secret-file", str(tmp_path / "secret")])
             == 0
         )
     capsys.readouterr()
-    assert told(capsys, "key", "revoke", "tr-abc", code=1).startswith("tokenroll: 'tr-abc' names 2 keys: use the id; ")
-    assert main(["key", "revoke", "tr-abcd"]) == 0
+    assert told(capsys, "key", "revoke", "my-abc", code=1).startswith("tokenroll: 'my-abc' names 2 keys: use the id; ")
+    assert main(["key", "revoke", "my-abcd"]) == 0
     capsys.readouterr()
     assert main(["key", "list", "--json"]) == 0
     states = {one["name"]: one["state"] for one in json.loads(capsys.readouterr().out)}
-    assert (states["tr-abcdef"], states["tr-abcxyz"]) == ("revoked", "live")
+    assert (states["my-abcdef"], states["my-abcxyz"]) == ("revoked", "live")
 
 
 @pytest.mark.parametrize(

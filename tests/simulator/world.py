@@ -88,6 +88,9 @@ class Worker:
             disk=self.world.disk,
         )  # fmt: skip
 
+    def take_used(self, keys_max: int) -> list[int]:
+        return []
+
     def apply_view(self, view: View) -> None: ...
 
     def apply_lease(self, lease: Lease) -> None:

@@ -17,7 +17,6 @@ from starlette.routing import Route
 from tokenroll.app import Reader
 from tokenroll.model.api_key import KeyScope
 from tokenroll.services.history import CALLS_SHOWN_MAX, DaySums
-from tokenroll.services.keys import key_hash
 from tokenroll.services.refusal import Refused
 from tokenroll.services.reporting import Reports, Visitor
 from tokenroll.services.wire import to_wire
@@ -81,7 +80,6 @@ class _Door:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._pepper = reader.settings.pepper()
         self._day_sums: dict[int, DaySums] = {}
 
     def answering(self, answer: Answer, *, admin: bool) -> Callable[[Request], Response]:
@@ -90,7 +88,7 @@ class _Door:
         def handle(request: Request) -> Response:
             secret = bearer(request)
             with self._reader.reports(self._day_sums) as reports:
-                visitor = reports.visitor_with_secret(key_hash(self._pepper, secret.encode())) if secret else None
+                visitor = self._reader.visitor(reports, secret)
                 if visitor is None:
                     raise HTTPException(
                         401, "Send a live key as `Authorization: Bearer …`.", {"www-authenticate": "Bearer"}

@@ -20,7 +20,6 @@ from tokenroll.api.application import bearer
 from tokenroll.app import Reader, ledger_door
 from tokenroll.model.api_key import KeyScope
 from tokenroll.model.limits import SCIM_BODY_BYTES_MAX, SCIM_PAGE_MAX
-from tokenroll.services.keys import key_hash
 from tokenroll.services.ledger_client import LedgerUnreachableError
 from tokenroll.services.protocol import Command
 from tokenroll.services.provisioning import OWN, UNIQUENESS, VERSION
@@ -91,7 +90,6 @@ class _Door:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._pepper = reader.settings.pepper()
 
     def answering(self, answer: Callable[[Asked], Response]) -> Callable[[Request], Awaitable[Response]]:
         """The answer, for whoever has a key for it; made beside the event loop, because it may wait for the ledger."""
@@ -107,7 +105,7 @@ class _Door:
     def _admit(self, request: Request) -> None:
         secret = bearer(request)
         with self._reader.reports() as reports:
-            visitor = reports.visitor_with_secret(key_hash(self._pepper, secret.encode())) if secret else None
+            visitor = self._reader.visitor(reports, secret)
         if visitor is None:
             raise ScimError(401, "", "Send a live key as `Authorization: Bearer …`.")
         if visitor.scope not in {KeyScope.ADMIN, KeyScope.PROVISION}:

@@ -18,7 +18,6 @@ from tokenroll.app import Reader
 from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import INSTANT_MAX, MICROS_PER_SECOND, Instant
 from tokenroll.model.limits import REPORT_RESULTS_MAX
-from tokenroll.services.keys import key_hash
 from tokenroll.services.reporting import Reports
 from tokenroll.services.usage_reports import Dimension, UsageBucket, UsageQuestion, bucket_start
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer, RequestRefused
@@ -175,12 +174,11 @@ def answering(
 
     `answer` gives the body, in which `msgspec.Raw` stands as it is, and the last row of the journal that it holds.
     """
-    pepper = reader.settings.pepper()
 
     def handle(request: Request) -> Response:
         try:
             with reader.reports() as reports:
-                _judge(reports, pepper, request)
+                _judge(reader, reports, request)
                 body, through_seq = answer(request, reports)
         except RequestRefused as problem:
             return told(
@@ -201,7 +199,7 @@ def told(answer: ErrorAnswer) -> Response:
     return Response(answer.body, answer.status, {name.decode(): value.decode() for name, value in lines})
 
 
-def _judge(reports: Reports, pepper: bytes, request: Request) -> None:
+def _judge(reader: Reader, reports: Reports, request: Request) -> None:
     if request.method not in _METHODS_READ:
         raise RequestRefused(405, "method_not_allowed", "This is read with GET.")
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
@@ -209,7 +207,7 @@ def _judge(reports: Reports, pepper: bytes, request: Request) -> None:
     if not secret:
         message = "No key was given; send an admin key as `Authorization: Bearer …` or `x-api-key: …`."
         raise RequestRefused(401, "missing_api_key", message)
-    visitor = reports.visitor_with_secret(key_hash(pepper, secret.encode()))
+    visitor = reader.visitor(reports, secret)
     if visitor is None:
         message = "This key is not known here, or it was revoked or has expired."
         raise RequestRefused(401, "invalid_api_key", message)

@@ -36,6 +36,8 @@ def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
     if "ended_at" in one:
         yield f"  ended      {when(one['ended_at'])}   status {one['status']}, {one['finish'].replace('_', ' ')}"
     yield f"  rate card  {card.get('provider', '-')}/{card.get('model', '-')}  {str(card.get('digest', '-'))[:16]}"
+    if one["tags"]:
+        yield f"  tags       {one['tags'].replace(',', ', ')}"
     if one["would_deny"]:
         yield f"  enforce would have refused it: {credits_text(one['needed_nanos'])} were needed"
     yield from _section("bound", bound_steps(one["bound"]))

@@ -110,7 +110,7 @@ def note(*lines: str) -> None:
 
 
 _INFINITIVES: Final = {
-    "closed": "close", "reopened": "reopen", "created": "create", "imported": "import", "recorded": "record", "removed": "remove",
+    "changed": "change", "closed": "close", "reopened": "reopen", "created": "create", "imported": "import", "recorded": "record", "removed": "remove",
     "revoked": "revoke", "set": "set",
 }  # fmt: skip
 

@@ -12,14 +12,13 @@ from typing import Final, NamedTuple
 from tokenroll.engine.calendar import day_start
 from tokenroll.engine.cycling import cycle_at
 from tokenroll.model.enforcement import Enforcement
-from tokenroll.model.instant import MICROS_PER_SECOND, Instant, datetime_from_instant
+from tokenroll.model.instant import HOUR_MICROS, MICROS_PER_SECOND, Instant, datetime_from_instant
 from tokenroll.model.limit import Degrade, Limit, LimitMeasure, LimitOverride, WindowKind
 from tokenroll.model.limits import LIMIT_RETRY_SECONDS_MAX, LIMIT_WINDOW_PARTS
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.usage import fresh_input_tokens, model_tokens, output_tokens
 
 _MINUTE_MICROS: Final = 60 * MICROS_PER_SECOND
-_HOUR_MICROS: Final = 60 * _MINUTE_MICROS
 
 
 class Window(NamedTuple):
@@ -71,7 +70,7 @@ def _calendar(kind: WindowKind, at: Instant, zone: tzinfo) -> tuple[Instant, Ins
         return start_at, start_at + _MINUTE_MICROS
     if kind is WindowKind.HOUR:
         start_at = at - (local.minute * 60 + local.second) * MICROS_PER_SECOND - local.microsecond
-        return start_at, start_at + _HOUR_MICROS
+        return start_at, start_at + HOUR_MICROS
     if kind is WindowKind.DAY:
         return day_start(local.date(), zone), day_start(local.date() + timedelta(days=1), zone)
     monday = local.date() - timedelta(days=local.weekday())

@@ -179,11 +179,11 @@ class Call(Exchange):
             self._send_to(answer)
 
     def _send_to(self, answer: Reroute) -> None:
-        """A limit has no room for this model: the cheaper one that it names, where a deployment serves it in this dialect."""
+        """A limit has no room for this model: the cheaper one that it names, where a deployment serves it in this dialect and the key is for it."""
         gateway = self.gateway
         route = gateway.routes.find(self._dialect, answer.model)
         self._reroute = answer
-        if route is not None:
+        if route is not None and gateway.spending.is_for(self._key, route.hot, answer.model):
             if route.choice is not None:
                 route = route.choice.pick(self._key.id, gateway.wheel.now, self._facts) or route
             self._route = route

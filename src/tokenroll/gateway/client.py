@@ -62,7 +62,7 @@ class ClientConnection:
         self._head: RequestHead | None = None
         self._dialect: Dialect | None = None
         self._key: HotKey | None = None
-        self._errand: ErrandKind | None = None
+        self._errand: tuple[ErrandKind, HotKey] | None = None
         self._length = 0
         self._parts: list[bytes | bytearray] = []
         self._body_bytes = 0
@@ -195,7 +195,7 @@ class ClientConnection:
             return False
         now = gateway.clock()
         key = gateway.spending.key_for(head.bearer, now)
-        if key is None or key.is_admin:
+        if key is None or not key.calls_models:
             return False
         self._key = key
         if have == length:
@@ -467,7 +467,7 @@ class ClientConnection:
             return key
         if head.content_encoding:
             return error_answer(dialect, 415, "encoded_body", "Send this request's body as it is, without an encoding.")
-        self._errand = kind
+        self._errand = kind, key
         return None
 
     def _whole(self, body: bytes, rest: bytes, refusal: ErrorAnswer | None) -> bytes:
@@ -493,7 +493,8 @@ class ClientConnection:
         elif self._errand is not None:
             self.state = BUSY
             self.deadline = 0
-            errand = Errand(self, head, self._errand, body)
+            kind, key = self._errand
+            errand = Errand(self, head, kind, key, body)
             self.call = errand
             errand.start()
         else:

@@ -1,6 +1,6 @@
 """Errands: requests that reach a provider and cost nothing, such as counting tokens or reading again what is stored there.
 
-They need a key like any call, and hold, meter and record nothing. What could cost anything is never an errand: the list below is all.
+They need a key like any call, and one that is for the model they name, and hold, meter and record nothing. What could cost anything is never an errand: the list below is all.
 """
 
 import json
@@ -13,6 +13,7 @@ from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from tokenroll.gateway.routing import ways
 from tokenroll.gateway.telling import forward_lines
+from tokenroll.services.hot import HotKey
 from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import Buffers, Dialect, RequestRefused
 from tokenroll.upstream.heads import edited, named_model
@@ -62,17 +63,20 @@ class Errand(Exchange):
     """See the module. It is relayed as it comes, both ways; a client that leaves ends it."""
 
     __slots__ = (
-        "_attempt", "_body", "_buffers", "_client", "_head", "_kind", "_mode", "_pool", "_response", "_state", "_targets",
+        "_attempt", "_body", "_buffers", "_client", "_head", "_key", "_kind", "_mode", "_pool", "_response", "_state", "_targets",
     )  # fmt: skip
 
     _pool: "Pool"
     _response: ResponseHead
 
-    def __init__(self, client: "ClientConnection", head: RequestHead, kind: ErrandKind, body: bytes) -> None:
+    def __init__(
+        self, client: "ClientConnection", head: RequestHead, kind: ErrandKind, key: HotKey, body: bytes
+    ) -> None:
         self.gateway = client.gateway
         self._client: ClientConnection | None = client
         self._head = head
         self._kind = kind
+        self._key = key
         self._body = body
         self._buffers: Buffers = [body]
         self._targets: list[Target] = []
@@ -106,6 +110,13 @@ class Errand(Exchange):
             route = routes.find(kind.dialect, model) if model else None
             if model and route is None:
                 self._refuse(404, "model_not_found", f"No deployment here serves the model {model!r} in this dialect.")
+                return
+            if route is not None and not gateway.spending.is_for(self._key, route.hot, model):
+                self._refuse(
+                    403,
+                    "not_for_model",
+                    f"This key is not for the model {model!r}, only for {', '.join(self._key.models)}.",
+                )
                 return
             if route is not None:
                 self._targets = [one.target for one in ways(route) if one.target.flavour.has_errands][:1]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tokenroll.gateway import local
 from tokenroll.gateway.answers import ANTHROPIC, OPENAI, error_answer
 from tokenroll.gateway.heads import RequestHead
+from tokenroll.model.api_key import KeyScope
 from tokenroll.model.limits import HEADER_BYTES_MAX, REPORT_BYTES_MAX, REPORT_SECONDS_MAX, REPORTS_AT_ONCE_MAX
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 
@@ -49,10 +50,10 @@ class Forwarding:
         key = local.authenticate(gateway, head, dialect, calls=False)
         if isinstance(key, ErrorAnswer):
             return key
-        if not key.is_admin:
+        if key.scope != KeyScope.ADMIN:
             return error_answer(
                 dialect, 403, "admin_key_required",
-                "Usage and costs of the company need a key with scope admin; this one has scope inference.",
+                f"Usage and costs of the company need a key with scope admin; this one has scope {key.scope}.",
             )  # fmt: skip
         if len(self._tasks) >= REPORTS_AT_ONCE_MAX:
             return error_answer(dialect, 503, "overloaded", "Too many reports at once.", retry_after_seconds=1)

@@ -29,6 +29,7 @@ class Request:
     CALL_ID: Final = 10
     ANTHROPIC_VERSION: Final = 11
     TAGS: Final = 12
+    PURPOSE: Final = 13
 
 
 class Response:
@@ -76,6 +77,7 @@ _REQUEST_SPECIAL: Final = {
     b"content-encoding": Request.CONTENT_ENCODING,
     b"x-tokenroll-call-id": Request.CALL_ID,
     b"x-tokenroll-tags": Request.TAGS,
+    b"x-tokenroll-purpose": Request.PURPOSE,
     b"anthropic-version": Request.ANTHROPIC_VERSION,
 }
 _RESPONSE_SPECIAL: Final = {

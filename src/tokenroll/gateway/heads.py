@@ -11,8 +11,8 @@ from typing import Final
 import httptools
 
 from tokenroll.gateway.headers import Request, RequestRules, Response, ResponseRules
-from tokenroll.model.limits import BODY_BYTES_MAX, HEADER_LINES_MAX, TAG_CHARACTERS_MAX, TAGS_MAX, TARGET_BYTES_MAX
-from tokenroll.store.tape import NAME_BYTES_MAX
+from tokenroll.model.limits import BODY_BYTES_MAX, HEADER_LINES_MAX, TARGET_BYTES_MAX
+from tokenroll.model.tag import PURPOSE, TagError, named_tag, tags_from_text
 from tokenroll.upstream.dialect import Dialect
 
 HEAD_END: Final = b"\r\n\r\n"
@@ -176,12 +176,13 @@ class RequestHead:
 class RequestReader:
     """Reads whole request heads."""
 
-    __slots__ = ("_connection", "_head", "_lines", "_parser", "_rules")
+    __slots__ = ("_connection", "_head", "_lines", "_parser", "_purpose", "_rules")
 
     def __init__(self) -> None:
         self._rules = RequestRules()
         self._lines: list[bytes] = []
         self._connection = b""
+        self._purpose = b""
         self._head = RequestHead()
         self._parser = httptools.HttpRequestParser(self)
 
@@ -189,7 +190,7 @@ class RequestReader:
         """The head that `data` is, up to and with its empty line. Raises HeadError."""
         head = self._head = RequestHead()
         self._lines = []
-        self._connection = b""
+        self._connection = self._purpose = b""
         _request_line(head, data)
         if data.count(b"\n") > HEADER_LINES_MAX + 2:
             raise HeadError(431, "head_too_large", f"A request head has at most {HEADER_LINES_MAX} headers.")
@@ -209,6 +210,8 @@ class RequestReader:
         if head.host_count != 1 and not (head.http10 and head.host_count == 0):
             raise HeadError(400, "malformed_request", "A request names exactly one Host.")
         self._connection_options(head)
+        if self._purpose:
+            head.tags = _with_purpose(head.tags, self._purpose)
         head.forward = b"".join(self._lines)
         if head.content_length > 0 and (match := _CONTENT_LENGTH_NAME.search(data)):
             head.keep_form(data, match.end())
@@ -257,6 +260,8 @@ class RequestReader:
             head.call_id = _only_one(head.call_id or b"", value, name)
         elif rule == Request.TAGS:
             head.tags = _tags(_only_one(head.tags.encode(), value, name))
+        elif rule == Request.PURPOSE:
+            self._purpose = _only_one(self._purpose, value, name)
         else:
             head.anthropic = True
             self._lines.append(b"%b: %b\r\n" % (name, value))
@@ -271,16 +276,19 @@ class RequestReader:
 
 
 def _tags(value: bytes) -> str:
-    """Labels in their order, each once, without the blanks around them. Raises HeadError."""
-    tags = [tag for one in value.decode("latin-1").split(",") if (tag := one.strip())]
-    sound = all(tag.isascii() and tag.isprintable() and len(tag) <= TAG_CHARACTERS_MAX for tag in tags)
-    text = ",".join(dict.fromkeys(tags))
-    if not sound or len(tags) > TAGS_MAX or len(text) > NAME_BYTES_MAX:
-        raise HeadError(
-            400, "malformed_tags", f"x-tokenroll-tags is up to {TAGS_MAX} labels apart by commas, each of up to {TAG_CHARACTERS_MAX} "
-            f"printable ASCII characters, together {NAME_BYTES_MAX} at most.",
-        )  # fmt: skip
-    return text
+    """The call's tags as they are recorded. Raises HeadError."""
+    try:
+        return tags_from_text(value.decode("latin-1"))
+    except TagError as error:
+        raise HeadError(400, "malformed_tags", f"x-tokenroll-tags: {error}.") from None
+
+
+def _with_purpose(tags: str, value: bytes) -> str:
+    """The tags and what x-tokenroll-purpose says, which are one: a call has one purpose. Raises HeadError."""
+    try:
+        return tags_from_text(f"{named_tag(PURPOSE, value.decode('latin-1').lower())},{tags}")
+    except TagError as error:
+        raise HeadError(400, "malformed_purpose", f"x-tokenroll-purpose: {error}.") from None
 
 
 def malformed_head() -> HeadError:

@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, unquote
 from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, error_answer, json_answer, text_answer
 from tokenroll.gateway.heads import RequestHead
 from tokenroll.gateway.routing import ways
-from tokenroll.services.hot import HotKey
+from tokenroll.services.hot import Deployment, HotKey
+from tokenroll.services.hot_prices import HotCard
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 
 if TYPE_CHECKING:
@@ -42,15 +43,18 @@ def authenticate(
             dialect, 401, "missing_api_key",
             "No key was given; send yours as `Authorization: Bearer …` or `x-api-key: …`.", headers=b"www-authenticate: Bearer\r\n",
         )  # fmt: skip
-    key = gateway.spending.key_for(bearer, gateway.clock())
+    now = gateway.clock()
+    key = gateway.spending.key_for(bearer, now)
     if key is None:
+        why, message = gateway.spending.why_no_key(bearer, now)
+        lines = b"www-authenticate: Bearer\r\nx-tokenroll-denied: %b\r\n" % why.encode()
+        return error_answer(dialect, 401, "invalid_api_key", message, headers=lines)
+    if calls and not key.calls_models:
         return error_answer(
-            dialect, 401, "invalid_api_key", "This key is not known here, or it was revoked or has expired.",
-            headers=b"www-authenticate: Bearer\r\n",
-        )  # fmt: skip
-    if key.is_admin and calls:
-        return error_answer(
-            dialect, 403, "admin_key", "An admin key cannot call models; use a key with scope inference."
+            dialect,
+            403,
+            f"{key.scope}_key",
+            f"A key with scope {key.scope} cannot call models; use one with scope inference.",
         )
     return key
 
@@ -102,7 +106,7 @@ def answer(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> Er
                 f"This gateway does not remember a call {call_id} of your wallet; older calls are on your page, or `tokenroll call show`.",
             )  # fmt: skip
         return json_answer(view)
-    return _models(gateway, path, head.query, dialect)
+    return _models(gateway, path, head.query, dialect, key)
 
 
 def _route_name(path: bytes) -> str:
@@ -124,23 +128,31 @@ def _health(gateway: "Gateway") -> ErrorAnswer:
     return json_answer(state, 503 if reason else 200)
 
 
-def _served_models(gateway: "Gateway", dialect: Dialect) -> Iterator[str]:
+def _served_models(gateway: "Gateway", dialect: Dialect, key: HotKey) -> Iterator[str]:
     now = gateway.clock()
     prices = gateway.spending.prices
     for name in gateway.spending.model_names(now):
         route = gateway.routes.find(dialect, name)
         # a way for all models leads there too, so the price must be this way's provider's own
         if route is not None and any(
-            prices.card_for(one.hot.provider, one.hot.model or name, now) for one in ways(route)
+            _may_call(key, prices.card_for(one.hot.provider, one.hot.model or name, now), one.hot)
+            for one in ways(route)
         ):
             yield name
 
 
-def _models(gateway: "Gateway", path: bytes, query: bytes, dialect: Dialect | None) -> ErrorAnswer:
-    """Only models that have a price and a way: what is listed can be called."""
+def _may_call(key: HotKey, card: HotCard | None, deployment: Deployment) -> bool:
+    """Whether a deployment's model has a price, and is one that this key and its plan are for."""
+    if card is None or key.shut_to(card.card.model, card.card.aliases):
+        return False
+    return key.wallet.is_open or not key.wallet.shut_to(card.card.model, card.card.aliases, deployment.service_tier)
+
+
+def _models(gateway: "Gateway", path: bytes, query: bytes, dialect: Dialect | None, key: HotKey) -> ErrorAnswer:
+    """Only models that have a price and a way, and that this key may call: what is listed can be called."""
     assert dialect is not None
     shape = _anthropic_model if dialect is ANTHROPIC else _openai_model
-    names = list(_served_models(gateway, dialect))
+    names = list(_served_models(gateway, dialect, key))
     if path != b"/v1/models":
         name = unquote(path[len(b"/v1/models/") :].decode("ascii"))
         if name not in names:

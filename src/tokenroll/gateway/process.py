@@ -218,6 +218,10 @@ class _Life:
             self._commit.soon()
         return applied
 
+    def take_used(self, keys_max: int) -> list[int]:
+        """See WorkerEvents."""
+        return self._spending.take_used(self._clock(), keys_max)
+
     def ended(self, refusal: Refusal) -> None:
         """See WorkerEvents."""
         self._stop(refusal.text if refusal.kind == "tape" else f"the ledger refuses this worker: {refusal.text}")

@@ -10,6 +10,7 @@ Instant: TypeAlias = int
 """Microseconds since the Unix epoch, UTC. Names end in `_at`; exclusive ends in `_until`."""
 
 MICROS_PER_SECOND: Final = 1_000_000
+HOUR_MICROS: Final = 3_600 * MICROS_PER_SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 INSTANT_MAX: Final = 253_402_300_799_999_999

@@ -42,6 +42,16 @@ TAGS_MAX: Final = 16
 """Tags per call: enough for project, purpose, cost centre, session and outcome, small enough for a record."""
 TAG_CHARACTERS_MAX: Final = 128
 """A tag is a label, not a document; prompts must not travel in it."""
+TAGS_BYTES_MAX: Final = 1_024
+"""All tags of a call are one name on the tape, and a name there has so many bytes at most."""
+KEY_MODELS_MAX: Final = 100
+"""Models that a key is for: a longer list is a plan's access."""
+KEY_OVERLAP_SECONDS_MAX: Final = 30 * 86_400
+"""How long a replaced secret may go on working: a month finds every place that has it; longer is no rotation."""
+KEYS_USED_TOLD_MAX: Final = 10_000
+"""Keys of one message about their use: the ledger notes as many in a few milliseconds, and the rest come a moment later."""
+KEY_FORMER_SECRETS_MAX: Final = 4
+"""Replaced secrets of one key that still work at a time."""
 SLICES_MAX: Final = 255
 """Slices of one hold: its count is one byte on the tape. A wallet with more live lots merges none, it refuses."""
 LOTS_PER_GRANT_MAX: Final = 600

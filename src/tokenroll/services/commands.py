@@ -62,6 +62,8 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "refill.remove": "refilling.remove_refill",
         "refill.run": "refilling.run_refills",
         "key.create": "keyring.create_key",
+        "key.change": "keyring.change_key",
+        "key.rotate": "keyring.rotate_key",
         "key.revoke": "keyring.revoke_key",
         "ratecard.import": "pricing.import_cards",
         "ratecard.set": "pricing.set_card",

@@ -133,11 +133,7 @@ class HotWallet:
 
     def shut_to(self, model: str, aliases: tuple[str, ...], tier: str) -> str:
         """What of a call its plan gives no access to, in words; nothing when it gives access. Its floor's model it always does."""
-        if self.models and not any(
-            name.startswith(one[:-1]) if one.endswith("*") else name == one
-            for one in (*self.models, self.floor_model)
-            for name in (model, *aliases)
-        ):
+        if self.models and not _names_any([*self.models, self.floor_model], model, aliases):
             return f"the model {model!r}, only to {', '.join(self.models)}"
         if self.service_tiers and tier not in self.service_tiers:
             return f"the service tier {tier!r}, only to {', '.join(self.service_tiers)}"
@@ -216,20 +212,30 @@ class HotWallet:
         return when, sum(lot.left_nanos for lot in future if lot.effective_at == when)
 
 
+def _names_any(names: list[str], model: str, aliases: tuple[str, ...]) -> bool:
+    """Whether one of the names, in which a `*` at the end stands for any rest, is the model's or an alias of it."""
+    return any(
+        name.startswith(one[:-1]) if one.endswith("*") else name == one for one in names for name in (model, *aliases)
+    )
+
+
 class HotKey:
     """An api key that may spend: its member's wallet and the pool (None: no pool); `first` and `second` are they in the order of draw."""
 
     __slots__ = (
+        "calls_models",
         "expires_at",
         "first",
         "floor",
         "id",
-        "is_admin",
         "limits",
         "member_public_id",
+        "models",
         "pool",
         "public_id",
+        "scope",
         "second",
+        "tags",
         "wallet",
     )
 
@@ -243,11 +249,23 @@ class HotKey:
         self.pool = pool
         self.member_public_id = ""
         self.expires_at: Instant = NEVER
-        self.is_admin = False
+        self.scope = "inference"
+        self.calls_models = True
+        """Whether its scope is for calling models."""
+        self.models: list[str] = []
+        """What it is for, as its terms say it; empty: whatever its wallet may call."""
+        self.tags = ""
+        """Tags of its calls that say nothing else."""
         self.floor: HotKey | None = None
         """The same key with the pool that pays for the floor's model; None: its wallet has no floor."""
         self.limits: list[HotLimit] = []
         """Those that may count its calls."""
+
+    def shut_to(self, model: str, aliases: tuple[str, ...]) -> str:
+        """What of a call it is not for, in words; nothing when it is for it."""
+        if self.models and not _names_any(self.models, model, aliases):
+            return f"the model {model!r}, only for {', '.join(self.models)}"
+        return ""
 
 
 class HotHold:

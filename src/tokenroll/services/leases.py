@@ -4,14 +4,14 @@ from typing import Final
 
 from tokenroll.engine.calendar_terms import CALENDARS_SETTING, calendars_from_text
 from tokenroll.model.api_key import KeyScope
-from tokenroll.model.instant import Instant
+from tokenroll.model.instant import HOUR_MICROS, Instant, text_from_instant
 from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.recall import RecallMode
 from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Wait, Wake
 from tokenroll.services.hot_limits import HotLimits
 from tokenroll.services.hot_prices import Prices
-from tokenroll.services.keys import key_hash
+from tokenroll.services.keys import KEY_PREFIX, is_well_formed, key_hash
 from tokenroll.services.protocol import (
     Delta,
     KeyTerms,
@@ -43,7 +43,14 @@ class Leases:
         """Whether a lease came to its last part: before that nothing was spent here, so what the ledger says last stands."""
         self._pepper = pepper
         self._terms: dict[bytes, KeyTerms] = {}
-        self._hash_of: dict[int, bytes] = {}
+        self._hashes_of: dict[int, list[bytes]] = {}
+        self._works_until: dict[bytes, Instant] = {}
+        """Of secrets that were replaced."""
+        self._used_hour = 0
+        self._used_in: dict[int, int] = {}
+        """By key: the hour in which its last use was noted."""
+        self._used: list[int] = []
+        """Keys whose use is noted and not reported yet."""
         self._bearers: dict[bytes, HotKey] = {}
         self._owed: dict[int, list[list[int]]] = {}
         """By lot: recalls that its later returns pay, oldest first, each with the nanos still owed."""
@@ -196,43 +203,84 @@ class Leases:
 
     def _apply_keys(self, keys: list[KeyTerms]) -> None:
         for terms in keys:
-            known = self._hash_of.pop(terms.id, None)
-            if known is not None:
+            for known in self._hashes_of.pop(terms.id, ()):
                 del self._terms[known]
-            if not terms.revoked:
-                self._terms[terms.secret_hash] = terms
-                self._hash_of[terms.id] = terms.secret_hash
+                self._works_until.pop(known, None)
+            if terms.revoked:
+                continue
+            self._hashes_of[terms.id] = [terms.secret_hash, *(secret for secret, _ in terms.former_secrets)]
+            for secret in self._hashes_of[terms.id]:
+                self._terms[secret] = terms
+            self._works_until.update(terms.former_secrets)
         if keys:
             self._bearers.clear()
 
     # ---- for the gateway ------------------------------------------------------------------------------------------
 
     def key_for(self, bearer: bytes, now: Instant) -> HotKey | None:
-        """The key behind a bearer token, None when unknown, revoked or expired. `is_admin` keys, all but those for inference, may not call models."""
+        """The key behind a bearer token, None when unknown, revoked or expired. Whether it `calls_models`, its scope says."""
         key = self._bearers.get(bearer)
         if key is None:
-            key = self._find_key(bearer)
+            key = self._find_key(bearer, now)
             if key is None:
                 return None
         return key if now < key.expires_at else None
 
-    def _find_key(self, bearer: bytes) -> HotKey | None:
-        terms = self._terms.get(key_hash(self._pepper, bearer))
+    def why_no_key(self, bearer: bytes, now: Instant) -> tuple[str, str]:
+        """Why `key_for` gives none: a word and a sentence for whoever sent it. What somebody mistyped they can correct by themselves."""
+        key = self._bearers.get(bearer) or self._find_key(bearer, now)
+        if key is not None:
+            return (
+                "expired_key",
+                f"This key stopped working at {text_from_instant(key.expires_at)}; ask for a new one.",
+            )
+        text = bearer.decode("latin-1")
+        if text.startswith(KEY_PREFIX) and not is_well_formed(text):
+            return "mistyped_key", (
+                "This key is mistyped: its last characters do not fit the others, so a part of it is missing, doubled or wrong. "
+                "Copy it once more."
+            )
+        return "unknown_key", "This key is not known here, or it was revoked."
+
+    def take_used(self, now: Instant, keys_max: int) -> list[int]:
+        """Keys that were used since they were last taken, each once an hour. Their finding is what is noted, so a call pays nothing.
+
+        When an hour begins, the tokens that are remembered are forgotten, and who goes on is found, and noted, again.
+        """
+        hour = now // HOUR_MICROS
+        if hour != self._used_hour:
+            self._used_hour = hour
+            self._bearers.clear()
+        taken, self._used = self._used[:keys_max], self._used[keys_max:]
+        return taken
+
+    def _find_key(self, bearer: bytes, now: Instant) -> HotKey | None:
+        secret = key_hash(self._pepper, bearer)
+        terms = self._terms.get(secret)
         if terms is None:
             return None
         wallet = self.wallets.get(terms.wallet_id) or _no_wallet(terms.member_public_id)
         pool = self.wallets.get(terms.pool_wallet_id)
         key = HotKey(terms.id, terms.public_id, wallet, pool, pool_first=terms.pool_first)
         key.member_public_id = terms.member_public_id
-        key.expires_at = terms.expires_at or NEVER
-        key.is_admin = terms.scope != KeyScope.INFERENCE
+        key.expires_at = min(terms.expires_at or NEVER, self._works_until.get(secret, NEVER))
+        key.scope = terms.scope
+        key.calls_models = terms.scope == KeyScope.INFERENCE
+        key.models = terms.models
+        key.tags = terms.tags
         key.limits = self.limits.of_key(terms) + self.limits.of_access(wallet)
         floor = self.wallets.get(wallet.floor_pool_id) if wallet.floor_model else None
         if floor is not None:
             key.floor = HotKey(terms.id, terms.public_id, wallet, floor)
             key.floor.member_public_id = terms.member_public_id
             key.floor.expires_at = key.expires_at
+            key.floor.models = key.models
+            key.floor.tags = key.tags
             key.floor.limits = key.limits
+        hour = now // HOUR_MICROS
+        if now < key.expires_at and self._used_in.get(terms.id) != hour:
+            self._used_in[terms.id] = hour
+            self._used.append(terms.id)
         # raw tokens are remembered because a hash per call costs more than a lookup; they leave with the process
         if len(self._bearers) >= BEARERS_REMEMBERED_MAX:
             self._bearers.clear()

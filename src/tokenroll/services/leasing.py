@@ -3,6 +3,7 @@
 A lease on one host with one worker is every wallet, whole and without deadline: it moves no money, it only names who writes.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -65,7 +66,7 @@ def view_parts(connection: Connection, now: Instant) -> Iterator[View]:
     names = schema.settings.c
     settings: dict[str, str] = {row[0]: row[1] for row in connection.execute(select(names.name, names.value))}
     yield View(keys=[], cards=[], settings=settings, last=False)
-    keys = key_terms(connection)
+    keys = key_terms(connection, now)
     for start in range(0, len(keys), KEYS_PER_MESSAGE):
         yield View(keys=keys[start : start + KEYS_PER_MESSAGE], cards=[], settings={}, last=False)
     cards = card_terms(connection)
@@ -105,8 +106,8 @@ def _state(outcome: int | None) -> str:
     return "released" if outcome == Outcome.RELEASED else "settled"
 
 
-def key_terms(connection: Connection, key_ids: Iterable[int] | None = None) -> list[KeyTerms]:
-    """These keys, or all that are not revoked; each with its member's wallet and the nearest pool."""
+def key_terms(connection: Connection, now: Instant, key_ids: Iterable[int] | None = None) -> list[KeyTerms]:
+    """These keys, or all that are not revoked; each with its member's wallet, the nearest pool and the secrets that still work."""
     keys, members = schema.api_keys.c, schema.members.c
     query = select(schema.api_keys, members.public_id.label("member_public_id"), members.department_id).join(
         schema.members, members.id == keys.member_id
@@ -121,14 +122,26 @@ def key_terms(connection: Connection, key_ids: Iterable[int] | None = None) -> l
     of_members = select(wallets.holder_id, wallets.id).where(wallets.holder_kind == HolderKind.MEMBER.value)
     wallet_of: dict[int, int] = {row[0]: row[1] for row in connection.execute(of_members)} if rows else {}
     pools = _Pools(connection)
+    former = _former_secrets(connection, now)
     return [
         KeyTerms(
             row.id, row.public_id, row.secret_hash, row.scope, row.member_id, row.member_public_id,
             wallet_of.get(row.member_id, 0), pools.nearest(row.department_id), row.expires_at or 0,
             row.revoked_at is not None, pools.chain(row.department_id), pools.is_first(row.department_id),
+            json.loads(row.models_json) if row.models_json else [], row.tags or "", former.get(row.id, []),
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _former_secrets(connection: Connection, now: Instant) -> dict[int, list[tuple[bytes, int]]]:
+    """By key: its replaced secrets that still work, and until when."""
+    former = schema.former_secrets.c
+    found: dict[int, list[tuple[bytes, int]]] = {}
+    query = select(former.api_key_id, former.secret_hash, former.works_until).where(former.works_until > now)
+    for key_id, secret_hash, works_until in connection.execute(query.order_by(former.works_until)):
+        found.setdefault(key_id, []).append((secret_hash, works_until))
+    return found
 
 
 def pool_of_wallet(connection: Connection, wallet_id: int) -> int:

@@ -25,6 +25,7 @@ from tokenroll.services.protocol import (
     Command,
     Delta,
     Hello,
+    KeysUsed,
     Lease,
     Ready,
     Refusal,
@@ -40,6 +41,7 @@ from tokenroll.services.unit_of_work import Handler, RandomBits, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, LapseRecord, hold_key, pack_lapse
 from tokenroll.store.cycles import CycleBook
+from tokenroll.store.database import raw_connection
 from tokenroll.store.fold import Fold
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
@@ -84,6 +86,8 @@ class _Worker:
         self.resigned = resigned
 
 
+_NOTE_USE: Final = """
+    INSERT INTO key_uses VALUES (?,?) ON CONFLICT DO UPDATE SET used_at = max(used_at, excluded.used_at)"""
 _ROLLED_UP_FIRST: Final = frozenset({"payrun.close", "payrun.off_cycle"})
 """Commands that read roll-ups of a million wallets in processes of their own: what is not rolled up by then would be added by one."""
 
@@ -331,6 +335,13 @@ class Ledger:
         worker = self._workers.get(message.worker)
         if worker is not None:
             worker.applied_delta = max(worker.applied_delta, message.number)
+
+    def keys_used(self, message: KeysUsed) -> None:
+        """When keys were used last, to the hour. No money hangs on it, so it is no part of the journal."""
+        rows = [(key_id, message.used_at) for key_id in message.key_ids]
+        self.connection.rollback()
+        with self.connection.begin():
+            raw_connection(self.connection).executemany(_NOTE_USE, rows)
 
     def report(self, message: Report) -> Ack | Refusal:
         """The worker's blocks folded and durable, or refused with nothing applied."""

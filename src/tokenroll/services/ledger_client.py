@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from tokenroll.services.clock import Clock
 from tokenroll.services.ledger import Handler, RandomBits
 from tokenroll.services.ledger_home import LedgerBusyError, open_ledger
-from tokenroll.services.protocol import Command, FrameReader, Message, Reply, Status, StatusReply, encode
+from tokenroll.services.protocol import Command, FrameReader, KeysUsed, Message, Reply, Status, StatusReply, encode
 
 ANSWER_SECONDS_MAX: Final = 60
 """A command waits behind a fold of at most a second or two; a minute without an answer is a fault to be told."""
@@ -68,6 +68,13 @@ class LedgerClient:
         answer = self._ask(Status())
         assert isinstance(answer, StatusReply)
         return answer
+
+    def tell(self, message: KeysUsed) -> bool:
+        """A message that has no answer, to a ledger that is served; whether there is one."""
+        if not self._connected() or self._socket is None:
+            return False
+        self._socket.sendall(encode(message))
+        return True
 
     def close(self) -> None:
         """The connection given back."""

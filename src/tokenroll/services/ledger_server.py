@@ -19,6 +19,7 @@ from tokenroll.services.protocol import (
     Command,
     FrameReader,
     Hello,
+    KeysUsed,
     Message,
     ProtocolError,
     Ready,
@@ -234,6 +235,8 @@ class LedgerConnection(asyncio.Protocol):
             self.spends = False
             ledger.resign(message)
             self._server.noticed()
+        elif isinstance(message, KeysUsed):
+            ledger.keys_used(message)
         elif isinstance(message, Status):
             self.write(encode(ledger.status()))
         else:

@@ -84,6 +84,12 @@ class KeyTerms(msgspec.Struct, array_like=True, frozen=True):
     """Its member's department and all above it, for the limits on them."""
     pool_first: bool = False
     """Whether the pool is drawn before the member's own lots."""
+    models: list[str] = []
+    """What the key is for, by the names of rate cards; a `*` at the end stands for any rest. Empty: whatever its wallet may."""
+    tags: str = ""
+    """Tags of its calls that say nothing else (model/tag.py)."""
+    former_secrets: list[tuple[bytes, int]] = []
+    """Hashes of replaced secrets, and until when each still works."""
 
 
 class CardTerms(msgspec.Struct, array_like=True, frozen=True):
@@ -265,6 +271,13 @@ class Refusal(msgspec.Struct, tag="refusal", frozen=True):
     text: str
 
 
+class KeysUsed(msgspec.Struct, tag="keys_used", frozen=True):
+    """Keys that somebody used in the hour that began at `used_at`: from workers, and from doors that take keys. Not answered."""
+
+    used_at: int
+    key_ids: list[int]
+
+
 # ---- doors <-> ledger ---------------------------------------------------------------------------------
 
 
@@ -301,6 +314,7 @@ Message = (
     | Welcome
     | Ready
     | Resign
+    | KeysUsed
     | View
     | Lease
     | Delta

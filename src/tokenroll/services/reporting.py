@@ -6,7 +6,7 @@ Answers are plain structures whose names say their units (`left_nanos`, `effecti
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from tokenroll.books.words import grant_title, grant_why, words_of
 from tokenroll.engine.classifying import cautions
@@ -36,6 +36,7 @@ from tokenroll.services.as_of import amounts_as_of
 from tokenroll.services.cycle_finding import find_cycle
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, amounts_of, states_by_wallet, states_of_grant
+from tokenroll.services.key_reports import key_state, key_told, key_with_secret, keys_told
 from tokenroll.services.members import changes_told, member_state, told_on, working_time_text
 from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import terms_from_text
@@ -60,6 +61,8 @@ class Visitor(NamedTuple):
     member_id: str
     name: str
     zone: str
+    key_number: int
+    """The key's inside id, by which its use is noted."""
 
 
 class Reports:
@@ -184,51 +187,29 @@ class Reports:
         row = find_member(self.connection, reference)
         return {"member": row.public_id, "on": on, **told_on(self.connection, row, on)}
 
-    def keys(self, member: str | None = None) -> list[dict[str, Any]]:
+    def keys(self, member: str | None = None, unused_days: int | None = None) -> list[dict[str, Any]]:
         """Keys, newest first; never a secret, which nobody has."""
-        keys, members = schema.api_keys, schema.members
-        query = (
-            select(keys, members.c.name.label("member_name"))
-            .join(members, members.c.id == keys.c.member_id)
-            .order_by(keys.c.id.desc())
-        )
-        if member is not None:
-            query = query.where(keys.c.member_id == find_member(self.connection, member).id)
-        return [
-            {
-                "key": row.public_id,
-                "name": row.name,
-                "member_name": row.member_name,
-                "shown_prefix": row.shown_prefix,
-                "scope": row.scope,
-                "state": self._key_state(row),
-                "created_at": row.created_at,
-                "expires_at": row.expires_at,
-                "revoked_at": row.revoked_at,
-            }
-            for row in self.connection.execute(query)
-        ]
+        return keys_told(self.connection, self.now, member, unused_days)
+
+    def key(self, reference: str) -> dict[str, Any]:
+        """One key, the secrets it had before, and the limits of its own."""
+        return key_told(self.connection, self.now, reference)
 
     def visitor_with_secret(self, secret_hash: bytes) -> Visitor | None:
         """Whose live key has this hash; None for an unknown, expired or revoked one."""
-        return self._visitor(schema.api_keys.c.secret_hash == secret_hash)
+        return self._visitor(key_with_secret(self.connection, secret_hash, self.now))
 
     def visitor_with_key(self, public_id: str) -> Visitor | None:
         """Whose live key has this id; None for an unknown, expired or revoked one."""
-        return self._visitor(schema.api_keys.c.public_id == public_id)
+        keys = schema.api_keys
+        return self._visitor(self.connection.execute(select(keys).where(keys.c.public_id == public_id)).one_or_none())
 
-    def _visitor(self, where: ColumnElement[bool]) -> Visitor | None:
-        keys, members = schema.api_keys, schema.members
-        row = self.connection.execute(select(keys).where(where)).one_or_none()
-        if row is None or self._key_state(row) != "live":
+    def _visitor(self, row: Row[Any] | None) -> Visitor | None:
+        if row is None or key_state(row, self.now) != "live":
             return None
+        members = schema.members
         member = self.connection.execute(select(members).where(members.c.id == row.member_id)).one()
-        return Visitor(row.public_id, row.scope, member.public_id, member.name, member.zone)
-
-    def _key_state(self, row: Row[Any]) -> str:
-        if row.revoked_at is not None:
-            return "revoked"
-        return "expired" if row.expires_at is not None and row.expires_at <= self.now else "live"
+        return Visitor(row.public_id, row.scope, member.public_id, member.name, member.zone, row.id)
 
     def settings(self) -> dict[str, str]:
         """What the company set for itself and its workers."""

@@ -16,7 +16,9 @@ from tokenroll.model.limits import (
     AMOUNT_NANOS_MAX,
     NAMES_REMEMBERED_MAX,
     OUTPUT_CAP_FLOOR_TOKENS,
+    TAGS_BYTES_MAX,
 )
+from tokenroll.model.tag import PURPOSE, Purpose, merged_tags, named_tag
 from tokenroll.model.usage import METERS
 from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
 from tokenroll.services.clock import Clock
@@ -56,6 +58,7 @@ _RELEASES: Final = {
 _OTHER_ENDPOINTS: Final = {"openai": ("anthropic", "/v1/messages"), "anthropic": ("openai", "/v1/chat/completions")}
 """By dialect: the other one's provider, and where its models are called."""
 _TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
+_PERSONAL: Final = named_tag(PURPOSE, Purpose.PERSONAL)
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
 _ONCE_NAMES_LAST: Final = (1 << 32) - 1
@@ -95,6 +98,13 @@ class Spending(Leases):
             self._record_given()
         return applied
 
+    def is_for(self, key: HotKey, deployment: Deployment, model: str) -> bool:
+        """Whether a key's own list has the model that a limit or the floor sends a call to, or that an errand names."""
+        if not key.models:
+            return True
+        card = self.prices.card_for(deployment.provider, deployment.model or model, self.clock())
+        return card is not None and not key.shut_to(card.card.model, card.card.aliases)
+
     # ---- admission ------------------------------------------------------------------------------------------------
 
     def admit(
@@ -114,8 +124,7 @@ class Spending(Leases):
         """A hold whose HOLD record is appended, or why not. Nothing changes unless it is a hold.
 
         `call_id` is the client's own; a repeated one is denied with its state. A further attempt of the same call names the
-        `previous` hold; it is authorised and bounded on its own. A
-        `reroute` is what an earlier answer said, with the deployment that serves its model.
+        `previous` hold; it is authorised and bounded on its own. A `reroute` is what an earlier answer said, with the way to its model.
         """
         now = self._stamp(now)
         client_id = ""
@@ -127,9 +136,7 @@ class Spending(Leases):
         model = deployment.model or facts.model
         card = self.prices.card_for(deployment.provider, model, now)
         if card is None:
-            provider, endpoint = _OTHER_ENDPOINTS[dialect.family]
-            served = provider != deployment.provider and self.prices.card_for(provider, facts.model, now) is not None
-            return Denial("unknown_model", model=facts.model, state=endpoint if served else "")
+            return self._unknown(dialect, facts, deployment.provider, now)
         tier = facts.service_tier or deployment.service_tier
         rates = (card.rates.get(tier) if facts.is_text else None) or _rates(card, tier, facts)
         if rates is None:
@@ -137,9 +144,13 @@ class Spending(Leases):
         if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
             key = reroute.floor
         wallet = key.wallet
-        shut = "" if wallet.is_open else wallet.shut_to(card.card.model, card.card.aliases, tier)
-        if shut and wallet.enforcement == Enforcement.ENFORCE:
-            return Denial("no_access", scope=_scope(key), model=facts.model, state=shut, approver=self.approver)
+        shut = None if wallet.is_open and not key.models else self._shut(key, card, facts, tier)
+        if shut is not None and wallet.enforcement == Enforcement.ENFORCE:
+            return shut
+        if key.tags or facts.tags:
+            tags = merged_tags(tags, facts.tags, key.tags)
+            if len(tags) > TAGS_BYTES_MAX:
+                return Denial("too_many_tags", model=facts.model, state=str(len(tags)))
         if now >= self.lease_expires_at or wallet.id == 0:
             return Denial("not_ready", scope=_scope(key))
         if key.pool is not None or now >= wallet.next_change_at:
@@ -154,19 +165,33 @@ class Spending(Leases):
             hold.limited = counting(key.limits, card.card.model, tags, now)
         if reroute is not None:
             hold.limited = rerouted(hold.limited, reroute)
-
         refusal = self._bound(hold, facts, available, may_wait=may_wait)
         if refusal is not None:
             return refusal
         if not self._draw(hold):
             return self._denial("too_many_lots", hold, available)
-        if shut:
+        if shut is not None:
             hold.would_deny = True  # after the bound, which decides for itself
         if hold.limited is not None:
             hold.limited.lift()
         hold.available_after_nanos = available - hold.bound_nanos + hold.company_nanos
         self._record_hold(hold, facts, deployment.name, tags, previous)
         return hold
+
+    def _unknown(self, dialect: Dialect, facts: Facts, provider: str, now: Instant) -> Denial:
+        """A model without a rate card here, which may have one at the other dialect's endpoint."""
+        other, endpoint = _OTHER_ENDPOINTS[dialect.family]
+        served = other != provider and self.prices.card_for(other, facts.model, now) is not None
+        return Denial("unknown_model", model=facts.model, state=endpoint if served else "")
+
+    def _shut(self, key: HotKey, card: HotCard, facts: Facts, tier: str) -> Denial | None:
+        """Why this call is none that the key's plan gives access to, or that the key itself is for; None when it is."""
+        model, aliases = card.card.model, card.card.aliases
+        what = key.wallet.shut_to(model, aliases, tier)
+        if what:
+            return Denial("no_access", scope=_scope(key), model=facts.model, state=what, approver=self.approver)
+        what = key.shut_to(model, aliases)
+        return Denial("not_for_model", scope=_scope(key), model=facts.model, state=what) if what else None
 
     def _bound(self, hold: HotHold, facts: Facts, available: int, *, may_wait: bool) -> Denial | Wait | Reroute | None:
         """The hold's bound and cap (engine/bounding says the same in nouns, and a property test compares them), or why not."""
@@ -358,6 +383,8 @@ class Spending(Leases):
             | (tapes.HOLD_WOULD_DENY if hold.would_deny else 0)
             | (tapes.HOLD_CAP_INJECTED if hold.cap_changed else 0)
         )
+        if tags and _PERSONAL in tags.split(","):
+            flags |= tapes.HOLD_PERSONAL
         limited = hold.limited
         raised = b""
         if limited is not None and limited.limits:

@@ -197,7 +197,7 @@ class UnitOfWork:
             number=number,
             wallets=leasing.wallet_policies(self.connection, self._wallets, self.now),
             lots=list(self._lots),
-            keys=leasing.key_terms(self.connection, self._keys) if self._keys else [],
+            keys=leasing.key_terms(self.connection, self.now, self._keys) if self._keys else [],
             cards=leasing.card_terms(self.connection, self._cards) if self._cards else [],
             settings=dict(self._settings),
             recalls=list(self._recalls),

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from tokenroll.model.instant import HOUR_MICROS
+from tokenroll.model.limits import KEYS_USED_TOLD_MAX
 from tokenroll.services import recovery
 from tokenroll.services.clock import Clock
 from tokenroll.services.protocol import (
@@ -22,6 +24,7 @@ from tokenroll.services.protocol import (
     Delta,
     FrameReader,
     Hello,
+    KeysUsed,
     Lease,
     Message,
     ProtocolError,
@@ -62,6 +65,9 @@ class WorkerEvents(Protocol):
 
     def apply_delta(self, delta: Delta) -> object:
         """One numbered change."""
+
+    def take_used(self, keys_max: int) -> list[int]:
+        """Keys that were used and not told of yet, at most so many."""
 
     def ended(self, refusal: Refusal) -> None:
         """The ledger will not have this worker: stop admitting, end the process."""
@@ -161,8 +167,16 @@ class WorkerCore:
             self.halt = None
             self._report_next()
 
+    def tell_used(self) -> None:
+        """Which keys were used since the last time, for whoever asks which are unused."""
+        if self._send is not None and self.spending:
+            used = self._events.take_used(KEYS_USED_TOLD_MAX)
+            if used:
+                self._say(KeysUsed(used_at=self._clock() // HOUR_MICROS * HOUR_MICROS, key_ids=used))
+
     def resign(self) -> None:
         """The life ends in order: all is reported and nothing is held, so the ledger may spend by itself from here on."""
+        self.tell_used()
         if self.spending:
             self.spending = False
             self._say(Resign(worker=self.worker, epoch=self.epoch))
@@ -350,6 +364,7 @@ class WorkerLink:
                         await self._lost.wait()
                 except TimeoutError:
                     self.core.retry()
+                    self.core.tell_used()
             await asyncio.sleep(RETRY_SECONDS)
 
     def made(self, transport: asyncio.Transport) -> None:

@@ -16,6 +16,7 @@ from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.hold import Slice
 from tokenroll.model.identifier import IdentifierError, hold_key_from_call
 from tokenroll.model.rate_card import RateCard
+from tokenroll.model.tag import TAG_NAMES, tag_value
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, TOKEN_METER_COUNT
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import (
@@ -100,6 +101,7 @@ def _attempt_story(connection: Connection, key: int) -> dict[str, Any] | None:
         "model": names[hold.model_name],
         "deployment": names[hold.deployment_name],
         "tags": names[hold.tags_name],
+        **{name.replace("-", "_"): tag_value(names[hold.tags_name], name) for name in TAG_NAMES},
         "client_call_id": names[hold.client_call_name],
         "stream": bool(hold.flags & HOLD_STREAM),
         "would_deny": bool(hold.flags & HOLD_WOULD_DENY),

@@ -116,8 +116,16 @@ plans: Final = Table(
 api_keys: Final = Table(
     "api_keys", metadata, _id(), _public_id(), _int("member_id", ForeignKey("members.id")), _text("name"), _text("scope"),
     _text("shown_prefix"), _blob("secret_hash", unique=True), _int("created_at"), _int("expires_at", null=True),
-    _int("revoked_at", null=True), **_STRICT,
+    _int("revoked_at", null=True), _text("models_json", null=True), _text("tags", null=True), _text("origin", null=True),
+    **_STRICT,
 )  # fmt: skip
+"""`models_json`: the only models it is for, a list; `tags`: those of its calls that say nothing else; both null for none. `origin`:
+model/api_key.py; null in rows of before, which commands made."""
+former_secrets: Final = Table(
+    "former_secrets", metadata, Column("secret_hash", LargeBinary, primary_key=True),
+    _int("api_key_id", ForeignKey("api_keys.id")), _text("shown_prefix"), _int("replaced_at"), _int("works_until"), **_KEYED,
+)  # fmt: skip
+"""Secrets that a key had before it was rotated. No secret is taken twice, so rows stay when they are over."""
 wallets: Final = Table(
     "wallets", metadata, _id(), _public_id(), _text("holder_kind"), _int("holder_id"), _text("name"), _text("zone"),
     _int("recorded_at"), UniqueConstraint("holder_kind", "holder_id", "name"), **_STRICT,
@@ -255,6 +263,7 @@ Index("members_by_department", members.c.department_id)
 Index("members_by_employee_id", members.c.employee_id, unique=True)
 Index("member_changes_by_member", member_changes.c.member_id)
 Index("api_keys_by_member", api_keys.c.member_id)
+Index("former_secrets_by_key", former_secrets.c.api_key_id)
 Index("grants_by_wallet", grants.c.wallet_id)
 Index("offers_by_candidate", offers.c.candidate)
 Index("lots_by_wallet", lots.c.wallet_id)
@@ -423,6 +432,11 @@ names: Final = Table(
     Column("epoch", _INT, primary_key=True, autoincrement=False),
     Column("name_id", _INT, primary_key=True, autoincrement=False), _text("text"), **_KEYED,
 )  # fmt: skip
+key_uses: Final = Table(
+    "key_uses", metadata,
+    Column("api_key_id", _INT, primary_key=True, autoincrement=False), _int("used_at"), **_KEYED,
+)  # fmt: skip
+"""The hour in which each key was used last, as doors noted it; no row for one that nobody used since that is noted."""
 deltas: Final = Table(
     "deltas", metadata, Column("number", _INT, primary_key=True, autoincrement=False), _blob("body"), _int("recorded_at"),
     **_STRICT,

@@ -42,6 +42,7 @@ from tokenroll.upstream.heads import (
     refuse,
     refuse_doubled,
     refuse_doubles,
+    session_tag,
     spans,
     text,
     whole_number,
@@ -308,7 +309,8 @@ class StreamMessageMeter(EventMeter):
 
 
 _DENIAL_STATUS: Final = {
-    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_ready": 503,
+    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_for_model": 403,
+    "too_many_tags": 400, "not_ready": 503,
 }  # fmt: skip
 _ERROR_TYPES: Final = {
     400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
@@ -497,6 +499,8 @@ def _options(body: bytes, head: dict[str, Any], facts: Facts) -> None:
     facts.service_tier = _REQUEST_TIERS[tier]
     if get("metadata") is not None:
         facts.user = text(raw_value(option(get("metadata"), "metadata").user_id), "metadata.user_id")
+        if "session_" in facts.user:
+            facts.tags = session_tag(facts.user)
     if get("speed") not in (None, "standard"):
         not_bounded("speed", f"the speed {get('speed')!r}")
     if get("context_management") is not None:

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
+from tokenroll.model.limits import TAGS_BYTES_MAX
 from tokenroll.model.usage import METER_INDEX, TALK_METER_COUNT, Meter, UsageSource
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.pace import REQUESTS, Pace, duration
@@ -72,7 +73,7 @@ class Denial:
         pace_text: str = "",
     ) -> None:
         self.code = code
-        """`wallet_empty`, `limit_reached`, `no_access`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
+        """`wallet_empty`, `limit_reached`, `no_access`, `not_for_model`, `too_many_tags`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
         self.scope = scope
         self.needed_nanos = needed_nanos
         self.left_nanos = left_nanos
@@ -185,6 +186,13 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
         f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
     ),
     "no_access": lambda d: f"The plan of this key gives no access to {d.state}. More can be approved by {d.approver}.",
+    "not_for_model": lambda d: (
+        f"This key is not for {d.state}. Call one of these, or use another key; whoever made this one can change it with "
+        "`tokenroll key change`."
+    ),
+    "too_many_tags": lambda d: (
+        f"The tags of a call have at most {TAGS_BYTES_MAX} characters together, and what this one, its metadata and its key say has {d.state}."
+    ),
     "call_not_bounded": lambda d: (
         f"Nothing bounds the cost of this call to {d.model!r}: {d.state}. Name an output cap, or ask for a model with known limits."
     ),

@@ -3,7 +3,7 @@
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.heads import count_texts, read_head, text
+from tokenroll.upstream.heads import count_texts, metadata_tags, read_head, text
 from tokenroll.upstream.openai import WholeChatMeter, read_usage
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import ChatUsage
@@ -39,6 +39,8 @@ class Embeddings(OpenAIEndpoint):
         facts.has_output = False
         facts.message_count = count_texts(head.get("input"), "input")
         facts.user = text(head.get("user"), "user")
+        if "metadata" in head:
+            facts.tags = metadata_tags(body, head)
         return facts
 
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - there is no stream of embeddings

@@ -50,4 +50,6 @@ class Facts:
     """Whether its bytes do not bound its input or its fees: tools on the provider's side, stored input, images, files, sound, units."""
     unit_maxima: tuple[tuple[int, int, int], ...] = ()
     """What it may be billed by in place of tokens: `(place in METERS, at most, likely so many)`. Its rate card says which of them count."""
+    tags: str = ""
+    """What its metadata says of the call, in the form in which tags are recorded (model/tag.py)."""
     user: str = ""

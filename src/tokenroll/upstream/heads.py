@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Raw
 
 from tokenroll.model.limits import MEDIA_TOKENS_ESTIMATE, NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX
+from tokenroll.model.tag import SESSION, TagError, known_name, named_tag, tags_from_text
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, Buffers, RequestRefused
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.shapes import (
@@ -50,6 +51,9 @@ _TO_HALF_PAIR: Final = re.compile(
     rb"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F][0-9a-fA-F]{2}).)*+",
     re.DOTALL,
 )
+_SESSION_OF_USER: Final = re.compile(r"_session_([0-9A-Za-z-]{8,64})$")
+"""How Claude Code ended a user's id before 2.1.78; since then the id is an object, as a text."""
+_USER_OBJECT: Final = re.compile(r'\{.*"session_id" ?: ?"([0-9A-Za-z-]{8,64})"')
 _DIGITS_MAX: Final = sys.int_info.default_max_str_digits
 _DIGITS_SHOWN: Final = 20
 _EXPLAINED_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -252,6 +256,33 @@ def text(value: Any, param: str) -> str:
     if len(value) > NAME_CHARACTERS_MAX:
         refuse("invalid_value", f"'{param}' may have at most {NAME_CHARACTERS_MAX} characters.", param)
     return value
+
+
+def metadata_tags(body: bytes, head: dict[str, Any]) -> str:
+    """What a request's metadata says by names that tags know; all other names are the client's own. Raises RequestRefused.
+
+    Reads the body once more, so it is for requests that have metadata.
+    """
+    if head["metadata"].__class__ is not Item and head["metadata"].__class__ is not PartsItem:
+        return ""
+    start, end = spans(body)["metadata"]
+    found = []
+    param = "metadata"
+    try:
+        for name, raw in decode_raw_pairs(body[start:end]).items():
+            known = known_name(str(name))
+            if known:
+                param = f"metadata.{name}"
+                found.append(named_tag(known, text(raw_value(raw), param).strip()))
+        return tags_from_text(",".join(found))
+    except TagError as error:
+        refuse("invalid_value", f"'{param}': {error}.", param)
+
+
+def session_tag(user_id: str) -> str:
+    """The session that Claude Code names behind a user's id; nothing of the user goes into it, and no other id says one."""
+    match = _SESSION_OF_USER.search(user_id) or _USER_OBJECT.match(user_id)
+    return "" if match is None else named_tag(SESSION, match[1])
 
 
 def items(value: Any, param: str) -> list[Any]:

@@ -14,6 +14,7 @@ from tokenroll.upstream.heads import (
     check_messages,
     is_given,
     items,
+    metadata_tags,
     not_bounded,
     raw_value,
     read_head,
@@ -49,7 +50,9 @@ _UNBOUNDED: Final = {
     "models": "an answer from a model that was not asked",
     "plugins": "tools on the provider's side",
 }
-_OPTIONS: Final = frozenset({"stream_options", "tools", "functions", "service_tier", "user", "modalities", *_UNBOUNDED})
+_OPTIONS: Final = frozenset(
+    {"stream_options", "tools", "functions", "service_tier", "user", "modalities", "metadata", *_UNBOUNDED}
+)
 """Fields that most requests do not have; without any of them nothing more is looked at."""
 _NO_PROMPT_DETAILS: Final = PromptDetails()
 _NO_COMPLETION_DETAILS: Final = CompletionDetails()
@@ -301,6 +304,8 @@ class ChatCompletions(OpenAIEndpoint):
         facts.has_tools = facts.tool_count > 0
         facts.service_tier = tier_asked(get("service_tier"))
         facts.user = text(get("user"), "user")
+        if "metadata" in head:
+            facts.tags = metadata_tags(body, head)
         self._refuse_unbounded(head)
 
     @staticmethod

@@ -19,6 +19,7 @@ from tokenroll.upstream.heads import (
     check_messages,
     items,
     items_of,
+    metadata_tags,
     not_bounded,
     raw_value,
     read_head,
@@ -263,6 +264,8 @@ class Responses(OpenAIEndpoint):
         facts.beyond_bytes = facts.fills_window or facts.server_tool_uses_max > 0
         facts.service_tier = tier_asked(get("service_tier"))
         facts.user = text(get("user"), "user")
+        if "metadata" in head:
+            facts.tags = metadata_tags(body, head)
         return facts
 
     def _input(self, head: dict[str, Any], facts: Facts) -> None:

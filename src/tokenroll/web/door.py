@@ -16,7 +16,6 @@ from tokenroll.books import arithmetic, words
 from tokenroll.model.instant import Instant
 from tokenroll.services.entering import use_way_in
 from tokenroll.services.history import DaySums
-from tokenroll.services.keys import key_hash
 from tokenroll.services.reporting import Reports, Visitor
 from tokenroll.services.sessions import SESSION_SECONDS, key_of_session, session_for
 from tokenroll.services.visits import Visits
@@ -83,7 +82,7 @@ class Door:
     def enter(self, request: Request, secret: str) -> Response | None:
         """The way to /me with a new session for a live key; None for any other text."""
         with self.reader.reports() as reports:
-            visitor = reports.visitor_with_secret(key_hash(self.pepper, secret.encode()))
+            visitor = self.reader.visitor(reports, secret)
             return None if visitor is None else self._to_wallet(request, visitor, reports.now)
 
     def enter_once(self, request: Request, ticket: str) -> Response | None:

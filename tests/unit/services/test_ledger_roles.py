@@ -46,6 +46,9 @@ class Events:
         self.heard.append(f"begin {epoch}")
         self.tape = TapeWriter(self.directory, worker=0, epoch=epoch, boot_id=BOOT, created_at=START)
 
+    def take_used(self, keys_max: int) -> list[int]:
+        return []
+
     def apply_view(self, view):
         self.heard.append("view")
 

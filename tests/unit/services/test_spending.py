@@ -58,7 +58,7 @@ def test_it_stops_an_expired_key_at_its_instant(tmp_path):
 
 def test_an_admin_key_is_told_apart(tmp_path):
     desk = Desk(tmp_path, wallet(lot(1, CREDIT)), keys=(key(1, ADA_KEY, 1, scope="admin"),))
-    assert desk.key().is_admin
+    assert not desk.key().calls_models
 
 
 # ---- bounds -------------------------------------------------------------------------------------------------------
