@@ -94,7 +94,7 @@ def fill(path: Path, count: int) -> None:
         )
     for month, numbers in enumerate((range(34), range(34, 68), range(68, 100))):
         raw.execute(_SPENT, {"count": count, "month": month, "rows": len(numbers), "numbers": sum(numbers)})
-    raw.execute("INSERT INTO spend_labels VALUES (1, 'gpt-5-mini', 'checkout'), (2, 'claude-opus-5-5', '')")
+    raw.execute("INSERT INTO spend_labels VALUES (1, 'gpt-5-mini', 'checkout', 0), (2, 'claude-opus-5-5', '', 0)")
     raw.execute(_ROLLUPS, {"count": count})
     raw.execute("COMMIT")
     connection.close()

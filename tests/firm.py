@@ -154,11 +154,11 @@ class Firm:
 
     # ---- calls as the tape tells them -----------------------------------------------------------------------------
 
-    def hold(self, name: str, *slices: tuple[int, int], at: int | None = None, key: int = 1) -> int:
+    def hold(self, name: str, *slices: tuple[int, int], at: int | None = None, key: int = 1, flags: int = 0) -> int:
         """A hold of these (lot, nanos) by a key of this inside id, dispatched; its sequence."""
         admitted_at = self.now if at is None else at
         sequence = self._sequence
-        self._report([_hold(self.wallet_id(name), self._epoch, sequence, slices, admitted_at, key)])
+        self._report([_hold(self.wallet_id(name), self._epoch, sequence, slices, admitted_at, key, flags)])
         length = tape.DISPATCHED_HEAD.size + 8
         self._report(
             [tape.DISPATCHED_HEAD.pack(RecordType.DISPATCHED, 0, length, admitted_at) + sequence.to_bytes(8, "little")]
@@ -181,9 +181,11 @@ class Firm:
         """The call's fate is unknown: to suspense."""
         self._report([pack_lapse(sequence, LapseRecord(self.now, 0, 6, 0))])
 
-    def call(self, name: str, lot_id: int, nanos: int, *, bound: int | None = None, at: int | None = None) -> int:
+    def call(
+        self, name: str, lot_id: int, nanos: int, *, bound: int | None = None, at: int | None = None, flags: int = 0
+    ) -> int:
         """A whole call: held for its bound (default twice its cost), settled."""
-        sequence = self.hold(name, (lot_id, bound or 2 * nanos), at=at)
+        sequence = self.hold(name, (lot_id, bound or 2 * nanos), at=at, flags=flags)
         self.settle(sequence, nanos)
         return sequence
 
@@ -194,12 +196,14 @@ class Firm:
         assert isinstance(ack, Ack), ack
 
 
-def _hold(wallet_id: int, epoch: int, sequence: int, slices: Sequence[tuple[int, int]], at: int, key: int) -> bytes:
+def _hold(
+    wallet_id: int, epoch: int, sequence: int, slices: Sequence[tuple[int, int]], at: int, key: int, flags: int
+) -> bytes:
     parts = [Slice(*one) for one in slices]
     number = (at // 1000 << 80) | (epoch << 48) | sequence
     length = tape.HOLD.size + len(parts) * tape.SLICE.size
     head = tape.HOLD.pack(
-        RecordType.HOLD, 0, length, 1, len(parts), number.to_bytes(16, "big"), wallet_id, key, 1, at,
+        RecordType.HOLD, flags, length, 1, len(parts), number.to_bytes(16, "big"), wallet_id, key, 1, at,
         sum(one.nanos for one in parts), 0, 1, 0, 0, 0, 100, 400, 1, 0,
     )  # fmt: skip
     return head + b"".join(tape.SLICE.pack(*one) for one in parts)

@@ -91,8 +91,8 @@ class SlipMaker:
         self._cycle_name = cycle_name
         self._span_of = span_of
         self._spans: dict[str, tuple[Instant, Instant]] = {}
-        self.labels: dict[int, tuple[str, str]] = {}
-        """What calls were spent on by number: model and project."""
+        self.labels: dict[int, tuple[str, str, bool]] = {}
+        """What calls were spent on by number: model, project, and whether they were personal."""
         self.held: dict[int, int] = {}
         self.suspense: dict[int, int] = {}
         """By lot: what calls hold that were admitted before the cycle's end, and what is being checked."""
@@ -123,7 +123,7 @@ class SlipMaker:
         spent: dict[int, int] = {}
         by_label: dict[int, int] = {}
         adjusted: dict[int, int] = {}
-        calls = carried = 0
+        calls = carried = personal = 0
         if late or self.unrolled:
             every_spent, adjusted = self._with_late(wallet_id, every_spent, late)
         for lot_id, label_id, nanos, count in every_spent:
@@ -134,9 +134,11 @@ class SlipMaker:
                 spent[lot_id] = spent.get(lot_id, 0) + nanos
                 by_label[label_id] = by_label.get(label_id, 0) + nanos
         for label_id, nanos in by_label.items():
-            model, project = labels[label_id]
+            model, project, is_personal = labels[label_id]
             models[model] = models.get(model, 0) + nanos
             projects[project] = projects.get(project, 0) + nanos
+            if is_personal:
+                personal += nanos
         rows, kinds, states = self._lot_rows(
             wallet_id, span, lots, (dict(later) if later else {}, opened), (spent, adjusted)
         )
@@ -154,6 +156,8 @@ class SlipMaker:
             amounts["company_carried_nanos"] = carried
         if calls:
             amounts["call_count"] = calls
+        if personal:
+            amounts["personal_nanos"] = personal
         return WalletSlip(wallet_id, zone, kinds, amounts, models, projects, states)
 
     def _net_rescheduled(self, wallet_id: int, amounts: dict[str, int]) -> None:

@@ -89,7 +89,7 @@ class SlipRows:
         labels = schema.spend_labels
         rows = connection.execute(select(labels)).all()
         self._maker = SlipMaker(days.name, self._span)
-        self._maker.labels = {row.id: (row.model, row.project) for row in rows}
+        self._maker.labels = {row.id: (row.model, row.project, bool(row.is_personal)) for row in rows}
         self._before = run_before(connection, book, days.number)
         self._read_holds()
         self._read_unrolled()
@@ -191,7 +191,7 @@ class SlipRows:
         numbers = {label: label_id for label_id, label in self._maker.labels.items()}
         for key, (nanos, calls) in sums.sums.items():
             if key.cycle == self._days.number:
-                label = (key.model, key.project)
+                label = (key.model, key.project, key.is_personal)
                 label_id = numbers.setdefault(label, -1 - len(numbers))
                 self._maker.labels[label_id] = label
                 row = (key.lot_id, label_id, nanos, calls, key.late)

@@ -28,7 +28,7 @@ FULL_BYTES: Final = 1024 * 1024
 _STORAGE_CODES: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 )
-SCHEMA_HEAD: Final = "0010"
+SCHEMA_HEAD: Final = "0011"
 """The newest migration; a database at it needs no look at Alembic."""
 
 

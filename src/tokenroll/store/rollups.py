@@ -18,10 +18,12 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, func, select
 
 from tokenroll.model.hold import COMPANY_LOT_ID
+from tokenroll.model.tag import PROJECT, tag_value
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, Outcome, hold_key, parse_record
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.database import raw_connection
+from tokenroll.store.tape import HOLD_PERSONAL
 
 MARK: Final = "spend"
 SLICE_SETTLEMENTS: Final = 2_000
@@ -32,7 +34,6 @@ _UPSERT: Final = """
 _SETTLEMENTS: Final = """
     SELECT ledger_seq, hold_key, wallet_id, cycle, outcome, record FROM settlements
     WHERE ledger_seq > ? ORDER BY ledger_seq LIMIT ?"""
-_PROJECT_TAG: Final = "project="
 
 
 class SpendKey(NamedTuple):
@@ -43,17 +44,9 @@ class SpendKey(NamedTuple):
     lot_id: int
     model: str
     project: str
+    is_personal: bool
     day: int
     late: bool
-
-
-def project_of(tags: str) -> str:
-    """The project among a call's tags, which are written `name=value` and divided by commas; empty for none."""
-    for tag in tags.split(","):
-        known = tag.strip()
-        if known.startswith(_PROJECT_TAG):
-            return known.removeprefix(_PROJECT_TAG)
-    return ""
 
 
 class SpendSums:
@@ -76,15 +69,16 @@ class SpendSums:
         hold, settle = attempt.hold, attempt.settle
         model_name = settle.answered_model_name if settle and settle.answered_model_name else hold.model_name
         model = self._name_of(key.worker, key.epoch, model_name) if model_name else ""
-        project = project_of(self._name_of(key.worker, key.epoch, hold.tags_name)) if hold.tags_name else ""
+        project = tag_value(self._name_of(key.worker, key.epoch, hold.tags_name), PROJECT) if hold.tags_name else ""
+        label = (model, project, bool(hold.flags & HOLD_PERSONAL))
         uncounted = outcome != Outcome.RELEASED
         for lot_id, nanos in attempt.consumed:
             owner = wallet_id if lot_id == COMPANY_LOT_ID else self._owner_of(lot_id)
             own = owner == wallet_id
-            self._put(owner, cycle, own, lot_id, (model, project), hold.admitted_at, nanos, own and uncounted)
+            self._put(owner, cycle, own, lot_id, label, hold.admitted_at, nanos, own and uncounted)
             uncounted = uncounted and not own
         if uncounted:
-            self._put(wallet_id, cycle, True, COMPANY_LOT_ID, (model, project), hold.admitted_at, 0, True)
+            self._put(wallet_id, cycle, True, COMPANY_LOT_ID, label, hold.admitted_at, 0, True)
 
     def _put(
         self,
@@ -92,7 +86,7 @@ class SpendSums:
         cycle: int,
         own: bool,
         lot_id: int,
-        label: tuple[str, str],
+        label: tuple[str, str, bool],
         at: int,
         nanos: int,
         counted: bool,
@@ -180,11 +174,11 @@ def roll_up(connection: Connection, sums: SpendSums, limit: int = SLICE_SETTLEME
         return 0
     for _, number, wallet_id, cycle, outcome, record in rows:
         sums.add(number, wallet_id, cycle, outcome, parse_record(record))
-    labels = _labels(connection, ((key.model, key.project) for key in sums.sums))
+    labels = _labels(connection, (key[3:6] for key in sums.sums))
     raw_connection(connection).executemany(
         _UPSERT,
         sorted(
-            (key.cycle, key.wallet_id, key.lot_id, labels[key.model, key.project], key.day, nanos, count, int(key.late))
+            (key.cycle, key.wallet_id, key.lot_id, labels[key[3:6]], key.day, nanos, count, int(key.late))
             for key, (nanos, count) in sums.sums.items()
         ),
     )
@@ -193,14 +187,14 @@ def roll_up(connection: Connection, sums: SpendSums, limit: int = SLICE_SETTLEME
     return len(rows)
 
 
-def _labels(connection: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+def _labels(connection: Connection, wanted: Iterable[tuple[str, str, bool]]) -> dict[tuple[str, str, bool], int]:
     table = schema.spend_labels
-    known: dict[tuple[str, str], int] = {}
+    known: dict[tuple[str, str, bool], int] = {}
     for label in sorted(set(wanted)):
-        model, project = label
-        found = connection.scalar(select(table.c.id).where(table.c.model == model, table.c.project == project))
+        values = dict(zip(("model", "project", "is_personal"), label, strict=True))
+        found = connection.scalar(select(table.c.id).filter_by(**values))
         if found is None:
             found = (connection.scalar(select(func.max(table.c.id))) or 0) + 1
-            connection.execute(table.insert().values(id=found, model=model, project=project))
+            connection.execute(table.insert().values(id=found, **values))
         known[label] = found
     return known

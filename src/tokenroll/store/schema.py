@@ -290,9 +290,10 @@ wallet_values: Final = Table(
 """`last_seq`: the newest settlement of this wallet, head of the list that `settlements.previous_seq` links (0: none).
 `charged_nanos`: what its calls cost, whoever paid (own lots, pool, company); `company_nanos`: the company's part of it."""
 spend_labels: Final = Table(
-    "spend_labels", metadata, _id(), _text("model"), _text("project"), UniqueConstraint("model", "project"), **_STRICT
-)
-"""What calls were spent on: the model that answered, and the project that the client named (empty: none)."""
+    "spend_labels", metadata, _id(), _text("model"), _text("project"), _int("is_personal"),
+    UniqueConstraint("model", "project", "is_personal"), **_STRICT,
+)  # fmt: skip
+"""What calls were spent on: the model that answered, the project that was named (empty: none), and whether they were personal (0, 1)."""
 spend_rollups: Final = Table(
     "spend_rollups", metadata,
     Column("cycle", _INT, primary_key=True, autoincrement=False),

@@ -17,13 +17,16 @@ _ROWS_PER_FETCH = 2_000
 
 def check_rollups(connection: Connection, sums: dict[SpendKey, list[int]], differs: Differs) -> int:
     """Every stored sum against the settlements up to the mark; how many there are. `sums` is used up."""
-    labels = {row.id: (row.model, row.project) for row in connection.execute(select(schema.spend_labels))}
+    labels = {
+        row.id: (row.model, row.project, bool(row.is_personal))
+        for row in connection.execute(select(schema.spend_labels))
+    }
     count = 0
     rows = connection.execute(select(schema.spend_rollups).execution_options(yield_per=_ROWS_PER_FETCH))
     for row in rows:
         count += 1
-        model, project = labels.get(row.label_id, ("", ""))
-        key = SpendKey(row.cycle, row.wallet_id, row.lot_id, model, project, row.day, bool(row.late))
+        label = labels.get(row.label_id, ("", "", False))
+        key = SpendKey(row.cycle, row.wallet_id, row.lot_id, *label, row.day, bool(row.late))
         replayed = sums.pop(key, None)
         stored = [row.nanos, row.call_count]
         if replayed != stored or row.label_id not in labels:
