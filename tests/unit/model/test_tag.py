@@ -35,7 +35,7 @@ def test_tags_are_kept_in_one_form(text, kept):
         ("project=", "the tag project has no value: write project=…, or leave it out"),
         ("purpose=fun", "the purpose of a call is work or personal, not 'fun'"),
         ("x" * 129, "a tag has at most 128 printable ASCII characters, not 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'"),
-        ("projet=été", r"a tag has at most 128 printable ASCII characters, not 'projet=\\xe9t\\xe9'"),
+        ("salle=été", r"a tag has at most 128 printable ASCII characters, not 'salle=\\xe9t\\xe9'"),
         (",".join(map(str, range(17))), "a call has at most 16 tags from one place, not 17"),
         (
             ",".join(f"{one:0128}" for one in range(8)),
