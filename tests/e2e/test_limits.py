@@ -178,7 +178,7 @@ def test_tags_and_departments_and_keys_are_counted_each_for_itself(company, limi
 def test_tags_that_no_header_may_carry_are_refused(company):
     with pytest.raises(openai.BadRequestError) as refused:
         company.openai().chat.completions.create(**ask(headers={"x-tokenroll-tags": "x" * 129}))
-    assert "x-tokenroll-tags is up to 16 labels" in str(refused.value)
+    assert "x-tokenroll-tags: a tag has at most 128 printable ASCII characters" in str(refused.value)
 
 
 def test_of_many_calls_at_once_exactly_as_many_pass_as_the_cap_has_room_for(company, limit):
