@@ -47,6 +47,12 @@ MODELS = (
     "gpt-3.5-turbo-instruct",
     "text-embedding-3-small",
     "omni-moderation-latest",
+    "gpt-image-1.5",
+    "gpt-image-2",
+    "tts-1",
+    "gpt-4o-mini-tts",
+    "whisper-1",
+    "gpt-4o-transcribe",
     "gpt-4o",
     "gpt-6-astra",
     "claude-opus-5-5",
@@ -54,7 +60,7 @@ MODELS = (
     "claude-haiku-4-5",
     "model",
 )
-OWN_CARDS = {"reranker": {"input": "0.05"}, "rerank-v3.5": {"search_unit": "2"}}
+OWN_CARDS = {"reranker": {"input": "0.05"}, "rerank-v3.5": {"search_unit": "2"}, "painter": {"image": "0.04"}}
 """Models that nobody publishes prices of, with what they cost."""
 DEPARTMENTS = {
     "Ada": "Engineering",

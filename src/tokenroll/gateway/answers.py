@@ -1,15 +1,18 @@
 """Answers that the gateway itself gives: refusals in the shape of the client's dialect, problem+json elsewhere, JSON and text."""
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from tokenroll.gateway.heads import RequestHead
 from tokenroll.upstream.anthropic import Messages
+from tokenroll.upstream.audio import Speech, Transcriptions, Translations
 from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 from tokenroll.upstream.embeddings import Embeddings
+from tokenroll.upstream.images import ImageEdits, ImageGenerations
 from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.openai import ChatCompletions
 from tokenroll.upstream.rerank import Rerank, RerankV2
@@ -18,13 +21,28 @@ from tokenroll.upstream.responses import Responses
 OPENAI: Final[Dialect] = ChatCompletions()
 ANTHROPIC: Final[Dialect] = Messages()
 FAMILIES: Final[Mapping[str, tuple[Dialect, ...]]] = {
-    "openai": (OPENAI, Responses(), Completions(), Embeddings(), Moderations(), Rerank(), RerankV2()),
+    "openai": (
+        OPENAI,
+        Responses(),
+        Completions(),
+        Embeddings(),
+        Moderations(),
+        Rerank(),
+        RerankV2(),
+        ImageGenerations(),
+        ImageEdits(),
+        Speech(),
+        Transcriptions(),
+        Translations(),
+    ),
     "anthropic": (ANTHROPIC,),
 }
 """All endpoints that calls are made at, by what a deployment names as its dialect."""
 ENDPOINTS: Final[Mapping[bytes, Dialect]] = {one.path: one for family in FAMILIES.values() for one in family}
 DIALECTS: Final = tuple(sorted(ENDPOINTS.values(), key=lambda one: one.index))
 """The same by their numbers, which are gapless."""
+
+_CONTENT_TYPES: Final = re.compile(rb"^content-type:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 STATUS_LINES: Final = {
     status: b"HTTP/1.1 %d %b\r\n"
@@ -44,7 +62,7 @@ def dialect_of(head: RequestHead) -> Dialect | None:
     path = head.path
     found = ENDPOINTS.get(path)
     if found is not None:
-        return found
+        return found.read_as(_CONTENT_TYPES.findall(head.forward)) if found.takes_forms else found
     if head.anthropic and path.startswith(b"/v1/"):
         return ANTHROPIC
     return OPENAI if path.startswith(b"/v1/") else None

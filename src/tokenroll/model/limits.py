@@ -254,8 +254,33 @@ RERANK_DOCUMENTS_PER_UNIT: Final = 100
 """A search unit is one query with up to so many documents."""
 RERANK_PART_BYTES: Final = 250
 """A document of more than 500 tokens is ranked in parts, the query within each: no part is shorter than this, so no bound is too low."""
+FORM_PARTS_MAX: Final = 256
+"""Fields and files of one form: seventeen pictures and every option there is are fifty."""
+FORM_PART_HEAD_BYTES_MAX: Final = 2 * 1024
+"""The head of one part: a name, a file name and a type."""
+FORM_FIELD_BYTES_MAX: Final = 1024 * 1024
+"""One field that is no file: a prompt of 32,000 characters is 128 kB."""
+PICTURES_OUT_MAX: Final = 10
+"""Largest `n` of pictures: the providers' own limit."""
+PICTURES_IN_MAX: Final = 17
+"""Pictures that a call goes by: sixteen and a mask, the providers' own limit."""
+PARTIAL_PICTURES_MAX: Final = 3
+PARTIAL_PICTURE_TOKENS: Final = 100
+"""A picture may be streamed in up to so many unfinished states, each of so many output tokens more."""
+PICTURE_INPUT_TOKENS_MAX: Final = 8_192
+"""The most input tokens of one picture that is read: 6,144 for its details and 129 for each tile are published, and fewer than this."""
+SPEECH_TOKENS_PER_BYTE: Final = 16
+"""The most output tokens of a spoken byte: three quarters of a second, five times slower than people speak."""
+SPEECH_TOKENS_MIN: Final = 512
+"""Added to that, for pauses before and behind a short text."""
+AUDIO_BYTES_PER_SECOND: Final = 16_000
+"""For estimates alone: a second of compressed sound at the usual 128 kbit/s."""
+AUDIO_BYTES_PER_SECOND_MIN: Final = 500
+"""No codec of the formats that are taken is made for fewer than 4 kbit/s, so this bounds how long a compressed file lasts."""
+AUDIO_SECONDS_OF_TOKENS_MAX: Final = 1_500
+"""Models that count sound in tokens take recordings of 25 minutes at most: the provider's own limit."""
 AUDIO_TOKENS_PER_SECOND: Final = 21
-"""For estimates alone: what a second of sound is in model tokens, by the per-minute figures that providers publish beside token prices."""
+"""For bounds and estimates: what a second of sound is in model tokens, by the per-minute figures that providers publish beside token prices."""
 CALLS_REMEMBERED_MAX: Final = 16_384
 """Calls that a worker remembers whole for `GET /me/calls`; the ledger knows all of them."""
 CLIENT_CALL_IDS_REMEMBERED_MAX: Final = 131_072

@@ -139,8 +139,7 @@ def _media_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:
     for index, most, likely in hold.unit_maxima:
         known = counts[index]
         used = likely if known is None else min(known, most)
-        if index in rates.unit_grains:
-            counts[index] = used
+        counts[index] = used if index in rates.unit_grains else None
         if index == AUDIO_SECOND:
             seconds = used
     if rates.has_token_price:

@@ -256,10 +256,10 @@ class Spending(Leases):
         """
         card = hold.card.card
         model_max = card.output_tokens_max or card.context_window_tokens
+        if not facts.is_text:  # nothing can lower it; what is sold by units needs none
+            return model_max or (0 if hold.rates.output_grains else 1)
         if model_max is None:
             return 0
-        if not facts.is_text:  # its price says it, nothing can lower it
-            return model_max
         wallet = hold.key.wallet
         most = min(model_max, wallet.output_cap_tokens)
         floor = max(min(OUTPUT_CAP_FLOOR_TOKENS, most), facts.thinking_budget_tokens + 1)

@@ -308,14 +308,21 @@ class Dialect(ABC):
     """One endpoint of one provider's way of speaking."""
 
     index: int
-    """On the tape: 0 chat completions, 1 messages, 2 responses, 3 completions, 4 embeddings, 5 moderations, 6 and 7 rerank."""
+    """On the tape: 0 chat completions, 1 messages, 2 responses, 3 completions, 4 embeddings, 5 moderations, 6 and 7 rerank,
+    8 image generations, 9 image edits, 10 speech, 11 transcriptions, 12 translations."""
     family: str
     """Whose way: what a deployment names as its dialect. All endpoints of one share keys, errors and headers."""
     name: str
     path: bytes
     """Where clients call it, and the provider has it."""
+    takes_forms: bool = False
+    """Whether its requests may be forms: then `read_as` says who reads those of a head."""
     asks_for_usage: bool = False
     """Whether a stream reports its usage only to who asks for it in the request."""
+
+    def read_as(self, content_types: list[bytes]) -> "Dialect":  # noqa: ARG002 - for those who take forms
+        """Who reads bodies with these content types."""
+        return self
 
     @abstractmethod
     def facts(self, body: bytes) -> Facts:

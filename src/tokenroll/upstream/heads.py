@@ -93,7 +93,7 @@ def read_head(body: bytes, facts: Facts, default_model: str = "") -> dict[str, A
     if model is None and default_model:
         model = default_model
     if type(model) is not str or not 0 < len(model) <= NAME_CHARACTERS_MAX or not model.isprintable():
-        _refuse_model(model)
+        refuse_model(model)
     facts.model = model
     stream = head.get("stream")
     if stream is not None:
@@ -216,7 +216,8 @@ def _pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return once
 
 
-def _refuse_model(model: Any) -> NoReturn:
+def refuse_model(model: Any) -> NoReturn:
+    """Raises RequestRefused saying what a model's name must be."""
     if model is None:
         refuse("missing_required_parameter", "Missing required parameter: 'model'.", "model")
     if type(model) is not str:

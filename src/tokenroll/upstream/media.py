@@ -2,20 +2,26 @@
 
 import json
 import re
+from abc import abstractmethod
 from typing import Any, Final
 
 import msgspec
 
 from tokenroll.model.limits import UNIT_COUNT_MAX
-from tokenroll.model.usage import METERS, TALK_METER_COUNT
+from tokenroll.model.usage import METERS
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.openai import read_answer
 from tokenroll.upstream.shapes import MediaAnswer, decode_media_answer
+from tokenroll.upstream.sse import EventMeter, event_payload
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
-_MORE_COUNTS: Final = len(METERS) - TALK_METER_COUNT
-_LAST_USAGE: Final = re.compile(rb'"usage"\s*:\s*(\{.*\})\s*\}\s*\Z', re.DOTALL)
+_LAST_USAGE: Final = re.compile(rb'"usage"\s*:\s*(\{.{0,2000}\})\s*\}\s*\Z', re.DOTALL)
+
+
+def empty_counts() -> list[int | None]:
+    """Places for every meter."""
+    return [None] * len(METERS)
 
 
 def split_tokens(
@@ -56,7 +62,7 @@ class MediaMeter(WholeMeter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.counts += [None] * _MORE_COUNTS
+        self.counts = empty_counts()
 
     def _on_body(self, body: bytes) -> None:
         try:
@@ -89,3 +95,68 @@ class MediaMeter(WholeMeter):
         """The provider's final word was read."""
         self.saw_usage = True
         self.counts[counts.REQUEST] = 1
+
+
+class UsageStreamMeter(EventMeter):
+    """A meter of events of which the last ones say what was used; nothing is withheld.
+
+    An event with a picture is longer than what is kept of it: then its usage is read where providers put it, at its end.
+    """
+
+    __slots__ = ("_partial",)
+
+    def __init__(self) -> None:
+        super().__init__(withhold=False)
+        self.counts = empty_counts()
+        self._partial = False
+        """Whether some usage was incomplete."""
+
+    def _frame_of(self, name: bytes, payload: bytes) -> int:  # noqa: ARG002 - events are not told apart by their frames
+        return 0
+
+    def _is_plain(self, data: bytes) -> bool:  # noqa: ARG002 - there are few events, so every one is read
+        return False
+
+    def _on_bytes(self, event: bytes) -> bool:
+        _, payload = event_payload(event)
+        if payload:
+            self._on_event(b"", payload)
+            return False
+        match = _LAST_USAGE.search(event)
+        if match is not None:
+            try:
+                self._add(json.loads(match[1]))
+            except ValueError:
+                self._partial = True
+        return False
+
+    def _on_event(self, name: bytes, payload: bytes) -> bool:  # noqa: ARG002 - the data says what it is
+        try:
+            said = decode_media_answer(payload)
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+        error = said.error if said.error is not None else payload if said.type == "error" else None
+        read_answer(self, said.model, None, error)
+        self.output_events += error is None
+        if said.usage is not None:
+            self._add(object_of(said.usage))
+        return False
+
+    def _add(self, usage: dict[str, Any]) -> None:
+        """One more report; each stands for its own part of the answer, so they add up."""
+        before = list(self.counts)
+        self.counts = empty_counts()
+        known = self._read(usage)
+        self.counts = [
+            (one or 0) + (other or 0) if one is not None or other is not None else None
+            for one, other in zip(before, self.counts, strict=True)
+        ]
+        self._partial = self._partial or not known
+        self.complete = True
+        if not self._partial:
+            self.saw_usage = True
+            self.counts[counts.REQUEST] = 1
+
+    @abstractmethod
+    def _read(self, usage: dict[str, Any]) -> bool:
+        """A usage object into `counts`, which are empty; whether it says all."""

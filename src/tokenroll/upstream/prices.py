@@ -76,6 +76,10 @@ LONG_LIVED_CACHE: Final = "claude"
 """Models with this in their name sell a cache of one hour, wherever they are sold."""
 
 
+MEDIA_OUTPUT: Final[Mapping[str, Meter]] = {"gpt-image": Meter.OUTPUT_IMAGE, "-tts": Meter.OUTPUT_AUDIO}
+"""By what stands in a model's name: what it puts out is pictures or sound, so a price of output that says no more is theirs."""
+
+
 class ModelKey(NamedTuple):
     """One model at one provider."""
 
@@ -193,12 +197,11 @@ def _cards(
         if as_of is not None and index + 1 < len(starts) and effective[index + 1] <= as_of:
             continue
         moments = list(_moments(model, start, starts))
-        long_lived = LONG_LIVED_CACHE in model.id
-        tables = {"standard": _table([model.get_prices(moment) for moment in moments], long_lived=long_lived)}
+        tables = {"standard": _table([model.get_prices(moment) for moment in moments], model.id)}
         for tier, context in TIER_VARIANTS.items():
             if _is_sold(model, context, moments[0]):
                 prices = [model.get_prices(moment, dict([context])) for moment in moments]
-                tables[tier] = _table(prices, long_lived=long_lived)
+                tables[tier] = _table(prices, model.id)
         yield _card(
             provider,
             model.id,
@@ -278,12 +281,16 @@ def _is_sold(model: types.ModelInfo, context: tuple[str, str], moment: datetime)
     )
 
 
-def _table(prices: list[types.ModelPrice], *, long_lived: bool) -> RateTable:
+def _table(prices: list[types.ModelPrice], model: str) -> RateTable:
     """The dearest of several prices, short and long context. Raises _Unusable."""
     starts = sorted({tier.start for price in prices for value in _values(price).values() for tier in _tiers(value)})
 
     def dearest_at(input_tokens: int) -> dict[Meter, int]:
-        return _with_cache_writes(_dearest([_rates(price, input_tokens) for price in prices]), long_lived=long_lived)
+        rates = _dearest([_rates(price, input_tokens) for price in prices])
+        for name, meter in MEDIA_OUTPUT.items():
+            if name in model and Meter.OUTPUT in rates:
+                rates.setdefault(meter, rates[Meter.OUTPUT])
+        return _with_cache_writes(rates, long_lived=LONG_LIVED_CACHE in model)
 
     base = dearest_at(0)
     if base.keys().isdisjoint((Meter.INPUT, Meter.OUTPUT, *UNIT_METERS)):

@@ -6,9 +6,11 @@ import pytest
 
 from tests.cast import CREDIT, T0
 from tokenroll.upstream.anthropic import Messages
+from tokenroll.upstream.audio import Speech, Transcriptions, Translations
 from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.embeddings import Embeddings
+from tokenroll.upstream.images import ImageEdits, ImageGenerations
 from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.openai import ChatCompletions
 from tokenroll.upstream.rerank import Rerank, RerankV2
@@ -137,7 +139,10 @@ def test_an_error_may_say_when_to_come_back():
 def test_the_dialects_know_their_way_upstream():
     assert CHAT.upstream_headers("sk-1") == b"authorization: Bearer sk-1\r\n"
     assert MESSAGES.upstream_headers("sk-2") == b"x-api-key: sk-2\r\n"
-    every = (CHAT, MESSAGES, Responses(), Completions(), Embeddings(), Moderations(), Rerank(), RerankV2())
+    every = (
+        CHAT, MESSAGES, Responses(), Completions(), Embeddings(), Moderations(), Rerank(), RerankV2(), ImageGenerations(),
+        ImageEdits(), Speech(), Transcriptions(), Translations(),
+    )  # fmt: skip
     assert [(one.index, one.family, one.path) for one in every] == [
         (0, "openai", b"/v1/chat/completions"),
         (1, "anthropic", b"/v1/messages"),
@@ -147,4 +152,9 @@ def test_the_dialects_know_their_way_upstream():
         (5, "openai", b"/v1/moderations"),
         (6, "openai", b"/v1/rerank"),
         (7, "openai", b"/v2/rerank"),
+        (8, "openai", b"/v1/images/generations"),
+        (9, "openai", b"/v1/images/edits"),
+        (10, "openai", b"/v1/audio/speech"),
+        (11, "openai", b"/v1/audio/transcriptions"),
+        (12, "openai", b"/v1/audio/translations"),
     ]

@@ -23,6 +23,7 @@ SIZE_NAMES: Final = (
     "output_tokens",
     "reasoning_tokens",
     "chunk_tokens",
+    "picture_bytes",
     "interval_us",
     "web_searches",
     "background_ms",
@@ -43,7 +44,7 @@ class Asked:
     """One request, understood."""
 
     endpoint: str
-    """`chat`, `messages`, `responses`, `completions`, `embeddings`, `moderations` or `rerank`."""
+    """`chat`, `messages`, `responses`, `completions`, `embeddings`, `moderations`, `rerank`, `pictures`, `speech` or `transcripts`."""
     model: str
     stream: bool
     segments: list[Segment]
@@ -76,6 +77,8 @@ class Asked:
     """How embeddings are wanted."""
     body: dict[str, Any] = field(default_factory=dict)
     """The whole request, at the endpoints whose answers repeat parts of it."""
+    kind: bytes = b"application/json"
+    """What its answer is, when it is not streamed."""
     used: dict[str, int] | None = None
     """What it uses by kind where that is known beforehand; None where it is read and written model tokens."""
 

@@ -1,5 +1,9 @@
 """What requests for verdicts, ranks, pictures and sound ask for, and by the provider's own rules what each of them uses."""
 
+import email
+import email.policy
+import io
+import wave
 from typing import Any, Final
 
 from tokenroll.upstream.simulated.asked import OVERHEAD_PER_MESSAGE, Asked, Refusal, count, decoded, model_of, tokens
@@ -42,3 +46,120 @@ def asked_of_rerank(raw: bytes) -> Asked:
     asked.choices = min(count(body, "top_n") or len(texts), len(texts))
     asked.used = {"input": read, "search_unit": -(-len(texts) // DOCUMENTS_PER_SEARCH)}
     return asked
+
+
+PICTURE_TOKENS: Final = {
+    "low": {"1024x1024": 272, "1024x1536": 408, "1536x1024": 400},
+    "medium": {"1024x1024": 1_056, "1024x1536": 1_584, "1536x1024": 1_568},
+    "high": {"1024x1024": 4_160, "1024x1536": 6_240, "1536x1024": 6_208},
+}
+PARTIAL_TOKENS: Final = 100
+PICTURE_READ_TOKENS: Final = 323
+"""What a picture counts that is read: 65, and 129 for each of two tiles."""
+SPOKEN_TOKENS_PER_CHARACTER: Final = 2
+HEARD_TOKENS_PER_SECOND: Final = 10
+COMPRESSED_BYTES_PER_SECOND: Final = 16_000
+
+
+def _choice(body: dict[str, Any], name: str, known: tuple[str, ...], default: str) -> str:
+    """One of the known words; `auto` and absent are the default. Raises Refusal."""
+    value = body.get(name) or "auto"
+    if value == "auto":
+        return default
+    if value not in known:
+        raise Refusal(400, "invalid_request_error", f"Invalid value: '{value}'.", name, "invalid_value")
+    return str(value)
+
+
+def _drawn(body: dict[str, Any], model: str, read: dict[str, int]) -> Asked:
+    """A request for pictures, whatever they are made from."""
+    asked = _whole(body, "pictures", model)
+    size = _choice(body, "size", ("1024x1024", "1024x1536", "1536x1024"), "1024x1024")
+    quality = _choice(body, "quality", tuple(PICTURE_TOKENS), "high")
+    asked.choices = int(body.get("n") or 1)
+    asked.stream = body.get("stream") in {True, "true"}
+    partial = int(body.get("partial_images") or 0)
+    each = PICTURE_TOKENS[quality][size] + PARTIAL_TOKENS * partial
+    asked.body = {"size": size, "quality": quality, "partial_images": partial, "edit": "input_image" in read}
+    asked.used = {**read, "output_image": each * asked.choices, "image": asked.choices}
+    return asked
+
+
+def asked_of_pictures(raw: bytes) -> Asked:
+    """What a request for pictures asks for. Raises Refusal."""
+    body = decoded(raw)
+    return _drawn(body, model_of(body), {"input": tokens(str(body.get("prompt", "")).encode())})
+
+
+def asked_of_edits(raw: bytes, content_type: bytes) -> Asked:
+    """What a request for pictures of pictures asks for, as JSON or as a form. Raises Refusal."""
+    if content_type.startswith(b"multipart/"):
+        body, files = read_form(raw, content_type)
+        seen = sum(len(same) for same in files.values())
+    else:
+        body = decoded(raw)
+        seen = len(body.get("images") or ()) + ("mask" in body)
+    model = str(body.get("model") or "gpt-image-1.5")
+    return _drawn(
+        body, model, {"input": tokens(str(body.get("prompt", "")).encode()), "input_image": seen * PICTURE_READ_TOKENS}
+    )
+
+
+def asked_of_speech(raw: bytes) -> Asked:
+    """What a request for speech asks for. Raises Refusal."""
+    body = decoded(raw)
+    spoken = str(body.get("input", ""))
+    asked = _whole(body, "speech", model_of(body))
+    asked.stream = body.get("stream_format") == "sse"
+    asked.kind = b"audio/mpeg"
+    asked.used = {
+        "input": tokens(spoken.encode()) + tokens(str(body.get("instructions", "")).encode()),
+        "output_audio": SPOKEN_TOKENS_PER_CHARACTER * len(spoken), "character": len(spoken),
+    }  # fmt: skip
+    return asked
+
+
+def asked_of_recording(raw: bytes, content_type: bytes) -> Asked:
+    """What a request for a transcript or a translation asks for. Raises Refusal."""
+    if not content_type.startswith(b"multipart/"):
+        raise Refusal(400, "invalid_request_error", "A recording is sent as multipart/form-data.")
+    body, files = read_form(raw, content_type)
+    if "file" not in files:
+        raise Refusal(400, "invalid_request_error", "Missing required parameter: 'file'.", "file")
+    asked = _whole(body, "transcripts", model_of(body))
+    seconds = _seconds(files["file"][0])
+    asked.stream = body.get("stream") == "true"
+    asked.body = {**body, "seconds": seconds}
+    asked.kind = b"text/plain; charset=utf-8" if body.get("response_format") in {"text", "srt", "vtt"} else asked.kind
+    asked.used = {
+        "input": tokens(str(body.get("prompt", "")).encode()), "input_audio": HEARD_TOKENS_PER_SECOND * seconds,
+        "output": 2 * seconds, "audio_second": seconds,
+    }  # fmt: skip
+    return asked
+
+
+def _seconds(data: bytes) -> int:
+    """How long a recording is, begun seconds being whole ones; what is no WAV is taken for 128 kbit/s."""
+    try:
+        with wave.open(io.BytesIO(data)) as recording:
+            return -(-int(recording.getnframes()) // int(recording.getframerate()))
+    except (wave.Error, EOFError):
+        return -(-len(data) // COMPRESSED_BYTES_PER_SECOND)
+
+
+def read_form(raw: bytes, content_type: bytes) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    """The fields and the files of a form, by the standard library's reader of messages. Raises Refusal."""
+    message = email.message_from_bytes(b"content-type: " + content_type + b"\r\n\r\n" + raw, policy=email.policy.HTTP)
+    if not message.is_multipart():
+        raise Refusal(400, "invalid_request_error", "Could not parse multipart form")
+    fields: dict[str, Any] = {}
+    files: dict[str, list[bytes]] = {}
+    for part in message.iter_parts():
+        name = str(part.get_param("name", header="content-disposition")).partition("[")[0]
+        data = part.get_payload(decode=True)
+        assert isinstance(data, bytes)
+        if part.get_filename() is None:
+            fields[name] = data.decode()
+        else:
+            files.setdefault(name, []).append(data)
+    return fields, files

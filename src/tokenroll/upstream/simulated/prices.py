@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 NANOS_PER_USD: Final = 10**9
-_UNITS: Final = {"web_search": 10**3, "search_unit": 10**3}
+_UNITS: Final = {"web_search": 10**3, "search_unit": 10**3, "image": 1, "audio_second": 60}
 """Units that one listed price pays for; all others are per million tokens."""
-UNIT_KINDS: Final = frozenset({"search_unit"})
+UNIT_KINDS: Final = frozenset({"search_unit", "image", "character", "audio_second"})
 """What some models are sold by in place of tokens."""
 INPUT_KINDS: Final = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
 _FALLS_BACK: Final = {

@@ -19,7 +19,14 @@ from tokenroll.upstream.simulated.asked import (
     asked_of_messages,
     asked_of_responses,
 )
-from tokenroll.upstream.simulated.asked_media import asked_of_moderations, asked_of_rerank
+from tokenroll.upstream.simulated.asked_media import (
+    asked_of_edits,
+    asked_of_moderations,
+    asked_of_pictures,
+    asked_of_recording,
+    asked_of_rerank,
+    asked_of_speech,
+)
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, CUT, OPEN, Bill, Line, totals
 from tokenroll.upstream.simulated.faults import Schedule, UnknownFault, parse_faults
 from tokenroll.upstream.simulated.prices import PricedModel, PriceTable
@@ -30,9 +37,14 @@ from tokenroll.upstream.simulated.stored import Shelf
 ASKED: Final[Mapping[bytes, Callable[[bytes], Asked]]] = {
     b"/chat/completions": asked_of_chat, b"/messages": asked_of_messages, b"/responses": asked_of_responses,
     b"/completions": asked_of_completions, b"/embeddings": asked_of_embeddings,
+    b"/images/generations": asked_of_pictures, b"/audio/speech": asked_of_speech,
     b"/moderations": asked_of_moderations, b"/rerank": asked_of_rerank, b"/v2/rerank": asked_of_rerank,
 }  # fmt: skip
 """By path, which may stand behind `/v1`: who reads the request."""
+FORMS: Final[Mapping[bytes, Callable[[bytes, bytes], Asked]]] = {
+    b"/images/edits": asked_of_edits, b"/audio/transcriptions": asked_of_recording, b"/audio/translations": asked_of_recording,
+}  # fmt: skip
+"""The same for requests that may be forms: they are read by their content type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +109,11 @@ class Provider:
 
     # ---- one request ------------------------------------------------------------------------------------
 
-    def understand(self, path: bytes, body: bytes) -> Asked:
+    def understand(self, path: bytes, body: bytes, content_type: bytes = b"") -> Asked:
         """The request at any endpoint. Raises Refusal."""
-        return ASKED[path.removeprefix(b"/v1")](body)
+        short = path.removeprefix(b"/v1")
+        form = FORMS.get(short)
+        return ASKED[short](body) if form is None else form(body, content_type)
 
     def begin(self, asked: Asked, body: bytes, client_request_id: str, header_faults: str, received_ns: int) -> Attempt:
         """Decide the whole answer. Raises Refusal for what is not sold, for unknown faults, and for error faults."""

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Final, Protocol
 import brotli
 import zstandard
 
-from tokenroll.upstream.simulated import chat, completions, embeddings, messages, moderations, rerank, responses
+from tokenroll.upstream.simulated import (
+    chat,
+    completions,
+    embeddings,
+    messages,
+    moderations,
+    pictures,
+    rerank,
+    responses,
+    speech,
+    transcripts,
+)
 from tokenroll.upstream.simulated.bill import COMPLETE, CUT
 from tokenroll.upstream.simulated.shapes import Event
 
@@ -23,7 +34,7 @@ REASONS: Final = {
 }  # fmt: skip
 WORDS: Final[dict[str, ModuleType]] = {
     "chat": chat, "messages": messages, "responses": responses, "completions": completions, "embeddings": embeddings,
-    "moderations": moderations, "rerank": rerank,
+    "moderations": moderations, "rerank": rerank, "pictures": pictures, "speech": speech, "transcripts": transcripts,
 }  # fmt: skip
 """By endpoint: how its answers, events and errors are worded."""
 BODY_PIECE_BYTES: Final = 7
@@ -162,7 +173,7 @@ class Sender:
         provider.bill_end(self._attempt, CUT if "cut" in faults else COMPLETE)
         length = len(body) + (64 if "length-long" in faults else -16 if "length-short" in faults else 0)
         framing = b"connection: close\r\n" if "no-length" in faults else b"content-length: %d\r\n" % length
-        top = self._head(b"application/json", framing)
+        top = self._head(self._answer.asked.kind, framing)
         if "cut" in faults:
             self._write(top + body[: len(body) // 2])
             self._finish(keep_alive=False)

@@ -15,7 +15,7 @@ import httptools
 from tokenroll.upstream.simulated import chat, messages
 from tokenroll.upstream.simulated.asked import SIZE_NAMES, Asked, Refusal, asked_of_messages
 from tokenroll.upstream.simulated.bill import ABORTED
-from tokenroll.upstream.simulated.provider import ASKED, Attempt, Provider
+from tokenroll.upstream.simulated.provider import ASKED, FORMS, Attempt, Provider
 from tokenroll.upstream.simulated.sending import Sender, head
 from tokenroll.upstream.simulated.shapes import compact
 
@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
         dialect = messages if anthropic else chat
         try:
             self._authorised(request)
-            if path.removeprefix(b"/v1") in ASKED and request.method == b"POST":
+            if (path.removeprefix(b"/v1") in ASKED or path.removeprefix(b"/v1") in FORMS) and request.method == b"POST":
                 self._call(request)
             else:
                 self._plain(request, 200, self._lookup(request, dialect))
@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
 
     def _call(self, request: Request) -> None:
         provider, headers = self.provider, request.headers
-        asked = provider.understand(request.path, request.body)
+        asked = provider.understand(request.path, request.body, headers.get(b"content-type", b""))
         _sizes_from_headers(asked, headers)
         client_request_id = headers.get(b"x-client-request-id", b"").decode("latin-1")
         faults = headers.get(b"x-sim-fault", b"").decode("latin-1")

@@ -1,0 +1,188 @@
+"""The dialects of OpenAI's pictures: made from words, or from words and other pictures.
+
+A picture takes no output cap: what it may cost follows from its size and quality, else from the most that its model puts out.
+"""
+
+from typing import Any, Final
+
+from tokenroll.model.limits import (
+    PARTIAL_PICTURE_TOKENS,
+    PARTIAL_PICTURES_MAX,
+    PICTURE_INPUT_TOKENS_MAX,
+    PICTURES_IN_MAX,
+    PICTURES_OUT_MAX,
+    UNIT_COUNT_MAX,
+)
+from tokenroll.upstream import usage as counts
+from tokenroll.upstream.dialect import CallMeter
+from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.form_endpoint import FormEndpoint, form_number
+from tokenroll.upstream.heads import boolean, read_head, refuse, spans, text, whole_number, wrong_type
+from tokenroll.upstream.media import MediaMeter, UsageStreamMeter, split_tokens
+from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
+from tokenroll.upstream.shapes import MediaAnswer, decode_raws
+from tokenroll.upstream.usage import object_of
+
+_MODEL: Final = "gpt-image-1.5"
+"""What the provider takes for pictures of pictures when a request names no model."""
+_PICTURE_TOKENS: Final = {
+    ("low", "1024x1024"): 272, ("low", "1024x1536"): 408, ("low", "1536x1024"): 400,
+    ("medium", "1024x1024"): 1_757, ("medium", "1024x1536"): 1_584, ("medium", "1536x1024"): 1_568,
+    ("high", "1024x1024"): 7_024, ("high", "1024x1536"): 6_240, ("high", "1536x1024"): 6_208,
+}  # fmt: skip
+"""The most output tokens of one picture over all models whose figures are published (decision 0063)."""
+_INPUT: Final = {"text_tokens": counts.INPUT, "image_tokens": counts.INPUT_IMAGE}
+_OUTPUT: Final = {"text_tokens": counts.OUTPUT, "image_tokens": counts.OUTPUT_IMAGE}
+
+
+def read_picture_usage(meter: CallMeter, usage: dict[str, Any]) -> bool:
+    """Counts of a `usage` object of pictures; whether both sides are known. What no detail names is picture on the way out."""
+    split_tokens(meter, usage, "input_tokens", "input_tokens_details", _INPUT, counts.INPUT)
+    split_tokens(meter, usage, "output_tokens", "output_tokens_details", _OUTPUT, counts.OUTPUT_IMAGE)
+    mine = meter.counts
+    return mine[counts.INPUT] is not None and mine[counts.OUTPUT_IMAGE] is not None
+
+
+class PicturesMeter(MediaMeter):
+    """Usage of pictures: tokens where they are reported, else the pictures that came."""
+
+    __slots__ = ()
+    output_index = counts.OUTPUT_IMAGE
+
+    def _on_answer(self, answer: MediaAnswer) -> None:
+        if answer.usage is not None:
+            self._on_usage(object_of(answer.usage))
+        elif bytes(memoryview(answer.data)[:1]) == b"[":
+            self.counts[counts.IMAGE] = len(decode_raws(answer.data))
+            self._seen()
+
+    def _on_usage(self, usage: dict[str, Any]) -> None:
+        if read_picture_usage(self, usage):
+            self._seen()
+
+    def output_tokens_seen(self) -> int:
+        """Pictures do not show their tokens: where some came, all that was held for them may have been used."""
+        return UNIT_COUNT_MAX if self.delivered_output_bytes else 0
+
+
+class StreamPicturesMeter(UsageStreamMeter):
+    """Usage of streamed pictures: each says its own when it is complete."""
+
+    __slots__ = ()
+    output_index = counts.OUTPUT_IMAGE
+
+    def _read(self, usage: dict[str, Any]) -> bool:
+        return read_picture_usage(self, usage)
+
+    def output_tokens_seen(self) -> int:
+        return UNIT_COUNT_MAX if self.delivered_output_bytes else 0
+
+
+def _bound_pictures(facts: Facts, count: int | None, size: str, quality: str, partial: int | None) -> None:
+    """How many pictures and how large at most, as the request's own fields say it."""
+    facts.is_text = False
+    facts.beyond_bytes = True
+    facts.message_count = 1
+    facts.choice_count = 1 if count is None else whole_number(count, "n", 1, PICTURES_OUT_MAX)
+    facts.unit_maxima = ((counts.IMAGE, facts.choice_count, facts.choice_count),)
+    tokens = _PICTURE_TOKENS.get((quality, size), 0)
+    if partial is not None:
+        partial = whole_number(partial, "partial_images", 0, PARTIAL_PICTURES_MAX)
+        tokens += partial * PARTIAL_PICTURE_TOKENS if tokens else 0
+    facts.output_cap_tokens = tokens
+
+
+class ImageGenerations(OpenAIEndpoint):
+    """The dialect of `POST /v1/images/generations`; see Dialect for what each method promises."""
+
+    index = 8
+    name = "image generations"
+    path = b"/v1/images/generations"
+    has_tiers = False
+
+    def facts(self, body: bytes) -> Facts:
+        """See Dialect."""
+        facts = Facts()
+        head = read_head(body, facts)
+        if type(head.get("prompt")) is not str:
+            if head.get("prompt") is None:
+                refuse("missing_required_parameter", "Missing required parameter: 'prompt'.", "prompt")
+            wrong_type("prompt", "a string", head["prompt"])
+        _bound_pictures(
+            facts,
+            head.get("n"),
+            text(head.get("size"), "size"),
+            text(head.get("quality"), "quality"),
+            head.get("partial_images"),
+        )
+        facts.user = text(head.get("user"), "user")
+        return facts
+
+    def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - nobody has to ask for usage
+        """See Dialect."""
+        return StreamPicturesMeter() if stream else PicturesMeter()
+
+
+class ImageEdits(FormEndpoint):
+    """The dialect of `POST /v1/images/edits`, JSON or a form; see Dialect for what each method promises."""
+
+    index = 9
+    name = "image edits"
+    path = b"/v1/images/edits"
+    default_model = _MODEL
+
+    def facts(self, body: bytes) -> Facts:
+        """See Dialect. Each picture that is read may take the most tokens that one is known to take."""
+        facts = Facts()
+        if self.boundary:
+            form = self.form(body, facts)
+            pictures = len(form.files)
+            prompt: Any = form.fields.get("prompt")
+            fields = form.fields
+            _bound_pictures(
+                facts,
+                form_number(form, "n"),
+                fields.get("size", ""),
+                fields.get("quality", ""),
+                form_number(form, "partial_images"),
+            )
+            if any(one.name not in {"image", "mask"} for one in form.files):
+                refuse("invalid_value", "Files of this form are called 'image', 'image[]' or 'mask'.", "image")
+        else:
+            head = read_head(body, facts, default_model=_MODEL)
+            prompt = head.get("prompt")
+            pictures = self._listed(body, head, facts)
+            _bound_pictures(
+                facts,
+                head.get("n"),
+                text(head.get("size"), "size"),
+                text(head.get("quality"), "quality"),
+                head.get("partial_images"),
+            )
+            facts.user = text(head.get("user"), "user")
+            boolean(head.get("stream"), "stream")
+        if type(prompt) is not str:
+            refuse("missing_required_parameter", "Missing required parameter: 'prompt'.", "prompt")
+        if not 0 < pictures <= PICTURES_IN_MAX:
+            refuse("invalid_value", f"A call has 1 to {PICTURES_IN_MAX} pictures to go by, not {pictures}.", "image")
+        facts.extra_input_tokens = pictures * PICTURE_INPUT_TOKENS_MAX
+        return facts
+
+    @staticmethod
+    def _listed(body: bytes, head: dict[str, Any], facts: Facts) -> int:
+        """How many pictures a JSON request has; their own bytes bound nothing and are not counted as text."""
+        images = head.get("images")
+        if images is None:
+            refuse("missing_required_parameter", "Missing required parameter: 'images'.", "images")
+        if type(images) is not list:
+            wrong_type("images", "an array", images)
+        where = spans(body)
+        for name in ("images", "mask"):
+            if head.get(name) is not None:
+                start, end = where[name]
+                facts.input_bytes -= end - start
+        return len(images) + (head.get("mask") is not None)
+
+    def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - nobody has to ask for usage
+        """See Dialect."""
+        return StreamPicturesMeter() if stream else PicturesMeter()

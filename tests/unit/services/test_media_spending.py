@@ -1,0 +1,141 @@
+"""Calls that other meters than those of text may count: bounded by whatever their card prices, estimated when nobody says what they used."""
+
+import pytest
+
+from tests.cast import CREDIT, make_card
+from tests.desk import Desk, lot, make_facts, wallet
+from tokenroll.model.rate_card import RateTable
+from tokenroll.model.usage import METER_INDEX, METERS, Meter
+from tokenroll.services.hot import HotHold
+from tokenroll.store import tape as tapes
+from tokenroll.store.attempt_record import parse_record
+from tokenroll.store.tape import Finish, RecordType
+from tokenroll.upstream.audio import Speech, Transcriptions
+from tokenroll.upstream.dialect import Denial
+from tokenroll.upstream.images import ImageGenerations
+
+NANO = 10**9
+PICTURE, CHARACTER, SECOND = (METER_INDEX[one] for one in (Meter.IMAGE, Meter.CHARACTER, Meter.AUDIO_SECOND))
+
+
+def desk(tmp_path, rates, **card):
+    priced = make_card(RateTable(base={meter: nanos * NANO for meter, nanos in rates.items()}), **card)
+    return Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(priced,))
+
+
+def media(**changes):
+    facts = {"is_text": False, "cap_field": "", "output_cap_tokens": 0, "unit_maxima": ((SECOND, 60, 4),)}
+    return make_facts(**(facts | changes))
+
+
+def settled(one: Desk, hold, meter):
+    """The charge, its counts by meter, and whether the provider said them."""
+    one.dispatch(hold)
+    charge = one.spending.settle(hold, meter, one.now, 200, Finish.COMPLETE)
+    records = one.records()
+    held = next(record for kind, record in records if kind is RecordType.HOLD)
+    settle = parse_record(held + records[-1][1]).settle
+    assert settle is not None
+    counts = {meter.value: count for meter, count in zip(METERS, settle.counts, strict=True) if count is not None}
+    return charge, counts, settle.source == tapes.TapeSource.REPORTED
+
+
+def fed(meter, *data):
+    for one in data:
+        meter.feed(one)
+    meter.finish()
+    return meter
+
+
+def test_a_card_of_seconds_bounds_by_seconds_alone(tmp_path):
+    one = desk(tmp_path, {Meter.AUDIO_SECOND: 100_000}, output_tokens_max=None, context_window_tokens=None)
+    hold = one.admit(media())
+    assert isinstance(hold, HotHold)
+    assert hold.bound_nanos == 60 * 100_000
+    transcript = fed(Transcriptions().meter(stream=False, withhold_usage=False), b'{"text":"Pay day"}')
+    assert settled(one, hold, transcript) == (4 * 100_000, {"audio_second": 4, "request": 1}, False)
+
+
+def test_a_card_of_tokens_bounds_by_tokens_and_estimates_them_from_the_seconds(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 2, Meter.INPUT_AUDIO: 6, Meter.OUTPUT: 10})
+    hold = one.admit(media(extra_input_tokens=1_260, output_cap_tokens=2_000))
+    # 1,000 bytes, a message, and 60 seconds of 21 tokens, at the dearest input
+    assert hold.bound_nanos == (1_016 + 1_260) * 6 + 2_000 * 10
+    told = b"Pay day is near, and the allowance is larger than it was."  # 57 bytes, of which a frame takes 38
+    transcript = fed(Transcriptions().meter(stream=False, withhold_usage=False), told)
+    counts = {"input": 250, "input_audio": 84, "output": 4, "request": 1}
+    assert settled(one, hold, transcript) == (250 * 2 + 84 * 6 + 4 * 10, counts, False)
+
+
+def test_seconds_that_are_told_are_evidence_where_the_card_sells_tokens(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 2, Meter.INPUT_AUDIO: 6, Meter.OUTPUT: 10})
+    hold = one.admit(media(extra_input_tokens=1_260, output_cap_tokens=2_000))
+    told = b'{"text":"Pay","usage":{"type":"duration","seconds":9.5}}'
+    transcript = fed(Transcriptions().meter(stream=False, withhold_usage=False), told)
+    charge, counts, reported = settled(one, hold, transcript)
+    assert (counts["input_audio"], "audio_second" in counts, reported) == (10 * 21, False, False)
+    assert charge == 250 * 2 + 210 * 6 + counts["output"] * 10
+
+
+def test_tokens_that_are_told_are_not_free_where_the_card_sells_seconds(tmp_path):
+    one = desk(tmp_path, {Meter.AUDIO_SECOND: 100_000})
+    hold = one.admit(media())
+    told = b'{"text":"Pay","usage":{"type":"tokens","input_tokens":30,"output_tokens":6,"total_tokens":36}}'
+    transcript = fed(Transcriptions().meter(stream=False, withhold_usage=False), told)
+    assert settled(one, hold, transcript) == (400_000, {"audio_second": 4, "request": 1}, False)
+
+
+def test_pictures_that_say_nothing_cost_what_was_held_for_them_where_tokens_are_sold(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 5, Meter.OUTPUT_IMAGE: 32})
+    hold = one.admit(media(unit_maxima=((PICTURE, 2, 2),), choice_count=2, output_cap_tokens=272))
+    assert hold.bound_nanos == 1_016 * 5 + 2 * 272 * 32
+    pictures = fed(ImageGenerations().meter(stream=False, withhold_usage=False), b'{"created":1,"data":[{},{}]}')
+    counts = {"input": 250, "output_image": 544, "request": 1}
+    assert settled(one, hold, pictures) == (250 * 5 + 544 * 32, counts, False)
+
+
+def test_pictures_sold_by_the_piece_cost_as_many_as_came(tmp_path):
+    one = desk(tmp_path, {Meter.IMAGE: 40_000})
+    hold = one.admit(media(unit_maxima=((PICTURE, 3, 3),), choice_count=3))
+    assert hold.bound_nanos == 120_000
+    pictures = fed(ImageGenerations().meter(stream=False, withhold_usage=False), b'{"created":1,"data":[{},{}]}')
+    assert settled(one, hold, pictures) == (80_000, {"image": 2, "request": 1}, True)
+
+
+def test_a_picture_is_held_at_the_most_of_its_model_and_no_cap_is_written(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 5, Meter.OUTPUT_IMAGE: 32}, output_tokens_max=6_540)
+    hold = one.admit(media(unit_maxima=((PICTURE, 1, 1),)))
+    assert (hold.bound_nanos, hold.cap_changed, hold.output_cap_tokens) == (1_016 * 5 + 6_540 * 32, False, 0)
+
+
+def test_a_picture_of_a_model_without_a_maximum_is_refused(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 5, Meter.OUTPUT_IMAGE: 32}, output_tokens_max=None, context_window_tokens=None)
+    refused = one.admit(media(unit_maxima=((PICTURE, 1, 1),)))
+    assert isinstance(refused, Denial)
+    assert "names no maximum output" in refused.sentence()
+
+
+def test_a_voice_of_tokens_is_charged_by_the_sound_that_came(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 1, Meter.OUTPUT_AUDIO: 12})
+    hold = one.admit(media(unit_maxima=((CHARACTER, 17, 17),), output_cap_tokens=784))
+    # two seconds of sound at 128 kbit/s
+    spoken = fed(Speech().meter(stream=False, withhold_usage=False), bytes(32_000))
+    assert settled(one, hold, spoken) == (250 + 42 * 12, {"input": 250, "output_audio": 42, "request": 1}, False)
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"), [({Meter.CHARACTER: 15}, "audio seconds"), ({Meter.AUDIO_SECOND: 15}, "characters")]
+)
+def test_a_card_that_prices_neither_tokens_nor_its_units_bounds_nothing(tmp_path, rates, words):
+    unit = CHARACTER if Meter.AUDIO_SECOND in rates else SECOND
+    refused = desk(tmp_path, rates).admit(media(unit_maxima=((unit, 5, 5),)))
+    assert isinstance(refused, Denial)
+    assert f"no price for model tokens or {words}" in refused.sentence()
+
+
+def test_what_does_not_fit_is_refused_without_naming_a_cap(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 5, Meter.OUTPUT_IMAGE: 32_000})
+    refused = one.admit(media(unit_maxima=((PICTURE, 10, 10),), choice_count=10, output_cap_tokens=6_240))
+    assert isinstance(refused, Denial)
+    assert (refused.code, refused.fitting_cap_tokens) == ("wallet_empty", 0)
+    assert "output cap" not in refused.sentence()

@@ -1,0 +1,191 @@
+"""Forms are read as one reader would read them, or not at all; files stay where they are."""
+
+import pytest
+
+from tokenroll.model.limits import FORM_PARTS_MAX
+from tokenroll.upstream.audio import Transcriptions, Translations, seconds_of
+from tokenroll.upstream.dialect import RequestRefused
+from tokenroll.upstream.forms import boundary_of, read_form
+from tokenroll.upstream.images import ImageEdits
+
+HEAD = b'content-disposition: form-data; name="%b"'
+
+
+def part(name: bytes, value: bytes, more: bytes = b"") -> bytes:
+    return b"--b\r\n" + HEAD % name + more + b"\r\n\r\n" + value + b"\r\n"
+
+
+FILE = part(b"file", b"\x00sound\n--b\r\n-", b'; filename="a b\\".mp3"\r\ncontent-type: audio/mpeg')
+MODEL = part(b"model", b"whisper-1")
+END = b"--b--\r\n"
+
+
+def test_fields_and_files_are_found_in_their_place():
+    body = MODEL + FILE + part(b"include[]", b"a") + part(b"include[]", b"b") + part(b"prompt", b"") + END
+    form = read_form(body, b"b")
+    assert form.fields == {"model": "whisper-1", "include": "b", "prompt": ""}
+    (file,) = form.files
+    assert (file.name, body[file.start : file.end], form.file_bytes) == ("file", b"\x00sound\n--b\r\n-", 13)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "boundary"),
+    [
+        (b"multipart/form-data; boundary=b", b"b"),
+        (b'Multipart/Form-Data;boundary="a b"', b"a b"),
+        (b"multipart/form-data", b""),
+        (b"multipart/form-data; boundary=", b""),
+        (b"multipart/form-data; boundary=b; charset=utf-8", b""),
+        (b"multipart/form-data; boundary=b; boundary=c", b""),
+        (b"multipart/form-data; boundary=" + b"b" * 71, b""),
+        (b"multipart/mixed; boundary=b", b""),
+    ],
+)
+def test_a_boundary_is_what_one_plain_content_type_names(content_type, boundary):
+    assert boundary_of(content_type) == boundary
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "does not begin with the boundary"),
+        (b"hello\r\n" + MODEL + END, "does not begin with the boundary"),
+        (MODEL, "a boundary is not a line of its own|no end"),
+        (MODEL[:-2], "its last part has no end"),
+        (MODEL + b"--b--\r\nmore", "something follows its last boundary"),
+        (MODEL + b"--bee\r\n", "a boundary is not a line of its own"),
+        (b"--b\r\n\r\nx\r\n" + END, "a part has no head|a part has the header"),
+        (part(b"model", b"x", b"\r\ncontent-transfer-encoding: base64") + END, "which no form needs"),
+        (part(b"model", b"x", b'\r\ncontent-disposition: form-data; name="n"') + END, "two dispositions"),
+        (part(b"mo del", b"x") + END, "plain name"),
+        (part(b"model", b"x", b"; name*=utf-8''other") + END, "plain name"),
+        (part(b"model", b"x", b'; filename="a"; filename="b"') + END, "plain name"),
+        (part(b"x", b"y" * 2, b"\r\ncontent-type: " + b"a" * 3_000) + END, "no head of at most"),
+        (part(b"x[]", b"") * (FORM_PARTS_MAX + 1) + END, "more than 256 parts"),
+    ],
+)
+def test_whatever_two_readers_could_read_in_two_ways_is_refused(body, says):
+    with pytest.raises(RequestRefused, match=says) as refused:
+        read_form(body, b"b")
+    assert (refused.value.status, refused.value.code) == (400, "malformed_form")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (MODEL + MODEL + END, "duplicate_key", "model"),
+        (part(b"prompt", b"\xff") + END, "invalid_value", "prompt"),
+        (part(b"prompt", b"x" * 1_100_000) + END, "invalid_value", "prompt"),
+    ],
+)
+def test_a_field_that_is_no_value_is_refused_by_name(body, code, param):
+    with pytest.raises(RequestRefused) as refused:
+        read_form(body, b"b")
+    assert (refused.value.code, refused.value.param) == (code, param)
+
+
+FORM = [b"multipart/form-data; boundary=b"]
+
+
+def test_a_head_decides_once_who_reads_its_bodies():
+    edits = ImageEdits()
+    assert edits.read_as([b"application/json"]) is edits
+    assert edits.read_as([]) is edits
+    reader = edits.read_as(FORM)
+    assert isinstance(reader, ImageEdits)
+    assert (reader.boundary, reader.index) == (b"b", 9)
+    for unclear in (FORM * 2, [b"multipart/form-data"], [b"application/json", *FORM]):
+        with pytest.raises(RequestRefused, match="plain multipart/form-data form"):
+            edits.read_as(unclear).facts(b"--b\r\n")
+
+
+def test_only_the_model_of_a_form_is_ever_replaced_and_its_file_is_never_copied():
+    dialect = Transcriptions().read_as(FORM)
+    body: bytes = MODEL + part(b"file", b"x" * 1_000_000, b'; filename="a"') + END
+    facts = dialect.facts(body)
+    same = dialect.rewrite(body, facts, model="whisper-1", output_cap_tokens=0, inject_usage=True, service_tier="flex")
+    assert len(same) == 1
+    assert same[0] is body
+    sent = dialect.rewrite(body, facts, model="ours", output_cap_tokens=7, inject_usage=False, service_tier=None)
+    assert b"".join(sent) == body.replace(b"whisper-1", b"ours")
+    assert all(one.obj is body for one in sent if isinstance(one, memoryview))
+
+
+def test_a_model_that_a_form_does_not_name_is_put_first():
+    dialect = ImageEdits().read_as(FORM)
+    body = part(b"prompt", b"A slip") + part(b"image", b"PNG", b'; filename="a"') + END
+    facts = dialect.facts(body)
+    assert facts.model == "gpt-image-1.5"
+    sent = b"".join(
+        dialect.rewrite(body, facts, model="ours", output_cap_tokens=0, inject_usage=False, service_tier=None)
+    )
+    assert read_form(sent, b"b").fields == {"model": "ours", "prompt": "A slip"}
+    assert sent.endswith(body)
+
+
+def test_a_form_is_bounded_by_its_words_and_its_files_apart():
+    dialect = ImageEdits().read_as(FORM)
+    files = part(b"image[]", b"x" * 5_000, b'; filename="a"') * 2
+    body = (
+        part(b"prompt", b"A slip")
+        + files
+        + part(b"n", b"3")
+        + part(b"size", b"1024x1024")
+        + part(b"quality", b"low")
+        + END
+    )
+    facts = dialect.facts(body)
+    assert facts.input_bytes == len(body) - 10_000
+    assert (facts.extra_input_tokens, facts.choice_count, facts.output_cap_tokens) == (2 * 8_192, 3, 272)
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "param"),
+    [
+        (part(b"n", b"+3"), "invalid_type", "n"),
+        (part(b"n", b"11"), "invalid_value", "n"),
+        (part(b"stream", b"yes"), "invalid_type", "stream"),
+        (part(b"partial_images", b"4"), "invalid_value", "partial_images"),
+        (part(b"other", b"x", b'; filename="a"'), "invalid_value", "image"),
+        (part(b"image[]", b"x", b'; filename="a"') * 17, "invalid_value", "image"),
+    ],
+)
+def test_a_form_with_a_field_out_of_its_limits_is_refused_by_name(more, code, param):
+    body = part(b"prompt", b"A slip") + part(b"image", b"PNG", b'; filename="a"') + more + END
+    with pytest.raises(RequestRefused) as refused:
+        ImageEdits().read_as(FORM).facts(body)
+    assert (refused.value.code, refused.value.param) == (code, param)
+
+
+# ---- how long a recording is -----------------------------------------------------------------------------------------------
+
+
+def wav(*, rate=8_000, bits=16, kind=1, claimed=0, sound=16_000, before=b""):
+    form = b"fmt " + (16).to_bytes(4, "little") + kind.to_bytes(2, "little") + (1).to_bytes(2, "little")
+    form += rate.to_bytes(4, "little") + claimed.to_bytes(4, "little") + b"\2\0" + bits.to_bytes(2, "little")
+    return b"RIFF\0\0\0\0WAVE" + before + form + b"data" + sound.to_bytes(4, "little") + bytes(sound)
+
+
+@pytest.mark.parametrize(
+    ("data", "most", "likely"),
+    [
+        (wav(), 2, 1),  # its head of 44 bytes might be sound
+        (wav(claimed=10**9), 2, 1),
+        (wav(rate=1, bits=8), 16_044, 16_000),
+        (wav(before=b"LIST\3\0\0\0abc\0"), 2, 1),
+        (wav(kind=85), 33, 2),  # MP3 in a WAV
+        (wav(rate=0), 33, 2),
+        (wav(before=b"JUNK\0\0\0\0" * 16), 33, 2),
+        (b"x" * 16_000, 32, 1),
+        (b"RIFF\0\0\0\0WAVE", 1, 1),
+        (b"", 0, 0),
+    ],
+)
+def test_a_recording_lasts_what_it_says_for_sure_or_what_its_size_allows(data, most, likely):
+    assert seconds_of(b"before" + data + b"behind", 6, 6 + len(data)) == (most, likely)
+
+
+def test_a_recording_without_a_form_is_told_what_to_send():
+    with pytest.raises(RequestRefused, match="sent as a form") as refused:
+        Translations().facts(b"{}")
+    assert refused.value.code == "invalid_content_type"
