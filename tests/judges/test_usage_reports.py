@@ -222,6 +222,7 @@ def test_it_refuses_in_openai_s_shape_and_asks_nobody_to_try_again(company, sche
         ("cost_report?starting_at=2026-01-01T00:00:00Z", "nobody", 401, "authentication_error"),
         ("cost_report?starting_at=2026-01-01", CLEO, 400, "invalid_request_error"),
         ("cost_report?starting_at=1969-12-31T00:00:00Z", CLEO, 400, "invalid_request_error"),
+        ("cost_report?starting_at=9999-12-31T12:00:00Z", CLEO, 400, "invalid_request_error"),
         ("usage_report/messages", CLEO, 400, "invalid_request_error"),
         ("usage_report/claude_code?starting_at=2026-01-01", CLEO, 404, "not_found_error"),
     ],

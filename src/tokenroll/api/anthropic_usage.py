@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from tokenroll.api.usage_pages import BUCKET_COUNTS, WIDTHS_SECONDS, Asked, Page, Rows, answering, paged
 from tokenroll.app import Reader
-from tokenroll.model.instant import Instant, instant_from_text, text_from_instant
+from tokenroll.model.instant import INSTANT_MAX, MICROS_PER_SECOND, Instant, instant_from_text, text_from_instant
 from tokenroll.model.usage import METER_INDEX, METERS, OUTPUT_METERS, Meter
 from tokenroll.services.reporting import Reports
 from tokenroll.services.usage_reports import Dimension, Group, UsageBucket, UsageQuestion
@@ -45,6 +45,7 @@ _TOKEN_TYPES: Final[tuple[tuple[str, str, tuple[Meter, ...]], ...]] = (
 _TOKEN_METERS: Final = frozenset(METER_INDEX[meter] for _, _, meters in _TOKEN_TYPES for meter in meters)
 _COST_TYPES: Final = {Meter.WEB_SEARCH: "web_search", Meter.CODE_SECOND: "code_execution"}
 _CENT_NANOS: Final = 10_000_000
+_DAY_MICROS: Final = 86_400 * MICROS_PER_SECOND
 _CLAUDE_CODE: Final = (
     "usage_report/claude_code is not served: it tells sessions, lines of code, commits and pull requests, which no call says. "
     f"What Claude Code consumed through here is in {PREFIX}/usage_report/messages, grouped by account_id or api_key_id."
@@ -174,8 +175,8 @@ def _instant(name: str, text: str) -> Instant:
     except ValueError as error:
         message = f"{name} is an RFC 3339 time with a zone such as 2026-01-31T00:00:00Z, not {text[:40]!r}."
         raise RequestRefused(400, "invalid_value", message, name) from error
-    if at < 0:
-        raise RequestRefused(400, "invalid_value", f"{name} is before 1970.", name)
+    if not 0 <= at <= INSTANT_MAX - _DAY_MICROS:  # the end of its bucket must be a date that can be written
+        raise RequestRefused(400, "invalid_value", f"{name} is not between 1970 and 9999.", name)
     return at
 
 
