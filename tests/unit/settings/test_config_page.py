@@ -25,6 +25,9 @@ TABLES = {
     "## `[alerts.smtp]`": SmtpSettings,
 }
 
+WORDS = {"refuses_unmetered": "usage_missing"}
+"""Settings that the file says in words and the code as a yes or no."""
+
 
 def section(head: str) -> str:
     return PAGE.split(head, 1)[1].split("\n## ", 1)[0]
@@ -35,7 +38,7 @@ def test_it_documents_every_setting():
         f"{head}: {one.name}"
         for head, noun in TABLES.items()
         for one in fields(noun)
-        if f"`{one.name}`" not in section(head) and one.name not in {"name", "api_key"}
+        if f"`{WORDS.get(one.name, one.name)}`" not in section(head) and one.name not in {"name", "api_key"}
     ]
     assert missing == []
     assert "`api_key_env` or `api_key_file`" in section("## `[deployments.NAME]`")

@@ -83,7 +83,7 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
     [
         (
             "[gateway]\nworker = 2\n",
-            ":2: gateway.worker is not a setting; known here: decode_request_bodies, durability",
+            ":2: gateway.worker is not a setting; known here: attempts, decode_request_bodies, durability, empty_wallet_status",
         ),
         ("\n[gateways]\n", ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, web"),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
