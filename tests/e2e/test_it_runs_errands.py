@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.e2e.rig import Exchange, Rig, RigOptions, raw_call
+from tests.e2e.rig import CREDIT, Exchange, Rig, RigOptions, key_terms, raw_call, wallet_terms
 from tokenroll.gateway.deployment import Deployment
 
 COUNT = b'{"messages":[],"model":"toy","extra":1}'
@@ -170,3 +170,13 @@ def test_a_provider_that_is_not_there_is_told(tmp_path):
     with Rig(tmp_path / "here", RigOptions(deployments=deployments)) as rig:
         head, body = ask(rig, fetch())
         assert (head.split()[1], json.loads(body)["error"]["code"]) == (b"502", "provider_unreachable")
+
+
+@pytest.mark.parametrize(("enforcement", "status"), [("enforce", b"403"), ("observe", b"200")])
+def test_a_key_that_is_for_another_model_counts_none_where_plans_are_enforced(tmp_path, enforcement, status):
+    options = RigOptions(
+        wallets=[wallet_terms(1, CREDIT, enforcement=enforcement)], keys=[key_terms(1, 1, b"tr-ada", models=["other"])]
+    )
+    with Rig(tmp_path, options) as rig:
+        rig.provider.scripts[b"a"] = [Exchange([answered(KNOWN)])]
+        assert ask(rig, count())[0].split()[1] == status

@@ -13,6 +13,7 @@ from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from tokenroll.gateway.routing import ways
 from tokenroll.gateway.telling import forward_lines
+from tokenroll.model.enforcement import Enforcement
 from tokenroll.services.hot import HotKey
 from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import Buffers, Dialect, RequestRefused
@@ -111,7 +112,8 @@ class Errand(Exchange):
             if model and route is None:
                 self._refuse(404, "model_not_found", f"No deployment here serves the model {model!r} in this dialect.")
                 return
-            if route is not None and not gateway.spending.is_for(self._key, route.hot, model):
+            is_enforced = self._key.wallet.enforcement == Enforcement.ENFORCE
+            if route is not None and is_enforced and not gateway.spending.is_for(self._key, route.hot, model):
                 self._refuse(
                     403,
                     "not_for_model",
