@@ -11,7 +11,7 @@ modules=(
   services/{call_memory,clock,group_commit,hot,hot_contexts,hot_limits,hot_prices,leases,metering,slip_making,spending,spending_views}
   store/{fold,fold_batch,tape}
   engine/{chaining,paying}
-  upstream/{anthropic,audio,completions,dialect,embeddings,facts,form_endpoint,forms,heads,images,media,moderations,openai,openai_endpoint,pace,rerank,responses,resting,sse,usage}
+  upstream/{message_batches,anthropic,audio,completions,dialect,embeddings,facts,form_endpoint,forms,heads,images,media,moderations,openai,openai_endpoint,pace,rerank,responses,resting,sse,usage}
 )
 files=("${modules[@]/#/tokenroll/}")
 files=("${files[@]/%/.py}")

@@ -180,3 +180,22 @@ def test_a_key_that_is_for_another_model_counts_none_where_plans_are_enforced(tm
     with Rig(tmp_path, options) as rig:
         rig.provider.scripts[b"a"] = [Exchange([answered(KNOWN)])]
         assert ask(rig, count())[0].split()[1] == status
+
+
+LINKED = b'{"id":"msgbatch_1", "results_url": "https://api.anthropic.com/v1/messages/batches/msgbatch_1/results"}'
+HERE = b'{"id":"msgbatch_1", "results_url": "/v1/messages/batches/msgbatch_1/results"}'
+
+
+@pytest.mark.parametrize("parts", [[answered(LINKED)], [answered(LINKED)[:-30], LINKED[-30:]]])
+def test_a_batch_says_that_its_results_are_here(tmp_path, parts):
+    with Rig(tmp_path) as rig:
+        rig.provider.scripts[b"a"] = [Exchange(parts)]
+        head, body = ask(rig, count(path=b"/v1/messages/batches/msgbatch_1/cancel"))
+        assert body == HERE
+        assert b"content-length: %d" % len(HERE) in head
+
+
+def test_a_batch_that_is_cut_is_a_bad_gateway(tmp_path):
+    with Rig(tmp_path) as rig:
+        rig.provider.scripts[b"a"] = [Exchange([answered(LINKED)[:-30]], close="fin")]
+        assert ask(rig, count(path=b"/v1/messages/batches/msgbatch_1/cancel"))[0].startswith(b"HTTP/1.1 502 ")

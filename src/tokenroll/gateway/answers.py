@@ -13,6 +13,7 @@ from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 from tokenroll.upstream.embeddings import Embeddings
 from tokenroll.upstream.images import ImageEdits, ImageGenerations
+from tokenroll.upstream.message_batches import MessageBatches
 from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.openai import ChatCompletions
 from tokenroll.upstream.rerank import Rerank, RerankV2
@@ -35,7 +36,7 @@ FAMILIES: Final[Mapping[str, tuple[Dialect, ...]]] = {
         Transcriptions(),
         Translations(),
     ),
-    "anthropic": (ANTHROPIC,),
+    "anthropic": (ANTHROPIC, MessageBatches()),
 }
 """All endpoints that calls are made at, by what a deployment names as its dialect."""
 ENDPOINTS: Final[Mapping[bytes, Dialect]] = {one.path: one for family in FAMILIES.values() for one in family}

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from tokenroll.gateway.upstream import Pool, UpstreamConnection
 
 _NEW, _DIALLING, _SENT, _ANSWERING, _ENDED = range(5)
-_PASS, _REFRAME, _PLAIN = range(3)
+_PASS, _REFRAME, _PLAIN, _KEEP = range(4)
+_LINK: Final = re.compile(rb'("results_url"\s*:\s*")https?:[^"]*?(/v1/messages/batches/[A-Za-z0-9_-]+/results")')
+"""Where a provider says that results are: without its host, clients look for them at their own base URL."""
 _ATTEMPTS_MAX: Final = 2
 """An errand changes nothing by being sent twice, so a connection that was closed while idle costs one more."""
 _NOT_HERE: Final = frozenset({401, 403, 404})
@@ -39,18 +41,24 @@ class ErrandKind(NamedTuple):
     method: bytes
     path: "re.Pattern[bytes]"
     has_model: bool
+    has_link: bool = False
+    """Whether its answer says where more of it is: clients follow that, so it must lead through here again."""
 
 
 _ID: Final = rb"[A-Za-z0-9_-]{1,256}"
 ERRANDS: Final[tuple[ErrandKind, ...]] = tuple(
-    ErrandKind(dialect, method, re.compile(path), has_model)
-    for dialect, method, path, has_model in (
-        (ANTHROPIC, b"POST", rb"/v1/messages/count_tokens", True),
-        (OPENAI, b"POST", rb"/v1/responses/input_tokens", True),
-        (OPENAI, b"GET", rb"/v1/responses/" + _ID, False),
-        (OPENAI, b"DELETE", rb"/v1/responses/" + _ID, False),
-        (OPENAI, b"POST", rb"/v1/responses/" + _ID + rb"/cancel", False),
-        (OPENAI, b"GET", rb"/v1/responses/" + _ID + rb"/input_items", False),
+    ErrandKind(dialect, method, re.compile(path), has_model, has_link)
+    for dialect, method, path, has_model, has_link in (
+        (ANTHROPIC, b"POST", rb"/v1/messages/count_tokens", True, False),
+        (ANTHROPIC, b"GET", rb"/v1/messages/batches/" + _ID, False, True),
+        (ANTHROPIC, b"DELETE", rb"/v1/messages/batches/" + _ID, False, False),
+        (ANTHROPIC, b"POST", rb"/v1/messages/batches/" + _ID + rb"/cancel", False, True),
+        (ANTHROPIC, b"GET", rb"/v1/messages/batches/" + _ID + rb"/results", False, False),
+        (OPENAI, b"POST", rb"/v1/responses/input_tokens", True, False),
+        (OPENAI, b"GET", rb"/v1/responses/" + _ID, False, False),
+        (OPENAI, b"DELETE", rb"/v1/responses/" + _ID, False, False),
+        (OPENAI, b"POST", rb"/v1/responses/" + _ID + rb"/cancel", False, False),
+        (OPENAI, b"GET", rb"/v1/responses/" + _ID + rb"/input_items", False, False),
     )
 )  # fmt: skip
 
@@ -64,7 +72,7 @@ class Errand(Exchange):
     """See the module. It is relayed as it comes, both ways; a client that leaves ends it."""
 
     __slots__ = (
-        "_attempt", "_body", "_buffers", "_client", "_head", "_key", "_kind", "_mode", "_pool", "_response", "_state", "_targets",
+        "_attempt", "_body", "_buffers", "_client", "_head", "_kept", "_kept_bytes", "_key", "_kind", "_mode", "_pool", "_response", "_state", "_targets",
     )  # fmt: skip
 
     _pool: "Pool"
@@ -84,6 +92,8 @@ class Errand(Exchange):
         self._attempt = 1
         self._state = _NEW
         self._mode = _PASS
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
         self._upstream = None
 
     @property
@@ -182,11 +192,21 @@ class Errand(Exchange):
 
     def on_whole(self, response: ResponseHead, payload: bytes) -> None:
         """See Exchange."""
+        self._answer_whole(response, payload)
+
+    def _answer_whole(self, response: ResponseHead, payload: bytes) -> None:
         client = self._take_client()
+        body = _LINK.sub(rb"\1\2", payload) if self._kind.has_link else payload
         self.gateway.outbox.write(
             client.transport,
             b"%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (status_line(200), forward_lines(response.forward), client.connection_line(), len(payload), payload),
+            % (
+                status_line(response.status),
+                forward_lines(response.forward),
+                client.connection_line(),
+                len(body),
+                body,
+            ),
         )
         client.finished()
 
@@ -204,6 +224,9 @@ class Errand(Exchange):
             return
         self._state = _ANSWERING
         length = response.content_length
+        if self._kind.has_link:
+            self._mode = _KEEP
+            return
         if length >= 0:
             self._mode = _PLAIN
             framing = b"content-length: %d\r\n" % length if response.status != 204 else b""
@@ -228,6 +251,13 @@ class Errand(Exchange):
         if client is None or self._state != _ANSWERING:
             return
         mode = self._mode
+        if mode == _KEEP:
+            self._kept.append(payload)
+            self._kept_bytes += len(payload)
+            if self._kept_bytes > self.gateway.edge.buffered_response_bytes:
+                self.client_gone()
+                client.cut()
+            return
         out = raw if mode == _PASS else chunk(payload) if mode == _REFRAME else payload
         self.gateway.outbox.write(client.transport, out)
 
@@ -235,6 +265,9 @@ class Errand(Exchange):
         """See Exchange."""
         self._upstream = None
         if self._client is None:
+            return
+        if self._mode == _KEEP:
+            self._answer_whole(self._response, b"".join(self._kept))
             return
         client = self._take_client()
         if self._mode == _REFRAME:
@@ -263,7 +296,7 @@ class Errand(Exchange):
             self._attempt += 1
             self._state = _DIALLING
             self.gateway.dial(self, self._pool)
-        elif self._state == _ANSWERING:
+        elif self._state == _ANSWERING and self._mode != _KEEP:
             self._client = None
             client.cut()
         elif finish is Finish.TIMED_OUT:

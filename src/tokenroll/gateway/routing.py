@@ -147,7 +147,11 @@ class Routes:
 
     def _search(self, dialect: Dialect, model: str) -> list[Route]:
         """Those that name it keep it to themselves. One whose provider has no price for it cannot serve it where another has one."""
-        targets = [target for target in self.targets if target.family == dialect.family]
+        targets = [
+            one
+            for one in self.targets
+            if one.family == dialect.family and (one.flavour.has_errands or not dialect.is_kept)
+        ]
         naming = [one for one in targets if model in one.deployment.models or model in one.deployment.aliases]
         routes = [
             Route(target, dialect, model, self.pools[target])

@@ -367,7 +367,9 @@ ENQUIRY_LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """One line of such an answer: a response with all of its output is one."""
 ENQUIRIES_IN_VAIN_MAX: Final = 20
 """So often a provider may not know of it before it is asked no more: a bill or age decides then."""
-FOUND_USAGES_MAX: Final = 1
+BATCH_REQUESTS_MAX: Final = 2_000
+"""Requests of one batch: reading them holds up other calls for some tens of milliseconds."""
+FOUND_USAGES_MAX: Final = BATCH_REQUESTS_MAX
 """Requests behind one attempt that goes on."""
 TAPE_SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024
 """A segment is the unit of digest and deletion."""

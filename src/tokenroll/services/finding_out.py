@@ -9,19 +9,19 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import select
 
-from tokenroll.engine.rating import UnpricedError, charge_attos, rates_at, round_half_even
-from tokenroll.model.amount import ATTOS_PER_NANO
+from tokenroll.engine.bounding import passes_costs
 from tokenroll.model.identifier import call_identifier
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import AMOUNT_NANOS_MAX, FOUND_USAGES_MAX, UNIT_COUNT_MAX
-from tokenroll.model.rate_card import RateTable
-from tokenroll.model.usage import METERS
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, FOUND_USAGES_MAX, PASSES_MAX, UNIT_COUNT_MAX
+from tokenroll.model.rate_card import RateCard
+from tokenroll.model.usage import METERS, Usage
+from tokenroll.services.hot_prices import INPUT_INDEXES
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.reconciling import Cards
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
-from tokenroll.store.attempt_record import SettleRecord, hold_key, parse_record
+from tokenroll.store.attempt_record import PassRecord, SettleRecord, hold_key, parse_record
 from tokenroll.store.mirror import OpenHold
 from tokenroll.store.tape import SERVICE_TIERS, TapeSource
 
@@ -62,8 +62,8 @@ def enquiry_about(ledger: Ledger, hold: OpenHold) -> Enquiry | None:
 def find_attempt(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Settles an attempt in suspense by what its provider says it used. Told again, nothing changes.
 
-    `usages` are the counts of each request behind it, in the order of METERS: each is priced by its own length, and their sum is rounded
-    once. No usages: it ended, and nothing was used.
+    `usages` are the counts of each request behind it, in the order of METERS: each is priced by its own length, and what they come to is
+    rounded once. No usages: it ended, and nothing was used.
     """
     hold = work.open_hold(int(arguments["hold"]))
     if hold is None or hold.lapsed_at is None:
@@ -76,20 +76,21 @@ def find_attempt(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
     tier = arguments["service_tier"]
     if tier not in card.internal_prices:
         tier = next((one for one in SERVICE_TIERS if one in card.internal_prices), SERVICE_TIERS[0])
-    try:
-        charge, list_cost, net_cost = (
-            min(_nanos(prices[tier], usages, card.model), AMOUNT_NANOS_MAX)
-            for prices in (card.internal_prices, card.list_prices, card.net_prices)
-        )
-    except UnpricedError as error:
-        raise Refused("unpriced", f"{error}; it stays in suspense until a bill or its age decides") from error
+    groups = _grouped(card, tier, usages)
+    whole = Usage.from_counts(_sums(usages))
+    passes = tuple(PassRecord(card.id, tier, one) for one in groups) if len(groups) > 1 else ()
+    priced = [(card, tier, Usage.from_counts(one)) for one in groups]
+    charge, list_cost, net_cost, is_priced = passes_costs(card, tier, whole, priced)
+    if not is_priced or max(charge, list_cost, net_cost) > AMOUNT_NANOS_MAX:
+        what = "something in it has no price" if not is_priced else "it costs more than one attempt may"
+        raise Refused("unpriced", f"{what}; it stays in suspense until a bill or its age decides")
     lapse = attempt.lapse
     assert lapse is not None
     settle = SettleRecord(
         at=work.now, first_byte_at=0, charge_nanos=charge, list_cost_nanos=list_cost, net_cost_nanos=net_cost,
         answer_bytes=lapse.answer_bytes, source=int(TapeSource.REPORTED),
         finish=lapse.finish, service_tier=tier, dialect=int(arguments["dialect"]), status=lapse.status or _HTTP_OK,
-        answered_model_name=0, request_id_name=lapse.stored_name, counts=_sums(usages),
+        answered_model_name=0, request_id_name=lapse.stored_name, counts=whole.counts, passes=passes,
     )  # fmt: skip
     returned = work.resolve(hold, settle)
     return {"was_found": True, "charge_nanos": charge, "returned_nanos": returned}
@@ -115,6 +116,24 @@ def _sums(usages: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
     return tuple(sums)
 
 
-def _nanos(table: RateTable, usages: list[tuple[int | None, ...]], model: str) -> int:
-    attos = sum(charge_attos(rates_at(table, counts), counts, model) for counts in usages)
-    return round_half_even(attos, ATTOS_PER_NANO)
+def _grouped(card: RateCard, tier: str, usages: list[tuple[int | None, ...]]) -> list[tuple[int | None, ...]]:
+    """The usages in as few sums as are priced alike: where long contexts cost more, short ones together are no long one.
+
+    Raises Refused for more groups than one settlement may tell apart.
+    """
+    tables = [prices[tier] for prices in (card.internal_prices, card.list_prices, card.net_prices) if tier in prices]
+    starts = [step.input_tokens_above for table in tables for step in table.tiers]
+    if not starts:
+        return [_sums(usages)]
+    groups: list[list[tuple[int | None, ...]]] = []
+    long_from, room = min(starts), 0
+    for counts in usages:
+        length = sum(counts[index] or 0 for index in INPUT_INDEXES)
+        if not groups or length > room:
+            groups.append([])
+            room = max(long_from, length)
+        groups[-1].append(counts)
+        room -= length
+    if len(groups) > PASSES_MAX:
+        raise Refused("too_many_usages", f"{len(groups)} sums that are priced apart, more than {PASSES_MAX}")
+    return [_sums(one) for one in groups] or [_sums(usages)]

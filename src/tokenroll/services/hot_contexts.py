@@ -9,7 +9,7 @@ from tokenroll.model.usage import METERS
 from tokenroll.services.hot import HotHold
 from tokenroll.services.hot_limits import CALLS, CREDITS
 from tokenroll.upstream.dialect import Denial
-from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.facts import Batched, Facts
 
 
 def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens: int) -> Denial | None:
@@ -22,6 +22,8 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     rates = hold.rates
     if facts.has_audio and not rates.has_audio:
         return _not_bounded(facts, "its rate card has no price for sound")
+    if facts.batched is not None:
+        return _bound_batch(hold, facts, facts.batched, input_tokens)
     window = hold.card.card.context_window_tokens
     uses, searches = facts.server_tool_uses_max, facts.web_search_max
     if facts.search_is_open:
@@ -48,6 +50,22 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     hold.input_tokens_max = input_tokens
     hold.beyond_grains = grains
     hold.unit_maxima = facts.unit_maxima
+    return None
+
+
+def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: int) -> Denial | None:
+    """The same for a batch, whose bytes and overheads are summed already: what each further request adds beyond them."""
+    rates = hold.rates
+    if batched.tool_request_count:
+        input_tokens += (batched.tool_request_count - 1) * rates.request_tools_tokens
+    if batched.window_count:
+        window = hold.card.card.context_window_tokens
+        if window is None:
+            return _not_bounded(facts, "its rate card names no context window")
+        input_tokens += batched.window_count * window
+    token_grains = rates.any_input_grains if facts.fills_window else rates.input_grains
+    hold.input_tokens_max = input_tokens
+    hold.beyond_grains = input_tokens * token_grains + (batched.request_count - 1) * rates.request_grains
     return None
 
 

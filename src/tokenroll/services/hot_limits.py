@@ -500,7 +500,8 @@ def fit(
     `patience_micros` is how long the call may wait for a pace; 0: not at all. A limit that refuses it for good comes before that.
     """
     wait: Wait | None = None
-    if (limited.clamps or facts.output_cap_tokens == 0) and facts.has_output and facts.is_text:
+    may_lower = facts.has_output and facts.is_text and facts.batched is None
+    if (limited.clamps or facts.output_cap_tokens == 0) and may_lower:
         _lower(hold, limited, facts, available, fixed_grains)
     for limit in limited.limits:
         amount = hold.bound_nanos if limit.measure == CREDITS else limit.amount_of(hold)
@@ -519,8 +520,7 @@ def fit(
                 limited.notes += _above(limit, missing)
             elif (
                 limit.cheaper_model
-                and facts.has_output  # a model that talks embeds nothing
-                and facts.is_text  # and draws nothing
+                and may_lower  # a model that talks embeds and draws nothing, and batches are sent as they are
                 and limited.may_reroute
                 and limit.cheaper_model != hold.card.card.model
             ):

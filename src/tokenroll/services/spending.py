@@ -293,6 +293,7 @@ class Spending(Leases):
             fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1)
             or hold.cap_changed
             or not facts.is_text
+            or facts.batched is not None
         ):
             fitting = 0
         if fitting and wallet.cap_policy == CapPolicy.CLAMP:
@@ -309,6 +310,7 @@ class Spending(Leases):
             key.floor is not None
             and facts.has_output
             and facts.is_text
+            and facts.batched is None
             and (hold.limited is None or hold.limited.may_reroute)
         ):
             return Reroute(wallet.floor_model, "", key.floor)

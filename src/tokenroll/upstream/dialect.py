@@ -317,6 +317,8 @@ class Dialect(ABC):
     """Where clients call it, and the provider has it."""
     takes_forms: bool = False
     """Whether its requests may be forms: then `read_as` says who reads those of a head."""
+    is_kept: bool = False
+    """Whether what is asked for lies at the provider and is asked for again: only those that run errands can serve it."""
     asks_for_usage: bool = False
     """Whether a stream reports its usage only to who asks for it in the request."""
 

@@ -1,6 +1,18 @@
 """Facts: what a request's head says."""
 
 
+class Batched:
+    """How many requests a batch is made of, and of which kinds; what they ask for is summed in its facts."""
+
+    __slots__ = ("request_count", "tool_request_count", "window_count")
+
+    def __init__(self) -> None:
+        self.request_count = 0
+        self.tool_request_count = 0
+        self.window_count = 0
+        """Those that may read a whole context."""
+
+
 class Facts:
     """What the head of a request says, as far as bounds and policy need it.
 
@@ -50,6 +62,8 @@ class Facts:
     """Whether its bytes do not bound its input or its fees: tools on the provider's side, stored input, images, files, sound, units."""
     unit_maxima: tuple[tuple[int, int, int], ...] = ()
     """What it may be billed by in place of tokens: `(place in METERS, at most, likely so many)`. Its rate card says which of them count."""
+    batched: Batched | None = None
+    """What a batch is made of; None for a call of one request. A batch is sent as it is: neither cap nor model is changed."""
     tags: str = ""
     """What its metadata says of the call, in the form in which tags are recorded (model/tag.py)."""
     user: str = ""

@@ -101,20 +101,26 @@ def read_head(body: bytes, facts: Facts, default_model: str = "") -> dict[str, A
     return head
 
 
+def object_fields(body: bytes) -> dict[str, Raw]:
+    """The undecoded fields of an object by name. Raises RequestRefused for what is not one JSON object without duplicate keys."""
+    try:
+        pairs = decode_raw_pairs(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        refuse("invalid_json", f"The request body is not a JSON object: {error}.")
+    fields = {str(key): raw for key, raw in pairs.items()}
+    if len(fields) != len(pairs):
+        _refuse_twice([str(key) for key in pairs])
+    return fields
+
+
 def named_model(body: bytes) -> tuple[str, tuple[str, ...]]:
     """The model that a free request names ("": none), and the names of its fields. Whatever else it holds costs nothing and is not read.
 
     Raises RequestRefused for what is not one JSON object without duplicate keys.
     """
-    try:
-        pairs = decode_raw_pairs(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        refuse("invalid_json", f"The request body is not a JSON object: {error}.")
-    fields = tuple(str(key) for key in pairs)
-    if len(set(fields)) != len(fields):
-        _refuse_twice(list(fields))
-    model = next((raw_value(raw) for key, raw in pairs.items() if str(key) == "model"), None)
-    return text(model, "model"), fields
+    fields = object_fields(body)
+    model = raw_value(fields["model"]) if "model" in fields else None
+    return text(model, "model"), tuple(fields)
 
 
 def _refuse_twice(names: list[str]) -> NoReturn:

@@ -7,8 +7,13 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any, Final, NamedTuple
 
+import msgspec
+from msgspec import Raw
+
 from tokenroll.model.usage import METERS
+from tokenroll.upstream import message_batches
 from tokenroll.upstream.dialect import CallMeter, Dialect
+from tokenroll.upstream.message_batches import MessageBatches
 from tokenroll.upstream.responses import STORED_NAME, Responses
 from tokenroll.upstream.usage import object_of
 
@@ -69,13 +74,13 @@ class _Document(Asking):
 
 
 def usage_finding(dialect: Dialect, meters: list[CallMeter], service_tier: str) -> Finding | None:
-    """What meters of a dialect read, as one finding; `service_tier` where the answers name none. None: some of it cannot be believed."""
+    """What meters of a dialect read, as one finding; `service_tier` whatever the answers name. None: some of it cannot be believed."""
     if not all(one.saw_usage and not one.degraded for one in meters):
         return None
-    tier = next((one.service_tier for one in meters if one.service_tier), "")
+    named = next((one.service_tier for one in meters if one.service_tier), "")
     return Finding(
         tuple((*one.counts, *[None] * (len(METERS) - len(one.counts))) for one in meters),
-        tier or service_tier,
+        service_tier or named,
         next((one.answered_model for one in meters if one.answered_model), ""),
         dialect.index,
     )
@@ -98,7 +103,73 @@ class _StoredResponse(_Document):
             self.finding = Finding((), "", meter.answered_model, dialect.index)
 
 
-_KINDS: Final = ((STORED_NAME, "/v1/responses/", _StoredResponse),)
+class _Result(msgspec.Struct):
+    """What became of one message of a batch."""
+
+    type: str
+    message: Raw = Raw()
+
+
+class _ResultLine(msgspec.Struct):
+    """One line of a batch's results."""
+
+    result: _Result
+
+
+class _StoredMessageBatch(_Document):
+    """A batch of messages: first whether it has ended, then line by line what each of its messages used."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._is_reading_results = False
+        self._meters: list[CallMeter] = []
+        self._dialect = MessageBatches()
+        self._is_sound = True
+
+    def feed(self, line: bytes) -> None:
+        if not self._is_reading_results:
+            super().feed(line)
+        elif line.strip():
+            self._read_result(line)
+
+    def end(self) -> None:
+        if not self._is_reading_results:
+            super().end()
+            return
+        self.is_over = True
+        if self._is_sound:
+            self.finding = usage_finding(self._dialect, self._meters, "batch")
+
+    def _read(self, said: dict[str, Any], whole: bytes) -> None:
+        del whole
+        if said.get("processing_status") != "ended":
+            self.is_over = True
+            return
+        self._is_reading_results = True
+        self.path += "/results"
+
+    def _read_result(self, line: bytes) -> None:
+        try:
+            result = decode_result(line).result
+        except (msgspec.MsgspecError, RecursionError):
+            self._is_sound = False
+            return
+        if result.type in _COSTS_NOTHING:
+            return
+        meter = self._dialect.result_meter()
+        meter.feed(bytes(result.message))
+        meter.finish()
+        if result.type != "succeeded" or meter.passes:
+            self._is_sound = False
+        self._meters.append(meter)
+
+
+decode_result = msgspec.json.Decoder(_ResultLine).decode
+_COSTS_NOTHING: Final = frozenset({"errored", "canceled", "expired"})
+_KINDS: Final = (
+    (STORED_NAME, "/v1/responses/", _StoredResponse),
+    (message_batches.STORED_NAME, "/v1/messages/batches/", _StoredMessageBatch),
+)
 
 
 def asking_about(stored_name: str) -> Asking | None:

@@ -25,8 +25,8 @@ def test_it_is_known_by_its_first_characters_and_found_by_its_hash():
     assert key.revoked_at is None
 
 
-def test_it_calls_models_or_administers_or_provisions_but_never_two_of_them():
-    assert [one.value for one in KeyScope] == ["inference", "admin", "provision"]
+def test_it_calls_models_or_reads_or_administers_or_provisions_but_never_two_of_them():
+    assert [one.value for one in KeyScope] == ["inference", "read", "admin", "provision"]
 
 
 @pytest.mark.parametrize("secret_hash", [b"", bytes(31), b"tr_the_secret_itself"])

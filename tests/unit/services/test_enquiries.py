@@ -5,8 +5,12 @@ import json
 
 import pytest
 
+from tests.cast import make_card
+from tokenroll.model.rate_card import RateTable, RateTier
+from tokenroll.model.usage import METERS, Meter
 from tokenroll.services.enquiry_desk import converse
-from tokenroll.services.finding_out import Enquiry
+from tokenroll.services.finding_out import Enquiry, _grouped
+from tokenroll.services.refusal import Refused
 
 USAGE = {"input_tokens": 21, "output_tokens": 12, "total_tokens": 33}
 ABOUT = Enquiry(hold_key=7, call_id="call_1", deployment="openai", stored_name="resp_abc", lapsed_at=0)
@@ -78,3 +82,86 @@ def test_a_name_that_no_provider_is_asked_by_asks_nobody():
     ask = Provider({})
     outcome = converse(ask, ABOUT._replace(stored_name="../models"))
     assert (outcome.is_unknown, ask.asked) == (True, [])
+
+
+# ---- batches -----------------------------------------------------------------------------------------------------------------
+
+BATCH = ABOUT._replace(stored_name="msgbatch_1")
+PLACE = "/v1/messages/batches/msgbatch_1"
+MESSAGE = {"type": "message", "model": "claude-haiku-4-5", "usage": {"input_tokens": 21, "output_tokens": 12}}
+
+
+def about_batch(*results, status="ended"):
+    lines = b"".join(json.dumps({"custom_id": "a", "result": one}).encode() + b"\n" for one in results)
+    ask = Provider({PLACE: (200, json.dumps({"processing_status": status}).encode()), PLACE + "/results": (200, lines)})
+    return converse(ask, BATCH), [path for _, path in ask.asked]
+
+
+def test_a_batch_that_has_ended_says_what_each_message_used():
+    outcome, asked = about_batch(
+        {"type": "succeeded", "message": MESSAGE}, {"type": "errored", "error": {}}, {"type": "expired"}, {"type": "succeeded", "message": MESSAGE}
+    )  # fmt: skip
+    assert asked == [PLACE, PLACE + "/results"]
+    assert outcome.finding is not None
+    assert (outcome.finding.service_tier, len(outcome.finding.usages)) == ("batch", 2)
+
+
+def test_a_batch_of_errors_used_nothing():
+    outcome, _ = about_batch({"type": "errored", "error": {}}, {"type": "canceled"})
+    assert outcome.finding is not None
+    assert outcome.finding.usages == ()
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"type": "succeeded", "message": {**MESSAGE, "usage": {"input_tokens": 21}}},
+        {"type": "succeeded", "message": {**MESSAGE, "usage": {"input_tokens": -1, "output_tokens": 1}}},
+        {"type": "postponed", "message": MESSAGE},
+        {"type": 7},
+    ],
+)
+def test_a_batch_of_which_one_line_cannot_be_believed_waits_for_its_bill(result):
+    outcome, _ = about_batch({"type": "succeeded", "message": MESSAGE}, result)
+    assert outcome.finding is None
+
+
+def test_a_batch_under_way_is_asked_about_later():
+    outcome, asked = about_batch(status="in_progress")
+    assert (outcome.finding, asked) == (None, [PLACE])
+
+
+# ---- what is priced together -------------------------------------------------------------------------------------------------
+
+
+def counts(input_tokens):
+    return (input_tokens, *[None] * (len(METERS) - 1))
+
+
+def card(*starts):
+    table = RateTable(
+        base={Meter.INPUT: 1},
+        tiers=tuple(RateTier(input_tokens_above=start, rates={Meter.INPUT: 2}) for start in starts),
+    )
+    prices = {"standard": table, "batch": table}
+    return make_card(internal_prices=prices, list_prices=prices, net_prices=prices)
+
+
+@pytest.mark.parametrize(
+    ("starts", "lengths", "sums"),
+    [
+        ((), [150, 10, 300], [460]),
+        ((200,), [], [None]),
+        ((200,), [150, 50, 10], [200, 10]),
+        ((200,), [150, 300, 50, 150, 1], [150, 300, 200, 1]),
+        ((200, 1_000), [5_000, 200], [5_000, 200]),
+    ],
+)
+def test_short_contexts_together_are_no_long_one(starts, lengths, sums):
+    grouped = _grouped(card(*starts), "batch", [counts(one) for one in lengths])
+    assert [one[0] for one in grouped] == sums
+
+
+def test_more_groups_than_a_settlement_tells_apart_stay_in_suspense():
+    with pytest.raises(Refused, match="257"):
+        _grouped(card(200), "batch", [counts(200)] * 257)

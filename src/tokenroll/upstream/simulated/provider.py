@@ -27,6 +27,7 @@ from tokenroll.upstream.simulated.asked_media import (
     asked_of_rerank,
     asked_of_speech,
 )
+from tokenroll.upstream.simulated.batches import BatchDesk
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, CUT, OPEN, Bill, Line, totals
 from tokenroll.upstream.simulated.faults import Schedule, UnknownFault, parse_faults
 from tokenroll.upstream.simulated.prices import PricedModel, PriceTable
@@ -105,6 +106,7 @@ class Provider:
             "open": 0,
         }
         self.shelf = Shelf(self)
+        self.batches = BatchDesk(self)
         self.transports: set[asyncio.Transport] = set()
 
     # ---- one request ------------------------------------------------------------------------------------

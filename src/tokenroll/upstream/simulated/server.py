@@ -179,7 +179,10 @@ class Connection(asyncio.Protocol):
         path = request.path
         if path == b"/v1/messages/count_tokens" and request.method == b"POST":
             return compact({"input_tokens": asked_of_messages(request.body, counting=True).input_tokens})
-        stored = self.provider.shelf.lookup(request.method, path.decode("latin-1").removeprefix("/v1"), request.body)
+        place = path.decode("latin-1").removeprefix("/v1")
+        stored = self.provider.shelf.lookup(request.method, place, request.body)
+        if stored is None:
+            stored = self.provider.batches.answer(request.method, place, request.body, request.headers)
         if stored is not None:
             return stored
         if request.method in {b"GET", b"HEAD"}:
