@@ -122,21 +122,25 @@ CALLS = {
     "messages that answer with the word": ("/v1/messages", messages(
         tools=[{"name": "say", "description": word("tool"), "input_schema": CONST}], tool_choice={"type": "any"},
         messages=[{"role": "user", "content": word("prompt")}], stream=True)),
+    "a file": ("/v1/chat/completions", chat(messages=[{"role": "user", "content": [
+        {"type": "file", "file": {"file_data": word("file"), "filename": word("name")}}]}])),
+    "an image": ("/v1/messages", messages(messages=[{"role": "user", "content": [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": word("image")}}]}])),
+    "a batch of messages": ("/v1/messages/batches", {"requests": [{"custom_id": word("id"), "params": messages()}]}),
+    "a response in the background": ("/v1/responses", responses(background=True)),
+    "pictures": ("/v1/images/generations", {"model": "gpt-image-1.5", "prompt": word("prompt"), "user": word("user")}),
+    "speech": ("/v1/audio/" + "speech", {"model": "tts-1", "voice": "alloy", "input": word("input")}),
     "tokens counted": ("/v1/messages/count_tokens", messages()),
     "tokens counted at responses": ("/v1/responses/input_tokens", responses()),
 }  # fmt: skip
 REFUSED = {
     "a model nobody sells": ("/v1/chat/completions", chat(model=word("model"))),
-    "a file": ("/v1/chat/completions", chat(messages=[{"role": "user", "content": [
-        {"type": "file", "file": {"file_data": word("file"), "filename": word("name")}}]}])),
-    "an image": ("/v1/messages", messages(messages=[{"role": "user", "content": [
-        {"type": "image", "source": {"type": "base64", "data": word("image")}}]}])),
     "a part that is none": ("/v1/chat/completions", chat(messages=[{"role": "user", "content": [{"type": word("type")}]}])),
     "a tool that is none": ("/v1/responses", responses(tools=[{"type": word("type")}])),
     "a tier that is none": ("/v1/chat/completions", chat(service_tier=word("tier"))),
     "a cap that is none": ("/v1/messages", messages(max_tokens=word("cap"))),
     "a bound above all": ("/v1/chat/completions", chat(n=128, max_tokens=10**7)),
-    "an endpoint that is none": ("/v1/audio/" + "speech", {"input": word("input")}),
+    "an endpoint that is none": ("/v1/audio/" + "voices", {"input": word("input")}),
     "an address that is none": (f"/{forms_of(STEM)['an address'].decode()}?q={forms_of(STEM)['an address'].decode()}", {}),
 }  # fmt: skip
 ECHOES = (

@@ -388,7 +388,7 @@ def test_a_client_that_leaves_waits_no_more_and_takes_no_place(patient, limit):
     )
     with socket.create_connection(("127.0.0.1", patient.port)) as client:
         client.sendall(head.encode() + body)
-        patient._until(lambda: patient.metric("tokenroll_waits_total") == waits + 1, "the wait")
+        patient.until(lambda: patient.metric("tokenroll_waits_total") == waits + 1, "the wait")
     patient.clock_to(second=1)
     raw = patient.openai("Bo").chat.completions.with_raw_response.create(**ask())
     assert raw.headers["x-ratelimit-remaining-requests"] == "0"

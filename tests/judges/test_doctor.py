@@ -47,7 +47,7 @@ def test_it_tells_what_the_gateway_wrote_into_the_request(company, tmp_path):
 
 
 BREAKS = {
-    "a wrong key": ({"key": "tr-mallory"}, 401, "not known here", "tokenroll key create"),
+    "a wrong key": ({"key": "mallorys-own"}, 401, "not known here", "tokenroll key create"),
     "an empty wallet": ({"key": "Cleo"}, None, "credits left", "tokenroll grant create"),
     "a model without a price": ({"model": "gpt-nowhere"}, 404, "has no rate card", "tokenroll ratecard import"),
 }
