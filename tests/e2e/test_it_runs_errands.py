@@ -19,10 +19,10 @@ def count(case: bytes = b"a", body: bytes = COUNT, path: bytes = b"/v1/messages/
     )  # fmt: skip
 
 
-def fetch(case: bytes = b"a", *, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
+def fetch(case: bytes = b"a", *, method: bytes = b"POST", version: bytes = b"1.1") -> bytes:
     length = b"Content-Length: 0\r\n" if method != b"GET" else b""
     return (
-        method + b" /v1/responses/resp_1 HTTP/" + version + b"\r\nHost: gw\r\nAuthorization: Bearer tr-ada\r\nx-case: "
+        method + b" /v1/responses/resp_1/cancel HTTP/" + version + b"\r\nHost: gw\r\nAuthorization: Bearer tr-ada\r\nx-case: "
         + case + b"\r\n" + length + b"Connection: close\r\n\r\n"
     )  # fmt: skip
 
@@ -148,10 +148,10 @@ def test_a_stored_response_is_asked_of_each_provider_until_one_has_it(tmp_path):
             for name, port in (("first", other.provider.port), ("second", probe.provider.port))
         ]
         with Rig(tmp_path / "both", RigOptions(deployments=deployments)) as rig:
-            assert ask(rig, fetch(method=b"DELETE"))[1] == KNOWN
+            assert ask(rig, fetch())[1] == KNOWN
             other.provider.scripts[b"a"] = [Exchange([answered(UNKNOWN, b"404 Not Found")])]
             probe.provider.scripts[b"a"] = [Exchange([answered(UNKNOWN, b"404 Not Found")])]
-            head, body = ask(rig, fetch(method=b"DELETE"))
+            head, body = ask(rig, fetch())
             assert (head.split()[1], body) == (b"404", UNKNOWN)
 
 

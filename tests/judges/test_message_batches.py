@@ -62,7 +62,9 @@ def test_a_batch_that_nobody_asks_for_again_is_settled_once(company):
     with company.moves("Ada", 0):
         client = company.anthropic()
         list(client.messages.batches.results(raw.parse().id))
-        client.messages.batches.delete(raw.parse().id)
+        with pytest.raises(anthropic.APIStatusError) as refused:
+            client.messages.batches.delete(raw.parse().id)
+    assert refused.value.status_code == 405
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Errands: requests that reach a provider and cost nothing, such as counting tokens or reading again what is stored there.
 
-They need a key like any call, and one that is for the model they name, and hold, meter and record nothing. What could cost anything is never an errand: the list below is all.
+They need a key like any call, and one that is for the model they name, and hold, meter and record nothing. What could cost anything is never an errand: the list below is all. Deleting is none
+either: an answer that was read and deleted before its provider was asked what it cost would be free (decision 0074).
 """
 
 import json
@@ -51,12 +52,10 @@ ERRANDS: Final[tuple[ErrandKind, ...]] = tuple(
     for dialect, method, path, has_model, has_link in (
         (ANTHROPIC, b"POST", rb"/v1/messages/count_tokens", True, False),
         (ANTHROPIC, b"GET", rb"/v1/messages/batches/" + _ID, False, True),
-        (ANTHROPIC, b"DELETE", rb"/v1/messages/batches/" + _ID, False, False),
         (ANTHROPIC, b"POST", rb"/v1/messages/batches/" + _ID + rb"/cancel", False, True),
         (ANTHROPIC, b"GET", rb"/v1/messages/batches/" + _ID + rb"/results", False, False),
         (OPENAI, b"POST", rb"/v1/responses/input_tokens", True, False),
         (OPENAI, b"GET", rb"/v1/responses/" + _ID, False, False),
-        (OPENAI, b"DELETE", rb"/v1/responses/" + _ID, False, False),
         (OPENAI, b"POST", rb"/v1/responses/" + _ID + rb"/cancel", False, False),
         (OPENAI, b"GET", rb"/v1/responses/" + _ID + rb"/input_items", False, False),
     )
