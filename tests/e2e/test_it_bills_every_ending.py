@@ -177,6 +177,26 @@ def test_draining_is_bounded_and_then_the_evidence_decides(tmp_path):
         assert 0 < end.charge_nanos <= end.bound_nanos
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_goes_on_in_the_background_is_found_out_and_never_estimated(tmp_path, lost):
+    """Its client could come back for all of it, and would have paid for what it waited for only."""
+    begun = b'event: response.created\ndata: {"type":"response.created","response":{"id":"resp_1","status":"in_progress"}}\n\n'
+    edge = EdgeLimits(tick_seconds=0.02, drain_seconds=0.1, drain_bytes=1 << 20 if lost else 1)
+    with Rig(tmp_path, RigOptions(edge=edge, timeouts={"idle_seconds": 0.3})) as one:
+        more = [] if lost else [b"%x\r\n%b\r\n" % (len(begun), begun)] * 3
+        one.provider.scripts[b"a"] = [
+            Exchange([EVENTS + b"%x\r\n%b\r\n" % (len(begun), begun), *more], withheld_from=1)
+        ]
+        client = connect(one)
+        body = b'{"model":"toy","input":"Hi","stream":true,"background":true,"max_output_tokens":20}'
+        client.sendall(request(body, path=b"/v1/responses"))
+        assert b"200 OK" in client.recv(4096)
+        leave_rudely(client)
+        eventually(lambda: one.ask(lambda: not one.gateway.clients))
+        one.ask(one.provider.let_go)
+        eventually(lambda: [(end.end, end.finish) for end in one.ended()[1]] == [("suspense", "client gone")])
+
+
 def test_a_client_that_half_closes_still_gets_its_answer(tmp_path):
     with Rig(tmp_path) as one:
         one.provider.scripts[b"a"] = [Exchange([whole()])]

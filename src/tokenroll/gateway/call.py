@@ -494,11 +494,11 @@ class Call(Exchange):
             self.gateway.outbox.write(transport, chunk(part) if self._mode == _REFRAME else part)
 
     def _give_up(self, finish: Finish) -> None:
-        """The answer is read no further. After a bounded drain what was seen decides, marked as estimated; else it is found out (law 5)."""
+        """The answer is read no further. After a bounded drain what was seen decides, marked as estimated, if it ends with us; else it is found out."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
-        if finish is Finish.CLIENT_GONE:
+        if finish is Finish.CLIENT_GONE and not self._facts.in_background:
             self._settle(finish)
         else:
             self._lapse(finish)
@@ -609,7 +609,7 @@ class Call(Exchange):
         client = self._client
         stale = upstream is not None and upstream.reused and not upstream.got_bytes and finish is Finish.UPSTREAM_CUT
         answering = self._state == _ANSWERING
-        drained = client is None and finish is Finish.TIMED_OUT
+        drained = client is None and finish is Finish.TIMED_OUT and not self._facts.in_background
         if answering and (self._meter.saw_usage or drained):
             self._settle(finish if client is not None else Finish.CLIENT_GONE)
         else:

@@ -52,6 +52,8 @@ class Facts:
     fills_window: bool = False
     """Whether its bytes do not bound its input: it goes on from what the provider has stored, or carries images, files or sound.
     Then its input is as large as the context window may be."""
+    in_background: bool = False
+    """Whether its provider goes on with it when nobody listens any more."""
     has_audio: bool = False
     """Whether it carries sound, which must have a price of its own."""
     has_output: bool = True

@@ -251,7 +251,7 @@ class Responses(OpenAIEndpoint):
         facts = Facts()
         head = read_head(body, facts)
         get = head.get
-        boolean(get("background"), "background")
+        facts.in_background = boolean(get("background"), "background")
         facts.cap_field = "max_output_tokens"
         cap = get("max_output_tokens")
         if cap is not None:
