@@ -302,7 +302,7 @@ def judge_request_line(data: bytes) -> tuple[bytes, bytes, bool]:
     Also called as soon as the first line is there, so that a stranger is turned away before the rest comes.
     """
     stop = data.find(b"\n")
-    if data[stop - 1 : stop] != b"\r":
+    if stop < 1 or data[stop - 1 : stop] != b"\r":
         raise malformed_head()
     match = _REQUEST_LINE.fullmatch(data, 0, stop - 1)
     if match is None:

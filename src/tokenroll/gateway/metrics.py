@@ -132,7 +132,10 @@ class Metrics:
             lines.append(f"# TYPE {name} {kind}")
             for label, value in values:
                 both = ",".join(part for part in (labels, label) if part)
-                lines.append(f"{name}{{{both}}} {value}" if both else f"{name} {value}")
+                text = (
+                    str(int(value)) if value == int(value) else str(value)
+                )  # compiled, a whole number is a float here
+                lines.append(f"{name}{{{both}}} {text}" if both else f"{name} {text}")
 
         def named(label: str, counter: "Counter[str]") -> list[tuple[str, float]]:
             return [(f'{label}="{key}"', count) for key, count in sorted(counter.items())]

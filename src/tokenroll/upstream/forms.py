@@ -77,7 +77,7 @@ def read_form(body: bytes, boundary: bytes) -> Form:
         if end < 0:
             raise _malformed("its last part has no end")
         # an empty part's blank line is the line before the boundary, too
-        _take(form, body, body[at + 2 : head_end], start, max(end, start))
+        _take(form, body, body[min(at + 2, head_end) : head_end], start, max(end, start))
         at = end + len(between)
     raise _malformed(f"it has more than {FORM_PARTS_MAX} parts")
 
