@@ -1,5 +1,8 @@
 """A home of 10,000 members, each with a wallet, a lot and a key, made through the ledger's own commands and kept for later runs.
 
+There are two such homes: the plain one, and the `full` one, in which everything of a gateway that a company can switch on is on: access
+lists, paces of four kinds, a limit of the department, and keys with models, tags, a purpose and a budget of their own.
+
 The keys are `bench-000000` and so on: load generators make them from a number. Making the home takes under a minute; a run works
 on a copy.
 """
@@ -33,6 +36,23 @@ GRANT_CREDITS = 100_000
 KEY_FORMAT = "bench-%06d"
 PROVIDER_KEY = "sk-upstream"
 
+FULL_TERMS = {
+    "access.models": "gpt-4o*",
+    "access.service_tiers": "standard",
+    "access.calls_per_minute_max": "1000000000",
+    "access.tokens_per_minute_max": "1000000000",
+    "access.input_tokens_per_minute_max": "1000000000",
+    "access.output_tokens_per_minute_max": "1000000000",
+}
+FULL_KEY: dict[str, Any] = {
+    "models": [MODEL],
+    "tags": "project=atlas,cost-centre=42",
+    "purpose": "work",
+    "budget_nanos": GRANT_CREDITS * 10**9,
+    "budget_window": "day",
+}
+FULL_DEPARTMENT_CALLS = 10**12
+
 _CONFIG = """\
 [company]
 name = "Bench"
@@ -51,30 +71,44 @@ provider = "openai"
 base_url = "http://127.0.0.1:{provider_port}/v1"
 api_key_file = "{home}/provider-key"
 """
+_SECOND_DEPLOYMENT = """
+[deployments.second]
+dialect = "openai"
+provider = "openai"
+base_url = "http://127.0.0.1:{provider_port}/v1"
+api_key_file = "{home}/provider-key"
+"""
 
 
-def write_config(home: Path, *, gateway_port: int, web_port: int, provider_port: int) -> None:
+def write_config(home: Path, *, gateway_port: int, web_port: int, provider_port: int, full: bool = False) -> None:
     (home / "provider-key").write_text(PROVIDER_KEY)
-    text = _CONFIG.format(home=home, gateway_port=gateway_port, web_port=web_port, provider_port=provider_port)
+    text = (_CONFIG + _SECOND_DEPLOYMENT * full).format(
+        home=home, gateway_port=gateway_port, web_port=web_port, provider_port=provider_port
+    )
     (home / "config.toml").write_text(text)
 
 
-def prepared() -> Path:
+def prepared(*, full: bool = False) -> Path:
     """The home that runs copy, made at the first call. Remove the folder after a change of the schema."""
-    home = DIR / f"home-{MEMBERS}"
+    home = DIR / f"home-{'full-' * full}{MEMBERS}"
     if not (home / "made").exists():
         shutil.rmtree(home, ignore_errors=True)
-        _make(home)
+        _make(home, full=full)
         (home / "made").touch()
     return home
 
 
-def _make(home: Path) -> None:
+def _make(home: Path, *, full: bool) -> None:
     _run(home, "init", "--name", "Bench")
     _run(home, "ratecard", "import", "--model", MODEL)
     _run(home, "department", "create", "Engineering")
     plan = ("--kind", "stipend", "--classification", "tool", "--amount", str(GRANT_CREDITS), "--lifetime", "12m")
-    _run(home, "plan", "create", "tools", *plan)
+    terms = [part for name, value in FULL_TERMS.items() if full for part in ("--term", f"{name}={value}")]
+    _run(home, "plan", "create", "tools", *plan, *terms)
+    if full:
+        _run(
+            home, "limit", "create", "engineering", "--department", "Engineering", "--calls", str(FULL_DEPARTMENT_CALLS)
+        )
     settings = load_settings(home)
     pepper = settings.pepper()
     connection = open_writer(settings.database_path)
@@ -82,7 +116,9 @@ def _make(home: Path) -> None:
     for first in range(0, MEMBERS, PER_COMMAND):
         numbers = range(first, min(first + PER_COMMAND, MEMBERS))
         hashes = {str(number): key_hash(pepper, (KEY_FORMAT % number).encode()).hex() for number in numbers}
-        reply = ledger.execute(Command(f"bench-{first}", "bench.people", {"hashes": hashes}))
+        reply = ledger.execute(
+            Command(f"bench-{first}", "bench.people", {"hashes": hashes, "key": FULL_KEY if full else {}})
+        )
         if reply.problem:
             raise SystemExit(reply.problem)
     checkpoint(connection)
@@ -94,7 +130,7 @@ def _people(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     for number, secret_hash in arguments["hashes"].items():
         member = COMMANDS["member.create"](work, {"name": f"Member {number}", "department": "Engineering"})
         COMMANDS["grant.create"](work, {"to": member["wallet"], "plan": "tools"})
-        key = {"member": member["member"], "shown_prefix": "bench-", "secret_hash": secret_hash}
+        key = {"member": member["member"], "shown_prefix": "bench-", "secret_hash": secret_hash, **arguments["key"]}
         COMMANDS["key.create"](work, key)
     return {"count": len(arguments["hashes"])}
 

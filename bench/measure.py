@@ -31,9 +31,11 @@ from bench.subjects import WEB_PORT, Mock, Nginx, Subject, Tokenroll, installed_
 
 QUICK = os.environ.get("QUICK") == "1"
 BODIES = {"calls-1k": 1_000, "calls-76k": 76_000, "calls-300k": 300_000}
-TESTS = (*BODIES, "rotating-1k", "streams", "streams-injected", "latency", "fold")
+TESTS = (*BODIES, "rotating-1k", "streams", "streams-injected", "paced", "latency", "fold")
 PATH = "/v1/chat/completions"
 STREAMS, EVENTS, EVENT_MICROS = 1000, 200, 50_000
+PACED_STREAMS, PACED_EVENT_MICROS = 3000, 100_000
+"""Concurrent streams at which latency is read: 30,000 events a second, which the provider and its reader carry with ease."""
 RATE = 3000
 QUIET_SECONDS_MAX = 60
 Result = dict[str, Any]
@@ -119,6 +121,19 @@ def streams(subject: Subject, *, injected: bool) -> Result:
     }
 
 
+def paced(subject: Subject) -> Result:
+    """3,000 streams, an event each 100 ms on average: how late an event is read, by the stamp that the provider writes into it."""
+    seconds, warm, ramp = (3.0, 3.0, 1500) if QUICK else (8.0, 5.0, 2500)
+    arguments = (subject.port, PACED_STREAMS, seconds, warm, PATH, KEY_FORMAT % 0, 1000, ramp)
+    with awake(wanted=True):
+        client = load("sseload", *arguments, env={"KEYS": str(PACED_STREAMS)})
+        share = cpu_share(subject.near(), warm, seconds - 0.3) if subject.near() else 0.0
+        result = answer_of(client)
+    if subject.near():
+        cpu_when_quiet(subject.near())
+    return {**result, "cpu": round(share, 3)}
+
+
 @contextmanager
 def pages_polled(subject: Subject) -> Iterator[list[float]]:
     """A reader of pages, logged in as one member, that asks for its wallet's page ten times a second; its own waits in ms."""
@@ -180,6 +195,8 @@ def measure(subject: Subject, test: str) -> Result | None:
         return None if subject.name == "direct" else streams(subject, injected=False)
     if test == "streams-injected":
         return streams(subject, injected=True) if isinstance(subject, Tokenroll) else None
+    if test == "paced":
+        return paced(subject)
     if test == "latency":
         return latency(subject)
     raise SystemExit(f"unknown test {test!r}; known: {', '.join(TESTS)}")
@@ -195,6 +212,10 @@ def one_round(number: int, systems: list[Subject], tests: list[str], samples: Sa
             subject.start()
             time.sleep(0.3)
             for test in tests:
+                if test == "paced":
+                    mock.stop()
+                    mock = Mock([str(EVENTS), str(PACED_EVENT_MICROS)])
+                    mock.start()
                 result = measure(subject, test)
                 if result is not None:
                     samples.setdefault(test, {}).setdefault(subject.name, []).append(result)
@@ -226,7 +247,9 @@ def facts() -> Result:
 def options_from(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tests", default=",".join(TESTS))
-    parser.add_argument("--systems", default="direct,nginx,written,synced,written-source,synced-source")
+    parser.add_argument(
+        "--systems", default="direct,nginx,written,synced,written-full,synced-full,written-source,synced-source"
+    )
     parser.add_argument("--rounds", type=int, default=1 if QUICK else 3)
     parser.add_argument("--wallets", type=int, default=100_000 if QUICK else 1_000_000, help="of the fold's ledger")
     parser.add_argument("--no-verify", action="store_true", help="leave out `journal verify` after the last round")
@@ -244,11 +267,16 @@ def main() -> int:
     tests = options.tests.split(",")
     made: dict[str, Subject] = {"direct": Subject(), "nginx": Nginx()}
     for durability in ("written", "synced"):
-        for from_source in (False, True):
-            ours = Tokenroll(durability, from_source=from_source)
+        for ours in (
+            Tokenroll(durability),
+            Tokenroll(durability, full=True),
+            Tokenroll(durability, from_source=True),
+            Tokenroll(durability, full=True, from_source=True),
+        ):
             made[ours.name] = ours
     systems = [made[name] for name in options.systems.split(",")]
     prepared()
+    prepared(full=True)
     installed_wheel()
     samples: Samples = {}
     in_rounds = [test for test in tests if test != "fold"]

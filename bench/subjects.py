@@ -98,9 +98,10 @@ class Tokenroll(Subject):
 
     port = GATEWAY_PORT
 
-    def __init__(self, durability: str, *, from_source: bool = False) -> None:
-        self.name = f"{durability}-source" if from_source else durability
+    def __init__(self, durability: str, *, from_source: bool = False, full: bool = False) -> None:
+        self.name = durability + "-full" * full + "-source" * from_source
         self.durability = durability
+        self.full = full
         self.from_source = from_source
         self.home = DIR / f"home-{self.name}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,8 +109,8 @@ class Tokenroll(Subject):
     def start(self) -> None:
         """A fresh copy of the prepared home, so that no run inherits another's tape."""
         shutil.rmtree(self.home, ignore_errors=True)
-        shutil.copytree(prepared(), self.home)
-        write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT)
+        shutil.copytree(prepared(full=self.full), self.home)
+        write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT, full=self.full)
         package = HERE.parent / "src" if self.from_source else installed_wheel()
         environment = {**environment_of(package), "TOKENROLL_HOME": str(self.home)}
         command = [interpreter(), "-m", "tokenroll", "serve", "--durability", self.durability]

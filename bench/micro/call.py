@@ -3,7 +3,9 @@
 64 clients send, the loop turns, the provider answers: the same callbacks in the same order as behind sockets, on transports that
 only count. The least of many short rounds is shown, because other work on the machine only adds. `--profile` shows by function.
 
-usage: python bench/micro/call.py [--body 1000] [--stream] [--profile]
+`--full` is the same company with everything on that costs something: paces of a plan, access lists, tags, a limit of the department.
+
+usage: python bench/micro/call.py [--body 1000] [--stream] [--full] [--profile]
 """
 
 import argparse
@@ -28,7 +30,7 @@ from tokenroll.model.usage import Meter
 from tokenroll.services.clock import system_clock
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.keys import key_hash
-from tokenroll.services.protocol import CardTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
+from tokenroll.services.protocol import CardTerms, KeyTerms, Lease, LimitTerms, LotTerms, View, WalletTerms
 from tokenroll.services.spending import Spending
 from tokenroll.store.tape import Durability, TapeWriter
 
@@ -56,6 +58,24 @@ USAGE = (
     b'data: {"id":"chatcmpl-9f8e7d6c5b4a","object":"chat.completion.chunk","created":1760000000,"model":"gpt-4o-mini",'
     b'"choices":[],"usage":{"prompt_tokens":213,"completion_tokens":58,"total_tokens":271}}\n\n'
 )
+
+
+KEY_EXTRAS: dict[str, Any] = {
+    "department_ids": [1],
+    "models": ["gpt-4o-mini"],
+    "tags": "project=atlas,cost_center=42,purpose=work",
+}
+WALLET_EXTRAS: dict[str, Any] = {
+    "models": ["gpt-4o*"],
+    "service_tiers": ["standard"],
+    "calls_per_minute_max": 10**9,
+    "tokens_per_minute_max": 10**12,
+    "input_tokens_per_minute_max": 10**12,
+    "output_tokens_per_minute_max": 10**12,
+}
+LIMIT = LimitTerms(
+    1, "engineering", "department", 1, "the department Engineering", "", "", "day", 0, "UTC", "credits", 10**18, "enforce", "deny", "", 0, 0, 0, [], [],
+)  # fmt: skip
 
 
 class Transport:
@@ -121,7 +141,7 @@ def card() -> CardTerms:
 class Rig:
     """A gateway whose sockets are transports that only count."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, full: bool = False) -> None:
         loop: Any = Loop()  # as far as an event loop is used here
         self.loop = loop
         tape = TapeWriter(folder / "tape", worker=0, epoch=1, boot_id=bytes(16), created_at=system_clock())
@@ -130,15 +150,40 @@ class Rig:
         for number in range(1, CLIENTS + 1):
             secret = key_hash(PEPPER, b"bench-%06d" % number)
             keys.append(
-                KeyTerms(number, f"key_{number}", secret, "inference", number, f"member_{number}", number, 0, 0, False)
+                KeyTerms(
+                    number,
+                    f"key_{number}",
+                    secret,
+                    "inference",
+                    number,
+                    f"member_{number}",
+                    number,
+                    0,
+                    0,
+                    False,
+                    **KEY_EXTRAS if full else {},
+                )
             )
             lots = [LotTerms(number, 100, 0, 0, 10**17, "tool")]
             wallets.append(
                 WalletTerms(
-                    number, f"wallet_{number}", "Ada", "member", "UTC", lots, "enforce", "deny", 16_384, 0, 0, 0, 0
+                    number,
+                    f"wallet_{number}",
+                    "Ada",
+                    "member",
+                    "UTC",
+                    lots,
+                    "enforce",
+                    "deny",
+                    16_384,
+                    0,
+                    0,
+                    0,
+                    0,
+                    **WALLET_EXTRAS if full else {},
                 )
             )
-        spending.apply_view(View(keys, [card()], {}, last=True))
+        spending.apply_view(View(keys, [card()], {}, last=True, limits=[LIMIT] if full else []))
         spending.apply_lease(Lease(wallets, 0, 0, last=True))
         outbox = Outbox(loop)
         commit = GroupCommit(
@@ -217,10 +262,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--body", type=int, default=1000)
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--full", action="store_true")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(Path(folder))
+        rig = Rig(Path(folder), full=options.full)
         work = events if options.stream else calls
         requests = requests_of(options.body, stream=options.stream)
         work(rig, requests)

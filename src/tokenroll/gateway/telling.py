@@ -72,7 +72,8 @@ def special_lines(hold: HotHold) -> bytes:
         return lines
     if limited.pace_bits:
         now = hold.first_byte_at
-        lines += DIALECTS[hold.dialect_index].pace_lines(paces_of(limited.limits, now), now)
+        dialect = DIALECTS[hold.dialect_index]
+        lines += dialect.pace_lines(paces_of(limited.limits, now, dialect.pace_kind_count), now)
     return lines + limited.notes
 
 

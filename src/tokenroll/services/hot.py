@@ -15,7 +15,7 @@ from tokenroll.services.protocol import LotTerms, WalletTerms
 from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
-    from tokenroll.services.hot_limits import HotLimit, Limited
+    from tokenroll.services.hot_limits import Counting, HotLimit, Limited
     from tokenroll.services.hot_prices import HotCard, HotRates
 
 NEVER: Final = INSTANT_MAX + 1
@@ -224,6 +224,7 @@ class HotKey:
 
     __slots__ = (
         "calls_models",
+        "counting",
         "expires_at",
         "first",
         "floor",
@@ -231,6 +232,7 @@ class HotKey:
         "limits",
         "member_public_id",
         "models",
+        "passed",
         "pool",
         "public_id",
         "scope",
@@ -260,6 +262,10 @@ class HotKey:
         """The same key with the pool that pays for the floor's model; None: its wallet has no floor."""
         self.limits: list[HotLimit] = []
         """Those that may count its calls."""
+        self.counting: Counting | None = None
+        """Which of them counted its last call (HotLimits.counting)."""
+        self.passed: set[tuple[int, str]] = set()
+        """Rate cards and tiers to which neither its plan nor its own list shuts it: names are compared once for many calls."""
 
     def shut_to(self, model: str, aliases: tuple[str, ...]) -> str:
         """What of a call it is not for, in words; nothing when it is for it."""

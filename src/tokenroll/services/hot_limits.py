@@ -79,7 +79,7 @@ class HotLimit:
     """A limit, and how far it is used now. Windows, overrides and its own dates are looked at when the clock passes `turns_at`."""
 
     __slots__ = (
-        "calendars", "cap", "cheaper_model", "clamps", "counters", "counts_output", "current", "enforces", "held", "holds", "id", "is_pace", "kind", "measure", "model",
+        "calendars", "cap", "cheaper_model", "clamps", "counters", "counts_output", "current", "current_frees_at", "enforces", "held", "holds", "id", "is_pace", "kind", "measure", "model",
         "name", "overage", "pace_bits", "pace_kinds", "scope_text", "tag", "terms", "turns_at", "used", "waiting", "warns", "window_turns_at", "zone",
     )  # fmt: skip
 
@@ -93,6 +93,8 @@ class HotLimit:
         """Calls that are held back until it has room for them."""
         self.counters: list[HotCounter] = []
         self.current: HotCounter | None = None
+        self.current_frees_at: Instant = 0
+        """When the current counter is counted no more."""
         for start_at, used in terms.counters:
             self.counters.append(HotCounter(self, start_at, used))
             self.used += used
@@ -156,6 +158,7 @@ class HotLimit:
         if self.current is None:
             self.current = HotCounter(self, window.start_at, 0)
             live.append(self.current)
+        self.current_frees_at = frees_at(self.kind, self.terms.window_seconds, window.start_at, window.turns_at)
         self.counters = live
 
     def change(self, start_at: Instant, amount: int) -> None:
@@ -229,6 +232,9 @@ class HotLimit:
 
     def restored_at(self, now: Instant) -> Instant:
         """When nothing of it will be used, if no call comes before."""
+        current = self.current
+        if current is not None and current.used:  # it is the newest
+            return self.current_frees_at
         for counter in reversed(self.counters):
             if counter.used:
                 return frees_at(self.kind, self.terms.window_seconds, counter.start_at, self.window_turns_at)
@@ -260,6 +266,48 @@ class HotLimit:
         )
 
 
+class Counting:
+    """Which of a key's limits count calls to one model under the same tags: so until `turns_at`, and until a limit is another one.
+
+    Found once for many calls, because nearly every call of a key is like its last one.
+    """
+
+    __slots__ = ("clamps", "counters", "ledger_count", "limits", "model", "pace_bits", "revision", "tags", "turns_at")
+
+    def __init__(self, limits: list[HotLimit], model: str, tags: str, now: Instant, revision: int) -> None:
+        self.model = model
+        self.tags = tags
+        self.revision = revision
+        self.turns_at: Instant = NEVER
+        self.limits: list[HotLimit] = []
+        self.counters: list[HotCounter] = []
+        """What each of them counts now."""
+        self.clamps = False
+        self.pace_bits = 0
+        """Which of pace.KINDS they are told as."""
+        self.ledger_count = 0
+        """How many of them the ledger counts, too."""
+        for limit in limits:
+            if now >= limit.turns_at:
+                limit.look(now)
+            self.turns_at = min(self.turns_at, limit.turns_at)
+            if (
+                limit.holds
+                and (not limit.model or limit.model == model)
+                and (not limit.tag or limit.tag in tags.split(","))
+            ):
+                counter = limit.current
+                assert counter is not None  # since it has looked at the clock
+                self.limits.append(limit)
+                self.counters.append(counter)
+                self.pace_bits |= limit.pace_bits
+                self.clamps = self.clamps or limit.clamps
+                self.ledger_count += limit.id > 0
+
+
+_NOTHING: Final = Counting([], "", "", 0, 0)
+
+
 class Limited:
     """The limits that count one hold, and by how much it raised them."""
 
@@ -268,6 +316,7 @@ class Limited:
         "clamps",
         "counters",
         "flags",
+        "ledger_count",
         "limits",
         "may_reroute",
         "notes",
@@ -276,12 +325,12 @@ class Limited:
         "would_deny",
     )
 
-    def __init__(self, limits: list[HotLimit], *, clamps: bool = False, pace_bits: int = 0) -> None:
-        self.limits = limits
-        self.pace_bits = pace_bits
-        """Which of pace.KINDS they are told as."""
-        self.clamps = clamps
-        self.counters: list[HotCounter] = []
+    def __init__(self, counting: Counting) -> None:
+        self.limits = counting.limits
+        self.counters = counting.counters
+        self.ledger_count = counting.ledger_count
+        self.pace_bits = counting.pace_bits
+        self.clamps = counting.clamps
         self.amounts: list[int] = []
         self.flags: list[int] = []
         self.may_reroute = True
@@ -293,20 +342,20 @@ class Limited:
 
     def lift(self) -> None:
         """All of them raised by what `fit` found: the hold is drawn."""
-        for limit, amount in zip(self.limits, self.amounts, strict=True):
-            counter = limit.current
-            assert counter is not None
-            counter.used += amount  # the current one is live
-            limit.used += amount
+        amounts = self.amounts
+        for place, counter in enumerate(self.counters):
+            amount = amounts[place]
+            limit = counter.limit
+            counter.used += amount
+            if counter.is_live:
+                limit.used += amount
             limit.held += amount
-            self.counters.append(counter)
 
     def record(self) -> bytes:
         """What the HOLD says of those that the ledger counts; nothing for none."""
-        count = sum(1 for limit in self.limits if limit.id)
-        if not count:
+        if not self.ledger_count:
             return b""
-        parts = [tapes.LIMITS_HEAD.pack(count)]
+        parts = [tapes.LIMITS_HEAD.pack(self.ledger_count)]
         for limit, counter, amount, flags in zip(self.limits, self.counters, self.amounts, self.flags, strict=True):
             if limit.id:
                 parts.append(tapes.LIMIT_RAISE.pack(limit.id, limit.measure, flags, 0, counter.start_at, amount))
@@ -320,21 +369,24 @@ class Limited:
         cached_tokens = values[(mask & (_CACHE_READ - 1)).bit_count()] if mask & _CACHE_READ else 0
         # in the order of LIMIT_MEASURES
         came_to = (charge_nanos, 1, input_tokens + output_tokens, input_tokens - cached_tokens, output_tokens)
-        for counter, amount in zip(self.counters, self.amounts, strict=True):
-            self._change(counter, amount, came_to[counter.limit.measure])
+        self._come_to(came_to)
 
     def give_back(self) -> None:
         """The call was released: it counts nothing."""
-        for counter, amount in zip(self.counters, self.amounts, strict=True):
-            self._change(counter, amount, 0)
+        self._come_to((0, 0, 0, 0, 0))
 
-    @staticmethod
-    def _change(counter: HotCounter, amount: int, came_to: int) -> None:
-        counter.change(came_to - amount)
-        limit = counter.limit
-        limit.held -= amount
-        if limit.waiting:
-            limit.wake()
+    def _come_to(self, came_to: tuple[int, int, int, int, int]) -> None:
+        amounts = self.amounts
+        for place, counter in enumerate(self.counters):
+            amount = amounts[place]
+            limit = counter.limit
+            change = came_to[limit.measure] - amount
+            counter.used += change
+            if counter.is_live:
+                limit.used += change
+            limit.held -= amount
+            if limit.waiting:
+                limit.wake()
 
     def suspend(self) -> None:
         """Its fate is to be found out: it stays raised, and nobody here gives it back."""
@@ -363,16 +415,19 @@ class Reroute:
 class HotLimits:
     """All limits of a worker, and which of them count a key's calls."""
 
-    __slots__ = ("_access", "_by_scope", "_calendars", "known")
+    __slots__ = ("_access", "_by_scope", "_calendars", "_revision", "known")
 
     def __init__(self) -> None:
         self._access: dict[tuple[int, str], HotLimit] = {}
         self._calendars: tuple[PayCalendar, ...] = ()
+        self._revision = 0
+        """How often a limit was made or changed."""
         self.known: dict[int, HotLimit] = {}
         self._by_scope: dict[tuple[str, int], list[HotLimit]] = {}
 
     def apply(self, limits: Iterable[LimitTerms]) -> None:
         """New limits, and new terms of known ones."""
+        self._revision += 1
         for terms in limits:
             limit = self.known.get(terms.id)
             if limit is not None:
@@ -385,6 +440,7 @@ class HotLimits:
     def set_calendars(self, calendars: tuple[PayCalendar, ...]) -> None:
         """Which pay cycles there are: windows of a cycle are found again."""
         self._calendars = calendars
+        self._revision += 1
         for limit in self.known.values():
             limit.calendars = calendars
             limit.turns_at = limit.window_turns_at = 0
@@ -418,9 +474,23 @@ class HotLimits:
         found += by_scope.get(("model", 0), ())
         return found + by_scope.get(("tag", 0), [])
 
+    def counting(self, key: "HotKey", model: str, tags: str, now: Instant) -> Limited | None:
+        """Those of a key's limits that count a call to this model under these tags at `now`; None: none does."""
+        known = key.counting
+        if (
+            known is None
+            or now >= known.turns_at
+            or known.model != model
+            or known.tags != tags
+            or known.revision != self._revision
+        ):
+            known = key.counting = Counting(key.limits, model, tags, now, self._revision)
+        return Limited(known) if known.limits else None
+
     def of_access(self, wallet: "HotWallet") -> list[HotLimit]:
         """How fast a wallet's plan gives access: counted over the last minute, here alone, since it is no money and soon forgotten."""
         found = []
+        self._revision += 1
         for measure, cap in wallet.paces:
             if not cap:
                 continue
@@ -440,45 +510,28 @@ class HotLimits:
 _WITH_SUBJECT: Final = frozenset({LimitScope.DEPARTMENT.value, LimitScope.MEMBER.value, LimitScope.KEY.value})
 
 
-def counting(limits: list[HotLimit], model: str, tags: str, now: Instant) -> Limited | None:
-    """Those of a key's limits that count a call to this model under these tags at `now`; None: none does."""
-    found = []
-    clamps = False
-    pace_bits = 0
+def paces_of(limits: list[HotLimit], now: Instant, kind_count: int = len(KINDS)) -> list[Pace]:
+    """Of each of the first so many kinds the limit with the least left at `now`: the one that refuses first."""
+    tightest: list[HotLimit | None] = [None] * kind_count
     for limit in limits:
         if now >= limit.turns_at:
             limit.look(now)
-        if (
-            limit.holds
-            and (not limit.model or limit.model == model)
-            and (not limit.tag or limit.tag in tags.split(","))
-        ):
-            found.append(limit)
-            pace_bits |= limit.pace_bits
-            if limit.clamps:
-                clamps = True
-    return Limited(found, clamps=clamps, pace_bits=pace_bits) if found else None
-
-
-def paces_of(limits: list[HotLimit], now: Instant) -> list[Pace]:
-    """Of each kind the limit with the least left at `now`: the one that refuses first."""
-    tightest: list[Pace | None] = [None] * len(KINDS)
-    for limit in limits:
-        if now >= limit.turns_at:
-            limit.look(now)
-        if not limit.holds:
-            continue
-        left = max(0, limit.cap - limit.used)
-        for kind in limit.pace_kinds:
-            known = tightest[kind]
-            if known is None or left < known.left:
-                tightest[kind] = Pace(kind, limit.cap, left, limit.restored_at(now))
-    return [pace for pace in tightest if pace is not None]
+        if limit.holds:
+            for kind in limit.pace_kinds:
+                if kind < kind_count:
+                    known = tightest[kind]
+                    if known is None or limit.cap - limit.used < known.cap - known.used:
+                        tightest[kind] = limit
+    return [
+        Pace(kind, limit.cap, max(0, limit.cap - limit.used), limit.restored_at(now))
+        for kind, limit in enumerate(tightest)
+        if limit is not None
+    ]
 
 
 def rerouted(limited: Limited | None, reroute: Reroute) -> Limited:
     """The same for a call that goes to another model: once is enough, and the client is told."""
-    limited = Limited([]) if limited is None else limited
+    limited = Limited(_NOTHING) if limited is None else limited
     limited.may_reroute = False
     if reroute.deployment is not None:
         why = (
@@ -503,8 +556,12 @@ def fit(
     may_lower = facts.has_output and facts.is_text and facts.batched is None
     if (limited.clamps or facts.output_cap_tokens == 0) and may_lower:
         _lower(hold, limited, facts, available, fixed_grains)
+    output_tokens = hold.choice_count * hold.output_tokens_max
+    input_tokens = hold.input_tokens_max
+    # in the order of LIMIT_MEASURES
+    raises = (hold.bound_nanos, 1, input_tokens + output_tokens, input_tokens, output_tokens)
     for limit in limited.limits:
-        amount = hold.bound_nanos if limit.measure == CREDITS else limit.amount_of(hold)
+        amount = raises[limit.measure]
         missing = limit.used + amount - limit.cap
         flags = 0
         if missing > 0:

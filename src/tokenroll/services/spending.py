@@ -24,7 +24,7 @@ from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
 from tokenroll.services.hot_contexts import bound_beyond_bytes
-from tokenroll.services.hot_limits import Reroute, counting, fit, fitting_cap, rerouted
+from tokenroll.services.hot_limits import Reroute, fit, fitting_cap, rerouted
 from tokenroll.services.hot_prices import HotCard, HotRates
 from tokenroll.services.leases import Leases
 from tokenroll.services.metering import charge_of, charge_of_passes, estimated_counts
@@ -144,7 +144,11 @@ class Spending(Leases):
         if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
             key = reroute.floor
         wallet = key.wallet
-        shut = None if wallet.is_open and not key.models else self._shut(key, card, facts, tier)
+        shut = (
+            None
+            if (wallet.is_open and not key.models) or (card.id, tier) in key.passed
+            else self._shut(key, card, facts, tier)
+        )
         if shut is not None and wallet.enforcement == Enforcement.ENFORCE:
             return shut
         if key.tags or facts.tags:
@@ -162,7 +166,7 @@ class Spending(Leases):
         if deployment.pin_tier and not facts.service_tier:
             hold.service_tier = tier
         if key.limits:
-            hold.limited = counting(key.limits, card.card.model, tags, now)
+            hold.limited = self.limits.counting(key, card.card.model, tags, now)
         if reroute is not None:
             hold.limited = rerouted(hold.limited, reroute)
         refusal = self._bound(hold, facts, available, may_wait=may_wait)
@@ -191,7 +195,10 @@ class Spending(Leases):
         if what:
             return Denial("no_access", scope=_scope(key), model=facts.model, state=what, approver=self.approver)
         what = key.shut_to(model, aliases)
-        return Denial("not_for_model", scope=_scope(key), model=facts.model, state=what) if what else None
+        if what:
+            return Denial("not_for_model", scope=_scope(key), model=facts.model, state=what)
+        key.passed.add((card.id, tier))
+        return None
 
     def _bound(self, hold: HotHold, facts: Facts, available: int, *, may_wait: bool) -> Denial | Wait | Reroute | None:
         """The hold's bound and cap (engine/bounding says the same in nouns, and a property test compares them), or why not."""
@@ -385,7 +392,7 @@ class Spending(Leases):
             | (tapes.HOLD_WOULD_DENY if hold.would_deny else 0)
             | (tapes.HOLD_CAP_INJECTED if hold.cap_changed else 0)
         )
-        if tags and _PERSONAL in tags.split(","):
+        if _PERSONAL in tags and _PERSONAL in tags.split(","):
             flags |= tapes.HOLD_PERSONAL
         limited = hold.limited
         raised = b""

@@ -12,7 +12,7 @@ from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.limits import TAGS_BYTES_MAX
 from tokenroll.model.usage import METER_INDEX, TALK_METER_COUNT, Meter, UsageSource
 from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.pace import REQUESTS, Pace, duration
+from tokenroll.upstream.pace import KINDS, REQUESTS, Pace, duration
 
 Buffers: TypeAlias = list[bytes | memoryview]
 """A body in pieces, so that a large one is never copied."""
@@ -319,6 +319,8 @@ class Dialect(ABC):
     """Whether its requests may be forms: then `read_as` says who reads those of a head."""
     is_kept: bool = False
     """Whether what is asked for lies at the provider and is asked for again: only those that run errands can serve it."""
+    pace_kind_count: int = len(KINDS)
+    """Of how many of pace.KINDS `pace_lines` tells, from the first on."""
     asks_for_usage: bool = False
     """Whether a stream reports its usage only to who asks for it in the request."""
 

@@ -16,7 +16,7 @@ from tokenroll.upstream.dialect import (
 )
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import boolean, edited, not_bounded, option, raw_value, refuse_doubled, spans, text
-from tokenroll.upstream.pace import REQUESTS, Pace, openai_lines
+from tokenroll.upstream.pace import OPENAI_KIND_COUNT, REQUESTS, Pace, openai_lines
 
 _REQUEST_TIERS: Final = {
     "": "", "auto": "", "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority",
@@ -65,6 +65,7 @@ class OpenAIEndpoint(Dialect):
     """A dialect of one endpoint; see Dialect for what each method promises."""
 
     family = "openai"
+    pace_kind_count = OPENAI_KIND_COUNT
     has_tiers = True
     """Whether a request may name a service tier."""
 

@@ -12,7 +12,7 @@ from tokenroll.model.instant import MICROS_PER_SECOND, Instant, text_from_instan
 REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS = range(4)
 """What a pace counts, in the providers' words: places in KINDS."""
 KINDS: Final = (b"requests", b"tokens", b"input-tokens", b"output-tokens")
-_OPENAI_KINDS: Final = 2
+OPENAI_KIND_COUNT: Final = 2
 """The first so many of KINDS have header lines there."""
 _OPENAI: Final = tuple(
     b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n" % (kind, kind, kind)
@@ -60,7 +60,7 @@ def openai_lines(paces: list[Pace], now: Instant) -> bytes:
     """`x-ratelimit-…` lines: the reset is how long it takes, as Go writes durations."""
     lines = b""
     for kind, cap, left, restored_at in paces:
-        if kind < _OPENAI_KINDS:
+        if kind < OPENAI_KIND_COUNT:
             lines += _OPENAI[kind] % (cap, left, duration(restored_at - now))
     return lines
 
@@ -85,11 +85,21 @@ def duration(micros: int) -> bytes:
     if 0 < millis < 1000:
         return b"%dms" % millis
     seconds, millis = divmod(millis, 1000)
+    return b"%b%bs" % (_whole_seconds(seconds), (b".%03d" % millis).rstrip(b"0") if millis else b"")
+
+
+@lru_cache(maxsize=1024)
+def _whole_seconds(seconds: int) -> bytes:
+    """So many seconds as Go writes them, without their unit: one text serves all calls of a second."""
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    fraction = (b".%03d" % millis).rstrip(b"0") if millis else b""
-    lead = b"%dh%dm" % (hours, minutes) if hours else b"%dm" % minutes if minutes else b""
-    return b"%b%d%bs" % (lead, seconds, fraction)
+    return (
+        b"%dh%dm%d" % (hours, minutes, seconds)
+        if hours
+        else b"%dm%d" % (minutes, seconds)
+        if minutes
+        else b"%d" % seconds
+    )
 
 
 @lru_cache(maxsize=1024)
