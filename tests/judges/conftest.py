@@ -19,6 +19,16 @@ def company(tmp_path_factory):
         running.prove()
 
 
+@pytest.fixture
+def free(company):
+    """No wallet moves, nothing is billed, and no hold is made."""
+    company.prove()
+    billed, calls = len(company.bill()), company.metric("tokenroll_calls_total")
+    with company.moves("Ada", 0):
+        yield company
+    assert (len(company.bill()), company.metric("tokenroll_calls_total")) == (billed, calls)
+
+
 def nullable_as_types(value):
     """`nullable: true`, which this document still uses though its version has no such word, as what it means."""
     if isinstance(value, list):

@@ -11,16 +11,6 @@ import pytest
 HELLO = "How much is left?"
 
 
-@pytest.fixture
-def free(company):
-    """No wallet moves, nothing is billed, and no hold is made."""
-    company.prove()
-    billed, calls = len(company.bill()), company.metric("tokenroll_calls_total")
-    with company.moves("Ada", 0):
-        yield company
-    assert (len(company.bill()), company.metric("tokenroll_calls_total")) == (billed, calls)
-
-
 def as_ada(company):
     return {"authorization": f"Bearer {company.keys['Ada']}"}
 

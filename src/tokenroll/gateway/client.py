@@ -12,7 +12,7 @@ from tokenroll.gateway.answers import dialect_of, dialect_of_bytes, error_answer
 from tokenroll.gateway.call import Call
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
 from tokenroll.gateway.decoding import DecodingError, decoder_for
-from tokenroll.gateway.errand import Errand, ErrandKind, errands_at
+from tokenroll.gateway.errand import Errand, ErrandKind, errands_at, why_refused
 from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import (
     CHUNKED,
@@ -426,9 +426,8 @@ class ClientConnection:
             errands = errands_at(head.path)
             return self._judge_errand(head, errands) if errands else local.refusal(gateway, head, self._dialect)
         if head.method != b"POST":
-            return error_answer(
-                self._dialect, 405, "method_not_allowed", "Calls are made with POST.", headers=b"allow: POST\r\n"
-            )
+            message = "Calls are made with POST." + why_refused(head.method, head.path)
+            return error_answer(self._dialect, 405, "method_not_allowed", message, headers=b"allow: POST\r\n")
         if gateway.not_ready:
             return error_answer(self._dialect, 503, "not_ready", gateway.not_ready, retry_after_seconds=1)
         key = local.authenticate(gateway, head, self._dialect)
@@ -457,7 +456,7 @@ class ClientConnection:
                 dialect,
                 405,
                 "method_not_allowed",
-                f"This takes {methods.decode()}.",
+                f"This takes {methods.decode()}.{why_refused(head.method, head.path)}",
                 headers=b"allow: %b\r\n" % methods,
             )
         if gateway.not_ready:

@@ -1,7 +1,8 @@
-"""Errands: requests that reach a provider and cost nothing, such as counting tokens or reading again what is stored there.
+"""Errands: requests that reach a provider and cost nothing, such as counting tokens, storing a file or reading again what is stored there.
 
 They need a key like any call, and one that is for the model they name, and hold, meter and record nothing. What could cost anything is never an errand: the list below is all. Deleting is none
-either: an answer that was read and deleted before its provider was asked what it cost would be free (decision 0074).
+either: an answer that was read and deleted before its provider was asked what it cost would be free (decision 0074). Nor is a list
+of what is stored: it would show everybody's (decision 0076).
 """
 
 import json
@@ -30,7 +31,7 @@ _PASS, _REFRAME, _PLAIN, _KEEP = range(4)
 _LINK: Final = re.compile(rb'("results_url"\s*:\s*")https?:[^"]*?(/v1/messages/batches/[A-Za-z0-9_-]+/results")')
 """Where a provider says that results are: without its host, clients look for them at their own base URL."""
 _ATTEMPTS_MAX: Final = 2
-"""An errand changes nothing by being sent twice, so a connection that was closed while idle costs one more."""
+"""An errand costs nothing by being sent twice, so a connection that was closed while idle costs one more; a file is stored twice at worst."""
 _NOT_HERE: Final = frozenset({401, 403, 404})
 """Answers of a provider that does not have what was asked for; another one of the same dialect may."""
 
@@ -58,8 +59,25 @@ ERRANDS: Final[tuple[ErrandKind, ...]] = tuple(
         (OPENAI, b"GET", rb"/v1/responses/" + _ID, False, False),
         (OPENAI, b"POST", rb"/v1/responses/" + _ID + rb"/cancel", False, False),
         (OPENAI, b"GET", rb"/v1/responses/" + _ID + rb"/input_items", False, False),
+        (OPENAI, b"POST", rb"/v1/files", False, False),
+        (OPENAI, b"GET", rb"/v1/files/" + _ID, False, False),
+        (OPENAI, b"GET", rb"/v1/files/" + _ID + rb"/content", False, False),
     )
 )  # fmt: skip
+_LISTS: Final = re.compile(rb"/v1/(?:files|messages/batches)")
+_STORED: Final = re.compile(rb"/v1/(?:files|responses|messages/batches)/" + _ID)
+
+
+def why_refused(method: bytes, path: bytes) -> str:
+    """Why something that clients ask for of what is stored is not served, as a sentence with a blank before it; "" where there is no more to say."""
+    if method == b"GET" and _LISTS.fullmatch(path):
+        return " A list would show what everybody has stored under the company's key: ask for each by the id that you were given."
+    if method == b"DELETE" and _STORED.fullmatch(path):
+        return (
+            " Nothing that is stored is deleted through here, because what is gone cannot be asked what it cost. "
+            "A file goes by itself if it is uploaded with `expires_after`."
+        )
+    return ""
 
 
 def errands_at(path: bytes) -> list[ErrandKind]:
@@ -134,8 +152,7 @@ class Errand(Exchange):
                 if route.hot.model:
                     self._buffers = edited(self._body, {"model": json.dumps(route.hot.model).encode()}, fields)
         if not self._targets:
-            family = kind.dialect.family
-            self._targets = [one for one in routes.targets if one.family == family and one.flavour.has_errands]
+            self._targets = routes.keepers(kind.dialect.family, self._key.id)
         if not self._targets:
             self._refuse(404, "not_found", "No deployment here speaks this dialect and has this.")
             return

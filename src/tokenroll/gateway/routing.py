@@ -6,7 +6,7 @@ later call, is found only there. Keys are spread by weight: their numbers count 
 
 from collections.abc import Mapping, Sequence
 from math import gcd
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tokenroll.gateway.deployment import Deployment, DeploymentError, Target
 from tokenroll.model.limits import DEPLOYMENTS_MAX
@@ -18,6 +18,9 @@ from tokenroll.upstream.flavours import Flavour
 
 if TYPE_CHECKING:
     from tokenroll.gateway.upstream import Pool
+
+
+_One = TypeVar("_One")
 
 
 class Route:
@@ -61,7 +64,7 @@ class Choice:
             route.choice = self
             if len(routes) > 1:
                 route.health.expect_others()
-        self._tiers = [_spread(tier) for tier in tiers.values()]
+        self._tiers = [_spread(tier, [one.target.deployment.weight for one in tier]) for tier in tiers.values()]
 
     def pick(self, key_id: int, now: int, facts: Facts) -> Route | None:
         """The route of a key's call: its own one, or the next that is well, or the one that is well soonest; None: none can stream.
@@ -91,19 +94,18 @@ class Choice:
         return None
 
 
-def _spread(routes: Sequence[Route]) -> list[Route]:
-    """The routes as often as their weights say, each as evenly apart as can be (smooth weighted round robin)."""
-    weights = [route.target.deployment.weight for route in routes]
+def _spread(ones: Sequence[_One], weights: list[int]) -> list[_One]:
+    """The routes or deployments as often as their weights say, each as evenly apart as can be (smooth weighted round robin)."""
     divisor = gcd(*weights)
     weights = [weight // divisor for weight in weights]
     total = sum(weights)
-    credit = [0] * len(routes)
-    order: list[Route] = []
+    credit = [0] * len(ones)
+    order: list[_One] = []
     for _ in range(total):
         credit = [have + weight for have, weight in zip(credit, weights, strict=True)]
         best = credit.index(max(credit))
         credit[best] -= total
-        order.append(routes[best])
+        order.append(ones[best])
     return order
 
 
@@ -126,6 +128,8 @@ class Routes:
         """Where the connections of each target are; set by the worker that owns them."""
         self.known: dict[tuple[int, str], Route | None] = {}
         """What was found before, also in vain; read on the hot path."""
+        self._keepers: dict[str, list[list[Target]]] = {}
+        """By family: the deployments that keep things for clients, by priority and each as often as its weight says."""
 
     def find(self, dialect: Dialect, model: str) -> Route | None:
         """The route, or None when no deployment of this dialect serves `model`. `Route.choice` knows whether there are others."""
@@ -140,6 +144,23 @@ class Routes:
             if len(self.known) < self._REMEMBERED_MAX:
                 self.known[key] = route
             return route
+
+    def keepers(self, family: str, key_id: int) -> list[Target]:
+        """Who may have what a key has stored, its own deployment first: the one that its calls go to where all serve their model."""
+        tiers = self._keepers.get(family)
+        if tiers is None:
+            by_priority: dict[int, list[Target]] = {}
+            for one in self.targets:
+                if one.family == family and one.flavour.has_errands:
+                    by_priority.setdefault(one.deployment.priority, []).append(one)
+            tiers = self._keepers[family] = [
+                _spread(tier, [one.deployment.weight for one in tier]) for _, tier in sorted(by_priority.items())
+            ]
+        order: dict[Target, None] = {}
+        for tier in tiers:
+            start = key_id % len(tier)
+            order.update(dict.fromkeys(tier[start:] + tier[:start]))
+        return list(order)
 
     def forget(self) -> None:
         """Prices have changed: which deployments can serve a model is looked for again."""

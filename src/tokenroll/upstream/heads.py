@@ -420,6 +420,7 @@ def bound_part(part: Part, kinds: PartKinds, facts: Facts, param: str) -> None:
     if kind in kinds.text and not part.is_suspect():
         return
     facts.fills_window = facts.beyond_bytes = True
+    facts.reads_stored = facts.reads_stored or part.is_stored()
     facts.input_bytes += MEDIA_TOKENS_ESTIMATE * BYTES_PER_TOKEN_ESTIMATE - part.media_bytes
     if kind == _AUDIO or part.input_audio is not NOTHING:
         facts.has_audio = True

@@ -29,6 +29,7 @@ class Part(msgspec.Struct, gc=False):
     input_audio: Raw = NOTHING
     file: Raw = NOTHING
     file_data: Raw = NOTHING
+    file_id: Raw = NOTHING
 
     @property
     def media_bytes(self) -> int:
@@ -43,11 +44,32 @@ class Part(msgspec.Struct, gc=False):
             or self.input_audio is not NOTHING
             or self.file is not NOTHING
             or self.file_data is not NOTHING
+            or self.file_id is not NOTHING
             or (
                 self.source is not NOTHING
                 and (memoryview(self.source)[0] == 0x7B or bytes(self.type) != b'"search_result"')
             )
         )
+
+    def is_stored(self) -> bool:
+        """Whether it stands for a file that the provider keeps: by its own id, or by one in its `file` or `source`."""
+        return _is_text(self.file_id) or any(
+            raw is not NOTHING and memoryview(raw)[0] == 0x7B and _is_text(_decode_named_file(raw).file_id)
+            for raw in (self.file, self.source)
+        )
+
+
+class _NamedFile(msgspec.Struct, gc=False):
+    """The object that names a file, or carries it."""
+
+    file_id: Raw = NOTHING
+
+
+_decode_named_file: Final = msgspec.json.Decoder(_NamedFile).decode
+
+
+def _is_text(raw: Raw) -> bool:
+    return raw is not NOTHING and memoryview(raw)[0] == 0x22
 
 
 class Item(msgspec.Struct, gc=False):

@@ -52,6 +52,28 @@ def test_what_is_more_than_text_asks_for_the_window_and_does_not_weigh_its_bytes
     assert facts.has_audio is (name == "sound")
 
 
+@pytest.mark.parametrize(
+    ("dialect", "body", "is_stored"),
+    [
+        (CHAT, chat(messages=parts(TEXT, FILE)), True),
+        (CHAT, chat(messages=parts({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:,"}})), False),
+        (CHAT, chat(messages=parts({"type": "file", "file": {"file_id": None, "file_data": "data:,"}})), False),
+        (CHAT, chat(messages=parts(IMAGE)), False),
+        (RESPONSES, responses(input=said(PAPER)), False),
+        (RESPONSES, responses(input=said({"type": "input_file", "file_id": "f"})), True),
+        (RESPONSES, responses(input=said({"type": "input_image", "file_id": "f"})), True),
+        (RESPONSES, responses(input=said({"type": "input_image", "file_id": None, "image_url": "data:,"})), False),
+        (RESPONSES, responses(input=said({"type": "input_text", "text": "Hi", "file_id": "f"})), True),
+        (RESPONSES, responses(input=[{**OUTPUT, "output": [{"type": "input_file", "file_id": "f"}]}]), True),
+        (MESSAGES, messages(messages=parts({"type": "document", "source": {"type": "file", "file_id": "f"}})), True),
+        (MESSAGES, messages(messages=parts(PDF)), False),
+    ],
+)
+def test_a_file_that_is_stored_is_read_where_it_lies(dialect, body, is_stored):
+    facts = dialect.facts(body)
+    assert (facts.reads_stored, facts.fills_window) == (is_stored, True)
+
+
 def test_text_alone_asks_for_no_window():
     for dialect, body in ((CHAT, chat(messages=parts(TEXT))), (MESSAGES, messages()), (RESPONSES, responses())):
         facts = dialect.facts(body)

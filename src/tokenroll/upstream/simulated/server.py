@@ -181,8 +181,9 @@ class Connection(asyncio.Protocol):
             return compact({"input_tokens": asked_of_messages(request.body, counting=True).input_tokens})
         place = path.decode("latin-1").removeprefix("/v1")
         stored = self.provider.shelf.lookup(request.method, place, request.body)
-        if stored is None:
-            stored = self.provider.batches.answer(request.method, place, request.body, request.headers)
+        for desk in (self.provider.batches, self.provider.files):
+            if stored is None:
+                stored = desk.answer(request.method, place, request.body, request.headers)
         if stored is not None:
             return stored
         if request.method in {b"GET", b"HEAD"}:
