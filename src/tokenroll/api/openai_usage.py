@@ -47,8 +47,9 @@ _COST_IDS: Final[Mapping[str, Dimension | None]] = {
 _WORK: Final = (
     (b"/v1/embeddings", "embeddings"), (b"/v1/moderations", "moderations"), (b"/v1/images/", "images"),
     (b"/v1/audio/speech", "audio_speeches"), (b"/v1/audio/", "audio_transcriptions"), (b"/v1/rerank", "ranks"), (b"/v2/rerank", "ranks"),
+    (b"/v1/fine_tuning/", "training"),
 )  # fmt: skip
-"""What is asked for at which paths; all else makes text. Ranks are no work of OpenAI's: only costs tell them."""
+"""What is asked for at which paths; all else makes text. Of ranks and of training OpenAI has no report: only costs tell them."""
 _TEXT: Final = "completions"
 
 
@@ -68,7 +69,7 @@ class Kind(NamedTuple):
 
 _UNITS: Final = {
     Meter.IMAGE: "images", Meter.CHARACTER: "characters", Meter.AUDIO_SECOND: "duration_seconds",
-    Meter.CODE_SECOND: "duration_seconds",
+    Meter.CODE_SECOND: "duration_seconds", Meter.TRAINING: "tokens",
 }  # fmt: skip
 """Of what is not counted in tokens, as far as OpenAI has a word for it."""
 

@@ -103,6 +103,7 @@ UNIT_NAMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "image": ("picture", "pictures"),
         "character": ("character spoken", "characters spoken"),
         "audio_second": ("second of sound", "seconds of sound"),
+        "training": ("model token trained", "model tokens trained"),
     }
 )
 """What is counted in place of model tokens, one of it and several."""

@@ -121,13 +121,16 @@ def set_card(
     cache_read_price: Annotated[
         str | None, typer.Option("--cache-read", help="Internal price of cached input, credits per million tokens.")
     ] = None,
+    training_price: Annotated[
+        str | None, typer.Option("--training", help="Price of training it, credits per million tokens trained.")
+    ] = None,
     effective_at: Annotated[str | None, typer.Option(help="From when it holds, RFC 3339; default now.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
 ) -> None:
     """Add a card: a company's own prices, or a subsidy or surcharge on a model."""
-    given = {"input": input_price, "output": output_price, "cache_read": cache_read_price}
+    given = {"input": input_price, "output": output_price, "cache_read": cache_read_price, "training": training_price}
     arguments: dict[str, Any] = {
         "model": model,
         "provider": provider,

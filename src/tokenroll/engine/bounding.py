@@ -28,6 +28,8 @@ TEXT_INPUT_METERS: Final = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE_5M,
 """The input meters of a call without audio and image parts."""
 TEXT_OUTPUT_METERS: Final = (Meter.OUTPUT, Meter.REASONING)
 """The output meters of a call that asks for text."""
+_MEDIA_METERS: Final = frozenset(UNIT_METERS) - {Meter.TRAINING}
+"""Who sells these sells pictures, sound or ranks; a model of text may be trained, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class CallSize:
     image_max: int = 0
     character_max: int = 0
     audio_second_max: int = 0
+    training_max: int = 0
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -218,7 +221,7 @@ def card_bound(
 ) -> BoundRates:
     """The dearest rates of whatever the card sells, when nobody says which kind of call it was."""
     sold = {meter for table in card.internal_prices.values() for meter in table.base}
-    if sold.isdisjoint(TEXT_INPUT_METERS) or not sold.isdisjoint(UNIT_METERS):
+    if sold.isdisjoint(TEXT_INPUT_METERS) or not sold.isdisjoint(_MEDIA_METERS):
         return compile_media_bound(card, service_tiers)
     has_output = not sold.isdisjoint(TEXT_OUTPUT_METERS)  # else it sells embeddings
     return compile_bound(card, service_tiers, input_meters, has_output=has_output)
@@ -309,6 +312,7 @@ def _fixed_attos(bound_rates: BoundRates, size: CallSize) -> int:
         (Meter.IMAGE, size.image_max),
         (Meter.CHARACTER, size.character_max),
         (Meter.AUDIO_SECOND, size.audio_second_max),
+        (Meter.TRAINING, size.training_max),
     ):
         attos += count * bound_rates.unit_attos.get(meter, 0)
     return attos

@@ -40,6 +40,7 @@ class Meter(StrEnum):
     IMAGE = "image"
     CHARACTER = "character"
     AUDIO_SECOND = "audio_second"
+    TRAINING = "training"
 
 
 METERS: Final[tuple[Meter, ...]] = tuple(Meter)
@@ -52,12 +53,13 @@ INPUT_METERS: Final = (
 OUTPUT_METERS: Final = (Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE)
 
 
-UNIT_METERS: Final = (Meter.SEARCH_UNIT, Meter.IMAGE, Meter.CHARACTER, Meter.AUDIO_SECOND)
-"""What some endpoints are billed by in place of model tokens: searches of a reranker, pictures, characters spoken, seconds heard."""
+UNIT_METERS: Final = (Meter.SEARCH_UNIT, Meter.IMAGE, Meter.CHARACTER, Meter.AUDIO_SECOND, Meter.TRAINING)
+"""What some endpoints are billed by in place of what goes in and comes out: searches of a reranker, pictures, characters spoken,
+seconds heard, model tokens that a model is trained on (each as often as it is)."""
 
 
 TOKEN_METER_COUNT: Final = len(INPUT_METERS) + len(OUTPUT_METERS)
-"""The first so many METERS count model tokens, the others do not."""
+"""The first so many METERS count the model tokens of calls, the others do not: what a model is trained on is no call's."""
 TALK_METER_COUNT: Final = METER_INDEX[Meter.CODE_SECOND] + 1
 """A call of text meets only the first so many METERS: its meter keeps no places for the others."""
 
@@ -100,6 +102,7 @@ class Usage:
     image_count: int | None = None
     character_count: int | None = None
     audio_second_count: int | None = None
+    training_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for one in fields(self):

@@ -24,6 +24,7 @@ _UNIT_TEXTS: Final[Mapping[Meter, str]] = {
     Meter.IMAGE: "picture",
     Meter.CHARACTER: "million characters spoken",
     Meter.AUDIO_SECOND: "minute of sound",
+    Meter.TRAINING: "million model tokens trained",
 }
 
 

@@ -18,7 +18,8 @@ from tokenroll.model.limits import (
     OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS,
     OVERHEAD_TOKENS_PER_TOOL,
 )
-from tokenroll.model.rate_card import RateCard, RateTable, RateTier
+from tokenroll.model.rate_card import RateCard, Rates, RateTable, RateTier
+from tokenroll.model.usage import Meter
 from tokenroll.services.finding import instant_given
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
@@ -36,6 +37,8 @@ from tokenroll.upstream.prices import (
 )
 
 DEFAULT_PROVIDERS: Final = ("openai", "anthropic")
+UNPUBLISHED: Final = (Meter.TRAINING,)
+"""What no published price list has: whoever sets it sets what the provider asks for it, which an import leaves alone."""
 TESTING: Final = "testing"
 """Asked for as a provider: the made-up model that client test suites call, at every default provider."""
 _INSERT_ROWS: Final = 500
@@ -76,7 +79,8 @@ def set_card(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     {model, provider?, multiply}: internal prices are list prices times a decimal: a subsidy below 1, a surcharge above.
     {model, provider?, prices: {meter: credits per million}}: internal prices of the standard tier as given, in all tiers and
-    lengths of context. {card: {...}}: a whole card, for a model that nobody publishes prices of.
+    lengths of context. What nobody publishes a price of (training) gets it in every column, at the standard tier alone.
+    {card: {...}}: a whole card, for a model that nobody publishes prices of.
     """
     effective_at = instant_given(arguments, "effective_at", work.now)
     if effective_at < work.now:
@@ -144,11 +148,41 @@ def _to_add(
         new = card
         if before:
             latest = before[-1]
+            new = _with_unpublished(card, latest)
             if latest.internal_prices != latest.list_prices:
-                new = replace(card, internal_prices=latest.internal_prices)
+                new = replace(new, internal_prices=latest.internal_prices)
             if _says(latest) == _says(new):
                 continue
         yield pinned(replace(new, effective_at=starts_at))
+
+
+def _with_unpublished(card: RateCard, latest: RateCard) -> RateCard:
+    """A published card with the prices of an earlier one that nobody publishes."""
+
+    def kept(prices: Mapping[str, RateTable], before: Mapping[str, RateTable]) -> Mapping[str, RateTable]:
+        return {tier: _added(table, _unpublished(before.get(tier))) for tier, table in prices.items()}
+
+    return replace(
+        card, list_prices=kept(card.list_prices, latest.list_prices), net_prices=kept(card.net_prices, latest.net_prices),
+        internal_prices=kept(card.internal_prices, latest.internal_prices),
+    )  # fmt: skip
+
+
+def _unpublished(table: RateTable | None) -> dict[Meter, int]:
+    rates: Rates = {} if table is None else table.base
+    return {meter: rates[meter] for meter in UNPUBLISHED if meter in rates}
+
+
+def _at_standard(prices: Mapping[str, RateTable], rates: Rates) -> dict[str, RateTable]:
+    return {**prices, "standard": _added(prices["standard"], rates)}
+
+
+def _added(table: RateTable, rates: Rates) -> RateTable:
+    """A table with more rates, whatever the length of context; the same when there are none."""
+    if not rates:
+        return table
+    tiers = tuple(replace(tier, rates={**tier.rates, **rates}) for tier in table.tiers)
+    return RateTable(base={**table.base, **rates}, tiers=tiers)
 
 
 def _add(work: UnitOfWork, cards: Sequence[RateCard]) -> list[RateCard]:
@@ -216,8 +250,17 @@ def _repriced(card: RateCard, arguments: Mapping[str, Any], effective_at: Instan
         internal = {tier: _multiplied(table, factor) for tier, table in card.list_prices.items()}
         source = f"internal prices: list prices × {multiply}"
     else:
-        table = RateTable(base={**card.list_prices["standard"].base, **rates_from_text(dict(prices or {}))})
-        internal = dict.fromkeys(card.list_prices, table)
+        given = rates_from_text(dict(prices or {}))
+        unpublished = {meter: given[meter] for meter in UNPUBLISHED if meter in given}
+        card = replace(
+            card,
+            list_prices=_at_standard(card.list_prices, unpublished),
+            net_prices=_at_standard(card.net_prices, unpublished),
+        )
+        if len(unpublished) == len(given):
+            internal = _at_standard(card.internal_prices, unpublished)
+        else:
+            internal = dict.fromkeys(card.list_prices, RateTable(base={**card.list_prices["standard"].base, **given}))
         source = "internal prices: set by hand"
     return pinned(replace(card, internal_prices=internal, effective_at=effective_at, source=source))
 

@@ -30,6 +30,7 @@ SEARCH_UNIT: Final = METER_INDEX[Meter.SEARCH_UNIT]
 IMAGE: Final = METER_INDEX[Meter.IMAGE]
 CHARACTER: Final = METER_INDEX[Meter.CHARACTER]
 AUDIO_SECOND: Final = METER_INDEX[Meter.AUDIO_SECOND]
+TRAINING: Final = METER_INDEX[Meter.TRAINING]
 
 _USAGE_KEY: Final = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _WHOLE_FRAME_BYTES: Final = len(b'{"content":[{"type":"text","text":""}]}')

@@ -26,6 +26,7 @@ from tokenroll.store.usage_rollups import UsageSum
         (b"/v1/audio/translations", "audio_transcriptions"),
         (b"/v1/rerank", None),
         (b"/v2/rerank", None),
+        (b"/v1/fine_tuning/jobs", None),
     ],
 )
 def test_an_endpoint_s_calls_are_told_at_one_report_of_requests(path, report):

@@ -23,7 +23,7 @@ def test_what_is_not_reported_is_not_zero():
 
 def test_its_counts_stand_in_the_order_of_the_meters():
     usage = Usage(input_tokens=1, cache_write_1h_tokens=4, reasoning_tokens=8, code_second_count=15)
-    assert usage.counts == (1, None, None, 4, None, None, None, 8, None, None, None, None, None, None, 15, *[None] * 4)
+    assert usage.counts == (1, None, None, 4, None, None, None, 8, None, None, None, None, None, None, 15, *[None] * 5)
     assert Usage.from_counts(usage.counts) == usage
 
 
@@ -32,7 +32,7 @@ def test_the_order_is_what_old_records_count_on():
         "input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image",
         "output", "reasoning", "output_audio", "output_image",
         "request", "web_search", "web_fetch", "file_search", "code_second",
-        "search_unit", "image", "character", "audio_second",
+        "search_unit", "image", "character", "audio_second", "training",
     ]  # fmt: skip
     assert METER_INDEX[Meter.CODE_SECOND] == 14
 
@@ -59,7 +59,7 @@ def test_a_broken_report_is_refused(count):
 
 
 def test_a_record_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="15 or 19 counts, not 2"):
+    with pytest.raises(ValueError, match="15 or 20 counts, not 2"):
         Usage.from_counts((1, 2))
 
 

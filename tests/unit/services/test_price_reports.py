@@ -40,3 +40,8 @@ def test_it_shows_a_surcharge_from_its_date_on(firm):
 def test_it_rounds_down_for_people():
     assert per_million_nanos(1_999) == 1
     assert per_million_nanos(150_000_000_000) == 150_000_000
+
+
+def test_it_says_what_a_million_trained_tokens_cost(firm):
+    firm.do("ratecard.set", model="gpt-4o-mini", prices={"training": "3"})
+    assert firm.reports.rate_cards()[0]["units"] == "3.00 per million model tokens trained"

@@ -176,3 +176,35 @@ def test_it_asks_which_provider_is_meant(books):
     )
     books.done("ratecard.set", model="model", provider="openai", multiply="2")
     assert [card.provider for card in books.cards("model")] == ["openai", "anthropic", "openai"]
+
+
+def test_what_training_costs_is_set_by_hand_in_every_column_and_other_prices_stay(books, mini):
+    before = mini()[0]
+    books.now += DAY
+    books.done("ratecard.set", model="gpt-4o-mini", prices={"training": "3"})
+    card = mini()[-1]
+    for prices in (card.list_prices, card.net_prices, card.internal_prices):
+        assert prices["standard"].base[Meter.TRAINING] == 3 * 10**12
+        assert prices["standard"].base[Meter.INPUT] == 15 * 10**10
+        assert Meter.TRAINING not in prices["batch"].base
+    assert card.internal_prices["batch"] == before.internal_prices["batch"]
+
+
+def test_an_import_leaves_the_price_of_training_alone(books, mini):
+    books.now += DAY
+    books.done("ratecard.set", model="gpt-4o-mini", prices={"training": "3"})
+    books.now += DAY
+    assert books.done("ratecard.import", models=["gpt-4o-mini"])["added_count"] == 0
+    assert mini()[-1].list_prices["standard"].base[Meter.TRAINING] == 3 * 10**12
+
+
+def test_an_import_keeps_what_training_costs_beside_a_subsidy(books, mini):
+    books.now += DAY
+    books.done("ratecard.set", model="gpt-4o-mini", prices={"training": "3"})
+    books.now += DAY
+    books.done("ratecard.set", model="gpt-4o-mini", multiply="0.5")
+    books.now += DAY
+    assert books.done("ratecard.import", models=["gpt-4o-mini"])["added_count"] == 0
+    card = mini()[-1]
+    assert card.internal_prices["standard"].base[Meter.TRAINING] == 15 * 10**11
+    assert card.list_prices["standard"].base[Meter.TRAINING] == 3 * 10**12

@@ -27,7 +27,7 @@ from tokenroll.store.tape import SEGMENT_HEADER_BYTES, TapeError, read_blocks, r
 from tokenroll.store.verify import verify
 
 OLD_COUNTS = struct.pack("<H3q", 1 << 0 | 1 << 6 | 1 << 10, 100, 20, 1)
-NEW_COUNTS = (100, *[None] * 5, 20, *[None] * 3, 1, *[None] * 8)
+NEW_COUNTS = (100, *[None] * 5, 20, *[None] * 3, 1, *[None] * 9)
 
 
 def old_settle(opened: int, charge: int) -> bytes:
@@ -62,7 +62,7 @@ def test_old_evidence_says_what_it_said():
 def test_a_new_settlement_counts_what_no_old_one_could():
     packed = tape.pack_counts((*[None] * 18, 12))
     assert packed == struct.pack("<Iq", 1 << 18, 12)
-    assert tape.unpack_counts(packed, 0, len(METERS)) == (*[None] * 18, 12)
+    assert tape.unpack_counts(packed, 0, len(METERS)) == (*[None] * 18, 12, None)
 
 
 def test_a_report_of_old_records_is_folded_and_its_suspense_is_settled_by_its_evidence():
