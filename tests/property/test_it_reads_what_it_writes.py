@@ -25,6 +25,7 @@ from tokenroll.model.plan_terms import (
     Proration,
     Rollover,
     TerminationReason,
+    Thrift,
     Wording,
 )
 from tokenroll.model.tax_facts import CredentialForm, Denomination, TaxFacts, UseScope
@@ -84,6 +85,12 @@ def terms(draw):
         rollover=Rollover(max_nanos=draw(AMOUNTS)),
         access=Access(models=draw(UNIQUE), calls_per_minute_max=draw(st.none() | st.integers(1, 10**9))),
         floor=draw(st.none() | st.builds(Floor, model=NAMES, pool=NAMES)),
+        thrift=draw(
+            st.builds(
+                Thrift, cache_marking=st.booleans(), cache_key=st.booleans(), coalesce=st.booleans(),
+                break_loops=st.none() | st.integers(3, 100), cap_hints=st.booleans(),
+            )
+        ),
         leaving=LeavingTerms(
             windows=tuple(LeavingWindow(reason=one, days=draw(st.integers(0, 3660))) for one in reasons),
             forfeited=draw(st.sampled_from(ForfeitedBudget)),

@@ -104,10 +104,7 @@ class Call(Exchange):
             facts = self._facts = dialect.facts(self._body)
         except RequestRefused as refused:
             metrics.denials[refused.code] += 1
-            self._state = _ENDED
-            self._take_client().answer(
-                dialect.error(refused.status, refused.code, refused.message, param=refused.param)
-            )
+            self._give(dialect.error(refused.status, refused.code, refused.message, param=refused.param))
             return
         route = gateway.routes.known.get((dialect.index, facts.model)) or gateway.routes.find(dialect, facts.model)
         if route is None:
@@ -119,12 +116,17 @@ class Call(Exchange):
         if route.choice is not None:
             chosen = route.choice.pick(self._key.id, gateway.wheel.now, facts)
             if chosen is None:
-                self._refuse(
-                    400, "not_streamed", f"The provider of {facts.model!r} streams no events: ask without `stream`."
-                )
+                why = f"The provider of {facts.model!r} streams no events: ask without `stream`."
+                self._refuse(400, "not_streamed", why)
                 return
             route = chosen
         self._route = route
+        self._begin(facts)
+
+    def _begin(self, facts: Facts) -> None:
+        """What it asks for and where it goes are known: its first admission."""
+        gateway = self.gateway
+        dialect = self._dialect
         self._inject = facts.stream and dialect.asks_for_usage and not facts.include_usage
         self._admitted(
             gateway.spending.admit(
@@ -132,7 +134,7 @@ class Call(Exchange):
                 dialect,
                 facts,
                 self._now,
-                deployment=route.hot,
+                deployment=self._route.hot,
                 call_id=self._head.call_id,
                 tags=self._head.tags,
                 may_wait=len(self._key.wallet.waiting) < WAITING_CALLS_MAX,
@@ -168,8 +170,7 @@ class Call(Exchange):
             self._give(self._dialect.denial(answer, gateway.settings.empty_wallet_status))
         elif type(answer) is Denial:
             gateway.metrics.denials[answer.code] += 1
-            self._state = _ENDED
-            self._take_client().answer(self._dialect.denial(answer, gateway.settings.empty_wallet_status))
+            self._give(self._dialect.denial(answer, gateway.settings.empty_wallet_status))
         elif type(answer) is Wait:
             self._state = _WAITING
             if self._waiting is None:

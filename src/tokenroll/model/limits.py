@@ -355,6 +355,12 @@ OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS: Final = 512
 OVERHEAD_TOKENS_PER_TOOL: Final = 32
 """Overheads are added to the input bound until a provider's own figures are proven smaller."""
 
+# --- thrift ------------------------------------------------------------------------------------------------
+LOOP_REQUESTS_MIN: Final = 3
+"""Equal requests in a row before a loop may be broken: two are a retry by hand."""
+LOOP_REQUESTS_MAX: Final = 100
+"""A higher threshold would break nothing before its wallet is empty."""
+
 # --- suspense, tape, ledger ----------------------------------------------------------------------------
 SUSPENSE_SECONDS_MAX: Final = 72 * 3_600
 """Law 4: after this the evidence decides and the rest returns to the wallet."""

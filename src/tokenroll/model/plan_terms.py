@@ -1,7 +1,7 @@
 """Plan terms: what a plan says beyond how much and when, so that leaving, absence, rollover and access are rules and not favours.
 
 All of them are part of a plan's version, which never changes: a grant finds its own terms through the version it was made from.
-Nothing said is the usual: nothing rolls over, nothing is clawed back, nothing can be passed on, every model may be called.
+Nothing said is the usual: nothing rolls over, nothing is clawed back, nothing can be passed on, every model may be called as it is asked.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +14,8 @@ from tokenroll.model.formula import Formula
 from tokenroll.model.limits import (
     CLAWBACK_MONTHS_MAX,
     LEAVING_WINDOW_DAYS_MAX,
+    LOOP_REQUESTS_MAX,
+    LOOP_REQUESTS_MIN,
     RATE_PER_MINUTE_MAX,
     WORDING_CHARACTERS_MAX,
 )
@@ -163,6 +165,27 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thrift:
+    """What the gateway may do by itself so that the same work costs less; without a word it does nothing of it.
+
+    `cache_marking` marks prompts for the provider's cache where that pays, `cache_key` leads requests of one prefix to one cache, `coalesce`
+    sends requests once that are the same and under way together, `break_loops` refuses a request after so many equal ones in a row, and
+    `cap_hints` tells with an answer which output cap would do.
+    """
+
+    cache_marking: bool = False
+    cache_key: bool = False
+    coalesce: bool = False
+    break_loops: int | None = None
+    cap_hints: bool = False
+
+    def __post_init__(self) -> None:
+        if self.break_loops is not None and not LOOP_REQUESTS_MIN <= self.break_loops <= LOOP_REQUESTS_MAX:
+            message = f"a loop is broken after {LOOP_REQUESTS_MIN} to {LOOP_REQUESTS_MAX} equal requests, not {self.break_loops}"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
     """What people read in place of the words of the classification: `title` for the grant, `why` for the sentence below it."""
 
@@ -187,6 +210,7 @@ class PlanTerms:
     rollover: Rollover = field(default_factory=Rollover)
     access: Access = field(default_factory=Access)
     floor: Floor | None = None
+    thrift: Thrift = field(default_factory=Thrift)
     leaving: LeavingTerms = field(default_factory=LeavingTerms)
     leave_of_absence: LeaveOfAbsence = field(default_factory=LeaveOfAbsence)
     transferable: bool = False

@@ -69,6 +69,25 @@ class HotLot:
         return self.priority, self.expires_at, self.effective_at, self.id
 
 
+class HotThrift:
+    """What a plan lets the gateway do to save (model/plan_terms.Thrift)."""
+
+    __slots__ = ("break_loops", "cache_key", "cache_marking", "cap_hints", "coalesce")
+
+    def __init__(self, terms: WalletTerms) -> None:
+        self.cache_marking = terms.cache_marking
+        self.cache_key = terms.cache_key
+        self.coalesce = terms.coalesce
+        self.break_loops = terms.break_loops
+        """After so many equal requests in a row; 0: never."""
+        self.cap_hints = terms.cap_hints
+
+    @property
+    def does_anything(self) -> bool:
+        """Whether any of it is switched on."""
+        return self.cache_marking or self.cache_key or self.coalesce or self.break_loops > 0 or self.cap_hints
+
+
 class HotWallet:
     """A leased wallet: its lots, what is drawable now, and until when that is so.
 
@@ -78,7 +97,7 @@ class HotWallet:
     __slots__ = (
         "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "floor_model", "floor_pool_id",
         "held_nanos", "holder_kind", "id", "is_open", "lots", "models", "name", "next_change_at", "order", "output_cap_tokens",
-        "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "service_tiers", "spent_nanos", "suspense_nanos",
+        "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "service_tiers", "spent_nanos", "suspense_nanos", "thrift",
         "waiting", "zone",
     )  # fmt: skip
 
@@ -124,6 +143,9 @@ class HotWallet:
             (LimitMeasure.OUTPUT_TOKENS, terms.output_tokens_per_minute_max),
         )
         """How fast its plan gives access, by what is counted in a minute; 0: as fast as anybody."""
+        thrift = HotThrift(terms)
+        self.thrift = thrift if thrift.does_anything else None
+        """What its plan lets the gateway do to save; None, as for nearly every one: nothing."""
         # the ledger knows the limit and what was folded; what was carried since, and what is held, is known better here
         self.company_nanos = max(self.company_nanos, terms.company_nanos)
         limit_nanos = terms.overage_nanos_left + terms.company_nanos
@@ -238,6 +260,7 @@ class HotKey:
         "scope",
         "second",
         "tags",
+        "thrift",
         "wallet",
     )
 
@@ -266,6 +289,8 @@ class HotKey:
         """Which of them counted its last call (HotLimits.counting)."""
         self.passed: set[tuple[int, str]] = set()
         """Rate cards and tiers to which neither its plan nor its own list shuts it: names are compared once for many calls."""
+        self.thrift = wallet.thrift
+        """Its wallet's, one look nearer."""
 
     def shut_to(self, model: str, aliases: tuple[str, ...]) -> str:
         """What of a call it is not for, in words; nothing when it is for it."""

@@ -232,7 +232,7 @@ def _wallet_terms(
     for row in rows:
         own = lots.get(row.id, [])
         policy = policies.get(row.id, _NO_PLAN)
-        access, floor = policy.terms.access, policy.terms.floor
+        access, floor, thrift = policy.terms.access, policy.terms.floor, policy.terms.thrift
         terms.append(
             WalletTerms(
                 row.id, row.public_id, row.name, row.holder_kind, row.zone,
@@ -244,6 +244,7 @@ def _wallet_terms(
                 floor.model if floor else "", pools.get(floor.pool, 0) if floor else 0,
                 access.calls_per_minute_max or 0, access.tokens_per_minute_max or 0,
                 access.input_tokens_per_minute_max or 0, access.output_tokens_per_minute_max or 0,
+                thrift.cache_marking, thrift.cache_key, thrift.coalesce, thrift.break_loops or 0, thrift.cap_hints,
             )
         )  # fmt: skip
     return terms

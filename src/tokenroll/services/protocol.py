@@ -64,6 +64,12 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     input_tokens_per_minute_max: int = 0
     output_tokens_per_minute_max: int = 0
     """How fast its plan gives access; 0: as fast as anybody."""
+    cache_marking: bool = False
+    cache_key: bool = False
+    coalesce: bool = False
+    break_loops: int = 0
+    cap_hints: bool = False
+    """What its plan lets the gateway do to save (model/plan_terms.Thrift); 0: no loop is broken."""
 
 
 class KeyTerms(msgspec.Struct, array_like=True, frozen=True):

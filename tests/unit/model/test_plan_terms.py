@@ -13,6 +13,7 @@ from tokenroll.model.plan_terms import (
     Proration,
     Rollover,
     TerminationReason,
+    Thrift,
     Wording,
 )
 
@@ -21,6 +22,9 @@ def test_a_plan_that_says_nothing_gives_nothing_away():
     terms = make_plan().terms
     assert terms == PlanTerms()
     assert (terms.transferable, terms.floor, terms.proration) == (False, None, Proration.NONE)
+    assert terms.thrift == Thrift()
+    assert (terms.thrift.cache_marking, terms.thrift.cache_key, terms.thrift.coalesce) == (False, False, False)
+    assert (terms.thrift.break_loops, terms.thrift.cap_hints) == (None, False)
     assert (terms.leaving.clawback, terms.leaving.forfeited) == (None, ForfeitedBudget.RETIRE)
     assert terms.leaving.window_days(TerminationReason.INVOLUNTARY_DEATH) == 0
     assert terms.rollover.rolled_nanos(90 * CREDIT) == 0
@@ -65,6 +69,8 @@ DEATH = LeavingWindow(reason=TerminationReason.INVOLUNTARY_DEATH, days=0)
         (lambda: Access(tokens_per_minute_max=10**9 + 1), "tokens per minute of access are 1 to"),
         (lambda: Floor(model="", pool="everybody"), "model of the floor"),
         (lambda: Floor(model="small", pool=""), "pool of the floor"),
+        (lambda: Thrift(break_loops=2), "a loop is broken after 3 to 100 equal requests, not 2"),
+        (lambda: Thrift(break_loops=101), "not 101"),
         (lambda: Wording(title=""), "title of the wording has 1 to 300"),
         (lambda: Wording(why="two\nlines"), "why of the wording has 1 to 300"),
     ],
