@@ -59,7 +59,7 @@ _Tags = Annotated[
 ]
 _Purpose = Annotated[Purpose | None, typer.Option(help="What its calls are for when they do not say it themselves.")]
 _Budget = Annotated[str | None, typer.Option(help="At most so many credits a window: makes a limit of this key.")]
-_Window = Annotated[WindowKind, typer.Option(help="The window of the budget.")]
+_Window = Annotated[WindowKind | None, typer.Option(help="The window of the budget; default cycle.")]
 _SecretFile = Annotated[
     Path | None, typer.Option(help="Register the key in this file (`-`: standard input) instead of a new one.")
 ]
@@ -81,7 +81,7 @@ def create(
     tags: _Tags = None,
     purpose: _Purpose = None,
     budget: _Budget = None,
-    budget_window: _Window = WindowKind.CYCLE,
+    budget_window: _Window = None,
     secret_file: _SecretFile = None,
     as_json: Json = False,
     dry_run: DryRun = False,
@@ -111,7 +111,7 @@ def change(
     tags: _Tags = None,
     purpose: _Purpose = None,
     budget: _Budget = None,
-    budget_window: _Window = WindowKind.CYCLE,
+    budget_window: _Window = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
@@ -302,11 +302,11 @@ def _seconds(text: str) -> int:
     return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
-def _rolls_not(window: WindowKind) -> str:
+def _rolls_not(window: WindowKind | None) -> str | None:
     if window is WindowKind.ROLLING:
         message = "--budget-window: a rolling window needs its length; `tokenroll limit create --key … --window rolling` makes one"
         raise Failure(message, kind="usage", code=2)
-    return window.value
+    return window and window.value
 
 
 def _expiry(text: str | None) -> Instant | None:

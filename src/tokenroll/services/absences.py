@@ -1,8 +1,8 @@
 """Leave of absence: vesting waits while somebody is away, and by plan the stipend does, too."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, tzinfo
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, select
@@ -26,7 +26,13 @@ from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 
-def record_absence(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RecordAbsence(TypedDict):
+    member: str
+    from_on: str
+    back_on: str
+
+
+def record_absence(work: UnitOfWork, arguments: _RecordAbsence) -> dict[str, Any]:
     """From the first day away until the day back: what would vest from then on vests by so many days later.
 
     Stipends are paid on, or by plan not paid for the time away. What has vested stays vested, also when it is recorded late. Raises

@@ -4,7 +4,7 @@ A message leaves the outbox at least once, and carries one id however often it i
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Required, TypedDict
 
 from sqlalchemy import Connection, Row, func, select, update
 
@@ -35,7 +35,23 @@ class Outcome(NamedTuple):
     final: bool = False
 
 
-def note(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Change(TypedDict):
+    kind: str
+    subject: str
+    subject_id: int
+    threshold: int
+    used: int
+    allowance: int
+    measure: str
+    window_start_at: int
+
+
+class _Note(TypedDict, total=False):
+    changes: Required[list[_Change]]
+    destinations: list[str]
+
+
+def note(work: UnitOfWork, arguments: _Note) -> dict[str, Any]:
     """Thresholds that were passed, each noted once whatever is said how often, with a message for every destination."""
     noted = 0
     for change in required(arguments, "changes"):
@@ -45,7 +61,11 @@ def note(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"noted_count": noted}
 
 
-def send_test(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _SendTest(TypedDict):
+    destination: str
+
+
+def send_test(work: UnitOfWork, arguments: _SendTest) -> dict[str, Any]:
     """A message that tells of nothing, so that a person sees it arrive."""
     destination = required(arguments, "destination")
     alert_id = _insert_alert(
@@ -55,7 +75,11 @@ def send_test(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"message": message, "destination": destination, "state": PENDING}
 
 
-def retry(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Retry(TypedDict, total=False):
+    message: str
+
+
+def retry(work: UnitOfWork, arguments: _Retry) -> dict[str, Any]:
     """A message that was given up, or all of them, tried from the beginning. Raises Refused when there is none."""
     messages = schema.alert_messages
     where = messages.c.state == DEAD

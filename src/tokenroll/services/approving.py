@@ -1,7 +1,7 @@
 """Approving: who may grant top-ups, requests for them, and the decisions. An approval is a grant in the same transaction."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Required, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, func, select
@@ -34,7 +34,14 @@ class Power(NamedTuple):
 # ---- who may ----------------------------------------------------------------------------------------------------------
 
 
-def set_approver(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _SetApprover(TypedDict, total=False):
+    member: Required[str]
+    department: str
+    once_nanos_max: Required[int]
+    monthly_nanos_max: int
+
+
+def set_approver(work: UnitOfWork, arguments: _SetApprover) -> dict[str, Any]:
     """A member may approve up to so much; a rule that they have for the same department is replaced."""
     member = staying(work.connection, required(arguments, "member"))
     reference = arguments.get("department")
@@ -63,7 +70,12 @@ def set_approver(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def remove_approver(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RemoveApprover(TypedDict, total=False):
+    member: Required[str]
+    department: str
+
+
+def remove_approver(work: UnitOfWork, arguments: _RemoveApprover) -> dict[str, Any]:
     """A member no longer approves for a department (default: for everybody). Raises Refused where they did not."""
     member = find_member(work.connection, required(arguments, "member"))
     reference = arguments.get("department")
@@ -75,7 +87,14 @@ def remove_approver(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str,
     return {"member_name": member.name, "serves": reference or "everybody"}
 
 
-def delegate(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Delegate(TypedDict):
+    member: str
+    to: str
+    from_on: str
+    back_on: str
+
+
+def delegate(work: UnitOfWork, arguments: _Delegate) -> dict[str, Any]:
     """While an approver is away, another member approves within the same limits; both days are in the approver's zone."""
     giver = staying(work.connection, required(arguments, "member"))
     taker = staying(work.connection, required(arguments, "to"))
@@ -116,7 +135,14 @@ def _end_rules(work: UnitOfWork, member_id: int, department_id: int | None) -> i
 # ---- requests -------------------------------------------------------------------------------------------------------------
 
 
-def create_request(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CreateRequest(TypedDict, total=False):
+    member: Required[str]
+    amount_nanos: Required[int]
+    reason: Required[str]
+    days: int
+
+
+def create_request(work: UnitOfWork, arguments: _CreateRequest) -> dict[str, Any]:
     """A member asks for a top-up. The answer names who can approve it. Raises Refused where nobody can."""
     member = staying(work.connection, required(arguments, "member"))
     days = arguments.get("days") or REQUEST_DAYS_DEFAULT
@@ -160,7 +186,13 @@ def _refuse_without_grant(work: UnitOfWork, member: Row[Any]) -> None:
         raise Refused("no_plan", message)
 
 
-def approve(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Approve(TypedDict, total=False):
+    request: Required[str]
+    by: Required[str]
+    amount_nanos: int
+
+
+def approve(work: UnitOfWork, arguments: _Approve) -> dict[str, Any]:
     """The top-up is granted, all of it or the amount given, by one who may; `by` is who decides."""
     row, request, member = _open_request(work, arguments)
     decider = staying(work.connection, required(arguments, "by"))
@@ -178,7 +210,12 @@ def approve(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {**granted, "request": request.public_id, "approved_by": decider.name, "on_the_limit_of": power.name}
 
 
-def decline(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Decline(TypedDict):
+    request: str
+    by: str
+
+
+def decline(work: UnitOfWork, arguments: _Decline) -> dict[str, Any]:
     """The request ends without a grant, by one who could have approved some of it."""
     row, request, member = _open_request(work, arguments)
     decider = staying(work.connection, required(arguments, "by"))

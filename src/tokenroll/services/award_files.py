@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Required, TypedDict, cast
 
 from sqlalchemy import Connection, select
 
@@ -13,7 +13,7 @@ from tokenroll.model.limits import AWARD_LOTS_MAX, AWARDS_PER_FILE_MAX, SCORE_NA
 from tokenroll.model.member import FULL_TIME_MILLIONTHS
 from tokenroll.services.award_sizes import GIVEN
 from tokenroll.services.finding import required
-from tokenroll.services.granting import create_grant, prepared
+from tokenroll.services.granting import CreateGrant, create_grant, prepared
 from tokenroll.services.refusal import Refused
 from tokenroll.services.row_files import (
     Column,
@@ -85,7 +85,29 @@ _FORMAT: Final = RowFormat(
 # ---- against the ledger ---------------------------------------------------------------------------------------------------
 
 
-def import_awards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class AwardRow(TypedDict, total=False):
+    """One row as `read_awards` reads it: a grant, its id in the file, and the line that it is on."""
+
+    line: int
+    id: Required[str]
+    to: Required[str]
+    plan: Required[str]
+    amount_nanos: int
+    effective_at: int
+    base_pay_nanos: int
+    level: str
+    score_nanos: int
+    working_time_millionths: int
+
+
+class ImportAwards(TypedDict, total=False):
+    """What `grant.import` takes."""
+
+    rows: Required[list[AwardRow]]
+    budget_nanos: int
+
+
+def import_awards(work: UnitOfWork, arguments: ImportAwards) -> dict[str, Any]:
     """Every row that was not granted before, all or none. Raises Refused with every row that cannot be, or above the budget.
 
     A row whose id was granted before with the same values is left alone; with other values it is refused (law 7).
@@ -143,7 +165,7 @@ def _award(work: UnitOfWork, row: Mapping[str, Any]) -> tuple[dict[str, Any], in
     award_id, said, digest = _said(row)
     if (known := _as_known(work.connection, row, digest)) is not None:
         return known, 0
-    grant = create_grant(work, said)
+    grant = create_grant(work, cast("CreateGrant", said))
     row_id = work.connection.scalar(select(schema.grants.c.id).where(schema.grants.c.public_id == grant["grant"]))
     work.connection.execute(
         schema.awards.insert().values(id=award_id, grant_id=row_id, digest=digest, recorded_at=work.now)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+from tokenroll.services.arguments import checked_arguments, declared_arguments
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import Handler, UnitOfWork
 
@@ -89,8 +90,7 @@ class _Commands(Mapping[str, Handler]):
     """The table as handlers."""
 
     def __getitem__(self, name: str) -> Handler:
-        module, _, function = _PLACES[name].partition(".")
-        return _in_words(cast("Handler", getattr(importlib.import_module(f"tokenroll.services.{module}"), function)))
+        return _checked(name, _found(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(_PLACES)
@@ -99,12 +99,27 @@ class _Commands(Mapping[str, Handler]):
         return len(_PLACES)
 
 
-def _in_words(handler: Handler) -> Handler:
-    """The handler with a noun's own complaint (`amount must …`) turned into a refusal: it is the asker's to correct."""
+def declared(name: str) -> Any:
+    """The TypedDict of what a command takes."""
+    return declared_arguments(_found(name))
+
+
+def _found(name: str) -> Handler:
+    module, _, function = _PLACES[name].partition(".")
+    return cast("Handler", getattr(importlib.import_module(f"tokenroll.services.{module}"), function))
+
+
+def _checked(name: str, handler: Handler) -> Handler:
+    """The handler, which gets what it has declared and nothing else.
+
+    A noun's own complaint (`amount must …`) is turned into a refusal: it is the asker's to correct.
+    """
+    taken = declared_arguments(handler)
 
     def handle(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        given = checked_arguments(name, taken, arguments)
         try:
-            return handler(work, arguments)
+            return handler(work, given)
         except ValueError as error:
             raise Refused("invalid", str(error)) from error
 

@@ -5,7 +5,7 @@ Every one of them only asks (services/recalling.py): a running gateway gives wha
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta, tzinfo
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Required, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
@@ -39,7 +39,12 @@ class Leaving(NamedTuple):
         return day_start(self.left_on + timedelta(days=1 + window_days), self.zone)
 
 
-def void_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _VoidGrant(TypedDict):
+    grant: str
+    reason: str
+
+
+def void_grant(work: UnitOfWork, arguments: _VoidGrant) -> dict[str, Any]:
     """A grant made in error: all of it that was not used, wherever it went; what is in use follows as it returns.
 
     Voiding again asks for nothing more and is no error.
@@ -55,7 +60,7 @@ def void_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     return {**_told(work.connection, row), "reason": reason, "voided_nanos": asked_nanos, "used_nanos": used_nanos}
 
 
-def forfeit_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def forfeit_grant(work: UnitOfWork, arguments: _VoidGrant) -> dict[str, Any]:
     """What of a grant has not vested is lost, such as when its condition can no longer be met."""
     reason = _reason(arguments)
     row = find_grant(work.connection, required(arguments, "grant"))
@@ -65,7 +70,13 @@ def forfeit_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
     return {**_told(work.connection, row), "reason": reason, "forfeited_nanos": asked_nanos}
 
 
-def claw_back_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _ClawBackGrant(TypedDict, total=False):
+    grant: Required[str]
+    reason: Required[str]
+    effective_at: int
+
+
+def claw_back_grant(work: UnitOfWork, arguments: _ClawBackGrant) -> dict[str, Any]:
     """Vested credits taken back under the grant's own plan; never used ones. What is in use follows as it returns.
 
     `effective_at` is the day that counts, such as the last one of employment. Raises Refused for a plan without a clawback, or

@@ -4,8 +4,8 @@ An answer that goes on after its call has ended (a response in the background, a
 held and nobody can spend it. It is settled by the provider's own word, as any call is, only later (law 5).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypedDict
 
 from sqlalchemy import select
 
@@ -59,7 +59,14 @@ def enquiry_about(ledger: Ledger, hold: OpenHold) -> Enquiry | None:
     )
 
 
-def find_attempt(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _FindAttempt(TypedDict):
+    hold: int
+    usages: list[list[Any]]
+    service_tier: str
+    dialect: int
+
+
+def find_attempt(work: UnitOfWork, arguments: _FindAttempt) -> dict[str, Any]:
     """Settles an attempt in suspense by what its provider says it used. Told again, nothing changes.
 
     `usages` are the counts of each request behind it, in the order of METERS: each is priced by its own length, and what they come to is

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Required, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
@@ -27,7 +27,20 @@ from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 
-def create_grant(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class CreateGrant(TypedDict, total=False):
+    """What `grant.create` takes."""
+
+    to: Required[str]
+    plan: Required[str]
+    amount_nanos: int
+    effective_at: int
+    base_pay_nanos: int
+    level: str
+    score_nanos: int
+    working_time_millionths: int
+
+
+def create_grant(work: UnitOfWork, arguments: CreateGrant) -> dict[str, Any]:
     """What the plan says, from `effective_at` (default: now) on, of the amount that its formula gives unless one is given."""
     found = prepared(work.connection, arguments, work.now)
     return award(
@@ -97,7 +110,13 @@ def _refuse_after_leaving(connection: Connection, wallet: Row[Any], at: Instant)
         raise Refused("left", message)
 
 
-def top_up(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _TopUp(TypedDict, total=False):
+    to: Required[str]
+    amount_nanos: Required[int]
+    reason: str
+
+
+def top_up(work: UnitOfWork, arguments: _TopUp) -> dict[str, Any]:
     """Credits spendable at once, under the newest plan behind the wallet: its classification, lifetime and place in draw order."""
     wallet = find_wallet(work.connection, required(arguments, "to"))
     _refuse_after_leaving(work.connection, wallet, work.now)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -19,7 +19,22 @@ from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 
-def create_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CreateKey(TypedDict, total=False):
+    member: Required[str]
+    name: str
+    scope: str
+    shown_prefix: Required[str]
+    secret_hash: Required[str]
+    expires_at: int
+    models: list[str]
+    tags: str
+    purpose: str
+    budget_nanos: int
+    budget_window: str
+    origin: str
+
+
+def create_key(work: UnitOfWork, arguments: _CreateKey) -> dict[str, Any]:
     """A key of a member, known by its hash from now on; with a `budget`, also the limit that is one."""
     member = find_member(work.connection, required(arguments, "member"))
     if member.left_on is not None:
@@ -63,7 +78,16 @@ def create_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def change_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _ChangeKey(TypedDict, total=False):
+    key: Required[str]
+    models: list[str]
+    tags: str
+    purpose: str
+    budget_nanos: int
+    budget_window: str
+
+
+def change_key(work: UnitOfWork, arguments: _ChangeKey) -> dict[str, Any]:
     """What a key is for, changed from now on: its models, its tags, its purpose, its budget. What is not named stays."""
     row = _living(work, arguments)
     if all(arguments.get(name) is None for name in ("models", "tags", "purpose", "budget_nanos")):
@@ -82,7 +106,14 @@ def change_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     return {"key": key.public_id, "name": key.name, **_told(key), **_budget(work, key, arguments)}
 
 
-def rotate_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RotateKey(TypedDict, total=False):
+    key: Required[str]
+    secret_hash: Required[str]
+    shown_prefix: Required[str]
+    overlap_seconds: int
+
+
+def rotate_key(work: UnitOfWork, arguments: _RotateKey) -> dict[str, Any]:
     """The same key with a new secret: its id, limits, tags and history stay. The old secret works until the overlap is over."""
     row = _living(work, arguments)
     if row.expires_at is not None and row.expires_at <= work.now:
@@ -122,7 +153,11 @@ def rotate_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     }  # fmt: skip
 
 
-def revoke_key(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RevokeKey(TypedDict):
+    key: str
+
+
+def revoke_key(work: UnitOfWork, arguments: _RevokeKey) -> dict[str, Any]:
     """A key that no longer works once workers have applied the delta; calls under way are finished and settled."""
     row = _living(work, arguments)
     work.connection.execute(schema.api_keys.update().where(schema.api_keys.c.id == row.id).values(revoked_at=work.now))
@@ -190,6 +225,8 @@ def _told(key: ApiKey) -> dict[str, Any]:
 def _budget(work: UnitOfWork, key: ApiKey, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The key's budget, which is a limit of its scope: one command in place of two. Raises Refused where it has one."""
     nanos = arguments.get("budget_nanos")
+    if nanos is None and arguments.get("budget_window") is not None:
+        raise Refused("argument", "a budget window is that of a budget: name the budget, too")
     if nanos is None:
         return {}
     if key.scope is not KeyScope.INFERENCE:

@@ -1,7 +1,7 @@
 """Limits: made, overridden for a while, removed. Money never moves here; what counts is on the tape of whoever admits calls."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -30,7 +30,29 @@ UNITS: Final = {
 }  # fmt: skip
 
 
-def create_limit(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class CreateLimit(TypedDict, total=False):
+    """What `limit.create` takes."""
+
+    name: Required[str]
+    department: str
+    member: str
+    key: str
+    model: str
+    tag: str
+    window: Required[str]
+    window_seconds: int
+    zone: str
+    measure: str
+    cap: Required[int]
+    enforcement: str
+    degrade: str
+    cheaper_model: str
+    overage: int
+    effective_at: int
+    expires_at: int
+
+
+def create_limit(work: UnitOfWork, arguments: CreateLimit) -> dict[str, Any]:
     """A limit that counts calls admitted from its date on, or from now on as soon as the workers know it; it starts at zero."""
     name = name_given(arguments)
     if _living(work.connection, name) is not None:
@@ -70,7 +92,14 @@ def create_limit(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
     }  # fmt: skip
 
 
-def override_limit(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _OverrideLimit(TypedDict, total=False):
+    limit: Required[str]
+    cap: Required[int]
+    effective_at: int
+    until: Required[int]
+
+
+def override_limit(work: UnitOfWork, arguments: _OverrideLimit) -> dict[str, Any]:
     """Another cap until a date; the newest override that holds decides, and when it is over the limit's own cap holds again."""
     row = find_limit(work.connection, required(arguments, "limit"))
     limit = limit_from_row(row)
@@ -106,7 +135,11 @@ def override_limit(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, 
     }  # fmt: skip
 
 
-def remove_limit(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RemoveLimit(TypedDict):
+    limit: str
+
+
+def remove_limit(work: UnitOfWork, arguments: _RemoveLimit) -> dict[str, Any]:
     """A limit that counts nothing from now on. Calls under way keep their place in its counters until they end."""
     row = find_limit(work.connection, required(arguments, "limit"))
     limits = schema.limits

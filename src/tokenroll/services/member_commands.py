@@ -1,7 +1,7 @@
 """What a person changes of one member at a time: fields with their day, and whether their keys may work."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 from sqlalchemy import select
 
@@ -17,12 +17,28 @@ from tokenroll.store import schema
 _TEXTS: Final = (MemberField.EMPLOYEE_ID, MemberField.LEVEL, MemberField.LOCATION)
 
 
-def change(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Change(TypedDict, total=False):
+    member: Required[str]
+    on: str
+    name: str
+    kind: str
+    department: str
+    employee_id: str
+    level: str
+    location: str
+    employment_type: str
+    zone: str
+    manager: str
+    part_time: str
+
+
+def change(work: UnitOfWork, arguments: _Change) -> dict[str, Any]:
     """The given fields, from `on` (default today) on; an empty text takes a field away. Raises Refused when nothing would change."""
     row = find_member(work.connection, required(arguments, "member"))
     on = day_given(work, arguments.get("on"), company_zone(work.connection))
+    texts: Mapping[str, Any] = arguments
     becomes: dict[MemberField, Any] = {
-        field: str(arguments[field.value]).strip() or None for field in _TEXTS if field.value in arguments
+        field: texts[field.value].strip() or None for field in _TEXTS if field.value in texts
     }
     if "name" in arguments:
         becomes[MemberField.NAME] = name_given(arguments)
@@ -63,7 +79,11 @@ def change(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def suspend(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Suspend(TypedDict):
+    member: str
+
+
+def suspend(work: UnitOfWork, arguments: _Suspend) -> dict[str, Any]:
     """A member's keys stop now and they get no new ones until `resume`; what they have stays theirs."""
     row = find_member(work.connection, required(arguments, "member"))
     if row.suspended_at is not None:
@@ -74,7 +94,7 @@ def suspend(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"member": row.public_id, "name": row.name, "suspended_at": work.now, "revoked_key_count": revoked_count}
 
 
-def resume(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def resume(work: UnitOfWork, arguments: _Suspend) -> dict[str, Any]:
     """A suspended member may have keys again. The revoked ones stay revoked: nobody knows who has seen them."""
     row = find_member(work.connection, required(arguments, "member"))
     if row.suspended_at is None:

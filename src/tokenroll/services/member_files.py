@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Required, TypedDict, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Row, bindparam, select
@@ -107,7 +107,31 @@ _PLAIN: Final = (
 # ---- against the ledger ---------------------------------------------------------------------------------------------------
 
 
-def import_members(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _MemberRow(TypedDict, total=False):
+    line: Required[int]
+    id: Required[str]
+    name: Required[str]
+    department: Required[str]
+    kind: str
+    level: str
+    location: str
+    employment_type: str
+    zone: str
+    hired_on: str
+    left_on: str
+    manager: str
+    working_time_millionths: int
+
+
+class _ImportMembers(TypedDict, total=False):
+    rows: Required[list[_MemberRow]]
+    leavers: str
+    leavers_max: int
+    create_departments: bool
+    effective_on: str
+
+
+def import_members(work: UnitOfWork, arguments: _ImportMembers) -> dict[str, Any]:
     """Every row new, changed field by field, or the same, all or none; and what `leavers` says of members that are not named.
 
     A member without an id of the other system is taken for the row of the same name, once, and gets the row's id. Raises Refused with
@@ -119,7 +143,7 @@ def import_members(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, 
 class _Import:
     """One file being imported."""
 
-    def __init__(self, work: UnitOfWork, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, work: UnitOfWork, arguments: _ImportMembers) -> None:
         self._work = work
         self._rows = cast("list[Mapping[str, Any]]", required(arguments, "rows"))
         self._leavers = LeaverPolicy(arguments.get("leavers") or LeaverPolicy.KEEP)

@@ -1,7 +1,6 @@
 """Moving: transfers and gifts between members, and unvested credits brought forward. A moved lot keeps its grant and classification."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Required, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
@@ -24,8 +23,12 @@ from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
+_Transfer = TypedDict(
+    "_Transfer", {"from": Required[str], "to": Required[str], "amount_nanos": Required[int], "note": str}, total=False
+)
 
-def transfer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+
+def transfer(work: UnitOfWork, arguments: _Transfer) -> dict[str, Any]:
     """Spendable credits from one member to another: all of the amount or nothing, out of grants whose plan allows it.
 
     They stay what they are: the same grant, classification and expiry, in another wallet. Raises Refused for what may not move.
@@ -70,7 +73,13 @@ def transfer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def accelerate(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Accelerate(TypedDict, total=False):
+    grant: Required[str]
+    reason: Required[str]
+    amount_nanos: int
+
+
+def accelerate(work: UnitOfWork, arguments: _Accelerate) -> dict[str, Any]:
     """Unvested credits of a grant vest now, those that would be next first; all of them unless an amount is given."""
     reason = str(required(arguments, "reason"))
     row = find_grant(work.connection, required(arguments, "grant"))
@@ -99,7 +108,12 @@ def accelerate(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]
     return {"grant": row.public_id, "reason": reason, "accelerated_nanos": asked_nanos}
 
 
-def vest_event(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _VestEvent(TypedDict):
+    grant: str
+    event: str
+
+
+def vest_event(work: UnitOfWork, arguments: _VestEvent) -> dict[str, Any]:
     """An event that a grant waited for has happened: its tranche vests now. Raises Refused for another event, and for one long past."""
     row = find_grant(work.connection, required(arguments, "grant"))
     event = str(required(arguments, "event"))

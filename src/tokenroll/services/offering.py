@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -31,7 +31,23 @@ _PACKAGE: Final = ("base_pay_cost_nanos", "bonus_cost_nanos", "equity_cost_nanos
 # ---- commands -----------------------------------------------------------------------------------------------------------
 
 
-def create_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CreateOffer(TypedDict, total=False):
+    candidate: Required[str]
+    plan: Required[str]
+    lapses_on: Required[str]
+    amount_nanos: int
+    level: str
+    score_nanos: int
+    working_time_millionths: int
+    starts_on: str
+    waiting: str
+    base_pay_cost_nanos: int
+    bonus_cost_nanos: int
+    equity_cost_nanos: int
+    currency: str
+
+
+def create_offer(work: UnitOfWork, arguments: _CreateOffer) -> dict[str, Any]:
     """A promise to a candidate under the version of the plan that holds now. Raises Refused for a day of lapse that is over."""
     candidate = name_given(arguments, "candidate")
     zone = company_zone(work.connection)
@@ -60,23 +76,32 @@ def create_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
     return _told(work.connection, offer, plan, work.now)
 
 
-def accept_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _AcceptOffer(TypedDict):
+    offer: str
+
+
+def accept_offer(work: UnitOfWork, arguments: _AcceptOffer) -> dict[str, Any]:
     """The candidate said yes in time. Saying it again changes nothing."""
     return _moved(work, arguments, to=OfferState.ACCEPTED, column="accepted_at", possible={OfferState.OFFERED})
 
 
-def decline_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def decline_offer(work: UnitOfWork, arguments: _AcceptOffer) -> dict[str, Any]:
     """The candidate said no."""
     return _moved(work, arguments, to=OfferState.DECLINED, column="declined_at", possible={OfferState.OFFERED})
 
 
-def withdraw_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def withdraw_offer(work: UnitOfWork, arguments: _AcceptOffer) -> dict[str, Any]:
     """The company takes it back, also after it was accepted, as long as nothing was granted."""
     possible = {OfferState.OFFERED, OfferState.ACCEPTED, OfferState.LAPSED}
     return _moved(work, arguments, to=OfferState.WITHDRAWN, column="withdrawn_at", possible=possible)
 
 
-def extend_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _ExtendOffer(TypedDict):
+    offer: str
+    lapses_on: str
+
+
+def extend_offer(work: UnitOfWork, arguments: _ExtendOffer) -> dict[str, Any]:
     """Another day on which it lapses, also when the first is over."""
     offer = offer_from_row(find_offer(work.connection, required(arguments, "offer")))
     today = _today(work.now, company_zone(work.connection))
@@ -90,7 +115,12 @@ def extend_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
     return _changed(work, offer, lapses_on=lapses_on.isoformat())
 
 
-def grant_offer(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _GrantOffer(TypedDict, total=False):
+    offer: Required[str]
+    to: str
+
+
+def grant_offer(work: UnitOfWork, arguments: _GrantOffer) -> dict[str, Any]:
     """What was promised, to the member whom the candidate became (default: who has their name), from their day of hire or the waiting period after it on.
 
     Granting it again to the same member changes nothing. Raises Refused for an offer that was not accepted.

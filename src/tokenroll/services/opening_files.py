@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Required, TypedDict, cast
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
@@ -75,7 +75,25 @@ _FORMAT: Final = RowFormat(
 # ---- against the ledger ---------------------------------------------------------------------------------------------------
 
 
-def open_wallets(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _OpeningRow(TypedDict, total=False):
+    line: int
+    id: Required[str]
+    to: Required[str]
+    plan: Required[str]
+    left_nanos: Required[int]
+    expires_on: str
+    granted_on: str
+    spendable_on: str
+    spent_before_nanos: int
+
+
+class _OpenWallets(TypedDict, total=False):
+    rows: Required[list[_OpeningRow]]
+    total_nanos: int
+    effective_at: int
+
+
+def open_wallets(work: UnitOfWork, arguments: _OpenWallets) -> dict[str, Any]:
     """Every row that was not booked before, all or none; each out of equity, never out of what is granted now (decision 0045).
 
     A row whose id was booked before with the same values is left alone; with other values it is refused (law 7). Raises Refused with

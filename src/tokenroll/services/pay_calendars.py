@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
@@ -28,7 +28,18 @@ _FOREMOST: Final = ZoneInfo("Pacific/Kiritimati")
 _NAMES_COMPARED: Final = timedelta(days=400)
 
 
-def set_calendar(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _SetCalendar(TypedDict, total=False):
+    effective_on: Required[str]
+    kind: Required[str]
+    weeks: str
+    year_end_month: int
+    year_end_weekday: str
+    year_end: str
+    custom: list[list[str]]
+    custom_until: str
+
+
+def set_calendar(work: UnitOfWork, arguments: _SetCalendar) -> dict[str, Any]:
     """From a day to come on, other cycles. Calls of before stay in the cycle that they were booked to.
 
     `effective_on`, `kind`, and for a year of weeks `weeks`, `year_end_month`, `year_end_weekday`, `year_end`; for a custom

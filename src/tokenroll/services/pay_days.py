@@ -1,9 +1,9 @@
 """Pay days: the rule that a company set, and the public holidays that it moves off."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 from sqlalchemy import Connection, select
 
@@ -20,7 +20,14 @@ _INSTALL: Final = (
 )
 
 
-def set_pay_days(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _SetPayDays(TypedDict, total=False):
+    move: Required[str]
+    days_after: int
+    country: str
+    subdivision: str
+
+
+def set_pay_days(work: UnitOfWork, arguments: _SetPayDays) -> dict[str, Any]:
     """On which day a cycle is paid from now on. `move`, `days_after`, `country`, `subdivision`. Raises Refused."""
     move = required(arguments, "move")
     if move not in set(PayDayMove):

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from sqlalchemy import Connection, Row, select
 
@@ -173,7 +173,11 @@ def _being_checked(connection: Connection, book: CycleBook, days: CycleDays) -> 
     return sum(book.of_admission(zone, parse_record(record).hold.admitted_at) <= days.number for zone, record in rows)
 
 
-def close(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Close(TypedDict):
+    cycle: str
+
+
+def close(work: UnitOfWork, arguments: _Close) -> dict[str, Any]:
     """The cycle's slips stored for good; from now on its late calls are adjustments of the next one (DESIGN §5)."""
     cycle = required(arguments, "cycle")
     problems = obstacles(work.connection, cycle, work.now)

@@ -1,7 +1,7 @@
 """Departments, members and pools: who there is, and the wallet each of them gets."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, select
@@ -23,7 +23,12 @@ COMPANY_NAME_SETTING: Final = "company_name"
 COMPANY_ZONE_SETTING: Final = "company_zone"
 
 
-def set_company(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _SetCompany(TypedDict):
+    name: str
+    zone: str
+
+
+def set_company(work: UnitOfWork, arguments: _SetCompany) -> dict[str, Any]:
     """The company's name and zone; pools begin their months in that zone. Wallets that exist keep theirs."""
     name, zone = name_given(arguments), zone_checked(required(arguments, "zone"))
     work.setting_changed(COMPANY_NAME_SETTING, name)
@@ -31,7 +36,13 @@ def set_company(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
     return {"name": name, "zone": zone}
 
 
-def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CreateDepartment(TypedDict, total=False):
+    name: Required[str]
+    cost_centre: str
+    parent: str
+
+
+def create_department(work: UnitOfWork, arguments: _CreateDepartment) -> dict[str, Any]:
     """A cost centre, under another one if `parent` names it."""
     name = name_given(arguments)
     parent = arguments.get("parent")
@@ -56,7 +67,15 @@ def create_department(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[st
     return {"department": department.public_id, "name": name, "cost_centre": department.cost_centre}
 
 
-def create_member(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CreateMember(TypedDict, total=False):
+    name: Required[str]
+    department: Required[str]
+    zone: str
+    kind: str
+    hired_on: str
+
+
+def create_member(work: UnitOfWork, arguments: _CreateMember) -> dict[str, Any]:
     """A person or a service account, and a wallet in their zone."""
     name = name_given(arguments)
     refuse_taken(work.connection, schema.members, name, "member")
@@ -80,7 +99,14 @@ def create_member(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def leave(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Leave(TypedDict, total=False):
+    member: Required[str]
+    left_on: Required[str]
+    reason: str
+    revoke_keys: bool
+
+
+def leave(work: UnitOfWork, arguments: _Leave) -> dict[str, Any]:
     """A member's last day, and what it ends: unvested credits, vested ones after the window of their plan, and then the keys.
 
     Everything follows from the date, so a day to come may be recorded today. Keys end with the last window, else with the last day;
@@ -142,7 +168,13 @@ def _termination_reason(text: str | None) -> TerminationReason:
         raise Refused("argument", message) from error
 
 
-def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CreatePool(TypedDict, total=False):
+    name: Required[str]
+    department: str
+    draw_rule: str
+
+
+def create_pool(work: UnitOfWork, arguments: _CreatePool) -> dict[str, Any]:
     """A wallet that a department, or everybody, draws on after their own lots. One pool serves one member at a time."""
     name = name_given(arguments)
     reference = arguments.get("department")
@@ -174,7 +206,12 @@ def create_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def set_pool(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _SetPool(TypedDict, total=False):
+    pool: Required[str]
+    draw_rule: str
+
+
+def set_pool(work: UnitOfWork, arguments: _SetPool) -> dict[str, Any]:
     """Another draw rule for a pool: from now on its members' calls take from it first, or last."""
     pools = schema.pools
     row = find_wallet(work.connection, required(arguments, "pool"))

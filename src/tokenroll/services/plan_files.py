@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict
 
 from sqlalchemy import Connection, select
 
@@ -25,10 +25,9 @@ from tokenroll.engine.classifying import cautions
 from tokenroll.model.instant import text_from_instant
 from tokenroll.model.limits import PLAN_FILE_BYTES_MAX, PLANS_PER_FILE_MAX
 from tokenroll.model.plan import Plan
-from tokenroll.services.finding import required
 from tokenroll.services.plan_fields import FIELDS, NEEDED, TABLES, key_text, names_below
 from tokenroll.services.plan_references import unknown_references
-from tokenroll.services.planning import arguments_of, create_plan, newest_version, plan_given
+from tokenroll.services.planning import CreatePlan, arguments_of, create_plan, newest_version, plan_given
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.services.vesting_terms import schedule_text
@@ -181,11 +180,15 @@ def differences(connection: Connection, entries: Iterable[PlanEntry]) -> list[di
     ]
 
 
-def apply_plans(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _ApplyPlans(TypedDict):
+    plans: list[CreatePlan]
+
+
+def apply_plans(work: UnitOfWork, arguments: _ApplyPlans) -> dict[str, Any]:
     """New plans and new versions of changed ones, all or none; a plan that the file says as the ledger has it is left alone."""
     created, unchanged = [], []
     problems: list[str] = []
-    for given in cast("list[Mapping[str, Any]]", required(arguments, "plans")):
+    for given in arguments["plans"]:
         name = str(given.get("name", "")).strip()
         newest = newest_version(work.connection, name)
         try:

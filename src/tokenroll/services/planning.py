@@ -1,7 +1,7 @@
 """Plans: a name, and versions of it that hold from their dates on."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
 from sqlalchemy import Connection, Row, select
 
@@ -30,7 +30,25 @@ from tokenroll.services.vesting_terms import (
 from tokenroll.store import schema
 
 
-def create_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class CreatePlan(TypedDict, total=False):
+    """What `plan.create` takes."""
+
+    name: Required[str]
+    kind: Required[str]
+    classification: Required[str]
+    amount_nanos: Required[int]
+    effective_at: int
+    vesting: dict[str, Any]
+    lifetime: str
+    priority: int
+    enforcement: str
+    cap_policy: str
+    output_cap_tokens: int
+    overage_nanos_max: int
+    terms: dict[str, Any]
+
+
+def create_plan(work: UnitOfWork, arguments: CreatePlan) -> dict[str, Any]:
     """A plan's first or next version. Old grants keep what they were given; wallets under it are enforced by the new version.
 
     Raises Refused for a `tool` plan that would be pay (law 12), and for departments and pools that are not there.
@@ -96,7 +114,7 @@ def plan_given(arguments: Mapping[str, Any], *, id_: int, public_id: str, versio
     return plan
 
 
-def arguments_of(plan: Plan) -> dict[str, Any]:
+def arguments_of(plan: Plan) -> CreatePlan:
     """What makes this version again, but for its date; what is as usual is left out."""
     arguments: dict[str, Any] = {
         "name": plan.name,
@@ -116,7 +134,7 @@ def arguments_of(plan: Plan) -> dict[str, Any]:
         ("overage_nanos_max", plan.overage_nanos_max, 0),
         ("terms", given_from_terms(plan.terms), {}),
     )
-    return arguments | {name: value for name, value, usual in others if value != usual}
+    return cast("CreatePlan", arguments | {name: value for name, value, usual in others if value != usual})
 
 
 def newest_version(connection: Connection, name: str) -> Plan | None:

@@ -7,7 +7,7 @@ an internal price that the company set: list and net prices follow the market, w
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 from sqlalchemy import select
 
@@ -45,7 +45,29 @@ _INSERT_ROWS: Final = 500
 """Cards per statement: SQLite's variables are limited."""
 
 
-def import_cards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CardByHand(TypedDict, total=False):
+    provider: Required[str]
+    model: Required[str]
+    aliases: list[str]
+    currency: str
+    prices: Required[dict[str, dict[str, str]]]
+    net_prices: dict[str, dict[str, str]]
+    internal_prices: dict[str, dict[str, str]]
+    context_window_tokens: int
+    output_tokens_max: int
+    source: str
+    overhead_tokens_per_message: int
+    overhead_tokens_per_request_with_tools: int
+    overhead_tokens_per_tool: int
+
+
+class _ImportCards(TypedDict, total=False):
+    providers: list[str]
+    models: list[str]
+    effective_at: int
+
+
+def import_cards(work: UnitOfWork, arguments: _ImportCards) -> dict[str, Any]:
     """`ratecard.import`: {providers?, models?, effective_at?} adds cards of published prices that differ from the current ones.
 
     Prices in force and prices already announced for later dates are taken. The first card of a model holds from the date that the
@@ -74,7 +96,16 @@ def import_cards(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def set_card(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _SetCard(TypedDict, total=False):
+    card: _CardByHand
+    model: str
+    provider: str
+    multiply: str
+    prices: dict[str, str]
+    effective_at: int
+
+
+def set_card(work: UnitOfWork, arguments: _SetCard) -> dict[str, Any]:
     """`ratecard.set`: adds a card with the company's own prices, from now or `effective_at` on.
 
     {model, provider?, multiply}: internal prices are list prices times a decimal: a subsidy below 1, a surcharge above.
@@ -87,7 +118,10 @@ def set_card(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise Refused(
             "backdated", "prices change from now on: calls keep the card they were admitted under. Leave the date out."
         )
-    if arguments.get("card") is not None:
+    beside = [name for name in ("model", "provider", "multiply", "prices") if arguments.get(name)]
+    if "card" in arguments and beside:
+        raise Refused("argument", f"a whole card says everything itself: leave out {beside[0]}, or the card")
+    if "card" in arguments:
         card = _card_from_hand(arguments["card"], effective_at)
     else:
         card = _repriced(_found(work, arguments), arguments, effective_at)

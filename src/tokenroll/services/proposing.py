@@ -4,7 +4,7 @@ What is granted is what was proposed: a batch whose amounts or plans have change
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Required, TypedDict
 
 import msgspec
 from sqlalchemy import Connection, Row, or_, select
@@ -14,7 +14,7 @@ from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import NOTE_CHARACTERS_MAX
 from tokenroll.model.proposal import Proposal, ProposalState
-from tokenroll.services.award_files import import_awards, rehearse_awards
+from tokenroll.services.award_files import AwardRow, ImportAwards, import_awards, rehearse_awards
 from tokenroll.services.finding import find_member, required
 from tokenroll.services.refusal import Refused
 from tokenroll.services.row_files import shortened
@@ -29,10 +29,17 @@ _COMPARED = ("amount_nanos", "plan", "classification")
 # ---- commands -----------------------------------------------------------------------------------------------------------
 
 
-def create_proposal(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CreateProposal(TypedDict, total=False):
+    by: Required[str]
+    rows: Required[list[AwardRow]]
+    budget_nanos: int
+    note: str
+
+
+def create_proposal(work: UnitOfWork, arguments: _CreateProposal) -> dict[str, Any]:
     """The rows of a spreadsheet as a proposal; nothing is granted. Raises Refused for rows that could not be, or above the budget."""
     by = _administrator(work.connection, required(arguments, "by"), work.now)
-    rows = cast("list[Mapping[str, Any]]", required(arguments, "rows"))
+    rows = required(arguments, "rows")
     found = rehearse_awards(work.connection, rows, arguments.get("budget_nanos"), work.now)
     if not found["new_count"]:
         message = "every award of it was granted before: there is nothing to approve"
@@ -64,7 +71,12 @@ def create_proposal(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str,
     return proposal_told(work.connection, proposal.public_id, work.now)
 
 
-def approve_proposal(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _ApproveProposal(TypedDict):
+    proposal: str
+    by: str
+
+
+def approve_proposal(work: UnitOfWork, arguments: _ApproveProposal) -> dict[str, Any]:
     """All of its awards granted, each under its own id. Approving it again changes nothing.
 
     Raises Refused for who proposed it, for one that is decided or too old, and for one whose awards are others by now.
@@ -83,7 +95,13 @@ def approve_proposal(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str
     return proposal_told(work.connection, row.public_id, work.now)
 
 
-def reject_proposal(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RejectProposal(TypedDict, total=False):
+    proposal: Required[str]
+    by: Required[str]
+    reason: str
+
+
+def reject_proposal(work: UnitOfWork, arguments: _RejectProposal) -> dict[str, Any]:
     """It will not be granted. Who proposed it may take it back so."""
     row = find_proposal(work.connection, required(arguments, "proposal"))
     by = _administrator(work.connection, required(arguments, "by"), work.now)
@@ -94,18 +112,20 @@ def reject_proposal(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str,
     return proposal_told(work.connection, row.public_id, work.now)
 
 
-def require_approval(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RequireApproval(TypedDict):
+    by: str
+    is_required: bool
+
+
+def require_approval(work: UnitOfWork, arguments: _RequireApproval) -> dict[str, Any]:
     """Whether spreadsheets of awards need a second administrator from now on. Single grants and top-ups do not."""
     by = _administrator(work.connection, required(arguments, "by"), work.now)
-    is_required = arguments.get("is_required")
-    if type(is_required) is not bool:
-        message = f"whether approval is required is true or false, not {is_required!r}"
-        raise Refused("argument", message)
+    is_required = arguments["is_required"]
     work.setting_changed(APPROVAL_SETTING, "yes" if is_required else "no")
     return {"is_required": is_required, "by": by.name}
 
 
-def import_unless_approval_is_required(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def import_unless_approval_is_required(work: UnitOfWork, arguments: ImportAwards) -> dict[str, Any]:
     """`award_files.import_awards` for who need not ask another one. Raises Refused where the company decided otherwise."""
     settings = schema.settings.c
     if work.connection.scalar(select(settings.value).where(settings.name == APPROVAL_SETTING)) == "yes":

@@ -7,7 +7,7 @@ What is not said of a member stays: a provider does not know everything.
 import json
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final, cast
+from typing import Any, Final, Required, TypedDict, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Row, func, select
@@ -39,7 +39,13 @@ VERSION: Final = "version"
 UNIQUENESS: Final = "uniqueness"
 
 
-def put_user(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _PutUser(TypedDict, total=False):
+    user: Required[dict[str, Any]]
+    user_id: str
+    version: str
+
+
+def put_user(work: UnitOfWork, arguments: _PutUser) -> dict[str, Any]:
     """A user created (without `user_id`) or brought to what `user` says, if it still has the `version` that the asker saw."""
     user: Document = required(arguments, "user")
     user_name = str(user.get("userName") or "")
@@ -63,7 +69,12 @@ def put_user(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"user": row.public_id}
 
 
-def remove_user(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RemoveUser(TypedDict, total=False):
+    user_id: Required[str]
+    version: str
+
+
+def remove_user(work: UnitOfWork, arguments: _RemoveUser) -> dict[str, Any]:
     """A user that the provider deletes is suspended and no longer shown; member, wallet and history are kept."""
     row = _seen(work, USERS, {**arguments, "user_id": required(arguments, "user_id")})
     assert row is not None
@@ -77,7 +88,13 @@ def remove_user(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any
     return {"user": row.public_id}
 
 
-def put_group(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _PutGroup(TypedDict, total=False):
+    group: Required[dict[str, Any]]
+    group_id: str
+    version: str
+
+
+def put_group(work: UnitOfWork, arguments: _PutGroup) -> dict[str, Any]:
     """A department created (without `group_id`) or brought to what `group` says: its name, and whose department it is."""
     group: Document = required(arguments, "group")
     name = str(group.get("displayName") or "")
@@ -104,7 +121,12 @@ def put_group(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"group": row.public_id}
 
 
-def remove_group(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RemoveGroup(TypedDict, total=False):
+    group_id: Required[str]
+    version: str
+
+
+def remove_group(work: UnitOfWork, arguments: _RemoveGroup) -> dict[str, Any]:
     """A group that the provider deletes is no longer shown and its users have no department; the cost centre keeps its past."""
     row = _seen(work, GROUPS, {**arguments, "group_id": required(arguments, "group_id")})
     assert row is not None

@@ -3,9 +3,8 @@
 What was granted before keeps its classification (it is frozen on grants and lots), so the effect is on what is granted later.
 """
 
-from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
@@ -26,7 +25,13 @@ from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 
 
-def reclassify_plan(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _ReclassifyPlan(TypedDict):
+    name: str
+    to: str
+    from_on: str
+
+
+def reclassify_plan(work: UnitOfWork, arguments: _ReclassifyPlan) -> dict[str, Any]:
     """The plan's next version, of the other classification from a day of the company's zone on, and what that changes.
 
     Raises Refused for a day that is over or lies before the newest version's own, and for a tool that would be pay (law 12).

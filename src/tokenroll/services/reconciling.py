@@ -6,7 +6,7 @@ or before its cycle is to close, the evidence decides as `estimated`, and the re
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -78,7 +78,12 @@ class _Tally:
         )  # fmt: skip
 
 
-def reconcile(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Reconcile(TypedDict, total=False):
+    rows: list[dict[str, Any]]
+    book: bool
+
+
+def reconcile(work: UnitOfWork, arguments: _Reconcile) -> dict[str, Any]:
     """Settles suspense from the rows of a bill and lists what differs. `rows`; `book`: book the differences, too.
 
     Rows that are not final (`open`) are counted and left alone; so are attempts still in flight. An attempt that the bill names more
@@ -125,7 +130,11 @@ def reconcile(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def decide(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Decide(TypedDict, total=False):
+    through: str
+
+
+def decide(work: UnitOfWork, arguments: _Decide) -> dict[str, Any]:
     """Attempts that have been in suspense too long, settled by their evidence as `estimated` (law 4).
 
     `through`, a cycle's name, decides whatever was admitted up to that cycle, whatever its age, so that the cycle can close.

@@ -4,9 +4,8 @@ Bounded four ways: an amount below which they come, a most for each pay cycle, a
 not applied the last one, the next waits: what is left is not known yet.
 """
 
-from collections.abc import Mapping
 from datetime import time, timedelta
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, func, select
@@ -21,6 +20,7 @@ from tokenroll.model.vesting import Vesting
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services import granting
 from tokenroll.services.approving import left_of_month_nanos, power_of, staying
+from tokenroll.services.arguments import NoArguments
 from tokenroll.services.finding import date_given, find_wallet, required
 from tokenroll.services.holdings import amounts_of
 from tokenroll.services.planning import newest_plan_of_wallet
@@ -32,7 +32,19 @@ from tokenroll.store.cycles import CycleBook
 COOL_OFF_SECONDS_DEFAULT: Final = 3_600
 
 
-def create_refill(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _CreateRefill(TypedDict, total=False):
+    to: Required[str]
+    by: Required[str]
+    below_nanos: Required[int]
+    amount_nanos: Required[int]
+    cycle_nanos_max: Required[int]
+    last_on: Required[str]
+    cool_off_seconds: int
+    from_time: str
+    until_time: str
+
+
+def create_refill(work: UnitOfWork, arguments: _CreateRefill) -> dict[str, Any]:
     """A standing top-up of a member's wallet, approved by who may approve its most for a cycle at once. Raises Refused otherwise."""
     connection = work.connection
     wallet = find_wallet(connection, required(arguments, "to"))
@@ -77,7 +89,11 @@ def create_refill(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
     return {**_told(refill, wallet.name), "approved_by": decider.name}
 
 
-def remove_refill(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _RemoveRefill(TypedDict):
+    refill: str
+
+
+def remove_refill(work: UnitOfWork, arguments: _RemoveRefill) -> dict[str, Any]:
     """The refill comes no more; what it brought stays."""
     refills = schema.refills
     reference = str(required(arguments, "refill")).strip()
@@ -88,7 +104,7 @@ def remove_refill(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, A
     return {"refill": reference}
 
 
-def run_refills(work: UnitOfWork, _arguments: Mapping[str, Any]) -> dict[str, Any]:
+def run_refills(work: UnitOfWork, _arguments: NoArguments) -> dict[str, Any]:
     """Every refill that is due, granted: its plan's classification and lifetime, at once spendable."""
     granted = []
     for refill, wallet, nanos in due(work.connection, work.now):

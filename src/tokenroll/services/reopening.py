@@ -1,7 +1,6 @@
 """Runs beside the regular one: a closed cycle opened again, and slips told between two cycles."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from tokenroll.model.limits import NAME_CHARACTERS_MAX, OFF_CYCLE_WALLETS_MAX
 from tokenroll.services.cycle_finding import cycle_now, find_cycle
@@ -15,7 +14,12 @@ from tokenroll.store import schema
 from tokenroll.store.cycles import OFF_CYCLE, CycleBook
 
 
-def reopen(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _Reopen(TypedDict):
+    cycle: str
+    reason: str
+
+
+def reopen(work: UnitOfWork, arguments: _Reopen) -> dict[str, Any]:
     """The newest closed cycle is open again: its run stays, and a reversal that names the reason refers to it.
 
     Calls that became adjustments of the next cycle meanwhile stay there: their rows are in the chain, and what a paper or a
@@ -57,7 +61,12 @@ def reopen(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def off_cycle(work: UnitOfWork, arguments: Mapping[str, Any]) -> dict[str, Any]:
+class _OffCycle(TypedDict, total=False):
+    to: Required[list[str]]
+    cycle: str
+
+
+def off_cycle(work: UnitOfWork, arguments: _OffCycle) -> dict[str, Any]:
     """Slips of the running cycle up to now for some wallets: a leaver's last paper, or one that cannot wait.
 
     They are stored and chained like any, and close nothing: calls go on into the cycle, and its regular slip tells all of it again.

@@ -243,7 +243,7 @@ class Reports:
         """What makes the newest version of every plan again, by name and without its date: what a file of plans is made of."""
         plans = schema.plans
         rows = self.connection.execute(select(plans).order_by(plans.c.name, plans.c.version)).all()
-        return [arguments_of(plan_from_row(row)) for row in {row.name: row for row in rows}.values()]
+        return [dict(arguments_of(plan_from_row(row))) for row in {row.name: row for row in rows}.values()]
 
     def plan_trial(
         self, reference: str, cycle: str | None = None, *, amount_nanos: int | None = None, log: Path | None = None

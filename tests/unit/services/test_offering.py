@@ -167,7 +167,8 @@ def test_a_step_that_cannot_be_is_refused_with_the_one_that_can(firm, steps, wan
     hire(firm)
     for step in steps:
         firm.do(f"offer.{step}", offer="Ada L")
-    assert told in firm.ask(f"offer.{wanted}", offer="Ada L", to="Ada", lapses_on="2026-03-01").problem
+    more = {"extend": {"lapses_on": "2026-03-01"}, "grant": {"to": "Ada"}}.get(wanted, {})
+    assert told in firm.ask(f"offer.{wanted}", offer="Ada L", **more).problem
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from tokenroll.engine.rating import card_from_json
 from tokenroll.model.instant import instant_from_text
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import Meter
+from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
-from tokenroll.services.pricing import import_cards, set_card
 from tokenroll.services.protocol import Command, Reply
 from tokenroll.store import schema
 
@@ -28,8 +28,7 @@ class Books:
         self.now = NOVEMBER
         numbers = itertools.count(1)
         self.connection = empty_ledger()
-        commands = {"ratecard.import": import_cards, "ratecard.set": set_card}
-        self.ledger = Ledger(self.connection, lambda: self.now, commands, lambda _bits: next(numbers))
+        self.ledger = Ledger(self.connection, lambda: self.now, COMMANDS, lambda _bits: next(numbers))
         self._ids = itertools.count(1)
 
     def ask(self, name: str, **arguments: Any) -> Reply:
@@ -160,8 +159,8 @@ def test_it_adds_a_model_that_nobody_publishes(books):
         ({"model": "gpt-4o-mini", "multiply": "-1"}, "invalid"),
         ({"multiply": "1"}, "invalid"),
         ({"model": "gpt-4o-mini", "multiply": "1", "effective_at": NOVEMBER - 1}, "backdated"),
-        ({"card": {"provider": "ours"}}, "invalid"),
-        ({"card": ["ours"]}, "invalid"),
+        ({"card": {"provider": "ours"}}, "argument"),
+        ({"card": ["ours"]}, "argument"),
     ],
 )
 def test_it_refuses_what_makes_no_sense(books, mini, arguments, kind):

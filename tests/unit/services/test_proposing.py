@@ -154,6 +154,9 @@ def test_a_company_may_require_it(firm):
     firm.do("proposal.approve", proposal=proposed(firm), by="Cleo")
     assert len(granted(firm)) == 2
     assert "Ada has no live admin key" in firm.ask("proposal.require", is_required=False, by="Ada").problem
-    assert "is true or false, not 'no'" in firm.ask("proposal.require", is_required="no", by="Cleo").problem
+    assert (
+        "is_required must be true or false, not a text"
+        in firm.ask("proposal.require", is_required="no", by="Cleo").problem
+    )
     firm.do("proposal.require", is_required=False, by="Dev")
     assert firm.do("grant.import", rows=ROWS)["known_count"] == 2
