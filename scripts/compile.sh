@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 dir=$(realpath -m "$1")
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
-  gateway/{answers,attempts,call,chunks,client,deployment,edge,errand,exchange,headers,heads,health,local,metrics,outbox,routing,telling,upstream,waiting,wheel,worker}
-  services/{call_memory,clock,fingerprints,group_commit,hot,hot_contexts,hot_limits,hot_prices,leases,metering,slip_making,spending,spending_views}
+  gateway/{answers,attempts,call,chunks,client,deployment,edge,errand,exchange,headers,heads,health,local,metrics,outbox,routing,telling,twins,upstream,waiting,wheel,worker}
+  services/{call_memory,clock,fingerprints,group_commit,hot,hot_contexts,hot_limits,hot_prices,leases,loops,metering,slip_making,spending,spending_views}
   store/{fold,fold_batch,tape}
   engine/{chaining,paying}
   upstream/{message_batches,anthropic,audio,completions,dialect,embeddings,facts,form_endpoint,forms,heads,images,media,moderations,openai,openai_endpoint,pace,rerank,responses,resting,sse,usage}

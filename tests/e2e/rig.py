@@ -289,7 +289,9 @@ def _read_record(
         ends[record[3]] = Ended("settled", record[6], named, source, _finish(record[11]), 0, 0, record[14])
     elif kind == RecordType.RELEASE:
         record = RELEASE.unpack_from(payload, offset)
-        reason = {1: "not sent", 2: "provider error", 3: "never dispatched"}[record[5]]
+        reason = {1: "not sent", 2: "provider error", 3: "never dispatched", 4: "coalesced", 5: "loop broken"}[
+            record[5]
+        ]
         assert record[3] not in ends
         ends[record[3]] = Ended(f"released: {reason}", 0, {}, "", "", 0, 0, record[7])
     elif kind == RecordType.LAPSE:

@@ -40,6 +40,10 @@ RESOLVABLE: Final = frozenset({HoldState.SUSPENSE})
 SUSPENDABLE: Final = frozenset({HoldState.HELD, HoldState.DISPATCHED})
 RELEASABLE: Final = frozenset({HoldState.HELD, HoldState.DISPATCHED, HoldState.SUSPENSE})
 """From which states each event leads on; `settled` and `released` are final. Only a dispatched hold can have cost."""
+_ASKED: Final = frozenset({ReleaseReason.PROVIDER_ERROR})
+"""Reasons only for a hold that was dispatched."""
+_UNASKED: Final = frozenset({ReleaseReason.NEVER_DISPATCHED, ReleaseReason.COALESCED, ReleaseReason.LOOP_BROKEN})
+"""Reasons only for one that was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +194,7 @@ def settle(book: Book, settlement: Settlement) -> Book:
 def release(book: Book, key: HoldKey, reason: ReleaseReason) -> Book:
     """The book with all of the hold returned. Raises TransitionError where law 5 forbids it.
 
-    `never_dispatched` is refused once the hold is dispatched; `provider_error` needs a provider that was asked.
+    `never_dispatched`, `coalesced` and `loop_broken` are refused once the hold is dispatched; `provider_error` needs a provider that was asked.
     """
     return apply(book, Released(key=key, reason=reason))
 
@@ -351,8 +355,8 @@ class _Draft:
             if booked.reason is not event.reason:
                 raise ConflictError(f"hold {event.key} was released as {booked.reason}")
             return
-        impossible = ReleaseReason.NEVER_DISPATCHED if booked.dispatched else ReleaseReason.PROVIDER_ERROR
-        if booked.state not in RELEASABLE or event.reason is impossible:
+        impossible = _UNASKED if booked.dispatched else _ASKED
+        if booked.state not in RELEASABLE or event.reason in impossible:
             raise TransitionError(f"hold {event.key} is {booked.state} and cannot be released as {event.reason}")
         self._unhold(booked)
         self._put(replace(booked, state=HoldState.RELEASED, reason=event.reason))

@@ -23,6 +23,7 @@ from tokenroll.gateway.heads import (
     judge_request_line,
     malformed_head,
 )
+from tokenroll.gateway.twins import TwinCall
 from tokenroll.model.limits import BODY_CHUNKS_MAX, LINGER_BYTES_MAX, PIPELINED_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
 from tokenroll.services.hot import HotKey
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
@@ -201,7 +202,9 @@ class ClientConnection:
         if have == length:
             self.state = BUSY
             self.deadline = 0
-            call = Call(self, head, key, data[end:], now)
+            thrift = key.thrift
+            body = data[end:]
+            call = Call(self, head, key, body, now) if thrift is None else TwinCall(self, head, key, body, now, thrift)
             self.call = call
             call.start()
         else:
@@ -486,7 +489,9 @@ class ClientConnection:
         elif self._key is not None and self._dialect is not None:
             self.state = BUSY
             self.deadline = 0
-            call = Call(self, head, self._key, body, gateway.clock())
+            key, now = self._key, gateway.clock()
+            thrift = key.thrift
+            call = Call(self, head, key, body, now) if thrift is None else TwinCall(self, head, key, body, now, thrift)
             self.call = call
             call.start()
         elif self._errand is not None:

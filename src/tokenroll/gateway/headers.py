@@ -30,6 +30,7 @@ class Request:
     ANTHROPIC_VERSION: Final = 11
     TAGS: Final = 12
     PURPOSE: Final = 13
+    LOOPS: Final = 14
 
 
 class Response:
@@ -78,6 +79,7 @@ _REQUEST_SPECIAL: Final = {
     b"x-tokenroll-call-id": Request.CALL_ID,
     b"x-tokenroll-tags": Request.TAGS,
     b"x-tokenroll-purpose": Request.PURPOSE,
+    b"x-tokenroll-loops": Request.LOOPS,
     b"anthropic-version": Request.ANTHROPIC_VERSION,
 }
 _RESPONSE_SPECIAL: Final = {

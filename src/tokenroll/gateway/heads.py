@@ -52,7 +52,7 @@ class RequestHead:
     """What a request's head says. A connection uses it again for a head that differs in its content-length and bearer token only."""
 
     __slots__ = (
-        "_digits", "_pieces", "_token_first", "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
+        "_digits", "_pieces", "_token_first", "allows_loops", "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
         "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "method", "path",
         "prefix", "query", "suffix", "tags",
     )  # fmt: skip
@@ -70,6 +70,8 @@ class RequestHead:
         self.call_id: bytes | None = None
         self.tags = ""
         """The call's labels, apart by commas."""
+        self.allows_loops = False
+        """Whether its client says that it repeats itself on purpose."""
         self.content_encoding = b""
         self.expects_continue = False
         self.anthropic = False
@@ -262,6 +264,10 @@ class RequestReader:
             head.tags = _tags(_only_one(head.tags.encode(), value, name))
         elif rule == Request.PURPOSE:
             self._purpose = _only_one(self._purpose, value, name)
+        elif rule == Request.LOOPS:
+            if value.lower() != b"allow":
+                raise HeadError(400, "malformed_loops", "x-tokenroll-loops is `allow`, or it is left out.")
+            head.allows_loops = True
         else:
             head.anthropic = True
             self._lines.append(b"%b: %b\r\n" % (name, value))

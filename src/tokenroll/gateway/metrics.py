@@ -62,6 +62,7 @@ class Metrics:
         "estimated_calls",
         "further_attempts",
         "further_denials",
+        "loops_passed",
         "refused_connections",
         "requests",
         "reroutes",
@@ -100,6 +101,8 @@ class Metrics:
         """Calls sent to another deployment, by what the last one did: a status, `unreachable` or `unanswered`."""
         self.further_denials: Counter[str] = Counter()
         """Those that were not, because they were denied there."""
+        self.loops_passed = 0
+        """Calls that a plan would have refused as a loop, were it enforced."""
         self.drained_calls = 0
         self.errands = 0
         """Free requests to providers."""
@@ -171,6 +174,7 @@ class Metrics:
         family("tokenroll_further_attempts_total", "counter", named("why", self.further_attempts))
         family("tokenroll_further_attempts_denied_total", "counter", named("reason", self.further_denials))
         family("tokenroll_waits_total", "counter", [("", self.waits)])
+        family("tokenroll_loops_passed_total", "counter", [("", self.loops_passed)])
         family("tokenroll_drained_calls_total", "counter", [("", self.drained_calls)])
         family("tokenroll_errands_total", "counter", [("", self.errands)])
         lines += self.added.lines("tokenroll_added_latency_seconds")

@@ -24,10 +24,12 @@ from tokenroll.model.instant import Instant
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotHold
+from tokenroll.services.loops import Loops
 from tokenroll.services.spending import Spending
 
 if TYPE_CHECKING:
     from tokenroll.gateway.exchange import Exchange
+    from tokenroll.gateway.twins import TwinCall
 
 _TERMS_MAX: Final = 4096
 BACKLOG: Final = 4096
@@ -63,6 +65,9 @@ class Gateway:
         self.routes = Routes(settings.deployments, FAMILIES, spending.prices)
         self.pools: dict[Target, Pool] = {target: Pool(self, target) for target in self.routes.targets}
         self.routes.pools = self.pools
+        self.twins: dict[bytes, TwinCall] = {}
+        """Calls under way whose answers others may share, by the keyed hash of what they ask."""
+        self.loops = Loops()
         self.clients: set[ClientConnection] = set()
         self.body_bytes = 0
         """Request bodies being received or sent, beyond those that came in one read."""

@@ -31,11 +31,15 @@ class HoldState(StrEnum):
 
 
 class ReleaseReason(StrEnum):
-    """Why a hold ended without a charge: only what law 5 allows."""
+    """Why a hold ended without a charge: only what law 5 allows. Of a dispatched one only the provider's error is a reason, or that nothing was sent."""
 
     NOT_SENT = "not_sent"
     PROVIDER_ERROR = "provider_error"
     NEVER_DISPATCHED = "never_dispatched"
+    COALESCED = "coalesced"
+    """It got the answer of a call that asked the same and was under way."""
+    LOOP_BROKEN = "loop_broken"
+    """It would have been one more of the same in a row, and its plan breaks loops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -360,6 +360,14 @@ LOOP_REQUESTS_MIN: Final = 3
 """Equal requests in a row before a loop may be broken: two are a retry by hand."""
 LOOP_REQUESTS_MAX: Final = 100
 """A higher threshold would break nothing before its wallet is empty."""
+LOOP_CYCLE_TURNS_MAX: Final = 3
+"""Turns of a cycle that is looked for in an agent's work; longer ones are seldom exact."""
+LOOP_PAUSE_SECONDS: Final = 60
+"""Whoever pauses for so long does not loop: polling once a minute is nobody's trouble."""
+LOOP_AGENTS_REMEMBERED_MAX: Final = 4_096
+"""Agents whose last request a worker remembers: some 200 bytes each; the longest silent one is forgotten first."""
+FOLLOWERS_MAX: Final = 256
+"""Calls that wait for the answer of one: they are written to in one turn of the loop. More are sent by themselves."""
 
 # --- suspense, tape, ledger ----------------------------------------------------------------------------
 SUSPENSE_SECONDS_MAX: Final = 72 * 3_600

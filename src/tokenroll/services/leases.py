@@ -8,6 +8,7 @@ from tokenroll.model.instant import HOUR_MICROS, Instant, text_from_instant
 from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.recall import RecallMode
+from tokenroll.services.fingerprints import Fingerprints
 from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Wait, Wake
 from tokenroll.services.hot_limits import HotLimits
 from tokenroll.services.hot_prices import Prices
@@ -42,6 +43,7 @@ class Leases:
         self._is_whole = False
         """Whether a lease came to its last part: before that nothing was spent here, so what the ledger says last stands."""
         self._pepper = pepper
+        self.fingerprints = Fingerprints(pepper)
         self._terms: dict[bytes, KeyTerms] = {}
         self._hashes_of: dict[int, list[bytes]] = {}
         self._works_until: dict[bytes, Instant] = {}

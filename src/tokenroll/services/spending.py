@@ -54,6 +54,8 @@ _RELEASES: Final = {
     ReleaseReason.NOT_SENT: TapeRelease.NOT_SENT,
     ReleaseReason.PROVIDER_ERROR: TapeRelease.PROVIDER_ERROR,
     ReleaseReason.NEVER_DISPATCHED: TapeRelease.NEVER_DISPATCHED,
+    ReleaseReason.COALESCED: TapeRelease.COALESCED,
+    ReleaseReason.LOOP_BROKEN: TapeRelease.LOOP_BROKEN,
 }
 _OTHER_ENDPOINTS: Final = {"openai": ("anthropic", "/v1/messages"), "anthropic": ("openai", "/v1/chat/completions")}
 """By dialect: the other one's provider, and where its models are called."""
@@ -504,17 +506,23 @@ class Spending(Leases):
         self._return(hold, nanos)
         return nanos
 
-    def release(self, hold: HotHold, reason: ReleaseReason, now: Instant, status: int = 0) -> None:
-        """The hold's end without a charge, only for what law 5 allows: nothing was sent, or the provider answered an error."""
+    def release(
+        self, hold: HotHold, reason: ReleaseReason, now: Instant, status: int = 0, leader: HotHold | None = None
+    ) -> None:
+        """The hold's end without a charge, only for what law 5 allows: nothing was sent, or the provider answered an error.
+
+        `leader` is the hold of the call whose answer a coalesced one got.
+        """
         allowed = hold.dispatched if reason is ReleaseReason.PROVIDER_ERROR else not hold.dispatched
         assert allowed, f"hold {hold.sequence} cannot be released as {reason}"
         now = self._end(hold, "released", now)
         finish = Finish.UPSTREAM_ERROR if hold.dispatched else Finish.UNKNOWN
-        self.tape.append(
-            tapes.RELEASE.pack(
-                RecordType.RELEASE, 0, tapes.RELEASE.size, hold.sequence, now, _RELEASES[reason], finish, status
-            )
+        behind = b"" if leader is None else tapes.RELEASE_LEADER.pack(leader.sequence)
+        length = tapes.RELEASE.size + len(behind)
+        record = tapes.RELEASE.pack(
+            RecordType.RELEASE, 0, length, hold.sequence, now, _RELEASES[reason], finish, status
         )
+        self.tape.append(record + behind)
         if hold.limited is not None:
             hold.limited.give_back()
         self._return(hold, 0)

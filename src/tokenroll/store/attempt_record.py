@@ -147,6 +147,8 @@ class ReleaseRecord(NamedTuple):
     reason: int
     finish: int
     status: int
+    leader_sequence: int = 0
+    """Of a coalesced call: the sequence of the HOLD whose attempt was answered for both; 0 for all others."""
 
 
 class AttemptRecord(NamedTuple):
@@ -189,7 +191,7 @@ def parse_record(record: bytes) -> AttemptRecord:
             elif kind == RecordType.SETTLE:
                 settle = _settle(record, offset, length)
             elif kind == RecordType.RELEASE:
-                release = ReleaseRecord(*_picked(tape.RELEASE, record, offset, (4, 5, 6, 7)))
+                release = _release(record, offset, length)
             else:
                 raise TapeError(f"a record of type {kind} has no place in an attempt")
     except (struct.error, IndexError, StopIteration) as error:
@@ -265,6 +267,12 @@ def _evidence(record: bytes, offset: int, length: int) -> EvidenceRecord:
 def _lapse(record: bytes, offset: int, length: int) -> LapseRecord:
     name = tape.LAPSE_NAME.unpack_from(record, offset + tape.LAPSE.size)[0] if length > tape.LAPSE.size else 0
     return LapseRecord._make([*_picked(tape.LAPSE, record, offset, (4, 5, 6, 8)), name])
+
+
+def _release(record: bytes, offset: int, length: int) -> ReleaseRecord:
+    size = tape.RELEASE.size
+    leader = tape.RELEASE_LEADER.unpack_from(record, offset + size)[0] if length > size else 0
+    return ReleaseRecord._make([*_picked(tape.RELEASE, record, offset, (4, 5, 6, 7)), leader])
 
 
 def _settle(record: bytes, offset: int, length: int) -> SettleRecord:
@@ -344,6 +352,10 @@ def pack_lapse(sequence: int, lapse: LapseRecord) -> bytes:
 
 def pack_release(sequence: int, release: ReleaseRecord) -> bytes:
     """A RELEASE record."""
-    return tape.RELEASE.pack(
-        RecordType.RELEASE, 0, tape.RELEASE.size, sequence, release.at, release.reason, release.finish, release.status
-    )
+    leader = tape.RELEASE_LEADER.pack(release.leader_sequence) if release.leader_sequence else b""
+    return (
+        tape.RELEASE.pack(
+            RecordType.RELEASE, 0, tape.RELEASE.size + len(leader), sequence, release.at, release.reason, release.finish, release.status,
+        )
+        + leader
+    )  # fmt: skip

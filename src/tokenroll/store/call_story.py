@@ -14,7 +14,7 @@ from tokenroll.engine.posting import resolve_postings, settlement_postings, susp
 from tokenroll.engine.rating import card_from_json, rate_attos, rates_for
 from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.hold import Slice
-from tokenroll.model.identifier import IdentifierError, hold_key_from_call
+from tokenroll.model.identifier import IdentifierError, call_identifier, hold_key_from_call
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.tag import TAG_NAMES, tag_value
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, TOKEN_METER_COUNT
@@ -166,9 +166,21 @@ def _ending(
         release = attempt.release
         ending |= {
             "ended_at": release.at, "status": release.status, "reason": TapeRelease(release.reason).name.lower(),
-            "finish": Finish(release.finish).name.lower(),
+            "finish": Finish(release.finish).name.lower(), "answered_by": _leader(connection, row.hold_key, release.leader_sequence),
         }  # fmt: skip
     return ending
+
+
+def _leader(connection: Connection, key: int, sequence: int) -> str:
+    """The call whose answer a coalesced one got; "" for all others."""
+    if not sequence:
+        return ""
+    key = hold_number(hold_key(key)._replace(sequence=sequence))
+    for table in (schema.settlements, schema.holds):
+        record = connection.scalar(select(table.c.record).where(table.c.hold_key == key))
+        if record is not None:
+            return call_identifier(parse_record(record).hold.call_number)
+    return ""
 
 
 def _settlement(connection: Connection, settle: SettleRecord, card: RateCard | None, names: "_Names") -> dict[str, Any]:

@@ -11,7 +11,7 @@ batch and never become an object; everything rarer is handled by named methods o
 | DISPATCHED | held | dispatched |
 | EVIDENCE | dispatched | dispatched |
 | SETTLE | dispatched | ended: a settlements row |
-| RELEASE not_sent, never_dispatched | held | ended: a row without charge |
+| RELEASE not_sent, never_dispatched, coalesced, loop_broken | held | ended: a row without charge |
 | RELEASE provider_error | dispatched | ended: a row without charge |
 | LAPSE | held, dispatched | suspense: an entry |
 

@@ -86,6 +86,9 @@ class TapeRelease(IntEnum):
     NOT_SENT = 1
     PROVIDER_ERROR = 2
     NEVER_DISPATCHED = 3
+    COALESCED = 4
+    """It got the answer of another hold's call: whose, RELEASE_LEADER says behind it."""
+    LOOP_BROKEN = 5
 
 
 # Flags of a HOLD.
@@ -127,6 +130,8 @@ source, finish, service tier index, dialect; HTTP status, reserved; answered mod
 PASSES_HEAD: Final = struct.Struct("<H")  # how many passes there were
 PASS_HEAD: Final = struct.Struct("<qB")  # rate card id, service tier index; then the pass's counts
 RELEASE: Final = struct.Struct("<BBHQqBBH")  # type, flags, length; hold sequence, at, reason, finish, HTTP status
+RELEASE_LEADER: Final = struct.Struct("<Q")
+"""Behind a RELEASE of a coalesced call: the sequence of the HOLD whose attempt was answered for both, of the same (worker, epoch)."""
 LAPSE: Final = struct.Struct(
     "<BBHQqqBBH"
 )  # type, flags, length; hold sequence, at, answer bytes, finish, spare, HTTP status. A name may follow.

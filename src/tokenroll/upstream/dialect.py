@@ -321,6 +321,8 @@ class Dialect(ABC):
     """Whether what is asked for lies at the provider and is asked for again: only those that run errands can serve it."""
     pace_kind_count: int = len(KINDS)
     """Of how many of pace.KINDS `pace_lines` tells, from the first on."""
+    stores_answers: bool = False
+    """Whether the provider keeps an answer for later, unless the request says `"store": false`."""
     asks_for_usage: bool = False
     """Whether a stream reports its usage only to who asks for it in the request."""
 

@@ -245,6 +245,7 @@ class Responses(OpenAIEndpoint):
     index = 2
     name = "responses"
     path = b"/v1/responses"
+    stores_answers = True
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. What goes on from something stored is bounded by the context window."""

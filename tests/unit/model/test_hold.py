@@ -37,4 +37,5 @@ def test_it_is_an_amount_a_row_can_hold():
 
 def test_its_states_and_the_ends_without_charge_are_few():
     assert [one.value for one in HoldState] == ["held", "dispatched", "suspense", "settled", "released"]
-    assert [one.value for one in ReleaseReason] == ["not_sent", "provider_error", "never_dispatched"]
+    reasons = ["not_sent", "provider_error", "never_dispatched", "coalesced", "loop_broken"]
+    assert [one.value for one in ReleaseReason] == reasons
