@@ -52,6 +52,9 @@ _PACE_UNITS: Final = {
 }  # fmt: skip
 """The providers' words for windows, and their short ones."""
 _CACHE_READ: Final = 1 << METER_INDEX[Meter.CACHE_READ]
+_RAISE: Final = tapes.LIMIT_RAISE.pack
+_SPLITS: Final[dict[int, tuple[int, int, int]]] = {}
+"""Of the few masks of counts that are met, by mask (see `_split`)."""
 UNLIMITED_GRAINS: Final = 10**18
 """What a cap is where output costs nothing: more than any model answers."""
 
@@ -272,7 +275,7 @@ class Counting:
     Found once for many calls, because nearly every call of a key is like its last one.
     """
 
-    __slots__ = ("clamps", "counters", "ledger_count", "limits", "model", "pace_bits", "revision", "tags", "turns_at")
+    __slots__ = ("clamps", "counters", "ledger_places", "limits", "model", "pace_bits", "revision", "tags", "turns_at")
 
     def __init__(self, limits: list[HotLimit], model: str, tags: str, now: Instant, revision: int) -> None:
         self.model = model
@@ -285,8 +288,8 @@ class Counting:
         self.clamps = False
         self.pace_bits = 0
         """Which of pace.KINDS they are told as."""
-        self.ledger_count = 0
-        """How many of them the ledger counts, too."""
+        self.ledger_places: list[int] = []
+        """Which of them the ledger counts, too."""
         for limit in limits:
             if now >= limit.turns_at:
                 limit.look(now)
@@ -298,14 +301,25 @@ class Counting:
             ):
                 counter = limit.current
                 assert counter is not None  # since it has looked at the clock
+                if limit.id:
+                    self.ledger_places.append(len(self.limits))
                 self.limits.append(limit)
                 self.counters.append(counter)
                 self.pace_bits |= limit.pace_bits
                 self.clamps = self.clamps or limit.clamps
-                self.ledger_count += limit.id > 0
 
 
 _NOTHING: Final = Counting([], "", "", 0, 0)
+
+
+def _split(mask: int) -> tuple[int, int, int]:
+    """Of the counts under a mask: how many are input, how many are tokens, and the place of cache reads (-1: there is none)."""
+    known = _SPLITS.get(mask)
+    if known is None:
+        cached_place = (mask & (_CACHE_READ - 1)).bit_count() if mask & _CACHE_READ else -1
+        known = (mask & _INPUT_METERS).bit_count(), (mask & _TOKEN_METERS).bit_count(), cached_place
+        _SPLITS[mask] = known
+    return known
 
 
 class Limited:
@@ -316,7 +330,7 @@ class Limited:
         "clamps",
         "counters",
         "flags",
-        "ledger_count",
+        "ledger_places",
         "limits",
         "may_reroute",
         "notes",
@@ -328,7 +342,7 @@ class Limited:
     def __init__(self, counting: Counting) -> None:
         self.limits = counting.limits
         self.counters = counting.counters
-        self.ledger_count = counting.ledger_count
+        self.ledger_places = counting.ledger_places
         self.pace_bits = counting.pace_bits
         self.clamps = counting.clamps
         self.amounts: list[int] = []
@@ -353,20 +367,23 @@ class Limited:
 
     def record(self) -> bytes:
         """What the HOLD says of those that the ledger counts; nothing for none."""
-        if not self.ledger_count:
+        places = self.ledger_places
+        if not places:
             return b""
-        parts = [tapes.LIMITS_HEAD.pack(self.ledger_count)]
-        for limit, counter, amount, flags in zip(self.limits, self.counters, self.amounts, self.flags, strict=True):
-            if limit.id:
-                parts.append(tapes.LIMIT_RAISE.pack(limit.id, limit.measure, flags, 0, counter.start_at, amount))
-        return b"".join(parts)
+        counters, amounts, flags = self.counters, self.amounts, self.flags
+        record = tapes.LIMITS_HEAD.pack(len(places))
+        for place in places:
+            counter = counters[place]
+            limit = counter.limit
+            record += _RAISE(limit.id, limit.measure, flags[place], 0, counter.start_at, amounts[place])
+        return record
 
     def true_up(self, charge_nanos: int, mask: int, values: list[int]) -> None:
         """The call was settled, with these counts under a mask: each counts what it came to (engine/limiting.counted_for)."""
-        input_count = (mask & _INPUT_METERS).bit_count()
+        input_count, token_count, cached_place = _split(mask)
         input_tokens = sum(values[:input_count])
-        output_tokens = sum(values[input_count : (mask & _TOKEN_METERS).bit_count()])
-        cached_tokens = values[(mask & (_CACHE_READ - 1)).bit_count()] if mask & _CACHE_READ else 0
+        output_tokens = sum(values[input_count:token_count])
+        cached_tokens = values[cached_place] if cached_place >= 0 else 0
         # in the order of LIMIT_MEASURES
         came_to = (charge_nanos, 1, input_tokens + output_tokens, input_tokens - cached_tokens, output_tokens)
         self._come_to(came_to)

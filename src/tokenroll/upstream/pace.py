@@ -23,6 +23,8 @@ _ANTHROPIC: Final = tuple(
     % (kind, kind, kind)
     for kind in KINDS
 )
+_FRACTIONS: Final = (b"s", *((b".%03d" % millis).rstrip(b"0") + b"s" for millis in range(1, 1000)))
+"""By the milliseconds beyond whole seconds: how such a time ends."""
 _PARTS: Final = (b"limit", b"remaining", b"reset")
 _REPLACED: Final = {
     name: 1 << place
@@ -59,9 +61,12 @@ class Pace(NamedTuple):
 def openai_lines(paces: list[Pace], now: Instant) -> bytes:
     """`x-ratelimit-…` lines: the reset is how long it takes, as Go writes durations."""
     lines = b""
+    told_at, told = -1, b""
     for kind, cap, left, restored_at in paces:
         if kind < OPENAI_KIND_COUNT:
-            lines += _OPENAI[kind] % (cap, left, duration(restored_at - now))
+            if restored_at != told_at:  # paces of one plan have the same windows
+                told_at, told = restored_at, duration(restored_at - now)
+            lines += _OPENAI[kind] % (cap, left, told)
     return lines
 
 
@@ -84,8 +89,7 @@ def duration(micros: int) -> bytes:
     millis = max(0, -(-micros // 1000))
     if 0 < millis < 1000:
         return b"%dms" % millis
-    seconds, millis = divmod(millis, 1000)
-    return b"%b%bs" % (_whole_seconds(seconds), (b".%03d" % millis).rstrip(b"0") if millis else b"")
+    return _whole_seconds(millis // 1000) + _FRACTIONS[millis % 1000]
 
 
 @lru_cache(maxsize=1024)
