@@ -51,14 +51,20 @@ NANO = 1_000_000_000
 """Attos in a nano."""
 
 
-def toy_card(card_id: int = 1, provider: str = "openai", model: str = "toy", times: int = 1) -> CardTerms:
+def toy_card(
+    card_id: int = 1,
+    provider: str = "openai",
+    model: str = "toy",
+    times: int = 1,
+    tiers: tuple[str, ...] = ("standard",),
+) -> CardTerms:
     """2,000 nanos an input token, 1,000 a cached one, 10,000 an output token: prices a reader can multiply by heart. `times` as dear."""
     rates = {
         Meter.INPUT: 2_000 * NANO, Meter.CACHE_READ: 1_000 * NANO, Meter.CACHE_WRITE_5M: 2_500 * NANO,
         Meter.CACHE_WRITE_1H: 4_000 * NANO, Meter.OUTPUT: 10_000 * NANO,
     }  # fmt: skip
     rates = {meter: times * rate for meter, rate in rates.items()}
-    table = {"standard": RateTable(base=rates)}
+    table = dict.fromkeys(tiers, RateTable(base=rates))
     card = RateCard(
         id=card_id, public_id=f"ratecard_{card_id:032x}", provider=provider, model=model, aliases=(), effective_at=0,
         recorded_at=0, currency="USD", list_prices=table, net_prices=table, internal_prices=table,
@@ -301,7 +307,16 @@ def _read_record(
 
 
 def _finish(number: int) -> str:
-    return ("unknown", "complete", "client gone", "upstream cut", "upstream error", "timed out", "worker died")[number]
+    return (
+        "unknown",
+        "complete",
+        "client gone",
+        "upstream cut",
+        "upstream error",
+        "timed out",
+        "worker died",
+        "goes on",
+    )[number]
 
 
 class ScriptedProvider:

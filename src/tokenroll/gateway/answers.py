@@ -12,6 +12,7 @@ from tokenroll.upstream.audio import Speech, Transcriptions, Translations
 from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 from tokenroll.upstream.embeddings import Embeddings
+from tokenroll.upstream.file_batches import FileBatches
 from tokenroll.upstream.images import ImageEdits, ImageGenerations
 from tokenroll.upstream.message_batches import MessageBatches
 from tokenroll.upstream.moderations import Moderations
@@ -35,6 +36,7 @@ FAMILIES: Final[Mapping[str, tuple[Dialect, ...]]] = {
         Speech(),
         Transcriptions(),
         Translations(),
+        FileBatches(),
     ),
     "anthropic": (ANTHROPIC, MessageBatches()),
 }

@@ -23,10 +23,12 @@ from tokenroll.gateway.heads import (
     judge_request_line,
     malformed_head,
 )
+from tokenroll.gateway.reading import ReadAhead
 from tokenroll.gateway.twins import TwinCall
 from tokenroll.model.limits import BODY_CHUNKS_MAX, LINGER_BYTES_MAX, PIPELINED_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
 from tokenroll.services.hot import HotKey
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
+from tokenroll.upstream.reading import FileBoundEndpoint
 
 if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
@@ -445,7 +447,9 @@ class ClientConnection:
                 "Encoded request bodies are not taken here; send the JSON as it is.",
                 headers=b"accept-encoding: identity\r\n",
             )
-        head.is_plain_call = not head.content_encoding and not head.expects_continue
+        head.is_plain_call = not (
+            head.content_encoding or head.expects_continue or self._dialect is None or self._dialect.reads_file
+        )
         return None
 
     def _judge_errand(self, head: RequestHead, errands: list[ErrandKind]) -> ErrorAnswer | None:
@@ -489,11 +493,10 @@ class ClientConnection:
         elif self._key is not None and self._dialect is not None:
             self.state = BUSY
             self.deadline = 0
-            key, now = self._key, gateway.clock()
-            thrift = key.thrift
-            call = Call(self, head, key, body, now) if thrift is None else TwinCall(self, head, key, body, now, thrift)
-            self.call = call
-            call.start()
+            if self._dialect.reads_file:
+                self._read_ahead(head, self._key, body)
+            else:
+                self._call(head, self._key, body)
         elif self._errand is not None:
             self.state = BUSY
             self.deadline = 0
@@ -514,6 +517,22 @@ class ClientConnection:
         else:
             self._lingered += len(rest)
         return b""
+
+    def _call(self, head: RequestHead, key: HotKey, body: bytes) -> None:
+        """A call that says itself what it asks for."""
+        now = self.gateway.clock()
+        thrift = key.thrift
+        call = Call(self, head, key, body, now) if thrift is None else TwinCall(self, head, key, body, now, thrift)
+        self.call = call
+        call.start()
+
+    def _read_ahead(self, head: RequestHead, key: HotKey, body: bytes) -> None:
+        """A call that a file bounds, which is read first."""
+        dialect = self._dialect
+        assert isinstance(dialect, FileBoundEndpoint)
+        ahead = ReadAhead(self, head, dialect, key, body)
+        self.call = ahead
+        ahead.start()
 
     def _answer_here(self, head: RequestHead) -> None:
         """A request that is no call."""

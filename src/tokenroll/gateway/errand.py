@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.gateway.answers import ANTHROPIC, OPENAI, error_answer, status_line
 from tokenroll.gateway.chunks import LAST_CHUNK, chunk
-from tokenroll.gateway.exchange import Exchange
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from tokenroll.gateway.routing import ways
+from tokenroll.gateway.seeking import NOT_HERE, Seeking
 from tokenroll.gateway.telling import forward_lines
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.services.hot import HotKey
@@ -23,17 +23,11 @@ from tokenroll.upstream.heads import edited, named_model
 
 if TYPE_CHECKING:
     from tokenroll.gateway.client import ClientConnection
-    from tokenroll.gateway.deployment import Target
-    from tokenroll.gateway.upstream import Pool, UpstreamConnection
+    from tokenroll.gateway.upstream import UpstreamConnection
 
-_NEW, _DIALLING, _SENT, _ANSWERING, _ENDED = range(5)
 _PASS, _REFRAME, _PLAIN, _KEEP = range(4)
 _LINK: Final = re.compile(rb'("results_url"\s*:\s*")https?:[^"]*?(/v1/messages/batches/[A-Za-z0-9_-]+/results")')
 """Where a provider says that results are: without its host, clients look for them at their own base URL."""
-_ATTEMPTS_MAX: Final = 2
-"""An errand costs nothing by being sent twice, so a connection that was closed while idle costs one more; a file is stored twice at worst."""
-_NOT_HERE: Final = frozenset({401, 403, 404})
-"""Answers of a provider that does not have what was asked for; another one of the same dialect may."""
 
 
 class ErrandKind(NamedTuple):
@@ -59,13 +53,15 @@ ERRANDS: Final[tuple[ErrandKind, ...]] = tuple(
         (OPENAI, b"GET", rb"/v1/responses/" + _ID, False, False),
         (OPENAI, b"POST", rb"/v1/responses/" + _ID + rb"/cancel", False, False),
         (OPENAI, b"GET", rb"/v1/responses/" + _ID + rb"/input_items", False, False),
+        (OPENAI, b"GET", rb"/v1/batches/" + _ID, False, False),
+        (OPENAI, b"POST", rb"/v1/batches/" + _ID + rb"/cancel", False, False),
         (OPENAI, b"POST", rb"/v1/files", False, False),
         (OPENAI, b"GET", rb"/v1/files/" + _ID, False, False),
         (OPENAI, b"GET", rb"/v1/files/" + _ID + rb"/content", False, False),
     )
 )  # fmt: skip
-_LISTS: Final = re.compile(rb"/v1/(?:files|messages/batches)")
-_STORED: Final = re.compile(rb"/v1/(?:files|responses|messages/batches)/" + _ID)
+_LISTS: Final = re.compile(rb"/v1/(?:batches|files|messages/batches)")
+_STORED: Final = re.compile(rb"/v1/(?:batches|files|responses|messages/batches)/" + _ID)
 
 
 def why_refused(method: bytes, path: bytes) -> str:
@@ -85,33 +81,23 @@ def errands_at(path: bytes) -> list[ErrandKind]:
     return [one for one in ERRANDS if one.path.fullmatch(path)]
 
 
-class Errand(Exchange):
+class Errand(Seeking):
     """See the module. It is relayed as it comes, both ways; a client that leaves ends it."""
 
-    __slots__ = (
-        "_attempt", "_body", "_buffers", "_client", "_head", "_kept", "_kept_bytes", "_key", "_kind", "_mode", "_pool", "_response", "_state", "_targets",
-    )  # fmt: skip
+    __slots__ = ("_buffers", "_is_answering", "_kept", "_kept_bytes", "_kind", "_mode", "_response")
 
-    _pool: "Pool"
     _response: ResponseHead
 
     def __init__(
         self, client: "ClientConnection", head: RequestHead, kind: ErrandKind, key: HotKey, body: bytes
     ) -> None:
-        self.gateway = client.gateway
-        self._client: ClientConnection | None = client
-        self._head = head
+        super().__init__(client, head, key, body)
         self._kind = kind
-        self._key = key
-        self._body = body
         self._buffers: Buffers = [body]
-        self._targets: list[Target] = []
-        self._attempt = 1
-        self._state = _NEW
+        self._is_answering = False
         self._mode = _PASS
         self._kept: list[bytes] = []
         self._kept_bytes = 0
-        self._upstream = None
 
     @property
     def is_waiting(self) -> bool:
@@ -121,7 +107,7 @@ class Errand(Exchange):
     @property
     def is_answering(self) -> bool:
         """See Exchange."""
-        return self._state == _ANSWERING
+        return self._is_answering
 
     def start(self) -> None:
         """The request is whole: ask the first provider that may know."""
@@ -158,33 +144,12 @@ class Errand(Exchange):
             return
         self._ask()
 
-    def _ask(self) -> None:
-        """The next provider in order."""
-        pool = self._pool = self.gateway.pools[self._targets.pop(0)]
-        upstream = pool.take()
-        if upstream is not None:
-            self._send(upstream)
-        else:
-            self._state = _DIALLING
-            self.gateway.dial(self, pool)
-
-    def dialled(self, upstream: "UpstreamConnection | None", error: str) -> None:
-        """See Exchange."""
-        if self._client is None:
-            if upstream is not None and not upstream.closed:
-                upstream.pool.give(upstream)
-        elif upstream is None or upstream.closed:
-            self._refuse(502, "provider_unreachable", f"The provider cannot be reached: {error}.")
-        else:
-            self._send(upstream)
-            self.gateway.outbox.flush()  # nothing may be read of this connection before our request is on it
-
     def _send(self, upstream: "UpstreamConnection") -> None:
         head = self._head
         target = upstream.pool.target
         size = sum(map(len, self._buffers))
         self._upstream = upstream
-        self._state = _SENT
+        self._is_answering = False
         upstream.send(
             self,
             b"%b %b%b%b%b%b\r\n"
@@ -230,15 +195,12 @@ class Errand(Exchange):
         """See Exchange. A provider that does not know what is asked for is forgotten when there is another one to ask."""
         self._response = response
         client = self._client
-        if client is None or (response.status in _NOT_HERE and self._targets):
-            upstream = self._upstream
-            assert upstream is not None
-            upstream.abort()
-            self._upstream = None
+        if client is None or (response.status in NOT_HERE and self._targets):
+            self._abort()
             if client is not None:
                 self._ask()
             return
-        self._state = _ANSWERING
+        self._is_answering = True
         length = response.content_length
         if self._kind.has_link:
             self._mode = _KEEP
@@ -264,7 +226,7 @@ class Errand(Exchange):
         """See Exchange."""
         del one_chunk
         client = self._client
-        if client is None or self._state != _ANSWERING:
+        if client is None or not self._is_answering:
             return
         mode = self._mode
         if mode == _KEEP:
@@ -294,25 +256,15 @@ class Errand(Exchange):
 
     # ---- troubles ---------------------------------------------------------------------------------------
 
-    def client_gone(self) -> None:
-        """See Exchange. What is free need not be read to its end."""
-        self._client = None
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None and not upstream.closed:
-            upstream.abort()
-
     def upstream_lost(self, finish: Finish, message: str) -> None:
         """See Exchange."""
         upstream, self._upstream = self._upstream, None
         client = self._client
         if client is None:
             return
-        stale = upstream is not None and upstream.reused and not upstream.got_bytes and finish is Finish.UPSTREAM_CUT
-        if stale and self._attempt < _ATTEMPTS_MAX:
-            self._attempt += 1
-            self._state = _DIALLING
-            self.gateway.dial(self, self._pool)
-        elif self._state == _ANSWERING and self._mode != _KEEP:
+        if self._asks_again(upstream, finish):
+            return
+        if self._is_answering and self._mode != _KEEP:
             self._client = None
             client.cut()
         elif finish is Finish.TIMED_OUT:
@@ -321,10 +273,12 @@ class Errand(Exchange):
             self._refuse(502, "bad_gateway", message)
 
     def _take_client(self) -> "ClientConnection":
-        self._state = _ENDED
+        self._is_answering = False
         client, self._client = self._client, None
         assert client is not None
         return client
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        self._take_client().answer(error_answer(self._kind.dialect, status, code, message))
+    def _refuse(self, status: int, code: str, message: str, retry_after_seconds: int = 0) -> None:
+        self._take_client().answer(
+            error_answer(self._kind.dialect, status, code, message, retry_after_seconds=retry_after_seconds)
+        )

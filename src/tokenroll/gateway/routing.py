@@ -69,12 +69,15 @@ class Choice:
     def pick(self, key_id: int, now: int, facts: Facts) -> Route | None:
         """The route of a key's call: its own one, or the next that is well, or the one that is well soonest; None: none can stream.
 
-        What a call goes on from lies at its own one, so that is asked whatever its health.
+        What a call goes on from lies at its own one, or where it was found, so that is asked whatever its health.
         """
         first = self._tiers[0]
         route = first[key_id % len(first)]
-        if (route.stream_path or not facts.stream) and (facts.reads_stored or route.health.may_take(now)):
-            return route
+        if route.stream_path or not facts.stream:
+            if facts.reads_stored:
+                return next((one for one in self.routes if one.hot.name == facts.kept_by), route)
+            if route.health.may_take(now):
+                return route
         well = self.next_well(key_id, now, facts, ())
         if well is not None:
             return well

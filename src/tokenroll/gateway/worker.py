@@ -71,6 +71,8 @@ class Gateway:
         self.clients: set[ClientConnection] = set()
         self.body_bytes = 0
         """Request bodies being received or sent, beyond those that came in one read."""
+        self.file_readings = 0
+        """Files being read that bound calls."""
         self.not_ready = "The gateway has no lease yet."
         """Why no call is admitted now; empty when calls are."""
         self.stopping = False

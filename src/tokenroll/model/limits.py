@@ -383,6 +383,16 @@ ENQUIRIES_IN_VAIN_MAX: Final = 20
 """So often a provider may not know of it before it is asked no more: a bill or age decides then."""
 BATCH_REQUESTS_MAX: Final = 2_000
 """Requests of one batch: reading them holds up other calls for some tens of milliseconds."""
+BATCH_OUTPUT_TOKENS_MAX: Final = 4_000_000_000
+"""What the output caps of one batch may add up to: a record has 32 bits for it."""
+BATCH_FILE_BYTES_MAX: Final = 200 * 1024 * 1024
+"""The input file of a batch: the provider's own limit."""
+BATCH_LINE_BYTES_MAX: Final = BODY_BYTES_MAX
+"""One line of it: a line is a request, and what is too large for one is too large for the other."""
+FILE_READINGS_MAX: Final = 16
+"""Files that one worker reads at a time to bound calls: each may hold a line of the largest size."""
+FILE_READING_SECONDS_MAX: Final = 120
+"""How long reading one may take: longer than that no client waits for a receipt."""
 FOUND_USAGES_MAX: Final = BATCH_REQUESTS_MAX
 """Requests behind one attempt that goes on."""
 TAPE_SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024

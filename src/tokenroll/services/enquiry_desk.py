@@ -145,7 +145,7 @@ class EnquiryDesk:
             name="suspense.find",
             arguments={
                 "hold": enquiry.hold_key, "usages": [list(one) for one in finding.usages], "service_tier": finding.service_tier,
-                "dialect": finding.dialect_index,
+                "dialect": finding.dialect_index, "is_doubtful": finding.is_doubtful,
             },
         )  # fmt: skip
         reply = self._ledger.execute(command)

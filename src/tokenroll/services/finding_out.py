@@ -70,7 +70,7 @@ def find_attempt(work: UnitOfWork, arguments: _FindAttempt) -> dict[str, Any]:
     """Settles an attempt in suspense by what its provider says it used. Told again, nothing changes.
 
     `usages` are the counts of each request behind it, in the order of METERS: each is priced by its own length, and what they come to is
-    rounded once. No usages: it ended, and nothing was used.
+    rounded once. No usages: it ended, and nothing was used. `is_doubtful`: the provider contradicts itself, so a bill may still correct it.
     """
     hold = work.open_hold(int(arguments["hold"]))
     if hold is None or hold.lapsed_at is None:
@@ -95,7 +95,7 @@ def find_attempt(work: UnitOfWork, arguments: _FindAttempt) -> dict[str, Any]:
     assert lapse is not None
     settle = SettleRecord(
         at=work.now, first_byte_at=0, charge_nanos=charge, list_cost_nanos=list_cost, net_cost_nanos=net_cost,
-        answer_bytes=lapse.answer_bytes, source=int(TapeSource.REPORTED),
+        answer_bytes=lapse.answer_bytes, source=int(TapeSource.ESTIMATED if arguments.get("is_doubtful") else TapeSource.REPORTED),
         finish=lapse.finish, service_tier=tier, dialect=int(arguments["dialect"]), status=lapse.status or _HTTP_OK,
         answered_model_name=0, request_id_name=lapse.stored_name, counts=whole.counts, passes=passes,
     )  # fmt: skip

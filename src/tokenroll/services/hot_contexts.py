@@ -4,7 +4,7 @@ They mean what `engine/bounding` means; a property test proves it. A call of tex
 """
 
 from tokenroll.model.enforcement import Enforcement
-from tokenroll.model.limits import SEARCHES_SHARE
+from tokenroll.model.limits import BATCH_OUTPUT_TOKENS_MAX, SEARCHES_SHARE
 from tokenroll.model.usage import METERS
 from tokenroll.services.hot import HotHold
 from tokenroll.services.hot_limits import CALLS, CREDITS
@@ -63,6 +63,16 @@ def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: in
         if window is None:
             return _not_bounded(facts, "its rate card names no context window")
         input_tokens += batched.window_count * window
+    output_tokens = facts.output_cap_tokens
+    if batched.uncapped_choice_count:
+        card = hold.card.card
+        longest = card.output_tokens_max or card.context_window_tokens
+        if longest is None:
+            return _not_bounded(facts, "its rate card names no maximum output")
+        output_tokens += batched.uncapped_choice_count * longest
+        if output_tokens > BATCH_OUTPUT_TOKENS_MAX:
+            return _not_bounded(facts, f"without output caps its requests may write {output_tokens} tokens")
+    hold.output_tokens_max = output_tokens
     token_grains = rates.any_input_grains if facts.fills_window else rates.input_grains
     hold.input_tokens_max = input_tokens
     hold.beyond_grains = input_tokens * token_grains + (batched.request_count - 1) * rates.request_grains

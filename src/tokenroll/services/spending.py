@@ -208,16 +208,18 @@ class Spending(Leases):
         input_tokens = facts.input_bytes + facts.extra_input_tokens + facts.message_count * rates.message_tokens
         if facts.has_tools:
             input_tokens += rates.request_tools_tokens + facts.tool_count * rates.tool_tokens
+        cap = facts.output_cap_tokens
         if facts.beyond_bytes:
             refused = bound_beyond_bytes(hold, facts, available, input_tokens)
             if refused is not None:
                 return refused
             input_tokens = hold.input_tokens_max
             fixed_grains = rates.request_grains + hold.beyond_grains
+            if facts.batched is not None:
+                cap = hold.output_tokens_max
         else:
             fixed_grains = rates.request_grains + input_tokens * rates.input_grains
         hold.input_tokens_max = input_tokens
-        cap = facts.output_cap_tokens
         if cap == 0 and facts.has_output:
             cap = self._injected_cap(hold, facts, available, fixed_grains)
             if cap == 0:

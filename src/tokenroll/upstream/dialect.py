@@ -183,7 +183,9 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "limit_reached": _limit_reached,
     "unknown_model": _unknown_model,
     "tier_not_sold": lambda d: (
-        f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
+        f"The model {d.model!r} has no price for batches; send its requests as calls of their own, or ask whoever runs the gateway to add one."
+        if d.state == "batch"
+        else f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
     ),
     "no_access": lambda d: f"The plan of this key gives no access to {d.state}. More can be approved by {d.approver}.",
     "not_for_model": lambda d: (
@@ -309,7 +311,7 @@ class Dialect(ABC):
 
     index: int
     """On the tape: 0 chat completions, 1 messages, 2 responses, 3 completions, 4 embeddings, 5 moderations, 6 and 7 rerank,
-    8 image generations, 9 image edits, 10 speech, 11 transcriptions, 12 translations."""
+    8 image generations, 9 image edits, 10 speech, 11 transcriptions, 12 translations, 13 message batches, 14 batches."""
     family: str
     """Whose way: what a deployment names as its dialect. All endpoints of one share keys, errors and headers."""
     name: str
@@ -323,6 +325,8 @@ class Dialect(ABC):
     """Of how many of pace.KINDS `pace_lines` tells, from the first on."""
     stores_answers: bool = False
     """Whether the provider keeps an answer for later, unless the request says `"store": false`."""
+    reads_file: bool = False
+    """Whether a request is bounded by a file that it names, which is read at its provider first (upstream/reading.py)."""
     asks_for_usage: bool = False
     """Whether a stream reports its usage only to who asks for it in the request."""
 

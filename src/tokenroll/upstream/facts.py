@@ -4,13 +4,15 @@
 class Batched:
     """How many requests a batch is made of, and of which kinds; what they ask for is summed in its facts."""
 
-    __slots__ = ("request_count", "tool_request_count", "window_count")
+    __slots__ = ("request_count", "tool_request_count", "uncapped_choice_count", "window_count")
 
     def __init__(self) -> None:
         self.request_count = 0
         self.tool_request_count = 0
         self.window_count = 0
         """Those that may read a whole context."""
+        self.uncapped_choice_count = 0
+        """Answers whose length no cap bounds: each may be as long as the model writes, because nothing of a batch is lowered."""
 
 
 class Facts:
@@ -49,6 +51,8 @@ class Facts:
     """Whether it may search and names no limit: then admission says how often, up to the two figures above."""
     reads_stored: bool = False
     """Whether it goes on from what the provider has stored, which no other provider has."""
+    kept_by: str = ""
+    """The deployment that has it, where that is known."""
     fills_window: bool = False
     """Whether its bytes do not bound its input: it goes on from what the provider has stored, or carries images, files or sound.
     Then its input is as large as the context window may be."""

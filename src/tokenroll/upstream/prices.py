@@ -137,7 +137,7 @@ def prepare(providers: Iterable[str] | None = None, as_of: Instant | None = None
 
 def _free_cards(provider: str) -> Iterator[RateCard]:
     """Cards of models that a provider says are free, so that their calls are held, recorded and seen like any other."""
-    tables = {"standard": RateTable(base={Meter.INPUT: 0})}
+    tables = dict.fromkeys(("standard", "batch"), RateTable(base={Meter.INPUT: 0}))
     for model, said in sorted(output_data("free").get(provider, {}).items()):
         yield _card(
             provider, model, tuple(said["aliases"]), 0, tables, said["context_window_tokens"], time_of_day_dearest=False

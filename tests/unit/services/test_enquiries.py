@@ -131,6 +131,101 @@ def test_a_batch_under_way_is_asked_about_later():
     assert (outcome.finding, asked) == (None, [PLACE])
 
 
+# ---- batches of a file -----------------------------------------------------------------------------------------------------
+
+FILE_BATCH = ABOUT._replace(stored_name="batch_1")
+FILE_PLACE, OUTPUT_PLACE = "/v1/batches/batch_1", "/v1/files/file-out/content"
+COMPLETION = {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 21, "completion_tokens": 12, "total_tokens": 33}}
+ENDED = {"endpoint": "/v1/chat/completions", "status": "completed", "output_file_id": "file-out"}
+
+
+def answered(body, status_code=200):
+    return {"custom_id": "a", "response": {"status_code": status_code, "body": body}, "error": None}
+
+
+def about_file_batch(*lines, **fields):
+    output = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
+    said = {FILE_PLACE: (200, json.dumps({**ENDED, **fields}).encode()), OUTPUT_PLACE: (200, output)}
+    ask = Provider(said)
+    return converse(ask, FILE_BATCH).finding, [path for _, path in ask.asked]
+
+
+@pytest.mark.parametrize("status", ["completed", "expired", "cancelled"])
+def test_a_batch_of_a_file_that_has_ended_says_what_each_line_used(status):
+    finding, asked = about_file_batch(
+        answered(COMPLETION), answered({"error": {}}, 400), answered(COMPLETION), status=status
+    )
+    assert asked == [FILE_PLACE, OUTPUT_PLACE]
+    assert finding is not None
+    assert (finding.service_tier, finding.is_doubtful, finding.dialect_index) == ("batch", False, 14)
+    assert [(one[0], one[6]) for one in finding.usages] == [(21, 12), (21, 12)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_doubtful"),
+    [
+        ({"usage": {"input_tokens": 42, "output_tokens": 24}, "request_counts": {"completed": 2}}, False),
+        ({"usage": {"input_tokens": 42}}, False),
+        ({"usage": {"input_tokens": 41, "output_tokens": 24}}, True),
+        ({"usage": {"input_tokens": 42, "output_tokens": 25}}, True),
+        ({"request_counts": {"completed": 3}}, True),
+    ],
+)
+def test_its_own_sum_is_compared_and_the_lines_decide(fields, is_doubtful):
+    finding, _ = about_file_batch(answered(COMPLETION), answered(COMPLETION), **fields)
+    assert finding is not None
+    assert (len(finding.usages), finding.is_doubtful) == (2, is_doubtful)
+
+
+@pytest.mark.parametrize("fields", [{"status": "failed"}, {"status": "cancelled", "request_counts": {"completed": 0}}])
+def test_a_batch_without_output_used_nothing(fields):
+    finding, asked = about_file_batch(output_file_id=None, **fields)
+    assert asked == [FILE_PLACE]
+    assert finding is not None
+    assert finding.usages == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "in_progress"},
+        {"status": "finalizing"},
+        {"status": "cancelling"},
+        {"output_file_id": None, "request_counts": {"completed": 2}},
+        {"output_file_id": "../models"},
+        {"endpoint": "/v1/videos"},
+    ],
+)
+def test_a_batch_of_a_file_that_has_not_ended_or_not_all_been_told_is_asked_about_later(fields):
+    assert about_file_batch(**fields) == (None, [FILE_PLACE])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        answered({"model": "gpt-4o-mini"}),
+        answered({**COMPLETION, "usage": {"prompt_tokens": -1, "completion_tokens": 12}}),
+        answered([COMPLETION]),
+        {"response": {"status_code": "200", "body": COMPLETION}},
+        7,
+    ],
+)
+def test_a_line_of_output_that_cannot_be_believed_leaves_all_of_it_in_suspense(line):
+    assert about_file_batch(answered(COMPLETION), line)[0] is None
+
+
+def test_verdicts_say_no_usage_because_they_are_free():
+    finding, _ = about_file_batch(answered({"model": "m", "results": []}), endpoint="/v1/moderations")
+    assert finding is not None
+    assert [{index: count for index, count in enumerate(one) if count} for one in finding.usages] == [{10: 1}]
+
+
+def test_an_answer_may_be_long():
+    finding, _ = about_file_batch(answered({**COMPLETION, "data": "x" * 6_000_000}))
+    assert finding is not None
+    assert not finding.is_doubtful
+
+
 # ---- what is priced together -------------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from tokenroll.upstream.simulated.asked_media import (
 from tokenroll.upstream.simulated.batches import BatchDesk
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, CUT, OPEN, Bill, Line, totals
 from tokenroll.upstream.simulated.faults import Schedule, UnknownFault, parse_faults
+from tokenroll.upstream.simulated.file_batches import FileBatchDesk
 from tokenroll.upstream.simulated.files import FileDesk
 from tokenroll.upstream.simulated.prices import PricedModel, PriceTable
 from tokenroll.upstream.simulated.prompt_cache import PromptCache
@@ -109,6 +110,7 @@ class Provider:
         self.shelf = Shelf(self)
         self.files = FileDesk(options.seed)
         self.batches = BatchDesk(self)
+        self.file_batches = FileBatchDesk(self)
         self.transports: set[asyncio.Transport] = set()
 
     # ---- one request ------------------------------------------------------------------------------------

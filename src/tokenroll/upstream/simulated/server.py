@@ -152,10 +152,19 @@ class Connection(asyncio.Protocol):
             self._authorised(request)
             if (path.removeprefix(b"/v1") in ASKED or path.removeprefix(b"/v1") in FORMS) and request.method == b"POST":
                 self._call(request)
+            elif self.provider.holding and request.path.endswith(b"/content"):
+                answer = self._lookup(request, dialect)
+                self.provider.held.append(lambda: self._late(request, answer))
             else:
                 self._plain(request, 200, self._lookup(request, dialect))
         except Refusal as refusal:
             self._refuse(request, refusal, dialect)
+
+    def _late(self, request: Request, answer: bytes) -> None:
+        """An answer that was withheld, to whoever is still there."""
+        if not self.transport.is_closing():
+            self._plain(request, 200, answer)
+            self._next()
 
     def _refuse(self, request: Request, refusal: Refusal, dialect: ModuleType) -> None:
         self.provider.counters["refused"] += 1
@@ -181,7 +190,7 @@ class Connection(asyncio.Protocol):
             return compact({"input_tokens": asked_of_messages(request.body, counting=True).input_tokens})
         place = path.decode("latin-1").removeprefix("/v1")
         stored = self.provider.shelf.lookup(request.method, place, request.body)
-        for desk in (self.provider.batches, self.provider.files):
+        for desk in (self.provider.batches, self.provider.file_batches, self.provider.files):
             if stored is None:
                 stored = desk.answer(request.method, place, request.body, request.headers)
         if stored is not None:
