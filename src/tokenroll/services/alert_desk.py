@@ -18,6 +18,7 @@ from tokenroll.services.alert_watch import AlertWatch
 from tokenroll.services.alerting import Outcome
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.protocol import Command
+from tokenroll.services.rounds import Rounds
 from tokenroll.settings import AlertSettings
 
 _log = logging.getLogger(__name__)
@@ -30,35 +31,21 @@ class _Due(NamedTuple):
     told: dict[str, Any]
 
 
-class AlertDesk:
-    """See the module. It runs on the loop that owns the ledger."""
+class AlertDesk(Rounds):
+    """See the module. A message that is on its way when it closes is sent again by the next ledger, under the same id."""
+
+    name = "alerts"
 
     def __init__(self, ledger: Ledger, settings: AlertSettings, *, seconds: float = ALERT_SECONDS) -> None:
+        super().__init__(seconds)
         self._ledger = ledger
         self._settings = settings
         self._watch = AlertWatch(settings.thresholds)
-        self._seconds = seconds
-        self._task: asyncio.Task[None] | None = None
         self._sending: set[str] = set()
 
-    def start(self) -> None:
-        """Begins on the running loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="alerts")
-
-    async def close(self) -> None:
-        """No more rounds. A message that is on its way is sent again by the next ledger, under the same id."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                self.look()
-                self._send_due()
-            except Exception:  # noqa: BLE001 - a door: told, and tried again
-                _log.exception("alerts failed; they are tried again in %s s", self._seconds)
-            await asyncio.sleep(self._seconds)
+    def _round(self) -> None:
+        self.look()
+        self._send_due()
 
     def look(self) -> int:
         """Notes what passed a threshold since the last look. How much that is."""
@@ -105,8 +92,8 @@ class AlertDesk:
 
     def _sent(self, destination: str, outcomes: list[Outcome]) -> None:
         self._sending.discard(destination)
-        if self._task is None or self._task.done():
-            return  # the ledger is closing
+        if self.is_over:
+            return
         alerting.note_outcomes(self._ledger.connection, outcomes, self._ledger.now())
         for one in outcomes:
             if one.error:

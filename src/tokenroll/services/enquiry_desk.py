@@ -15,6 +15,7 @@ from tokenroll.model.limits import ENQUIRIES_IN_VAIN_MAX, ENQUIRY_SECONDS, ENQUI
 from tokenroll.services.finding_out import Enquiry, enquiry_about
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.protocol import Command
+from tokenroll.services.rounds import Rounds
 from tokenroll.upstream.stored import Asking, Finding, asking_about
 
 _log = logging.getLogger(__name__)
@@ -51,42 +52,25 @@ class _Plan:
         self.pause_seconds = min(self.pause_seconds * 1.5, ENQUIRY_SECONDS_MAX)
 
 
-class EnquiryDesk:
-    """See the module. It runs on the loop that owns the ledger."""
+class EnquiryDesk(Rounds):
+    """See the module. What is being asked when it closes is asked again by the next ledger."""
+
+    name = "enquiries"
 
     def __init__(
         self, ledger: Ledger, ask: Ask, publish: Callable[[], None], *, seconds: float = ENQUIRY_SECONDS
     ) -> None:
+        super().__init__(seconds)
         self._ledger = ledger
         self._ask = ask
         self._publish = publish
         """Tells workers what came back to their wallets."""
-        self._seconds = seconds
         self._plans: dict[int, _Plan | None] = {}
         """By hold key; None: nobody keeps it under a name."""
         self._asking: set[str] = set()
         """Deployments that are being asked."""
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begins on the running loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="enquiries")
-
-    async def close(self) -> None:
-        """No more rounds. What is being asked is asked again by the next ledger."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                self._begin_round()
-            except Exception:  # noqa: BLE001 - a door: told, and tried again
-                _log.exception("enquiries failed; they are made again in %s s", self._seconds)
-            await asyncio.sleep(self._seconds)
-
-    def _begin_round(self) -> None:
+    def _round(self) -> None:
         """A thread for each deployment that has something due and is not being asked already."""
         loop = asyncio.get_running_loop()
         parts: dict[str, list[Enquiry]] = {}
@@ -125,8 +109,8 @@ class EnquiryDesk:
 
     def note(self, outcome: _Outcome) -> None:
         """What one conversation came to: settled, or asked again later."""
-        if self._task is not None and self._task.done():
-            return  # the ledger is closing
+        if self.is_over:
+            return
         plan = self._plans.get(outcome.enquiry.hold_key)
         if plan is None:
             return
