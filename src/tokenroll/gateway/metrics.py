@@ -52,6 +52,7 @@ class Metrics:
         "_unsummed",
         "added",
         "calls",
+        "cap_hints",
         "charged_nanos",
         "client_connections",
         "client_connections_total",
@@ -107,6 +108,8 @@ class Metrics:
         self.errands = 0
         """Free requests to providers."""
         self.waits = 0
+        self.cap_hints = 0
+        """Answers with which a client was told which output cap would do."""
 
     def settled(self, meter: CallMeter, charge_nanos: int, bound_nanos: int) -> None:
         """One attempt settled: what its meter read, its charge, and the hold it came out of."""
@@ -175,6 +178,7 @@ class Metrics:
         family("tokenroll_further_attempts_denied_total", "counter", named("reason", self.further_denials))
         family("tokenroll_waits_total", "counter", [("", self.waits)])
         family("tokenroll_loops_passed_total", "counter", [("", self.loops_passed)])
+        family("tokenroll_cap_hints_total", "counter", [("", self.cap_hints)])
         family("tokenroll_drained_calls_total", "counter", [("", self.drained_calls)])
         family("tokenroll_errands_total", "counter", [("", self.errands)])
         lines += self.added.lines("tokenroll_added_latency_seconds")

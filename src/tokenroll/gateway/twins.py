@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.gateway.answers import status_line
-from tokenroll.gateway.call import Call
 from tokenroll.gateway.chunks import LAST_CHUNK, chunk
 from tokenroll.gateway.heads import RequestHead, ResponseHead
 from tokenroll.gateway.telling import forward_lines, hold_lines, whole_lines
+from tokenroll.gateway.thrifty import ThriftyCall
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.instant import Instant
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     response: ResponseHead
 
 
-class TwinCall(Call):
+class TwinCall(ThriftyCall):
     """See the module.
 
     A leader is a call that others may follow: the first of its kind under way. A follower waits for the leader's answer, which it
@@ -50,14 +50,13 @@ class TwinCall(Call):
     """
 
     __slots__ = (
-        "_filter", "_followers", "_is_open", "_keeps", "_kept", "_kept_bytes", "_lags", "_leader", "_request", "_slow_count", "_terms", "_twin",
+        "_filter", "_followers", "_is_open", "_keeps", "_kept", "_kept_bytes", "_lags", "_leader", "_request", "_slow_count", "_twin",
     )  # fmt: skip
 
     def __init__(
         self, client: "ClientConnection", head: RequestHead, key: HotKey, body: bytes, now: Instant, terms: HotThrift
     ) -> None:
-        super().__init__(client, head, key, body, now)
-        self._terms = terms
+        super().__init__(client, head, key, body, now, terms)
         self._request = b""
         """The keyed hash of what it asks, where asking that again and again would be a loop."""
         self._twin = b""
@@ -86,7 +85,7 @@ class TwinCall(Call):
         if self._previous is None and self._client is not None and not self._twin:
             terms = self._terms
             same = (terms.coalesce or terms.break_loops > 0) and is_deterministic(
-                self._dialect, self._body, self._facts
+                self._dialect, self._asked, self._facts
             )
             if terms.break_loops and self._loops(terms.break_loops, same):
                 return
@@ -103,7 +102,7 @@ class TwinCall(Call):
             return False
         if same or self._facts.has_tools:  # who asks again without tools and with a temperature wants another sample
             self._request = self._fingerprint(b"request")
-        turns = last_turns(self._dialect, self._body)
+        turns = last_turns(self._dialect, self._asked)
         now = gateway.clock()
         seconds = gateway.loops.wait_seconds(self._agent(), self._request, turns, times, now)
         if not seconds:
@@ -137,7 +136,7 @@ class TwinCall(Call):
         spending = self.gateway.spending
         key = self._key
         scope = (what, b"%d %d" % (key.id, self._dialect.index), self._head.query, *said)
-        return spending.fingerprints.of(spending.cycle_ends_at(key, self._now), scope, self._body)
+        return spending.fingerprints.of(spending.cycle_ends_at(key, self._now), scope, self._asked)
 
     def _note_answer(self) -> None:
         """It was answered well and its client is there: one more in its agent's row."""

@@ -21,10 +21,12 @@ from tokenroll.gateway.tokens import TokenKeeper
 from tokenroll.gateway.upstream import Pool
 from tokenroll.gateway.wheel import Wheel
 from tokenroll.model.instant import Instant
+from tokenroll.services.cache_aids import CacheAids
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotHold
 from tokenroll.services.loops import Loops
+from tokenroll.services.output_sizes import OutputSizes
 from tokenroll.services.spending import Spending
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ class Gateway:
         self.twins: dict[bytes, TwinCall] = {}
         """Calls under way whose answers others may share, by the keyed hash of what they ask."""
         self.loops = Loops()
+        self.cache_aids = CacheAids(spending.fingerprints, spending.prices)
+        self.output_sizes = OutputSizes()
         self.clients: set[ClientConnection] = set()
         self.body_bytes = 0
         """Request bodies being received or sent, beyond those that came in one read."""

@@ -369,6 +369,29 @@ LOOP_AGENTS_REMEMBERED_MAX: Final = 4_096
 FOLLOWERS_MAX: Final = 256
 """Calls that wait for the answer of one: they are written to in one turn of the loop. More are sent by themselves."""
 
+PROMPT_CACHE_SECONDS: Final = 300
+"""How long a provider keeps what was written to its cache, from its last use; the life of an hour is never asked for."""
+PROMPT_CACHE_MARKS_MAX: Final = 4
+"""Marks of one request: more are refused by the provider."""
+THRIFT_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A larger request is sent as it is: to hash it would hold up other calls for milliseconds."""
+BEGINNINGS_PER_PROMPT_MAX: Final = 512
+"""Beginnings of one prompt that are looked at, the longest ones and those of tools and system."""
+BEGINNINGS_REMEMBERED_MAX: Final = 65_536
+"""Beginnings of prompts that a worker remembers, some 250 bytes each."""
+PROMPT_KINDS_REMEMBERED_MAX: Final = 8_192
+"""Kinds of prompts of which it keeps sums."""
+CAP_HINT_CALLS_MIN: Final = 100
+"""Answers of a key from a model before it is told which output cap would do: of fewer nobody knows what one in a hundred is."""
+CAP_HINT_CALLS_MAX: Final = 4_096
+"""Answers that are counted before the counts are halved, so that what changes is noticed."""
+CAP_HINTS_REMEMBERED_MAX: Final = 4_096
+"""Keys and models whose answers a worker counts: under a kilobyte each."""
+REUSE_EVIDENCE_BYTES: Final = 16_384
+"""So much of a kind is seen before it is believed: about one prompt of the size from which providers cache."""
+REUSE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""What a kind's sums hold before they are halved, so that what changes is noticed within some hundred prompts."""
+
 # --- suspense, tape, ledger ----------------------------------------------------------------------------
 SUSPENSE_SECONDS_MAX: Final = 72 * 3_600
 """Law 4: after this the evidence decides and the rest returns to the wallet."""

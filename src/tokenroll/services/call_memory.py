@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from tokenroll.model.limits import CALLS_REMEMBERED_MAX, CLIENT_CALL_IDS_REMEMBERED_MAX
 from tokenroll.services.hot import HotHold
 from tokenroll.services.protocol import ClientCallTerms
+from tokenroll.upstream.dialect import Denial
 
 _sequence_of: Final = attrgetter("sequence")
 
@@ -93,3 +94,18 @@ def last_attempt(hold: HotHold) -> HotHold:
     while hold.later is not None:
         hold = hold.later
     return hold
+
+
+_STATES: Final = {
+    "held": "still running",
+    "settled": "settled",
+    "released": "released without a charge",
+    "suspense": "being checked",
+}
+
+
+def repeated(known: HotHold | EndedCall, client_call_id: str) -> Denial:
+    """What a call is told whose id was used before: what became of that call."""
+    last = last_attempt(known) if isinstance(known, HotHold) else known
+    cost = last.charge_nanos if last.state == "settled" else None
+    return Denial("call_repeated", call_id=client_call_id, state=_STATES[last.state], cost_nanos=cost)

@@ -20,7 +20,7 @@ from tokenroll.model.limits import (
 )
 from tokenroll.model.tag import PURPOSE, Purpose, merged_tags, named_tag
 from tokenroll.model.usage import METERS
-from tokenroll.services.call_memory import CallMemory, EndedCall, last_attempt
+from tokenroll.services.call_memory import CallMemory, repeated
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
 from tokenroll.services.hot_contexts import bound_beyond_bytes
@@ -134,7 +134,7 @@ class Spending(Leases):
             client_id = call_id.decode("utf-8", "replace")
             known = self._memory.by_client(key.id, client_id)
             if known is not None:
-                return _repeated(known, client_id)
+                return repeated(known, client_id)
         model = deployment.model or facts.model
         card = self.prices.card_for(deployment.provider, model, now)
         if card is None:
@@ -146,11 +146,8 @@ class Spending(Leases):
         if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
             key = reroute.floor
         wallet = key.wallet
-        shut = (
-            None
-            if (wallet.is_open and not key.models) or (card.id, tier) in key.passed
-            else self._shut(key, card, facts, tier)
-        )
+        passes = (wallet.is_open and not key.models) or (card.id, tier) in key.passed
+        shut = None if passes else self._shut(key, card, facts, tier)
         if shut is not None and wallet.enforcement == Enforcement.ENFORCE:
             return shut
         if key.tags or facts.tags:
@@ -159,10 +156,8 @@ class Spending(Leases):
                 return Denial("too_many_tags", model=facts.model, state=str(len(tags)))
         if now >= self.lease_expires_at or wallet.id == 0:
             return Denial("not_ready", scope=_scope(key))
-        if key.pool is not None or now >= wallet.next_change_at:
-            available = self._available(key, now)
-        else:
-            available = wallet.available_nanos
+        moves = key.pool is not None or now >= wallet.next_change_at
+        available = self._available(key, now) if moves else wallet.available_nanos
         hold = HotHold(key, card, rates, facts, dialect.index, model, now)
         hold.client_call_id = client_id
         if deployment.pin_tier and not facts.service_tier:
@@ -391,9 +386,11 @@ class Spending(Leases):
             hold.call_number_bytes = previous.call_number_bytes
             hold.attempt = previous.attempt + 1
             previous.later = hold
+        would_deny = hold.would_deny
         flags = (
-            (tapes.HOLD_STREAM if facts.stream else 0)
-            | (tapes.HOLD_WOULD_DENY if hold.would_deny else 0)
+            facts.cache_aid
+            | (tapes.HOLD_STREAM if facts.stream else 0)
+            | (tapes.HOLD_WOULD_DENY if would_deny else 0)
             | (tapes.HOLD_CAP_INJECTED if hold.cap_changed else 0)
         )
         if _PERSONAL in tags and _PERSONAL in tags.split(","):
@@ -409,7 +406,7 @@ class Spending(Leases):
             record = _HOLD_ONE.pack(
                 _HOLD_TYPE, flags, _HOLD_ONE_BYTES + len(raised), hold.attempt, 1,
                 hold.call_number_bytes, hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
-                bound if hold.would_deny else 0, model_name, deployment_name, tags_name, client_name,
+                bound if would_deny else 0, model_name, deployment_name, tags_name, client_name,
                 hold.output_tokens_max, hold.input_bytes, facts.message_count, facts.tool_count,
                 lots[0].id, hold.takes[0],
             )  # fmt: skip
@@ -419,7 +416,7 @@ class Spending(Leases):
             record = tapes.HOLD.pack(
                 _HOLD_TYPE, flags, length, hold.attempt, len(slices),
                 hold.call_number_bytes, hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
-                bound if hold.would_deny else 0, model_name, deployment_name, tags_name, client_name,
+                bound if would_deny else 0, model_name, deployment_name, tags_name, client_name,
                 hold.output_tokens_max, hold.input_bytes, facts.message_count, facts.tool_count,
             ) + b"".join(slices)  # fmt: skip
         if raised:
@@ -681,20 +678,6 @@ def _scope(key: HotKey) -> str:
     return (
         f"The wallet {key.wallet.name}" if pool is None else f"The wallet {key.wallet.name} with its pool {pool.name}"
     )
-
-
-_STATES: Final = {
-    "held": "still running",
-    "settled": "settled",
-    "released": "released without a charge",
-    "suspense": "being checked",
-}
-
-
-def _repeated(known: HotHold | EndedCall, client_id: str) -> Denial:
-    last = last_attempt(known) if isinstance(known, HotHold) else known
-    cost = last.charge_nanos if last.state == "settled" else None
-    return Denial("call_repeated", call_id=client_id, state=_STATES[last.state], cost_nanos=cost)
 
 
 def _source(meter: CallMeter) -> int:

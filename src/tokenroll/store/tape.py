@@ -98,6 +98,10 @@ HOLD_CAP_INJECTED: Final = 4
 HOLD_PERSONAL: Final = 8
 HOLD_LIMITED: Final = 16
 """Behind its slices the record says which limits the hold raised: LIMITS_HEAD and so many LIMIT_RAISE."""
+HOLD_CACHE_MARKED: Final = 32
+HOLD_CACHE_KEYED: Final = 64
+HOLD_CACHE_WITHHELD: Final = HOLD_CACHE_MARKED | HOLD_CACHE_KEYED
+"""What was done to its request so that its prompt is read from a cache: marks, a key, or no key so that others can be compared with it."""
 
 # Flags of a SETTLE.
 SETTLE_PASSES: Final = 1

@@ -4,13 +4,11 @@
 class Batched:
     """How many requests a batch is made of, and of which kinds; what they ask for is summed in its facts."""
 
-    __slots__ = ("image_request_count", "request_count", "tool_request_count", "uncapped_choice_count", "window_count")
+    __slots__ = ("request_count", "tool_request_count", "uncapped_choice_count", "window_count")
 
     def __init__(self) -> None:
         self.request_count = 0
         self.tool_request_count = 0
-        self.image_request_count = 0
-        """Those with images, and nothing else that their bytes do not bound."""
         self.window_count = 0
         """Those that may read a whole context."""
         self.uncapped_choice_count = 0
@@ -56,10 +54,8 @@ class Facts:
     kept_by: str = ""
     """The deployment that has it, where that is known."""
     fills_window: bool = False
-    """Whether its bytes do not bound its input: it goes on from what the provider has stored, or carries files or sound. Then its input
-    is as large as the context window may be."""
-    image_count: int = 0
-    """The images that it carries, wherever they stand: each costs what its rate card says at most, or the call fills the window."""
+    """Whether its bytes do not bound its input: it goes on from what the provider has stored, or carries images, files or sound.
+    Then its input is as large as the context window may be."""
     in_background: bool = False
     """Whether its provider goes on with it when nobody listens any more."""
     has_audio: bool = False
@@ -72,6 +68,8 @@ class Facts:
     """Whether its bytes do not bound its input or its fees: tools on the provider's side, stored input, images, files, sound, units."""
     unit_maxima: tuple[tuple[int, int, int], ...] = ()
     """What it may be billed by in place of tokens: `(place in METERS, at most, likely so many)`. Its rate card says which of them count."""
+    cache_aid: int = 0
+    """What was done to it so that its prompt is read from the provider's cache, as its HOLD says it."""
     batched: Batched | None = None
     """What a batch is made of; None for a call of one request. A batch is sent as it is: neither cap nor model is changed."""
     tags: str = ""

@@ -37,10 +37,6 @@ class Part(msgspec.Struct, gc=False):
         fields = (self.source, self.image_url, self.input_audio, self.file, self.file_data)
         return sum(len(memoryview(field)) for field in fields if field is not NOTHING)
 
-    def is_one_image(self) -> bool:
-        """Whether nothing hides in it besides an image, for a part that calls itself one."""
-        return self.input_audio is NOTHING and self.file is NOTHING and self.file_data is NOTHING
-
     def is_suspect(self) -> bool:
         """Whether it carries something besides text, whatever its type says: two types may hide in one part."""
         return (
@@ -106,6 +102,23 @@ class PartsItem(msgspec.Struct, gc=False):
     tools: Raw = NOTHING
 
 
+class Message(msgspec.Struct, gc=False):
+    """A message, undecoded."""
+
+    role: Raw = NOTHING
+    content: Raw = NOTHING
+
+
+class MarkPart(msgspec.Struct, gc=False):
+    """A content part or a tool, as far as it says whether a mark for the prompt cache may stand at its end."""
+
+    type: Raw = NOTHING
+    name: Raw = NOTHING
+    text: Raw = NOTHING
+    cache_control: Raw = NOTHING
+    defer_loading: Raw = NOTHING
+
+
 _Scalar = str | int | float | bool | None
 
 
@@ -121,6 +134,8 @@ decode_parts = _decoder(PartsItem)
 decode_raw_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__).decode
 decode_raws: Final = msgspec.json.Decoder(list[Raw]).decode
 decode_parts_list: Final = msgspec.json.Decoder(list[Part]).decode
+decode_messages: Final = msgspec.json.Decoder(list[Message]).decode
+decode_mark_part: Final = msgspec.json.Decoder(MarkPart).decode
 decode_items: Final = msgspec.json.Decoder(list[Item]).decode
 
 

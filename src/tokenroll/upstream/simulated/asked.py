@@ -18,6 +18,8 @@ MEDIA_TOKENS: Final = {
 }  # fmt: skip
 """What an image, a document and a sound cost, whatever they weigh: a bound by their bytes is too small for a link to one."""
 BYTES_PER_TOKEN: Final = 4
+MARKS_MAX: Final = 4
+"""Marks for the prompt cache that one request may have."""
 SIZE_NAMES: Final = (
     "input_tokens",
     "output_tokens",
@@ -131,11 +133,17 @@ def _content_segments(role: str, content: Any) -> list[Segment]:
     return segments
 
 
+def _unmarked(part: dict[str, Any]) -> dict[str, Any]:
+    """A part as its prompt has it: a mark for the cache is no part of what is read."""
+    return {name: value for name, value in part.items() if name != "cache_control"}
+
+
 def _weight(part: Any) -> tuple[bytes, int]:
     """What names a part in the prompt cache, and its tokens: a text's bytes, or what such a thing costs."""
     if not isinstance(part, dict):
         text = msgspec.json.encode(part)
         return text, tokens(text)
+    part = _unmarked(part)
     if part.get("type") in MEDIA_TOKENS:
         return hashlib.blake2b(msgspec.json.encode(part), digest_size=16).digest(), MEDIA_TOKENS[part["type"]]
     if isinstance(part.get("text"), str):
@@ -207,7 +215,7 @@ def _listed(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _tool_segments(tools: list[Any]) -> list[Segment]:
-    texts = [msgspec.json.encode(tool) for tool in tools]
+    texts = [msgspec.json.encode(_unmarked(tool)) for tool in tools]
     return [Segment(text, tokens(text), _mark(tool)) for text, tool in zip(texts, tools, strict=True)]
 
 
@@ -393,11 +401,16 @@ def asked_of_messages(raw: bytes, *, counting: bool = False) -> Asked:
     answered = isinstance(last.get("content"), list) and any(
         isinstance(part, dict) and part.get("type") == "tool_result" for part in last["content"]
     )
+    segments = _tool_segments(tools) + system + segments
+    marks = sum(1 for segment in segments if segment.lifetime)
+    if marks > MARKS_MAX:
+        text = f"A maximum of {MARKS_MAX} blocks with cache_control may be provided. Found {marks}."
+        raise Refusal(400, "invalid_request_error", text)
     asked = Asked(
         endpoint="messages",
         model=model,
         stream=body.get("stream") is True,
-        segments=_tool_segments(tools) + system + segments,
+        segments=segments,
         input_tokens=0,
         last_role="tool" if answered else str(last.get("role", "")),
         cap=cap,

@@ -1,0 +1,121 @@
+"""A call whose plan lets the gateway save: what is done to its request before it is bounded, and what is told with its answer (docs/thrift.md).
+
+Calls of other keys are plain Calls and pay one look for it.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from tokenroll.gateway.call import Call
+from tokenroll.gateway.heads import RequestHead, ResponseHead
+from tokenroll.model.instant import Instant
+from tokenroll.services.hot import HotKey, HotThrift
+from tokenroll.services.hot_limits import Reroute
+from tokenroll.store.tape import Finish
+from tokenroll.upstream.dialect import ErrorAnswer
+from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.usage import OUTPUT, REASONING
+
+if TYPE_CHECKING:
+    from tokenroll.gateway.client import ClientConnection
+
+_MARKED: Final = "messages"
+_KEYED: Final = frozenset({"chat completions", "responses"})
+"""Endpoints whose requests are marked for the prompt cache, or get a key for it."""
+_CACHE_OWNER: Final = "openai"
+"""Whose caches a key leads to; others may not know the field."""
+_FAR_TOO_LARGE: Final = 4
+"""A cap so many times what would do is worth a word."""
+
+
+class ThriftyCall(Call):
+    """See the module."""
+
+    __slots__ = ("_asked", "_asked_fields", "_terms")
+
+    def __init__(
+        self, client: "ClientConnection", head: RequestHead, key: HotKey, body: bytes, now: Instant, terms: HotThrift
+    ) -> None:
+        super().__init__(client, head, key, body, now)
+        self._terms = terms
+        self._asked = body
+        """The client's own body, whatever is done to the one that is sent."""
+        self._asked_fields: tuple[str, ...] = ()
+
+    # ---- the request ------------------------------------------------------------------------------------
+
+    def _begin(self, facts: Facts) -> None:
+        """See Call. What is done to the request is done before its bound, which covers it."""
+        terms = self._terms
+        gateway = self.gateway
+        hot = self._route.hot
+        self._asked_fields = facts.fields
+        if terms.cache_marking and self._dialect.name == _MARKED:
+            ends_at = gateway.spending.cycle_ends_at(self._key, self._now)
+            self._body = gateway.cache_aids.with_marks(self._key, facts, self._body, hot, ends_at, self._now)
+        elif terms.cache_key and self._dialect.name in _KEYED and hot.provider == _CACHE_OWNER:
+            ends_at = gateway.spending.cycle_ends_at(self._key, self._now)
+            self._body = gateway.cache_aids.with_key(self._key, facts, self._body, hot, ends_at)
+        super()._begin(facts)
+
+    def _send_to(self, answer: Reroute) -> None:
+        """See Call. What was decided for one model's price and cache is not carried to another."""
+        self._undo()
+        super()._send_to(answer)
+
+    def _goes_elsewhere(self, why: str, answer: ErrorAnswer) -> bool:
+        """See Call. Nor to another provider, which may not know it."""
+        self._undo()
+        return super()._goes_elsewhere(why, answer)
+
+    def _undo(self) -> None:
+        facts = self._facts
+        if facts.cache_aid:
+            facts.cache_aid = 0
+            facts.input_bytes -= len(self._body) - len(self._asked)
+            facts.fields = self._asked_fields
+            self._body = self._asked
+
+    # ---- the answer -------------------------------------------------------------------------------------
+
+    def on_head(self, response: ResponseHead) -> None:
+        """See Call."""
+        if response.status < 400:  # else it may be needed elsewhere
+            self._asked = b""
+            self._hint(response)
+        super().on_head(response)
+
+    def on_whole(self, response: ResponseHead, payload: bytes) -> None:
+        """See Call."""
+        self._hint(response)
+        super().on_whole(response, payload)
+        self._learn()
+
+    def _settle(self, finish: Finish) -> int:
+        """See Call."""
+        charge = super()._settle(finish)
+        self._learn()
+        return charge
+
+    def _hint(self, response: ResponseHead) -> None:
+        """Says which output cap would do, to who named none or one that is far too large."""
+        facts = self._facts
+        if not self._terms.cap_hints or not facts.has_output or not facts.is_text:
+            return
+        hold = self.hold
+        tokens = self.gateway.output_sizes.of(self._key.id, hold.upstream_model).hint_tokens()
+        cap = facts.output_cap_tokens
+        if tokens and (cap == 0 or cap >= _FAR_TOO_LARGE * tokens):
+            response.forward.append(b"x-tokenroll-cap-hint: %d" % tokens)
+            self.gateway.metrics.cap_hints += 1
+
+    def _learn(self) -> None:
+        """How long this answer was."""
+        hold = self.hold
+        meter = self._meter
+        if not self._terms.cap_hints or hold.state != "settled" or hold.choice_count > 1 or not meter.saw_usage:
+            return
+        if not self._facts.has_output or not self._facts.is_text or self._finish != Finish.COMPLETE:
+            return
+        counts = meter.counts
+        tokens = (counts[OUTPUT] or 0) + (counts[REASONING] or 0)
+        self.gateway.output_sizes.of(self._key.id, hold.upstream_model).add(tokens, hold.output_tokens_max)
