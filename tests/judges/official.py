@@ -59,6 +59,8 @@ OPENAI = Suite(
 )  # fmt: skip
 USAGE_REPORTS = "tests/api_resources/admin/organization/test_usage.py"
 """Of OpenAI's suite: what the gateway answers itself and no provider here has."""
+STORED = ("tests/api_resources/test_files.py", "tests/api_resources/test_batches.py")
+"""Of OpenAI's suite: what is stored under ids that somebody must have stored something under."""
 ANTHROPIC = Suite(
     "anthropic", anthropic.__version__, ("tests/api_resources/test_messages.py", "tests/api_resources/test_models.py")
 )

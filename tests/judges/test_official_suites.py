@@ -5,13 +5,14 @@ nothing about us; what passes there must pass here, but for what the gateway ref
 """
 
 import datetime
+import json
 import platform
 
 import pytest
 
 from tests.company import COMPANY_KEY, Company
 from tests.judges import official
-from tests.judges.official import ANTHROPIC, OPENAI, USAGE_REPORTS, Outcomes, Suite
+from tests.judges.official import ANTHROPIC, OPENAI, STORED, USAGE_REPORTS, Outcomes, Suite
 from tokenroll.testing import SimulatedProvider
 
 # Literals of the suites' own conftest.py.
@@ -102,6 +103,26 @@ def test_it_passes_the_official_suite_of_usage_reports(company):
     outcomes = official.run(OPENAI, base_url(OPENAI, company.port), files=[USAGE_REPORTS])
     assert outcomes.reasons == {}
     assert len(outcomes.passed()) == 240
+
+
+@pytest.mark.judge
+@pytest.mark.timeout(600)
+def test_it_passes_the_official_suites_of_files_and_batches(company):
+    """But for lists and deleting, which are refused, and a file's content that the suite mocks itself and asks nobody for."""
+    client = company.openai(OPENAI_KEY)
+    body = {"model": "gpt-4o-mini", "input": "How much is left?", "max_output_tokens": 64}
+    line = json.dumps({"custom_id": "one", "method": "POST", "url": "/v1/responses", "body": body}).encode()
+    for name in ("file_id", "input_file_id"):
+        client.files.create(file=("in.jsonl", line), purpose="batch", extra_headers={"x-sim-name": name})
+    client.batches.create(
+        input_file_id="input_file_id", endpoint="/v1/responses", completion_window="24h", extra_headers={"x-sim-name": "batch_id"}
+    )  # fmt: skip
+    only = "not delete and not list and (not content or retrieve_content)"
+    outcomes = official.run(OPENAI, base_url(OPENAI, company.port), only=only, files=STORED)
+    assert outcomes.reasons == {}
+    assert len(outcomes.passed()) == 120
+    company.until_found("Ada")
+    company.prove()
 
 
 def write_result(found: dict[str, tuple[Outcomes, Outcomes]]) -> None:

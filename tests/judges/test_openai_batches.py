@@ -203,16 +203,38 @@ def test_batches_are_listed_to_nobody(company):
     assert refused.value.status_code == 405
 
 
-def test_a_model_without_a_price_for_batches_is_refused_by_name(company):
+def test_a_model_without_a_price_for_batches_is_refused_by_name_until_somebody_sets_one(company):
     params: dict[str, Any] = {
         "messages": None,
         "max_completion_tokens": None,
         "model": "text-embedding-3-small",
         "input": HELLO,
     }
-    file_id = uploaded(company, line("one", url="/v1/embeddings", **params))
+    file_id = uploaded(
+        company, line("one", url="/v1/embeddings", **params), line("two", url="/v1/embeddings", **params)
+    )
     with company.moves("Ada", 0), pytest.raises(openai.BadRequestError, match="no price for batches"):
         created(company, file_id, endpoint="/v1/embeddings")
+    prices = {"standard": {"input": "0.02"}, "batch": {"input": "0.01"}}
+    company.do("ratecard.set", card={"provider": "openai", "model": "text-embedding-3-small", "prices": prices})
+    with company.moves("Ada", 2 * 21 * 10):
+        created(company, file_id, endpoint="/v1/embeddings")
+        company.until_found("Ada")
+
+
+def test_verdicts_are_free_in_a_batch_too(company):
+    params: dict[str, Any] = {
+        "messages": None,
+        "max_completion_tokens": None,
+        "model": "omni-moderation-latest",
+        "input": HELLO,
+    }
+    with company.moves("Ada", 0):
+        created(company, uploaded(company, line("one", url="/v1/moderations", **params)), endpoint="/v1/moderations")
+        company.until_found("Ada")
+    (call,) = company.calls("Ada", 1)
+    (told,) = company.tokenroll("call", "show", call["call"], "--json")["attempts"]
+    assert (told["service_tier"], told["usage_source"]) == ("batch", "reported")
 
 
 def test_who_leaves_while_the_input_file_is_read_has_called_nobody(company):

@@ -64,6 +64,7 @@ class _FindAttempt(TypedDict):
     usages: list[list[Any]]
     service_tier: str
     dialect: int
+    is_doubtful: bool
 
 
 def find_attempt(work: UnitOfWork, arguments: _FindAttempt) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def find_attempt(work: UnitOfWork, arguments: _FindAttempt) -> dict[str, Any]:
     assert lapse is not None
     settle = SettleRecord(
         at=work.now, first_byte_at=0, charge_nanos=charge, list_cost_nanos=list_cost, net_cost_nanos=net_cost,
-        answer_bytes=lapse.answer_bytes, source=int(TapeSource.ESTIMATED if arguments.get("is_doubtful") else TapeSource.REPORTED),
+        answer_bytes=lapse.answer_bytes, source=int(TapeSource.ESTIMATED if arguments["is_doubtful"] else TapeSource.REPORTED),
         finish=lapse.finish, service_tier=tier, dialect=int(arguments["dialect"]), status=lapse.status or _HTTP_OK,
         answered_model_name=0, request_id_name=lapse.stored_name, counts=whole.counts, passes=passes,
     )  # fmt: skip

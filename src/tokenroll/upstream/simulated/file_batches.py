@@ -14,6 +14,7 @@ import msgspec
 from tokenroll.upstream.simulated import answering, chat
 from tokenroll.upstream.simulated.asked import Refusal, decoded
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, OPEN, Line
+from tokenroll.upstream.simulated.files import NAME_HEADER
 from tokenroll.upstream.simulated.sending import WORDS
 from tokenroll.upstream.simulated.shapes import compact
 
@@ -87,7 +88,8 @@ class FileBatchDesk:
                 raise Refusal(400, "invalid_request_error", f"Missing required parameter: '{name}'.", name)
         data = provider.files.get(asked["input_file_id"]).data
         number = answering.digest_of(provider.options.seed, body, len(self._batches)).hex()[:24]
-        batch = _Batch(f"batch_{number}", headers.get(b"x-client-request-id", b"").decode("latin-1"), asked)
+        name = headers.get(NAME_HEADER, b"").decode() or f"batch_{number}"
+        batch = _Batch(name, headers.get(b"x-client-request-id", b"").decode("latin-1"), asked)
         self._batches[batch.name] = batch
         pause = int(headers.get(b"x-sim-background-ms", b"0")) / 1_000
         try:

@@ -13,6 +13,8 @@ from tokenroll.upstream.simulated.shapes import compact
 
 _PLACE: Final = "/files"
 _KEPT_BYTES_MAX: Final = 256 * 1024 * 1024
+NAME_HEADER: Final = b"x-sim-name"
+"""Under which id something is to be kept: the official suites ask for ids of their own making."""
 _EXPIRES_FIELD: Final = "expires_after[seconds]"
 
 
@@ -44,13 +46,15 @@ class FileDesk:
         self._count = 0
         self._kept_bytes = 0
 
-    def put(self, filename: str, purpose: str, data: bytes, expires_seconds: int | None = None) -> File:
-        """A file more."""
+    def put(
+        self, filename: str, purpose: str, data: bytes, expires_seconds: int | None = None, *, name: str = ""
+    ) -> File:
+        """A file more; its id is drawn where nobody names one."""
         self._count += 1
         digest = hashlib.blake2b(f"{self._seed}/{self._count}".encode(), digest_size=12).hexdigest()
         now = int(time.time())
         expires_at = None if expires_seconds is None else now + expires_seconds
-        file = File(f"file-{digest}", filename, purpose, data, now, expires_at)
+        file = File(name or f"file-{digest}", filename, purpose, data, now, expires_at)
         self._files[file.name] = file
         self._kept_bytes += len(data)
         while self._kept_bytes > _KEPT_BYTES_MAX and len(self._files) > 1:
@@ -67,7 +71,7 @@ class FileDesk:
     def answer(self, method: bytes, path: str, body: bytes, headers: dict[bytes, bytes]) -> bytes | None:
         """The answer to a request about files; None: it is about something else. Raises Refusal."""
         if path == _PLACE and method == b"POST":
-            return compact(self._upload(body, headers.get(b"content-type", b"")).object())
+            return compact(self._upload(body, headers).object())
         if path == _PLACE and method == b"GET":
             data = [one.object() for one in reversed(self._files.values())]
             ends = [data[0]["id"], data[-1]["id"]] if data else [None, None]
@@ -82,9 +86,9 @@ class FileDesk:
         act = acts.get((method, verb))
         return None if act is None else act(self.get(name))
 
-    def _upload(self, body: bytes, content_type: bytes) -> File:
+    def _upload(self, body: bytes, headers: dict[bytes, bytes]) -> File:
         message = email.message_from_bytes(
-            b"content-type: " + content_type + b"\r\n\r\n" + body, policy=email.policy.HTTP
+            b"content-type: " + headers.get(b"content-type", b"") + b"\r\n\r\n" + body, policy=email.policy.HTTP
         )
         parts = list(message.iter_parts()) if message.is_multipart() else []
         named = {str(one.get_param("name", header="content-disposition")): one for one in parts}
@@ -98,9 +102,9 @@ class FileDesk:
         data = file.get_payload(decode=True)
         assert isinstance(data, bytes)
         seconds = fields.get(_EXPIRES_FIELD, "")
-        return self.put(
-            file.get_filename() or "upload", fields["purpose"], data, int(seconds) if seconds.isdigit() else None
-        )
+        expires_seconds = int(seconds) if seconds.isdigit() else None
+        filename = file.get_filename() or "upload"
+        return self.put(filename, fields["purpose"], data, expires_seconds, name=headers.get(NAME_HEADER, b"").decode())
 
     def _delete(self, file: File) -> bytes:
         del self._files[file.name]
