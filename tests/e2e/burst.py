@@ -24,10 +24,14 @@ class Burst:
         self.pieces = [0] * len(requests)
         self._tasks = [asyncio.create_task(self._one(port, number, request)) for number, request in enumerate(requests)]
 
+    def leave(self, number: int) -> None:
+        """That client leaves now, if it is still there."""
+        self._tasks[number].cancel()
+
     async def _one(self, port: int, number: int, request: bytes) -> None:
         status, headers, body, whole = 0, {}, bytearray(), False
         writer = None
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -38,6 +42,8 @@ class Burst:
                 body += data
             whole = True
         if writer is not None:
+            if not whole:
+                writer.transport.abort()
             writer.close()
         self.answers[number] = Answered(status, headers, bytes(body), whole)
 

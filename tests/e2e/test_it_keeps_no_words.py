@@ -179,7 +179,9 @@ def company(tmp_path, monkeypatch, echo):
         for dialect, model in (("openai", ECHO_OPENAI), ("anthropic", ECHO_ANTHROPIC))
     )
     with Company(tmp_path / "home", config=deployments) as running:
-        running.hire("Ada")
+        running.hire(
+            "Ada", terms={"thrift": {"coalesce": True, "break_loops": 100}}
+        )  # requests are compared, answers shared
         running.hire("Bo", 1_000)
         yield running
 
