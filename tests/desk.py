@@ -166,7 +166,9 @@ def make_facts(**changes: Any) -> Facts:
     facts.cap_field = "max_tokens"
     for name, value in changes.items():
         setattr(facts, name, value)
-    facts.beyond_bytes = facts.fills_window or facts.server_tool_uses_max > 0 or not facts.is_text
+    facts.beyond_bytes = (
+        facts.fills_window or facts.image_count > 0 or facts.server_tool_uses_max > 0 or not facts.is_text
+    )
     return facts
 
 

@@ -304,6 +304,21 @@ def test_a_picture_and_a_paper_are_bounded_by_the_context_window(company, part, 
     assert raw.headers["x-tokenroll-hold-max"] == "8.010000000"
 
 
+def test_pictures_are_bounded_by_what_the_rate_card_says_of_one(company):
+    result = [{"type": "tool_result", "tool_use_id": "toolu_1", "content": [PICTURE]}]
+    said = [
+        {"role": "user", "content": [{"type": "text", "text": "How much is left?"}, PICTURE]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "shoot", "input": {}}]},
+        {"role": "user", "content": result},
+    ]
+    raw = company.anthropic().messages.with_raw_response.create(**ask(model="claude-haiku-4-5", messages=said))
+    company.prove()
+    source = len('{"type":"url","url":"https://a.example/b.png"}')
+    sent = len(raw.http_request.content) - 2 * source
+    # the text by its bytes and 16 for each message, 2,000 tokens for each picture, at 2,000 nanos; 500 out at 5,000
+    assert raw.headers["x-tokenroll-hold-max"] == f"{((sent + 3 * 16 + 2 * 2_000) * 2_000 + 500 * 5_000) / 10**9:.9f}"
+
+
 def test_so_is_a_screenshot_that_a_tool_gave(company):
     said = [
         {"role": "user", "content": "How much is left?"},

@@ -26,7 +26,13 @@ STEPS = RateTable(
     tiers=(RateTier(input_tokens_above=1_000, rates={Meter.INPUT: 7 * 10**11 + 3, Meter.OUTPUT: 19 * 10**12 + 1}),),
 )
 SOUND = RateTable(base={**SONNET_RATES, Meter.INPUT_AUDIO: 41 * 10**12 + 7})
-CARDS = (make_card(), make_card(STEPS), make_card(SOUND, context_window_tokens=2_500))
+CARDS = (
+    make_card(image_tokens_max=700),
+    make_card(STEPS, image_tokens_max=1_100, context_window_tokens=4_000),
+    make_card(SOUND, context_window_tokens=2_500),
+)
+IMAGE_WEIGHT = 6_400
+"""What an image weighs among a call's bytes, for evidence: the bound has the card's figure in its place."""
 
 
 @st.composite
@@ -56,7 +62,19 @@ CALLS = st.tuples(
     st.integers(1, 2_000),
     st.integers(1, 3),
     st.integers(0, 3),
-    st.sampled_from([(False, 0), (False, 0), (False, 0), (True, 0), (False, 2), (True, 1)]),
+    st.sampled_from(
+        [
+            (False, 0, 0),
+            (False, 0, 0),
+            (False, 0, 0),
+            (True, 0, 0),
+            (False, 2, 0),
+            (True, 1, 0),
+            (False, 0, 1),
+            (False, 0, 3),
+            (False, 1, 2),
+        ]
+    ),
 )
 ENDS = st.tuples(
     st.sampled_from(["settle", "settle", "settle", "release", "lapse"]),
@@ -100,17 +118,19 @@ class Both:
         return [one for one in self.book.wallet(wallet_id) if eligible(one.lot, self.desk.now)]
 
     def call(self, input_bytes, cap, choices, tools, wide):
-        fills_window, searches = wide
+        fills_window, searches, images = wide
         size = CallSize(
             input_bytes=input_bytes, message_count=2, output_cap_tokens=cap, choice_count=choices, tool_count=tools,
             has_tools=tools > 0, fills_window=fills_window, server_tool_uses_max=searches, web_search_max=searches,
+            image_count=images,
         )  # fmt: skip
         bound = bound_nanos_at(self.rates, size)
         own = draw(self.usable(ADA_WALLET), bound, self.desk.now)
         pooled = draw(self.usable(POOL_WALLET), own.missing_nanos, self.desk.now)
         facts = make_facts(
-            input_bytes=input_bytes, message_count=2, output_cap_tokens=cap, choice_count=choices, tool_count=tools,
-            has_tools=tools > 0, fills_window=fills_window, server_tool_uses_max=searches, web_search_max=searches,
+            input_bytes=input_bytes + images * IMAGE_WEIGHT, message_count=2, output_cap_tokens=cap, choice_count=choices,
+            tool_count=tools, has_tools=tools > 0, fills_window=fills_window, server_tool_uses_max=searches,
+            web_search_max=searches, image_count=images,
         )  # fmt: skip
         admitted = self.desk.admit(facts)
         if pooled.missing_nanos:

@@ -124,6 +124,12 @@ def set_card(
     training_price: Annotated[
         str | None, typer.Option("--training", help="Price of training it, credits per million tokens trained.")
     ] = None,
+    image_tokens_max: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Model tokens that one image in a call costs at most; else the context window bounds it."
+        ),
+    ] = None,
     effective_at: Annotated[str | None, typer.Option(help="From when it holds, RFC 3339; default now.")] = None,
     as_json: Json = False,
     dry_run: DryRun = False,
@@ -136,6 +142,7 @@ def set_card(
         "provider": provider,
         "multiply": multiply,
         "prices": {meter: price for meter, price in given.items() if price is not None} or None,
+        "image_tokens_max": image_tokens_max,
         "effective_at": instant_option(effective_at),
     }
     if file is not None:

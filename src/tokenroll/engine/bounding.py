@@ -37,8 +37,9 @@ class CallSize:
     """What is known of a call before it is sent; every figure is an upper bound.
 
     `input_bytes` stands for input tokens: no tokenizer makes more tokens than bytes, and what providers add themselves is
-    in the card's overheads. Where it does not (`fills_window`: images, files, sound, or what the provider has stored), the context
-    window does, which no input exceeds; and so it is for each use of a tool of the provider's, which may read it all again.
+    in the card's overheads. Where it does not (`fills_window`: files, sound, or what the provider has stored), the context window
+    does, which no input exceeds; and so it is for each use of a tool of the provider's, which may read it all again. Images
+    (`image_count`) have the card's own figure each, and their bytes are not among the others; a card without one has the window.
     `output_cap_tokens` holds per choice; the fee maxima are counts the call itself caps.
     """
 
@@ -49,6 +50,7 @@ class CallSize:
     has_tools: bool = False
     choice_count: int = 1
     fills_window: bool = False
+    image_count: int = 0
     server_tool_uses_max: int = 0
     web_search_max: int = 0
     web_fetch_max: int = 0
@@ -91,6 +93,7 @@ class BoundRates:
     overhead_tokens_per_request_with_tools: int
     overhead_tokens_per_tool: int
     context_window_tokens: int | None
+    image_tokens_max: int | None = None
     unit_attos: Mapping[Meter, int] = field(default_factory=dict)
     """The units in place of tokens that the card prices."""
 
@@ -169,6 +172,7 @@ def _bound_rates(
         overhead_tokens_per_request_with_tools=card.overhead_tokens_per_request_with_tools,
         overhead_tokens_per_tool=card.overhead_tokens_per_tool,
         context_window_tokens=card.context_window_tokens,
+        image_tokens_max=card.image_tokens_max,
         unit_attos=unit_attos,
     )
 
@@ -188,19 +192,30 @@ def bound_nanos_at(bound_rates: BoundRates, size: CallSize) -> int:
 
 
 def input_tokens_max(bound_rates: BoundRates, size: CallSize) -> int:
-    """The most input tokens that a provider can count for the call: its bytes and the card's overheads, or as many contexts as it may read.
+    """The most input tokens that a provider can count for the call: its bytes, its images and the card's overheads, or as many contexts as it may read.
 
     Raises ValueError where the card names no context window and nothing else bounds the call.
     """
+    return sum(_input_parts(bound_rates, size))
+
+
+def _input_parts(bound_rates: BoundRates, size: CallSize) -> tuple[int, int]:
+    """Input tokens that are of text, and those that may be of any kind. Images never ask for more than the window would."""
     tokens = size.input_bytes + size.message_count * bound_rates.overhead_tokens_per_message
     if size.has_tools:
         tokens += bound_rates.overhead_tokens_per_request_with_tools
         tokens += size.tool_count * bound_rates.overhead_tokens_per_tool
-    if not size.fills_window and not size.server_tool_uses_max:
-        return tokens
-    if bound_rates.context_window_tokens is None:
+    window, each = bound_rates.context_window_tokens, bound_rates.image_tokens_max
+    images = size.image_count * (each or 0)
+    fills = size.fills_window
+    if size.image_count and not fills:
+        fills = each is None or (window is not None and tokens + images > max(tokens, window))
+    if not fills and not size.server_tool_uses_max:
+        return tokens, images
+    if window is None:
         raise ValueError(f"the rate card of {bound_rates.model} names no context window")
-    return max(tokens, bound_rates.context_window_tokens) * (size.server_tool_uses_max + 1)
+    whole = max(tokens if fills else tokens + images, window) * (size.server_tool_uses_max + 1)
+    return (0, whole) if fills or images else (whole, 0)
 
 
 def affordable_output_tokens(bound_rates: BoundRates, size: CallSize, budget_nanos: int) -> int:
@@ -295,8 +310,8 @@ def _rounded_nanos(attos: int) -> int:
 
 def _fixed_attos(bound_rates: BoundRates, size: CallSize) -> int:
     """All but the output: input, the request's fee and the tools' fees."""
-    input_attos = bound_rates.any_input_attos if size.fills_window else bound_rates.input_attos
-    attos = input_tokens_max(bound_rates, size) * input_attos + bound_rates.request_attos
+    text_tokens, any_tokens = _input_parts(bound_rates, size)
+    attos = text_tokens * bound_rates.input_attos + any_tokens * bound_rates.any_input_attos + bound_rates.request_attos
     for meter, count, rate in (
         (Meter.WEB_SEARCH, size.web_search_max, bound_rates.web_search_attos),
         (Meter.WEB_FETCH, size.web_fetch_max, bound_rates.web_fetch_attos),

@@ -166,6 +166,8 @@ def canonical_json(card: RateCard) -> bytes:
         "overhead_tokens_per_tool": card.overhead_tokens_per_tool,
         "time_of_day_dearest": card.time_of_day_dearest,
     }
+    if card.image_tokens_max is not None:  # cards of before said nothing of it, and keep their digests
+        said["image_tokens_max"] = card.image_tokens_max
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()
 

@@ -19,7 +19,8 @@ from tokenroll.model.limits import (
     RATE_PER_MINUTE_MAX,
     WORDING_CHARACTERS_MAX,
 )
-from tokenroll.model.tax_facts import TaxFacts
+from tokenroll.model.tag import Purpose
+from tokenroll.model.tax_facts import TaxFacts, UseScope
 
 
 class TerminationReason(StrEnum):
@@ -214,4 +215,11 @@ class PlanTerms:
     leaving: LeavingTerms = field(default_factory=LeavingTerms)
     leave_of_absence: LeaveOfAbsence = field(default_factory=LeaveOfAbsence)
     transferable: bool = False
+    purpose: Purpose | None = None
+    """Whether calls that name none, by header, metadata or key, are for work or personal. None: it is left to them, and they are for work."""
     wording: Wording = field(default_factory=Wording)
+
+    def __post_init__(self) -> None:
+        if self.purpose is Purpose.PERSONAL and self.tax.use_scope is UseScope.BUSINESS_ONLY:
+            message = "what may be used for business alone cannot have calls that are personal unless they say otherwise: change purpose, or tax.use_scope"
+            raise ValueError(message)

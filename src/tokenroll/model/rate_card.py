@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from tokenroll.model.checks import id_checked, name_checked
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import RATE_ATTOS_MAX
+from tokenroll.model.limits import RATE_ATTOS_MAX, UNIT_COUNT_MAX
 from tokenroll.model.usage import Meter
 
 Rates = Mapping[Meter, int]
@@ -46,7 +46,9 @@ class RateCard:
 
     `list_prices` and `net_prices` are money (USD nanos per unit in attos); `internal_prices` are credits. Each maps a service
     tier (`standard`, `batch`, `flex`, `priority`) to its table; a tier that is absent is not sold. Internal prices are where a
-    company subsidises or surcharges a model. `digest` is sha256 over the canonical JSON of all else (engine/rating).
+    company subsidises or surcharges a model. `image_tokens_max` is how many model tokens one image in a call costs at most; a card
+    that names none has calls with images bounded by the context window. `digest` is sha256 over the canonical JSON of all else
+    (engine/rating).
     """
 
     id: int
@@ -68,6 +70,7 @@ class RateCard:
     overhead_tokens_per_request_with_tools: int
     overhead_tokens_per_tool: int
     time_of_day_dearest: bool = field(default=False)
+    image_tokens_max: int | None = field(default=None)
 
     def __post_init__(self) -> None:
         id_checked(self.id, "rate card id")
@@ -75,6 +78,10 @@ class RateCard:
         name_checked(self.model, "model")
         if "standard" not in self.internal_prices:
             message = f"rate card of {self.model} has no standard internal price"
+            raise ValueError(message)
+        most = self.image_tokens_max
+        if most is not None and (type(most) is not int or not 1 <= most <= UNIT_COUNT_MAX):
+            message = f"image_tokens_max must be 1 to {UNIT_COUNT_MAX} model tokens, not {most!r}"
             raise ValueError(message)
         for name in ("list_prices", "net_prices", "internal_prices"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))

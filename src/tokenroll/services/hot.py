@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import INSTANT_MAX, Instant
 from tokenroll.model.limit import LimitMeasure
+from tokenroll.model.tag import PURPOSE
 from tokenroll.model.vesting import AWAITED_AT
 from tokenroll.services.protocol import LotTerms, WalletTerms
 from tokenroll.upstream.facts import Facts
@@ -97,7 +98,8 @@ class HotWallet:
     __slots__ = (
         "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "floor_model", "floor_pool_id",
         "held_nanos", "holder_kind", "id", "is_open", "lots", "models", "name", "next_change_at", "order", "output_cap_tokens",
-        "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "service_tiers", "spent_nanos", "suspense_nanos", "thrift",
+        "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "purpose_tag", "service_tiers", "spent_nanos",
+        "suspense_nanos", "thrift",
         "waiting", "zone",
     )  # fmt: skip
 
@@ -134,6 +136,8 @@ class HotWallet:
         self.service_tiers = terms.service_tiers
         self.is_open = not (terms.models or terms.service_tiers)
         """Whether its plan gives access to everything, as nearly every one does."""
+        self.purpose_tag = f"{PURPOSE}={terms.purpose}" if terms.purpose else ""
+        """What calls are for that do not say it themselves, as a tag of theirs."""
         self.floor_model = terms.floor_model
         self.floor_pool_id = terms.floor_pool_id
         self.paces = (

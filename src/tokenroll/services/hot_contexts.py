@@ -3,13 +3,18 @@
 They mean what `engine/bounding` means; a property test proves it. A call of text alone pays for one look at a flag.
 """
 
+from typing import Final
+
 from tokenroll.model.enforcement import Enforcement
-from tokenroll.model.limits import BATCH_OUTPUT_TOKENS_MAX, SEARCHES_SHARE
+from tokenroll.model.limits import BATCH_OUTPUT_TOKENS_MAX, MEDIA_TOKENS_ESTIMATE, SEARCHES_SHARE
 from tokenroll.model.usage import METERS
 from tokenroll.services.hot import HotHold
 from tokenroll.services.hot_limits import CALLS, CREDITS
-from tokenroll.upstream.dialect import Denial
+from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, Denial
 from tokenroll.upstream.facts import Batched, Facts
+
+_IMAGE_WEIGHT_BYTES: Final = MEDIA_TOKENS_ESTIMATE * BYTES_PER_TOKEN_ESTIMATE
+"""What stands for an image among a call's bytes, for evidence; a bound has the card's own figure in its place."""
 
 
 def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens: int) -> Denial | None:
@@ -24,18 +29,28 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
         return _not_bounded(facts, "its rate card has no price for sound")
     if facts.batched is not None:
         return _bound_batch(hold, facts, facts.batched, input_tokens)
-    window = hold.card.card.context_window_tokens
+    card = hold.card.card
+    window, fills, image_tokens = card.context_window_tokens, facts.fills_window, 0
+    if facts.image_count and not fills:
+        input_tokens -= facts.image_count * _IMAGE_WEIGHT_BYTES
+        image_tokens = facts.image_count * (card.image_tokens_max or 0)
+        if not image_tokens or (window is not None and input_tokens + image_tokens > max(input_tokens, window)):
+            fills, image_tokens = True, 0
+    token_grains = rates.any_input_grains if fills or image_tokens else rates.input_grains
     uses, searches = facts.server_tool_uses_max, facts.web_search_max
     if facts.search_is_open:
-        uses = searches = hold.searches = _searches_afforded(hold, facts, available, max(input_tokens, window or 0))
-    token_grains = rates.any_input_grains if facts.fills_window else rates.input_grains
-    if uses or facts.fills_window:
+        context_tokens = max(input_tokens + image_tokens, window or 0)
+        uses = searches = hold.searches = _searches_afforded(hold, facts, available, context_tokens, token_grains)
+    if uses or fills:
         if window is None:
             if token_grains:
                 return _not_bounded(facts, "its rate card names no context window")
             window = 0  # what it reads costs nothing
-        input_tokens = max(input_tokens, window) * (uses + 1)
-    grains = input_tokens * token_grains
+        input_tokens = max(input_tokens + image_tokens, window) * (uses + 1)
+        grains = input_tokens * token_grains
+    else:
+        grains = input_tokens * rates.input_grains + image_tokens * rates.any_input_grains
+        input_tokens += image_tokens
     if searches:
         if rates.web_search_grains is None:
             return _not_bounded(facts, "its rate card has no price for searches")
@@ -55,17 +70,20 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
 
 def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: int) -> Denial | None:
     """The same for a batch, whose bytes and overheads are summed already: what each further request adds beyond them."""
-    rates = hold.rates
+    rates, card = hold.rates, hold.card.card
     if batched.tool_request_count:
         input_tokens += (batched.tool_request_count - 1) * rates.request_tools_tokens
-    if batched.window_count:
-        window = hold.card.card.context_window_tokens
-        if window is None:
+    windows = batched.window_count
+    if card.image_tokens_max is None:
+        windows += batched.image_request_count
+    else:
+        input_tokens += facts.image_count * card.image_tokens_max
+    if windows:
+        if card.context_window_tokens is None:
             return _not_bounded(facts, "its rate card names no context window")
-        input_tokens += batched.window_count * window
+        input_tokens += windows * card.context_window_tokens
     output_tokens = facts.output_cap_tokens
     if batched.uncapped_choice_count:
-        card = hold.card.card
         longest = card.output_tokens_max or card.context_window_tokens
         if longest is None:
             return _not_bounded(facts, "its rate card names no maximum output")
@@ -73,7 +91,7 @@ def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: in
         if output_tokens > BATCH_OUTPUT_TOKENS_MAX:
             return _not_bounded(facts, f"without output caps its requests may write {output_tokens} tokens")
     hold.output_tokens_max = output_tokens
-    token_grains = rates.any_input_grains if facts.fills_window else rates.input_grains
+    token_grains = rates.any_input_grains if facts.fills_window or facts.image_count else rates.input_grains
     hold.input_tokens_max = input_tokens
     hold.beyond_grains = input_tokens * token_grains + (batched.request_count - 1) * rates.request_grains
     return None
@@ -83,7 +101,7 @@ def _not_bounded(facts: Facts, why: str) -> Denial:
     return Denial("call_not_bounded", model=facts.model, state=why)
 
 
-def _searches_afforded(hold: HotHold, facts: Facts, available: int, context_tokens: int) -> int:
+def _searches_afforded(hold: HotHold, facts: Facts, available: int, context_tokens: int, token_grains: int) -> int:
     """How often a call may search whose client named no limit; 0: its search tool is left out, and the client is told.
 
     What a share of the wallet and of its limits affords, so that room for the answer and for parallel calls is left. Without
@@ -93,7 +111,7 @@ def _searches_afforded(hold: HotHold, facts: Facts, available: int, context_toke
     if rates.web_search_grains is None or hold.card.card.context_window_tokens is None:
         return 0
     most = facts.server_tool_uses_max
-    context_grains = context_tokens * (rates.any_input_grains if facts.fills_window else rates.input_grains)
+    context_grains = context_tokens * token_grains
     rooms = [available] if hold.key.wallet.enforcement == Enforcement.ENFORCE else []
     for limit in hold.limited.limits if hold.limited is not None else ():
         if not limit.enforces or limit.measure == CALLS or not limit.id:

@@ -8,6 +8,7 @@ from tokenroll.model.instant import HOUR_MICROS, Instant, text_from_instant
 from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.recall import RecallMode
+from tokenroll.model.tag import merged_tags
 from tokenroll.services.fingerprints import Fingerprints
 from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Wait, Wake
 from tokenroll.services.hot_limits import HotLimits
@@ -269,7 +270,7 @@ class Leases:
         key.scope = terms.scope
         key.calls_models = terms.scope == KeyScope.INFERENCE
         key.models = terms.models
-        key.tags = terms.tags
+        key.tags = merged_tags(terms.tags, wallet.purpose_tag)
         key.limits = self.limits.of_key(terms) + self.limits.of_access(wallet)
         floor = self.wallets.get(wallet.floor_pool_id) if wallet.floor_model else None
         if floor is not None:

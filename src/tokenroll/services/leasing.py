@@ -245,6 +245,7 @@ def _wallet_terms(
                 access.calls_per_minute_max or 0, access.tokens_per_minute_max or 0,
                 access.input_tokens_per_minute_max or 0, access.output_tokens_per_minute_max or 0,
                 thrift.cache_marking, thrift.cache_key, thrift.coalesce, thrift.break_loops or 0, thrift.cap_hints,
+                policy.terms.purpose or "",
             )
         )  # fmt: skip
     return terms

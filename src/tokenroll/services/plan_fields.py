@@ -29,6 +29,7 @@ from tokenroll.model.limits import (
     VESTING_WEIGHT_MAX,
 )
 from tokenroll.model.plan_terms import ClawbackBasis, ForfeitedBudget, Proration, TerminationReason
+from tokenroll.model.tag import Purpose
 from tokenroll.model.tax_facts import (
     Carryover,
     Catalogue,
@@ -359,6 +360,7 @@ FIELDS: Final[Mapping[str, Field]] = {
         _of("overage", Amount(), "overage_nanos_max"),
         _term("proration", Choice(Proration)),
         _term("transferable", Flag()),
+        _term("purpose", Choice(Purpose)),
         _of("vesting.kind", Choice(VestingKind)),
         _of("vesting.period", Text("a number of days or months, such as 14d or 3m")),
         _of("vesting.occurrences", Whole(0, 2**31)),

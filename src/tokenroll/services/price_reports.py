@@ -97,6 +97,7 @@ def card_for(connection: Connection, reference: str, now: Instant) -> dict[str, 
         "currency": card.currency,
         "context_window_tokens": card.context_window_tokens,
         "output_tokens_max": card.output_tokens_max,
+        "image_tokens_max": card.image_tokens_max,
         "source": card.source,
         "rates": [
             *_rates("internal", card.internal_prices),

@@ -55,6 +55,7 @@ class _CardByHand(TypedDict, total=False):
     internal_prices: dict[str, dict[str, str]]
     context_window_tokens: int
     output_tokens_max: int
+    image_tokens_max: int
     source: str
     overhead_tokens_per_message: int
     overhead_tokens_per_request_with_tools: int
@@ -102,6 +103,7 @@ class _SetCard(TypedDict, total=False):
     provider: str
     multiply: str
     prices: dict[str, str]
+    image_tokens_max: int
     effective_at: int
 
 
@@ -111,6 +113,7 @@ def set_card(work: UnitOfWork, arguments: _SetCard) -> dict[str, Any]:
     {model, provider?, multiply}: internal prices are list prices times a decimal: a subsidy below 1, a surcharge above.
     {model, provider?, prices: {meter: credits per million}}: internal prices of the standard tier as given, in all tiers and
     lengths of context. What nobody publishes a price of (training) gets it in every column, at the standard tier alone.
+    {model, provider?, image_tokens_max}: how many model tokens one image costs at most, also beside prices.
     {card: {...}}: a whole card, for a model that nobody publishes prices of.
     """
     effective_at = instant_given(arguments, "effective_at", work.now)
@@ -118,7 +121,7 @@ def set_card(work: UnitOfWork, arguments: _SetCard) -> dict[str, Any]:
         raise Refused(
             "backdated", "prices change from now on: calls keep the card they were admitted under. Leave the date out."
         )
-    beside = [name for name in ("model", "provider", "multiply", "prices") if arguments.get(name)]
+    beside = [name for name in ("model", "provider", "multiply", "prices", "image_tokens_max") if arguments.get(name)]
     if "card" in arguments and beside:
         raise Refused("argument", f"a whole card says everything itself: leave out {beside[0]}, or the card")
     if "card" in arguments:
@@ -185,6 +188,8 @@ def _to_add(
             new = _with_unpublished(card, latest)
             if latest.internal_prices != latest.list_prices:
                 new = replace(new, internal_prices=latest.internal_prices)
+            image_tokens_max = max(latest.image_tokens_max or 0, card.image_tokens_max or 0) or None
+            new = replace(new, image_tokens_max=image_tokens_max)  # a bound stays one: the larger of ours and theirs
             if _says(latest) == _says(new):
                 continue
         yield pinned(replace(new, effective_at=starts_at))
@@ -272,6 +277,10 @@ def _found(work: UnitOfWork, arguments: Mapping[str, Any]) -> RateCard:
 
 def _repriced(card: RateCard, arguments: Mapping[str, Any], effective_at: Instant) -> RateCard:
     multiply, prices = arguments.get("multiply"), arguments.get("prices")
+    if "image_tokens_max" in arguments:
+        card = replace(card, image_tokens_max=arguments["image_tokens_max"])
+        if multiply is None and not prices:
+            return pinned(replace(card, effective_at=effective_at, source="image tokens: set by hand"))
     if (multiply is None) == (not prices):
         raise Refused("invalid", "give either --multiply or prices such as --input and --output, and not both")
     if multiply is not None:
@@ -326,6 +335,7 @@ def _card_from_hand(given: Mapping[str, Any], effective_at: Instant) -> RateCard
                 internal_prices=tables_from_text(given["internal_prices"]) if "internal_prices" in given else listed,
                 context_window_tokens=given.get("context_window_tokens"),
                 output_tokens_max=given.get("output_tokens_max"),
+                image_tokens_max=given.get("image_tokens_max"),
                 source=given.get("source", "set by hand"),
                 digest="",
                 overhead_tokens_per_message=given.get("overhead_tokens_per_message", OVERHEAD_TOKENS_PER_MESSAGE),

@@ -70,6 +70,8 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     break_loops: int = 0
     cap_hints: bool = False
     """What its plan lets the gateway do to save (model/plan_terms.Thrift); 0: no loop is broken."""
+    purpose: str = ""
+    """What its plan says calls are for that do not say it themselves, nor does their key; empty: nothing."""
 
 
 class KeyTerms(msgspec.Struct, array_like=True, frozen=True):

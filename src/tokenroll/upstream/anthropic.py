@@ -54,13 +54,17 @@ from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
 ANTHROPIC_VERSION: Final = b"2023-06-01"
 _MEDIA: Final = frozenset({b'"image"', b'"document"'})
-_NESTED_PARTS: Final = PartKinds(text=frozenset({b'"text"', b'"search_result"', b'"tool_reference"'}), media=_MEDIA)
+_IMAGES: Final = frozenset({b'"image"'})
+_NESTED_PARTS: Final = PartKinds(
+    text=frozenset({b'"text"', b'"search_result"', b'"tool_reference"'}), media=_MEDIA, images=_IMAGES
+)
 _PARTS: Final = PartKinds(
     text=frozenset({
         b'"text"', b'"thinking"', b'"redacted_thinking"', b'"tool_use"', b'"tool_result"', b'"server_tool_use"',
         b'"web_search_tool_result"', b'"search_result"', b'"mcp_tool_use"', b'"mcp_tool_result"', b'"tool_reference"',
     }),
     media=_MEDIA,
+    images=_IMAGES,
 )  # fmt: skip
 _CLIENT_TOOL_TOKENS: Final = {"bash_": 1_024, "text_editor_": 2_048, "memory_": 2_048, "computer_": 4_096}
 """Tools that run at the client but whose description the provider adds: at least twice what it documents for each."""

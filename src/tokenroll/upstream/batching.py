@@ -46,6 +46,9 @@ def add_request(whole: Facts, one: Facts, place: str) -> None:
     batched.request_count += 1
     batched.tool_request_count += one.has_tools
     batched.window_count += one.fills_window
+    if not one.fills_window:
+        batched.image_request_count += one.image_count > 0
+        whole.image_count += one.image_count
     if one.has_output:
         whole.has_output = True
         whole.output_cap_tokens += one.choice_count * one.output_cap_tokens

@@ -4,11 +4,13 @@
 class Batched:
     """How many requests a batch is made of, and of which kinds; what they ask for is summed in its facts."""
 
-    __slots__ = ("request_count", "tool_request_count", "uncapped_choice_count", "window_count")
+    __slots__ = ("image_request_count", "request_count", "tool_request_count", "uncapped_choice_count", "window_count")
 
     def __init__(self) -> None:
         self.request_count = 0
         self.tool_request_count = 0
+        self.image_request_count = 0
+        """Those with images, and nothing else that their bytes do not bound."""
         self.window_count = 0
         """Those that may read a whole context."""
         self.uncapped_choice_count = 0
@@ -54,8 +56,10 @@ class Facts:
     kept_by: str = ""
     """The deployment that has it, where that is known."""
     fills_window: bool = False
-    """Whether its bytes do not bound its input: it goes on from what the provider has stored, or carries images, files or sound.
-    Then its input is as large as the context window may be."""
+    """Whether its bytes do not bound its input: it goes on from what the provider has stored, or carries files or sound. Then its input
+    is as large as the context window may be."""
+    image_count: int = 0
+    """The images that it carries, wherever they stand: each costs what its rate card says at most, or the call fills the window."""
     in_background: bool = False
     """Whether its provider goes on with it when nobody listens any more."""
     has_audio: bool = False

@@ -13,7 +13,7 @@ takes the first this holds: both are bytes of a body that is bounded whole; a us
 budget is below a cap that is at the top; and an image hidden behind a text costs what the provider's bill trues up (law 5).
 
 A part that is none of text is bounded by the model's context window, which no input exceeds: how many model tokens an image has is
-decided by its pixels, and a link has nearly no bytes at all.
+decided by its pixels, and a link has nearly no bytes at all. Images are counted, for rate cards that say what one costs at most.
 """
 
 import json
@@ -316,6 +316,8 @@ class PartKinds(NamedTuple):
     """Their bytes bound their tokens."""
     media: frozenset[bytes]
     """Images, files and sound: the context window bounds them."""
+    images: frozenset[bytes] = frozenset()
+    """Those that are one image and nothing else."""
 
 
 _AUDIO: Final = b'"input_audio"'
@@ -409,9 +411,10 @@ def items_of(listed: Raw, param: str) -> list[Item]:
 
 
 def bound_part(part: Part, kinds: PartKinds, facts: Facts, param: str) -> None:
-    """Tells the facts of an image, a file or a sound: its call is bounded by the context window, and its own bytes say nothing.
+    """Tells the facts of an image, a file or a sound: its own bytes say nothing.
 
-    Nothing is told when the type was only written with escapes. Raises RequestRefused for a type that nobody knows.
+    Images are counted; what else there is, or hides beside an image, has its call bounded by the context window. Nothing is told when
+    the type was only written with escapes. Raises RequestRefused for a type that nobody knows.
     """
     name = raw_value(part.type)
     kind = f'"{name}"'.encode("utf-8", "replace")
@@ -419,8 +422,12 @@ def bound_part(part: Part, kinds: PartKinds, facts: Facts, param: str) -> None:
         not_bounded(param, f"a content part of type {str(name)[:80]!r}")
     if kind in kinds.text and not part.is_suspect():
         return
-    facts.fills_window = facts.beyond_bytes = True
     facts.reads_stored = facts.reads_stored or part.is_stored()
+    facts.beyond_bytes = True
+    if kind in kinds.images and part.is_one_image():
+        facts.image_count += 1
+    else:
+        facts.fills_window = True
     facts.input_bytes += MEDIA_TOKENS_ESTIMATE * BYTES_PER_TOKEN_ESTIMATE - part.media_bytes
     if kind == _AUDIO or part.input_audio is not NOTHING:
         facts.has_audio = True

@@ -40,7 +40,9 @@ from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
 _PARTS: Final = PartKinds(
-    text=frozenset({b'"text"', b'"refusal"'}), media=frozenset({b'"image_url"', b'"input_audio"', b'"file"'})
+    text=frozenset({b'"text"', b'"refusal"'}),
+    media=frozenset({b'"image_url"', b'"input_audio"', b'"file"'}),
+    images=frozenset({b'"image_url"'}),
 )
 _TOOL_TYPES: Final = frozenset({b'"function"', b'"custom"'})
 _UNBOUNDED: Final = {

@@ -245,6 +245,7 @@ def _card(
             overhead_tokens_per_request_with_tools=OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS,
             overhead_tokens_per_tool=OVERHEAD_TOKENS_PER_TOOL,
             time_of_day_dearest=time_of_day_dearest,
+            image_tokens_max=output_data("image_tokens").get(provider, {}).get(model),
         )
     )
 
@@ -351,7 +352,11 @@ def _with_cache_writes(rates: dict[Meter, int], *, long_lived: bool) -> dict[Met
 
 @cache
 def output_data(part: str) -> dict[str, Any]:
-    """`maxima`: most output tokens by provider and model; `aliases`: dated names by provider; `free`: models that cost nothing."""
+    """What published prices do not say, by provider.
+
+    `maxima`: most output tokens of a model; `image_tokens`: most that one image costs; `aliases`: dated names; `free`: models that cost
+    nothing.
+    """
     text = resources.files("tokenroll.upstream").joinpath("data/output_maxima.toml").read_text()
     found: dict[str, Any] = tomllib.loads(text)[part]
     return found

@@ -54,6 +54,7 @@ _PARTS: Final = PartKinds(
         {b'"input_text"', b'"output_text"', b'"text"', b'"refusal"', b'"reasoning_text"', b'"summary_text"'}
     ),
     media=frozenset({b'"input_image"', b'"input_file"', b'"input_audio"'}),
+    images=frozenset({b'"input_image"'}),
 )
 _ITEM_TYPES: Final = frozenset({
     b"", b'"message"', b'"reasoning"', b'"function_call"', b'"function_call_output"', b'"custom_tool_call"',
@@ -262,7 +263,7 @@ class Responses(OpenAIEndpoint):
         facts.message_count += get("instructions") is not None
         if get("tools") is not None:
             _tools(items(head["tools"], "tools"), "tools", head, facts)
-        facts.beyond_bytes = facts.fills_window or facts.server_tool_uses_max > 0
+        facts.beyond_bytes = facts.fills_window or facts.image_count > 0 or facts.server_tool_uses_max > 0
         facts.service_tier = tier_asked(get("service_tier"))
         facts.user = text(get("user"), "user")
         if "metadata" in head:

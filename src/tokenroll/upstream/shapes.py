@@ -37,6 +37,10 @@ class Part(msgspec.Struct, gc=False):
         fields = (self.source, self.image_url, self.input_audio, self.file, self.file_data)
         return sum(len(memoryview(field)) for field in fields if field is not NOTHING)
 
+    def is_one_image(self) -> bool:
+        """Whether nothing hides in it besides an image, for a part that calls itself one."""
+        return self.input_audio is NOTHING and self.file is NOTHING and self.file_data is NOTHING
+
     def is_suspect(self) -> bool:
         """Whether it carries something besides text, whatever its type says: two types may hide in one part."""
         return (

@@ -162,7 +162,7 @@ def test_further_terms_are_options_by_the_names_of_files(home, capsys):
     ("term", "told"),
     [
         ("tax.use_scope=all", "--term: tax.use_scope must be one of business_only, incidental_personal"),
-        ("amount=3", "--term: 'amount=3' is not NAME=VALUE with one of proration, transferable, formula.kind"),
+        ("amount=3", "--term: 'amount=3' is not NAME=VALUE with one of proration, transferable, purpose, formula.kind"),
         ("transferable", "--term: 'transferable' is not NAME=VALUE"),
     ],
 )

@@ -145,7 +145,7 @@ def one_choice_is_enough(bound_rates, size):
 
 
 def no_overheads(bound_rates, size):
-    return size.input_bytes
+    return size.input_bytes, 0
 
 
 def base_rates_only(table):
@@ -197,7 +197,7 @@ BUGS = [
     ("halves go up", rating, "round_half_even", lambda n, d: (2 * n + d) // (2 * d), ROUNDS),
     ("round bounds down", bounding, "ceil_div", lambda n, d: n // d, BOUNDS),
     ("bound one choice", bounding, "bound_nanos_at", one_choice_is_enough, BOUNDS),
-    ("bound without overheads", bounding, "input_tokens_max", no_overheads, BOUNDS),
+    ("bound without overheads", bounding, "_input_parts", no_overheads, BOUNDS),
     ("bound without long contexts", rating, "_every_rates", base_rates_only, BOUNDS),
     ("afford a token too many", bounding, "affordable_output_tokens", one_token_too_many, AFFORDS),
     ("hash leaves as nodes", chaining, "_LEAF", b"\x01", LEVELS),

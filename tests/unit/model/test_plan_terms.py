@@ -16,10 +16,24 @@ from tokenroll.model.plan_terms import (
     Thrift,
     Wording,
 )
+from tokenroll.model.tag import Purpose
+from tokenroll.model.tax_facts import TaxFacts, UseScope
+
+
+def test_what_is_for_business_alone_is_not_personal_unless_said_otherwise():
+    with pytest.raises(ValueError, match=r"business alone cannot have calls that are personal .* tax\.use_scope"):
+        PlanTerms(purpose=Purpose.PERSONAL, tax=TaxFacts(use_scope=UseScope.BUSINESS_ONLY))
+    for terms in (
+        {"purpose": Purpose.WORK, "tax": TaxFacts(use_scope=UseScope.BUSINESS_ONLY)},
+        {"purpose": Purpose.PERSONAL, "tax": TaxFacts(use_scope=UseScope.PERSONAL_ALLOWED)},
+        {"purpose": Purpose.PERSONAL},
+    ):
+        assert PlanTerms(**terms).purpose is terms["purpose"]
 
 
 def test_a_plan_that_says_nothing_gives_nothing_away():
     terms = make_plan().terms
+    assert terms.purpose is None
     assert terms == PlanTerms()
     assert (terms.transferable, terms.floor, terms.proration) == (False, None, Proration.NONE)
     assert terms.thrift == Thrift()

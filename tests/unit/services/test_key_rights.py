@@ -6,10 +6,12 @@ import pytest
 
 from tests.cast import CREDIT, POOL_WALLET, T0, make_card
 from tests.desk import ADA_KEY, BOUND, CHAT, PEPPER, SIM, Desk, key, lot, make_facts, wallet
-from tests.firm import HOUR
+from tests.firm import HOUR, Firm
+from tokenroll.model.hold import ReleaseReason
 from tokenroll.services.hot import Deployment, HotHold
 from tokenroll.services.hot_limits import Reroute
 from tokenroll.services.keys import key_hash, new_key
+from tokenroll.services.leasing import lease_parts
 from tokenroll.services.protocol import Delta
 from tokenroll.store import tape
 from tokenroll.store.tape import RecordType
@@ -105,6 +107,55 @@ def test_a_call_s_tags_are_its_own_then_its_metadata_s_then_its_key_s(tmp_path):
     assert recorded_tags(desk) == [
         ("draft,project=hermes,purpose=personal", True), ("purpose=work,project=zeus", False), ("purpose=personal,project=zeus", True),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key_tags", "call_tags", "recorded"),
+    [
+        ("", "", ("purpose=personal", True)),
+        ("project=zeus", "", ("project=zeus,purpose=personal", True)),
+        ("purpose=work", "", ("purpose=work", False)),
+        ("", "purpose=work", ("purpose=work", False)),
+        ("purpose=work", "purpose=personal", ("purpose=personal", True)),
+    ],
+)
+def test_a_plan_says_what_calls_are_for_that_neither_say_it_nor_their_key(tmp_path, key_tags, call_tags, recorded):
+    desk = desk_with(tmp_path, wallet(lot(1, CREDIT), purpose="personal"), tags=key_tags)
+    desk.admit(tags=call_tags)
+    assert recorded_tags(desk) == [recorded]
+
+
+def test_the_plan_s_next_version_holds_for_keys_that_are_known_and_for_its_floor(tmp_path):
+    terms = {"floor_model": "haiku", "floor_pool_id": FLOOR_POOL}
+    desk = desk_with(tmp_path, wallet(lot(1, BOUND), **terms), wallet(lot(5, CREDIT), id=FLOOR_POOL, name="Floor"))
+    desk.spending.release(desk.admit(), ReleaseReason.NOT_SENT, desk.now)
+    desk.spending.apply_delta(Delta(1, [wallet(purpose="personal", **terms)], [], [], [], {}))
+    desk.admit()
+    reroute = desk.admit()
+    reroute.deployment = SIM._replace(model=reroute.model)
+    assert isinstance(desk.admit(reroute=reroute), HotHold)
+    assert recorded_tags(desk) == [("", False), ("purpose=personal", True), ("purpose=personal", True)]
+
+
+def test_a_wallet_is_leased_with_the_purpose_of_its_newest_plan():
+    firm = Firm()
+    firm.hire("Ada")
+    plan = {"name": "perk", "kind": "stipend", "classification": "tool", "amount_nanos": 10 * CREDIT}
+    firm.do("plan.create", **plan, terms={"purpose": "personal"})
+    firm.do("grant.create", plan="perk", to="Ada")
+
+    def leased():
+        firm.connection.rollback()
+        (lease,) = lease_parts(firm.connection, 0, firm.now)
+        return next(one.purpose for one in lease.wallets if one.name == "Ada")
+
+    assert leased() == "personal"
+    firm.now += HOUR
+    firm.do("plan.create", **plan, terms={"purpose": "work"})
+    assert leased() == "work"
+    firm.now += HOUR
+    firm.do("plan.create", **plan)
+    assert leased() == ""
 
 
 def test_a_floor_s_call_has_the_key_s_tags_too(tmp_path):

@@ -17,7 +17,7 @@ PLANS = [
         "vesting": {"kind": "periodic", "period": "3m", "occurrences": 16},
         "terms": {
             "eligibility": {"departments": ["Engineering", "a;b"], "hired_from": "2027-01-01"},
-            "leaving": {"windows": [{"reason": "involuntary_death", "days": 90}]}, "transferable": True,
+            "leaving": {"windows": [{"reason": "involuntary_death", "days": 90}]}, "transferable": True, "purpose": "personal",
         },
     },
     {"name": "tools", "kind": "stipend", "classification": "tool", "amount_nanos": 80 * CREDIT, "lifetime": "1m"},

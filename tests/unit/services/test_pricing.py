@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.empty_ledger import empty_ledger
-from tokenroll.engine.rating import card_from_json
+from tokenroll.engine.rating import canonical_json, card_from_json
 from tokenroll.model.instant import instant_from_text
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import Meter
@@ -147,6 +147,31 @@ def test_it_adds_a_model_that_nobody_publishes(books):
     assert stored.internal_prices["standard"].base == {Meter.INPUT: 0, Meter.OUTPUT: 0}
     assert (stored.aliases, stored.context_window_tokens, stored.output_tokens_max) == (("small-1",), 32_768, None)
     assert books.ask("ratecard.set", card=card).problem_kind == "same_card"
+
+
+def test_cleo_says_what_one_image_costs_at_most_and_an_import_keeps_it(books, mini):
+    books.done("ratecard.set", model="gpt-4o-mini", image_tokens_max=50_000)
+    last = mini()[-1]
+    assert (last.image_tokens_max, last.list_prices) == (50_000, mini()[0].list_prices)
+    assert books.done("ratecard.import", models=["gpt-4o-mini"])["added_count"] == 0
+    for wrong in (0, -1):
+        reply = books.ask("ratecard.set", model="gpt-4o-mini", image_tokens_max=wrong)
+        assert (reply.problem_kind, "image_tokens_max must be 1 to " in reply.problem) == ("invalid", True)
+
+
+def test_published_cards_have_the_figure_where_the_provider_documents_it(books):
+    books.done("ratecard.import", models=["claude-haiku-4-5", "claude-opus-4-7", "gpt-4o"])
+    figures = {
+        model: books.cards(model)[-1].image_tokens_max for model in ("claude-haiku-4-5", "claude-opus-4-7", "gpt-4o")
+    }
+    assert figures == {"claude-haiku-4-5": 2_000, "claude-opus-4-7": 6_000, "gpt-4o": None}
+    # a card of before says nothing of images, and its digest is what it was
+    assert b"image_tokens_max" not in canonical_json(books.cards("gpt-4o")[-1])
+    told = books.cards("claude-haiku-4-5")[-1]
+    again = card_from_json(
+        canonical_json(told), card_id=told.id, public_id=told.public_id, recorded_at=told.recorded_at
+    )
+    assert again == told
 
 
 @pytest.mark.parametrize(

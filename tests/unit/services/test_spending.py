@@ -26,6 +26,7 @@ from tokenroll.store import tape as tapes
 from tokenroll.store.tape import Finish, RecordType
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.embeddings import Embeddings
+from tokenroll.upstream.facts import Batched
 
 
 @pytest.fixture
@@ -111,6 +112,55 @@ def test_it_bounds_images_by_the_context_window_and_sound_only_at_its_own_price(
     assert desk.admit(make_facts(fills_window=True, input_bytes=300_000)).bound_nanos == 1_801_500_000 + 16 * 6_000
     unpriced = desk.admit(make_facts(fills_window=True, has_audio=True))
     assert (unpriced.code, unpriced.state) == ("call_not_bounded", "its rate card has no price for sound")
+
+
+IMAGE_WEIGHT = 6_400
+"""What an image weighs among a call's bytes, for evidence."""
+
+
+def test_it_bounds_images_by_what_their_card_says_of_one(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, 10 * CREDIT)), cards=(make_card(image_tokens_max=2_000),))
+    # three images of 2,000, and 1,000 bytes and 16 for the message, at 6,000 nanos; 100 out at 15,000
+    facts = make_facts(image_count=3, input_bytes=1_000 + 3 * IMAGE_WEIGHT)
+    assert desk.admit(facts).bound_nanos == (6_000 + 1_016) * 6_000 + 100 * 15_000
+    # a hundred of them would be 200,000: never more than the whole context, which is what they held before
+    facts = make_facts(image_count=100, input_bytes=1_000 + 100 * IMAGE_WEIGHT)
+    assert desk.admit(facts).bound_nanos == 200_000 * 6_000 + 100 * 15_000
+
+
+def test_beside_a_file_images_are_in_the_window_and_without_a_figure_too(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, 10 * CREDIT)), cards=(make_card(image_tokens_max=2_000),))
+    facts = make_facts(image_count=1, fills_window=True, input_bytes=1_000 + 2 * IMAGE_WEIGHT)
+    assert desk.admit(facts).bound_nanos == 1_201_500_000
+    silent = Desk(tmp_path / "silent", wallet(lot(1, 10 * CREDIT)))
+    assert silent.admit(make_facts(image_count=1, input_bytes=7_400)).bound_nanos == 1_201_500_000
+
+
+def test_a_card_with_a_figure_needs_no_window_for_images(tmp_path):
+    desk = Desk(
+        tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(image_tokens_max=2_000, context_window_tokens=None),)
+    )
+    facts = make_facts(image_count=1, input_bytes=1_000 + IMAGE_WEIGHT)
+    assert desk.admit(facts).bound_nanos == (2_000 + 1_016) * 6_000 + 100 * 15_000
+
+
+@pytest.mark.parametrize(("figure", "tokens"), [(2_000, 3 * 2_000), (None, 2 * 200_000)])
+def test_images_in_a_batch_are_bounded_one_by_one_or_by_a_window_a_request(tmp_path, figure, tokens):
+    # three images in two of its three requests, 1,000 bytes and 16 for the message; a batch is priced at its own tier
+    prices = {tier: RateTable(base=SONNET_RATES) for tier in ("standard", "batch")}
+    card = make_card(image_tokens_max=figure, internal_prices=prices, list_prices=prices, net_prices=prices)
+    desk = Desk(tmp_path, wallet(lot(1, 10 * CREDIT)), cards=(card,))
+    batched = Batched()
+    batched.request_count, batched.image_request_count = 3, 2
+    facts = make_facts(image_count=3, batched=batched, service_tier="batch")
+    assert desk.admit(facts).bound_nanos == (1_016 + tokens) * 6_000 + 100 * 15_000
+
+
+def test_searches_read_the_images_again(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, 10 * CREDIT)), cards=(make_card(image_tokens_max=2_000),))
+    facts = make_facts(image_count=1, input_bytes=7_400, server_tool_uses_max=1, web_search_max=1)
+    # two contexts at 6,000 nanos, a search at 10,000,000
+    assert desk.admit(facts).bound_nanos == 2 * 200_000 * 6_000 + 10_000_000 + 100 * 15_000
 
 
 def test_it_bounds_sound_at_the_price_of_sound(tmp_path):

@@ -39,10 +39,11 @@ def test_its_facts_are_the_sums_of_its_lines():
     assert (facts.model, facts.service_tier, facts.is_text, facts.has_output) == ("gpt-4o-mini", "batch", True, True)
     assert (facts.output_cap_tokens, facts.message_count, facts.tool_count, facts.has_tools) == (300, 3, 1, True)
     assert facts.input_bytes == len(json.dumps(one)) + len(json.dumps(two)) - len(b'{"url": "data:,"}') + 6_400
-    assert (facts.beyond_bytes, facts.fills_window, facts.reads_stored) == (True, True, True)
+    assert (facts.beyond_bytes, facts.fills_window, facts.reads_stored) == (True, False, True)
     batched = facts.batched
     assert batched is not None
-    assert (batched.request_count, batched.tool_request_count, batched.window_count) == (2, 1, 1)
+    assert (batched.request_count, batched.tool_request_count, batched.window_count) == (2, 1, 0)
+    assert (batched.image_request_count, facts.image_count) == (1, 1)
     assert batched.uncapped_choice_count == 1
 
 

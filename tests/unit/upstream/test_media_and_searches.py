@@ -42,13 +42,24 @@ MEDIA = [
     ("a stored file", RESPONSES, responses(input=said({"type": "input_file", "file_id": "f"})), EACH),
     ("an image that calls itself text", RESPONSES, responses(input=said(SHOT | {"type": "input_text"})), EACH - 8),
     ("a screenshot that a call gave", RESPONSES, responses(input=[{**OUTPUT, "output": [SHOT]}]), EACH - 8),
+    ("a stored screenshot", RESPONSES, responses(input=said({"type": "input_image", "file_id": "f"})), EACH),
+    ("an image with a file in it", CHAT, chat(messages=parts(IMAGE | {"file": {"file_id": "f"}})), EACH - 36 - 15),
+    ("an image beside a paper", RESPONSES, responses(input=said(SHOT, PAPER)), 2 * (EACH - 8)),
+    ("images in two results", MESSAGES, messages(messages=[*parts({"type": "tool_result", "content": [PNG, PNG]}), *parts(PNG)]), 3 * (EACH - 31)),
 ]  # fmt: skip
+IMAGES = {
+    "an image": 1, "an image in a later message": 1, "two images": 2, "an escaped type": 1, "an image in a tool's result": 1,
+    "a screenshot": 1, "a screenshot that a call gave": 1, "a stored screenshot": 1, "images in two results": 3,
+}  # fmt: skip
+"""How many images, where there is nothing else that bytes do not bound: all others ask for the window."""
 
 
 @pytest.mark.parametrize(("name", "dialect", "body", "more"), MEDIA, ids=[f"{row[1].name}: {row[0]}" for row in MEDIA])
-def test_what_is_more_than_text_asks_for_the_window_and_does_not_weigh_its_bytes(name, dialect, body, more):
+def test_images_are_counted_the_rest_asks_for_the_window_and_none_weighs_its_bytes(name, dialect, body, more):
     facts = dialect.facts(body)
-    assert (facts.fills_window, facts.input_bytes) == (True, len(body) + more)
+    assert (facts.beyond_bytes, facts.fills_window, facts.input_bytes) == (True, name not in IMAGES, len(body) + more)
+    if name in IMAGES:
+        assert facts.image_count == IMAGES[name]
     assert facts.has_audio is (name == "sound")
 
 
@@ -71,13 +82,13 @@ def test_what_is_more_than_text_asks_for_the_window_and_does_not_weigh_its_bytes
 )
 def test_a_file_that_is_stored_is_read_where_it_lies(dialect, body, is_stored):
     facts = dialect.facts(body)
-    assert (facts.reads_stored, facts.fills_window) == (is_stored, True)
+    assert (facts.reads_stored, facts.beyond_bytes) == (is_stored, True)
 
 
 def test_text_alone_asks_for_no_window():
     for dialect, body in ((CHAT, chat(messages=parts(TEXT))), (MESSAGES, messages()), (RESPONSES, responses())):
         facts = dialect.facts(body)
-        assert not facts.fills_window
+        assert (facts.fills_window, facts.image_count, facts.beyond_bytes) == (False, 0, False)
         assert facts.input_bytes == len(body)
 
 

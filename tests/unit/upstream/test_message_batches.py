@@ -31,8 +31,10 @@ def test_its_facts_are_the_sums_of_its_messages():
     assert (facts.model, facts.service_tier, facts.input_bytes) == ("claude-haiku-4-5", "batch", len(body))
     assert (facts.output_cap_tokens, facts.message_count, facts.tool_count, facts.has_tools) == (250, 4, 3, True)
     assert facts.batched is not None
-    assert (facts.batched.request_count, facts.batched.tool_request_count, facts.batched.window_count) == (3, 2, 1)
-    assert (facts.beyond_bytes, facts.fills_window) == (True, True)
+    batched = facts.batched
+    assert (batched.request_count, batched.tool_request_count, batched.window_count) == (3, 2, 0)
+    assert (batched.image_request_count, facts.image_count) == (1, 1)
+    assert (facts.beyond_bytes, facts.fills_window) == (True, False)
 
 
 @pytest.mark.parametrize(

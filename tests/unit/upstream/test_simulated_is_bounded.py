@@ -30,6 +30,17 @@ CHATS: dict[str, dict[str, Any]] = {
     },
     "cached": {"messages": [{"role": "user", "content": "x" * 9_000}]},
     "other letters": {"messages": [{"role": "user", "content": "ü€🂡" * 300}]},
+    "images": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "x" * 900},
+                    *[{"type": "image_url", "image_url": {"url": "u"}}] * 9,
+                ],
+            }
+        ]
+    },
 }
 MESSAGES: dict[str, dict[str, Any]] = {
     "short": {"messages": [{"role": "user", "content": "a"}]},
@@ -46,6 +57,21 @@ MESSAGES: dict[str, dict[str, Any]] = {
         "tools": [{"name": f"t{number}", "input_schema": TOOL} for number in range(30)],
         "tool_choice": {"type": "none"},
     },
+    "images": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image", "source": {"type": "url", "url": "u"}},
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t",
+                        "content": [{"type": "image", "source": {"type": "url", "url": "v"}}],
+                    },
+                ],
+            }
+        ]
+    },
     "thinking": {
         "messages": [{"role": "user", "content": "hi"}],
         "max_tokens": 4_000,
@@ -59,14 +85,19 @@ CASES |= {f"messages, {name}": ("anthropic", CLAUDE, {"max_tokens": 500, **body}
 
 @pytest.fixture(scope="module")
 def rates() -> dict[str, BoundRates]:
-    cards = {card.model: card for card in prepare(["openai", "anthropic"], NOW).cards if card.effective_at <= NOW}
+    cards = {
+        card.model: replace(card, image_tokens_max=1_500)
+        for card in prepare(["openai", "anthropic"], NOW).cards
+        if card.effective_at <= NOW
+    }
     return {name: compile_bound(cards[name], ("standard",), TEXT_INPUT_METERS) for name in (LONG, ONE_PRICE, CLAUDE)}
 
 
 def size_of(provider: str, raw: bytes) -> CallSize:
     facts = (openai.ChatCompletions() if provider == "openai" else anthropic.Messages()).facts(raw)
     return CallSize(
-        input_bytes=facts.input_bytes + facts.extra_input_tokens,
+        input_bytes=facts.input_bytes - facts.image_count * 6_400 + facts.extra_input_tokens,
+        image_count=facts.image_count,
         message_count=facts.message_count,
         output_cap_tokens=facts.output_cap_tokens,
         tool_count=facts.tool_count,
@@ -100,6 +131,7 @@ def test_it_never_costs_more_than_the_bound(rates, provider, model, body):
         ("chat, many messages", {"overhead_tokens_per_message": 0}),
         ("chat, tools", {"overhead_tokens_per_request_with_tools": 0}),
         ("chat, tools", {"overhead_tokens_per_tool": 0}),
+        ("chat, images", {"image_tokens_max": 1_400}),
         ("messages, marked for an hour", {"input_attos": 5 * 10**12}),  # the five-minute rate: an hour is dearer
     ],
 )
@@ -117,7 +149,7 @@ def test_a_forgetful_bound_is_caught(rates, case, forgets):
 def _texts(body: dict) -> list[bytes]:
     """Everything that the simulated provider takes for text, role words included."""
     contents = [message["content"] for message in body["messages"]]
-    texts = [one if isinstance(one, str) else "".join(part["text"] for part in one) for one in contents]
+    texts = [one if isinstance(one, str) else "".join(part.get("text", "") for part in one) for one in contents]
     parts = [text.encode() for text in texts] + [message["role"].encode() + b"\0" for message in body["messages"]]
     parts += [json.dumps(tool, separators=(",", ":")).encode() for tool in body.get("tools", ())]
     return parts
