@@ -57,6 +57,7 @@ OPENAI = Suite(
         "tests/api_resources/test_moderations.py", "tests/api_resources/test_models.py",
     ),
 )  # fmt: skip
+FINE_TUNING = "tests/api_resources/fine_tuning/test_jobs.py"
 USAGE_REPORTS = "tests/api_resources/admin/organization/test_usage.py"
 """Of OpenAI's suite: what the gateway answers itself and no provider here has."""
 STORED = ("tests/api_resources/test_files.py", "tests/api_resources/test_batches.py")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.company import COMPANY_KEY, Company
 from tests.judges import official
-from tests.judges.official import ANTHROPIC, OPENAI, STORED, USAGE_REPORTS, Outcomes, Suite
+from tests.judges.official import ANTHROPIC, FINE_TUNING, OPENAI, STORED, USAGE_REPORTS, Outcomes, Suite
 from tokenroll.testing import SimulatedProvider
 
 # Literals of the suites' own conftest.py.
@@ -86,6 +86,28 @@ def test_it_passes_what_the_provider_passes_but_for_what_is_refused_on_purpose(c
     company.prove()
     lost = {package: set(straight.lost_to(ours)) for package, (straight, ours) in found.items()}
     assert lost == {package: set(refused) for package, refused in REFUSED_ON_PURPOSE.items()}
+
+
+@pytest.mark.judge
+@pytest.mark.timeout(600)
+def test_it_begins_every_job_of_the_official_suite_of_fine_tuning(company):
+    """Plain and with every parameter, raw and streamed to the caller, by 5 clients. Nothing is lost that passes at the provider but its
+    list of jobs; the other tests of the suite ask for jobs that nobody has made.
+    """
+    line = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n'
+    company.do("ratecard.set", model="gpt-4o-mini", prices={"training": "3"})
+    company.provider.keep_file("file-abc123", line)
+    ours = official.run(OPENAI, base_url(OPENAI, company.port), files=[FINE_TUNING])
+    with SimulatedProvider(seed=7) as provider:
+        provider.keep_file("file-abc123", line)
+        straight = official.run(OPENAI, base_url(OPENAI, provider.port), files=[FINE_TUNING])
+    creates = [name for name in ours.passed() if "_create" in name and "path_params" not in name]
+    assert len(creates) == 20
+    assert {name.rpartition(".")[2] for name in straight.lost_to(ours)} == {
+        "test_method_list", "test_method_list_with_all_params", "test_raw_response_list", "test_streaming_response_list",
+    }  # fmt: skip
+    company.until_found("Ada")
+    company.prove()
 
 
 @pytest.mark.timeout(600)

@@ -13,6 +13,7 @@ from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Dialect, ErrorAnswer
 from tokenroll.upstream.embeddings import Embeddings
 from tokenroll.upstream.file_batches import FileBatches
+from tokenroll.upstream.fine_tuning import FineTuningJobs
 from tokenroll.upstream.images import ImageEdits, ImageGenerations
 from tokenroll.upstream.message_batches import MessageBatches
 from tokenroll.upstream.moderations import Moderations
@@ -37,6 +38,7 @@ FAMILIES: Final[Mapping[str, tuple[Dialect, ...]]] = {
         Transcriptions(),
         Translations(),
         FileBatches(),
+        FineTuningJobs(),
     ),
     "anthropic": (ANTHROPIC, MessageBatches()),
 }

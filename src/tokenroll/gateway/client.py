@@ -24,6 +24,7 @@ from tokenroll.gateway.heads import (
     malformed_head,
 )
 from tokenroll.gateway.reading import ReadAhead
+from tokenroll.gateway.resuming import Resumption
 from tokenroll.gateway.twins import TwinCall
 from tokenroll.model.limits import BODY_CHUNKS_MAX, LINGER_BYTES_MAX, PIPELINED_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
 from tokenroll.services.hot import HotKey
@@ -501,7 +502,7 @@ class ClientConnection:
             self.state = BUSY
             self.deadline = 0
             kind, key = self._errand
-            errand = Errand(self, head, kind, key, body)
+            errand = (Resumption if kind.resumes else Errand)(self, head, kind, key, body)
             self.call = errand
             errand.start()
         else:

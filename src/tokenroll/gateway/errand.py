@@ -39,11 +39,13 @@ class ErrandKind(NamedTuple):
     has_model: bool
     has_link: bool = False
     """Whether its answer says where more of it is: clients follow that, so it must lead through here again."""
+    resumes: bool = False
+    """Whether it makes something go on that costs: only while that has its hold (resuming.py)."""
 
 
 _ID: Final = rb"[A-Za-z0-9_-]{1,256}"
 ERRANDS: Final[tuple[ErrandKind, ...]] = tuple(
-    ErrandKind(dialect, method, re.compile(path), has_model, has_link)
+    ErrandKind(dialect, method, re.compile(path), has_model, has_link, path.endswith(b"/resume"))
     for dialect, method, path, has_model, has_link in (
         (ANTHROPIC, b"POST", rb"/v1/messages/count_tokens", True, False),
         (ANTHROPIC, b"GET", rb"/v1/messages/batches/" + _ID, False, True),
@@ -58,9 +60,13 @@ ERRANDS: Final[tuple[ErrandKind, ...]] = tuple(
         (OPENAI, b"POST", rb"/v1/files", False, False),
         (OPENAI, b"GET", rb"/v1/files/" + _ID, False, False),
         (OPENAI, b"GET", rb"/v1/files/" + _ID + rb"/content", False, False),
+        (OPENAI, b"GET", rb"/v1/fine_tuning/jobs/" + _ID, False, False),
+        (OPENAI, b"GET", rb"/v1/fine_tuning/jobs/" + _ID + rb"/(?:events|checkpoints)", False, False),
+        (OPENAI, b"POST", rb"/v1/fine_tuning/jobs/" + _ID + rb"/(?:cancel|pause)", False, False),
+        (OPENAI, b"POST", rb"/v1/fine_tuning/jobs/" + _ID + rb"/resume", False, False),
     )
 )  # fmt: skip
-_LISTS: Final = re.compile(rb"/v1/(?:batches|files|messages/batches)")
+_LISTS: Final = re.compile(rb"/v1/(?:batches|files|messages/batches|fine_tuning/jobs)")
 _STORED: Final = re.compile(rb"/v1/(?:batches|files|responses|messages/batches)/" + _ID)
 
 

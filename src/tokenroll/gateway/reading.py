@@ -134,12 +134,17 @@ class ReadAhead(Seeking):
         self._upstream = None
         if self._client is None:
             return
-        self._end()
         try:
             facts = self._reading.end()
         except RequestRefused as refused:
             self._refuse_request(refused)
             return
+        if facts is None:  # another file of the same call, which must lie there, too
+            self._targets = [self._pool.target]
+            self._attempt = 1
+            self._ask()
+            return
+        self._end()
         problem = self._place(facts)
         if problem:
             self._refuse(400, "file_elsewhere", problem)
@@ -159,7 +164,7 @@ class ReadAhead(Seeking):
         way = next((one for one in ways(route) if one.target is target), None)
         if way is None:
             return f"The file lies at the deployment {target.name!r}, which does not serve the model {facts.model!r}."
-        if way.hot.model not in {"", facts.model}:
+        if not self._dialect.names_model and way.hot.model not in {"", facts.model}:
             return (
                 f"The deployment {target.name!r} knows the model {facts.model!r} as {way.hot.model!r}. "
                 "Name it so in the file, which is never changed here."

@@ -395,6 +395,10 @@ REUSE_BYTES_MAX: Final = 16 * 1024 * 1024
 # --- suspense, tape, ledger ----------------------------------------------------------------------------
 SUSPENSE_SECONDS_MAX: Final = 72 * 3_600
 """Law 4: after this the evidence decides and the rest returns to the wallet."""
+TRAINING_SECONDS_MAX: Final = 7 * 86_400
+"""The same for a model that is trained: a job waits for machines and runs for days at most, and its provider says so all the while."""
+TRAINING_RESUMED_SECONDS_MAX: Final = TRAINING_SECONDS_MAX - SUSPENSE_SECONDS_MAX
+"""How old a job may be that is resumed: three days of its hold are left then, so that it can end within them."""
 ENQUIRY_SECONDS: Final = 1
 """How soon a provider is asked about an answer that goes on after its call; later it is asked less and less often."""
 ENQUIRY_SECONDS_MAX: Final = 60
@@ -410,12 +414,16 @@ BATCH_OUTPUT_TOKENS_MAX: Final = 4_000_000_000
 """What the output caps of one batch may add up to: a record has 32 bits for it."""
 BATCH_FILE_BYTES_MAX: Final = 200 * 1024 * 1024
 """The input file of a batch: the provider's own limit."""
-BATCH_LINE_BYTES_MAX: Final = BODY_BYTES_MAX
-"""One line of it: a line is a request, and what is too large for one is too large for the other."""
+FILE_LINE_BYTES_MAX: Final = BODY_BYTES_MAX
+"""One line of a file that bounds a call: in a batch it is a request, and what is too large for one is too large for the other."""
 FILE_READINGS_MAX: Final = 16
 """Files that one worker reads at a time to bound calls: each may hold a line of the largest size."""
 FILE_READING_SECONDS_MAX: Final = 120
 """How long reading one may take: longer than that no client waits for a receipt."""
+TRAINING_FILES_BYTES_MAX: Final = 512 * 1024 * 1024
+"""The files of one fine-tuning job together: the largest file that the provider takes."""
+TRAINING_EPOCHS_MAX: Final = 50
+"""How often a model is trained on a file at most, whoever chooses it: the provider's own limit (decision 0078)."""
 FOUND_USAGES_MAX: Final = BATCH_REQUESTS_MAX
 """Requests behind one attempt that goes on."""
 TAPE_SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024

@@ -58,6 +58,8 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     if not facts.is_text:
         units = rates.unit_grains
         priced = [(most, units[index]) for index, most, _ in facts.unit_maxima if index in units]
+        if facts.trains and not priced:
+            return _not_bounded(facts, "its rate card has no price for training (`tokenroll ratecard set --training`)")
         if not priced and not rates.has_token_price:
             names = " or ".join(f"{METERS[index].replace('_', ' ')}s" for index, _, _ in facts.unit_maxima)
             return _not_bounded(facts, f"its rate card has no price for model tokens or {names}")

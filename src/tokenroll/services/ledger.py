@@ -14,9 +14,10 @@ import msgspec
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from tokenroll.model.instant import MICROS_PER_SECOND, Instant
-from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, SUSPENSE_SECONDS_MAX
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
 from tokenroll.services import leasing, recalling, refilling
+from tokenroll.services.ageing import is_due
 from tokenroll.services.clock import Clock
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
@@ -58,7 +59,6 @@ __all__ = ["Handler", "Ledger", "RandomBits", "Refused", "UnitOfWork"]
 DELIVERED: Final = "applied"
 PENDING: Final = "pending"
 NO_WORKER: Final = "no_worker"
-SUSPENSE_MICROS_MAX: Final = SUSPENSE_SECONDS_MAX * MICROS_PER_SECOND
 
 
 class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never meant to be kept
@@ -437,10 +437,7 @@ class Ledger:
     def housekeep(self) -> Reply | None:
         """The age rule of law 4, when somebody's suspense is due. Safe to call at any time and any number of times (law 9)."""
         now = self.now()
-        due = any(
-            hold.lapsed_at is not None and hold.lapsed_at + SUSPENSE_MICROS_MAX <= now
-            for hold in self._mirror.holds.values()
-        )
+        due = any(is_due(hold, now) for hold in self._mirror.holds.values())
         return self.execute(Command(id=f"housekeep-{now}", name="suspense.decide", arguments={})) if due else None
 
     def refill(self) -> Reply | None:

@@ -1,8 +1,8 @@
 """Reconciling: what a provider's bill says about attempts, and what age says when nobody else does (DESIGN §4 laws 4 and 5).
 
 An attempt in suspense is settled from the bill, at our prices for the bill's counts. A settled row is never edited: where the bill
-differs, the difference is listed, and booked as the company's provider variance when asked. What no bill explains within 72 hours,
-or before its cycle is to close, the evidence decides as `estimated`, and the rest returns to the wallet.
+differs, the difference is listed, and booked as the company's provider variance when asked. What no bill explains within 72 hours
+(a model that is trained: 7 days), or before its cycle is to close, the evidence decides as `estimated`, and the rest returns to the wallet.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,11 @@ from tokenroll.engine.posting import variance_postings
 from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
 from tokenroll.model.entry import Entry, EntryKind
 from tokenroll.model.identifier import IdentifierError, hold_key_from_call
-from tokenroll.model.instant import MICROS_PER_SECOND, Instant
-from tokenroll.model.limits import AMOUNT_NANOS_MAX, ENTERED_AT_MAX, SUSPENSE_SECONDS_MAX, UNIT_COUNT_MAX
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, ENTERED_AT_MAX, UNIT_COUNT_MAX
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METER_INDEX, METERS, Meter, Usage
+from tokenroll.services.ageing import is_due
 from tokenroll.services.cycle_finding import find_cycle
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
@@ -28,7 +29,6 @@ from tokenroll.store.cycles import CycleBook
 from tokenroll.store.mirror import OpenHold
 from tokenroll.store.tape import SERVICE_TIERS, Finish, TapeSource
 
-SUSPENSE_MICROS_MAX: Final = SUSPENSE_SECONDS_MAX * MICROS_PER_SECOND
 DIFFERENCES_SHOWN_MAX: Final = 1_000
 ROWS_PER_COMMAND_MAX: Final = 20_000
 """Bill rows of one command: about 6 MB of message; a longer bill is sent in parts."""
@@ -144,8 +144,7 @@ def decide(work: UnitOfWork, arguments: _Decide) -> dict[str, Any]:
     zones = schema.wallets.c
     decided, charged, returned = 0, 0, 0
     for hold in work.holds_in_suspense():
-        assert hold.lapsed_at is not None
-        aged = hold.lapsed_at + SUSPENSE_MICROS_MAX <= work.now
+        aged = is_due(hold, work.now)
         if not aged and through_cycle:
             zone = work.connection.scalar(select(zones.zone).where(zones.id == hold.wallet_id)) or "UTC"
             aged = cycles.of_admission(zone, hold.admitted_at) <= through_cycle

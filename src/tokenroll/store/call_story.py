@@ -42,7 +42,7 @@ from tokenroll.store.tape import (
 _DIALECTS: Final = (
     "openai", "anthropic", "openai responses", "openai completions", "openai embeddings", "openai moderations", "openai rerank",
     "openai rerank", "openai image generations", "openai image edits", "openai speech", "openai transcriptions",
-    "openai translations", "anthropic batches", "openai batches",
+    "openai translations", "anthropic batches", "openai batches", "openai fine-tuning",
 )  # fmt: skip
 """By what a settlement's record says."""
 

@@ -43,7 +43,7 @@ class Denial:
     """Why a call was not admitted, with everything law 4 says a person must be told."""
 
     __slots__ = (
-        "approver", "at", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "limit", "limit_held",
+        "advice", "approver", "at", "call_id", "code", "cost_nanos", "fitting_cap_tokens", "held_nanos", "left_nanos", "limit", "limit_held",
         "limit_left", "limit_needed", "model", "needed_nanos", "next_at", "next_nanos", "pace_kind", "pace_text", "paces", "retry_after_millis",
         "scope", "state",
     )  # fmt: skip
@@ -87,6 +87,8 @@ class Denial:
         self.cost_nanos = cost_nanos
         self.fitting_cap_tokens = fitting_cap_tokens
         """With which output cap the call would fit; 0: with none."""
+        self.advice = ""
+        """How else it could be asked for, as a sentence of its dialect; empty for nearly every call."""
         self.limit = limit
         """The name of the limit that refuses it."""
         self.limit_needed = limit_needed
@@ -117,6 +119,8 @@ def _wallet_empty(denial: Denial) -> str:
     parts = [f"{denial.scope} has {left} credits left, and this call may cost up to {needed}."]
     if denial.fitting_cap_tokens:
         parts.append(f"It would fit with an output cap of {denial.fitting_cap_tokens} tokens.")
+    if denial.advice:
+        parts.append(denial.advice)
     if denial.held_nanos:
         parts.append(f"{text_from_nanos(denial.held_nanos)} credits are in use by other calls now.")
     if denial.next_at:
@@ -133,6 +137,8 @@ def _limit_reached(denial: Denial) -> str:
     parts = [f"{denial.scope}, and this call may take up to {denial.limit_needed}."]
     if denial.fitting_cap_tokens:
         parts.append(f"It would fit with an output cap of {denial.fitting_cap_tokens} tokens.")
+    if denial.advice:
+        parts.append(denial.advice)
     if denial.limit_held:
         parts.append(f"{denial.limit_held} are in use by other calls now.")
     if denial.next_at:
@@ -311,7 +317,8 @@ class Dialect(ABC):
 
     index: int
     """On the tape: 0 chat completions, 1 messages, 2 responses, 3 completions, 4 embeddings, 5 moderations, 6 and 7 rerank,
-    8 image generations, 9 image edits, 10 speech, 11 transcriptions, 12 translations, 13 message batches, 14 batches."""
+    8 image generations, 9 image edits, 10 speech, 11 transcriptions, 12 translations, 13 message batches, 14 batches,
+    15 fine-tuning."""
     family: str
     """Whose way: what a deployment names as its dialect. All endpoints of one share keys, errors and headers."""
     name: str

@@ -70,6 +70,8 @@ class Facts:
     """False for calls that other meters than those of text may count: pictures, sound, searches of a reranker."""
     beyond_bytes: bool = False
     """Whether its bytes do not bound its input or its fees: tools on the provider's side, stored input, images, files, sound, units."""
+    trains: bool = False
+    """Whether it is billed by what a model is trained on, and by nothing else."""
     unit_maxima: tuple[tuple[int, int, int], ...] = ()
     """What it may be billed by in place of tokens: `(place in METERS, at most, likely so many)`. Its rate card says which of them count."""
     cache_aid: int = 0

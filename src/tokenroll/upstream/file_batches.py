@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from tokenroll.model.limits import BATCH_FILE_BYTES_MAX, BATCH_LINE_BYTES_MAX, BATCH_REQUESTS_MAX
+from tokenroll.model.limits import BATCH_FILE_BYTES_MAX, BATCH_REQUESTS_MAX
 from tokenroll.upstream.batching import ReceiptMeter, add_request, new_batch, refuse_count
 from tokenroll.upstream.completions import Completions
 from tokenroll.upstream.dialect import Buffers, CallMeter, Dialect, RequestRefused
@@ -17,7 +17,7 @@ from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import metadata_tags, not_bounded, object_fields, raw_value, read_head, refuse, text
 from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.openai import ChatCompletions
-from tokenroll.upstream.reading import FILE_NAME, FileBoundEndpoint, FileReading
+from tokenroll.upstream.reading import FILE_NAME, FileBoundEndpoint, FileReading, LineReading
 from tokenroll.upstream.responses import Responses
 
 STORED_NAME: Final = re.compile(r"batch_[A-Za-z0-9_-]{1,200}")
@@ -29,10 +29,14 @@ _NO_MODEL: Final = "-"
 """Of the request itself, which names none."""
 
 
-class BatchInput(FileReading):
+class BatchInput(LineReading):
     """The input file of one batch, read line by line."""
 
+    what = "the input file"
+    param = "input_file_id"
+
     def __init__(self, body: bytes) -> None:
+        super().__init__()
         scratch = Facts()
         head = read_head(body, scratch, default_model=_NO_MODEL)
         for field in ("input_file_id", "endpoint"):
@@ -51,11 +55,7 @@ class BatchInput(FileReading):
         whole.fields = scratch.fields
         if "metadata" in head:
             whole.tags = metadata_tags(body, head)
-        self._parts: list[bytes] = []
-        """A line whose end has not come yet."""
-        self._part_bytes = 0
         self._file_bytes = 0
-        self._line_count = 0
 
     def feed(self, data: bytes) -> None:
         """See FileReading."""
@@ -64,32 +64,14 @@ class BatchInput(FileReading):
             refuse(
                 "invalid_value", f"The input file of a batch has at most {BATCH_FILE_BYTES_MAX} bytes.", "input_file_id"
             )
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._line(line)
-        self._keep(rest)
+        super().feed(data)
 
-    def _keep(self, part: bytes) -> None:
-        self._part_bytes += len(part)
-        if self._part_bytes > BATCH_LINE_BYTES_MAX:
-            message = f"Line {self._line_count + 1} of the input file has more than {BATCH_LINE_BYTES_MAX} bytes."
-            refuse("invalid_value", message, "input_file_id")
-        if part:
-            self._parts.append(part)
-
-    def _line(self, end: bytes) -> None:
-        """A line is whole with these last bytes of it; blank ones are none."""
-        self._keep(end)
-        line = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts = []
-        self._part_bytes = 0
-        self._line_count += 1
-        if not line.strip():
-            return
-        place = f"Line {self._line_count} of the input file"
+    def _on_line(self, line: bytes) -> None:
+        """One request of the batch."""
+        place = f"Line {self.line_count} of the input file"
         batched = self._whole.batched
         if batched is not None and batched.request_count >= BATCH_REQUESTS_MAX:
-            refuse_count("A batch", f"more, as from line {self._line_count} of the input file on", "input_file_id")
+            refuse_count("A batch", f"more, as from line {self.line_count} of the input file on", "input_file_id")
         try:
             one = self._one(line)
         except RequestRefused as refused:
@@ -115,8 +97,7 @@ class BatchInput(FileReading):
 
     def end(self) -> Facts:
         """See FileReading."""
-        if self._parts:
-            self._line(b"")
+        self.end_lines()
         batched = self._whole.batched
         if batched is None or not batched.request_count:
             refuse_count("A batch", "none, as in this input file", "input_file_id")
@@ -129,6 +110,7 @@ class FileBatches(FileBoundEndpoint):
     index = 14
     name = "batches"
     path = b"/v1/batches"
+    names_model = False
 
     def reading(self, body: bytes) -> FileReading:
         """See FileBoundEndpoint."""

@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import Final
 
+from tokenroll.model.limits import FILE_LINE_BYTES_MAX
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import refuse
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
@@ -25,8 +26,56 @@ class FileReading(ABC):
         """The next bytes of the file."""
 
     @abstractmethod
-    def end(self) -> Facts:
-        """The file is whole: what the request asks for."""
+    def end(self) -> Facts | None:
+        """The file is whole: what the request asks for, or None when another file, at `path` now, is to be read, too."""
+
+
+class LineReading(FileReading):
+    """A reading of a file line by line, whatever the pieces in which it comes."""
+
+    what: str = "the file"
+    param: str | None = None
+    """What the file is called, and the field that names it."""
+
+    def __init__(self) -> None:
+        self.line_count = 0
+        self._parts: list[bytes] = []
+        """A line whose end has not come yet."""
+        self._part_bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        """See FileReading."""
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._end_line(line)
+        self._keep(rest)
+
+    def end_lines(self) -> None:
+        """The last line may end with its file."""
+        if self._parts:
+            self._end_line(b"")
+
+    def _keep(self, part: bytes) -> None:
+        self._part_bytes += len(part)
+        if self._part_bytes > FILE_LINE_BYTES_MAX:
+            message = f"Line {self.line_count + 1} of {self.what} has more than {FILE_LINE_BYTES_MAX} bytes."
+            refuse("invalid_value", message, self.param)
+        if part:
+            self._parts.append(part)
+
+    def _end_line(self, end: bytes) -> None:
+        """A line is whole with these last bytes of it; blank ones are none."""
+        self._keep(end)
+        line = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts = []
+        self._part_bytes = 0
+        self.line_count += 1
+        if line.strip():
+            self._on_line(line)
+
+    @abstractmethod
+    def _on_line(self, line: bytes) -> None:
+        """One line, without its end."""
 
 
 class FileBoundEndpoint(OpenAIEndpoint):
@@ -35,6 +84,9 @@ class FileBoundEndpoint(OpenAIEndpoint):
     is_kept = True
     reads_file = True
     has_tiers = False
+
+    names_model = True
+    """Whether the request itself names its model, so that another name of it can be written there."""
 
     def __init__(self, known: Facts | None = None) -> None:
         self._known = known

@@ -10,15 +10,17 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from tokenroll.model.limits import UNIT_COUNT_MAX
 from tokenroll.model.usage import INPUT_METERS, METERS, TOKEN_METER_COUNT
-from tokenroll.upstream import file_batches, message_batches
+from tokenroll.upstream import file_batches, fine_tuning, message_batches
 from tokenroll.upstream.dialect import CallMeter, Dialect
 from tokenroll.upstream.file_batches import LINE_DIALECTS, FileBatches
+from tokenroll.upstream.fine_tuning import FineTuningJobs
 from tokenroll.upstream.message_batches import MessageBatches
 from tokenroll.upstream.moderations import Moderations
 from tokenroll.upstream.reading import FILE_NAME
 from tokenroll.upstream.responses import STORED_NAME, Responses
-from tokenroll.upstream.usage import REQUEST, object_of
+from tokenroll.upstream.usage import REQUEST, TRAINING, object_of
 
 
 class Finding(NamedTuple):
@@ -279,12 +281,34 @@ class _StoredBatch(_Batch):
 
 
 decode_output = msgspec.json.Decoder(_OutputLine).decode
+
+
+class _StoredJob(_Document):
+    """A fine-tuning job: what it trained, once it has ended in any way."""
+
+    _ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+
+    def _read(self, said: dict[str, Any], whole: bytes) -> None:
+        del whole
+        self.is_over = True
+        status, trained = said.get("status"), said.get("trained_tokens")
+        if status not in self._ENDED:
+            return
+        if type(trained) is int and 0 <= trained <= UNIT_COUNT_MAX:
+            counts: list[int | None] = [None] * len(METERS)
+            counts[TRAINING], counts[REQUEST] = trained, 1
+            self.finding = Finding((tuple(counts),), "standard", "", FineTuningJobs.index)
+        elif trained is None and status != "succeeded":
+            self.finding = Finding((), "standard", "", FineTuningJobs.index)
+
+
 decode_result = msgspec.json.Decoder(_ResultLine).decode
 _COSTS_NOTHING: Final = frozenset({"errored", "canceled", "expired"})
 _KINDS: Final = (
     (STORED_NAME, "/v1/responses/", _StoredResponse),
     (message_batches.STORED_NAME, "/v1/messages/batches/", _StoredMessageBatch),
     (file_batches.STORED_NAME, "/v1/batches/", _StoredBatch),
+    (fine_tuning.STORED_NAME, "/v1/fine_tuning/jobs/", _StoredJob),
 )
 
 

@@ -242,6 +242,41 @@ def card(*starts):
     return make_card(internal_prices=prices, list_prices=prices, net_prices=prices)
 
 
+JOB = ABOUT._replace(stored_name="ftjob-abc")
+
+
+def about_job(**fields):
+    ask = Provider({"/v1/fine_tuning/jobs/ftjob-abc": (200, json.dumps({"id": "ftjob-abc", **fields}).encode())})
+    return converse(ask, JOB)
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
+def test_a_job_that_has_ended_says_what_it_trained(status):
+    finding = about_job(status=status, trained_tokens=5_768).finding
+    (counts,) = finding.usages
+    assert {METERS[index]: count for index, count in enumerate(counts) if count} == {
+        Meter.TRAINING: 5_768,
+        Meter.REQUEST: 1,
+    }
+    assert finding.service_tier == "standard"
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_a_job_that_ended_before_it_trained_used_nothing(status):
+    assert about_job(status=status, trained_tokens=None).finding.usages == ()
+
+
+@pytest.mark.parametrize("status", ["validating_files", "queued", "running", "paused"])
+def test_a_job_under_way_is_asked_about_later(status):
+    outcome = about_job(status=status, trained_tokens=None)
+    assert (outcome.finding, outcome.is_unknown, outcome.error) == (None, False, "")
+
+
+@pytest.mark.parametrize("trained", [None, -1, 1.5, "5768", True, 10**13])
+def test_a_job_that_does_not_say_what_it_trained_waits_for_its_bill(trained):
+    assert about_job(status="succeeded", trained_tokens=trained).finding is None
+
+
 @pytest.mark.parametrize(
     ("starts", "lengths", "sums"),
     [

@@ -17,8 +17,8 @@ from tests.ledger_kit import (
     release_record,
     settle_record,
 )
+from tokenroll.services.ageing import SUSPENSE_MICROS_MAX
 from tokenroll.services.protocol import CounterChange, View
-from tokenroll.services.reconciling import SUSPENSE_MICROS_MAX
 from tokenroll.store import tape
 from tokenroll.store.attempt_record import LimitRaise, parse_record
 from tokenroll.store.limit_counters import delete_old_counters

@@ -17,7 +17,7 @@ from tests.ledger_kit import (
     pack_name,
     settle_record,
 )
-from tokenroll.services.reconciling import SUSPENSE_MICROS_MAX
+from tokenroll.services.ageing import SUSPENSE_MICROS_MAX
 from tokenroll.store import schema
 from tokenroll.store.call_story import call_story
 from tokenroll.store.verify import verify

@@ -36,6 +36,7 @@ from tokenroll.upstream.simulated.prices import PricedModel, PriceTable
 from tokenroll.upstream.simulated.prompt_cache import PromptCache
 from tokenroll.upstream.simulated.shapes import Answer
 from tokenroll.upstream.simulated.stored import Shelf
+from tokenroll.upstream.simulated.training import TrainingDesk
 
 ASKED: Final[Mapping[bytes, Callable[[bytes], Asked]]] = {
     b"/chat/completions": asked_of_chat, b"/messages": asked_of_messages, b"/responses": asked_of_responses,
@@ -111,6 +112,7 @@ class Provider:
         self.files = FileDesk(options.seed)
         self.batches = BatchDesk(self)
         self.file_batches = FileBatchDesk(self)
+        self.training = TrainingDesk(self)
         self.transports: set[asyncio.Transport] = set()
 
     # ---- one request ------------------------------------------------------------------------------------

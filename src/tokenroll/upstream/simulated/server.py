@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
             return compact({"input_tokens": asked_of_messages(request.body, counting=True).input_tokens})
         place = path.decode("latin-1").removeprefix("/v1")
         stored = self.provider.shelf.lookup(request.method, place, request.body)
-        for desk in (self.provider.batches, self.provider.file_batches, self.provider.files):
+        for desk in (self.provider.batches, self.provider.file_batches, self.provider.training, self.provider.files):
             if stored is None:
                 stored = desk.answer(request.method, place, request.body, request.headers)
         if stored is not None:
