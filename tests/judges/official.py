@@ -54,7 +54,9 @@ OPENAI = Suite(
     (
         "tests/api_resources/chat/test_completions.py", "tests/api_resources/test_responses.py",
         "tests/api_resources/test_completions.py", "tests/api_resources/test_embeddings.py",
-        "tests/api_resources/test_moderations.py", "tests/api_resources/test_models.py",
+        "tests/api_resources/test_moderations.py", "tests/api_resources/test_models.py", "tests/api_resources/test_images.py",
+        "tests/api_resources/audio/test_transcriptions.py", "tests/api_resources/audio/test_translations.py",
+        "tests/api_resources/responses/test_input_tokens.py", "tests/api_resources/responses/test_input_items.py",
     ),
 )  # fmt: skip
 FINE_TUNING = "tests/api_resources/fine_tuning/test_jobs.py"
@@ -63,8 +65,13 @@ USAGE_REPORTS = "tests/api_resources/admin/organization/test_usage.py"
 STORED = ("tests/api_resources/test_files.py", "tests/api_resources/test_batches.py")
 """Of OpenAI's suite: what is stored under ids that somebody must have stored something under."""
 ANTHROPIC = Suite(
-    "anthropic", anthropic.__version__, ("tests/api_resources/test_messages.py", "tests/api_resources/test_models.py")
-)
+    "anthropic", anthropic.__version__,
+    (
+        "tests/api_resources/test_messages.py", "tests/api_resources/test_models.py",
+        "tests/api_resources/messages/test_batches.py", "tests/api_resources/beta/test_messages.py",
+        "tests/api_resources/beta/messages/test_batches.py",
+    ),
+)  # fmt: skip
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tokenroll.upstream.simulated.asked import Asked
 from tokenroll.upstream.simulated.content import fitting, text_of
+from tokenroll.upstream.simulated.passes import passes_of
 from tokenroll.upstream.simulated.prices import UNIT_KINDS, PricedModel
 from tokenroll.upstream.simulated.prompt_cache import CacheSplit, PromptCache
 from tokenroll.upstream.simulated.shapes import Answer, Choice
@@ -94,6 +95,7 @@ def compose(asked: Asked, model: PricedModel, split: CacheSplit, digest: bytes, 
         chunk_tokens=max(1, asked.sizes.get("chunk_tokens", 8)),
         faults=faults,
         billed=_billed(asked, model),
+        passes=passes_of(faults.get("passes", "")) if asked.endpoint == "messages" else [],
     )
 
 

@@ -88,6 +88,7 @@ class BatchDesk:
 
     def _create(self, body: bytes, headers: dict[bytes, bytes]) -> bytes:
         provider = self._provider
+        provider.faults_given(headers.get(b"x-sim-fault", b"").decode("latin-1"), "anthropic")
         requests = decoded(body).get("requests")
         if not isinstance(requests, list) or not requests:
             raise Refusal(400, "invalid_request_error", "requests: Field required")
@@ -100,6 +101,7 @@ class BatchDesk:
                     asked_of_messages(params), params, batch.client_request_id, "", time.monotonic_ns()
                 )
                 attempt.answer.service_tier = "batch"
+                attempt.answer.passes = []
                 batch.attempts.append((str(one["custom_id"]), attempt))
             except Refusal as refusal:
                 batch.attempts.append((str(one["custom_id"]), refusal))

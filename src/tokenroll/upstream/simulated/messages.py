@@ -57,6 +57,13 @@ def usage(answer: Answer, output_tokens: int, *, late: bool = False) -> dict[str
     return value
 
 
+def _tell_passes(answer: Answer, counts: dict[str, Any]) -> None:
+    """Each run of a model, the answer's own one last; beside them stand its own counts alone."""
+    if answer.passes and "zero-usage" not in answer.faults:
+        own = {name: counts[name] for name in ("input_tokens", *_cache_fields(answer), "output_tokens")}
+        counts["iterations"] = [*(one.told() for one in answer.passes), {"type": "message", **own}]
+
+
 def _content(answer: Answer) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if answer.thinking:
@@ -102,6 +109,7 @@ def body(answer: Answer) -> bytes:
     counts = usage(answer, answer.output_tokens)
     if answer.reasoning_tokens and "zero-usage" not in answer.faults:
         counts["output_tokens_details"] = {"thinking_tokens": answer.reasoning_tokens}
+    _tell_passes(answer, counts)
     return answer.encode(_message(answer, _content(answer), FINISH[answer.choices[0].finish], counts))
 
 
@@ -173,6 +181,8 @@ def _delta(answer: Answer, stop: str | None, output_tokens: int) -> bytes:
             counts["output_tokens_details"] = {"thinking_tokens": answer.reasoning_tokens}
         if answer.web_searches:
             counts["server_tool_use"] = {"web_search_requests": answer.web_searches, "web_fetch_requests": 0}
+        if stop is not None:
+            _tell_passes(answer, counts)
     value: dict[str, Any] = {"type": "message_delta"}
     value["delta"] = {"stop_reason": stop, "stop_sequence": None}
     if "missing-usage" not in answer.faults:

@@ -43,7 +43,11 @@ class PricedModel:
         return "cache_write_5m" in self.tiers["standard"]
 
     def cost_nanos(self, usage: Mapping[str, int], tier: str) -> int:
-        """The exact price of `usage` at `tier`, rounded once, half to even. A tier that is not sold costs as standard."""
+        """The price of `usage` at `tier`, rounded once, half to even."""
+        return round(self.exact_nanos(usage, tier))
+
+    def exact_nanos(self, usage: Mapping[str, int], tier: str) -> Fraction:
+        """The same before it is rounded. A tier that is not sold costs as standard."""
         rates = self.tiers.get(tier, self.tiers["standard"])
         if tier == "standard" and self.long and sum(usage.get(kind, 0) for kind in INPUT_KINDS) > self.long_above:
             rates = self.long
@@ -51,7 +55,7 @@ class PricedModel:
         for kind, count in usage.items():
             if count:
                 total += count * _rate(rates, kind)
-        return round(total)
+        return total
 
 
 def _rate(rates: Mapping[str, Fraction], kind: str) -> Fraction:

@@ -126,25 +126,37 @@ class Provider:
     def begin(self, asked: Asked, body: bytes, client_request_id: str, header_faults: str, received_ns: int) -> Attempt:
         """Decide the whole answer. Raises Refusal for what is not sold, for unknown faults, and for error faults."""
         digest = self._digest(body)
-        try:
-            faults = parse_faults(header_faults or asked.faults or self.schedule.fault(digest))
-        except UnknownFault as error:
-            raise Refusal(400, "invalid_request_error", str(error)) from None
-        for status in (429, 500, 503, 529):
-            if str(status) in faults:
-                raise fault_refusal(asked.dialect, status)
+        faults = self.faults_given(header_faults or asked.faults or self.schedule.fault(digest), asked.dialect)
         name = (faults["model"] or "gpt-4o") if "model" in faults else asked.model
         model = self.prices.models.get(name)
         if model is None:
             raise chat.unknown_model(name) if asked.dialect == "openai" else messages.unknown_model(name)
         asked.sizes.setdefault("chunk_tokens", self.options.chunk_tokens)
         split = answering.split_input(asked, model, self.cache)
-        answer = answering.compose(asked, model, split, digest, faults)
+        try:
+            answer = answering.compose(asked, model, split, digest, faults)
+        except UnknownFault as error:
+            raise Refusal(400, "invalid_request_error", str(error)) from None
+        for one in answer.passes:
+            if one.model and one.model not in self.prices.models:
+                raise messages.unknown_model(one.model)
         call_id, _, number = client_request_id.rpartition("/")
         if not number.isdigit():
             call_id, number = client_request_id, "1"
         self.counters["open"] += 1
         return Attempt(call_id, int(number), answer, model, time.time_ns() // 1_000, received_ns)
+
+    @staticmethod
+    def faults_given(text: str, dialect: str) -> dict[str, str]:
+        """The faults that a request is to meet. Raises Refusal for an unknown one, and for one that is an error answer."""
+        try:
+            faults = parse_faults(text)
+        except UnknownFault as error:
+            raise Refusal(400, "invalid_request_error", str(error)) from None
+        for status in (429, 500, 503, 529):
+            if str(status) in faults:
+                raise fault_refusal(dialect, status)
+        return faults
 
     def _digest(self, body: bytes) -> bytes:
         plain = answering.digest_of(self.options.seed, body, 0)
@@ -169,6 +181,11 @@ class Provider:
     def _write(self, attempt: Attempt, status: str) -> None:
         answer = attempt.answer
         usage = answering.usage_billed(answer, attempt.generated)
+        cost = attempt.model.exact_nanos(usage, answer.service_tier)
+        for one in answer.passes:
+            model = self.prices.models[one.model] if one.model else attempt.model
+            cost += model.exact_nanos(one.usage, answer.service_tier)
+            usage = {**usage, **{kind: usage.get(kind, 0) + count for kind, count in one.usage.items()}}
         self.bill.write(
             Line(
                 call_id=attempt.call_id,
@@ -180,7 +197,7 @@ class Provider:
                 at=attempt.received_at,
                 usage=usage,
                 status=status,
-                cost_nanos=attempt.model.cost_nanos(usage, answer.service_tier),
+                cost_nanos=round(cost),
             )
         )
 

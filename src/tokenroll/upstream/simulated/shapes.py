@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tokenroll.upstream.simulated.asked import Asked
+from tokenroll.upstream.simulated.passes import Pass
 from tokenroll.upstream.simulated.prompt_cache import CacheSplit
 
 Encode = Callable[[Any], bytes]
@@ -58,6 +59,8 @@ class Answer:
     faults: dict[str, str] = field(default_factory=dict)
     billed: dict[str, int] = field(default_factory=dict)
     """What is billed where that is known beforehand."""
+    passes: list[Pass] = field(default_factory=list)
+    """What ran before; its own counts are without them."""
 
     @property
     def encode(self) -> Encode:
