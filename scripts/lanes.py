@@ -45,7 +45,7 @@ QUICK = {
     ],
 }
 LANES = {
-    "A": ["tests/property", "tests/crash", "tests/simulator"],
+    "A": ["tests/property", "tests/planted", "tests/crash", "tests/simulator"],
     "B": ["tests/judges", "tests/e2e", "tests/demo", "tests/papers"],
     "browser": ["tests/browser"],
     "wheel": ["tests/wheel"],

@@ -7,6 +7,8 @@ from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.verify import verify
 
+EXAMPLES = settings().max_examples // 5
+"""Each has a ledger of its own."""
 PEOPLE = ("Ada", "Bo", "Dev")
 ZONES = {"Ada": "Pacific/Auckland", "Bo": "UTC", "Dev": "America/Los_Angeles"}
 CALLS = st.lists(
@@ -42,7 +44,7 @@ def slips(firm: Firm, cycle: str) -> list[dict]:
     return firm.reports.pay_run(cycle)["slips"]
 
 
-@settings(max_examples=30)  # each has a ledger of its own
+@settings(max_examples=EXAMPLES)
 @given(calls=CALLS, steps=st.integers(1, 3))
 def test_rolling_up_changes_no_slip_and_no_sum(calls, steps):
     firm = staffed()

@@ -10,6 +10,8 @@ from tokenroll.services.usage_reports import Dimension, UsageQuestion
 from tokenroll.store.verify import verify
 
 MINUTE = HOUR // 60
+EXAMPLES = settings().max_examples // 5
+"""Each has a ledger of its own."""
 PEOPLE = ("Ada", "Bo", "Nightly agent")
 WIDTHS = {60: MINUTE, 3_600: HOUR, 86_400: DAY}
 CALLS = st.lists(
@@ -42,7 +44,7 @@ def staffed() -> tuple[Firm, dict[str, int]]:
     return firm, keys
 
 
-@settings(max_examples=30)  # each has a ledger of its own
+@settings(max_examples=EXAMPLES)
 @given(calls=CALLS, width=st.sampled_from(sorted(WIDTHS)), groups=GROUPS, first=st.integers(0, 2 * 1_440))
 def test_sums_are_the_charges_of_the_ledger(calls, width, groups, first):
     firm, keys = staffed()

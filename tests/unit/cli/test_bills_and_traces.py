@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.made_home import home_of
 from tokenroll.cli import main
 from tokenroll.services.replay_proof import Proof
 from tokenroll.services.replaying import ReplaySummary
@@ -19,8 +20,7 @@ WHOLE = gzip.compress(json.dumps(LINE).encode())
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "home"))
-    assert main(["init"]) == 0
+    home_of(tmp_path, monkeypatch, ("init",))
     capsys.readouterr()
 
 

@@ -4,18 +4,18 @@ import json
 
 import pytest
 
+from tests.made_home import home_of
 from tokenroll.cli import main
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "home"))
-    for arguments in (
+    home_of(
+        tmp_path, monkeypatch,
         ("init", "--name", "Acme", "--zone", "UTC"),
         ("department", "create", "Engineering"),
         ("member", "create", "Ada", "--department", "Engineering", "--zone", "Europe/Berlin"),
-    ):
-        assert main(list(arguments)) == 0
+    )  # fmt: skip
     capsys.readouterr()
     return tmp_path
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from tests.made_home import home_of
 from tokenroll.cli import main
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "home"))
     plan = (
         "plan",
         "create",
@@ -21,8 +21,7 @@ def home(tmp_path, monkeypatch, capsys):
         "--amount",
         "48",
     )
-    for arguments in (("init", "--name", "Acme"), ("department", "create", "Engineering"), plan):
-        assert main(list(arguments)) == 0
+    home_of(tmp_path, monkeypatch, ("init", "--name", "Acme"), ("department", "create", "Engineering"), plan)
     capsys.readouterr()
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.made_home import home_of
 from tokenroll.cli import main
 
 BONUS = ("plan", "create", "bonus", "--kind", "signing_bonus", "--classification", "compensation", "--amount", "18")
@@ -11,13 +12,12 @@ BONUS = ("plan", "create", "bonus", "--kind", "signing_bonus", "--classification
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "home"))
-    for arguments in (
+    home_of(
+        tmp_path, monkeypatch,
         ("init", "--name", "Acme"),
         ("department", "create", "Engineering"),
         ("member", "create", "Ada", "--department", "Engineering"),
-    ):
-        assert main(list(arguments)) == 0
+    )  # fmt: skip
     capsys.readouterr()
     return tmp_path
 

@@ -4,21 +4,20 @@ import json
 
 import pytest
 
+from tests.made_home import home_of
 from tokenroll.cli import main
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "home"))
     plan = ("plan", "create", "tools", "--kind", "stipend", "--classification", "tool", "--amount", "40")
-    for arguments in (
-        ("init", "--name", "Acme"),
+    home_of(
+        tmp_path, monkeypatch, ("init", "--name", "Acme"),
         ("department", "create", "Engineering"),
         *(("member", "create", name, "--department", "Engineering") for name in ("Ada", "Cleo", "Dev")),
         *(("key", "create", "--member", name, "--scope", "admin") for name in ("Cleo", "Dev")),
         plan,
-    ):
-        assert main(list(arguments)) == 0
+    )  # fmt: skip
     (tmp_path / "q1.csv").write_text("id,to,plan,amount\nQ1-1,Ada,tools,12.5\n")
     capsys.readouterr()
     return tmp_path
