@@ -64,7 +64,7 @@ def served(rig: Rig, recording: bytes, size: int) -> tuple[bytes, BetaUsage | No
 
 def counted(usage: BetaUsage) -> dict[str, int]:
     """The official client's counts by our meters: of several runs the sum."""
-    runs = usage.iterations or [usage]
+    runs: list[Any] = [*usage.iterations] if usage.iterations else [usage]
     hour = usage.cache_creation.ephemeral_1h_input_tokens if usage.cache_creation else 0
     output, thinking = sum(one.output_tokens for one in runs), usage.output_tokens_details
     thought = thinking.thinking_tokens if thinking else 0
