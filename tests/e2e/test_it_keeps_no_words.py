@@ -42,6 +42,15 @@ module.Call._send = broken
 """
 
 
+def stored(body: dict[str, object]) -> bytes:
+    """A form with the input file of a batch."""
+    line = json.dumps({"custom_id": word("id"), "method": "POST", "url": "/v1/chat/completions", "body": body}).encode()
+    purpose = b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+    return (
+        purpose + b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n' + line + b"\r\n--b--\r\n"
+    )
+
+
 def word(place: str) -> str:
     return f"{place} {STEM} {place}"
 
@@ -127,6 +136,8 @@ CALLS = {
     "an image": ("/v1/messages", messages(messages=[{"role": "user", "content": [
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": word("image")}}]}])),
     "a batch of messages": ("/v1/messages/batches", {"requests": [{"custom_id": word("id"), "params": messages()}]}),
+    "a batch of a file": ("/v1/batches", {
+        "input_file_id": "file-words", "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {"note": word("metadata")}}),
     "a response in the background": ("/v1/responses", responses(background=True)),
     "pictures": ("/v1/images/generations", {"model": "gpt-image-1.5", "prompt": word("prompt"), "user": word("user")}),
     "speech": ("/v1/audio/" + "speech", {"model": "tts-1", "voice": "alloy", "input": word("input")}),
@@ -139,6 +150,7 @@ REFUSED = {
     "a tool that is none": ("/v1/responses", responses(tools=[{"type": word("type")}])),
     "a tier that is none": ("/v1/chat/completions", chat(service_tier=word("tier"))),
     "a cap that is none": ("/v1/messages", messages(max_tokens=word("cap"))),
+    "a batch with a bad line": ("/v1/batches", {"input_file_id": "file-bad-words", "endpoint": "/v1/chat/completions"}),
     "a bound above all": ("/v1/chat/completions", chat(n=128, max_tokens=10**7)),
     "an endpoint that is none": ("/v1/audio/" + "voices", {"input": word("input")}),
     "an address that is none": (f"/{forms_of(STEM)['an address'].decode()}?q={forms_of(STEM)['an address'].decode()}", {}),
@@ -205,6 +217,10 @@ def told(company: Company, search: Search) -> None:
 def test_no_word_of_any_call_is_anywhere(tmp_path, company, echo):
     ada, bo = company.keys["Ada"], company.keys["Bo"]
     client = {"x-note": STEM.replace("é", "e"), "x-tokenroll-tags": f"{KEPT}-tag", "x-sim-chunk-tokens": "99"}
+    for name, model in (("file-words", "gpt-4o-mini"), ("file-bad-words", word("model"))):
+        form = {"content-type": "multipart/form-data; boundary=b", "x-sim-name": name}
+        answer = sent(company.port, "/v1/files", ada, stored(chat(model=model)), form)
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
     for number, (name, (path, body)) in enumerate(CALLS.items()):
         named = {**client, "x-tokenroll-call-id": f"{KEPT}-{number}"}
         answer = sent(company.port, path, ada, json.dumps(body, ensure_ascii=number % 2 == 0).encode(), named)

@@ -132,7 +132,7 @@ class Routes:
         self.known: dict[tuple[int, str], Route | None] = {}
         """What was found before, also in vain; read on the hot path."""
         self._keepers: dict[str, list[list[Target]]] = {}
-        """By family: the deployments that keep things for clients, by priority and each as often as its weight says."""
+        """By family: the deployments that keep things for clients, in tiers, and in these each as often as its weight says."""
 
     def find(self, dialect: Dialect, model: str) -> Route | None:
         """The route, or None when no deployment of this dialect serves `model`. `Route.choice` knows whether there are others."""
@@ -149,15 +149,18 @@ class Routes:
             return route
 
     def keepers(self, family: str, key_id: int) -> list[Target]:
-        """Who may have what a key has stored, its own deployment first: the one that its calls go to where all serve their model."""
+        """Who may have what a key has stored, its own deployment first: the one that its calls go to where all serve their model.
+
+        Those for all models come before those for some, which may be servers that keep nothing; then the smallest priority.
+        """
         tiers = self._keepers.get(family)
         if tiers is None:
-            by_priority: dict[int, list[Target]] = {}
+            by_tier: dict[tuple[bool, int], list[Target]] = {}
             for one in self.targets:
                 if one.family == family and one.flavour.has_errands:
-                    by_priority.setdefault(one.deployment.priority, []).append(one)
+                    by_tier.setdefault((bool(one.deployment.models), one.deployment.priority), []).append(one)
             tiers = self._keepers[family] = [
-                _spread(tier, [one.deployment.weight for one in tier]) for _, tier in sorted(by_priority.items())
+                _spread(tier, [one.deployment.weight for one in tier]) for _, tier in sorted(by_tier.items())
             ]
         order: dict[Target, None] = {}
         for tier in tiers:
