@@ -154,11 +154,21 @@ class Firm:
 
     # ---- calls as the tape tells them -----------------------------------------------------------------------------
 
-    def hold(self, name: str, *slices: tuple[int, int], at: int | None = None, key: int = 1, flags: int = 0) -> int:
-        """A hold of these (lot, nanos) by a key of this inside id, dispatched; its sequence."""
+    def hold(
+        self,
+        name: str,
+        *slices: tuple[int, int],
+        at: int | None = None,
+        key: int = 1,
+        flags: int = 0,
+        dispatched: bool = True,
+    ) -> int:
+        """A hold of these (lot, nanos) by a key of this inside id, dispatched unless told otherwise; its sequence."""
         admitted_at = self.now if at is None else at
         sequence = self._sequence
         self._report([_hold(self.wallet_id(name), self._epoch, sequence, slices, admitted_at, key, flags)])
+        if not dispatched:
+            return sequence
         length = tape.DISPATCHED_HEAD.size + 8
         self._report(
             [tape.DISPATCHED_HEAD.pack(RecordType.DISPATCHED, 0, length, admitted_at) + sequence.to_bytes(8, "little")]

@@ -21,6 +21,7 @@ def thrifty(company):
     terms = {"thrift": {"cache_marking": True, "cache_key": True}}
     for name in ("Bo", "Reviewer", "Drafter"):
         company.hire(name, terms=terms)
+    company.hire("Editor", terms=terms, output_cap_tokens=9_000)
     return company
 
 
@@ -53,6 +54,25 @@ def test_a_conversation_that_goes_on_is_marked_from_its_second_turn_on(thrifty, 
     # they are read, which costs 3,200 × 1,900 = 6,080,000 less, and the new 200 are written for 100,000 more
     with thrifty.moves(name, 3_200 * 100 + 200 * 2_500 + 96 * 2_000 + 10 * 10_000):
         assert read_and_written(ask(thrifty, name, THIRD, stream=stream, system=system)) == (96, 3_200, 200)
+
+
+def test_what_marks_came_to_is_told_to_the_nano_and_below_zero_while_it_is(thrifty):
+    def effects():
+        thrifty.quiet()
+        rows = thrifty.tokenroll("thrift", "report", "--json")["effects"]
+        (row,) = (one for one in rows if "output_cap_tokens=9000" in one["plan"])
+        assert (row["mechanism"], row["unknown_count"]) == ("cache marking", 0)
+        amounts = [row[name]["amount"] for name in ("saved", "lost", "net")]
+        return row["call_count"], row["read_tokens"], row["written_tokens"], amounts
+
+    head = "h" * 8_000
+    ask(thrifty, "Editor", FIRST, system=head)
+    ask(thrifty, "Editor", SECOND, system=head)
+    # the second turn wrote 3,200 tokens at 500 nanos more than plain ones
+    assert effects() == (1, 0, 3_200, ["0.000000000", "0.001600000", "-0.001600000"])
+    ask(thrifty, "Editor", THIRD, system=head)
+    # the third read them at 1,900 less, and wrote 200 more
+    assert effects() == (2, 3_200, 3_400, ["0.006080000", "0.001700000", "0.004380000"])
 
 
 def test_without_a_word_in_the_plan_nothing_is_marked(company):

@@ -32,6 +32,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "request": "top-ups that members ask for: create, approve, decline, list",
         "approver": "who may approve them: set, remove, delegate, list",
         "limit": "caps per window on people, models, tags: create, list, show, override, remove",
+        "thrift": "what the gateway saved by itself: report",
         "alert": "who is told at 50, 80, 95 %: list, destinations, test, retry",
         "refill": "standing top-ups, approved once and bounded: create, remove, list",
         "key": "secrets that spend a wallet: create, list, revoke",

@@ -381,6 +381,8 @@ BEGINNINGS_REMEMBERED_MAX: Final = 65_536
 """Beginnings of prompts that a worker remembers, some 250 bytes each."""
 PROMPT_KINDS_REMEMBERED_MAX: Final = 8_192
 """Kinds of prompts of which it keeps sums."""
+THRIFT_COMPARED_CALLS_MIN: Final = 30
+"""Calls with and without a cache key, at one card and tier, before the two are compared: fewer say nothing."""
 CAP_HINT_CALLS_MIN: Final = 100
 """Answers of a key from a model before it is told which output cap would do: of fewer nobody knows what one in a hundred is."""
 CAP_HINT_CALLS_MAX: Final = 4_096

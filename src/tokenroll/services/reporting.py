@@ -43,6 +43,7 @@ from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.plan_trials import plan_trial
 from tokenroll.services.planning import arguments_of, grant_from_row, lifetime_from_row, plan_from_row, plan_version
 from tokenroll.services.refusal import Refused
+from tokenroll.services.thrift_reports import ThriftReport
 from tokenroll.services.usage_reports import UsageQuestion, UsageReport
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
@@ -449,6 +450,11 @@ class Reports:
     def usage(self, question: UsageQuestion) -> UsageReport:
         """What calls consumed and cost, by buckets of time."""
         return UsageReport(self.connection, question)
+
+    def thrift(self, cycle: str | None = None) -> dict[str, Any]:
+        """What the gateway's own thrift came to in a cycle (default: the one that runs in UTC), by plan and mechanism."""
+        days = find_cycle(self._cycles, cycle) if cycle else self._cycles.cycle_at("UTC", self.now)
+        return {"cycle": days.name, "effects": ThriftReport(self.connection, days.number).rows()}
 
     # ---- limits -------------------------------------------------------------------------------------------------
 
