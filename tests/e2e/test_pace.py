@@ -402,3 +402,28 @@ def test_the_company_may_have_spent_limits_answered_as_the_provider_does(tmp_pat
             firm.anthropic().messages.create(**ask_messages())
         assert refused.value.response.json()["error"]["code"] == "wallet_empty"
         assert refused.value.response.headers["x-should-retry"] == "false"
+
+
+# ---- a plan's day ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_s_calls_of_a_day_are_exact_under_load_and_after_a_crash(company):
+    company.hire("Dana", terms={"access": {"calls_per_day_max": 8}})
+    company.hire("Eli", terms={"access": {"calls_per_day_max": 3}})
+
+    def call(name="Dana"):
+        company.openai(name).chat.completions.create(**ask())
+
+    assert at_once(24, call) == {"passed": 8, "RateLimitError": 16}
+    call("Eli")
+    call("Eli")
+    company.quiet()
+    company.end("gateway")
+    company.start_gateway()
+    with pytest.raises(openai.RateLimitError) as refused:
+        call()
+    assert (refused.value.type, refused.value.code) == ("insufficient_quota", "limit_reached")
+    assert "The limit calls-per-day (the plan of Dana) has 0 calls left in this day" in refused.value.message
+    assert refused.value.response.headers["x-should-retry"] == "false"
+    assert at_once(6, lambda: call("Eli")) == {"passed": 1, "RateLimitError": 5}
+    company.prove()

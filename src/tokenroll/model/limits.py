@@ -128,6 +128,8 @@ LEAVING_WINDOW_DAYS_MAX: Final = 3_660
 """Ten years, the longest that option plans give; for ever is none."""
 RATE_PER_MINUTE_MAX: Final = 1_000_000_000
 """Calls or model tokens a minute: above every provider's own limit."""
+RATE_PER_DAY_MAX: Final = 1_440 * RATE_PER_MINUTE_MAX
+"""As many a day as that makes."""
 WORDING_CHARACTERS_MAX: Final = 300
 """A title or a sentence, as it fits on a page and on a paper."""
 VESTING_WEIGHT_MAX: Final = 1_000_000_000

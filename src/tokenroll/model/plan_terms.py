@@ -16,6 +16,7 @@ from tokenroll.model.limits import (
     LEAVING_WINDOW_DAYS_MAX,
     LOOP_REQUESTS_MAX,
     LOOP_REQUESTS_MIN,
+    RATE_PER_DAY_MAX,
     RATE_PER_MINUTE_MAX,
     WORDING_CHARACTERS_MAX,
 )
@@ -138,19 +139,20 @@ class Access:
     tokens_per_minute_max: int | None = None
     input_tokens_per_minute_max: int | None = None
     output_tokens_per_minute_max: int | None = None
+    calls_per_day_max: int | None = None
+    tokens_per_day_max: int | None = None
+    input_tokens_per_day_max: int | None = None
+    output_tokens_per_day_max: int | None = None
 
     def __post_init__(self) -> None:
         names_checked(self.models, "model of access")
         names_checked(self.service_tiers, "service tier of access")
-        for what, value in (
-            ("calls", self.calls_per_minute_max),
-            ("tokens", self.tokens_per_minute_max),
-            ("input tokens", self.input_tokens_per_minute_max),
-            ("output tokens", self.output_tokens_per_minute_max),
-        ):
-            if value is not None and not 1 <= value <= RATE_PER_MINUTE_MAX:
-                message = f"{what} per minute of access are 1 to {RATE_PER_MINUTE_MAX}, not {value}"
-                raise ValueError(message)
+        for window, most in (("minute", RATE_PER_MINUTE_MAX), ("day", RATE_PER_DAY_MAX)):
+            for what in ("calls", "tokens", "input_tokens", "output_tokens"):
+                value = getattr(self, f"{what}_per_{window}_max")
+                if value is not None and not 1 <= value <= most:
+                    message = f"{what.replace('_', ' ')} per {window} of access are 1 to {most}, not {value}"
+                    raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

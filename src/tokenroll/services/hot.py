@@ -96,7 +96,7 @@ class HotWallet:
     """
 
     __slots__ = (
-        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "enforcement", "first", "floor_model", "floor_pool_id",
+        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "day_paces", "day_start_at", "enforcement", "first", "floor_model", "floor_pool_id",
         "held_nanos", "holder_kind", "id", "is_open", "lots", "models", "name", "next_change_at", "order", "output_cap_tokens",
         "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "purpose_tag", "service_tiers", "spent_nanos",
         "suspense_nanos", "thrift",
@@ -147,6 +147,15 @@ class HotWallet:
             (LimitMeasure.OUTPUT_TOKENS, terms.output_tokens_per_minute_max),
         )
         """How fast its plan gives access, by what is counted in a minute; 0: as fast as anybody."""
+        calls, tokens, input_tokens, output_tokens = terms.day_used or (0, 0, 0, 0)
+        self.day_start_at = terms.day_start_at
+        self.day_paces = (
+            (LimitMeasure.CALLS, terms.calls_per_day_max, calls),
+            (LimitMeasure.MODEL_TOKENS, terms.tokens_per_day_max, tokens),
+            (LimitMeasure.INPUT_TOKENS, terms.input_tokens_per_day_max, input_tokens),
+            (LimitMeasure.OUTPUT_TOKENS, terms.output_tokens_per_day_max, output_tokens),
+        )
+        """Likewise in a day of UTC, with what the ledger knew to be used since `day_start_at`."""
         thrift = HotThrift(terms)
         self.thrift = thrift if thrift.does_anything else None
         """What its plan lets the gateway do to save; None, as for nearly every one: nothing."""

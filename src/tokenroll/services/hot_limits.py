@@ -16,6 +16,7 @@ from tokenroll.model.limit import LIMIT_MEASURES, Degrade, LimitMeasure, LimitSc
 from tokenroll.model.limits import LIMIT_RETRY_SECONDS_MAX, OUTPUT_CAP_FLOOR_TOKENS, WAITING_CALLS_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, TOKEN_METER_COUNT, Meter
+from tokenroll.services.access_paces import access_terms
 from tokenroll.services.hot import NEVER, Deployment, Wait
 from tokenroll.services.protocol import CounterChange, KeyTerms, LimitTerms
 from tokenroll.store import tape as tapes
@@ -505,19 +506,16 @@ class HotLimits:
         return Limited(known) if known.limits else None
 
     def of_access(self, wallet: "HotWallet") -> list[HotLimit]:
-        """How fast a wallet's plan gives access: counted over the last minute, here alone, since it is no money and soon forgotten."""
-        found = []
+        """How fast a wallet's plan gives access: over the last minute and over the day, counted here alone, since it is no money.
+
+        A minute is soon forgotten; a day begins with what the ledger knows of it, so that another life of this worker goes on with it.
+        """
         self._revision += 1
-        for measure, cap in wallet.paces:
-            if not cap:
-                continue
-            terms = LimitTerms(
-                0, f"{measure.value.replace('_', '-')}-per-minute", "", 0, f"the plan of {wallet.name}", "", "", WindowKind.ROLLING.value, 60,
-                "UTC", measure.value, cap, wallet.enforcement, Degrade.DENY.value, "", 0, 0, 0, [], [],
-            )  # fmt: skip
-            limit = self._access.get((wallet.id, measure.value))
+        found = []
+        for terms in access_terms(wallet):
+            limit = self._access.get((wallet.id, terms.name))
             if limit is None:
-                limit = self._access[wallet.id, measure.value] = HotLimit(terms)
+                limit = self._access[wallet.id, terms.name] = HotLimit(terms)
             else:
                 limit.set_terms(terms)
             found.append(limit)

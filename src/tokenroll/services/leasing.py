@@ -19,6 +19,7 @@ from tokenroll.model.wallet import HolderKind
 from tokenroll.services.limit_terms import limit_terms
 from tokenroll.services.plan_terms import terms_from_text
 from tokenroll.services.protocol import CardTerms, ClientCallTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
+from tokenroll.services.used_today import UsedToday, has_day_rate
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome
 
@@ -40,22 +41,24 @@ def lot_terms(lot: Lot, available_nanos: int) -> LotTerms:
 def wallet_policies(connection: Connection, wallet_ids: Iterable[int], now: Instant) -> list[WalletTerms]:
     """Wallets without their lots: who they are and how they are enforced. For deltas, whose lots travel as changes."""
     found: list[WalletTerms] = []
+    used = UsedToday(connection, now)
     for part in _parts(sorted(wallet_ids)):
         query = _wallet_query().where(schema.wallets.c.id.in_(part))
-        found += _wallet_terms(connection, connection.execute(query).all(), {}, now)
+        found += _wallet_terms(connection, connection.execute(query).all(), {}, now, used)
     return found
 
 
 def lease_parts(connection: Connection, delta: int, now: Instant) -> Iterator[Lease]:
     """The lease of every wallet in parts; the last one says so, also when there is no wallet at all."""
     after = 0
+    used = UsedToday(connection, now)
     while True:
         query = _wallet_query().where(schema.wallets.c.id > after).limit(WALLETS_PER_MESSAGE)
         rows = connection.execute(query).all()
         last = len(rows) < WALLETS_PER_MESSAGE
         through = rows[-1].id if rows else after
         lots = _lots_between(connection, after, through)
-        yield Lease(wallets=_wallet_terms(connection, rows, lots, now), expires_at=0, delta=delta, last=last)
+        yield Lease(wallets=_wallet_terms(connection, rows, lots, now, used), expires_at=0, delta=delta, last=last)
         if last:
             return
         after = through
@@ -223,7 +226,11 @@ def _lots_between(connection: Connection, after: int, through: int) -> dict[int,
 
 
 def _wallet_terms(
-    connection: Connection, rows: Iterable[Row[Any]], lots: dict[int, list[Row[Any]]], now: Instant
+    connection: Connection,
+    rows: Iterable[Row[Any]],
+    lots: dict[int, list[Row[Any]]],
+    now: Instant,
+    used: UsedToday,
 ) -> list[WalletTerms]:
     rows = list(rows)
     policies = _policies(connection, [row.id for row in rows], now)
@@ -245,7 +252,9 @@ def _wallet_terms(
                 access.calls_per_minute_max or 0, access.tokens_per_minute_max or 0,
                 access.input_tokens_per_minute_max or 0, access.output_tokens_per_minute_max or 0,
                 thrift.cache_marking, thrift.cache_key, thrift.coalesce, thrift.break_loops or 0, thrift.cap_hints,
-                policy.terms.purpose or "",
+                access.calls_per_day_max or 0, access.tokens_per_day_max or 0,
+                access.input_tokens_per_day_max or 0, access.output_tokens_per_day_max or 0,
+                used.day_start_at, used.of(row.id) if has_day_rate(access) else [], policy.terms.purpose or "",
             )
         )  # fmt: skip
     return terms

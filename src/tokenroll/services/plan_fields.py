@@ -25,6 +25,7 @@ from tokenroll.model.limits import (
     LOOP_REQUESTS_MAX,
     LOOP_REQUESTS_MIN,
     OUTPUT_CAP_TOKENS_MAX,
+    RATE_PER_DAY_MAX,
     RATE_PER_MINUTE_MAX,
     VESTING_WEIGHT_MAX,
 )
@@ -387,6 +388,10 @@ FIELDS: Final[Mapping[str, Field]] = {
         _term("access.tokens_per_minute_max", Whole(1, RATE_PER_MINUTE_MAX)),
         _term("access.input_tokens_per_minute_max", Whole(1, RATE_PER_MINUTE_MAX)),
         _term("access.output_tokens_per_minute_max", Whole(1, RATE_PER_MINUTE_MAX)),
+        _term("access.calls_per_day_max", Whole(1, RATE_PER_DAY_MAX)),
+        _term("access.tokens_per_day_max", Whole(1, RATE_PER_DAY_MAX)),
+        _term("access.input_tokens_per_day_max", Whole(1, RATE_PER_DAY_MAX)),
+        _term("access.output_tokens_per_day_max", Whole(1, RATE_PER_DAY_MAX)),
         _term("floor.model", Text()),
         _term("floor.pool", Text()),
         _term("thrift.cache_marking", Flag()),

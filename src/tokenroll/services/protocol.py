@@ -70,6 +70,14 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     break_loops: int = 0
     cap_hints: bool = False
     """What its plan lets the gateway do to save (model/plan_terms.Thrift); 0: no loop is broken."""
+    calls_per_day_max: int = 0
+    tokens_per_day_max: int = 0
+    input_tokens_per_day_max: int = 0
+    output_tokens_per_day_max: int = 0
+    """Likewise how much in a day of UTC."""
+    day_start_at: int = 0
+    day_used: list[int] = []
+    """Calls, model tokens, input and output tokens of its keys' calls since then; empty without a rate of a day."""
     purpose: str = ""
     """What its plan says calls are for that do not say it themselves, nor does their key; empty: nothing."""
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tests.cast import CREDIT, make_plan
@@ -29,6 +31,21 @@ def test_what_is_for_business_alone_is_not_personal_unless_said_otherwise():
         {"purpose": Purpose.PERSONAL},
     ):
         assert PlanTerms(**terms).purpose is terms["purpose"]
+
+
+@pytest.mark.parametrize("what", ["calls", "tokens", "input_tokens", "output_tokens"])
+@pytest.mark.parametrize(("window", "most"), [("minute", 10**9), ("day", 1_440 * 10**9)])
+def test_rates_of_access_are_at_least_one(what, window, most):
+    name = f"{what}_per_{window}_max"
+
+    def access(value: int) -> Access:
+        terms: dict[str, Any] = {name: value}
+        return Access(**terms)
+
+    for value in (0, -1, most + 1):
+        with pytest.raises(ValueError, match=f"{what.replace('_', ' ')} per {window} of access are 1 to {most}"):
+            access(value)
+    assert getattr(access(most), name) == most
 
 
 def test_a_plan_that_says_nothing_gives_nothing_away():

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.cast import CREDIT
+from tests.cast import CREDIT, DAY, HOUR, T0
 from tests.desk import CHAT, Desk, lot, make_facts, wallet
-from tests.firm import Firm
+from tests.firm import JANUARY, Firm
 from tokenroll.gateway.telling import special_lines
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.instant import MICROS_PER_SECOND as SECOND
@@ -16,6 +16,9 @@ from tokenroll.services.protocol import Delta
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import RecordType
 from tokenroll.upstream.anthropic import Messages
+
+MIDNIGHT = T0 + 3 * DAY
+NOON = MIDNIGHT - 12 * HOUR
 
 
 def test_the_third_call_of_a_minute_waits_for_the_first_to_be_a_minute_old(tmp_path):
@@ -130,3 +133,97 @@ def test_a_wallet_is_leased_with_the_rates_of_its_plan():
     (lease,) = lease_parts(firm.connection, 0, firm.now)
     terms = next(one for one in lease.wallets if one.name == "Ada")
     assert (terms.calls_per_minute_max, terms.tokens_per_minute_max) == (30, 90_000)
+
+
+# ---- in a day ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_third_call_of_a_day_waits_for_midnight_in_utc(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), calls_per_day_max=2, zone="Asia/Tokyo"))
+    desk.now = NOON
+    for _ in range(2):
+        assert isinstance(desk.admit(), HotHold)
+    answer = desk.admit()
+    assert (answer.code, answer.limit, answer.next_at) == ("limit_reached", "calls-per-day", MIDNIGHT)
+    assert "The limit calls-per-day (the plan of Ada) has 0 calls left in this day" in answer.sentence()
+    desk.now = MIDNIGHT - 1
+    assert not isinstance(desk.admit(), HotHold)
+    desk.now = MIDNIGHT
+    assert isinstance(desk.admit(), HotHold)
+
+
+@pytest.mark.parametrize(
+    ("rate", "used", "admitted"),
+    [
+        ("calls_per_day_max", [9, 0, 0, 0], True), ("calls_per_day_max", [10, 0, 0, 0], False),
+        # the next call may take 1,016 tokens in and 100 out
+        ("tokens_per_day_max", [0, 8_884, 0, 0], True), ("tokens_per_day_max", [0, 8_885, 0, 0], False),
+        ("input_tokens_per_day_max", [0, 0, 8_984, 0], True), ("input_tokens_per_day_max", [0, 0, 8_985, 0], False),
+        ("output_tokens_per_day_max", [0, 0, 0, 9_900], True), ("output_tokens_per_day_max", [0, 0, 0, 9_901], False),
+    ],
+)  # fmt: skip
+def test_a_new_worker_goes_on_with_what_the_ledger_knows_of_the_day(tmp_path, rate, used, admitted):
+    most = 10 if rate == "calls_per_day_max" else 10_000
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), **{rate: most}, day_start_at=MIDNIGHT - DAY, day_used=used))
+    desk.now = NOON
+    assert isinstance(desk.admit(), HotHold) is admitted
+    desk.now = MIDNIGHT
+    assert isinstance(desk.admit(), HotHold)
+
+
+def test_minute_and_day_count_the_same_calls_each_for_itself(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), calls_per_minute_max=2, calls_per_day_max=3))
+    desk.now = NOON
+    limits = []
+    for _ in range(6):
+        answer = desk.admit()
+        limits.append("" if isinstance(answer, HotHold) else answer.limit)
+        desk.now += 20 * SECOND
+    assert limits == ["", "", "calls-per-minute", "calls-per-minute", "", "calls-per-day"]
+
+
+@pytest.fixture
+def firm():
+    """Ada under a plan with a rate of a day, at noon of 1 January 2026."""
+    one = Firm(JANUARY - DAY)
+    one.hire("Ada")
+    one.do("key.create", member="Ada", secret_hash="ab" * 32, shown_prefix="tr-ada")
+    one.do(
+        "plan.create", name="slow", kind="stipend", classification="tool", amount_nanos=100 * CREDIT,
+        terms={"access": {"calls_per_day_max": 50, "input_tokens_per_day_max": 90_000}},
+    )  # fmt: skip
+    one.do("grant.create", plan="slow", to="Ada")
+    one.now = JANUARY + 12 * HOUR
+    return one
+
+
+def leased(firm):
+    firm.connection.rollback()
+    (lease,) = lease_parts(firm.connection, 0, firm.now)
+    return next(one for one in lease.wallets if one.name == "Ada")
+
+
+@pytest.mark.parametrize("rolled_up", [False, True])
+def test_a_lease_says_what_was_used_since_midnight(firm, rolled_up):
+    (lot_id,) = firm.lot_ids("Ada")
+    firm.call("Ada", lot_id, CREDIT, at=JANUARY - 1)  # yesterday's, though it ended today
+    firm.call("Ada", lot_id, CREDIT, at=JANUARY)
+    firm.call("Ada", lot_id, CREDIT)
+    firm.release(firm.hold("Ada", (lot_id, CREDIT)))
+    if rolled_up:
+        while firm.ledger.roll_up_usage():
+            pass
+    terms = leased(firm)
+    assert (terms.calls_per_day_max, terms.input_tokens_per_day_max, terms.tokens_per_day_max) == (50, 90_000, 0)
+    # each call read 1,000 tokens and wrote 50
+    assert (terms.day_start_at, terms.day_used) == (JANUARY, [2, 2_100, 2_000, 100])
+    firm.lapse(firm.hold("Ada", (lot_id, CREDIT)))  # in suspense: 400 bytes, and a cap of 100
+    assert leased(firm).day_used == [3, 2_600, 2_400, 200]
+    firm.now += DAY
+    assert (leased(firm).day_start_at, leased(firm).day_used) == (JANUARY + DAY, [0, 0, 0, 0])
+
+
+def test_a_wallet_without_such_a_rate_is_asked_nothing_about(firm):
+    firm.now += HOUR
+    firm.do("plan.create", name="slow", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
+    assert leased(firm).day_used == []
