@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, sync_playwright
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, Firm
 from tokenroll.app import Reader
@@ -22,6 +23,7 @@ from tokenroll.web.application import create_application
 
 NOON = FEBRUARY + 9 * DAY + 12 * HOUR
 ADA, BO = "tr-ada-s-own-key", "tr-bo-s-own-key"
+AXE = Axe()
 
 
 @dataclass
@@ -63,6 +65,50 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     reader.close()
     firm.connection.close()
     firm.connection.engine.dispose()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Opens pages in contexts of their own; at the end nothing was fetched from elsewhere and nothing complained."""
+    contexts: list[BrowserContext] = []
+    foreign: list[str] = []
+    complaints: list[str] = []
+
+    def watch(request: Request) -> None:
+        if not request.url.startswith(site.url):
+            foreign.append(request.url)
+
+    def listen(message: ConsoleMessage) -> None:
+        if "Content Security" in message.text:
+            complaints.append(message.text)
+
+    def open_page(path: str = "/", secret: str = "", **options) -> Page:
+        context = browser.new_context(base_url=site.url, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", watch)
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if secret:
+            page.goto("/login")
+            page.get_by_label("Key").fill(secret)
+            page.get_by_role("button", name="Show my wallet").click()
+            page.wait_for_url("/me")  # and until it is loaded: a click is over when the answer begins
+        if path != "/me" or not secret:
+            page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert foreign == []
+    assert complaints == []
+
+
+def violations(page: Page) -> list[str]:
+    """What a person who cannot see or use a mouse would stumble over."""
+    found = AXE.run(page).response["violations"]
+    return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
 
 
 def set_clock(home: Path, now: int = NOON) -> None:

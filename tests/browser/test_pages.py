@@ -2,57 +2,11 @@ import re
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import ADA, BO, NOON, set_clock
+from tests.browser.conftest import ADA, BO, NOON, set_clock, violations
 from tests.firm import CREDIT
 from tokenroll.services.visits import TRIES_AT_ONCE
-
-AXE = Axe()
-
-
-@pytest.fixture
-def visit(browser, site):
-    """Opens pages in contexts of their own; at the end nothing was fetched from elsewhere and nothing complained."""
-    contexts: list[BrowserContext] = []
-    foreign: list[str] = []
-    complaints: list[str] = []
-
-    def watch(request: Request) -> None:
-        if not request.url.startswith(site.url):
-            foreign.append(request.url)
-
-    def listen(message: ConsoleMessage) -> None:
-        if "Content Security" in message.text:
-            complaints.append(message.text)
-
-    def open_page(path: str = "/", secret: str = "", **options) -> Page:
-        context = browser.new_context(base_url=site.url, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", watch)
-        page.on("console", listen)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        if secret:
-            page.goto("/login")
-            page.get_by_label("Key").fill(secret)
-            page.get_by_role("button", name="Show my wallet").click()
-            page.wait_for_url("/me")  # and until it is loaded: a click is over when the answer begins
-        if path != "/me" or not secret:
-            page.goto(path)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert foreign == []
-    assert complaints == []
-
-
-def violations(page: Page) -> list[str]:
-    found = AXE.run(page).response["violations"]
-    return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
 
 
 def test_it_shows_one_number_and_what_it_is_made_of(visit):

@@ -26,6 +26,9 @@ USUAL_RULE: Final = (
     f"left divided by the mean spending of the days with calls among the last {USUAL_DAYS}, rounded down"
 )
 
+KEY_CALLS_WALKED_MAX: Final = 2_000
+"""Calls looked at for one page of a key's calls: a tenth of a second."""
+
 _WALK: Final = text(
     "WITH RECURSIVE walk(ledger_seq, hold_key, admitted_at, charge_nanos, outcome, previous_seq, step) AS ("
     " SELECT ledger_seq, hold_key, admitted_at, charge_nanos, outcome, previous_seq, 1"
@@ -127,6 +130,28 @@ def ended_calls(connection: Connection, wallet_id: int, limit: int, head: int | 
         connection.execute(select(settlements).where(settlements.c.ledger_seq == row.ledger_seq)).one() for row in rows
     )
     return [_ended(connection, row) for row in whole]
+
+
+def calls_of_key(
+    connection: Connection, wallet_id: int, api_key_id: int, limit: int, head: int | None = None
+) -> tuple[list[dict[str, Any]], int]:
+    """Ended calls that came with a key, newest first; and where the next page starts (0: no more).
+
+    Settlements are a list by wallet, so those of other keys are passed over: of KEY_CALLS_WALKED_MAX at most, which may leave a page
+    short or empty while there are older ones.
+    """
+    start = head_of(connection, wallet_id) if head is None else head
+    settlements = schema.settlements
+    found: list[dict[str, Any]] = []
+    following = 0
+    for row in walk(connection, start, KEY_CALLS_WALKED_MAX):
+        whole = connection.execute(select(settlements).where(settlements.c.ledger_seq == row.ledger_seq)).one()
+        following = whole.previous_seq
+        if parse_record(whole.record).hold.api_key_id == api_key_id:
+            found.append(_ended(connection, whole))
+            if len(found) == limit:
+                break
+    return found, following
 
 
 def calls_of_cycle(connection: Connection, wallet_id: int, cycle: int, limit: int) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Questions about keys: what each is for, which secrets of it work, when it was used last. Never a secret, which nobody has."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
@@ -9,6 +10,8 @@ from tokenroll.model.api_key import KeyOrigin
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.limit import LimitScope
 from tokenroll.services.finding import find_key, find_member
+from tokenroll.services.limit_reports import limits_of_keys
+from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 
 _DAY_MICROS = 86_400 * MICROS_PER_SECOND
@@ -36,8 +39,35 @@ def key_told(connection: Connection, now: Instant, reference: str) -> dict[str, 
     limits = schema.limits.c
     where = (limits.scope == LimitScope.KEY.value) & (limits.subject_id == key_id) & limits.removed_at.is_(None)
     names = connection.scalars(select(limits.name).where(where).order_by(limits.id)).all()
-    former = _former(connection, now, key_id)
+    former = _former(connection, now, [key_id])
     return {**_told(row, former.get(key_id, []), now), "limits": list(names)}
+
+
+def keys_of_member(
+    connection: Connection, now: Instant, member: str, limit: int, before: int | None = None
+) -> tuple[list[dict[str, Any]], int]:
+    """A member's keys, newest first, each with the limits of its own; and where the next page begins (0: there is none)."""
+    keys = schema.api_keys.c
+    query = _query().where(keys.member_id == find_member(connection, member).id)
+    if before is not None:
+        query = query.where(keys.id < before)
+    rows = connection.execute(query.limit(limit + 1)).all()
+    shown = rows[:limit]
+    budgets = limits_of_keys(connection, now, [row.id for row in shown])
+    former = _former(connection, now, [row.id for row in shown])
+    told = [{**_told(row, former.get(row.id, []), now), "budgets": budgets.get(row.id, [])} for row in shown]
+    return told, shown[-1].id if len(rows) > limit else 0
+
+
+def key_of_member(connection: Connection, now: Instant, member: str, public_id: str) -> dict[str, Any]:
+    """One key of a member's own, likewise. Raises Refused: another's is not found, which is all they may know."""
+    keys = schema.api_keys.c
+    where = (keys.member_id == find_member(connection, member).id) & (keys.public_id == public_id)
+    row = connection.execute(_query().where(where)).one_or_none()
+    if row is None:
+        raise Refused("not_found", f"there is no key {public_id!r}")
+    budgets, former = limits_of_keys(connection, now, [row.id]), _former(connection, now, [row.id])
+    return {**_told(row, former.get(row.id, []), now), "budgets": budgets.get(row.id, []), "number": row.id}
 
 
 def key_with_secret(connection: Connection, secret_hash: bytes, now: Instant) -> Row[Any] | None:
@@ -67,12 +97,14 @@ def _query() -> Select[Any]:
     )
 
 
-def _former(connection: Connection, now: Instant, key_id: int | None = None) -> dict[int, list[dict[str, Any]]]:
-    """By key: what it was rotated away from, newest first."""
+def _former(
+    connection: Connection, now: Instant, key_ids: Sequence[int] | None = None
+) -> dict[int, list[dict[str, Any]]]:
+    """By key (of these, or all): what it was rotated away from, newest first."""
     former = schema.former_secrets
     query = select(former).order_by(former.c.replaced_at.desc())
-    if key_id is not None:
-        query = query.where(former.c.api_key_id == key_id)
+    if key_ids is not None:
+        query = query.where(former.c.api_key_id.in_(key_ids))
     found: dict[int, list[dict[str, Any]]] = {}
     for row in connection.execute(query):
         found.setdefault(row.api_key_id, []).append(

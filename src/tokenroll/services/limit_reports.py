@@ -1,5 +1,6 @@
 """What people see of limits: how much of each is used now, what overrides hold, and what observing found."""
 
+from collections.abc import Iterable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, Row, func, select
 from tokenroll.engine.limiting import cap_at, holds_at, window_at
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant
-from tokenroll.model.limit import Limit, LimitMeasure, LimitOverride, WindowKind
+from tokenroll.model.limit import Limit, LimitMeasure, LimitOverride, LimitScope, WindowKind
 from tokenroll.services.limit_terms import ScopeNames, counters_of, limit_from_row, overrides_of
 from tokenroll.services.limiting import UNITS, find_limit
 from tokenroll.store import schema
@@ -28,6 +29,22 @@ def limits_now(connection: Connection, now: Instant) -> list[dict[str, Any]]:
     overrides = overrides_of(connection, [row.id for row in rows])
     names = ScopeNames(connection)
     return [_listed(connection, row, overrides.get(row.id, []), names, now) for row in rows]
+
+
+def limits_of_keys(connection: Connection, now: Instant, key_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """By key: the limits that count its calls alone, which are its budgets, oldest first."""
+    limits = schema.limits
+    query = select(limits).where(
+        limits.c.scope == LimitScope.KEY.value, limits.c.subject_id.in_(list(key_ids)), limits.c.removed_at.is_(None),
+        limits.c.expires_at.is_(None) | (limits.c.expires_at > now),
+    )  # fmt: skip
+    rows = connection.execute(query.order_by(limits.c.id)).all()
+    overrides = overrides_of(connection, [row.id for row in rows])
+    names = ScopeNames(connection)
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row.subject_id, []).append(_listed(connection, row, overrides.get(row.id, []), names, now))
+    return found
 
 
 def limit_shown(connection: Connection, reference: str, now: Instant) -> dict[str, Any]:

@@ -36,7 +36,14 @@ from tokenroll.services.as_of import amounts_as_of
 from tokenroll.services.cycle_finding import find_cycle
 from tokenroll.services.finding import find_department, find_member, find_plan, find_wallet, seen_name
 from tokenroll.services.holdings import amounts_for_people, amounts_of, states_by_wallet, states_of_grant
-from tokenroll.services.key_reports import key_state, key_told, key_with_secret, keys_told
+from tokenroll.services.key_reports import (
+    key_of_member,
+    key_state,
+    key_told,
+    key_with_secret,
+    keys_of_member,
+    keys_told,
+)
 from tokenroll.services.members import changes_told, member_state, told_on, working_time_text
 from tokenroll.services.plan_sources import read_plan_source
 from tokenroll.services.plan_terms import terms_from_text
@@ -195,6 +202,22 @@ class Reports:
     def key(self, reference: str) -> dict[str, Any]:
         """One key, the secrets it had before, and the limits of its own."""
         return key_told(self.connection, self.now, reference)
+
+    def keys_of(self, member: str, *, limit: int, before: int | None = None) -> tuple[list[dict[str, Any]], int]:
+        """A member's own keys with their budgets, newest first, and where the next page begins (0: there is none)."""
+        return keys_of_member(self.connection, self.now, member, limit, before)
+
+    def key_of(self, member: str, public_id: str) -> dict[str, Any]:
+        """One key of a member's own. Raises Refused for another's, as for one that is not there."""
+        return key_of_member(self.connection, self.now, member, public_id)
+
+    def calls_of_key(
+        self, member: str, public_id: str, *, limit: int, head: int | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The ended calls that came with a key of a member's own, newest first, and where the next page starts (0: no more)."""
+        number = key_of_member(self.connection, self.now, member, public_id)["number"]
+        wallet = find_wallet(self.connection, member)
+        return history.calls_of_key(self.connection, wallet.id, number, limit, head)
 
     def visitor_with_secret(self, secret_hash: bytes) -> Visitor | None:
         """Whose live key has this hash; None for an unknown, expired or revoked one."""

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tokenroll.app import Reader
 from tokenroll.services.refusal import Refused
 from tokenroll.services.reporting import Visitor
-from tokenroll.web import me, payslips
+from tokenroll.web import keys, me, payslips
 from tokenroll.web.door import Door
 
 HERE: Final = Path(__file__).parent
@@ -91,6 +91,8 @@ def create_application(reader: Reader, extra_routes: Sequence[BaseRoute] = ()) -
         Route("/me", me.wallet(door)),
         Route("/me/wallet.json", me.wallet_json(door)),
         Route("/me/calls/{call}", me.call(door)),
+        Route("/me/keys", keys.keys(door)),
+        Route("/me/keys/{key}", keys.key(door)),
         Route("/me/payslips/{cycle}", payslips.payslip(door)),
         Route("/healthz", health),
         *extra_routes,

@@ -45,6 +45,7 @@ class Door:
             decimals_of=showing.decimals_of,
             moment=showing.moment,
             day=showing.day,
+            hour=showing.hour,
             machine_time=showing.machine_time,
             grouped=showing.grouped,
             words=words,

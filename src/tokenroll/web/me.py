@@ -92,7 +92,7 @@ def wallet(door: Door) -> Callable[[Request], Response]:
 
     def page(request: Request, reports: Reports, visitor: Visitor) -> Response:
         found = reports.wallet(visitor.member_id)
-        before = _number(request.query_params.get("before"))
+        before = showing.number(request.query_params.get("before"))
         calls = reports.calls(visitor.member_id, limit=CALLS_PER_PAGE, head=before)
         ended = [one for one in calls if "previous_seq" in one]
         return door.page(
@@ -173,7 +173,3 @@ def bar(found: dict[str, Any]) -> dict[str, tuple[int, int]]:
         drawn[name] = (start, max(0, min(width, BAR_WIDTH - start)))
         start += width
     return drawn
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -49,6 +49,16 @@ def day(at: Instant | None, zone: str) -> str:
     return "–" if at is None else f"{_local(at, zone):%-d %B %Y}"
 
 
+def hour(at: Instant | None, zone: str) -> str:
+    """The hour that begins at an instant, in a zone; empty for none."""
+    return "" if at is None else f"{_local(at, zone):%Y-%m-%d, %H}–{(_local(at, zone).hour + 1) % 24:02} h"
+
+
+def number(text: str | None) -> int | None:
+    """What an address says is a number; None for anything else."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def machine_time(at: Instant) -> str:
     """For the datetime attribute of a `time` element."""
     return datetime_from_instant(at).strftime("%Y-%m-%dT%H:%M:%SZ")
