@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 dir=$(realpath -m "$1")
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
-  gateway/{answers,attempts,call,chunks,client,deployment,edge,errand,exchange,headers,heads,health,local,metrics,outbox,reading,resuming,routing,seeking,telling,thrifty,twins,upstream,waiting,wheel,worker}
+  gateway/{answers,attempts,call,chunks,client,deployment,edge,errand,exchange,headers,heads,health,local,metrics,outbox,reading,resuming,routing,seeking,telling,thrifty,twins,upstream,waiting,wheel,worker,writing}
   services/{cache_aids,call_memory,clock,fingerprints,group_commit,hot,hot_contexts,hot_limits,hot_prices,leases,loops,metering,output_sizes,reuse,slip_making,spending,spending_views}
   store/{fold,fold_batch,tape}
   engine/{chaining,paying}

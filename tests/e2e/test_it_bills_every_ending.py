@@ -639,3 +639,35 @@ def test_no_byte_reaches_the_provider_before_its_hold_is_synced(tmp_path):
 
 def test_a_disk_that_is_never_synced_is_noticed(tmp_path):
     assert sent_unsynced(tmp_path, lying=True) == 5
+
+
+# ---- requests that cannot be changed as they must be ----------------------------------------------------
+
+
+def searching(parameters: bytes) -> bytes:
+    return (
+        b'{"model":"toy","input":"hi","max_output_tokens":5,"tools":[{"type":"web_search"},'
+        b'{"type":"function","name":"f","parameters":' + parameters + b"}]}"
+    )
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+def test_a_request_that_cannot_be_changed_is_refused_before_it_is_sent_and_holds_up_nobody(tmp_path, durability):
+    """The card has no price for searches, so the search tool is left out; but its neighbour is nothing that can be read and written."""
+    with Rig(tmp_path, RigOptions(durability=durability)) as one:
+        one.provider.scripts[b"a"] = [Exchange([whole()])]
+        bodies = [request(), request(searching(b"9" * 4_301), b"b", path=b"/v1/responses"), request()]
+
+        async def at_once():
+            return await asyncio.gather(*(raw_call(one.port, [body]) for body in bodies))
+
+        first, refused, last = one.call(at_once())
+        assert [answer[:12] for answer in (first, refused, last)] == [b"HTTP/1.1 200", b"HTTP/1.1 400", b"HTTP/1.1 200"]
+        assert json.loads(refused.split(b"\r\n\r\n", 1)[1])["error"]["code"] == "invalid_json"
+        assert list(one.provider.received) == [b"a"]
+        assert one.ask(lambda: one.spending.open_holds) == {}
+        assert sorted(ends(one)) == [
+            ("released: not sent", 0, ""),
+            ("settled", 70_000, "reported"),
+            ("settled", 70_000, "reported"),
+        ]

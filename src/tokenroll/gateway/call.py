@@ -4,6 +4,7 @@ Everything here runs inside callbacks of the loop: no task, no future, no timer 
 attempt whose hold was dispatched ends in exactly one of settle, release and lapse.
 """
 
+import logging
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
@@ -17,19 +18,21 @@ from tokenroll.gateway.health import may_try_elsewhere
 from tokenroll.gateway.routing import Route
 from tokenroll.gateway.telling import NOT_YET, forward_lines, hold_lines, whole_lines
 from tokenroll.gateway.waiting import Waiting
+from tokenroll.gateway.writing import outgoing, outgoing_head
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import EVIDENCE_BYTES, WAITING_CALLS_MAX
 from tokenroll.services.hot import HotHold, HotKey, Wait
 from tokenroll.services.hot_limits import Reroute
 from tokenroll.store.tape import Finish
-from tokenroll.upstream.dialect import CallMeter, Denial, Dialect, ErrorAnswer, RequestRefused
+from tokenroll.upstream.dialect import Buffers, CallMeter, Denial, Dialect, ErrorAnswer, RequestRefused
 from tokenroll.upstream.facts import Facts
 
 if TYPE_CHECKING:
     from tokenroll.gateway.client import ClientConnection
     from tokenroll.gateway.upstream import UpstreamConnection
 
+_log = logging.getLogger(__name__)
 # What a call is doing.
 _NEW, _WAITING, _HELD, _DIALLING, _DISPATCHING, _SENT, _ANSWERING, _ENDED = range(8)
 # How answer bytes go on.
@@ -47,7 +50,7 @@ class Call(Exchange):
     """See the module. It is the Waiter of the group commit: `hold` and the three `on_…` of services/group_commit.py."""
 
     __slots__ = (
-        "_attempt", "_body", "_call_id", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes",
+        "_attempt", "_body", "_buffers", "_call_id", "_client", "_copy", "_dialect", "_drain_until", "_drained_bytes", "_evidence_bytes",
         "_evidence_tick", "_facts", "_finish", "_first_ns", "_further", "_head", "_inject", "_key", "_meter", "_mode", "_now", "_old_tick",
         "_parts", "_previous", "_relayed_bytes", "_reroute", "_response", "_route", "_sent_ns", "_started_ns", "_state", "_status",
         "_waiting", "hold",
@@ -58,6 +61,7 @@ class Call(Exchange):
     _route: Route
     _meter: CallMeter
     _response: ResponseHead
+    _buffers: Buffers
     _copy: Copy | None
     _parts: list[bytes]
 
@@ -225,6 +229,14 @@ class Call(Exchange):
         if self._client is None:
             self._release(ReleaseReason.NOT_SENT)
             return
+        try:
+            self._buffers = outgoing(
+                self._dialect, self._body, self._facts, self.hold, self._route, inject_usage=self._inject
+            )
+        except RequestRefused as refused:
+            self._release(ReleaseReason.NOT_SENT)
+            self._refuse(refused.status, refused.code, refused.message)
+            return
         pool = self._route.pool
         upstream = pool.take()
         if upstream is not None:
@@ -273,6 +285,18 @@ class Call(Exchange):
         why = self.gateway.not_ready or "The gateway cannot record calls now."
         self._refuse(503, "not_ready", why, retry_after_seconds=5)
 
+    def on_fault(self, error: Exception) -> None:
+        """A step of ours raised, which is a defect: this call ends as far as it went, and no other is touched."""
+        _log.error("a call could not be sent: %s", type(error).__name__, exc_info=error)
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        if not self.hold.dispatched:
+            self._release(ReleaseReason.NOT_SENT)
+        else:
+            self._lapse(Finish.UPSTREAM_CUT)
+        self._refuse(500, "internal_error", "This call could not be sent; that is a defect of the gateway.")
+
     def _give_back(self) -> None:
         """The connection, on which nothing was sent, is another call's."""
         upstream, self._upstream = self._upstream, None
@@ -280,41 +304,13 @@ class Call(Exchange):
             upstream.pool.give(upstream)
 
     def _send(self, upstream: "UpstreamConnection") -> None:
-        hold = self.hold
-        head = self._head
-        buffers = self._dialect.rewrite(
-            self._body,
-            self._facts,
-            model=hold.upstream_model,
-            output_cap_tokens=hold.output_cap_tokens,
-            inject_usage=self._inject,
-            service_tier=hold.service_tier,
-            searches=hold.searches,
-        )
-        call_id = self._call_id = b"call_" + hold.call_number_bytes.hex().encode()
+        buffers = self._buffers
+        call_id = self._call_id = b"call_" + self.hold.call_number_bytes.hex().encode()
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
-        route = self._route
-        query = head.query
-        stream = self._facts.stream
-        if route.flavour is not None:
-            buffers = route.flavour.body(buffers, stream=stream)
-            query = b"" if route.flavour.drops_query else query
-            size = sum(map(len, buffers))
         self._state = _SENT
+        name = b"%b/%d" % (call_id, self._attempt)
         upstream.send(
-            self,
-            b"POST %b%b%bx-client-request-id: %b/%d\r\n%bcontent-length: %d\r\n\r\n"
-            % (
-                route.stream_path if stream else route.path,
-                query,
-                route.target.preamble,
-                call_id,
-                self._attempt,
-                head.forward,
-                size,
-            ),
-            buffers,
-            size,
+            self, outgoing_head(self._head, self._route, name, size, stream=self._facts.stream), buffers, size
         )
         if self._started_ns:
             self._sent_ns = perf_counter_ns()
@@ -403,6 +399,7 @@ class Call(Exchange):
             health.heed(response, now, self.hold.first_byte_at)
         if status < 400:  # else it may be needed elsewhere
             self._body = b""
+            self._buffers = []
         if self._client is None:
             self._mode = _DRAIN
             self._drained_bytes = 0

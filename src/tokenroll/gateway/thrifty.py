@@ -3,7 +3,10 @@
 Calls of other keys are plain Calls and pay one look for it.
 """
 
+import contextlib
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from tokenroll.gateway.call import Call
 from tokenroll.gateway.heads import RequestHead, ResponseHead
@@ -45,17 +48,24 @@ class ThriftyCall(Call):
 
     def _begin(self, facts: Facts) -> None:
         """See Call. What is done to the request is done before its bound, which covers it."""
+        self._asked_fields = facts.fields
+        with contextlib.suppress(
+            RecursionError, msgspec.MsgspecError
+        ):  # nested too deeply to be looked into: sent as it came
+            self._aid(facts)
+        super()._begin(facts)
+
+    def _aid(self, facts: Facts) -> None:
+        """What helps the provider's cache, where the plan has it and the dialect knows it."""
         terms = self._terms
         gateway = self.gateway
         hot = self._route.hot
-        self._asked_fields = facts.fields
         if terms.cache_marking and self._dialect.name == _MARKED:
             ends_at = gateway.spending.cycle_ends_at(self._key, self._now)
             self._body = gateway.cache_aids.with_marks(self._key, facts, self._body, hot, ends_at, self._now)
         elif terms.cache_key and self._dialect.name in _KEYED and hot.provider == _CACHE_OWNER:
             ends_at = gateway.spending.cycle_ends_at(self._key, self._now)
             self._body = gateway.cache_aids.with_key(self._key, facts, self._body, hot, ends_at)
-        super()._begin(facts)
 
     def _send_to(self, answer: Reroute) -> None:
         """See Call. What was decided for one model's price and cache is not carried to another."""

@@ -35,6 +35,9 @@ class Waiter(Protocol):
     def on_commit_failed(self, error: OSError) -> None:
         """The tape cannot be written: nothing was or will be sent."""
 
+    def on_fault(self, error: Exception) -> None:
+        """`find_connection` or `on_dispatched` raised: it ends by itself, so that those behind it in the group are heard."""
+
 
 class GroupCommit:
     """Owns the writing of one tape.
@@ -179,10 +182,17 @@ class GroupCommit:
         self._waiters = []
         self._scheduled = True  # what they dispatch goes out in this very turn
         try:
-            for waiter in waiters:
-                waiter.find_connection()
+            self._find_all(waiters)
         finally:
             self._scheduled = False
+
+    @staticmethod
+    def _find_all(waiters: list[Waiter]) -> None:
+        for waiter in waiters:
+            try:
+                waiter.find_connection()
+            except Exception as error:  # noqa: BLE001 - a defect in one call is not the others'
+                waiter.on_fault(error)
 
     def _dispatch_all(self) -> bool:
         going = self._dispatching
@@ -193,14 +203,16 @@ class GroupCommit:
             return False
         try:
             for waiter in going:
-                waiter.on_dispatched()
+                try:
+                    waiter.on_dispatched()
+                except Exception as error:  # noqa: BLE001 - a defect in one call is not the others'
+                    waiter.on_fault(error)
         finally:
             self._after_dispatch()
         return True
 
     def _durable(self, waiters: list[Waiter]) -> None:
-        for waiter in waiters:
-            waiter.find_connection()
+        self._find_all(waiters)
         # what they dispatched goes out in this very turn, and what came in meanwhile is committed next
         if self._dispatching or self._waiters or self._tape.has_pending:
             self._turn()

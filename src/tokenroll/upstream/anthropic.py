@@ -39,6 +39,7 @@ from tokenroll.upstream.heads import (
     option,
     raw_value,
     read_head,
+    read_json,
     refuse,
     refuse_doubled,
     refuse_doubles,
@@ -472,7 +473,7 @@ def _must_search(body: bytes, head: dict[str, Any]) -> bool:
     if "tool_choice" not in head:
         return False
     start, end = spans(body)["tool_choice"]
-    return object_of(json.loads(body[start:end])).get("name") == "web_search"
+    return object_of(read_json(body[start:end])).get("name") == "web_search"
 
 
 def _with_searches(body: bytes, searches: int) -> bytes:

@@ -132,7 +132,12 @@ def _refuse_shape(body: bytes, error: msgspec.ValidationError) -> NoReturn:
     """Valid JSON of a shape that no request has: not an object, or content that is neither text nor a list of parts."""
     if not body.lstrip(b" \t\n\r").startswith(b"{"):
         refuse("invalid_type", "The request body must be a JSON object.")
-    _refuse_endless_number(body)
+    try:
+        _refuse_endless_number(body)
+    except RecursionError:
+        refuse("invalid_json", "The request body is not valid JSON: it nests too deeply.")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as worse:
+        refuse("invalid_json", f"The request body is not valid JSON: {worse}.")
     refuse("invalid_type", f"The request body has a value of the wrong type: {error}.", "messages")
 
 
@@ -191,22 +196,32 @@ def is_given(raw: Raw) -> bool:
 def raw_value(raw: Raw) -> Any:
     """The value of a small undecoded field; None for null or absent. Duplicate keys inside an object raise RequestRefused."""
     data = bytes(raw)
-    return json.loads(data, object_pairs_hook=_pairs_once) if data else None
+    return read_json(data, object_pairs_hook=_pairs_once) if data else None
+
+
+def read_json(data: bytes, *, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """A part of a body as values. Raises RequestRefused for what no reader takes: nested too deeply, a number of thousands of digits."""
+    try:
+        return json.loads(data, object_pairs_hook=object_pairs_hook)
+    except RecursionError:
+        refuse("invalid_json", "The request body is not valid JSON: it nests too deeply.")
+    except ValueError:
+        refuse(
+            "invalid_value",
+            f"The request body holds a number of more than {_DIGITS_MAX} digits, which is too large for any field. Send a smaller one.",
+        )
 
 
 def refuse_doubles(body: bytes, field: str) -> None:
     """Raises RequestRefused when any object in a field of the head has a key twice. Reads the body once more: for what is rare."""
     start, end = spans(body)[field]
-    try:
-        json.loads(body[start:end], object_pairs_hook=_pairs_once)
-    except RecursionError:
-        refuse("invalid_json", "The request body is not valid JSON: it nests too deeply.")
+    read_json(body[start:end], object_pairs_hook=_pairs_once)
 
 
 def raw_fields(body: bytes, field: str) -> list[frozenset[str]]:
     """The names of the fields of each object in a list of the head; of what is no object there are none."""
     start, end = spans(body)[field]
-    return [frozenset(one) if isinstance(one, dict) else frozenset() for one in json.loads(body[start:end])]
+    return [frozenset(one) if isinstance(one, dict) else frozenset() for one in read_json(body[start:end])]
 
 
 def refuse_doubled(body: bytes, field: str, name: bytes) -> None:

@@ -15,7 +15,17 @@ from tokenroll.upstream.dialect import (
     retry_headers,
 )
 from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.heads import boolean, edited, not_bounded, option, raw_value, refuse_doubled, spans, text
+from tokenroll.upstream.heads import (
+    boolean,
+    edited,
+    not_bounded,
+    object_fields,
+    option,
+    raw_value,
+    refuse_doubled,
+    spans,
+    text,
+)
 from tokenroll.upstream.pace import OPENAI_KIND_COUNT, REQUESTS, Pace, openai_lines
 
 _REQUEST_TIERS: Final = {
@@ -58,7 +68,9 @@ def read_stream_options(body: bytes, head: dict[str, Any], facts: Facts) -> None
 def _with_usage(body: bytes) -> bytes:
     """The client's own stream options and our wish for usage."""
     start, end = spans(body)["stream_options"]
-    return json.dumps({**(json.loads(body[start:end]) or {}), "include_usage": True}, separators=(",", ":")).encode()
+    options = body[start:end]
+    fields = () if options == b"null" else tuple(object_fields(options))
+    return b"".join(edited(options, {"include_usage": b"true"}, fields)) if fields else b'{"include_usage":true}'
 
 
 class OpenAIEndpoint(Dialect):

@@ -90,6 +90,10 @@ class Caller:
         self.office.at_dispatch(self)
         self.done.set_result(None)
 
+    def on_fault(self, error):
+        self.told.append(f"fault: {error}")
+        self.done.set_result(None)
+
     def on_commit_failed(self, error):
         self.told.append(f"failed: {error.strerror}")
         if not self.done.done():
@@ -161,6 +165,27 @@ def test_every_call_is_told_durable_then_dispatched_once(tmp_path, durability):
     data = path.read_bytes()
     assert holds_in(data) >= {one.hold.sequence for one in callers}
     assert b"".join(office.blocks) == data[tapes.SEGMENT_HEADER_BYTES :]
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+@pytest.mark.parametrize("step", ["find_connection", "on_dispatched"])
+def test_a_call_that_cannot_be_sent_holds_up_no_other(tmp_path, durability, step):
+    """Ada's call raises in the middle of the group; those before and behind it are sent all the same, and it is told once."""
+
+    def broken():
+        raise ValueError("nested too deeply")
+
+    async def three():
+        office = Office(tmp_path, durability)
+        callers = [office.send() for _ in range(3)]
+        setattr(callers[1], step, broken)
+        await asyncio.wait_for(asyncio.gather(*(one.done for one in callers)), 10)
+        office.commit.close()
+        office.desk.tape.close()
+        return [one.told for one in callers]
+
+    ada = ["fault: nested too deeply"] if step == "find_connection" else ["connecting", "fault: nested too deeply"]
+    assert asyncio.run(three()) == [["connecting", "dispatched"], ada, ["connecting", "dispatched"]]
 
 
 @pytest.mark.parametrize("seed", range(5))
