@@ -15,6 +15,8 @@ from tests.cast import T0
 from tests.e2e.edge_table import ANSWER, DONE, EVENT, EVENTS, USAGE, chunked
 from tests.e2e.rig import CREDIT, Exchange, RawClient, Rig, RigOptions, key_terms, raw_call, until, wallet_terms
 from tests.e2e.test_it_bills_every_ending import ends, request, whole
+from tokenroll.gateway import twins
+from tokenroll.gateway.chunks import ChunkDecoder
 from tokenroll.gateway.edge import EdgeLimits
 
 BODY = b'{"model":"toy","max_tokens":5,"temperature":0,"messages":[{"role":"user","content":"hi"}]}'
@@ -81,6 +83,14 @@ def split(answer: bytes) -> tuple[dict[bytes, bytes], bytes]:
     return dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:]), body
 
 
+def payload(answer: bytes) -> bytes:
+    """Its body without the transfer coding."""
+    decoder = ChunkDecoder()
+    decoder.feed(split(answer)[1])
+    assert decoder.done
+    return b"".join(decoder.pieces)
+
+
 # ---- coalescing -----------------------------------------------------------------------------------------------
 
 
@@ -106,7 +116,7 @@ def test_what_is_asked_twice_at_the_same_time_is_sent_once_and_charged_once(tmp_
         assert ends(one) == [SETTLED, COALESCED, COALESCED]
         assert [end.bound_nanos for end in one.ended()[1]] == [BOUND] * 3
         assert one.ask(lambda: one.spending.wallets[1].available_nanos) == CREDIT - COST
-        assert not one.gateway.twins
+        assert (one.gateway.twins, one.gateway.kept_bytes) == ({}, 0)
 
 
 def test_a_stream_is_shared_from_its_beginning_whenever_somebody_joins(tmp_path):
@@ -124,6 +134,80 @@ def test_a_stream_is_shared_from_its_beginning_whenever_somebody_joins(tmp_path)
         assert split(first)[1] == split(second)[1] == PASSED_ON
         assert split(second)[0][b"x-tokenroll-coalesced"] == split(first)[0][b"x-tokenroll-call-id"]
         assert ends(one) == [SETTLED, COALESCED]
+
+
+@pytest.mark.parametrize("total", [True, False], ids=["of all", "of one"])
+def test_an_answer_too_large_to_keep_goes_to_who_is_there_and_who_comes_late_is_sent(tmp_path, monkeypatch, total):
+    edge = EdgeLimits(tick_seconds=0.02)
+    if total:
+        monkeypatch.setattr(twins, "KEPT_ANSWERS_BYTES_MAX", 100)
+    else:
+        edge = EdgeLimits(tick_seconds=0.02, buffered_response_bytes=100)
+    with thrifty(tmp_path, coalesce=True, edge=edge) as one:
+        again = EVENTS + chunked(EVENT, USAGE, DONE)
+        first_part = EVENTS + chunked(EVENT, EVENT)[:-5]
+        one.provider.scripts[b"a"] = [Exchange([first_part, chunked(USAGE, DONE)], withheld_from=1), Exchange([again])]
+
+        async def talk(told):
+            one.provider.withheld = True
+            first = await told.ask(request(STREAM_BODY))
+            await told.ask(request(STREAM_BODY))
+            one.provider.withheld = False
+            one.provider.waiting.pop()()  # its first part
+            await until(lambda: first.got.count(b"yo") == 2)
+            await told.ask(request(STREAM_BODY))
+
+        first, second, late = asked(one, talk)
+        assert payload(first) == payload(second) == EVENT + EVENT + DONE
+        assert payload(late) == EVENT + DONE
+        assert ends(one) == [SETTLED, COALESCED, SETTLED]
+        assert (one.gateway.twins, one.gateway.kept_bytes) == ({}, 0)
+
+
+def test_a_whole_answer_that_is_too_large_for_its_cost_is_shared_as_it_comes(tmp_path):
+    with thrifty(tmp_path, coalesce=True, edge=EdgeLimits(tick_seconds=0.02, buffered_response_bytes=100)) as one:
+        one.provider.scripts[b"a"] = [Exchange([whole()])]
+
+        async def talk(told):
+            await told.ask()
+            await told.ask()
+
+        first, second = asked(one, talk)
+        assert split(first)[1] == ANSWER
+        assert split(second)[1] == chunked(ANSWER)
+        assert b"x-tokenroll-cost" not in split(second)[0]
+        assert ends(one) == [SETTLED, COALESCED]
+
+
+def test_a_follower_that_does_not_read_holds_the_provider_back_until_it_does_or_leaves(tmp_path):
+    body = b'{"pad":"' + b"a" * 6_000_000 + b'",' + ANSWER[1:]
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with thrifty(tmp_path, coalesce=True) as one:
+        one.provider.scripts[b"a"] = [Exchange([head + body])]
+
+        async def talk(told):
+            await told.ask()
+            slow, leaver = await told.ask(), await told.ask()
+            for client in (slow, leaver):
+                client.transport.pause_reading()
+            one.provider.let_go()
+            (leader,) = one.gateway.twins.values()
+            upstream = leader._upstream
+            assert upstream is not None
+            await until(lambda: leader._slow_count == 2)
+            assert not upstream.transport.is_reading()
+            leave(leaver)
+            await until(lambda: leader._slow_count == 1)
+            assert not upstream.transport.is_reading()
+            slow.transport.resume_reading()
+
+        first, second, _ = asked(one, talk)
+        assert split(first)[1] == payload(second) == body
+        assert ends(one) == [
+            ("settled", COST, "estimated"),
+            COALESCED,
+            COALESCED,
+        ]  # of so large an answer the tail is read
 
 
 def test_an_old_client_reads_a_shared_stream_until_the_connection_ends(tmp_path):

@@ -15,7 +15,7 @@ from tokenroll.gateway.thrifty import ThriftyCall
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import FOLLOWERS_MAX, LOOP_PAUSE_SECONDS
+from tokenroll.model.limits import FOLLOWERS_MAX, KEPT_ANSWERS_BYTES_MAX, LOOP_PAUSE_SECONDS
 from tokenroll.model.tag import SESSION
 from tokenroll.services.hot import HotHold, HotKey, HotThrift
 from tokenroll.store.tape import Finish
@@ -204,9 +204,15 @@ class TwinCall(ThriftyCall):
         if followers is None:
             return ()
         self._followers = None
-        self._kept = []
+        self._drop()
         self._shut()
         return followers
+
+    def _drop(self) -> None:
+        """What was kept of an answer is kept no more."""
+        self.gateway.kept_bytes -= self._kept_bytes
+        self._kept = []
+        self._kept_bytes = 0
 
     def _shut(self) -> None:
         """Nobody finds it any more."""
@@ -238,8 +244,7 @@ class TwinCall(ThriftyCall):
     def on_head(self, response: ResponseHead) -> None:
         """See Call."""
         super().on_head(response)
-        self._kept = []
-        self._kept_bytes = 0
+        self._drop()
         self._keeps = True
         if response.event_stream or response.content_length > self.gateway.edge.buffered_response_bytes:
             self._begin_followers()
@@ -263,13 +268,15 @@ class TwinCall(ThriftyCall):
                 one.relay(payload)
         if not self._keeps:
             return
+        gateway = self.gateway
         self._kept.append(payload)
         self._kept_bytes += len(payload)
-        if self._kept_bytes > self.gateway.edge.buffered_response_bytes:
+        gateway.kept_bytes += len(payload)
+        if self._kept_bytes > gateway.edge.buffered_response_bytes or gateway.kept_bytes > KEPT_ANSWERS_BYTES_MAX:
             if not self._is_open:
                 self._begin_followers()
             self._keeps = False
-            self._kept = []
+            self._drop()
             self._shut()
 
     def on_end(self) -> None:

@@ -69,6 +69,8 @@ class Gateway:
         self.routes.pools = self.pools
         self.twins: dict[bytes, TwinCall] = {}
         """Calls under way whose answers others may share, by the keyed hash of what they ask."""
+        self.kept_bytes = 0
+        """Of their answers, for whoever joins late."""
         self.loops = Loops()
         self.cache_aids = CacheAids(spending.fingerprints, spending.prices)
         self.output_sizes = OutputSizes()

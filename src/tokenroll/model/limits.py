@@ -396,6 +396,9 @@ REUSE_EVIDENCE_BYTES: Final = 16_384
 REUSE_BYTES_MAX: Final = 16 * 1024 * 1024
 """What a kind's sums hold before they are halved, so that what changes is noticed within some hundred prompts."""
 
+KEPT_ANSWERS_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Answers kept for calls that may still ask the same, of one worker; beyond it later ones are sent by themselves."""
+
 # --- suspense, tape, ledger ----------------------------------------------------------------------------
 SUSPENSE_SECONDS_MAX: Final = 72 * 3_600
 """Law 4: after this the evidence decides and the rest returns to the wallet."""
