@@ -5,7 +5,7 @@ held and nobody can spend it. It is settled by the provider's own word, as any c
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 from sqlalchemy import select
 
@@ -62,7 +62,7 @@ def enquiry_about(ledger: Ledger, hold: OpenHold) -> Enquiry | None:
 class _FindAttempt(TypedDict):
     hold: int
     usages: list[list[Any]]
-    service_tier: str
+    service_tier: NotRequired[str]
     dialect: int
     is_doubtful: bool
 
@@ -71,7 +71,7 @@ def find_attempt(work: UnitOfWork, arguments: _FindAttempt) -> dict[str, Any]:
     """Settles an attempt in suspense by what its provider says it used. Told again, nothing changes.
 
     `usages` are the counts of each request behind it, in the order of METERS: each is priced by its own length, and what they come to is
-    rounded once. No usages: it ended, and nothing was used. `is_doubtful`: the provider contradicts itself, so a bill may still correct it.
+    rounded once. No usages: it ended, and nothing was used. No tier: none was named, as by an answer that was cancelled. `is_doubtful`: the provider contradicts itself, so a bill may still correct it.
     """
     hold = work.open_hold(int(arguments["hold"]))
     if hold is None or hold.lapsed_at is None:
@@ -81,7 +81,7 @@ def find_attempt(work: UnitOfWork, arguments: _FindAttempt) -> dict[str, Any]:
         raise Refused("too_many_usages", f"an attempt has at most {FOUND_USAGES_MAX} usages, not {len(usages)}")
     attempt = parse_record(hold.record)
     card = Cards(work).card(attempt.hold.rate_card_id)
-    tier = arguments["service_tier"]
+    tier = arguments.get("service_tier", "")
     if tier not in card.internal_prices:
         tier = next((one for one in SERVICE_TIERS if one in card.internal_prices), SERVICE_TIERS[0])
     groups = _grouped(card, tier, usages)

@@ -8,8 +8,9 @@ import pytest
 from tests.cast import make_card
 from tokenroll.model.rate_card import RateTable, RateTier
 from tokenroll.model.usage import METERS, Meter
+from tokenroll.services.arguments import checked_arguments, declared_arguments
 from tokenroll.services.enquiry_desk import converse
-from tokenroll.services.finding_out import Enquiry, _grouped
+from tokenroll.services.finding_out import Enquiry, _grouped, find_attempt
 from tokenroll.services.refusal import Refused
 
 USAGE = {"input_tokens": 21, "output_tokens": 12, "total_tokens": 33}
@@ -53,6 +54,19 @@ def test_a_response_that_has_ended_says_what_it_used():
 def test_lines_make_no_difference():
     whole = json.dumps({"id": "resp_abc", "status": "completed", "usage": USAGE}, indent=2).encode()
     assert about_response(200, whole).finding is not None
+
+
+def test_what_an_answer_without_a_tier_says_is_taken():
+    """One that was cancelled names none: told as it is, it must not stay in suspense for that."""
+    finding = about_response(
+        200, json.dumps({"id": "resp_abc", "status": "cancelled", "usage": USAGE}).encode()
+    ).finding
+    said = {
+        "hold": 1, "usages": [list(one) for one in finding.usages], "service_tier": finding.service_tier,
+        "dialect": finding.dialect_index, "is_doubtful": finding.is_doubtful,
+    }  # fmt: skip
+    assert finding.service_tier == ""
+    assert checked_arguments("suspense.find", declared_arguments(find_attempt), said) == said
 
 
 def test_one_that_failed_used_nothing():
