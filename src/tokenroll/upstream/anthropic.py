@@ -57,8 +57,13 @@ ANTHROPIC_VERSION: Final = b"2023-06-01"
 _MEDIA: Final = frozenset({b'"image"', b'"document"'})
 _IMAGES: Final = frozenset({b'"image"'})
 _NESTED_PARTS: Final = PartKinds(
-    text=frozenset({b'"text"', b'"search_result"', b'"tool_reference"'}), media=_MEDIA, images=_IMAGES
+    text=frozenset({b'"text"', b'"search_result"', b'"tool_reference"', b'"web_search_result"'}),
+    media=_MEDIA,
+    images=_IMAGES,
 )
+"""What may stand in the content of a part, whatever that part calls itself."""
+_TEXT_PARTS: Final = PartKinds(text=frozenset({b'"text"'}), media=_MEDIA, images=_IMAGES)
+"""What may stand in the content of those."""
 _PARTS: Final = PartKinds(
     text=frozenset({
         b'"text"', b'"thinking"', b'"redacted_thinking"', b'"tool_use"', b'"tool_result"', b'"server_tool_use"',
@@ -427,9 +432,10 @@ def _check_system(blocks: list[Any]) -> None:
 
 
 def _check_nested(part: Part, facts: Facts, param: str) -> None:
-    """Content inside a part: a tool's result may hold parts of its own."""
-    if bytes(part.type) in {b'"tool_result"', b'"mcp_tool_result"'} and memoryview(part.content)[0] == 0x5B:
-        bound_parts(part.content, _NESTED_PARTS, facts, f"{param}.content")
+    """Content inside a part: what a tool or a search gave holds parts of its own, and so may what hides as something else."""
+    if memoryview(part.content)[0] != 0x5B:
+        return
+    bound_parts(part.content, _NESTED_PARTS, facts, f"{param}.content", _TEXT_PARTS)
 
 
 def _tools(body: bytes, head: dict[str, Any], facts: Facts) -> None:

@@ -27,7 +27,13 @@ from tokenroll.upstream.usage import object_of
 _CHUNK_HEAD: Final = struct.Struct("<4sI")
 _WAVE_FORMAT: Final = struct.Struct("<HHIIHH")
 """Format, channels, samples a second, bytes a second, bytes of a sample of all channels, bits of a sample."""
-_UNCOMPRESSED: Final = frozenset({1, 3, 0xFFFE})
+_UNCOMPRESSED: Final = frozenset({1, 3})
+_EXTENSIBLE: Final = 0xFFFE
+_GUID_AT: Final = 24
+"""Where a format that calls itself extensible says which one it is, as 16 bytes."""
+_GUIDS: Final = frozenset(
+    kind.to_bytes(2, "little") + bytes.fromhex("0000 0000 1000 8000 00AA 0038 9B71") for kind in _UNCOMPRESSED
+)
 _WAVE_CHUNKS_MAX: Final = 16
 """Chunks looked at: the format is the first of nearly every file."""
 _HEARD: Final = {"text_tokens": counts.INPUT, "audio_tokens": counts.INPUT_AUDIO}
@@ -195,21 +201,36 @@ def seconds_of(body: bytes, start: int, end: int) -> tuple[int, int]:
 def _wave_form(body: bytes, start: int, end: int) -> tuple[int, int]:
     """How many bytes a second of an uncompressed WAV takes, and how many bytes of sound it has; zeros when its beginning does not say.
 
-    By what decoders go by: samples, channels and bits. The rate that the file claims beside them nobody reads.
+    By what decoders go by: samples, channels and bits. The rate that the file claims beside them nobody reads. A second format, before
+    the sound or behind it, or a sample of another size than its bits make, would have two decoders hear two lengths: then the size bounds.
     """
     if not body.startswith(b"RIFF", start) or not body.startswith(b"WAVE", start + 8):
         return 0, 0
     at = start + 12
-    rate = 0
+    formats = rate = sound_bytes = 0
     for _ in range(_WAVE_CHUNKS_MAX):
         if at + _CHUNK_HEAD.size > end:
-            break
+            return (rate, sound_bytes) if sound_bytes else (0, 0)
         name, size = _CHUNK_HEAD.unpack_from(body, at)
         at += _CHUNK_HEAD.size
-        if name == b"data" and rate:
-            return rate, min(size, end - at)
-        if name == b"fmt " and size >= _WAVE_FORMAT.size and at + size <= end:
-            kind, channels, samples, _, _, bits = _WAVE_FORMAT.unpack_from(body, at)
-            rate = samples * channels * bits // 8 if kind in _UNCOMPRESSED else 0
+        if name == b"data":
+            sound_bytes = sound_bytes or min(size, end - at)
+        elif name == b"fmt ":
+            formats += 1
+            rate = _rate_of(body, at, min(size, end - at)) if formats == 1 and not sound_bytes else 0
+            if not rate:
+                return 0, 0
         at += size + size % 2
     return 0, 0
+
+
+def _rate_of(body: bytes, at: int, size: int) -> int:
+    """How many bytes a second of sound takes by the format at a place, 0: it does not say, or the sound is compressed."""
+    if size < _WAVE_FORMAT.size:
+        return 0
+    kind, channels, samples, _, sample_bytes, bits = _WAVE_FORMAT.unpack_from(body, at)
+    if kind == _EXTENSIBLE:
+        is_plain = size >= _GUID_AT + 16 and body[at + _GUID_AT : at + _GUID_AT + 16] in _GUIDS
+    else:
+        is_plain = kind in _UNCOMPRESSED
+    return samples * sample_bytes if is_plain and sample_bytes * 8 == channels * bits else 0

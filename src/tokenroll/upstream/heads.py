@@ -212,6 +212,12 @@ def read_json(data: bytes, *, object_pairs_hook: Callable[[list[tuple[str, Any]]
         )
 
 
+def kind_of(raw: Raw) -> bytes:
+    """The type of an object as types are compared here, in quotes and without escapes, however it was written; b"" when absent."""
+    data = bytes(raw)
+    return f'"{raw_value(raw)}"'.encode("utf-8", "replace") if _ESCAPE in data else data
+
+
 def refuse_doubles(body: bytes, field: str) -> None:
     """Raises RequestRefused when any object in a field of the head has a key twice. Reads the body once more: for what is rare."""
     start, end = spans(body)[field]
@@ -336,6 +342,7 @@ class PartKinds(NamedTuple):
 
 
 _AUDIO: Final = b'"input_audio"'
+_ESCAPE: Final = b"\\"
 _KINDS: Final = {
     str: "a string", int: "an integer", float: "a number", bool: "a boolean", list: "an array", type(None): "null",
 }  # fmt: skip
@@ -448,11 +455,13 @@ def bound_part(part: Part, kinds: PartKinds, facts: Facts, param: str) -> None:
         facts.has_audio = True
 
 
-def bound_parts(content: Raw, kinds: PartKinds, facts: Facts, param: str) -> None:
-    """The same for every part of an undecoded list of them, such as a tool's result."""
+def bound_parts(content: Raw, kinds: PartKinds, facts: Facts, param: str, inner: PartKinds | None = None) -> None:
+    """The same for every part of an undecoded list of them, such as a tool's result, and for what stands in their own content."""
     for place, part in enumerate(parts_of(content, param)):
         if bytes(part.type) not in kinds.text or part.is_suspect():
             bound_part(part, kinds, facts, f"{param}[{place}]")
+        if inner is not None and part.content is not NOTHING and memoryview(part.content)[0] == 0x5B:
+            bound_parts(part.content, inner, facts, f"{param}[{place}].content")
 
 
 def spans(body: bytes) -> dict[str, tuple[int, int]]:

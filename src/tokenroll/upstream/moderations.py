@@ -5,7 +5,7 @@ from typing import Any, Final
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.heads import not_bounded, read_head, refuse, refuse_doubles, text, wrong_type
+from tokenroll.upstream.heads import kind_of, not_bounded, read_head, refuse, refuse_doubles, text, wrong_type
 from tokenroll.upstream.media import MediaMeter, split_tokens
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import Item, PartsItem
@@ -59,9 +59,10 @@ class Moderations(OpenAIEndpoint):
             if one.__class__ is not Item and one.__class__ is not PartsItem:
                 wrong_type(f"input[{index}]", "a string or an object", one)
             objects = True
-            if bytes(one.type) == _IMAGE_TYPE:
+            kind = kind_of(one.type)
+            if kind == _IMAGE_TYPE:
                 facts.fills_window = facts.beyond_bytes = True
-            elif bytes(one.type) != _TEXT_TYPE:
+            elif kind != _TEXT_TYPE:
                 not_bounded(f"input[{index}]", "an input that is neither text nor a picture")
         if objects:
             refuse_doubles(body, "input")

@@ -14,6 +14,7 @@ from tokenroll.upstream.heads import (
     check_messages,
     is_given,
     items,
+    kind_of,
     metadata_tags,
     not_bounded,
     raw_value,
@@ -301,7 +302,7 @@ class ChatCompletions(OpenAIEndpoint):
                 listed = items(tools, field)
                 facts.tool_count += len(listed)
                 for index, tool in enumerate(listed):
-                    if field == "tools" and bytes(tool.type) not in _TOOL_TYPES:
+                    if field == "tools" and kind_of(tool.type) not in _TOOL_TYPES:
                         not_bounded(f"tools[{index}].type", f"a tool of type {raw_value(tool.type)!r}")
         facts.has_tools = facts.tool_count > 0
         facts.service_tier = tier_asked(get("service_tier"))

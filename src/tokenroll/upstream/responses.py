@@ -14,16 +14,20 @@ from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import (
     PartKinds,
     boolean,
+    bound_part,
     bound_parts,
     cap_tokens,
     check_messages,
     items,
     items_of,
+    kind_of,
     metadata_tags,
     not_bounded,
+    parts_of,
     raw_value,
     read_head,
     refuse,
+    refuse_doubles,
     spans,
     text,
     whole_number,
@@ -66,7 +70,8 @@ _STORED_ITEM_TYPES: Final = frozenset({b'"item_reference"', b'"web_search_call"'
 """Items that stand for what only the provider has: as much as the context window takes."""
 _STORED_FIELDS: Final = ("previous_response_id", "conversation", "prompt")
 _TOOL_TYPES: Final = frozenset({b'"function"', b'"custom"', b'"local_shell"', b'"shell"', b'"apply_patch"'})
-"""Tools that the client runs."""
+"""Tools that the client runs: a shell, too, when it names no environment or says that it is local."""
+_SHELL_OUTPUT: Final = b'"shell_call_output"'
 _NAMESPACE: Final = b'"namespace"'
 """A group of them under one name."""
 _SEARCH_TYPES: Final = frozenset({
@@ -259,10 +264,12 @@ class Responses(OpenAIEndpoint):
         if cap is not None:
             facts.output_cap_tokens = cap_tokens(cap, "max_output_tokens")
         facts.reads_stored = facts.fills_window = any(get(field) is not None for field in _STORED_FIELDS)
-        self._input(head, facts)
+        self._input(body, head, facts)
         facts.message_count += get("instructions") is not None
         if get("tools") is not None:
-            _tools(items(head["tools"], "tools"), "tools", head, facts)
+            _tools(body, items(head["tools"], "tools"), "tools", head, facts)
+        if get("context_management") is not None:
+            _refuse_compaction(items(head["context_management"], "context_management"))
         facts.beyond_bytes = facts.fills_window or facts.image_count > 0 or facts.server_tool_uses_max > 0
         facts.service_tier = tier_asked(get("service_tier"))
         facts.user = text(get("user"), "user")
@@ -270,7 +277,7 @@ class Responses(OpenAIEndpoint):
             facts.tags = metadata_tags(body, head)
         return facts
 
-    def _input(self, head: dict[str, Any], facts: Facts) -> None:
+    def _input(self, body: bytes, head: dict[str, Any], facts: Facts) -> None:
         value = head.get("input")
         if value is None:
             if not facts.reads_stored:
@@ -281,16 +288,19 @@ class Responses(OpenAIEndpoint):
             return
         facts.message_count = check_messages(value, _PARTS, facts, field="input")
         for index, item in enumerate(value):
-            kind = bytes(item.type)
+            kind = kind_of(item.type)
             if kind in _STORED_ITEM_TYPES:
                 facts.reads_stored = facts.fills_window = True
             elif kind not in _ITEM_TYPES:
                 not_bounded(f"input[{index}]", f"an item of type {str(raw_value(item.type))[:80]!r}")
             output = item.output
             if output is not NOTHING and memoryview(output)[0] == 0x5B:
-                bound_parts(output, _PARTS, facts, f"input[{index}].output")
+                if kind == _SHELL_OUTPUT:
+                    _check_shell_output(output, facts, f"input[{index}].output")
+                else:
+                    bound_parts(output, _PARTS, facts, f"input[{index}].output")
             if item.tools is not NOTHING:  # tools may stand among the items, too
-                _tools(items_of(item.tools, f"input[{index}].tools"), f"input[{index}].tools", head, facts)
+                _tools(body, items_of(item.tools, f"input[{index}].tools"), f"input[{index}].tools", head, facts)
 
     def _with_searches(self, body: bytes, searches: int) -> dict[str, bytes]:
         return {"max_tool_calls": b"%d" % searches} if searches else _without_searches(body)
@@ -300,23 +310,49 @@ class Responses(OpenAIEndpoint):
         return StreamResponseMeter() if stream else WholeResponseMeter()
 
 
-def _tools(listed: list[Any], param: str, head: dict[str, Any], facts: Facts) -> None:
+def _tools(body: bytes, listed: list[Any], param: str, head: dict[str, Any], facts: Facts) -> None:
     """Tools that the client runs are bounded by their bytes; searches by `max_tool_calls`, which admission names where the client does not."""
     facts.tool_count += len(listed)
     facts.has_tools = facts.has_tools or bool(listed)
     for index, tool in enumerate(listed):
-        kind = bytes(tool.type)
+        kind = kind_of(tool.type)
         where = f"{param}[{index}]"
+        if tool.environment is not NOTHING:
+            _check_environment(body, tool, where)
         if kind in _SEARCH_TYPES:
             _searches(head, facts)
         elif kind == _NAMESPACE and tool.tools is not NOTHING:
             grouped = items_of(tool.tools, f"{where}.tools")
             facts.tool_count += len(grouped)
             for place, one in enumerate(grouped):
-                if bytes(one.type) not in _TOOL_TYPES:
+                if kind_of(one.type) not in _TOOL_TYPES:
                     _refuse_tool(one, f"{where}.tools[{place}]")
+                if one.environment is not NOTHING:
+                    _check_environment(body, one, f"{where}.tools[{place}]")
         elif kind not in _TOOL_TYPES:
             _refuse_tool(tool, where)
+
+
+def _check_environment(body: bytes, tool: Any, param: str) -> None:
+    """A shell in a container of the provider's has a fee of its own, and each command that it ran has the context read again."""
+    refuse_doubles(body, param.partition("[")[0])
+    environment = raw_value(tool.environment)
+    kind = object_of(environment).get("type")
+    if environment is not None and kind != "local":
+        not_bounded(f"{param}.environment", f"a shell in an environment of type {str(kind)[:80]!r}")
+
+
+def _check_shell_output(output: Raw, facts: Facts, param: str) -> None:
+    """What a shell printed stands in chunks without a type, and is text."""
+    for place, chunk in enumerate(parts_of(output, param)):
+        if chunk.type is not NOTHING or chunk.is_suspect():
+            bound_part(chunk, _PARTS, facts, f"{param}[{place}]")
+
+
+def _refuse_compaction(entries: list[Any]) -> None:
+    """The provider reads the context once more, for a summary that no cap bounds, whenever it has grown over a threshold."""
+    for index, entry in enumerate(entries):
+        not_bounded(f"context_management[{index}]", f"managing the context by {str(raw_value(entry.type))[:80]!r}")
 
 
 def _refuse_tool(tool: Item, param: str) -> None:
@@ -331,7 +367,7 @@ def _searches(head: dict[str, Any], facts: Facts) -> None:
         most = whole_number(most, "max_tool_calls", 1, SERVER_TOOL_USES_MAX)
     else:
         choice = head.get("tool_choice")
-        if isinstance(choice, (Item, PartsItem)) and bytes(choice.type) in _SEARCH_TYPES:
+        if isinstance(choice, (Item, PartsItem)) and kind_of(choice.type) in _SEARCH_TYPES:
             not_bounded("tool_choice", "searching the web in any case without 'max_tool_calls'")
         facts.search_is_open = True
         most = SEARCHES_DEFAULT

@@ -89,6 +89,7 @@ class Item(msgspec.Struct, gc=False):
     edits: Raw = NOTHING
     output: Raw = NOTHING
     tools: Raw = NOTHING
+    environment: Raw = NOTHING
 
 
 class PartsItem(msgspec.Struct, gc=False):
@@ -104,6 +105,7 @@ class PartsItem(msgspec.Struct, gc=False):
     edits: Raw = NOTHING
     output: Raw = NOTHING
     tools: Raw = NOTHING
+    environment: Raw = NOTHING
 
 
 class Message(msgspec.Struct, gc=False):

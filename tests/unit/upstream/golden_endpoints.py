@@ -54,6 +54,13 @@ FUNCTION = {"type": "function", "name": "pay", "parameters": {}}
 SEARCHES = {"type": "web_search"}
 LATER = {"type": "additional_tools", "role": "developer"}
 OUTPUT = {"type": "function_call_output", "call_id": "1"}
+SHELL = {"type": "shell", "environment": {"type": "local"}}
+HOSTED = {"type": "shell", "environment": {"type": "container_auto", "memory_limit": "64g"}}
+PRINTED = {
+    "type": "shell_call_output",
+    "call_id": "1",
+    "output": [{"stdout": "a", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}],
+}
 
 GOOD_RESPONSES = [
     ("plain", responses(), {"message_count": 1, "cap_field": "max_output_tokens", "output_cap_tokens": 0, "fills_window": False}),
@@ -79,6 +86,11 @@ GOOD_RESPONSES = [
     ("in the background", responses(background=True), {"message_count": 1, "in_background": True}),
     ("stream and tier", responses(stream=True, service_tier="flex"), {"stream": True, "service_tier": "flex"}),
     ("user", responses(user="ada"), {"user": "ada"}),
+    ("shells of one's own", responses(tools=[SHELL, {"type": "shell"}, {"type": "shell", "environment": None}]), {"tool_count": 3, "beyond_bytes": False}),
+    ("what a shell printed", responses(input=[PRINTED]), {"message_count": 1, "beyond_bytes": False}),
+    ("a tool whose type has an escape", responses(tools=[FUNCTION]).replace(b'"function"', b'"func\\u0074ion"'), {"tool_count": 1}),
+    ("an item whose type has an escape", responses(input=[PRINTED]).replace(b"shell_call_", b"shell\\u005fcall_"), {"message_count": 1}),
+    ("no managing of the context", responses(context_management=[]), {"beyond_bytes": False}),
     ("unknown fields pass", responses(reasoning={"effort": "low"}, include=["x"], text={"format": {"type": "text"}}, store=False), {}),
 ]  # fmt: skip
 BAD_RESPONSES = [
@@ -99,6 +111,18 @@ BAD_RESPONSES = [
     ("a group in a group of tools", responses(tools=[group(group(FUNCTION))]), "call_not_bounded", "tools[0].tools[0].type"),
     ("a group of texts", responses(tools=[group("x")]), "invalid_type", "tools[0].tools"),
     ("code among later tools", responses(input=[{**LATER, "tools": [{"type": "code_interpreter"}]}]), "call_not_bounded", "input[0].tools[0].type"),
+    ("a shell at the provider", responses(tools=[FUNCTION, HOSTED]), "call_not_bounded", "tools[1].environment"),
+    ("a shell in a container that is there", responses(tools=[{"type": "shell", "environment": {"type": "container_reference", "container_id": "c"}}]), "call_not_bounded", "tools[0].environment"),
+    ("a shell in an environment that is none", responses(tools=[{"type": "shell", "environment": "local"}]), "call_not_bounded", "tools[0].environment"),
+    ("a shell at the provider, in a group", responses(tools=[group(HOSTED)]), "call_not_bounded", "tools[0].tools[0].environment"),
+    ("a shell at the provider, among later tools", responses(input=[{**LATER, "tools": [SHELL, HOSTED]}]), "call_not_bounded", "input[0].tools[1].environment"),
+    ("an environment in what calls itself a function", responses(tools=[{**HOSTED, "type": "function"}]), "call_not_bounded", "tools[0].environment"),
+    ("two environments", responses(tools=[HOSTED]).replace(b'"64g"}', b'"64g"},"environment":{"type":"local"}'), "duplicate_key", "environment"),
+    ("two environments, later", responses(input=[{**LATER, "tools": [HOSTED]}]).replace(b'"64g"}', b'"64g"},"environment":null'), "duplicate_key", "environment"),
+    ("a video among what a shell printed", responses(input=[{**PRINTED, "output": [{"type": "video"}]}]), "call_not_bounded", "input[0].output[0]"),
+    ("a search in any case, its type with an escape", responses(tools=[SEARCHES], tool_choice=SEARCHES).replace(b'"tool_choice":{"type":"web_', b'"tool_choice":{"type":"web\\u005f'), "call_not_bounded", "tool_choice"),
+    ("the context read once more", responses(context_management=[{"type": "compaction", "compact_threshold": 1000}]), "call_not_bounded", "context_management[0]"),
+    ("a context managed by a text", responses(context_management="compaction"), "invalid_type", "context_management"),
     ("a video", responses(input=said({"type": "input_video"})), "call_not_bounded", "input[0].content[0]"),
     ("tools an object", responses(tools={}), "invalid_type", "tools"),
     ("the scale tier", responses(service_tier="scale"), "call_not_bounded", "service_tier"),

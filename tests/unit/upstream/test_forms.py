@@ -160,10 +160,30 @@ def test_a_form_with_a_field_out_of_its_limits_is_refused_by_name(more, code, pa
 # ---- how long a recording is -----------------------------------------------------------------------------------------------
 
 
-def wav(*, rate=8_000, bits=16, kind=1, claimed=0, sound=16_000, before=b""):
-    form = b"fmt " + (16).to_bytes(4, "little") + kind.to_bytes(2, "little") + (1).to_bytes(2, "little")
-    form += rate.to_bytes(4, "little") + claimed.to_bytes(4, "little") + b"\2\0" + bits.to_bytes(2, "little")
-    return b"RIFF\0\0\0\0WAVE" + before + form + b"data" + sound.to_bytes(4, "little") + bytes(sound)
+def sound_format(rate=8_000, bits=16, kind=1, claimed=0, sample=0, more=b""):
+    form = b"fmt " + (16 + len(more)).to_bytes(4, "little") + kind.to_bytes(2, "little") + (1).to_bytes(2, "little")
+    form += rate.to_bytes(4, "little") + claimed.to_bytes(4, "little")
+    return form + (sample or bits // 8).to_bytes(2, "little") + bits.to_bytes(2, "little") + more
+
+
+def wav(*, sound=16_000, before=b"", behind=b"", **told):
+    return (
+        b"RIFF\0\0\0\0WAVE"
+        + before
+        + sound_format(**told)
+        + b"data"
+        + sound.to_bytes(4, "little")
+        + bytes(sound)
+        + behind
+    )
+
+
+def extensible(kind):
+    """The 24 bytes behind a format that says which one it really is."""
+    return b"\x16\0\x10\0\0\0\0\0" + bytes([kind]) + bytes.fromhex("00 0000 0000 1000 8000 00AA 0038 9B71")
+
+
+LOUD = sound_format(rate=2**31)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +194,17 @@ def wav(*, rate=8_000, bits=16, kind=1, claimed=0, sound=16_000, before=b""):
         (wav(rate=1, bits=8), 16_044, 16_000),
         (wav(before=b"LIST\3\0\0\0abc\0"), 2, 1),
         (wav(kind=85), 33, 2),  # MP3 in a WAV
+        (wav(kind=0xFFFE, more=extensible(1)), 2, 1),  # PCM that says so at length
+        (wav(kind=0xFFFE, more=extensible(3)), 2, 1),  # and floats
+        (wav(kind=0xFFFE, more=extensible(85)), 33, 2),  # MP3 in it
+        (wav(kind=0xFFFE), 33, 2),  # which one it is remains untold
+        (wav(behind=LOUD), 33, 2),  # two formats: decoders hear two lengths
+        (wav(before=LOUD), 33, 2),
+        (wav(before=sound_format(kind=85)), 33, 2),
+        (wav(before=b"data\0\0\0\0"), 2, 1),
+        (wav(before=b"data\2\0\0\0xx"), 33, 2),  # sound before its format
+        (wav(sample=8), 33, 2),  # a sample that is larger than its bits
+        (wav(behind=b"LIST\4\0\0\0abcd"), 2, 1),
         (wav(rate=0), 33, 2),
         (wav(before=b"JUNK\0\0\0\0" * 16), 33, 2),
         (b"x" * 16_000, 32, 1),
