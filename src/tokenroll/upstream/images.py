@@ -181,6 +181,8 @@ class ImageEdits(FormEndpoint):
             if head.get(name) is not None:
                 start, end = where[name]
                 facts.input_bytes -= end - start
+                # said of a picture that is not stored, it would only keep the call where it is
+                facts.reads_stored = facts.reads_stored or body.find(b'"file_id"', start, end) >= 0
         return len(images) + (head.get("mask") is not None)
 
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - nobody has to ask for usage

@@ -8,6 +8,7 @@ from tests.unit.upstream.golden_endpoints import LATER, OUTPUT, SEARCHES, respon
 from tests.unit.upstream.test_facts import CHAT, MESSAGES, TEXT, chat, messages, parts
 from tests.unit.upstream.test_facts import SEARCH as SEARCH_OF_MESSAGES
 from tokenroll.upstream.dialect import RequestRefused
+from tokenroll.upstream.images import ImageEdits
 from tokenroll.upstream.responses import Responses
 
 RESPONSES = Responses()
@@ -87,6 +88,19 @@ def test_images_are_counted_the_rest_asks_for_the_window_and_none_weighs_its_byt
 def test_a_file_that_is_stored_is_read_where_it_lies(dialect, body, is_stored):
     facts = dialect.facts(body)
     assert (facts.reads_stored, facts.beyond_bytes) == (is_stored, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_stored"),
+    [
+        ({"images": [{"image_url": "data:,"}]}, False),
+        ({"images": [{"image_url": "data:,"}, {"file_id": "f"}]}, True),
+        ({"images": [{"image_url": "data:,"}], "mask": {"file_id": "f"}}, True),
+    ],
+)
+def test_a_picture_that_is_stored_is_edited_where_it_lies(fields, is_stored):
+    body = {"model": "gpt-image-2", "prompt": "file_id", **fields}
+    assert ImageEdits().facts(json.dumps(body).encode()).reads_stored is is_stored
 
 
 def test_text_alone_asks_for_no_window():
