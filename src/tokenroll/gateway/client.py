@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 HEAD, BODY, BUSY, LINGER, CLOSED = range(5)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_EMPTY_LINE: Final = b"\r\n"
+"""Of which one is read over before a request (RFC 9112 §2.2). More of them are no head: read over, they could go on for ever."""
 _READ_BEFORE_REFUSAL_BYTES_MAX: Final = 64 * 1024
 """A refused request's body up to this size is read first, so that the connection can be used again."""
 
@@ -120,7 +122,7 @@ class ClientConnection:
             self.call is None or not self.call.is_waiting
         ):  # without a call: a report is on its way
             return True
-        if self.state == BODY or (self.state == HEAD and self._buffer):
+        if self.state == BODY or (self.state == HEAD and self._has_begun()):
             self._refuse(
                 error_answer(self._dialect_now(), 400, "malformed_request", "The request ended before it was whole.")
             )
@@ -147,7 +149,7 @@ class ClientConnection:
         """Too slow: told so where a request has begun, closed silently where none has, cut where answers are not read."""
         if self.writing_paused:
             self.transport.abort()
-        elif self.state == HEAD and not self._buffer:
+        elif self.state == HEAD and not self._has_begun():
             self.gateway.outbox.close(self.transport)
         elif self.state in {HEAD, BODY}:
             self._refuse(
@@ -159,7 +161,7 @@ class ClientConnection:
 
     def close_when_idle(self) -> None:
         """The worker is stopping: an idle connection goes now, a busy one after its answer."""
-        if self.state == HEAD and not self._buffer:
+        if self.state == HEAD and not self._has_begun():
             self.gateway.outbox.close(self.transport)
 
     # ---- reading ----------------------------------------------------------------------------------------
@@ -224,13 +226,20 @@ class ClientConnection:
         """A head that comes in several reads; only what is new is looked at."""
         buffer = self._buffer
         before = len(buffer)
+        has_begun = self._has_begun()
         buffer += data
         if buffer.find(HEAD_END, max(0, before - 3)) >= 0:
             whole = bytes(buffer)
             buffer.clear()
             self._read_requests(whole)
-        else:
+        elif has_begun:
             self._judge_partial_head(before)
+        else:
+            self._begin_partial_head()
+
+    def _has_begun(self) -> bool:
+        """Whether what is kept is more than an empty line: a head, for which its client has so much time and no more."""
+        return len(self._buffer) > 2 or not _EMPTY_LINE.startswith(self._buffer)
 
     def _judge_partial_head(self, before: int) -> None:
         """What can be said of a head of which `before` bytes were judged already: nothing until its first line is whole."""
@@ -283,10 +292,15 @@ class ClientConnection:
         """One request out of `data`; gives what follows it when it is already answered, else keeps that and gives nothing."""
         end = data.find(HEAD_END)
         if end < 0:
-            self._begin_partial_head(data)
+            self._buffer += data
+            self._begin_partial_head()
             return b""
-        if data.startswith(b"\r\n"):  # an empty line before a request is read over (RFC 9112 §2.2)
-            return data[2:]
+        if data.startswith(_EMPTY_LINE):
+            if end == 0:  # a second one
+                self._refuse_bytes(data, malformed_head())
+                return b""
+            data = data[2:]
+            end -= 2
         end += 4
         gateway = self.gateway
         head_bytes = data[:end]
@@ -311,10 +325,11 @@ class ClientConnection:
             return self._whole(data[end:stop], data[stop:] if length < have else b"", refusal)
         return self._begin_body(head, length, data[end:], refusal)
 
-    def _begin_partial_head(self, data: bytes) -> None:
-        self._buffer += data
-        self.deadline = self.gateway.wheel.now + self.gateway.ticks.head
-        self._judge_partial_head(0)
+    def _begin_partial_head(self) -> None:
+        """What is kept may be the beginning of a head, and its time runs from now on. An empty line alone gets nobody more time."""
+        if self._has_begun():
+            self.deadline = self.gateway.wheel.now + self.gateway.ticks.head
+            self._judge_partial_head(0)
 
     def _begin_body(self, head: RequestHead, length: int, data: bytes, refusal: ErrorAnswer | None) -> bytes:
         """The body is not whole yet, or chunked: refuse now, or receive it. Gives what follows it, as `_read_request` does."""
