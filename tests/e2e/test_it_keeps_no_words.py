@@ -131,6 +131,11 @@ CALLS = {
     "messages that answer with the word": ("/v1/messages", messages(
         tools=[{"name": "say", "description": word("tool"), "input_schema": CONST}], tool_choice={"type": "any"},
         messages=[{"role": "user", "content": word("prompt")}], stream=True)),
+    **{f"a conversation's turn {turn}": ("/v1/messages", messages(system=word("system") * 400, messages=[
+        {"role": "user" if at % 2 == 0 else "assistant", "content": word("prompt") * 400} for at in range(2 * turn + 1)]))
+       for turn in range(3)},
+    "instructions with a key": ("/v1/chat/completions", chat(messages=[
+        {"role": "system", "content": word("system") * 400}, {"role": "user", "content": word("prompt")}])),
     "a file": ("/v1/chat/completions", chat(messages=[{"role": "user", "content": [
         {"type": "file", "file": {"file_data": word("file"), "filename": word("name")}}]}])),
     "an image": ("/v1/messages", messages(messages=[{"role": "user", "content": [
@@ -192,8 +197,9 @@ def company(tmp_path, monkeypatch, echo):
     )
     with Company(tmp_path / "home", config=deployments) as running:
         running.hire(
-            "Ada", terms={"thrift": {"coalesce": True, "break_loops": 100}}
-        )  # requests are compared, answers shared
+            "Ada", terms={"thrift": {
+                "coalesce": True, "break_loops": 100, "cache_marking": True, "cache_key": True, "cap_hints": True}}
+        )  # fmt: skip  # requests are compared, marked and keyed, answers shared
         running.hire("Bo", 1_000)
         yield running
 
@@ -205,6 +211,9 @@ def told(company: Company, search: Search) -> None:
     calls = company.calls("Ada")
     assert len(calls) > 30
     search.look("call show", json.dumps(company.tokenroll("call", "show", calls[0]["call"], "--json")).encode())
+    effects = company.tokenroll("thrift", "report", "--json")
+    search.look("thrift report", json.dumps(effects).encode())
+    assert {one["mechanism"] for one in effects["effects"]} >= {"cache marking", "cache key"}
     for call in calls:
         search.look("calls", json.dumps(call, default=str).encode())
         search.look("/me/calls", json.dumps(company.get(f"/me/calls/{call['call']}", "Ada")[1]).encode())

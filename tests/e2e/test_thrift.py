@@ -12,6 +12,7 @@ from tests.e2e.edge_table import ANSWER, BODY, STREAMED
 from tests.e2e.rig import CREDIT, Exchange, Rig, RigOptions, key_terms, raw_call, toy_card, wallet_terms
 from tests.e2e.test_it_bills_every_ending import request, whole
 from tests.e2e.test_it_tries_elsewhere import MESSAGES_ANSWER, TwoWays, refusal
+from tokenroll.gateway.deployment import Deployment
 
 LONG = "x" * 5_000
 KEY = re.compile(rb'"prompt_cache_key":"(tr-[0-9a-f]{32})",')
@@ -133,7 +134,29 @@ def test_marks_are_put_between_the_clients_bytes_and_only_from_the_second_turn_o
         assert told["messages"][0]["content"][0]["text"] == turns[0]
 
 
-def test_a_batch_and_a_model_without_a_price_for_the_cache_are_not_marked(tmp_path):
+@pytest.mark.parametrize("flavour", ["vertex", "bedrock"])
+def test_other_providers_of_the_same_models_get_the_same_marks(tmp_path, flavour):
+    def made(bases):
+        base = f"{bases[0]}/v1/projects/p/publishers/anthropic"
+        return [Deployment(name="one", dialect="anthropic", base_url=base, api_key="key", flavour=flavour)]
+
+    with Rig(tmp_path, options(made=made)) as one:
+        one.provider.scripts[b"a"] = [Exchange([whole(MESSAGES_ANSWER)])]
+        turns = ["q" * 20_000, "a" * 100, "r" * 100]
+        asked(one, messages(*turns[:1]), path=b"/v1/messages")
+        asked(one, messages(*turns), path=b"/v1/messages")
+        first, second = (json.loads(body) for body in bodies(one.provider))
+        assert MARK not in bodies(one.provider)[0]
+        marks = [
+            part[0]["cache_control"]
+            for part in (turn["content"] for turn in second["messages"])
+            if isinstance(part, list)
+        ]
+        assert marks == [{"type": "ephemeral"}] * 2
+        assert set(second) == set(first) == {"max_tokens", "messages", "anthropic_version"}
+
+
+def test_what_is_too_short_for_the_cache_is_not_marked(tmp_path):
     with Rig(tmp_path, options(cards=[toy_card(), toy_card(2, "anthropic")])) as one:
         one.provider.scripts[b"a"] = [Exchange([whole(MESSAGES_ANSWER)])]
         short = messages("q" * 400)

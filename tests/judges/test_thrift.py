@@ -72,6 +72,13 @@ def test_what_marks_came_to_is_told_to_the_nano_and_below_zero_while_it_is(thrif
     assert effects() == (1, 0, 3_200, ["0.000000000", "0.001600000", "-0.001600000"])
     ask(thrifty, "Editor", THIRD, system=head)
     # the third read them at 1,900 less, and wrote 200 more
+    calls = [one["call"] for one in thrifty.calls("Editor")]
+    stories = [thrifty.tokenroll("call", "show", call, "--json")["attempts"][0] for call in calls]
+    assert [(one["cache_aid"], one.get("marks_saved")) for one in stories] == [
+        ("marked", {"amount": "0.005980000", "unit": "credits"}),
+        ("marked", {"amount": "-0.001600000", "unit": "credits"}),
+        ("", None),
+    ]
     assert effects() == (2, 3_200, 3_400, ["0.006080000", "0.001700000", "0.004380000"])
 
 

@@ -1,13 +1,18 @@
 """`tokenroll call`: one call with its arithmetic and its proof."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from tokenroll.books.arithmetic import Step, bound_steps, charge_steps, state_text
 from tokenroll.cli.console import Json, credits_text, noun_app, reports, say, show, when
 
+_CACHE_AIDS: Final = {
+    "marked": "marked for the cache",
+    "keyed": "with a key for the cache",
+    "withheld": "without a key for the cache, so that others can be compared with it",
+}
 app = noun_app("One call: bound, slices, rates, usage, settlement, postings and its place in the chain.")
 
 
@@ -40,6 +45,9 @@ def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
     yield f"  rate card  {card.get('provider', '-')}/{card.get('model', '-')}  {str(card.get('digest', '-'))[:16]}"
     if one["tags"]:
         yield f"  tags       {one['tags'].replace(',', ', ')}"
+    if one["cache_aid"]:
+        saved = one.get("marks_saved_nanos")
+        yield f"  prompt     {_CACHE_AIDS[one['cache_aid']]}{'' if saved is None else f', which saved {credits_text(saved)}'}"
     if one["would_deny"]:
         yield f"  enforce would have refused it: {credits_text(one['needed_nanos'])} were needed"
     yield from _section("bound", bound_steps(one["bound"]))

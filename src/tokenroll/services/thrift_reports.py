@@ -5,19 +5,18 @@ leader was charged, a key's from comparing with those that were drawn to go with
 call has no cost.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from tokenroll.engine.rating import rates_at, round_half_even
-from tokenroll.engine.saving import cache_effect, input_cost
+from tokenroll.engine.rating import round_half_even
+from tokenroll.engine.saving import input_cost
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import THRIFT_COMPARED_CALLS_MIN
-from tokenroll.model.rate_card import RateCard, Rates
 from tokenroll.model.usage import METER_INDEX, Meter
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import (
@@ -28,8 +27,9 @@ from tokenroll.store.attempt_record import (
     hold_number,
     parse_record,
 )
+from tokenroll.store.cache_aids import KEYED, MARKED, cache_aid, marks_effect, priced_counts
 from tokenroll.store.database import raw_connection
-from tokenroll.store.tape import HOLD_CACHE_KEYED, HOLD_CACHE_MARKED, HOLD_CACHE_WITHHELD, TapeRelease, TapeSource
+from tokenroll.store.tape import TapeRelease
 from tokenroll.store.usage_rollups import cards_of
 
 MARKING, KEY, COALESCING, LOOPS = "cache marking", "cache key", "coalescing", "loops broken"
@@ -94,14 +94,14 @@ class ThriftReport:
         if outcome == Outcome.RELEASED:
             self._add_released(number, plan, attempt)
             return
-        aid = attempt.hold.flags & HOLD_CACHE_WITHHELD
+        aid = cache_aid(attempt.hold.flags)
         settle = attempt.settle
         if settle is None or not aid:
             return
-        if aid == HOLD_CACHE_MARKED:
+        if aid == MARKED:
             self._add_marked(plan, attempt, settle)
         else:
-            self._add_keyed(plan, attempt, settle, with_key=aid == HOLD_CACHE_KEYED)
+            self._add_keyed(plan, attempt, settle, with_key=aid == KEYED)
 
     def _add_released(self, number: int, plan: str, attempt: AttemptRecord) -> None:
         release = attempt.release
@@ -124,18 +124,14 @@ class ThriftReport:
     def _add_marked(self, plan: str, attempt: AttemptRecord, settle: SettleRecord) -> None:
         effect = self._effect(plan, MARKING)
         effect.call_count += 1
-        priced = list(self._priced(attempt, settle))
-        if settle.source == TapeSource.ESTIMATED or not priced:
+        came_to = marks_effect(attempt, self._card_of)
+        if came_to is None:
             effect.unknown_count += 1
             return
-        for rates, counts in priced:
-            saved, lost = cache_effect(rates, counts)
-            effect.saved_attos += saved
-            effect.lost_attos += lost
-            effect.read_tokens += counts[METER_INDEX[Meter.CACHE_READ]] or 0
-            effect.written_tokens += (counts[METER_INDEX[Meter.CACHE_WRITE_5M]] or 0) + (
-                counts[METER_INDEX[Meter.CACHE_WRITE_1H]] or 0
-            )
+        effect.saved_attos += came_to[0]
+        effect.lost_attos += came_to[1]
+        effect.read_tokens += _counted(settle, Meter.CACHE_READ)
+        effect.written_tokens += _counted(settle, Meter.CACHE_WRITE_5M) + _counted(settle, Meter.CACHE_WRITE_1H)
 
     def _add_keyed(self, plan: str, attempt: AttemptRecord, settle: SettleRecord, *, with_key: bool) -> None:
         effect = self._effect(plan, KEY)
@@ -143,8 +139,8 @@ class ThriftReport:
             effect.call_count += 1
         else:
             effect.withheld_count += 1
-        priced = list(self._priced(attempt, settle))
-        if settle.source == TapeSource.ESTIMATED or not priced:
+        priced = list(priced_counts(attempt, settle, self._card_of))
+        if not priced:
             effect.unknown_count += with_key
             return
         groups = self._groups.setdefault((plan, attempt.hold.rate_card_id, settle.service_tier), (_Group(), _Group()))
@@ -154,8 +150,8 @@ class ThriftReport:
             attos, tokens = input_cost(rates, counts)
             group.input_attos += attos
             group.input_tokens += tokens
-            if with_key:
-                effect.read_tokens += counts[METER_INDEX[Meter.CACHE_READ]] or 0
+        if with_key:
+            effect.read_tokens += _counted(settle, Meter.CACHE_READ)
 
     def _compare(self) -> None:
         """What keys came to, where enough calls went with and without one at the same card and tier."""
@@ -168,14 +164,9 @@ class ThriftReport:
             effect.saved_attos += max(0, expected - keyed.input_attos)
             effect.lost_attos += max(0, keyed.input_attos - expected)
 
-    def _priced(self, attempt: AttemptRecord, settle: SettleRecord) -> Iterator[tuple[Rates, tuple[int | None, ...]]]:
-        """The rates and counts that the attempt was charged by, pass by pass where there were passes."""
-        passes = [(one.rate_card_id, one.service_tier, one.counts) for one in settle.passes]
-        for card_id, tier, counts in passes or [(attempt.hold.rate_card_id, settle.service_tier, settle.counts)]:
-            card: RateCard | None = self._card_of(card_id)
-            table = None if card is None else card.internal_prices.get(tier)
-            if table is not None:
-                yield rates_at(table, counts), counts
+
+def _counted(settle: SettleRecord, meter: Meter) -> int:
+    return settle.counts[METER_INDEX[meter]] or 0
 
 
 def _told(plan: str, mechanism: str, effect: Effect) -> dict[str, Any]:

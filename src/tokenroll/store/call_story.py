@@ -11,7 +11,8 @@ from tokenroll.engine.bounding import CallSize, bound_nanos_at, card_bound, inpu
 from tokenroll.engine.chaining import leaf_hash, merkle_proof, verify_proof
 from tokenroll.engine.drawing import split
 from tokenroll.engine.posting import resolve_postings, settlement_postings, suspend_postings
-from tokenroll.engine.rating import card_from_json, rate_attos, rates_for
+from tokenroll.engine.rating import card_from_json, rate_attos, rates_for, round_half_even
+from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.hold import Slice
 from tokenroll.model.identifier import IdentifierError, call_identifier, hold_key_from_call
@@ -28,6 +29,7 @@ from tokenroll.store.attempt_record import (
     hold_number,
     parse_record,
 )
+from tokenroll.store.cache_aids import cache_aid, marks_effect
 from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, settlement_leaf
 from tokenroll.store.tape import (
     HOLD_CAP_INJECTED,
@@ -100,6 +102,7 @@ def _attempt_story(connection: Connection, key: int) -> dict[str, Any] | None:
         "client_call_id": names[hold.client_call_name],
         "stream": bool(hold.flags & HOLD_STREAM),
         "would_deny": bool(hold.flags & HOLD_WOULD_DENY),
+        "cache_aid": cache_aid(hold.flags),
         "needed_nanos": hold.needed_nanos,
         "admitted_at": hold.admitted_at,
         "dispatched_at": opened.dispatched_at if opened else None,
@@ -160,6 +163,10 @@ def _ending(
         ],
         "chain": _chain_link(connection, row.ledger_seq),
     }
+    came_to = marks_effect(attempt, lambda card_id: _card(connection, card_id))
+    if came_to is not None:
+        saved, lost = came_to
+        ending["marks_saved_nanos"] = round_half_even(saved - lost, ATTOS_PER_NANO)
     if attempt.settle is not None:
         ending |= _settlement(connection, attempt.settle, card, names)
     elif attempt.release is not None:
