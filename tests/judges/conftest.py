@@ -36,6 +36,8 @@ def nullable_as_types(value):
     if not isinstance(value, dict):
         return value
     plain = {name: nullable_as_types(one) for name, one in value.items() if name != "nullable"}
+    if plain.get("exclusiveMinimum") is True:  # the same for a limit that is itself outside
+        plain["exclusiveMinimum"] = plain.pop("minimum")
     return {"anyOf": [plain, {"type": "null"}]} if value.get("nullable") is True else plain
 
 

@@ -59,7 +59,10 @@ OPENAI = Suite(
         "tests/api_resources/responses/test_input_tokens.py", "tests/api_resources/responses/test_input_items.py",
     ),
 )  # fmt: skip
-FINE_TUNING = "tests/api_resources/fine_tuning/test_jobs.py"
+FINE_TUNING = (
+    "tests/api_resources/fine_tuning/test_jobs.py",
+    "tests/api_resources/fine_tuning/jobs/test_checkpoints.py",
+)
 USAGE_REPORTS = "tests/api_resources/admin/organization/test_usage.py"
 """Of OpenAI's suite: what the gateway answers itself and no provider here has."""
 STORED = ("tests/api_resources/test_files.py", "tests/api_resources/test_batches.py")

@@ -159,6 +159,29 @@ def test_what_nothing_bounds_is_refused_by_name_and_no_job_begins(company, field
         company.openai().fine_tuning.jobs.create(**{"model": MODEL, "training_file": file, **fields})
 
 
+def test_a_job_that_its_provider_refuses_costs_nothing_and_its_hold_returns(company):
+    company.do("ratecard.set", model="gpt-3.5-turbo-instruct", prices={"training": "3"})
+    file = stored(company)
+    with company.moves("Ada", 0), pytest.raises(openai.NotFoundError, match="does not exist"):
+        company.openai().fine_tuning.jobs.create(
+            model="gpt-3.5-turbo-instruct", training_file=file, method=supervised(1)
+        )
+
+
+def test_what_is_answered_is_what_the_specification_says(company, schema):
+    with company.moves("Ada", EPOCH_NANOS):
+        raw = created(company, method=supervised(1))
+        company.until_found("Ada")
+    schema("FineTuningJob").validate(json.loads(raw.text))
+    jobs = company.openai().fine_tuning.jobs
+    job = raw.parse().id
+    schema("FineTuningJob").validate(json.loads(jobs.with_raw_response.retrieve(job).text))
+    schema("ListFineTuningJobEventsResponse").validate(json.loads(jobs.with_raw_response.list_events(job).text))
+    schema("ListFineTuningJobCheckpointsResponse").validate(
+        json.loads(jobs.checkpoints.with_raw_response.list(job).text)
+    )
+
+
 def test_a_file_that_is_not_there_is_not_found(company):
     with company.moves("Ada", 0), pytest.raises(openai.NotFoundError, match="has the file"):
         created(company, file="file-unknown")

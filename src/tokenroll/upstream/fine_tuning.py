@@ -28,7 +28,8 @@ from tokenroll.upstream.heads import (
 from tokenroll.upstream.reading import FILE_NAME, FileBoundEndpoint, FileReading, LineReading
 from tokenroll.upstream.usage import object_of
 
-STORED_NAME: Final = re.compile(r"ftjob-[A-Za-z0-9_-]{1,200}")
+STORED_NAME: Final = re.compile(r"ft(?:job)?-[A-Za-z0-9_-]{1,200}")
+"""Ids of jobs, today's and those that the reference still has in its examples."""
 _FIELDS: Final = frozenset(
     {
         "model", "training_file", "validation_file", "method", "hyperparameters", "suffix", "seed", "integrations", "metadata",

@@ -34,7 +34,7 @@ class LineReading(FileReading):
     """A reading of a file line by line, whatever the pieces in which it comes."""
 
     what: str = "the file"
-    param: str | None = None
+    param: str = ""
     """What the file is called, and the field that names it."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class LineReading(FileReading):
         self._part_bytes += len(part)
         if self._part_bytes > FILE_LINE_BYTES_MAX:
             message = f"Line {self.line_count + 1} of {self.what} has more than {FILE_LINE_BYTES_MAX} bytes."
-            refuse("invalid_value", message, self.param)
+            refuse("invalid_value", message, self.param or None)
         if part:
             self._parts.append(part)
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from tokenroll.api.anthropic_usage import cents
-from tokenroll.api.openai_usage import KINDS, _work
+from tokenroll.api.openai_usage import KINDS, _line_items, _work
 from tokenroll.model.usage import METER_INDEX, Meter
 from tokenroll.store.usage_rollups import UsageSum
 
@@ -73,3 +73,9 @@ def test_cached_input_is_part_of_input():
 )
 def test_cents_are_exact(nanos, text):
     assert cents(nanos) == text
+
+
+def test_what_was_trained_is_a_line_of_costs():
+    one = UsageSum()
+    one.add(1, 2_340_000, [(METER_INDEX[Meter.TRAINING], 1, 780, 2_340_000)])
+    assert list(_line_items("gpt-4o-mini", one)) == [("gpt-4o-mini, training", 2_340_000, 780, "tokens")]

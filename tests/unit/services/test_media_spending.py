@@ -12,10 +12,13 @@ from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.tape import Finish, RecordType
 from tokenroll.upstream.audio import Speech, Transcriptions
 from tokenroll.upstream.dialect import Denial
+from tokenroll.upstream.fine_tuning import FineTuningJobs
 from tokenroll.upstream.images import ImageGenerations
 
 NANO = 10**9
-PICTURE, CHARACTER, SECOND = (METER_INDEX[one] for one in (Meter.IMAGE, Meter.CHARACTER, Meter.AUDIO_SECOND))
+PICTURE, CHARACTER, SECOND, TRAINING = (
+    METER_INDEX[one] for one in (Meter.IMAGE, Meter.CHARACTER, Meter.AUDIO_SECOND, Meter.TRAINING)
+)
 
 
 def desk(tmp_path, rates, **card):
@@ -139,3 +142,38 @@ def test_what_does_not_fit_is_refused_without_naming_a_cap(tmp_path):
     assert isinstance(refused, Denial)
     assert (refused.code, refused.fitting_cap_tokens) == ("wallet_empty", 0)
     assert "output cap" not in refused.sentence()
+
+
+def job(**changes):
+    terms = {
+        "trains": True,
+        "has_output": False,
+        "input_bytes": 0,
+        "message_count": 0,
+        "unit_maxima": ((TRAINING, 9_000, 500),),
+    }
+    return media(**(terms | changes))
+
+
+def test_a_job_is_bounded_by_what_it_may_train_and_estimated_by_what_it_likely_does(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 2, Meter.OUTPUT: 10, Meter.TRAINING: 3})
+    hold = one.admit(job())
+    assert isinstance(hold, HotHold)
+    assert hold.bound_nanos == 9_000 * 3
+    receipt = fed(FineTuningJobs().meter(stream=False, withhold_usage=False), b'{"object":"fine_tuning.job"}')
+    assert settled(one, hold, receipt) == (500 * 3, {"input": 0, "training": 500, "request": 1}, False)
+
+
+def test_a_model_that_only_talks_is_not_trained(tmp_path):
+    refused = desk(tmp_path, {Meter.INPUT: 2, Meter.OUTPUT: 10}).admit(job())
+    assert isinstance(refused, Denial)
+    assert refused.code == "call_not_bounded"
+    assert "no price for training (`tokenroll ratecard set --training`)" in refused.sentence()
+
+
+def test_a_price_of_training_bounds_no_other_call(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 2, Meter.OUTPUT: 10, Meter.TRAINING: 3_000})
+    talks = one.admit(make_facts(output_cap_tokens=100))
+    assert isinstance(talks, HotHold)
+    # 1,000 bytes and a message, and the cap
+    assert talks.bound_nanos == (1_000 + 16) * 2 + 100 * 10

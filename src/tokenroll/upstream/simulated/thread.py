@@ -129,10 +129,6 @@ class SimulatedProvider:
 
         self._on_loop(change)
 
-    def keep_file(self, name: str, data: bytes) -> None:
-        """A training file that lies there already, under a name of the caller's."""
-        self._on_loop(lambda: self._provider.files.put(name, "fine-tune", data, name=name))
-
     def abort_connections(self) -> None:
         """Reset every open connection, as a failing provider does."""
         self._on_loop(self._provider.abort_connections)

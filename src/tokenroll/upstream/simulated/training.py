@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tokenroll.upstream.simulated import answering, chat
 from tokenroll.upstream.simulated.asked import OVERHEAD_PER_MESSAGE, Refusal, decoded, tokens
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, OPEN, Line
+from tokenroll.upstream.simulated.files import NAME_HEADER
 from tokenroll.upstream.simulated.shapes import compact
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class TrainingDesk:
         if epochs == "auto":
             epochs = max(_EPOCHS_USUAL, min(_EPOCHS_AUTO_MAX, _EXAMPLES_MIN // max(1, len(examples))))
         number = answering.digest_of(provider.options.seed, raw, len(self._jobs)).hex()[:24]
-        job = _Job(f"ftjob-{number}", body, model, sum(map(_example_tokens, examples)), int(epochs))
+        name = headers.get(NAME_HEADER, b"").decode() or f"ftjob-{number}"
+        job = _Job(name, body, model, sum(map(_example_tokens, examples)), int(epochs))
         request_id = headers.get(b"x-client-request-id", b"").decode("latin-1")
         job.call_id, _, attempt = request_id.rpartition("/")
         job.attempt = int(attempt) if attempt.isdigit() else 1
