@@ -303,6 +303,34 @@ def test_an_answer_is_read_past_the_drain_for_who_still_waits_for_it(tmp_path):
         assert ends(one) == [SETTLED, COALESCED]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_defect_in_one_follower_is_not_the_others_nor_the_leaders(tmp_path, monkeypatch, stream):
+    step = "open" if stream else "give_whole"
+    real = getattr(twins.TwinCall, step)
+    told: list[object] = []
+
+    def broken(call, *arguments):
+        told.append(call)
+        if len(told) == 1:
+            raise RuntimeError("broken on purpose")
+        real(call, *arguments)
+
+    monkeypatch.setattr(twins.TwinCall, step, broken)
+    with thrifty(tmp_path, coalesce=True) as one:
+        answer = EVENTS + chunked(EVENT, USAGE, DONE) if stream else whole()
+        one.provider.scripts[b"a"] = [Exchange([answer])]
+
+        async def talk(told):
+            for _ in range(3):
+                await told.ask(request(STREAM_BODY if stream else BODY))
+
+        first, second, third = asked(one, talk)
+        assert split(first)[0][b"x-tokenroll-call-id"] == split(third)[0][b"x-tokenroll-coalesced"]
+        assert second.startswith(b"HTTP/1.1 500 ")
+        assert sorted(ends(one)) == sorted([SETTLED, ("released: not sent", 0, ""), COALESCED])
+        assert not one.ask(lambda: one.spending.open_holds)
+
+
 def test_a_follower_that_leaves_costs_nothing_and_disturbs_nobody(tmp_path):
     with thrifty(tmp_path, coalesce=True) as one:
         one.provider.scripts[b"a"] = [Exchange([whole()])]

@@ -80,6 +80,15 @@ def test_five_streams_are_one(company):
     assert company.metric('tokenroll_attempts_ended_total{worker="0",end="released_coalesced"}') == 8
 
 
+def test_the_report_says_what_the_first_one_cost_for_each_that_followed(company):
+    company.quiet()
+    told = company.tokenroll("thrift", "report", "--json")["effects"]
+    (row,) = [one for one in told if one["mechanism"] == "coalescing"]
+    # four of five whole answers and four of five streams, at 10,350 nanos each
+    assert (row["call_count"], row["unknown_count"]) == (8, 0)
+    assert [row[name]["amount"] for name in ("saved", "lost", "net")] == ["0.000082800", "0.000000000", "0.000082800"]
+
+
 def test_whose_plan_does_not_say_so_pays_for_each(company):
     with company.moves("Bo", 5 * COST):
         at_once(company, "Bo", 5, lambda one: one.chat.completions.create(**ask()))
@@ -116,4 +125,7 @@ def test_a_refused_loop_is_a_line_without_a_charge(company):
         for one in company.calls("Nightly agent")
     ]
     assert reasons.count("loop_broken") == 2
+    told = company.tokenroll("thrift", "report", "--json")["effects"]
+    (row,) = [one for one in told if one["mechanism"] == "loops broken"]
+    assert (row["call_count"], row["saved"], row["lost"]) == (2, None, None)
     assert company.wallet("Nightly agent").left < 100 * CREDIT

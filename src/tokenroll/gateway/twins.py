@@ -4,7 +4,7 @@ Everything here begins once the call is admitted and its hold is durable, and en
 or is refused is released, never dispatched, with its own line in the ledger. Calls of other keys are plain Calls and know nothing of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.gateway.answers import status_line
@@ -222,8 +222,7 @@ class TwinCall(ThriftyCall):
 
     def _fail(self) -> None:
         """It will have no answer for its followers: each goes its own way."""
-        for one in self._take_followers():
-            one.go_alone()
+        _each(self._take_followers(), lambda one: one.go_alone())
 
     def _look(self) -> None:
         """After whatever may have ended an attempt without another one under way."""
@@ -238,8 +237,7 @@ class TwinCall(ThriftyCall):
             return
         self._note_answer()
         answer = self._answer(response)
-        for one in self._take_followers():
-            one.give_whole(answer, payload)
+        _each(self._take_followers(), lambda one: one.give_whole(answer, payload))
 
     def on_head(self, response: ResponseHead) -> None:
         """See Call."""
@@ -254,8 +252,7 @@ class TwinCall(ThriftyCall):
         if self._followers is not None and self._status < 300:
             self._is_open = True
             answer = self._answer(self._response)
-            for one in self._followers:
-                one.open(answer, self._kept)
+            _each(self._followers, lambda one: one.open(answer, self._kept))
 
     def on_data(self, raw: bytes, payload: bytes, *, one_chunk: bool = False) -> None:
         """See Call."""
@@ -263,9 +260,8 @@ class TwinCall(ThriftyCall):
         followers = self._followers
         if followers is None or self._status >= 300:
             return
-        if self._is_open:
-            for one in followers:
-                one.relay(payload)
+        if self._is_open and followers:
+            _each(followers, lambda one: one.relay(payload))
         if not self._keeps:
             return
         gateway = self.gateway
@@ -291,11 +287,10 @@ class TwinCall(ThriftyCall):
         if is_there:
             self._note_answer()
         answer, payload = self._answer(self._response), b"".join(self._kept)
-        for one in self._take_followers():
-            if self._is_open:
-                one.close()
-            else:
-                one.give_whole(answer, payload)
+        if self._is_open:
+            _each(self._take_followers(), lambda one: one.close())
+        else:
+            _each(self._take_followers(), lambda one: one.give_whole(answer, payload))
 
     def _give_up(self, finish: Finish) -> None:
         if finish is Finish.CLIENT_GONE and self._followers:
@@ -343,6 +338,18 @@ class TwinCall(ThriftyCall):
             self.pause_upstream()
         else:
             self.resume_upstream()
+
+    def on_fault(self, error: Exception) -> None:
+        """See Call. A follower whose answer has begun is cut; nobody waits for it or with it any more."""
+        leader, self._leader = self._leader, None
+        if leader is not None:
+            leader.forget(self)
+        if self.hold.state == "held":
+            super().on_fault(error)
+            return
+        client, self._client = self._client, None
+        if client is not None:
+            client.cut()
 
     def pause_upstream(self) -> None:
         """See Exchange."""
@@ -441,6 +448,15 @@ class TwinCall(ThriftyCall):
             self._take_client().cut()
         else:
             super().find_connection()
+
+
+def _each(followers: Sequence[TwinCall], step: Callable[[TwinCall], None]) -> None:
+    """A step of all of them. A defect in one is not the others', nor the leader's."""
+    for one in tuple(followers):
+        try:
+            step(one)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is one's own
+            one.on_fault(error)
 
 
 def _loop_sentence(times: int, seconds: int, approver: str) -> str:
