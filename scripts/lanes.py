@@ -35,17 +35,25 @@ CHECKS = {
     "mypy": ["mypy"],
 }
 # After the checks on one core, beside them on the other: the second list takes about as long as the checks and the first.
-UNIT_FIRST = ("engine", "model", "scripts", "store", "upstream")
+UNIT_FIRST = ("engine", "model", "scripts", "upstream")
+UNIT_LATER = ("cli",)
+"""Whole commands with a home on disk each: lane A runs them."""
 QUICK = {
     "quick": ["tests/tidy", "tests/conformance", "tests/property", *(f"tests/unit/{name}" for name in UNIT_FIRST)],
     "quick 2": [
         f"tests/unit/{path.name}"
         for path in sorted((ROOT / "tests/unit").glob("[!_]*/"))
-        if path.name not in UNIT_FIRST
+        if path.name not in (*UNIT_FIRST, *UNIT_LATER)
     ],
 }
 LANES = {
-    "A": ["tests/property", "tests/planted", "tests/crash", "tests/simulator"],
+    "A": [
+        "tests/property",
+        *(f"tests/unit/{name}" for name in UNIT_LATER),
+        "tests/planted",
+        "tests/crash",
+        "tests/simulator",
+    ],
     "B": ["tests/judges", "tests/e2e", "tests/demo", "tests/papers"],
     "browser": ["tests/browser"],
     "wheel": ["tests/wheel"],
