@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec import Raw
+
 from tokenroll.model.limits import BATCH_FILE_BYTES_MAX, BATCH_REQUESTS_MAX
 from tokenroll.upstream.batching import ReceiptMeter, add_request, new_batch, refuse_count
 from tokenroll.upstream.completions import Completions
@@ -87,11 +89,11 @@ class BatchInput(LineReading):
         for name in ("custom_id", "method", "url", "body"):
             if name not in fields:
                 refuse("missing_required_parameter", f"Missing required parameter: '{name}'.")
-        if not text(raw_value(fields["custom_id"]), "custom_id"):
+        if not _text_of(fields["custom_id"], "custom_id"):
             refuse("invalid_value", "'custom_id' is empty.")
-        if raw_value(fields["method"]) != "POST":
+        if _text_of(fields["method"], "method") != "POST":
             refuse("invalid_value", "'method' must be 'POST'.")
-        if raw_value(fields["url"]) != self._endpoint:
+        if _text_of(fields["url"], "url") != self._endpoint:
             refuse("invalid_value", f"'url' must be the batch's endpoint, {self._endpoint!r}.")
         return self._dialect.facts(bytes(fields["body"]))
 
@@ -102,6 +104,13 @@ class BatchInput(LineReading):
         if batched is None or not batched.request_count:
             refuse_count("A batch", "none, as in this input file", "input_file_id")
         return self._whole
+
+
+def _text_of(raw: Raw, name: str) -> str:
+    """A short text of a line; what is none is not decoded, however deep it nests. Raises RequestRefused."""
+    if memoryview(raw)[0] != 0x22:
+        refuse("invalid_type", f"Invalid type for '{name}': expected a string.")
+    return text(raw_value(raw), name)
 
 
 class FileBatches(FileBoundEndpoint):

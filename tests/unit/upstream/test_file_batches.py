@@ -78,6 +78,8 @@ def test_a_line_is_read_as_its_endpoint_reads_it(endpoint, body, has_output, cap
         (line(CHAT).replace(b'"body"', b'"url"'), "Line 1 of the input file: The field 'url' is given more than once"),
         (line(CHAT, custom_id=7), "Invalid type for 'custom_id'"),
         (line(CHAT, custom_id=""), "'custom_id' is empty"),
+        (line(CHAT, custom_id=json.loads("[" * 900 + "]" * 900)), "Invalid type for 'custom_id'"),
+        (line(CHAT, url=None), "Invalid type for 'url'"),
         (line([CHAT]), "must be a JSON object"),
         (line({**CHAT, "max_tokens": 0}), "Line 1 of the input file: 'max_tokens' must be between"),
         (line(CHAT) + line({**CHAT, "model": "gpt-4o"}), "Line 2 of the input file: body.model: a batch has one model"),
