@@ -30,10 +30,10 @@ def uploaded(company, *lines, name="Ada", data=None):
     return company.openai(name).files.create(file=("in.jsonl", data), purpose="batch").id
 
 
-def created(company, file_id, *, name="Ada", endpoint=CHAT, background_ms=0, **more):
+def created(company, file_id, *, name="Ada", endpoint=CHAT, background_ms=0, fault="", **more):
     return company.openai(name).batches.with_raw_response.create(
         input_file_id=file_id, endpoint=endpoint, completion_window="24h",
-        extra_headers={"x-sim-background-ms": str(background_ms)}, **more,
+        extra_headers={"x-sim-background-ms": str(background_ms), "x-sim-fault": fault}, **more,
     )  # fmt: skip
 
 
@@ -106,6 +106,15 @@ def test_a_line_that_is_refused_costs_nothing_and_stands_in_the_file_of_errors(c
     assert (batch.request_counts.completed, batch.request_counts.failed) == (1, 1)
     (error,) = company.openai().files.content(batch.error_file_id).text.splitlines()
     assert json.loads(error)["custom_id"] == "limited"
+
+
+def test_where_its_own_sum_says_something_else_the_lines_decide_and_a_bill_may_still_correct_them(company):
+    with company.moves("Ada", 21 * 75 + 12 * 300):
+        created(company, uploaded(company, line("one", 12)), fault="odd-sum")
+        company.until_found("Ada")
+    (call,) = company.calls("Ada", 1)
+    (told,) = company.tokenroll("call", "show", call["call"], "--json")["attempts"]
+    assert (told["usage_source"], told["finish"]) == ("estimated", "goes_on")
 
 
 def test_a_batch_of_errors_alone_costs_nothing(company):

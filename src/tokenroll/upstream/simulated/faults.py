@@ -36,6 +36,7 @@ KNOWN: Final = {
     "two-deltas": "Anthropic: usage comes in two cumulative message_delta events",
     "cache-late": "Anthropic: cache fields come in message_delta only",
     "comments": "comment lines between events",
+    "odd-sum": "a batch of a file says of itself one output token more than its lines do",
     "passes": "Anthropic: models ran before the one that answers, each billed at its own prices: KIND:INPUT:OUTPUT[:MODEL], joined by +",
 }  # fmt: skip
 """Every fault and what it does. Several are joined by commas; an argument follows an equals sign: `gzip,cut=3`."""

@@ -14,6 +14,7 @@ import msgspec
 from tokenroll.upstream.simulated import answering, chat
 from tokenroll.upstream.simulated.asked import Refusal, decoded
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, OPEN, Line
+from tokenroll.upstream.simulated.faults import UnknownFault, parse_faults
 from tokenroll.upstream.simulated.files import NAME_HEADER
 from tokenroll.upstream.simulated.sending import WORDS
 from tokenroll.upstream.simulated.shapes import compact
@@ -35,6 +36,7 @@ class _Batch:
         self.asked = asked
         self.attempts: list[tuple[str, Attempt | Refusal]] = []
         self.status = "validating"
+        self.faults: dict[str, str] = {}
         self.created_at = int(time.time())
         self.ended_at: int | None = None
         self.files: dict[str, str] = {}
@@ -90,6 +92,10 @@ class FileBatchDesk:
         number = answering.digest_of(provider.options.seed, body, len(self._batches)).hex()[:24]
         name = headers.get(NAME_HEADER, b"").decode() or f"batch_{number}"
         batch = _Batch(name, headers.get(b"x-client-request-id", b"").decode("latin-1"), asked)
+        try:
+            batch.faults = parse_faults(headers.get(b"x-sim-fault", b"").decode("latin-1"))
+        except UnknownFault as error:
+            raise Refusal(400, "invalid_request_error", str(error)) from None
         self._batches[batch.name] = batch
         pause = int(headers.get(b"x-sim-background-ms", b"0")) / 1_000
         try:
@@ -136,7 +142,7 @@ class FileBatchDesk:
         """The first `done` requests are answered, and the files written."""
         batch.status, batch.ended_at = status, int(time.time())
         lines: dict[str, list[bytes]] = {"output": [], "error": []}
-        used = {"input_tokens": 0, "output_tokens": 0}
+        used = {"input_tokens": 0, "output_tokens": int("odd-sum" in batch.faults)}
         for index, (custom_id, one) in enumerate(batch.attempts):
             if not isinstance(one, Refusal):
                 one.generated = one.answer.output_tokens if index < done else 0
