@@ -1,7 +1,7 @@
 """A home of 10,000 members, each with a wallet, a lot and a key, made through the ledger's own commands and kept for later runs.
 
 There are two such homes: the plain one, and the `full` one, in which everything of a gateway that a company can switch on is on: access
-lists, paces of four kinds, a limit of the department, and keys with models, tags, a purpose and a budget of their own.
+lists, paces by the minute and the day, thrift, a limit of the department, and keys with models, tags, a purpose and a budget of their own.
 
 The keys are `bench-000000` and so on: load generators make them from a number. Making the home takes under a minute; a run works
 on a copy.
@@ -43,6 +43,13 @@ FULL_TERMS = {
     "access.tokens_per_minute_max": "1000000000",
     "access.input_tokens_per_minute_max": "1000000000",
     "access.output_tokens_per_minute_max": "1000000000",
+    "access.calls_per_day_max": "1000000000",
+    "access.tokens_per_day_max": "1000000000000",
+    "thrift.cache_marking": "yes",
+    "thrift.cache_key": "yes",
+    "thrift.coalesce": "yes",
+    "thrift.break_loops": "5",
+    "thrift.cap_hints": "yes",
 }
 FULL_KEY: dict[str, Any] = {
     "models": [MODEL],

@@ -3,7 +3,7 @@
 64 clients send, the loop turns, the provider answers: the same callbacks in the same order as behind sockets, on transports that
 only count. The least of many short rounds is shown, because other work on the machine only adds. `--profile` shows by function.
 
-`--full` is the same company with everything on that costs something: paces of a plan, access lists, tags, a limit of the department.
+`--full` is the same company with everything on that costs something: paces and thrift of a plan, access lists, tags, a limit of the department.
 
 usage: python bench/micro/call.py [--body 1000] [--stream] [--full] [--profile]
 """
@@ -72,6 +72,13 @@ WALLET_EXTRAS: dict[str, Any] = {
     "tokens_per_minute_max": 10**12,
     "input_tokens_per_minute_max": 10**12,
     "output_tokens_per_minute_max": 10**12,
+    "calls_per_day_max": 10**12,
+    "tokens_per_day_max": 10**12,
+    "cache_marking": True,
+    "cache_key": True,
+    "coalesce": True,
+    "break_loops": 5,
+    "cap_hints": True,
 }
 LIMIT = LimitTerms(
     1, "engineering", "department", 1, "the department Engineering", "", "", "day", 0, "UTC", "credits", 10**18, "enforce", "deny", "", 0, 0, 0, [], [],

@@ -4,7 +4,7 @@ Everything here begins once the call is admitted and its hold is durable, and en
 or is refused is released, never dispatched, with its own line in the ledger. Calls of other keys are plain Calls and know nothing of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.gateway.answers import status_line
@@ -100,9 +100,11 @@ class TwinCall(ThriftyCall):
         head = self._head
         if head.allows_loops:
             return False
-        if same or self._facts.has_tools:  # who asks again without tools and with a temperature wants another sample
-            self._request = self._fingerprint(b"request")
-        turns = last_turns(self._dialect, self._asked)
+        has_tools = self._facts.has_tools
+        if not (same or has_tools):  # who asks again without tools and with a temperature wants another sample
+            return False
+        self._request = self._fingerprint(b"request")
+        turns: Iterable[bytes] = last_turns(self._dialect, self._asked) if has_tools else ()
         now = gateway.clock()
         seconds = gateway.loops.wait_seconds(self._agent(), self._request, turns, times, now)
         if not seconds:
@@ -126,9 +128,10 @@ class TwinCall(ThriftyCall):
     def _agent(self) -> tuple[int, str]:
         """Whose call it is: its key's, or a session's of it."""
         for tags in (self._head.tags, self._facts.tags):
-            for tag in tags.split(","):
-                if tag.startswith(_SESSION_TAG):
-                    return self._key.id, tag
+            if _SESSION_TAG in tags:
+                for tag in tags.split(","):
+                    if tag.startswith(_SESSION_TAG):
+                        return self._key.id, tag
         return self._key.id, ""
 
     def _fingerprint(self, what: bytes, *said: bytes) -> bytes:
