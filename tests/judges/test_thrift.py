@@ -72,6 +72,7 @@ def test_what_marks_came_to_is_told_to_the_nano_and_below_zero_while_it_is(thrif
     assert effects() == (1, 0, 3_200, ["0.000000000", "0.001600000", "-0.001600000"])
     ask(thrifty, "Editor", THIRD, system=head)
     # the third read them at 1,900 less, and wrote 200 more
+    thrifty.quiet()
     calls = [one["call"] for one in thrifty.calls("Editor")]
     stories = [thrifty.tokenroll("call", "show", call, "--json")["attempts"][0] for call in calls]
     assert [(one["cache_aid"], one.get("marks_saved")) for one in stories] == [

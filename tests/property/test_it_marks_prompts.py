@@ -112,9 +112,11 @@ def test_the_hold_of_a_marked_call_covers_the_dearest_that_its_provider_can_make
             body["tools"] = [{"name": "pay", "input_schema": {"type": "object"}}]
         raw = json.dumps(body).encode()
         facts = MESSAGES.facts(raw)
-        sent = aids.with_marks(desk.key(), facts, raw, HERE, NOW + 1, NOW)
+        sent, marks = aids.with_marks(desk.key(), facts, raw, HERE, NOW + 1, NOW)
         assert (facts.cache_aid == HOLD_CACHE_MARKED) == (sent != raw)
         assert facts.input_bytes == len(sent)
+        assert bool(marks) == (sent != raw)
+        aids.kept(marks, NOW)
         hold = desk.spending.admit(desk.key(), MESSAGES, facts, desk.now, deployment=HERE)
         assert isinstance(hold, HotHold)
         asked = simulated.understand(b"/v1/messages", sent)

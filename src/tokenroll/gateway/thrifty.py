@@ -16,7 +16,7 @@ from tokenroll.services.hot_limits import Reroute
 from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import ErrorAnswer
 from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.usage import OUTPUT, REASONING
+from tokenroll.upstream.usage import CACHE_READ, CACHE_WRITE_5M, OUTPUT, REASONING
 
 if TYPE_CHECKING:
     from tokenroll.gateway.client import ClientConnection
@@ -33,7 +33,7 @@ _FAR_TOO_LARGE: Final = 4
 class ThriftyCall(Call):
     """See the module."""
 
-    __slots__ = ("_asked", "_asked_fields", "_terms")
+    __slots__ = ("_asked", "_asked_fields", "_marks", "_terms")
 
     def __init__(
         self, client: "ClientConnection", head: RequestHead, key: HotKey, body: bytes, now: Instant, terms: HotThrift
@@ -43,6 +43,8 @@ class ThriftyCall(Call):
         self._asked = body
         """The client's own body, whatever is done to the one that is sent."""
         self._asked_fields: tuple[str, ...] = ()
+        self._marks: list[bytes] = []
+        """Fingerprints of what is marked for the cache."""
 
     # ---- the request ------------------------------------------------------------------------------------
 
@@ -62,7 +64,9 @@ class ThriftyCall(Call):
         hot = self._route.hot
         if terms.cache_marking and self._dialect.name == _MARKED:
             ends_at = gateway.spending.cycle_ends_at(self._key, self._now)
-            self._body = gateway.cache_aids.with_marks(self._key, facts, self._body, hot, ends_at, self._now)
+            self._body, self._marks = gateway.cache_aids.with_marks(
+                self._key, facts, self._body, hot, ends_at, self._now
+            )
         elif terms.cache_key and self._dialect.name in _KEYED and hot.provider == _CACHE_OWNER:
             ends_at = gateway.spending.cycle_ends_at(self._key, self._now)
             self._body = gateway.cache_aids.with_key(self._key, facts, self._body, hot, ends_at)
@@ -81,6 +85,7 @@ class ThriftyCall(Call):
         facts = self._facts
         if facts.cache_aid:
             facts.cache_aid = 0
+            self._marks = []
             facts.input_bytes -= len(self._body) - len(self._asked)
             facts.fields = self._asked_fields
             self._body = self._asked
@@ -119,10 +124,14 @@ class ThriftyCall(Call):
             self.gateway.metrics.cap_hints += 1
 
     def _learn(self) -> None:
-        """How long this answer was."""
+        """Whether what was marked is in the cache now, and how long this answer was."""
         hold = self.hold
         meter = self._meter
-        if not self._terms.cap_hints or hold.state != "settled" or hold.choice_count > 1 or not meter.saw_usage:
+        if hold.state != "settled" or not meter.saw_usage:
+            return
+        if self._marks and (meter.counts[CACHE_READ] or meter.counts[CACHE_WRITE_5M]):
+            self.gateway.cache_aids.kept(self._marks, self.gateway.clock())
+        if not self._terms.cap_hints or hold.choice_count > 1:
             return
         if not self._facts.has_output or not self._facts.is_text or self._finish != Finish.COMPLETE:
             return

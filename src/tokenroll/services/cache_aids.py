@@ -69,15 +69,18 @@ class CacheAids:
 
     def with_marks(
         self, key: HotKey, facts: Facts, body: bytes, deployment: Deployment, cycle_ends_at: Instant, now: Instant
-    ) -> bytes:
-        """The body with marks for the prompt cache, where that pays and the client has set none; the facts say so."""
+    ) -> tuple[bytes, list[bytes]]:
+        """The body with marks for the prompt cache, where that pays and the client has set none; the facts say so.
+
+        With it come the fingerprints of what is marked, for `kept`.
+        """
         card = self._prices.card_for(deployment.provider, deployment.model or facts.model, now)
         if card is None or is_marked(body):
-            return body
+            return body, []
         tokens_min = marked_tokens_min(card.card.model)
         ratio = _ratio(card, facts, deployment)
         if ratio is None or not _is_of_size(body, tokens_min):
-            return body
+            return body, []
         prompt = messages_prompt(body)
         places, sizes = _beginnings(prompt)
         fingerprints, kinds = self._fingerprinted(key, facts, deployment, cycle_ends_at, prompt, places)
@@ -89,13 +92,16 @@ class CacheAids:
             lengths.append(total)
         ends = [end for end in ends if lengths[end] >= tokens_min * BYTES_PER_TOKEN_ESTIMATE]
         if not ends:
-            return body
-        for end in ends:
-            self._reuse.written(fingerprints[end], now)
+            return body, []
         with_marks = marked(body, [prompt[places[end]] for end in ends])
         facts.input_bytes += len(with_marks) - len(body)
         facts.cache_aid = HOLD_CACHE_MARKED
-        return with_marks
+        return with_marks, [fingerprints[end] for end in ends]
+
+    def kept(self, fingerprints: Sequence[bytes], now: Instant) -> None:
+        """The provider has reported that a marked prompt was written to its cache or read from it."""
+        for fingerprint in fingerprints:
+            self._reuse.written(fingerprint, now)
 
     def _chain(self, key: HotKey, facts: Facts, deployment: Deployment, cycle_ends_at: Instant) -> Chain:
         """Within a key, a deployment and a model: what others send is never known to be equal."""

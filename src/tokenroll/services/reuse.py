@@ -142,7 +142,7 @@ class PromptReuse:
         return Look(seen, cached, tally if believed is None else believed)
 
     def written(self, fingerprint: bytes, now: Instant) -> None:
-        """A beginning is marked, so its provider keeps it from now on."""
+        """Its provider keeps a beginning from now on."""
         one = self._beginnings.get(fingerprint)
         if one is not None:
             one.cached_until = now + _LIFE_MICROS
