@@ -25,7 +25,8 @@ class Asker:
             connection = plain if target.tls is None else target.tls.wrap_socket(plain, server_hostname=target.host)
             with connection:
                 connection.sendall(
-                    b"GET %b%b%bconnection: close\r\n\r\n" % (target.base_path, path.encode("ascii"), target.preamble)
+                    b"GET %b%b%b%bconnection: close\r\n\r\n"
+                    % (target.base_path, path.encode("ascii"), target.preamble, target.version_line)
                 )
                 answer = http.client.HTTPResponse(connection)
                 try:

@@ -455,6 +455,8 @@ class ClientConnection:
         if isinstance(key, ErrorAnswer):
             return key
         self._key = key
+        if self._dialect is not None and not head.anthropic:
+            head.forward += self._dialect.version_line
         if head.content_encoding and not gateway.settings.decode_request_bodies:
             return error_answer(
                 self._dialect,
@@ -490,6 +492,8 @@ class ClientConnection:
         if head.content_encoding:
             return error_answer(dialect, 415, "encoded_body", "Send this request's body as it is, without an encoding.")
         self._errand = kind, key
+        if not head.anthropic:
+            head.forward += dialect.version_line
         return None
 
     def _whole(self, body: bytes, rest: bytes, refusal: ErrorAnswer | None) -> bytes:

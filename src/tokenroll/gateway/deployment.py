@@ -75,6 +75,7 @@ class Target:
         "preamble",
         "problem",
         "tls",
+        "version_line",
     )
 
     def __init__(self, deployment: Deployment, dialects: Sequence[Dialect]) -> None:
@@ -110,6 +111,8 @@ class Target:
         authority = host if default_port else f"{host}:{self.port}"
         self._authority = authority.encode("ascii")
         self._dialect = dialects[0]
+        self.version_line = dialects[0].version_line
+        """For requests that no client's version goes on with."""
         self.base_path = self.flavour.base_path(parts.path).encode("ascii")
         """What stands before the paths of the dialect."""
         self.problem = ""

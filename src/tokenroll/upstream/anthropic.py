@@ -54,6 +54,7 @@ from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
 ANTHROPIC_VERSION: Final = b"2023-06-01"
+"""The provider's newest version, which nothing is answered without, and the only one that has batches."""
 _MEDIA: Final = frozenset({b'"image"', b'"document"'})
 _IMAGES: Final = frozenset({b'"image"'})
 _NESTED_PARTS: Final = PartKinds(
@@ -337,6 +338,7 @@ class Messages(Dialect):
     family = "anthropic"
     name = "messages"
     path = b"/v1/messages"
+    version_line = b"anthropic-version: %b\r\n" % ANTHROPIC_VERSION
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. Tools that run at the provider are refused, but for searches: nothing bounds them beforehand."""
@@ -383,7 +385,7 @@ class Messages(Dialect):
         return edited(body, values, facts.fields) if values else [body]
 
     def upstream_headers(self, api_key: str) -> bytes:
-        """See Dialect. The client's own `anthropic-version` passes instead of ours when it sent one; the door drops ours then."""
+        """See Dialect."""
         return b"x-api-key: %s\r\n" % api_key.encode("ascii")
 
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - part of the protocol

@@ -334,6 +334,8 @@ class Dialect(ABC):
     """Whether the provider keeps an answer for later, unless the request says `"store": false`."""
     reads_file: bool = False
     """Whether a request is bounded by a file that it names, which is read at its provider first (upstream/reading.py)."""
+    version_line: bytes = b""
+    """The header line that says which version of the dialect is spoken, where it has versions: sent for a client that names none, and when we ask ourselves."""
     asks_for_usage: bool = False
     """Whether a stream reports its usage only to who asks for it in the request."""
 

@@ -18,6 +18,7 @@ ERROR_TYPES: Final = {
     529: "overloaded_error",
 }
 REQUEST_ID_HEADER: Final = b"request-id"
+VERSIONS: Final = frozenset({b"2023-01-01", b"2023-06-01"})
 LIMIT_HEADERS: Final = (
     b"anthropic-ratelimit-requests-limit: 4000\r\nanthropic-ratelimit-requests-remaining: 3999\r\n"
     b"anthropic-ratelimit-requests-reset: 2026-01-01T00:00:00Z\r\nanthropic-ratelimit-tokens-limit: 2000000\r\n"
@@ -28,6 +29,15 @@ LIMITED_HEADERS: Final = (
     b"retry-after: 1\r\nanthropic-ratelimit-requests-limit: 4000\r\nanthropic-ratelimit-requests-remaining: 0\r\n"
     b"anthropic-ratelimit-requests-reset: 2026-01-01T00:00:01Z\r\n"
 )
+
+
+def check_version(version: bytes | None) -> None:
+    """Raises Refusal for a request of this dialect that does not say which of its versions it speaks."""
+    if version is None:
+        raise Refusal(400, "invalid_request_error", "anthropic-version: header is required")
+    if version not in VERSIONS:
+        said = version.decode("latin-1")
+        raise Refusal(400, "invalid_request_error", f'anthropic-version: "{said}" is not a valid version')
 
 
 def _cache_fields(answer: Answer) -> dict[str, Any]:

@@ -146,10 +146,13 @@ class Connection(asyncio.Protocol):
             self._plain(request, status, body)
             return
         self.provider.counters["requests"] += 1
-        anthropic = path.startswith(b"/v1/messages") or b"anthropic-version" in request.headers
-        dialect = messages if anthropic else chat
+        version = request.headers.get(b"anthropic-version")
+        of_messages = path == b"/v1/messages" or path.startswith(b"/v1/messages/")
+        dialect = messages if of_messages or version is not None else chat
         try:
             self._authorised(request)
+            if of_messages:
+                messages.check_version(version)
             if (path.removeprefix(b"/v1") in ASKED or path.removeprefix(b"/v1") in FORMS) and request.method == b"POST":
                 self._call(request)
             elif self.provider.holding and request.path.endswith(b"/content"):
