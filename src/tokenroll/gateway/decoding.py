@@ -7,10 +7,12 @@ from typing import Final, Protocol
 import brotli
 import zstandard
 
-from tokenroll.model.limits import DECODED_BYTES_MAX
+from tokenroll.model.limits import DECODED_BYTES_MAX, GZIP_MEMBERS_MAX
 
 _STEP_BYTES: Final = 256 * 1024
 """No single step yields more: a few bytes that unfold into gigabytes are stopped before they are memory."""
+_ZLIB_INPUT_STEP_BYTES: Final = 16 * 1024
+"""zlib copies what a member, or a step, left unread: no more than so much at a time, however large the body."""
 CODINGS: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"br", b"zstd"})
 
 
@@ -51,15 +53,16 @@ class _Bounded:
 
 
 class _Zlib(_Bounded):
-    """gzip and deflate; members that follow one another are one body. `deflate` may lack its zlib wrapper."""
+    """gzip and deflate; members that follow one another are one body, and are few. `deflate` may lack its zlib wrapper."""
 
-    __slots__ = ("_deflate", "_machine", "_window")
+    __slots__ = ("_deflate", "_machine", "_members_left", "_window")
 
     def __init__(self, *, deflate: bool, bytes_max: int) -> None:
         super().__init__(bytes_max)
         self._deflate = deflate
         self._window = 15 if deflate else 31
         self._machine = zlib.decompressobj(self._window)
+        self._members_left = GZIP_MEMBERS_MAX
 
     def feed(self, data: bytes) -> bytes:
         """See Decoder."""
@@ -68,15 +71,19 @@ class _Zlib(_Bounded):
             self._deflate = False
             if data[0] & 0x0F != 8:  # raw deflate, as some servers send it
                 self._machine = zlib.decompressobj(-15)
+        at, size = 0, len(data)
+        view = memoryview(data)
         try:
-            while data:
-                self._take(parts, self._machine.decompress(data, _STEP_BYTES))
+            while at < size:
                 if self._machine.eof:
-                    data = self._machine.unused_data
-                    if data:
-                        self._machine = zlib.decompressobj(self._window)
-                else:
-                    data = self._machine.unconsumed_tail
+                    self._members_left -= 1
+                    if not self._members_left:
+                        raise DecodingError(f"a body has at most {GZIP_MEMBERS_MAX} members")
+                    self._machine = zlib.decompressobj(self._window)
+                step = view[at : at + _ZLIB_INPUT_STEP_BYTES]
+                self._take(parts, self._machine.decompress(step, _STEP_BYTES))
+                unread = self._machine.unused_data if self._machine.eof else self._machine.unconsumed_tail
+                at += len(step) - len(unread)
         except zlib.error as error:
             raise DecodingError(f"the body is not what its coding says: {error}") from error
         return b"".join(parts)

@@ -54,3 +54,44 @@ def test_unknown_and_stacked_codings_are_refused():
         with pytest.raises(DecodingError):
             decoder_for(coding)
     assert decoder_for(b"identity").feed(b"as it is") == b"as it is"
+
+
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_a_gzip_body_has_at_most_256_members_however_they_come(step):
+    """Each costs a decoder of its own, and 400 kB hold 20,000 empty ones."""
+    empty, full = gzip.compress(b""), CODED[b"gzip"]
+    most = empty * 255 + full
+    decoder = decoder_for(b"gzip")
+    assert b"".join(decoder.feed(most[at : at + step]) for at in range(0, len(most), step)) == TEXT
+    with pytest.raises(DecodingError, match="a body has at most 256 members"):
+        decoder.feed(empty)
+
+
+class Counting:
+    """A member's decoder that counts what it is given."""
+
+    fed_bytes = 0
+
+    def __init__(self, window: int) -> None:
+        self.machine = DECOMPRESSOR(window)
+
+    def __getattr__(self, name: str):
+        return getattr(self.machine, name)
+
+    def decompress(self, data, most: int) -> bytes:
+        Counting.fed_bytes += len(data)
+        return self.machine.decompress(data, most)
+
+
+DECOMPRESSOR = zlib.decompressobj
+
+
+@pytest.mark.parametrize(
+    "body", [gzip.compress(b"") * 200 + CODED[b"gzip"] * 50, gzip.compress(bytes(20_000_000), 1) * 2]
+)
+def test_what_is_not_read_yet_is_not_copied_for_each_member_and_step(monkeypatch, body):
+    """zlib copies all it is given and does not read: 16 KiB at most for each member and each 256 KiB that come out."""
+    monkeypatch.setattr(zlib, "decompressobj", Counting)
+    Counting.fed_bytes = 0
+    out = len(decoder_for(b"gzip").feed(body))
+    assert Counting.fed_bytes <= len(body) + 16 * 1024 * (250 + out // (256 * 1024))
