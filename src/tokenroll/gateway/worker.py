@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from tokenroll.gateway.answers import FAMILIES
+from tokenroll.gateway.answers import DIALECTS, FAMILIES
 from tokenroll.gateway.client import ClientConnection
 from tokenroll.gateway.deployment import Target
 from tokenroll.gateway.edge import Ticks
@@ -126,6 +126,9 @@ class Gateway:
         yield "tokenroll_admitting", "gauge", "", 0 if self.not_ready else 1
         yield "tokenroll_open_holds", "gauge", "", len(self.spending.open_holds)
         yield "tokenroll_request_body_bytes", "gauge", "", self.body_bytes
+        for dialect in DIALECTS:
+            above = self.spending.above_hold.counts[dialect.index]
+            yield "tokenroll_settled_above_hold_total", "counter", f'dialect="{dialect.name}"', above
         yield from self._deployment_metrics()
         for source in self.extra_sources:
             yield from source()

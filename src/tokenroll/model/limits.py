@@ -160,6 +160,8 @@ OUTBOX_BYTES_MAX: Final = 64 * 1024
 """What one turn of the loop gathers before it is sent: more would be read from providers for a client of whom we do not know yet that it does not read."""
 GZIP_MEMBERS_MAX: Final = 256
 """Parts that a gzip body may be put together from: writers of such bodies cut at 64 KiB, and each costs a decoder of its own."""
+ABOVE_HOLD_LINES_MAX: Final = 1_000
+"""Settlements above their hold that a worker logs one by one: a bound that is wrong is wrong for every call of its kind, and a counter goes on."""
 DECODED_BYTES_MAX: Final = 64 * 1024 * 1024
 """How much of a compressed answer is decoded for metering: a small body that grows beyond this is not an answer."""
 LINGER_BYTES_MAX: Final = 1024 * 1024

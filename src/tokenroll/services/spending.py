@@ -20,6 +20,7 @@ from tokenroll.model.limits import (
 )
 from tokenroll.model.tag import PURPOSE, Purpose, merged_tags, named_tag
 from tokenroll.model.usage import METERS
+from tokenroll.services.above_hold import AboveHold
 from tokenroll.services.call_memory import CallMemory, repeated
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
@@ -84,6 +85,7 @@ class Spending(Leases):
         base = call_number(0, HoldKey(tape.worker, tape.epoch, 0))
         self._call_high, self._call_low = divmod(base, 1 << 64)
         self._recorded_at = 0
+        self.above_hold = AboveHold()
         self.limit_wait_micros = 0
         """How long a call may be held back until a pace has room for it; 0: it is refused at once."""
 
@@ -575,6 +577,8 @@ class Spending(Leases):
             wallet.overage_held_nanos -= held
             wallet.overage_left_nanos += held - excess
             wallet.company_nanos += excess
+            if charge_nanos > hold.bound_nanos:
+                self.above_hold.add(hold, charge_nanos)
         if wallet.waiting:
             self._wake(wallet)
         pool = hold.key.pool
