@@ -75,3 +75,14 @@ def test_the_simulated_provider_insists_as_anthropic_does(method, path, version,
     assert answer.status == 400
     assert told["type"] == "error"
     assert told["error"] == {"type": "invalid_request_error", "message": why}
+
+
+@pytest.mark.parametrize("version", ["2023-01-01", "2023-06-01", "2026-10-21"])
+def test_the_simulated_provider_knows_every_version_there_was(version):
+    with SimulatedProvider() as provider:
+        connection = http.client.HTTPConnection("127.0.0.1", provider.port, timeout=10)
+        body = b'{"model":"claude-haiku-4-5","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}'
+        connection.request("POST", "/v1/messages", body, {"anthropic-version": version})
+        status = connection.getresponse().status
+        connection.close()
+    assert status == 200

@@ -54,7 +54,7 @@ from tokenroll.upstream.sse import EventMeter
 from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
 ANTHROPIC_VERSION: Final = b"2023-06-01"
-"""The provider's newest version, which nothing is answered without, and the only one that has batches."""
+"""What is said where no client names a version, without which the provider answers nothing: the one that refuses least of what was ever written for it."""
 _MEDIA: Final = frozenset({b'"image"', b'"document"'})
 _IMAGES: Final = frozenset({b'"image"'})
 _NESTED_PARTS: Final = PartKinds(

@@ -40,6 +40,8 @@ def provider() -> Iterator[SimulatedProvider]:
 def post(provider, body, *, path="/v1/chat/completions", **headers):
     connection = http.client.HTTPConnection("127.0.0.1", provider.port, timeout=20)
     named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
+    if path.startswith("/v1/messages"):
+        named["anthropic-version"] = "2023-06-01"
     connection.request("POST", path, json.dumps(body), {"content-type": "application/json", **named})
     return connection, connection.getresponse()
 

@@ -18,7 +18,7 @@ ERROR_TYPES: Final = {
     529: "overloaded_error",
 }
 REQUEST_ID_HEADER: Final = b"request-id"
-VERSIONS: Final = frozenset({b"2023-01-01", b"2023-06-01"})
+VERSIONS: Final = frozenset({b"2023-01-01", b"2023-06-01", b"2026-10-21"})
 LIMIT_HEADERS: Final = (
     b"anthropic-ratelimit-requests-limit: 4000\r\nanthropic-ratelimit-requests-remaining: 3999\r\n"
     b"anthropic-ratelimit-requests-reset: 2026-01-01T00:00:00Z\r\nanthropic-ratelimit-tokens-limit: 2000000\r\n"
