@@ -67,6 +67,8 @@ def dialect_of(head: RequestHead) -> Dialect | None:
     path = head.path
     found = ENDPOINTS.get(path)
     if found is not None:
+        if head.betas:
+            return found.with_betas(head.betas)
         return found.read_as(_CONTENT_TYPES.findall(head.forward)) if found.takes_forms else found
     if head.anthropic and path.startswith(b"/v1/"):
         return ANTHROPIC

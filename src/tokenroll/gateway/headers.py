@@ -31,6 +31,8 @@ class Request:
     TAGS: Final = 12
     PURPOSE: Final = 13
     LOOPS: Final = 14
+    ANTHROPIC_BETA: Final = 15
+    OTHER_KEY: Final = 16
 
 
 class Response:
@@ -58,10 +60,13 @@ HOP_BY_HOP: Final = frozenset(
 REQUEST_DROPPED: Final = HOP_BY_HOP | {
     b"accept-encoding",  # ours: identity, so that usage can be read
     b"cookie",  # of our own origin, if any; never a provider's business
-    b"openai-organization", b"openai-project",  # the company's, not the client's, to name
+    b"ocp-apim-subscription-key",  # a key, as Azure's front door takes it
+    b"openai-organization", b"openai-project", b"anthropic-workspace-id",  # the company's, not the client's, to name
     b"x-client-request-id",  # ours: the call id, so that a provider's log can be matched
     b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip",
 }  # fmt: skip
+DROPPED_PREFIXES: Final = (OUR_PREFIX, b"x-amz-", b"x-amzn-", b"x-goog-", b"x-ms-", b"x-vertex-")
+"""Clouds take keys, projects, dearer tiers and guardrails that cost by the unit in headers of these names: nothing bounds or meters those."""
 RESPONSE_DROPPED: Final = HOP_BY_HOP | {
     b"set-cookie", b"set-cookie2",  # a provider's session belongs to the company's account
     b"alt-svc", b"strict-transport-security",  # promises about the provider's origin, not about ours
@@ -74,6 +79,7 @@ _REQUEST_SPECIAL: Final = {
     b"connection": Request.CONNECTION,
     b"authorization": Request.AUTHORIZATION,
     b"x-api-key": Request.API_KEY,
+    b"api-key": Request.OTHER_KEY,
     b"expect": Request.EXPECT,
     b"content-encoding": Request.CONTENT_ENCODING,
     b"x-tokenroll-call-id": Request.CALL_ID,
@@ -81,6 +87,7 @@ _REQUEST_SPECIAL: Final = {
     b"x-tokenroll-purpose": Request.PURPOSE,
     b"x-tokenroll-loops": Request.LOOPS,
     b"anthropic-version": Request.ANTHROPIC_VERSION,
+    b"anthropic-beta": Request.ANTHROPIC_BETA,
 }
 _RESPONSE_SPECIAL: Final = {
     b"content-length": Response.CONTENT_LENGTH,
@@ -99,7 +106,7 @@ class RequestRules(dict[bytes, int]):
     def __missing__(self, name: bytes) -> int:
         lower = name.lower()
         rule = _REQUEST_SPECIAL.get(lower, Request.PASS)
-        if rule == Request.PASS and (lower in REQUEST_DROPPED or lower.startswith(OUR_PREFIX)):
+        if rule == Request.PASS and (lower in REQUEST_DROPPED or lower.startswith(DROPPED_PREFIXES)):
             rule = Request.DROP
         return _remember(self, name, rule)
 

@@ -7,6 +7,7 @@ parser for all connections of a worker.
 import re
 import string
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import httptools
 
@@ -21,6 +22,10 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-F
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)", re.IGNORECASE)
 _TAB_IN_FRAMING: Final = re.compile(rb"\r\n(?:transfer-encoding|content-length):[^\r]*\t", re.IGNORECASE)
 """Allowed by the letter, and read by some as another value: then two servers would end the body in two places."""
+_KEY_IN_QUERY: Final = re.compile(
+    rb"(?:^|[&;])(?:(?:x-|x-goog-)?api[-_]?key|key|access[-_]token|(?:ocp-apim-)?subscription-key)=", re.IGNORECASE
+)
+"""As the clouds take keys in an address."""
 _CALL_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _CONTENT_LENGTH_NAME: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (?=\d)")
@@ -52,8 +57,8 @@ class RequestHead:
     """What a request's head says. A connection uses it again for a head that differs in its content-length and bearer token only."""
 
     __slots__ = (
-        "_digits", "_pieces", "_token_first", "allows_loops", "anthropic", "api_key", "authorization", "bearer", "call_id", "content_encoding", "content_length", "dialect",
-        "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "method", "path",
+        "_digits", "_pieces", "_token_first", "allows_loops", "anthropic", "api_key", "authorization", "bearer", "betas", "call_id", "content_encoding", "content_length", "dialect",
+        "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "method", "other_key", "path",
         "prefix", "query", "suffix", "tags",
     )  # fmt: skip
 
@@ -67,6 +72,10 @@ class RequestHead:
         self.content_length = 0
         self.authorization = b""
         self.api_key = b""
+        self.other_key = b""
+        """The key as Azure's clients send it, which counts where no other was given."""
+        self.betas = b""
+        """What `anthropic-beta` names, each after a comma."""
         self.call_id: bytes | None = None
         self.tags = ""
         """The call's labels, apart by commas."""
@@ -151,7 +160,9 @@ class RequestHead:
         ):
             return 0
         self.bearer = token
-        self.authorization = self.api_key = b""  # the other's; whoever uses a head again goes by `bearer`
+        self.authorization = self.api_key = self.other_key = (
+            b""  # the other's; whoever uses a head again goes by `bearer`
+        )
         self._digits = digits
         self.content_length = int(digits)
         if self._token_first:
@@ -248,6 +259,8 @@ class RequestReader:
             head.authorization = _only_one(head.authorization, value, name)
         elif rule == Request.API_KEY:
             head.api_key = _only_one(head.api_key, value, name)
+        elif rule == Request.OTHER_KEY:
+            head.other_key = _only_one(head.other_key, value, name)
         elif rule == Request.EXPECT:
             if value.lower() != b"100-continue":
                 raise HeadError(417, "unknown_expectation", "The only expectation met here is 100-continue.")
@@ -269,7 +282,10 @@ class RequestReader:
                 raise HeadError(400, "malformed_loops", "x-tokenroll-loops is `allow`, or it is left out.")
             head.allows_loops = True
         else:
-            head.anthropic = True
+            if rule == Request.ANTHROPIC_BETA:
+                head.betas += b"," + value.lower()
+            else:
+                head.anthropic = True
             self._lines.append(b"%b: %b\r\n" % (name, value))
 
     def _connection_options(self, head: RequestHead) -> None:
@@ -330,6 +346,13 @@ def _request_line(head: RequestHead, data: bytes) -> None:
             target = target[absolute.end() :]
             target = target if target.startswith(b"/") else b"/" + target
     path, mark, query = target.partition(b"?")
+    if query and _KEY_IN_QUERY.search(unquote_to_bytes(query)) is not None:
+        raise HeadError(
+            400,
+            "key_in_query",
+            "A key is not taken in the address, where logs would keep it; send yours as `Authorization: Bearer …`, and make "
+            "another one, because this one may have been seen.",
+        )
     head.path = path
     head.query = mark + query
 

@@ -33,10 +33,11 @@ def authenticate(
 ) -> HotKey | ErrorAnswer:
     """The key behind a request, or its refusal. A client may send its key as either dialect does; its own way is read first."""
     bearer = _bearer(head.authorization)
-    if dialect is ANTHROPIC:
+    if dialect is not None and dialect.family == ANTHROPIC.family:
         bearer = head.api_key or bearer
     elif not bearer:
         bearer = head.api_key
+    bearer = bearer or head.other_key
     head.bearer = bearer
     if not bearer:
         return error_answer(

@@ -27,10 +27,14 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     rates = hold.rates
     if facts.has_audio and not rates.has_audio:
         return _not_bounded(facts, "its rate card has no price for sound")
-    if facts.batched is not None:
-        return _bound_batch(hold, facts, facts.batched, input_tokens)
     card = hold.card.card
     window, fills, image_tokens = card.context_window_tokens, facts.fills_window, 0
+    if facts.window_tokens > (window or 0):
+        if len(rates.charge_steps) < 2:
+            return _not_bounded(facts, _window_unknown(window, facts.window_tokens))
+        window = facts.window_tokens
+    if facts.batched is not None:
+        return _bound_batch(hold, facts, facts.batched, input_tokens, window)
     if facts.image_count and not fills:
         input_tokens -= facts.image_count * _IMAGE_WEIGHT_BYTES
         image_tokens = facts.image_count * (card.image_tokens_max or 0)
@@ -70,7 +74,16 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     return None
 
 
-def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: int) -> Denial | None:
+def _window_unknown(window: int | None, asked: int) -> str:
+    """Why a beta that lets the model read more than its card knows of is refused: what is read there has prices of its own."""
+    known = "no context window" if window is None else f"a context of {window} model tokens"
+    return (
+        f"`anthropic-beta` names context-1m, a context of {asked} model tokens, its rate card {known} and no prices beyond it; "
+        "leave that beta out, or ask whoever runs the gateway for a rate card with them"
+    )
+
+
+def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: int, window: int | None) -> Denial | None:
     """The same for a batch, whose bytes and overheads are summed already: what each further request adds beyond them."""
     rates, card = hold.rates, hold.card.card
     if batched.tool_request_count:
@@ -81,9 +94,9 @@ def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: in
     else:
         input_tokens += facts.image_count * card.image_tokens_max
     if windows:
-        if card.context_window_tokens is None:
+        if window is None:
             return _not_bounded(facts, "its rate card names no context window")
-        input_tokens += windows * card.context_window_tokens
+        input_tokens += windows * window
     output_tokens = facts.output_cap_tokens
     if batched.uncapped_choice_count:
         longest = card.output_tokens_max or card.context_window_tokens

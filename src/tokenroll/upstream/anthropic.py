@@ -55,6 +55,10 @@ from tokenroll.upstream.usage import WholeMeter, count_of, object_of
 
 ANTHROPIC_VERSION: Final = b"2023-06-01"
 """What is said where no client names a version, without which the provider answers nothing: the one that refuses least of what was ever written for it."""
+LONG_BETA: Final = b"context-1m"
+"""How the betas begin that let a model read more than its card may know of, at prices of their own."""
+LONG_CONTEXT_TOKENS: Final = 1_000_000
+_NAMES: Final = msgspec.json.Decoder(list[str])
 _MEDIA: Final = frozenset({b'"image"', b'"document"'})
 _IMAGES: Final = frozenset({b'"image"'})
 _NESTED_PARTS: Final = PartKinds(
@@ -81,9 +85,12 @@ _UNBOUNDED: Final = {
     "container": "code that runs on the provider's side",
     "fallbacks": "an answer from a model that was not asked",
     "inference_geo": "a region that may be dearer than the rate card",
+    "thread": "a conversation that the provider keeps",
+    "compaction": "a summary that the provider makes on the way",
+    "billing_policy": "a bill to somebody else",
 }
 _OPTIONS: Final = frozenset(
-    {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", *_UNBOUNDED}
+    {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", "anthropic_beta", *_UNBOUNDED}
 )
 """Fields that simple requests do not have; without any of them nothing more is looked at."""
 _OWN_PASSES: Final = frozenset({"message", "compaction"})
@@ -340,6 +347,10 @@ class Messages(Dialect):
     path = b"/v1/messages"
     version_line = b"anthropic-version: %b\r\n" % ANTHROPIC_VERSION
 
+    def with_betas(self, betas: bytes) -> Dialect:
+        """See Dialect. Most betas cost nothing, or say in the body what they ask for, and are bounded or refused there."""
+        return LONG_MESSAGES if LONG_BETA in betas else self
+
     def facts(self, body: bytes) -> Facts:
         """See Dialect. Tools that run at the provider are refused, but for searches: nothing bounds them beforehand."""
         facts = Facts()
@@ -425,6 +436,35 @@ class Messages(Dialect):
             JSON_HEADER + retry_headers(should_retry, retry_after_seconds * 1000),
             _error_body(status, code, named),
         )
+
+
+class LongMessages(Messages):
+    """The same for a head that asks for the long context, which some models are dearer with."""
+
+    def facts(self, body: bytes) -> Facts:
+        """See Dialect."""
+        facts = super().facts(body)
+        ask_for_window(facts)
+        return facts
+
+
+LONG_MESSAGES: Final = LongMessages()
+
+
+def _betas(said: bytes, facts: Facts) -> None:
+    """Betas in the body, where some clouds have them instead of the head."""
+    try:
+        named = _NAMES.decode(said)
+    except (msgspec.MsgspecError, RecursionError):
+        refuse("invalid_type", "anthropic_beta: must be an array of strings", "anthropic_beta")
+    if any(LONG_BETA in one.lower().encode() for one in named):
+        ask_for_window(facts)
+
+
+def ask_for_window(facts: Facts) -> None:
+    """The request may read the long context: its rate card decides whether it may be sent."""
+    facts.window_tokens = LONG_CONTEXT_TOKENS
+    facts.beyond_bytes = True
 
 
 def _check_system(blocks: list[Any]) -> None:
@@ -519,6 +559,9 @@ def _options(body: bytes, head: dict[str, Any], facts: Facts) -> None:
     if get("context_management") is not None:
         refuse_doubled(body, "context_management", b'"edits"')
         _check_edits(raw_value(option(get("context_management"), "context_management").edits))
+    if get("anthropic_beta") is not None:
+        start, end = spans(body)["anthropic_beta"]
+        _betas(body[start:end], facts)
     for field, what in _UNBOUNDED.items():
         if get(field) not in (None, [], "global"):
             not_bounded(field, what)

@@ -56,6 +56,7 @@ def add_request(whole: Facts, one: Facts, place: str) -> None:
     if whole.output_cap_tokens > BATCH_OUTPUT_TOKENS_MAX:
         message = f"{place}: the output caps of one batch add up to at most {BATCH_OUTPUT_TOKENS_MAX} tokens; lower them, or send more batches."
         refuse("invalid_value", message, place)
+    whole.window_tokens = max(whole.window_tokens, one.window_tokens)
     whole.has_audio = whole.has_audio or one.has_audio
     whole.fills_window = whole.fills_window or one.fills_window
     whole.message_count += one.message_count

@@ -343,6 +343,10 @@ class Dialect(ABC):
         """Who reads bodies with these content types."""
         return self
 
+    def with_betas(self, betas: bytes) -> "Dialect":  # noqa: ARG002 - for the dialect that has them
+        """Who reads bodies for which the head asks for these betas, each after a comma and in small letters."""
+        return self
+
     @abstractmethod
     def facts(self, body: bytes) -> Facts:
         """The head of a request. Raises RequestRefused for what is malformed or cannot be bounded."""

@@ -58,6 +58,8 @@ class Facts:
     fills_window: bool = False
     """Whether its bytes do not bound its input: it goes on from what the provider has stored, or carries files or sound. Then its input
     is as large as the context window may be."""
+    window_tokens: int = 0
+    """The context window that its head asks for by name; its rate card must have one as large, or its prices are not those of the card."""
     image_count: int = 0
     """The images that it carries, wherever they stand: each costs what its rate card says at most, or the call fills the window."""
     in_background: bool = False

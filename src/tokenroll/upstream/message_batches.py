@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Raw
 
 from tokenroll.model.limits import BATCH_REQUESTS_MAX
-from tokenroll.upstream.anthropic import Messages
+from tokenroll.upstream.anthropic import LONG_BETA, Messages, ask_for_window
 from tokenroll.upstream.batching import ReceiptMeter, add_request, new_batch, refuse_count
-from tokenroll.upstream.dialect import Buffers, CallMeter, RequestRefused
+from tokenroll.upstream.dialect import Buffers, CallMeter, Dialect, RequestRefused
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.heads import object_fields, refuse, wrong_type
 from tokenroll.upstream.shapes import decode_raws
@@ -29,6 +29,10 @@ class MessageBatches(Messages):
     name = "message_batches"
     path = b"/v1/messages/batches"
     is_kept = True
+
+    def with_betas(self, betas: bytes) -> Dialect:
+        """See Dialect."""
+        return LONG_BATCHES if LONG_BETA in betas else self
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. All messages of a batch name one model, so that one hold has one price; searches are for calls of their own."""
@@ -86,3 +90,16 @@ class MessageBatches(Messages):
     def result_meter(self) -> CallMeter:
         """A meter for one message of its results."""
         return super().meter(stream=False, withhold_usage=False)
+
+
+class LongMessageBatches(MessageBatches):
+    """The same for a head that asks for the long context for each of them."""
+
+    def facts(self, body: bytes) -> Facts:
+        """See Dialect."""
+        facts = super().facts(body)
+        ask_for_window(facts)
+        return facts
+
+
+LONG_BATCHES: Final = LongMessageBatches()
