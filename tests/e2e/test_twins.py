@@ -8,15 +8,28 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.cast import T0
 from tests.e2e.edge_table import ANSWER, DONE, EVENT, EVENTS, USAGE, chunked
-from tests.e2e.rig import CREDIT, Exchange, RawClient, Rig, RigOptions, key_terms, raw_call, until, wallet_terms
+from tests.e2e.rig import (
+    CREDIT,
+    Exchange,
+    RawClient,
+    Rig,
+    RigOptions,
+    key_terms,
+    raw_call,
+    toy_card,
+    until,
+    wallet_terms,
+)
 from tests.e2e.test_it_bills_every_ending import ends, request, whole
 from tokenroll.gateway import twins
 from tokenroll.gateway.chunks import ChunkDecoder
+from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
 
 BODY = b'{"model":"toy","max_tokens":5,"temperature":0,"messages":[{"role":"user","content":"hi"}]}'
@@ -303,6 +316,43 @@ def test_an_answer_is_read_past_the_drain_for_who_still_waits_for_it(tmp_path):
         assert ends(one) == [SETTLED, COALESCED]
 
 
+def test_who_follows_to_another_model_is_told_which(tmp_path):
+    deployment = Deployment(
+        name="first", dialect="openai", base_url="", api_key="sk-first", fallbacks={"toy": ("tin",)}
+    )
+    options = RigOptions(
+        wallets=[wallet_terms(1, CREDIT, coalesce=True)], edge=EdgeLimits(tick_seconds=0.02),
+        cards=[toy_card(), toy_card(2, model="tin")], made=lambda bases: [replace(deployment, base_url=bases[0])],
+    )  # fmt: skip
+    with Rig(tmp_path, options) as one:
+        one.provider.scripts[b"a"] = [Exchange([WRONG]), Exchange([whole()])]
+
+        async def talk(told):
+            await told.ask()
+            await told.ask()
+
+        first, second = asked(one, talk)
+        for answer in (first, second):
+            assert split(answer)[0][b"x-tokenroll-model"] == b"tin"
+            assert split(answer)[1] == ANSWER
+        assert len(one.provider.received[b"a"]) == 2
+        assert ends(one) == [("released: provider error", 0, ""), COALESCED, SETTLED]
+
+
+def test_calls_that_would_be_sent_with_different_caps_are_no_twins(tmp_path):
+    uncapped = BODY.replace(b'"max_tokens":5,', b"")  # a quarter of what is left: 4,096 at most, less for the second
+    with Rig(tmp_path, RigOptions(wallets=[wallet_terms(1, CREDIT // 10, coalesce=True)])) as one:
+        one.provider.scripts[b"a"] = [Exchange([whole()])]
+
+        async def talk(told):
+            await told.ask(request(uncapped))
+            await told.ask(request(uncapped))
+
+        first, second = asked(one, talk)
+        assert split(first)[0][b"x-tokenroll-output-cap"] != split(second)[0][b"x-tokenroll-output-cap"]
+        assert len(one.provider.received[b"a"]) == 2
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_defect_in_one_follower_is_not_the_others_nor_the_leaders(tmp_path, monkeypatch, stream):
     step = "open" if stream else "give_whole"
@@ -491,6 +541,14 @@ def test_asking_for_one_more_sample_is_no_loop(tmp_path):
     with looping(tmp_path) as one:
         sampled = BODY.replace(b'"temperature":0', b'"temperature":1')
         assert statuses([ask(one, sampled) for _ in range(6)]) == [200] * 6
+
+
+def test_embedding_the_same_text_again_is_no_loop(tmp_path):
+    with looping(tmp_path) as one:
+        embed = b'{"model":"toy","input":"hi"}'
+        answer = b'{"object":"list","data":[],"model":"toy","usage":{"prompt_tokens":1,"total_tokens":1}}'
+        one.provider.scripts[b"a"] = [Exchange([whole(answer)])]
+        assert statuses([ask(one, embed, path=b"/v1/embeddings") for _ in range(5)]) == [200] * 5
 
 
 def test_what_runs_side_by_side_is_no_row(tmp_path):

@@ -14,7 +14,7 @@ from tests.e2e.burst import Burst, body_of, run
 from tests.e2e.test_kills import all_agree, reconciled
 from tokenroll.testing import SimulatedProvider
 
-FAULTS = "500:0.15;drop:0.05;cut:0.1;gzip:0.05;split-body:0.05;no-length:0.05;close-after:0.05;529:0.05"
+FAULTS = "500:0.15;drop:0.05;cut:0.1;gzip:0.05;split-body:0.05;no-length:0.05;529:0.05"
 STREAM = body_of(131, model="gpt-4o-mini", max_tokens=400, stream=True, temperature=0)
 SLOW = {"x-sim-output-tokens": "400", "x-sim-interval-us": "20000"}
 TWINS = 20
@@ -68,7 +68,7 @@ def test_whatever_fails_and_whoever_leaves_the_bill_is_the_ledger(tmp_path, seed
         async def story():
             company.provider.hold()
             burst = Burst(company.port, requests)
-            while await asyncio.to_thread(company.metric, "tokenroll_open_holds") < 120:  # noqa: ASYNC110 - the condition is in another process
+            while await asyncio.to_thread(company.metric, "tokenroll_calls_total") < 120:  # noqa: ASYNC110 - the condition is in another process
                 await asyncio.sleep(0.01)
             for number in leavers[:15]:
                 burst.leave(number)

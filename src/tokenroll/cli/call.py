@@ -39,7 +39,8 @@ def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
     yield f"attempt {one['attempt']}  {state_text(one)}  {one['model']} by {one['wallet'].get('name', '-')} with key {one['key'].get('name', '-')}"
     yield f"  admitted   {when(one['admitted_at'])}   deployment {one['deployment']}   tape {one['hold_key']}"
     if "ended_at" in one:
-        yield f"  ended      {when(one['ended_at'])}   status {one['status']}, {one['finish'].replace('_', ' ')}"
+        how = one.get("reason") or one["finish"]
+        yield f"  ended      {when(one['ended_at'])}   status {one['status']}, {how.replace('_', ' ')}"
     if one.get("answered_by"):
         yield f"  answered   by {one['answered_by']}, which asked the same"
     yield f"  rate card  {card.get('provider', '-')}/{card.get('model', '-')}  {str(card.get('digest', '-'))[:16]}"

@@ -100,8 +100,9 @@ class TwinCall(ThriftyCall):
         head = self._head
         if head.allows_loops:
             return False
-        has_tools = self._facts.has_tools
-        if not (same or has_tools):  # who asks again without tools and with a temperature wants another sample
+        facts = self._facts
+        has_tools = facts.has_tools
+        if not (has_tools or (same and facts.has_output)):  # another sample of a text, or a text embedded again
             return False
         self._request = self._fingerprint(b"request")
         turns: Iterable[bytes] = last_turns(self._dialect, self._asked) if has_tools else ()
@@ -153,7 +154,9 @@ class TwinCall(ThriftyCall):
         gateway = self.gateway
         head = self._head
         said = [one for one in head.forward.split(b"\r\n") if not one.lower().startswith(_OF_THE_CLIENT)]
-        twin = self._twin = self._fingerprint(b"twin", head.tags.encode(), *said)
+        hold = self.hold  # what would be sent must be the same, too: caps and models are lowered by what is left
+        sent = f"{hold.upstream_model}\n{hold.output_cap_tokens}\n{hold.service_tier}"
+        twin = self._twin = self._fingerprint(b"twin", head.tags.encode(), sent.encode(), *said)
         leader = gateway.twins.get(twin)
         if leader is None:
             gateway.twins[twin] = self
@@ -392,6 +395,9 @@ class TwinCall(ThriftyCall):
     def _lines(self, answer: "Answer", ours: bytes) -> bytes:
         """The head of the answer without its framing: the provider's lines, ours, and whose answer it is."""
         forward = forward_lines(answer.response.forward, self.hold.limited)
+        other = answer.hold
+        if other.upstream_model != self.hold.upstream_model and other.limited is not None:  # a fallback answered
+            ours += other.limited.notes
         return b"%b%b%bx-tokenroll-coalesced: %b\r\n" % (status_line(answer.status), forward, ours, answer.call_id)
 
     def give_whole(self, answer: "Answer", body: bytes) -> None:
