@@ -28,6 +28,7 @@ from tokenroll.upstream.dialect import (
     retry_headers,
 )
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.heads import (
     PartKinds,
     bound_parts,
@@ -80,19 +81,15 @@ _PARTS: Final = PartKinds(
 _CLIENT_TOOL_TOKENS: Final = {"bash_": 1_024, "text_editor_": 2_048, "memory_": 2_048, "computer_": 4_096}
 """Tools that run at the client but whose description the provider adds: at least twice what it documents for each."""
 _SEARCH: Final = "web_search_"
-_UNBOUNDED: Final = {
-    "mcp_servers": "tools on servers that the provider calls",
-    "container": "code that runs on the provider's side",
-    "fallbacks": "an answer from a model that was not asked",
-    "inference_geo": "a region that may be dearer than the rate card",
-    "thread": "a conversation that the provider keeps",
-    "compaction": "a summary that the provider makes on the way",
-    "billing_policy": "a bill to somebody else",
-}
-_OPTIONS: Final = frozenset(
-    {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", "anthropic_beta", *_UNBOUNDED}
-)
-"""Fields that simple requests do not have; without any of them nothing more is looked at."""
+_FREE: Final = frozenset({
+    "temperature", "top_p", "top_k", "stop_sequences", "tool_choice", "cache_control", "output_config", "output_format",
+})  # fmt: skip
+_FIRST: Final = frozenset({"model", "messages", "system", "max_tokens", "stream"})
+_OPTIONS: Final = frozenset({"tools", "thinking", "service_tier", "metadata", "speed", "context_management", "anthropic_beta"})
+_READ: Final = by_plain_name(_FIRST | _OPTIONS)
+_PLAIN: Final = _FIRST | _FREE
+"""Fields that simple requests have; without any other nothing more is looked at."""
+_KNOWN: Final = _PLAIN | _OPTIONS
 _OWN_PASSES: Final = frozenset({"message", "compaction"})
 """Kinds of passes that the asked model itself runs, unless they name another."""
 _PLAIN_PLACES: Final = frozenset({"", "global", "not_available"})
@@ -367,7 +364,9 @@ class Messages(Dialect):
             facts.message_count += 1
             if type(system) is not str:
                 _check_system(items(system, "system"))
-        if not _OPTIONS.isdisjoint(head):
+        if not _PLAIN.issuperset(head):
+            if not _KNOWN.issuperset(head):
+                check_fields(head, _READ)
             _tools(body, head, facts)
             _options(body, head, facts)
         return facts
@@ -562,9 +561,6 @@ def _options(body: bytes, head: dict[str, Any], facts: Facts) -> None:
     if get("anthropic_beta") is not None:
         start, end = spans(body)["anthropic_beta"]
         _betas(body[start:end], facts)
-    for field, what in _UNBOUNDED.items():
-        if get(field) not in (None, [], "global"):
-            not_bounded(field, what)
 
 
 def _check_edits(edits: Any) -> None:

@@ -17,6 +17,7 @@ from tokenroll.model.limits import (
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter, RequestRefused
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.form_endpoint import FormEndpoint
 from tokenroll.upstream.heads import not_bounded, read_head, refuse, text, wrong_type
 from tokenroll.upstream.media import MediaMeter, UsageStreamMeter, empty_counts, split_tokens, units_of
@@ -24,6 +25,8 @@ from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import MediaAnswer
 from tokenroll.upstream.usage import object_of
 
+_READ_ALOUD: Final = by_plain_name(("model", "input", "response_format", "stream_format", "speed"))
+_READ_TO_WRITE: Final = by_plain_name(("model", "file", "known_speaker_references", "stream"))
 _CHUNK_HEAD: Final = struct.Struct("<4sI")
 _WAVE_FORMAT: Final = struct.Struct("<HHIIHH")
 """Format, channels, samples a second, bytes a second, bytes of a sample of all channels, bits of a sample."""
@@ -88,6 +91,7 @@ class Speech(OpenAIEndpoint):
         """See Dialect. How long the speech may be follows from the text that is spoken."""
         facts = Facts()
         head = read_head(body, facts)
+        check_fields(head, _READ_ALOUD)
         spoken = head.get("input")
         if type(spoken) is not str:
             if spoken is None:
@@ -165,6 +169,7 @@ class Transcriptions(FormEndpoint):
             )
         facts = Facts()
         form = self.form(body, facts)
+        check_fields(form.fields, _READ_TO_WRITE)
         if len(form.files) != 1 or form.files[0].name != "file":
             refuse("missing_required_parameter", "One file is needed, in the field 'file'.", "file")
         if "known_speaker_references" in form.fields:

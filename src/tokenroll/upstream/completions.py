@@ -7,11 +7,15 @@ import msgspec
 from tokenroll.model.limits import CHOICES_MAX
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.heads import cap_tokens, count_texts, metadata_tags, read_head, text, whole_number
 from tokenroll.upstream.openai import StreamChatMeter, WholeChatMeter
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint, read_stream_options, tier_asked
 from tokenroll.upstream.shapes import decode_chat_frame
 
+_READ: Final = by_plain_name((
+    "model", "prompt", "max_tokens", "n", "best_of", "stream", "stream_options", "service_tier", "user", "metadata",
+))  # fmt: skip
 _LEAST_EVENT_BYTES: Final = len(b'data:{"choices":[{"text":""}]}\n\n')
 
 
@@ -46,6 +50,7 @@ class Completions(OpenAIEndpoint):
         """See Dialect. Every prompt has its own choices, and `best_of` writes more of them than it shows."""
         facts = Facts()
         head = read_head(body, facts)
+        check_fields(head, _READ)
         facts.cap_field = "max_tokens"
         cap = head.get("max_tokens")
         if cap is not None:

@@ -1,12 +1,17 @@
 """The dialect of OpenAI's embeddings: input and no output, so nothing is capped."""
 
+from typing import Final
+
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.heads import count_texts, metadata_tags, read_head, text
 from tokenroll.upstream.openai import WholeChatMeter, read_usage
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import ChatUsage
+
+_READ: Final = by_plain_name(("model", "input", "user", "metadata"))
 
 
 class EmbeddingsMeter(WholeChatMeter):
@@ -36,6 +41,7 @@ class Embeddings(OpenAIEndpoint):
         """See Dialect. Texts and token ids are bounded by their bytes; whatever else could be embedded is refused."""
         facts = Facts()
         head = read_head(body, facts)
+        check_fields(head, _READ, writes=False)
         facts.has_output = False
         facts.message_count = count_texts(head.get("input"), "input")
         facts.user = text(head.get("user"), "user")

@@ -358,7 +358,7 @@ def not_bounded(param: str, what: str) -> NoReturn:
     """Raises RequestRefused for what nobody can bound before it is sent (DESIGN §4 law 3)."""
     refuse(
         "call_not_bounded",
-        f"The cost of {what} ('{param}') cannot be bounded before the call is sent, so this gateway refuses it.",
+        f"The cost of {what} ('{param}') cannot be bounded before the call is sent, so this gateway refuses it. Leave it out.",
         param,
     )
 

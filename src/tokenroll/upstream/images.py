@@ -16,6 +16,7 @@ from tokenroll.model.limits import (
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.form_endpoint import FormEndpoint, form_number
 from tokenroll.upstream.heads import boolean, read_head, refuse, spans, text, whole_number, wrong_type
 from tokenroll.upstream.media import MediaMeter, UsageStreamMeter, split_tokens
@@ -31,6 +32,22 @@ _PICTURE_TOKENS: Final = {
     ("high", "1024x1024"): 7_024, ("high", "1024x1536"): 6_240, ("high", "1536x1024"): 6_208,
 }  # fmt: skip
 """The most output tokens of one picture over all models whose figures are published (decision 0063)."""
+_READ: Final = by_plain_name(
+    (
+        "model",
+        "prompt",
+        "n",
+        "size",
+        "quality",
+        "partial_images",
+        "stream",
+        "user",
+        "image",
+        "images",
+        "mask",
+        "background",
+    )
+)
 _INPUT: Final = {"text_tokens": counts.INPUT, "image_tokens": counts.INPUT_IMAGE}
 _OUTPUT: Final = {"text_tokens": counts.OUTPUT, "image_tokens": counts.OUTPUT_IMAGE}
 
@@ -104,6 +121,7 @@ class ImageGenerations(OpenAIEndpoint):
         """See Dialect."""
         facts = Facts()
         head = read_head(body, facts)
+        check_fields(head, _READ)
         if type(head.get("prompt")) is not str:
             if head.get("prompt") is None:
                 refuse("missing_required_parameter", "Missing required parameter: 'prompt'.", "prompt")
@@ -136,6 +154,7 @@ class ImageEdits(FormEndpoint):
         facts = Facts()
         if self.boundary:
             form = self.form(body, facts)
+            check_fields(form.fields, _READ)
             pictures = len(form.files)
             prompt: Any = form.fields.get("prompt")
             fields = form.fields
@@ -150,6 +169,7 @@ class ImageEdits(FormEndpoint):
                 refuse("invalid_value", "Files of this form are called 'image', 'image[]' or 'mask'.", "image")
         else:
             head = read_head(body, facts, default_model=_MODEL)
+            check_fields(head, _READ)
             prompt = head.get("prompt")
             pictures = self._listed(body, head, facts)
             _bound_pictures(

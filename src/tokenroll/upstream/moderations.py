@@ -5,6 +5,7 @@ from typing import Any, Final
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.heads import kind_of, not_bounded, read_head, refuse, refuse_doubles, text, wrong_type
 from tokenroll.upstream.media import MediaMeter, split_tokens
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
@@ -12,6 +13,7 @@ from tokenroll.upstream.shapes import Item, PartsItem
 
 _MODEL: Final = "omni-moderation-latest"
 """What the provider takes for a request that names none."""
+_READ: Final = by_plain_name(("model", "input", "user"))
 _TEXT_TYPE, _IMAGE_TYPE = b'"text"', b'"image_url"'
 
 
@@ -41,6 +43,7 @@ class Moderations(OpenAIEndpoint):
         """See Dialect. Texts are bounded by their bytes, pictures by the context window, unless reading costs nothing."""
         facts = Facts()
         head = read_head(body, facts, default_model=_MODEL)
+        check_fields(head, _READ, writes=False)
         facts.has_output = False
         facts.user = text(head.get("user"), "user")
         value = head.get("input")

@@ -8,6 +8,7 @@ from tokenroll.model.limits import CHOICES_MAX, NAME_CHARACTERS_MAX, UNIT_COUNT_
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.heads import (
     PartKinds,
     cap_tokens,
@@ -46,17 +47,19 @@ _PARTS: Final = PartKinds(
     images=frozenset({b'"image_url"'}),
 )
 _TOOL_TYPES: Final = frozenset({b'"function"', b'"custom"'})
-_UNBOUNDED: Final = {
-    "web_search_options": "searching the web on the provider's side",
-    "prediction": "a predicted output, whose rejected tokens are billed",
-    "audio": "audio output",
-    "models": "an answer from a model that was not asked",
-    "plugins": "tools on the provider's side",
-}
+_FREE: Final = frozenset({
+    "temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs",
+    "response_format", "reasoning_effort", "verbosity", "parallel_tool_calls", "tool_choice", "function_call", "store",
+    "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "moderation",
+})  # fmt: skip
+_FIRST: Final = frozenset({"model", "messages", "max_completion_tokens", "max_tokens", "n", "stream"})
 _OPTIONS: Final = frozenset(
-    {"stream_options", "tools", "functions", "service_tier", "user", "modalities", "metadata", *_UNBOUNDED}
+    {"stream_options", "tools", "functions", "service_tier", "user", "modalities", "metadata", "audio"}
 )
-"""Fields that most requests do not have; without any of them nothing more is looked at."""
+_READ: Final = by_plain_name(_FIRST | _OPTIONS)
+_PLAIN: Final = _FIRST | _FREE
+"""Fields that most requests have; without any other nothing more is looked at."""
+_KNOWN: Final = _PLAIN | _OPTIONS
 _NO_PROMPT_DETAILS: Final = PromptDetails()
 _NO_COMPLETION_DETAILS: Final = CompletionDetails()
 
@@ -268,7 +271,7 @@ class ChatCompletions(OpenAIEndpoint):
     asks_for_usage = True
 
     def facts(self, body: bytes) -> Facts:
-        """See Dialect. Searches and predictions are refused: nothing bounds them before they are sent."""
+        """See Dialect. Sound in the answer is refused: nothing bounds it before it is sent."""
         facts = Facts()
         head = read_head(body, facts)
         new, old = head.get("max_completion_tokens"), head.get("max_tokens")
@@ -290,7 +293,9 @@ class ChatCompletions(OpenAIEndpoint):
         for index, message in enumerate(messages):
             if message.audio is not NOTHING and is_given(message.audio):
                 not_bounded(f"messages[{index}].audio", "earlier audio output as input")
-        if not _OPTIONS.isdisjoint(head):
+        if not _PLAIN.issuperset(head):
+            if not _KNOWN.issuperset(head):
+                check_fields(head, _READ)
             self._options(body, head, facts)
         return facts
 
@@ -313,9 +318,8 @@ class ChatCompletions(OpenAIEndpoint):
 
     @staticmethod
     def _refuse_unbounded(head: dict[str, Any]) -> None:
-        for field, what in _UNBOUNDED.items():
-            if head.get(field) is not None:
-                not_bounded(field, what)
+        if head.get("audio") is not None:
+            not_bounded("audio", "audio output")
         modalities = head.get("modalities")
         if modalities is None:
             return

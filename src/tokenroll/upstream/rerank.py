@@ -6,6 +6,7 @@ from tokenroll.model.limits import RERANK_DOCUMENTS_MAX, RERANK_DOCUMENTS_PER_UN
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.heads import (
     not_bounded,
     raw_fields,
@@ -21,6 +22,7 @@ from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import Item, MediaAnswer, PartsItem
 from tokenroll.upstream.usage import count_of, object_of
 
+_READ: Final = by_plain_name(("model", "query", "documents", "top_n", "user"))
 _PICTURES: Final = frozenset({"image", "image_url", "url", "content", "video"})
 """What a document may be in place of text at servers that rank pictures: its bytes do not bound it."""
 
@@ -63,6 +65,7 @@ class Rerank(OpenAIEndpoint):
         """See Dialect. The query is read again beside every document, and a long document is read in parts."""
         facts = Facts()
         head = read_head(body, facts)
+        check_fields(head, _READ, writes=False)
         facts.is_text = False
         facts.has_output = False
         facts.beyond_bytes = True

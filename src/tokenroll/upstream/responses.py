@@ -11,6 +11,7 @@ from tokenroll.model.limits import SEARCHES_DEFAULT, SERVER_TOOL_USES_MAX
 from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.heads import (
     PartKinds,
     boolean,
@@ -68,6 +69,15 @@ _ITEM_TYPES: Final = frozenset({
 """Items whose bytes bound their tokens."""
 _STORED_ITEM_TYPES: Final = frozenset({b'"item_reference"', b'"web_search_call"', b'"compaction"'})
 """Items that stand for what only the provider has: as much as the context window takes."""
+_READ: Final = by_plain_name((
+    "model", "input", "instructions", "max_output_tokens", "max_tool_calls", "stream", "background", "tools", "tool_choice", "service_tier",
+    "user", "metadata", "context_management", "previous_response_id", "conversation", "prompt",
+))  # fmt: skip
+_KNOWN: Final = frozenset(_READ.values()) | {
+    "include", "moderation", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning",
+    "safety_identifier", "store", "stream_options", "temperature", "text", "top_logprobs", "top_p", "truncation",
+}  # fmt: skip
+"""The fields of which it is known that they cost nothing beyond what is read here."""
 _STORED_FIELDS: Final = ("previous_response_id", "conversation", "prompt")
 _TOOL_TYPES: Final = frozenset({b'"function"', b'"custom"', b'"local_shell"', b'"shell"', b'"apply_patch"'})
 """Tools that the client runs: a shell, too, when it names no environment or says that it is local."""
@@ -257,6 +267,8 @@ class Responses(OpenAIEndpoint):
         """See Dialect. What goes on from something stored is bounded by the context window."""
         facts = Facts()
         head = read_head(body, facts)
+        if not _KNOWN.issuperset(head):
+            check_fields(head, _READ)
         get = head.get
         facts.in_background = boolean(get("background"), "background")
         facts.cap_field = "max_output_tokens"

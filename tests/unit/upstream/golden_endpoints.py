@@ -111,6 +111,11 @@ BAD_RESPONSES = [
     ("a group in a group of tools", responses(tools=[group(group(FUNCTION))]), "call_not_bounded", "tools[0].tools[0].type"),
     ("a group of texts", responses(tools=[group("x")]), "invalid_type", "tools[0].tools"),
     ("code among later tools", responses(input=[{**LATER, "tools": [{"type": "code_interpreter"}]}]), "call_not_bounded", "input[0].tools[0].type"),
+    ("more than one answer", responses(n=3), "call_not_bounded", "n"),
+    ("another endpoint's cap", responses(max_tokens=90000), "call_not_bounded", "max_tokens"),
+    ("a cap with humps", responses(maxOutputTokens=90000), "ambiguous_key", "maxOutputTokens"),
+    ("searches without end", responses(tools=[SEARCHES], Max_Tool_Calls=99), "ambiguous_key", "Max_Tool_Calls"),
+    ("a dearer model to fall back to", responses(models=["giant"]), "call_not_bounded", "models"),
     ("a shell at the provider", responses(tools=[FUNCTION, HOSTED]), "call_not_bounded", "tools[1].environment"),
     ("a shell in a container that is there", responses(tools=[{"type": "shell", "environment": {"type": "container_reference", "container_id": "c"}}]), "call_not_bounded", "tools[0].environment"),
     ("a shell in an environment that is none", responses(tools=[{"type": "shell", "environment": "local"}]), "call_not_bounded", "tools[0].environment"),
@@ -143,9 +148,12 @@ BAD_COMPLETIONS = [
     ("no prompts", completions(prompt=[]), "invalid_value", "prompt"),
     ("a prompt of objects", completions(prompt=["a", {}]), "call_not_bounded", "prompt[1]"),
     ("the best of too many", completions(best_of=129), "invalid_value", "best_of"),
+    ("choices in capitals", completions(N=50), "ambiguous_key", "N"),
+    ("beams", completions(use_beam_search=True), "call_not_bounded", "use_beam_search"),
     ("options a list", completions(stream_options=[]), "invalid_type", "stream_options"),
 ]
 GOOD_EMBEDDINGS = [
+    ("a length, which only cuts", embeddings(max_length=512, service_tier="default"), {"message_count": 1}),
     ("plain", embeddings(), {"message_count": 1, "has_output": False, "output_cap_tokens": 0}),
     ("several", embeddings(input=["a", "b", "c"]), {"message_count": 3}),
     ("token ids", embeddings(input=[5, 6]), {"message_count": 1}),
@@ -156,6 +164,8 @@ GOOD_EMBEDDINGS = [
     ),
 ]
 BAD_EMBEDDINGS = [
+    ("a dearer model to fall back to", embeddings(models=["giant"]), "call_not_bounded", "models"),
+    ("a dearer tier", embeddings(service_tier="priority"), "call_not_bounded", "service_tier"),
     ("no input", embeddings(input=None), "missing_required_parameter", "input"),
     ("nothing in it", embeddings(input=[]), "invalid_value", "input"),
     ("an image", embeddings(input=[{"image": "x"}]), "call_not_bounded", "input[0]"),
@@ -170,6 +180,7 @@ GOOD_MODERATIONS = [
     ("text alone", moderations(input=[{"type": "text", "text": "Hi"}]), {"fills_window": False, "beyond_bytes": False}),
 ]  # fmt: skip
 BAD_MODERATIONS = [
+    ("an input in capitals", moderations(Input="x"), "ambiguous_key", "Input"),
     ("no input", moderations(input=None), "missing_required_parameter", "input"),
     ("a number", moderations(input=5), "invalid_type", "input"),
     ("a list in a list", moderations(input=[["a"]]), "invalid_type", "input[0]"),
@@ -185,6 +196,7 @@ GOOD_RERANK = [
     ("more than one search", rerank(documents=["a"] * 101), {"unit_maxima": ((15, 2, 2),)}),
 ]  # fmt: skip
 BAD_RERANK = [
+    ("documents in capitals", rerank(Documents=["d"]), "ambiguous_key", "Documents"),
     ("no query", rerank(query=None), "missing_required_parameter", "query"),
     ("a picture as query", rerank(query={"image": "x"}), "invalid_type", "query"),
     ("no documents", rerank(documents=None), "missing_required_parameter", "documents"),

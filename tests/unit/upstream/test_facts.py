@@ -80,6 +80,8 @@ GOOD_CHAT = [
     ("user", chat(user="ada"), {"user": "ada"}),
     ("modalities text", chat(modalities=["text"]), {"message_count": 1}),
     ("unbounded fields that are null", chat(audio=None, prediction=None, web_search_options=None), {"message_count": 1}),
+    ("vendors' fields that cost nothing", chat(transforms=["middle-out"], top_k=5, min_p=0.1, chat_template_kwargs={"enable_thinking": False}, usage={"include": True}), {"choice_count": 1}),
+    ("vendors' fields that say what is so anyway", chat(best_of=1, use_beam_search=False, deferred=None, models=[], speed="standard"), {"choice_count": 1}),
     ("unknown fields pass", chat(reasoning_effort="low", seed=7, logit_bias={"5": 1}, stop=["a"], x=[[1], {}]), {}),
     ("escaped names", chat().replace(b'"model"', b'"mod\\u0065l"'), {"model": "gpt-6-astra"}),
     ("escaped types", chat(messages=parts(TEXT)).replace(b'"text",', b'"te\\u0078t",'), {"message_count": 1}),
@@ -129,6 +131,7 @@ GOOD_MESSAGES = [
     ("tier auto", messages(service_tier="auto"), {"service_tier": ""}),
     ("tier standard only", messages(service_tier="standard_only"), {"service_tier": "standard"}),
     ("standard speed, no servers", messages(speed="standard", mcp_servers=[]), {}),
+    ("the region that cards are for", messages(inference_geo="global", fallbacks=None), {}),
     ("metadata null", messages(metadata=None, thinking=None, system=None, context_management=None), {"message_count": 1}),
 ]  # fmt: skip
 
@@ -204,6 +207,21 @@ BAD_CHAT = [
     ),
     ("a dearer model to fall back to", chat(models=["toy", "giant"]), "call_not_bounded", "models"),
     ("tools on the provider's side", chat(plugins=[{"id": "web"}]), "call_not_bounded", "plugins"),
+    ("a way with prices of its own", chat(provider={"order": ["dear"]}), "call_not_bounded", "provider"),
+    ("live searches", chat(search_parameters={"mode": "on"}), "call_not_bounded", "search_parameters"),
+    ("an answer that comes later", chat(deferred=True), "call_not_bounded", "deferred"),
+    ("beams", chat(use_beam_search=True), "call_not_bounded", "use_beam_search"),
+    ("the best of more", chat(best_of=20), "call_not_bounded", "best_of"),
+    ("another name for choices", chat(n_cmpl=50), "call_not_bounded", "n_cmpl"),
+    ("another name for the cap", chat(n_predict=-1), "call_not_bounded", "n_predict"),
+    ("fields in a field", chat(extra_body={"google": {"cached_content": "x"}}), "call_not_bounded", "extra_body"),
+    ("choices in capitals", chat(N=50), "ambiguous_key", "N"),
+    ("a cap in capitals", chat(Max_Tokens=90000), "ambiguous_key", "Max_Tokens"),
+    ("a cap with a hump", chat(maxCompletionTokens=90000), "ambiguous_key", "maxCompletionTokens"),
+    ("a cap with a long s", chat(max_tokens=90000).replace(b"tokens", b"token\\u017f"), "ambiguous_key", "max_token\u017f"),
+    ("messages in capitals", chat(Messages=[]), "ambiguous_key", "Messages"),
+    ("tools in capitals", chat(Tools=[{"type": "web_search"}]), "ambiguous_key", "Tools"),
+    ("a search in capitals", chat(Web_Search_Options={}), "call_not_bounded", "Web_Search_Options"),
     ("a part without a type", chat(messages=parts({"text": "x"})), "call_not_bounded", "messages[0].content[0]"),
     ("a part that nobody knows", chat(messages=parts(TEXT, {"type": "video_url", "video_url": {"url": "x"}})), "call_not_bounded", "messages[0].content[1]"),
     ("earlier audio", chat(messages=[{"role": "assistant", "audio": {"id": "a"}}]), "call_not_bounded", "messages[0].audio"),
@@ -225,6 +243,9 @@ BAD_MESSAGES = [
     ("a search in any case, without a limit", messages(tools=[SEARCH], tool_choice={"type": "tool", "name": "web_search"}), "call_not_bounded", "tools[0].max_uses"),
     ("searches in two ways", messages(tools=[SEARCH, SEARCH | {"max_uses": 2}]), "call_not_bounded", "tools[1]"),
     ("a video", messages(messages=parts({"type": "video", "source": {}})), "call_not_bounded", "messages[0].content[0]"),
+    ("more than one answer", messages(n=3), "call_not_bounded", "n"),
+    ("a cap in capitals", messages(MAX_TOKENS=90000), "ambiguous_key", "MAX_TOKENS"),
+    ("servers to call, in capitals", messages(MCP_Servers=[{"url": "https://x"}]), "call_not_bounded", "MCP_Servers"),
     ("a video in what a search found", messages(messages=parts({"type": "web_search_tool_result", "content": [{"type": "video"}]})), "call_not_bounded", "messages[0].content[0].content[0]"),
     ("a video in a search result in a tool's result", messages(messages=parts({"type": "tool_result", "content": [TEXT, {"type": "search_result", "source": "u", "content": [TEXT, {"type": "video"}]}]})), "call_not_bounded", "messages[0].content[0].content[1].content[1]"),
     ("a video in a tool's result", messages(messages=parts({"type": "tool_result", "content": [TEXT, {"type": "video"}]})), "call_not_bounded", "messages[0].content[0].content[1]"),
@@ -297,6 +318,14 @@ def test_it_refuses_in_the_dialect_and_names_the_field(dialect, name, body, code
     error = json.loads(answer.body)["error"]
     assert (answer.status, error["type"], error["code"]) == (400, "invalid_request_error", code)
     assert param is None or param.split("[")[0] in error["message"]
+
+
+def test_it_says_what_to_do_about_a_field_that_could_be_taken_for_another():
+    with pytest.raises(RequestRefused) as refused:
+        CHAT.facts(chat(N=50))
+    assert refused.value.message == (
+        "The field 'N' is not 'n', but some servers read it so; which one counts would be a guess. Write 'n', or leave it out."
+    )
 
 
 SEND_WHOLE = (

@@ -85,6 +85,22 @@ def test_a_field_that_is_no_value_is_refused_by_name(body, code, param):
 
 
 FORM = [b"multipart/form-data; boundary=b"]
+PICTURE = MODEL + part(b"prompt", b"a cat") + part(b"image", b"x", b'; filename="a"')
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "param"),
+    [
+        (part(b"N", b"9"), "ambiguous_key", "N"),
+        (part(b"num_images", b"9"), "call_not_bounded", "num_images"),
+        (part(b"provider", b"dear"), "call_not_bounded", "provider"),
+    ],
+)
+def test_a_form_has_no_other_name_for_what_is_bounded(more, code, param):
+    ImageEdits().read_as(FORM).facts(PICTURE + part(b"num_images", b"1") + part(b"background", b"opaque") + END)
+    with pytest.raises(RequestRefused) as refused:
+        ImageEdits().read_as(FORM).facts(PICTURE + more + END)
+    assert (refused.value.code, refused.value.param) == (code, param)
 
 
 def test_a_head_decides_once_who_reads_its_bodies():
