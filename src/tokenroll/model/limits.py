@@ -249,7 +249,11 @@ SEARCHES_SHARE: Final = 8
 MEDIA_TOKENS_ESTIMATE: Final = 1_600
 """What an image, a file or a sound usually costs in input, for evidence of answers whose usage never came; the bound is the context window."""
 METER_EVENT_BYTES_MAX: Final = 1024 * 1024
-"""Bytes of one event of a stream that a meter keeps; of a longer one it keeps the end, where usage stands."""
+"""Bytes of one event of a stream that a meter keeps; of a longer one it keeps the end, where usage stands, and the very beginning."""
+METER_BEGINNING_BYTES: Final = 4 * 1024
+"""How much of the beginning of such an event is kept: which event it is, and the id under which its answer is stored."""
+CLOSING_NAMES_MAX: Final = 32
+"""How many places in the end of a long answer are tried for a field of its own: what a client sent may hold the same name."""
 METER_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of a whole answer that a meter keeps; of a longer one it keeps the end."""
 METER_TAIL_BYTES: Final = 64 * 1024
@@ -281,6 +285,12 @@ SPEECH_TOKENS_MIN: Final = 512
 """Added to that, for pauses before and behind a short text."""
 AUDIO_BYTES_PER_SECOND: Final = 16_000
 """For estimates alone: a second of compressed sound at the usual 128 kbit/s."""
+PCM_BYTES_PER_SECOND: Final = 48_000
+"""For estimates alone, as the next two: a second of a voice without a head, of 24,000 samples of 16 bits, as the provider documents it."""
+FLAC_BYTES_PER_SECOND: Final = 24_000
+"""The same, compressed without loss: about the half."""
+OPUS_BYTES_PER_SECOND: Final = 8_000
+"""One voice at 64 kbit/s, which encoders take unless told."""
 AUDIO_BYTES_PER_SECOND_MIN: Final = 500
 """No codec of the formats that are taken is made for fewer than 4 kbit/s, so this bounds how long a compressed file lasts."""
 AUDIO_SECONDS_OF_TOKENS_MAX: Final = 1_500

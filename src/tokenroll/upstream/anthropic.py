@@ -85,7 +85,9 @@ _FREE: Final = frozenset({
     "temperature", "top_p", "top_k", "stop_sequences", "tool_choice", "cache_control", "output_config", "output_format",
 })  # fmt: skip
 _FIRST: Final = frozenset({"model", "messages", "system", "max_tokens", "stream"})
-_OPTIONS: Final = frozenset({"tools", "thinking", "service_tier", "metadata", "speed", "context_management", "anthropic_beta"})
+_OPTIONS: Final = frozenset(
+    {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", "anthropic_beta"}
+)
 _READ: Final = by_plain_name(_FIRST | _OPTIONS)
 _PLAIN: Final = _FIRST | _FREE
 """Fields that simple requests have; without any other nothing more is looked at."""
@@ -311,6 +313,9 @@ class StreamMessageMeter(EventMeter):
         elif kind == "error":
             _read_error(self, event.error or True)
         return False
+
+    def _on_usage(self, usage: dict[str, Any]) -> None:
+        self._merge(usage)
 
     def _merge(self, usage: dict[str, Any] | None) -> None:
         if usage is not None:

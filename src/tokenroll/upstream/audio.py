@@ -11,6 +11,9 @@ from tokenroll.model.limits import (
     AUDIO_BYTES_PER_SECOND_MIN,
     AUDIO_SECONDS_OF_TOKENS_MAX,
     AUDIO_TOKENS_PER_SECOND,
+    FLAC_BYTES_PER_SECOND,
+    OPUS_BYTES_PER_SECOND,
+    PCM_BYTES_PER_SECOND,
     SPEECH_TOKENS_MIN,
     SPEECH_TOKENS_PER_BYTE,
 )
@@ -27,6 +30,13 @@ from tokenroll.upstream.usage import object_of
 
 _READ_ALOUD: Final = by_plain_name(("model", "input", "response_format", "stream_format", "speed"))
 _READ_TO_WRITE: Final = by_plain_name(("model", "file", "known_speaker_references", "stream"))
+_BEGINNING_BYTES: Final = 64
+"""Of an answer, for its format: a WAV says it in its first 60."""
+_FIRST_CHUNK_AT: Final = 12
+_COMPRESSED: Final = (
+    b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b"\xff\xe2", b"\xff\xf1", b"\xff\xf0", b"\xff\xf9", b"\xff\xf8",
+)  # fmt: skip
+"""How MP3 begins, with tags or with a frame of its three versions, and the frames of AAC in its two."""
 _CHUNK_HEAD: Final = struct.Struct("<4sI")
 _WAVE_FORMAT: Final = struct.Struct("<HHIIHH")
 """Format, channels, samples a second, bytes a second, bytes of a sample of all channels, bits of a sample."""
@@ -43,17 +53,23 @@ _HEARD: Final = {"text_tokens": counts.INPUT, "audio_tokens": counts.INPUT_AUDIO
 
 
 class SpeechMeter(CallMeter):
-    """A spoken answer: sound, which says nothing of its cost. What it cost follows from the text, or from how much of it came."""
+    """A spoken answer: sound, which says nothing of its cost. What it cost follows from the text, or from how long the sound is that came.
 
-    __slots__ = ()
+    Its first bytes say which format it has, whatever was asked for.
+    """
+
+    __slots__ = ("_beginning",)
     output_index = counts.OUTPUT_AUDIO
 
     def __init__(self) -> None:
         super().__init__()
         self.counts = empty_counts()
+        self._beginning = b""
 
     def feed(self, data: bytes) -> bytes:
         self.delivered_output_bytes += len(data)
+        if len(self._beginning) < _BEGINNING_BYTES:
+            self._beginning += data[:_BEGINNING_BYTES]
         return data
 
     def finish(self) -> bytes:
@@ -61,7 +77,22 @@ class SpeechMeter(CallMeter):
         return b""
 
     def output_tokens_seen(self) -> int:
-        return -(-self.delivered_output_bytes * AUDIO_TOKENS_PER_SECOND // AUDIO_BYTES_PER_SECOND)
+        return -(-self.delivered_output_bytes * AUDIO_TOKENS_PER_SECOND // _bytes_per_second(self._beginning))
+
+
+def _bytes_per_second(beginning: bytes) -> int:
+    """How many bytes a second of sound takes that begins like this; what begins like no format has no head: it is PCM."""
+    if beginning.startswith(b"RIFF"):
+        is_told = beginning.startswith(b"fmt ", _FIRST_CHUNK_AT)
+        at = _FIRST_CHUNK_AT + _CHUNK_HEAD.size
+        return (_rate_of(beginning, at, len(beginning) - at) if is_told else 0) or PCM_BYTES_PER_SECOND
+    if beginning.startswith(b"OggS"):
+        return OPUS_BYTES_PER_SECOND
+    if beginning.startswith(b"fLaC"):
+        return FLAC_BYTES_PER_SECOND
+    if beginning.startswith(_COMPRESSED):
+        return AUDIO_BYTES_PER_SECOND
+    return PCM_BYTES_PER_SECOND
 
 
 class StreamSpeechMeter(UsageStreamMeter):

@@ -1,9 +1,7 @@
 """What the meters of pictures, sound and reranking share: counts of every meter, and answers that are read loosely and once."""
 
-import json
-import re
 from abc import abstractmethod
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -13,10 +11,8 @@ from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.openai import read_answer
 from tokenroll.upstream.shapes import MediaAnswer, decode_media_answer
-from tokenroll.upstream.sse import EventMeter, event_payload
-from tokenroll.upstream.usage import WholeMeter, count_of, object_of
-
-_LAST_USAGE: Final = re.compile(rb'"usage"\s*:\s*(\{.{0,2000}\})\s*\}\s*\Z', re.DOTALL)
+from tokenroll.upstream.sse import EventMeter
+from tokenroll.upstream.usage import WholeMeter, closing, count_of, object_of
 
 
 def empty_counts() -> list[int | None]:
@@ -74,17 +70,11 @@ class MediaMeter(WholeMeter):
         self._on_answer(answer)
 
     def _on_tail(self, tail: bytes) -> None:
-        """The end of an answer too long to keep. A usage that closes it stands where providers put it, and is believed."""
-        match = _LAST_USAGE.search(tail)
-        if match is None:
-            super()._on_tail(tail)
-            return
-        try:
-            usage = json.loads(match[1])
-        except ValueError:
-            return
-        self.complete = True
-        self._on_usage(usage)
+        """The end of an answer too long to keep. Its usage stands there, where providers put it, and is believed."""
+        usage = object_of(closing(tail, "usage"))
+        if usage:
+            self.complete = True
+            self._on_usage(usage)
 
     def _on_answer(self, answer: MediaAnswer) -> None:
         """A whole answer; its usage is what most of them say."""
@@ -117,18 +107,8 @@ class UsageStreamMeter(EventMeter):
     def _is_plain(self, data: bytes) -> bool:  # noqa: ARG002 - there are few events, so every one is read
         return False
 
-    def _on_bytes(self, event: bytes) -> bool:
-        _, payload = event_payload(event)
-        if payload:
-            self._on_event(b"", payload)
-            return False
-        match = _LAST_USAGE.search(event)
-        if match is not None:
-            try:
-                self._add(json.loads(match[1]))
-            except ValueError:
-                self._partial = True
-        return False
+    def _on_usage(self, usage: dict[str, Any]) -> None:
+        self._add(usage)
 
     def _on_event(self, name: bytes, payload: bytes) -> bool:  # noqa: ARG002 - the data says what it is
         try:

@@ -252,6 +252,9 @@ class StreamChatMeter(EventMeter):
         self._final()
         return answer.choices is not None
 
+    def _on_usage(self, usage: dict[str, Any]) -> None:
+        read_usage(self, usage_from(usage, self))
+
     def _complete(self) -> None:
         self.complete = True
         self._final()

@@ -51,8 +51,8 @@ from tokenroll.upstream.shapes import (
     decode_response_event,
     decode_response_output,
 )
-from tokenroll.upstream.sse import EventMeter
-from tokenroll.upstream.usage import WholeMeter, object_of
+from tokenroll.upstream.sse import EventMeter, end_payload
+from tokenroll.upstream.usage import WholeMeter, closing, object_of
 
 _PARTS: Final = PartKinds(
     text=frozenset(
@@ -89,6 +89,11 @@ _SEARCH_TYPES: Final = frozenset({
 })  # fmt: skip
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SEARCH_MARK: Final = b'"web_search_call"'
+_NO_SEARCHES_COUNTED: Final = "its searches cannot be counted"
+_RESPONSE: Final = "response"
+_OPENS_RESPONSE: Final = re.compile(rb'"response"\s*:\s*\{(?:\s*"id"\s*:\s*"(resp_[A-Za-z0-9_-]{1,200})")?')
+_EVENT_KIND: Final = re.compile(rb'(?:\A\s*event:\s*|"type"\s*:\s*")(response\.[a-z_.]{1,60})')
+"""Which event it is, by the line of its name or by the first type in its data, which is its own."""
 _UNDER_WAY: Final = frozenset({"queued", "in_progress"})
 STORED_NAME: Final = re.compile(r"resp_[A-Za-z0-9_-]{1,200}")
 _FRAME_BYTES: Final = len(
@@ -134,7 +139,7 @@ def _read_searches(meter: CallMeter, body: bytes, *, is_event: bool) -> None:
     try:
         said: ResponseOutput | None = decode_event_output(body).response if is_event else decode_response_output(body)
     except (msgspec.MsgspecError, RecursionError):
-        meter.degraded = "its searches cannot be counted"
+        meter.degraded = _NO_SEARCHES_COUNTED
         return
     if said is not None:
         kinds = [one.action and one.action.type for one in said.output if one.type == "web_search_call"]
@@ -196,9 +201,13 @@ class WholeResponseMeter(WholeMeter):
 
 
 class StreamResponseMeter(EventMeter):
-    """Usage of a streamed response: it stands in the event that ends it, whether or not anybody asked."""
+    """Usage of a streamed response: it stands in the event that ends it, whether or not anybody asked.
 
-    __slots__ = ("_stored_as",)
+    Events with the response repeat what was asked and said so far, which may be megabytes: of those that are too long to keep, the
+    beginning says which they are and what the response is stored as, and the end what it used.
+    """
+
+    __slots__ = ("_may_have_searched", "_stored_as")
 
     def __init__(self) -> None:
         super().__init__(withhold=False)
@@ -217,6 +226,36 @@ class StreamResponseMeter(EventMeter):
     def _frame_of(self, name: bytes, payload: bytes) -> int:  # noqa: ARG002 - the type is in the data, too
         return _FRAME_BYTES if b'"delta":' in payload else 0
 
+    def _drop(self, count: int) -> None:
+        found = self._tail.find(_SEARCH_MARK, 0, count + len(_SEARCH_MARK)) >= 0
+        if not self._cut:
+            self._may_have_searched = False
+        self._may_have_searched = self._may_have_searched or found
+        super()._drop(count)
+
+    def _on_end(self, end: bytes, event_bytes: int) -> None:
+        beginning = self._beginning
+        opened, named = _OPENS_RESPONSE.search(beginning), _EVENT_KIND.search(beginning)
+        if opened is None or named is None:
+            return
+        kind = named[1].decode()
+        if opened[1]:
+            self._stored_as = opened[1].decode()
+        if kind not in _ENDS or self.output_events:
+            self._prelude_bytes += event_bytes
+        if kind not in _ENDS:
+            return
+        said = end_payload(end)
+        failed = kind == "response.failed"
+        read_answer(self, closing(said, "model", _RESPONSE), closing(said, "service_tier", _RESPONSE), failed)
+        self.complete = not failed
+        _read_final(self, _loose_usage(closing(said, "usage", _RESPONSE), self))
+        if self._may_have_searched or _SEARCH_MARK in end:
+            self.degraded = _NO_SEARCHES_COUNTED
+
+    def _on_usage(self, usage: dict[str, Any]) -> None:
+        _read_final(self, _loose_usage(usage, self))
+
     def _on_event(self, name: bytes, payload: bytes) -> bool:  # noqa: ARG002 - the type is in the data, too
         try:
             event = decode_response_event(payload)
@@ -230,6 +269,8 @@ class StreamResponseMeter(EventMeter):
             self.saw_error = True
             self.error_code = str(event.code or "error")
         if event.response is not None:
+            if self.output_events:
+                self._prelude_bytes += len(payload)
             self._on_response(event.type, event.response)
             if event.type in _ENDS:
                 _read_searches(self, payload, is_event=True)

@@ -7,10 +7,11 @@ two ends, for a third of those searches. All else goes through `_take`, which is
 
 import re
 from abc import abstractmethod
-from typing import Final
+from typing import Any, Final
 
-from tokenroll.model.limits import METER_EVENT_BYTES_MAX, METER_TAIL_BYTES
+from tokenroll.model.limits import METER_BEGINNING_BYTES, METER_EVENT_BYTES_MAX, METER_TAIL_BYTES
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
+from tokenroll.upstream.usage import closing
 
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 _OVERLAP: Final = 2
@@ -32,12 +33,18 @@ def event_payload(event: bytes) -> tuple[bytes, bytes]:
     return name, b"\n".join(data)
 
 
+def end_payload(end: bytes) -> bytes:
+    """The data in the end of an event whose beginning is gone: its first line is the rest of one."""
+    lines = end.splitlines()
+    return b"\n".join([*lines[:1], *(line[5:] for line in lines[1:] if line.startswith(b"data:"))])
+
+
 class EventMeter(CallMeter):
     """A meter of a stream of events. Subclasses say what an event means and whether to withhold it."""
 
     __slots__ = (
-        "_before_text", "_behind_bytes", "_behind_text", "_cut", "_frame_bytes", "_lessons_left", "_prelude_bytes", "_started", "_tail",
-        "_text_at", "_text_mark", "_withhold",
+        "_before_text", "_beginning", "_behind_bytes", "_behind_text", "_cut", "_dropped_bytes", "_frame_bytes", "_lessons_left",
+        "_prelude_bytes", "_started", "_tail", "_text_at", "_text_mark", "_withhold",
     )  # fmt: skip
 
     def __init__(self, withhold: bool) -> None:
@@ -50,7 +57,7 @@ class EventMeter(CallMeter):
         self._cut = False
         """Whether the unfinished event is too long to keep: its beginning is gone, and its bytes were passed on."""
         self._prelude_bytes = 0
-        """Events before any output."""
+        """Events before any output, and those that only repeat."""
         self._frame_bytes = 0
         """What each event with output weighs at least beside its text."""
         self._text_mark = b"\0"
@@ -101,7 +108,10 @@ class EventMeter(CallMeter):
         withheld = False
         if rest:
             self._tail.clear()
-            withheld = self._on_bytes(rest)
+            if self._cut:
+                self._on_end(rest, self._dropped_bytes + len(rest))
+            else:
+                withheld = self._on_bytes(rest)
         return rest if self._withhold and not self._cut and not withheld else b""
 
     def output_tokens_seen(self) -> int:
@@ -125,7 +135,7 @@ class EventMeter(CallMeter):
             event = bytes(tail[start:end])
             if self._cut:  # its bytes went out as they came; only those of this read are new
                 self._cut = False
-                self._on_bytes(event)
+                self._on_end(event, self._dropped_bytes + len(event))
                 passed.append(event[max(0, kept_before - start) :])
             elif self._on_bytes(event):
                 anything_withheld = True
@@ -137,14 +147,32 @@ class EventMeter(CallMeter):
         too_long = len(tail) > METER_EVENT_BYTES_MAX or (self._cut and len(tail) > 2 * METER_TAIL_BYTES)
         if self._cut or too_long:
             passed.append(bytes(tail[unsent:]))
-            self._cut = True
             if too_long:
-                del tail[:-METER_TAIL_BYTES]
+                self._drop(len(tail) - METER_TAIL_BYTES)
+            self._cut = True
         if not self._withhold:
             return data
         if not anything_withheld and not kept_before and not tail:
             return data
         return b"".join(passed)
+
+    def _drop(self, count: int) -> None:
+        """Forgets the first bytes of what is kept of an event that is too long; of the event's beginning a little stays."""
+        if not self._cut:
+            self._beginning = bytes(self._tail[:METER_BEGINNING_BYTES])
+            self._dropped_bytes = 0
+        self._dropped_bytes += count
+        del self._tail[:count]
+
+    def _on_end(self, end: bytes, event_bytes: int) -> None:  # noqa: ARG002 - a dialect may count the event's bytes
+        """The end of such an event, all of which weighs `event_bytes`."""
+        usage = closing(end_payload(end), "usage")
+        if isinstance(usage, dict):
+            self._on_usage(usage)
+
+    @abstractmethod
+    def _on_usage(self, usage: dict[str, Any]) -> None:
+        """A usage object that such an event ends with."""
 
     def _on_bytes(self, event: bytes) -> bool:
         """One whole event as received; True: withhold it."""

@@ -4,12 +4,12 @@ Whatever is negative, absurd or contradicts itself is degraded evidence: it is c
 and proven later by the provider's bill; it is never a negative charge (reference: gateways, T24, T25).
 """
 
-import json
-import re
 from abc import abstractmethod
 from typing import Any, Final
 
-from tokenroll.model.limits import METER_BODY_BYTES_MAX, METER_TAIL_BYTES, UNIT_COUNT_MAX
+import msgspec
+
+from tokenroll.model.limits import CLOSING_NAMES_MAX, METER_BODY_BYTES_MAX, METER_TAIL_BYTES, UNIT_COUNT_MAX
 from tokenroll.model.usage import METER_INDEX, Meter
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
 
@@ -32,7 +32,6 @@ CHARACTER: Final = METER_INDEX[Meter.CHARACTER]
 AUDIO_SECOND: Final = METER_INDEX[Meter.AUDIO_SECOND]
 TRAINING: Final = METER_INDEX[Meter.TRAINING]
 
-_USAGE_KEY: Final = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _WHOLE_FRAME_BYTES: Final = len(b'{"content":[{"type":"text","text":""}]}')
 """The least that a whole answer weighs beside its text, in any dialect; for estimates alone."""
 
@@ -50,6 +49,26 @@ def count_of(value: Any, meter: CallMeter, name: str) -> int | None:
 def object_of(value: Any) -> dict[str, Any]:
     """The value if it is an object, else an empty one: details that are missing say nothing."""
     return value if isinstance(value, dict) else {}
+
+
+def closing(end: bytes, name: str, within: str = "") -> Any:
+    """A field of the object that ends here, of which only the end is known, or of the last object `within` it; None: it does not say.
+
+    The name may also stand in what a client sent and the answer repeats. So it counts only where all that follows closes exactly that object.
+    """
+    opening = b'{"%s":{' % within.encode() if within else b"{"
+    quoted = b'"%s"' % name.encode()
+    at = len(end)
+    for _ in range(CLOSING_NAMES_MAX):
+        at = end.rfind(quoted, 0, at)
+        if at < 0:
+            return None
+        try:
+            said = object_of(msgspec.json.decode(opening + end[at:]))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            continue
+        return (object_of(said.get(within)) if within else said).get(name)
+    return None
 
 
 class WholeMeter(CallMeter):
@@ -89,13 +108,9 @@ class WholeMeter(CallMeter):
         return max(0, self.delivered_output_bytes - _WHOLE_FRAME_BYTES) // BYTES_PER_TOKEN_ESTIMATE
 
     def _on_tail(self, tail: bytes) -> None:
-        """An answer too long to keep: the last usage object in its end is evidence, not the provider's plain word."""
-        found = list(_USAGE_KEY.finditer(tail))
-        if not found:
-            return
-        try:
-            usage, _ = json.JSONDecoder().raw_decode(tail[found[-1].end() :].decode("utf-8", "replace"))
-        except ValueError:
+        """An answer too long to keep: the usage in its end is evidence, not the provider's plain word."""
+        usage = object_of(closing(tail, "usage"))
+        if not usage:
             return
         self._on_usage(usage)
         self.degraded = self.degraded or "the answer is too long to be read whole"

@@ -3,7 +3,7 @@
 import pytest
 
 from tokenroll.model.limits import FORM_PARTS_MAX
-from tokenroll.upstream.audio import Transcriptions, Translations, seconds_of
+from tokenroll.upstream.audio import Speech, Transcriptions, Translations, seconds_of
 from tokenroll.upstream.dialect import RequestRefused
 from tokenroll.upstream.forms import boundary_of, read_form
 from tokenroll.upstream.images import ImageEdits
@@ -230,6 +230,34 @@ LOUD = sound_format(rate=2**31)
 )
 def test_a_recording_lasts_what_it_says_for_sure_or_what_its_size_allows(data, most, likely):
     assert seconds_of(b"before" + data + b"behind", 6, 6 + len(data)) == (most, likely)
+
+
+VOICE = sound_format(rate=24_000, bits=16)
+
+
+@pytest.mark.parametrize(
+    ("begins", "second_bytes"),
+    [
+        (b"\0\0\1\0", 48_000),  # PCM has no head
+        (b"\xff\xff\xfe\xff", 48_000),
+        (b"RIFF\xff\xff\xff\xffWAVE" + VOICE + b"data\xff\xff\xff\xff", 48_000),
+        (b"RIFF\xff\xff\xff\xffWAVE" + sound_format(rate=8_000, bits=8) + b"data\xff\xff\xff\xff", 8_000),
+        (b"RIFF\xff\xff\xff\xffWAVEJUNK", 48_000),
+        (b"OggS\0", 8_000),
+        (b"fLaC\0", 24_000),
+        (b"ID3\4", 16_000),
+        (b"\xff\xfb\x90", 16_000),
+        (b"\xff\xf1\x50", 16_000),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 4_096])
+def test_a_voice_is_as_long_as_the_format_of_its_sound_makes_it(begins, second_bytes, step):
+    """A second is 21 tokens, in whatever pieces it comes."""
+    sound = begins.ljust(second_bytes, b"\0")
+    meter = Speech().meter(stream=False, withhold_usage=False)
+    for at in range(0, len(sound), step):
+        meter.feed(sound[at : at + step])
+    assert meter.output_tokens_seen() == 21
 
 
 def test_a_recording_without_a_form_is_told_what_to_send():

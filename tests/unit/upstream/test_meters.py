@@ -4,6 +4,9 @@ import pytest
 
 from tests.unit.upstream.golden import PRICES, Golden, chunk, last, streamed_chat, whole_chat
 from tests.unit.upstream.golden_endpoints import (
+    COUNTS,
+    MODEL,
+    USAGE,
     completion_answers,
     embedding_answers,
     ranks,
@@ -144,6 +147,88 @@ def test_a_long_event_is_relayed_whole_whatever_the_reads(size):
     meter = CHAT.meter(stream=True, withhold_usage=True)
     relayed = b"".join(meter.feed(body[at : at + size]) for at in range(0, len(body), size)) + meter.finish()
     assert relayed == body
+
+
+# ---- events that are too long to keep ---------------------------------------------------------------------------------------
+
+ASKED = "x" * 1_400_000
+"""Instructions of 1.4 MB, which every event with the response repeats."""
+DELTA = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","item_id":"msg_1","output_index":0,'
+    b'"content_index":0,"delta":"Hello there, Ada"}\n\n'
+)
+SEARCHED = '[{"type":"web_search_call","id":"ws_1","status":"completed","action":{"type":"search","query":"pay"}}]'
+DECOY = ',"tools":[{"type":"function","parameters":{"default":{"usage":{"input_tokens":1,"output_tokens":1}},"service_tier":"batch"}}]'
+RESPONSES = Responses()
+
+
+def response_event(kind, usage="null", *, output="[]", behind=""):
+    return (
+        f'event: response.{kind}\ndata: {{"type":"response.{kind}","response":{{"id":"resp_1","object":"response","output":{output},'
+        f'"instructions":"{ASKED}","model":"{MODEL}","service_tier":"flex","usage":{usage},"user":null{behind}}},"sequence_number":9}}\n\n'
+    ).encode()
+
+
+def fed(dialect, body, size):
+    meter = dialect.meter(stream=True, withhold_usage=False)
+    assert b"".join(meter.feed(body[at : at + size]) for at in range(0, len(body), size)) == body
+    meter.finish()
+    return meter
+
+
+@pytest.mark.parametrize("size", [9_000, 65_536])
+@pytest.mark.parametrize("behind", ["", DECOY], ids=["as OpenAI", "with what the client sent behind the usage"])
+def test_a_response_that_repeats_megabytes_is_read_from_its_end_and_stored_by_its_beginning(size, behind):
+    body = response_event("created", behind=behind) + response_event("in_progress") + DELTA * 20
+    meter = fed(RESPONSES, body + response_event("completed", USAGE, behind=behind), size)
+    known, source, complete, saw_error, tier, _ = told(meter)
+    assert known == COUNTS
+    assert (source, complete, saw_error, tier) == ("reported", True, False, "flex")
+    assert (meter.stored_as(), meter.answered_model) == ("resp_1", MODEL)
+
+
+def test_what_is_repeated_is_no_output_where_the_usage_never_comes():
+    opened = response_event("created") + response_event("in_progress")
+    # 20 texts of 16 bytes, and of each frame 1 byte for each of 2 spaces and 5 for its item's id: 460 bytes
+    assert fed(RESPONSES, opened + DELTA * 20, 65_536).output_tokens_seen() == 115
+    ended = opened + DELTA * 20 + response_event("completed")
+    for body in (ended, ended[:-100]):  # without its usage, and cut before it
+        meter = fed(RESPONSES, body, 65_536)
+        assert (meter.saw_usage, meter.output_tokens_seen(), meter.stored_as()) == (False, 115, "resp_1")
+
+
+def test_searches_that_cannot_be_seen_any_more_make_it_an_estimate():
+    assert told(fed(RESPONSES, DELTA + response_event("completed", USAGE, output=SEARCHED), 9_000))[1] == "estimated"
+    assert told(fed(RESPONSES, DELTA + response_event("completed", USAGE), 9_000))[1] == "reported"
+
+
+def test_a_long_response_that_failed_says_so():
+    meter = fed(RESPONSES, response_event("failed", USAGE), 9_000)
+    assert (meter.saw_error, meter.complete, meter.saw_usage) == (True, False, True)
+
+
+def test_a_long_chunk_of_chat_is_read_from_its_end():
+    body = chunk(f'{{"content":"{ASKED}"}}').replace(
+        "}\n\n", ',"usage":{"prompt_tokens":100,"completion_tokens":20}}\n\n'
+    )
+    meter = fed(CHAT, body.encode() + b"data: [DONE]\n\n", 9_000)
+    assert (meter.counts[0], meter.counts[6], meter.saw_usage) == (100, 20, True)
+
+
+def test_a_long_whole_answer_is_not_read_from_what_its_client_sent():
+    body = (
+        b'{"output":"'
+        + b"x" * (2 * METER_BODY_BYTES_MAX)
+        + b'","usage":'
+        + USAGE.encode()
+        + b',"user":null'
+        + DECOY.encode()
+        + b"}"
+    )
+    meter = RESPONSES.meter(stream=False, withhold_usage=False)
+    meter.feed(body)
+    meter.finish()
+    assert told(meter)[0] == COUNTS
 
 
 def test_a_long_whole_answer_is_read_from_its_end_and_marked():
