@@ -21,18 +21,18 @@ from tokenroll.upstream.dialect import Dialect, RequestRefused
 
 PREFIX: Final = "/v1/organizations"
 _COMMON: Final = ("starting_at", "ending_at", "bucket_width", "limit", "page", "group_by")
-_GROUPS: Final[Mapping[str, Dimension | None]] = {
+GROUPS: Final[Mapping[str, Dimension | None]] = {
     "account_id": Dimension.PERSON, "service_account_id": Dimension.SERVICE, "api_key_id": Dimension.KEY,
     "workspace_id": Dimension.DEPARTMENT, "model": Dimension.MODEL, "service_tier": Dimension.SERVICE_TIER,
     "context_window": Dimension.CONTEXT_WINDOW, "inference_geo": None, "speed": None,
 }  # fmt: skip
 """None: nobody told the ledger, so it is null."""
-_FILTERS: Final[Mapping[str, Dimension | None]] = {
+FILTERS: Final[Mapping[str, Dimension | None]] = {
     "account_ids": Dimension.PERSON, "service_account_ids": Dimension.SERVICE, "api_key_ids": Dimension.KEY,
     "workspace_ids": Dimension.DEPARTMENT, "models": Dimension.MODEL, "service_tiers": Dimension.SERVICE_TIER,
     "context_window": Dimension.CONTEXT_WINDOW, "inference_geos": None, "speeds": None,
 }  # fmt: skip
-_COST_GROUPS: Final[Mapping[str, Dimension | None]] = {"workspace_id": Dimension.DEPARTMENT, "inference_geo": None}
+COST_GROUPS: Final[Mapping[str, Dimension | None]] = {"workspace_id": Dimension.DEPARTMENT, "inference_geo": None}
 _DESCRIBED: Final = (Dimension.MODEL, Dimension.SERVICE_TIER, Dimension.CONTEXT_WINDOW)
 _FRESH_INPUT: Final = (Meter.INPUT, Meter.INPUT_AUDIO, Meter.INPUT_IMAGE)
 _TOKEN_TYPES: Final[tuple[tuple[str, str, tuple[Meter, ...]], ...]] = (
@@ -77,14 +77,14 @@ def _nothing(request: Request, _reports: Reports) -> tuple[dict[str, Any], int]:
 
 
 def _messages(request: Request, reports: Reports, dialects: frozenset[int]) -> tuple[dict[str, Any], int]:
-    asked = Asked(request, (*_COMMON, *_FILTERS))
+    asked = Asked(request, (*_COMMON, *FILTERS))
     width = asked.width()
-    words = asked.choices("group_by", _GROUPS)
+    words = asked.choices("group_by", GROUPS)
 
     def rows_of(bucket: UsageBucket) -> Rows:
-        return [{**_figures(one), **_named(_GROUPS, words, group)} for group, one in bucket.groups]
+        return [{**_figures(one), **_named(GROUPS, words, group)} for group, one in bucket.groups]
 
-    question = _question(asked, reports, width, dialects, tuple(one for word in words if (one := _GROUPS[word])))
+    question = _question(asked, reports, width, dialects, tuple(one for word in words if (one := GROUPS[word])))
     count = asked.bucket_count(*BUCKET_COUNTS[width])
     return _answer(paged(reports, question, cursor=asked.one("page"), bucket_count=count, rows_of=rows_of))
 
@@ -105,18 +105,18 @@ def _figures(one: UsageSum) -> dict[str, Any]:
 def _costs(request: Request, reports: Reports, dialects: frozenset[int]) -> tuple[dict[str, Any], int]:
     asked = Asked(request, _COMMON)
     width = asked.width(("1d",))
-    words = asked.choices("group_by", (*_COST_GROUPS, "description"))
+    words = asked.choices("group_by", (*COST_GROUPS, "description"))
     described = "description" in words
     words = [one for one in words if one != "description"]
 
     def rows_of(bucket: UsageBucket) -> Rows:
         rows = []
         for group, one in bucket.groups:
-            named = _named(_COST_GROUPS, words, group)
+            named = _named(COST_GROUPS, words, group)
             rows += _described(one, named, group) if described else [_cost(one.charge_nanos, named)]
         return rows
 
-    dimensions = tuple(one for word in words if (one := _COST_GROUPS[word]))
+    dimensions = tuple(one for word in words if (one := COST_GROUPS[word]))
     question = _question(asked, reports, width, dialects, (*dimensions, *(_DESCRIBED if described else ())))
     count = asked.bucket_count(*BUCKET_COUNTS[width])
     return _answer(paged(reports, question, cursor=asked.one("page"), bucket_count=count, rows_of=rows_of))
@@ -161,7 +161,7 @@ def _question(
     asked: Asked, reports: Reports, width: str, dialects: frozenset[int], group_by: tuple[Dimension, ...]
 ) -> UsageQuestion:
     ending = asked.one("ending_at")
-    only, dialects = asked.picked(_FILTERS, dialects)
+    only, dialects = asked.picked(FILTERS, dialects)
     return UsageQuestion(
         from_at=_instant("starting_at", asked.required("starting_at")),
         until=reports.now + 1 if ending is None else _instant("ending_at", ending),

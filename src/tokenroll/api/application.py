@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tokenroll.api.openapi import document
 from tokenroll.app import Reader
 from tokenroll.model.api_key import KeyScope
 from tokenroll.services.history import CALLS_SHOWN_MAX, DaySums
@@ -68,6 +69,7 @@ def create_api(reader: Reader) -> Starlette:
     }
     return Starlette(
         routes=[
+            Route("/openapi.json", lambda _request: JSONResponse(document())),
             *(Route(path, door.answering(answer, admin=False)) for path, answer in mine.items()),
             *(Route(path, door.answering(answer, admin=True)) for path, answer in company.items()),
         ],

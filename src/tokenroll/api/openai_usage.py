@@ -44,6 +44,9 @@ _SOURCE: Final = "api_source"
 _COST_IDS: Final[Mapping[str, Dimension | None]] = {
     **{name: _IDS[name] for name in ("project_id", "user_id", "api_key_id")}, _SOURCE: None,
 }  # fmt: skip
+COST_GROUPS: Final = (*_COST_IDS, "line_item")
+_COST_PICKS: Final = ("project_ids", "api_key_ids")
+COST_FILTERS: Final = (*_COST_PICKS, "line_items")
 _WORK: Final = (
     (b"/v1/embeddings", "embeddings"), (b"/v1/moderations", "moderations"), (b"/v1/images/", "images"),
     (b"/v1/audio/speech", "audio_speeches"), (b"/v1/audio/", "audio_transcriptions"), (b"/v1/rerank", "ranks"), (b"/v2/rerank", "ranks"),
@@ -190,10 +193,10 @@ def _usage(request: Request, reports: Reports, kind: Kind, dialects: frozenset[i
 
 
 def _costs(request: Request, reports: Reports, dialects: frozenset[int]) -> tuple[dict[str, Any], int]:
-    filters = {name: _FILTERS[name] for name in ("project_ids", "api_key_ids")}
-    asked = Asked(request, (*_COMMON, *filters, "line_items"))
+    filters = {name: _FILTERS[name] for name in _COST_PICKS}
+    asked = Asked(request, (*_COMMON, *COST_FILTERS))
     width = asked.width(("1d",))
-    words = asked.choices("group_by", (*_COST_IDS, "line_item"))
+    words = asked.choices("group_by", COST_GROUPS)
     by_item, items = "line_item" in words, frozenset(asked.many("line_items"))
     words = [one for one in words if one != "line_item"]
 

@@ -375,6 +375,7 @@ def _plain(found: Document, *, status: int = 200, headers: Mapping[str, str] | N
 async def _problem(_request: Request, error: Exception) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException):
+        headers.update(error.headers or {})
         error = ScimError(error.status_code, "", str(error.detail))
     if not isinstance(error, ScimError):
         error = ScimError(500, "", "Something went wrong here; nothing was changed.")

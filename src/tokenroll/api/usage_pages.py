@@ -181,9 +181,12 @@ def answering(
                 _judge(reader, reports, request)
                 body, through_seq = answer(request, reports)
         except RequestRefused as problem:
-            return told(
+            response = told(
                 dialect.error(problem.status, problem.code, problem.message, param=problem.param, should_retry=False)
             )
+            if problem.status == 405:
+                response.headers["allow"] = ", ".join(sorted(_METHODS_READ))
+            return response
         except Exception:  # noqa: BLE001 - a door: logged, and told in the words of the one who asked
             _log.exception("a report at %s failed", request.url.path)
             return told(dialect.error(500, "internal", "Something went wrong here; nothing was changed."))

@@ -1,0 +1,142 @@
+"""Our own HTTP interface against the OpenAPI document that it serves of itself: schemathesis makes up requests, sound and unsound ones.
+
+An answer must have a status and a type that the document names, fit its shape, refuse what the document does not allow, and want a key.
+"""
+
+import http.client
+import json
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
+from starlette.routing import Mount, Route
+
+from tests.company import CREDIT, Company
+from tokenroll.api import anthropic_usage, openai_usage
+from tokenroll.api.application import create_api
+from tokenroll.api.openapi import document
+from tokenroll.api.scim import PLACE, create_scim
+from tokenroll.app import Reader
+from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, OPENAI
+
+ADMIN = "tr-cleo-asks-about-all"
+CALM = [
+    HealthCheck.too_slow,
+    HealthCheck.filter_too_much,
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.data_too_large,
+]
+
+
+@pytest.fixture(scope="module")
+def firm(tmp_path_factory):
+    """A company with something of everything that can be asked about."""
+    with Company(tmp_path_factory.mktemp("own") / "home") as running:
+        running.hire("Ada", 100 * CREDIT)
+        running.hire("Cleo", 0)
+        running.key("Cleo", ADMIN, scope="admin")
+        running.do("pool.create", name="Fund", department="Engineering")
+        running.do("limit.create", name="ada-calls", member="Ada", measure="calls", cap=100, window="day")
+        for model in ("gpt-4o-mini", "gpt-4o"):
+            running.openai("Ada").chat.completions.create(
+                model=model, max_completion_tokens=50, messages=[{"role": "user", "content": "How much is left?"}]
+            )
+        running.anthropic("Ada").messages.create(
+            model="claude-haiku-4-5", max_tokens=50, messages=[{"role": "user", "content": "How much is left?"}]
+        )
+        running.quiet()
+        running.start_web()
+        yield running
+        running.ledger_verify()
+
+
+api = schemathesis.openapi.from_dict(document())
+
+
+NOT_JUDGED = [
+    # it asks with the other of the two keys and leaves ours in place; that a key is wanted has a test below
+    ignored_auth,
+]
+WRITES = [
+    # what a name may be, and whose it is, is no matter of a shape: a sound document may be refused in words
+    positive_data_acceptance,
+    # RFC 7643 has attributes that are not known here passed over, and a PUT of anything is one of nothing
+    negative_data_rejection,
+]
+
+
+def held_to_its_word(firm, case):
+    excluded = NOT_JUDGED + (WRITES if case.method != "GET" else [])
+    case.call_and_validate(
+        base_url=f"http://127.0.0.1:{firm.web_port}",
+        headers={"authorization": f"Bearer {ADMIN}"},
+        excluded_checks=excluded,
+    )
+
+
+@api.include(path_regex="^/api/").parametrize()
+@settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=CALM)
+def test_every_answer_is_what_the_document_says(firm, case):
+    held_to_its_word(firm, case)
+
+
+@pytest.mark.judge
+@pytest.mark.timeout(600)
+@api.parametrize()
+@settings(max_examples=300, deadline=None, suppress_health_check=CALM)
+def test_every_answer_is_what_the_document_says_however_it_is_asked(firm, case):
+    held_to_its_word(firm, case)
+
+
+def addresses(routes, prefix=""):
+    """Every address of some routes, as the document spells it."""
+    for route in routes:
+        if isinstance(route, Mount):
+            yield from addresses(route.routes, prefix + route.path)
+        elif isinstance(route, Route):
+            yield prefix + route.path.replace("{model:path}", "{model}"), (route.methods or {"GET"}) - {"HEAD"}
+
+
+def test_every_route_stands_in_the_document_and_nothing_else_does(firm):
+    reader = Reader(firm.settings)
+    usage = [
+        *openai_usage.usage_routes(reader, ENDPOINTS.values(), OPENAI),
+        *anthropic_usage.usage_routes(reader, ENDPOINTS.values(), ANTHROPIC),
+    ]
+    served: dict[str, set[str]] = {}
+    for path, methods in addresses([Mount("/api", create_api(reader)), Mount(PLACE, create_scim(reader)), *usage]):
+        if "{rest" not in path and not path.endswith(("/Me", "/Bulk")):  # what is answered 404 and 501 by name
+            served.setdefault(path, set()).update({"GET"} if path.startswith("/v1/") else methods)
+    reader.close()
+    told = {path: {one.upper() for one in operations} for path, operations in document()["paths"].items()}
+    assert told == served
+
+
+def test_nothing_else_is_answered_without_a_key(firm):
+    found = {}
+    for path, operations in document()["paths"].items():
+        for method in operations:
+            for key in ({}, {"authorization": "Bearer tr-nobody"}):
+                status, _, _ = asked_of_the_pages(
+                    firm, path.replace("{cycle}", "2026-01").replace("{", "").replace("}", ""), method.upper(), key
+                )
+                found[path, method, bool(key)] = status
+    assert {one for one, status in found.items() if status != 401} == {
+        ("/api/openapi.json", "get", False), ("/api/openapi.json", "get", True),
+    }  # fmt: skip
+
+
+def test_the_document_is_served_to_anybody(firm):
+    status, headers, body = asked_of_the_pages(firm, "/api/openapi.json")
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert json.loads(body) == json.loads(json.dumps(document()))
+
+
+def asked_of_the_pages(firm, path, method="GET", headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", firm.web_port, timeout=30)
+    connection.request(method, path, headers=headers or {})
+    answer = connection.getresponse()
+    found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    connection.close()
+    return found
