@@ -62,6 +62,36 @@ def test_the_table_is_not_thin():
     assert len(set(NAMES)) == len(NAMES)
 
 
+QUIRKS = {
+    "T17": ("chat completions: stream: cut before usage", "messages: stream: a delta without an end is evidence", "responses: stream: cut"),
+    "T19": (
+        "chat completions: whole: explicit zeros stay zeros", "messages: whole: explicit zeros stay zeros",
+        "responses: whole: explicit zeros stay zeros",
+    ),
+    "T20": ("messages: stream: the placeholder of the start is no report", "messages: stream: message_stop without any delta is no report"),
+    "T22": ("chat completions: whole: no usage at all", "messages: whole: no usage", "responses: whole: no usage", "rerank: whole: no usage"),
+    "T24": (
+        "chat completions: whole: details are subsets", "responses: whole: details are subsets", "responses: stream: usage in the last event",
+        "messages: whole: input is without what was cached", "messages: stream: lives of cache writes come only at the start",
+    ),
+    "T25": ("chat completions: whole: more cached than prompted is no refund", "responses: whole: more cached than read is no refund"),
+    "T27": (
+        "chat completions: whole: flex answered", "chat completions: stream: tier in the stream", "messages: whole: priority answered",
+        "responses: whole: the tier that answered",
+    ),
+    "T30": ("messages: whole: a pass on another model counts, and its own card prices it", "messages: stream: passes come at the end"),
+    "T33": ("chat completions: whole: audio both ways", "chat completions: whole: images in"),
+    "T34": ("messages: whole: answered from a batch",),
+}  # fmt: skip
+"""Which rows are about which failure of other gateways, among T17 to T34, that an answer's shape brings about. The others of them are about
+prices (T26, T28, T29, T31, T32), ids (T21) and clients that leave (T18): docs/peers_failures.md has their tests."""
+
+
+@pytest.mark.parametrize("quirk", QUIRKS)
+def test_each_quirk_of_providers_is_in_the_table(quirk):
+    assert set(QUIRKS[quirk]) <= set(NAMES)
+
+
 @pytest.mark.parametrize(("dialect", "one"), TABLE, ids=NAMES)
 def test_it_counts_and_costs_what_the_provider_says(dialect, one):
     meter, relayed = read(dialect, one, one.body)
