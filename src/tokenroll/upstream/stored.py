@@ -249,7 +249,7 @@ class _StoredBatch(_Batch):
         else:
             self.is_over = True
             if not object_of(said.get("request_counts")).get("completed"):
-                self.finding = Finding((), "batch", "", FileBatches.index)
+                self.finding = Finding((), "batch", "", FileBatches().index)
 
     def _read_line(self, line: bytes) -> None:
         try:
@@ -262,7 +262,7 @@ class _StoredBatch(_Batch):
         meter = self._line_dialect.meter(stream=False, withhold_usage=False)
         meter.feed(answer.body.body())
         meter.finish()
-        if not meter.saw_usage and self._line_dialect.name == Moderations.name:
+        if not meter.saw_usage and self._line_dialect.name == Moderations().name:
             meter.counts[REQUEST] = 1  # who charges for verdicts says what was read
             meter.saw_usage = True
         self._meters.append(meter)
@@ -297,9 +297,9 @@ class _StoredJob(_Document):
         if type(trained) is int and 0 <= trained <= UNIT_COUNT_MAX:
             counts: list[int | None] = [None] * len(METERS)
             counts[TRAINING], counts[REQUEST] = trained, 1
-            self.finding = Finding((tuple(counts),), "standard", "", FineTuningJobs.index)
+            self.finding = Finding((tuple(counts),), "standard", "", FineTuningJobs().index)
         elif trained is None and status != "succeeded":
-            self.finding = Finding((), "standard", "", FineTuningJobs.index)
+            self.finding = Finding((), "standard", "", FineTuningJobs().index)
 
 
 decode_result = msgspec.json.Decoder(_ResultLine).decode
