@@ -61,10 +61,10 @@ def with_put(value, path, more):
     return changed
 
 
-WHATS = {"endless": ENDLESS, "below": "-" + ENDLESS, "huge": "1e999999", "deep": DEEP}
+ODDITIES = {"endless": ENDLESS, "below": "-" + ENDLESS, "huge": "1e999999", "deep": DEEP}
 
 
-@pytest.mark.parametrize("what", WHATS.values(), ids=WHATS)
+@pytest.mark.parametrize("what", ODDITIES.values(), ids=ODDITIES)
 @pytest.mark.parametrize("name", REQUESTS)
 def test_every_place_of_a_request_is_read_or_refused(name, what):
     dialect = next(one for one in DIALECTS if one.name == name)
