@@ -121,8 +121,8 @@ def test_a_picture_of_a_model_without_a_maximum_is_refused(tmp_path):
 def test_a_voice_of_tokens_is_charged_by_the_sound_that_came(tmp_path):
     one = desk(tmp_path, {Meter.INPUT: 1, Meter.OUTPUT_AUDIO: 12})
     hold = one.admit(media(unit_maxima=((CHARACTER, 17, 17),), output_cap_tokens=784))
-    # two seconds of sound at 128 kbit/s
-    spoken = fed(Speech().meter(stream=False, withhold_usage=False), bytes(32_000))
+    # two seconds of MP3 at 128 kbit/s
+    spoken = fed(Speech().meter(stream=False, withhold_usage=False), b"\xff\xfb" + bytes(31_998))
     assert settled(one, hold, spoken) == (250 + 42 * 12, {"input": 250, "output_audio": 42, "request": 1}, False)
 
 

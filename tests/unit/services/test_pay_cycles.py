@@ -217,7 +217,10 @@ def test_only_the_newest_closed_cycle_opens_again(firm):
 def test_a_reversal_needs_a_reason_and_a_dry_run_reverses_nothing(firm):
     firm.now = FEBRUARY + HOUR
     firm.do("payrun.close", cycle="2026-01")
-    assert "a reason has 1 to 200 characters" in firm.ask("payrun.reopen", cycle="2026-01", reason=" ").problem
+    assert firm.ask("payrun.reopen", cycle="2026-01", reason=" ").problem == (
+        "payrun.reopen: the reason is missing: it must be given and not be empty"
+    )
+    assert "a reason has 1 to 200 characters" in firm.ask("payrun.reopen", cycle="2026-01", reason="r" * 201).problem
     assert firm.ask("payrun.reopen", cycle="2026-01", reason="r", dry_run=True).result["superseded_slip_count"] == 2
     assert [run["state"] for run in firm.reports.pay_runs()] == ["closed"]
 
