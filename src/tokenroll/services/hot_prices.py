@@ -34,7 +34,7 @@ class HotRates:
 
     __slots__ = (
         "any_input_grains", "charge_steps", "grains_per_nano", "has_audio", "has_token_price", "input_grains", "is_media", "list_steps", "message_tokens", "net_steps", "one_price", "output_grains",
-        "request_grains", "request_tools_tokens", "same_prices", "tier", "tier_index", "tool_tokens", "unit_grains", "web_search_grains",
+        "request_grains", "request_tools_tokens", "same_prices", "sells_units_alone", "tier", "tier_index", "tool_tokens", "unit_grains", "web_search_grains",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +53,10 @@ class HotRates:
         self.list_steps = _steps(card.list_prices[tier]) if tier in card.list_prices else self.charge_steps
         self.net_steps = _steps(card.net_prices[tier]) if tier in card.net_prices else self.list_steps
         self.same_prices = self.charge_steps == self.list_steps == self.net_steps
-        one_price = self.charge_steps[0][1] if self.same_prices and len(self.charge_steps) == 1 else None
+        self.sells_units_alone = is_media and bool(bound.unit_attos) and not self.has_token_price
+        """Whether what it sells is never counted in tokens: a provider that tells tokens alone, or none, has told nothing of it."""
+        is_plain = self.same_prices and len(self.charge_steps) == 1 and not self.sells_units_alone
+        one_price = self.charge_steps[0][1] if is_plain else None
         search = bound.web_search_attos
         grain = gcd(
             ATTOS_PER_NANO,

@@ -61,7 +61,8 @@ def _charge_with_care(hold: HotHold, meter: CallMeter) -> Charge:
     rates = _answered_rates(hold, meter.service_tier)
     missing: list[int] = []
     charge_nanos = _nanos(rates.charge_steps, counts, missing)
-    if missing and rates.is_media and is_reported:
+    untold = rates.sells_units_alone and all(_count(counts, index) is None for index in rates.unit_grains)
+    if rates.is_media and is_reported and (missing or untold):
         # told in tokens where the card sells seconds, or the other way round: what was told is evidence of the other
         is_reported = False
         counts = estimated_counts(hold, meter)
@@ -78,6 +79,11 @@ def _charge_with_care(hold: HotHold, meter: CallMeter) -> Charge:
     mask = sum(1 << index for index, count in enumerate(counts) if count is not None)
     values = [count for count in counts if count is not None]
     return mask, values, is_reported, rates.tier_index, charge_nanos, list_nanos, net_nanos
+
+
+def _count(counts: list[int | None], index: int) -> int | None:
+    """A count that an answer of text has no place for is not told."""
+    return counts[index] if index < len(counts) else None
 
 
 def charge_of_passes(hold: HotHold, meter: CallMeter, prices: Prices) -> tuple[Charge, tuple[PassRecord, ...]]:

@@ -118,6 +118,15 @@ def test_a_picture_of_a_model_without_a_maximum_is_refused(tmp_path):
     assert "names no maximum output" in refused.sentence()
 
 
+def test_a_voice_sold_by_the_character_is_never_free_because_its_stream_tells_no_tokens(tmp_path):
+    """`speech.audio.done` counts tokens, which are nothing to a model that is sold by what it reads aloud."""
+    one = desk(tmp_path, {Meter.CHARACTER: 15}, output_tokens_max=None, context_window_tokens=None)
+    hold = one.admit(media(unit_maxima=((CHARACTER, 6_000, 6_000),)))
+    done = b'data: {"type":"speech.audio.done","usage":{"input_tokens":0,"output_tokens":0,"total_tokens":0}}\n\n'
+    spoken = fed(Speech().meter(stream=True, withhold_usage=False), done)
+    assert settled(one, hold, spoken) == (6_000 * 15, {"character": 6_000, "request": 1}, False)
+
+
 def test_a_voice_of_tokens_is_charged_by_the_sound_that_came(tmp_path):
     one = desk(tmp_path, {Meter.INPUT: 1, Meter.OUTPUT_AUDIO: 12})
     hold = one.admit(media(unit_maxima=((CHARACTER, 17, 17),), output_cap_tokens=784))
