@@ -261,10 +261,10 @@ def load_settings(home: Path | None = None) -> Settings:
     path = place / CONFIG_NAME
     if not path.exists():
         return Settings(home=place)
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path} is not TOML: {error}"
         raise SettingsError(message) from error
     return _settings_from(place, _Table(path, text, (), document))

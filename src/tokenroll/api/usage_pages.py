@@ -84,7 +84,12 @@ class Asked:
     def number(self, name: str, text: str) -> int:
         """The value as a whole number."""
         if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise RequestRefused(400, "invalid_value", f"{name} is a whole number, not {text[:40]!r}.", name)
+            raise RequestRefused(
+                400,
+                "invalid_value",
+                f"{name} is a whole number from 0 on, of at most 18 digits, not {text[:40]!r}.",
+                name,
+            )
         return int(text)
 
     def choices(self, name: str, allowed: Iterable[str]) -> list[str]:

@@ -257,7 +257,8 @@ def revoke(
 
 
 def _secret_from(path: Path) -> str:
-    text = (sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")).strip("\r\n")
+    data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    text = data.decode("latin-1").strip("\r\n")
     if not text or len(text) > KEY_CHARACTERS_MAX or not text.isascii() or not text.isprintable():
         message = f"a key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters on one line"
         raise Failure(message, kind="usage", code=2)

@@ -75,9 +75,8 @@ def why_refused(method: bytes, path: bytes) -> str:
     if method == b"GET" and _LISTS.fullmatch(path):
         return " A list would show what everybody has stored under the company's key: ask for each by the id that you were given."
     if method == b"DELETE" and _STORED.fullmatch(path):
-        return (
-            " Nothing that is stored is deleted through here, because what is gone cannot be asked what it cost. "
-            "A file goes by itself if it is uploaded with `expires_after`."
+        return " Nothing that is stored is deleted through here, because what is gone cannot be asked what it cost." + (
+            " A file goes by itself if it is uploaded with `expires_after`." if b"/files/" in path else ""
         )
     return ""
 

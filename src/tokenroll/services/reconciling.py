@@ -264,7 +264,8 @@ def _compare(tally: _Tally, row: BillRow, settled: "Row[Any]") -> None:
         return
     ours = attempt.settle
     tally.ledger_cost_nanos += ours.net_cost_nanos
-    usage = _usage_differences(row.counts, ours.counts)
+    says_usage = any(count is not None for count in row.counts)  # a bill may name the cost alone
+    usage = _usage_differences(row.counts, ours.counts) if says_usage else {}
     if usage:
         tally.differs("usage", row, ours.net_cost_nanos, usage=usage)
     elif row.cost_nanos != ours.net_cost_nanos:

@@ -47,6 +47,7 @@ from tokenroll.upstream.heads import (
     session_tag,
     spans,
     text,
+    user_text,
     whole_number,
 )
 from tokenroll.upstream.pace import Pace, anthropic_lines
@@ -555,7 +556,7 @@ def _options(body: bytes, head: dict[str, Any], facts: Facts) -> None:
         refuse("invalid_value", f"service_tier: must be 'auto' or 'standard_only', not {tier!r}", "service_tier")
     facts.service_tier = _REQUEST_TIERS[tier]
     if get("metadata") is not None:
-        facts.user = text(raw_value(option(get("metadata"), "metadata").user_id), "metadata.user_id")
+        facts.user = user_text(raw_value(option(get("metadata"), "metadata").user_id), "metadata.user_id")
         if "session_" in facts.user:
             facts.tags = session_tag(facts.user)
     if get("speed") not in (None, "standard"):

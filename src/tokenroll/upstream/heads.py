@@ -27,7 +27,12 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 from msgspec import Raw
 
-from tokenroll.model.limits import MEDIA_TOKENS_ESTIMATE, NAME_CHARACTERS_MAX, OUTPUT_CAP_TOKENS_MAX
+from tokenroll.model.limits import (
+    MEDIA_TOKENS_ESTIMATE,
+    NAME_CHARACTERS_MAX,
+    OUTPUT_CAP_TOKENS_MAX,
+    USER_CHARACTERS_MAX,
+)
 from tokenroll.model.tag import SESSION, TagError, known_name, named_tag, tags_from_text
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, Buffers, RequestRefused
 from tokenroll.upstream.facts import Facts
@@ -275,15 +280,20 @@ def cap_tokens(value: Any, param: str) -> int:
     return whole_number(value, param, 1, OUTPUT_CAP_TOKENS_MAX)
 
 
-def text(value: Any, param: str) -> str:
-    """A short text field such as a service tier or a user; null and absent are empty."""
+def text(value: Any, param: str, characters_max: int = NAME_CHARACTERS_MAX) -> str:
+    """A short text field such as a service tier; null and absent are empty."""
     if value is None:
         return ""
     if type(value) is not str:
         wrong_type(param, "a string", value)
-    if len(value) > NAME_CHARACTERS_MAX:
-        refuse("invalid_value", f"'{param}' may have at most {NAME_CHARACTERS_MAX} characters.", param)
+    if len(value) > characters_max:
+        refuse("invalid_value", f"'{param}' may have at most {characters_max} characters.", param)
     return value
+
+
+def user_text(value: Any, param: str) -> str:
+    """Whose request it is, as its client says it: agents write several ids into it."""
+    return text(value, param, USER_CHARACTERS_MAX)
 
 
 def metadata_tags(body: bytes, head: dict[str, Any]) -> str:

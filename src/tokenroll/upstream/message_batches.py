@@ -16,7 +16,7 @@ from tokenroll.upstream.anthropic import LONG_BETA, Messages, ask_for_window
 from tokenroll.upstream.batching import ReceiptMeter, add_request, new_batch, refuse_count
 from tokenroll.upstream.dialect import Buffers, CallMeter, Dialect, RequestRefused
 from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.heads import object_fields, refuse, wrong_type
+from tokenroll.upstream.heads import object_fields, read_json, refuse, wrong_type
 from tokenroll.upstream.shapes import decode_raws
 
 STORED_NAME: Final = re.compile(r"msgbatch_[A-Za-z0-9_-]{1,200}")
@@ -43,7 +43,9 @@ class MessageBatches(Messages):
         try:
             requests = decode_raws(listed)
         except msgspec.MsgspecError:
-            wrong_type("requests", "an array", None)
+            wrong_type(
+                "requests", "an array", {} if bytes(memoryview(listed)[:1]) == b"{" else read_json(bytes(listed))
+            )
         if not 0 < len(requests) <= BATCH_REQUESTS_MAX:
             refuse_count("requests: a batch", str(len(requests)), "requests")
         whole = new_batch()

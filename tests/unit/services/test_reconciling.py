@@ -155,6 +155,13 @@ def test_it_lists_what_differs_and_edits_no_settled_row(one):
     assert sound(one) == []
 
 
+def test_a_line_that_names_the_cost_alone_agrees_by_it(one):
+    answer = one.do("reconcile", rows=[line(1, 1_000, 100, usage={})])
+    assert answer["differences"] == []
+    (dearer,) = one.do("reconcile", rows=[line(1, 1_000, 100, usage={}, cost=4_500_001)])["differences"]
+    assert dearer["kind"] == "cost"
+
+
 def test_it_books_a_difference_once_as_the_companys(one):
     rows = [line(1, 1_000, 101), line(77, 5, 0)]
     assert one.do("reconcile", rows=rows, book=True)["booked_cost_nanos"] == 15_000 + 15_000

@@ -119,6 +119,12 @@ def test_it_names_the_line_and_the_key_of_what_is_wrong(tmp_path, text, says):
     assert str(tmp_path / "config.toml") in str(error.value)
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "config.toml").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        load_settings(tmp_path)
+
+
 def test_it_names_all_unknown_keys_at_once(tmp_path):
     with pytest.raises(SettingsError) as error:
         load_settings(home_with(tmp_path, "[web]\na = 1\nb = 2\n"))

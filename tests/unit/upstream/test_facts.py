@@ -124,6 +124,7 @@ GOOD_MESSAGES = [
         ),
         {"message_count": 3, "user": "ada"},
     ),
+    ("an agent's user of several ids", messages(metadata={"user_id": "a" * 256}), {"user": "a" * 256}),
     ("a search result with its source", messages(messages=parts({"type": "search_result", "source": "u", "content": [TEXT]})), {}),
     ("what a search found", messages(messages=parts({"type": "web_search_tool_result", "content": [{"type": "web_search_result", "encrypted_content": "x"}]})), {"beyond_bytes": False}),
     ("a search that found nothing", messages(messages=parts({"type": "web_search_tool_result", "content": {"type": "web_search_tool_result_error"}})), {"beyond_bytes": False}),

@@ -58,6 +58,12 @@ def test_what_is_no_batch_is_refused_by_its_place(body, param):
     assert (refused.value.status, refused.value.param) == (400, param)
 
 
+@pytest.mark.parametrize(("what", "kind"), [(b'"x"', "a string"), (b'{"a":1}', "an object"), (b"5", "an integer")])
+def test_what_stands_in_the_requests_place_is_named(what, kind):
+    with pytest.raises(RequestRefused, match=f"expected an array, but got {kind} instead"):
+        BATCHES.facts(b'{"requests":%b}' % what)
+
+
 def test_only_an_alias_is_written_out_in_every_message():
     body = batch(message(), message())
     facts = BATCHES.facts(body)

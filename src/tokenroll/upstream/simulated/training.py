@@ -115,7 +115,12 @@ class TrainingDesk:
         method = body.get("method") or {}
         kind = method.get("type", "supervised")
         file = provider.files.get(str(body.get("training_file")))
-        examples = [json.loads(line) for line in file.data.splitlines() if line.strip()]
+        try:
+            examples = [json.loads(line) for line in file.data.splitlines() if line.strip()]
+        except ValueError:
+            raise Refusal(
+                400, "invalid_request_error", "Invalid file format: a line is no JSON.", "training_file", "invalid_file"
+            ) from None
         terms = (method.get(kind) or {}).get("hyperparameters") or body.get("hyperparameters") or {}
         epochs = terms.get("n_epochs", "auto")
         if epochs == "auto":
