@@ -151,7 +151,7 @@ def test_betas_that_change_no_price_go_on(tmp_path, beta):
 @pytest.mark.parametrize(
     ("field", "what"),
     [
-        (b'"thread":{"id":"thread_1"},', "a conversation that the provider keeps"),
+        (b'"thread":{"id":"thread_1"},', "a context that the provider keeps"),
         (b'"compaction":{"type":"auto"},', "a summary that the provider makes on the way"),
         (b'"billing_policy":{"type":"billing_policy","bill_to":"user_profile"},', "a bill to somebody else"),
         (b'"speed":"fast",', "the speed 'fast'"),

@@ -132,7 +132,7 @@ def test_it_knows_no_other_path(company, schema):
     for method, path in (
         ("POST", "/v1/images/variations"), ("GET", "/v1/responses/"), ("GET", "/v1/moderations"), ("POST", "/v2/chat"), ("POST", "/rerank"), ("GET", "/v1/chat/completions"), ("DELETE", "/v1/models/gpt-4o"),
         ("POST", "/v1/chat/completions/"), ("POST", "/v1//chat/completions"), ("GET", "/v1/messages/batches"),
-        ("POST", "/v1/files"), ("PUT", "/v1/chat/completions"),
+        ("GET", "/v1/files"), ("DELETE", "/v1/files/file-abc"), ("POST", "/v1/uploads"), ("PUT", "/v1/chat/completions"),
     ):  # fmt: skip
         status, seen, answer = company.request(method, path, b"{}", {"authorization": f"Bearer {company.keys['Ada']}"})
         assert status in {404, 405}, path
