@@ -244,8 +244,8 @@ def _question(
     start_at = instant_of_seconds("start_time", asked.number("start_time", asked.required("start_time")))
     end = asked.one("end_time")
     until = reports.now + 1 if end is None else instant_of_seconds("end_time", asked.number("end_time", end))
-    if until <= start_at:
-        raise RequestRefused(400, "invalid_value", "end_time is after start_time, or left out for now.", "end_time")
+    if until < start_at:
+        raise RequestRefused(400, "invalid_value", "end_time is not before start_time, or left out for now.", "end_time")
     only, dialects = asked.picked(filters, dialects)
     return UsageQuestion(
         from_at=start_at, until=until, width_seconds=WIDTHS_SECONDS[width], dialects=dialects, only=only,
