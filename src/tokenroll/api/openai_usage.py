@@ -245,7 +245,9 @@ def _question(
     end = asked.one("end_time")
     until = reports.now + 1 if end is None else instant_of_seconds("end_time", asked.number("end_time", end))
     if until < start_at:
-        raise RequestRefused(400, "invalid_value", "end_time is not before start_time, or left out for now.", "end_time")
+        raise RequestRefused(
+            400, "invalid_value", "end_time is not before start_time, or left out for now.", "end_time"
+        )
     only, dialects = asked.picked(filters, dialects)
     return UsageQuestion(
         from_at=start_at, until=until, width_seconds=WIDTHS_SECONDS[width], dialects=dialects, only=only,

@@ -136,25 +136,24 @@ class AlertWatch:
         known: Mapping[tuple[str, int], Mapping[int, Instant]], now: Instant,
     ) -> list[dict[str, Any]]:  # fmt: skip
         """Of ended calls only: what an open one may still give back crosses nothing."""
-        limits, counters = schema.limits, schema.limit_counters.c
+        limits = schema.limits
         rows = connection.execute(select(limits).where(limits.c.removed_at.is_(None)).order_by(limits.c.id)).all()
         overrides = overrides_of(connection, [row.id for row in rows])
+        calendars = read_calendars(connection)
         found: list[dict[str, Any]] = []
+        looked_at = []
         for row in rows:
             limit = limit_from_row(row)
-            if is_pace(limit.window, limit.window_seconds):
-                continue  # full every other minute, and meant to be
-            window = window_at(
-                limit.window, limit.window_seconds, now, ZoneInfo(limit.zone), read_calendars(connection)
-            )
+            if not is_pace(limit.window, limit.window_seconds):  # those are full every other minute, and meant to be
+                window = window_at(limit.window, limit.window_seconds, now, ZoneInfo(limit.zone), calendars)
+                looked_at.append((limit, window))
+        counted = _counters_since(connection, min((window.counted_from for _, window in looked_at), default=now))
+        for limit, window in looked_at:
             used = 0
             if holds_at(limit, now):
-                for start_at, counted in connection.execute(
-                    select(counters.start_at, counters.used).where(
-                        counters.limit_id == limit.id, counters.start_at >= window.counted_from
-                    )
-                ):
-                    used += counted - open_raises.get((limit.id, start_at), 0)
+                for start_at, count in counted.get(limit.id, ()):
+                    if start_at >= window.counted_from:
+                        used += count - open_raises.get((limit.id, start_at), 0)
             begins_at = 0 if limit.window is WindowKind.ROLLING else window.start_at
             cap = cap_at(limit, overrides.get(limit.id, ()), now)
             found += self._changes(AlertSubject.LIMIT, limit.id, known, used, cap, begins_at, limit.measure)
@@ -172,3 +171,14 @@ class AlertWatch:
             }
             for one in passings(crossed, used, allowance, window_start_at, self._thresholds)
         ]  # fmt: skip
+
+
+def _counters_since(connection: Connection, first_at: Instant) -> dict[int, list[tuple[Instant, int]]]:
+    """What windows and their parts from then on have counted, by limit: one question for all, since a company may have thousands."""
+    counters = schema.limit_counters.c
+    found: dict[int, list[tuple[Instant, int]]] = {}
+    for limit_id, start_at, used in connection.execute(
+        select(counters.limit_id, counters.start_at, counters.used).where(counters.start_at >= first_at)
+    ):
+        found.setdefault(limit_id, []).append((start_at, used))
+    return found
