@@ -7,6 +7,7 @@ import json
 from email import message_from_string
 
 import pytest
+from sqlalchemy import event
 
 from tests.e2e.test_it_verifies_the_provider import certificate
 from tests.firm import CREDIT, FEBRUARY, HOUR, JANUARY, Firm
@@ -40,6 +41,24 @@ def told(firm):
         (one["subject"], one["name"], one["kind"], one["threshold_percent"])
         for one in reversed(firm.reports.alerts(100))
     ]
+
+
+def test_however_many_limits_there_are_a_look_asks_as_often(firm):
+    """A company may have a budget for each of thousands of keys; the ledger does nothing else while it looks."""
+    asked = []
+    event.listen(firm.connection, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    watch, counts = desk(firm), []
+    watch.look()
+    for more in (1, 14):
+        for number in range(more):
+            firm.do(
+                "limit.create", name=f"limit {more} {number}", member="Ada", window="day", measure="credits", cap=CREDIT
+            )
+        watch.look()
+        asked.clear()
+        watch.look()
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0
 
 
 def test_each_threshold_of_a_wallets_cycle_is_told_once_when_it_is_crossed(firm):
