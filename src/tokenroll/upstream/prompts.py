@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Raw
 
+from tokenroll.model.limits import LEADING_PART_BYTES_MAX
 from tokenroll.upstream.heads import elements, spans
 from tokenroll.upstream.shapes import NOTHING, decode_mark_part, decode_messages, decode_raws
 
@@ -131,20 +132,25 @@ def _span_of(body: bytes, field: tuple[int, int], part: PromptPart) -> tuple[int
 def leading_parts(body: bytes) -> list[bytes]:
     """What requests of one kind have in common at OpenAI's endpoints: tools and instructions; where there are none, the first message.
 
-    `body` is a chat completion's or a response's, which its dialect has accepted.
+    `body` is a chat completion's or a response's, which its dialect has accepted. Of each part no more than its first
+    LEADING_PART_BYTES_MAX: what is equal so far is worth one cache, and a long prompt is not hashed to its end.
     """
     where = spans(body)
     view = memoryview(body)
-    found = [body[where[name][0] : where[name][1]] for name in ("tools", "functions", "instructions") if name in where]
+    found = [_leading(view, *where[name]) for name in ("tools", "functions", "instructions") if name in where]
     listed = where.get("messages") or where.get("input")
     if listed is None:
         return found
     start, end = listed
     if body[start : start + 1] != b"[":
-        return found or [body[start:end]]
+        return found or [_leading(view, start, end)]
     raws = decode_raws(view[start:end])
     for raw, message in zip(raws, decode_messages(view[start:end]), strict=True):
         if bytes(message.role) not in _LEADING_ROLES:
             break
-        found.append(bytes(raw))
-    return found or [bytes(raw) for raw in raws[:1]]
+        found.append(_leading(memoryview(raw), 0, len(memoryview(raw))))
+    return found or [_leading(memoryview(raw), 0, len(memoryview(raw))) for raw in raws[:1]]
+
+
+def _leading(view: memoryview, start: int, end: int) -> bytes:
+    return bytes(view[start : min(end, start + LEADING_PART_BYTES_MAX)])

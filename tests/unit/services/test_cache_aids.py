@@ -16,6 +16,7 @@ from tokenroll.store.tape import HOLD_CACHE_MARKED
 from tokenroll.upstream.anthropic import Messages
 from tokenroll.upstream.prices import prepare
 from tokenroll.upstream.prompt_caches import marked_tokens_min
+from tokenroll.upstream.prompts import leading_parts
 
 NOW = instant_from_text("2026-11-20T00:00:00Z")
 MINUTE = 60_000_000
@@ -126,3 +127,11 @@ def test_what_was_never_reported_as_kept_is_not_believed_to_be(marker):
 )  # fmt: skip
 def test_each_model_keeps_from_a_length_of_its_own_on(model, tokens):
     assert marked_tokens_min(model) == tokens
+
+
+def test_a_cache_key_is_for_the_first_sixteen_kibibytes_of_a_beginning():
+    """A prompt of a whole book is not hashed to its end; what differs behind its first 16 KiB shares a cache all the same."""
+    asked = b'{"model":"toy","messages":[{"role":"user","content":"%b"}]}'
+    first, second = (leading_parts(asked % (b"x" * 20_000 + end)) for end in (b"a", b"b"))
+    assert first == second == [(b'{"role":"user","content":"' + b"x" * 20_000)[: 16 * 1024]]
+    assert leading_parts(asked % (b"y" + b"x" * 20_000)) != first
