@@ -23,7 +23,7 @@ BOOTSTRAP = ROOT / ".bootstrap" / "bin"
 # What the suites ask for; pinned, so that a result can be had again.
 TOOLS = (
     "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-xdist==3.8.0", "pytest-timeout==2.4.0", "inline-snapshot==0.36.1",
-    "rich==15.0.0", "http-snapshot==0.1.9", "aiohttp==3.14.5", "dirty-equals==0.11", "nest-asyncio==1.6.0", "time-machine==3.6.0",
+    "rich==15.0.0", "http-snapshot==0.1.9", "aiohttp==3.14.5", "dirty-equals==0.11", "nest-asyncio==1.6.0", "time-machine==3.6.0", "respx==0.23.1",
 )  # fmt: skip
 STEP_SECONDS_MAX = 150
 NEXT_STEP = (
