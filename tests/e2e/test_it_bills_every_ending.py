@@ -17,6 +17,7 @@ import zstandard
 
 from tests.e2e.edge_table import ANSWER, ASKED_BODY, BODY, DONE, EVENT, EVENTS, STREAM_BODY, USAGE, chunked
 from tests.e2e.rig import CREDIT, Exchange, Rig, RigOptions, key_terms, raw_call, toy_card, wallet_terms
+from tokenroll.gateway.call import Call
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
 from tokenroll.gateway.upstream import Pool, UpstreamConnection
@@ -671,3 +672,33 @@ def test_a_request_that_cannot_be_changed_is_refused_before_it_is_sent_and_holds
             ("settled", 70_000, "reported"),
             ("settled", 70_000, "reported"),
         ]
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+@pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
+def test_a_defect_in_one_call_is_not_the_others(tmp_path, monkeypatch, durability, behind):
+    """Bo's call raises before it asks to be sent, or behind that: it is never sent, and those in its group are."""
+    find = Call.find_connection
+
+    def broken(call):
+        if call._facts.model == "toy-broken":
+            if behind:
+                find(call)
+            raise RuntimeError("a defect")
+        find(call)
+
+    with Rig(tmp_path, RigOptions(durability=durability, cards=[toy_card(), toy_card(2, model="toy-broken")])) as one:
+        one.provider.scripts[b"a"] = [Exchange([whole()])]
+        one.provider.scripts[b"warm"] = [Exchange([whole()])] * 3
+
+        async def at_once(*requests):
+            return await asyncio.gather(*(raw_call(one.port, [each]) for each in requests))
+
+        one.call(at_once(*[request(case=b"warm")] * 3))  # so that connections are at hand
+        monkeypatch.setattr(Call, "find_connection", broken)
+        bad = request(BODY.replace(b'"toy"', b'"toy-broken"'), b"b")
+        answers = one.call(at_once(request(), bad, request()))
+        assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200", b"HTTP/1.1 500", b"HTTP/1.1 200"]
+        assert b"b" not in one.provider.received
+        assert one.ask(lambda: one.spending.open_holds) == {}
+        assert ends(one).count(("released: not sent", 0, "")) == 1

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BEHAVIOUR = ("tests/e2e", "tests/unit/gateway", "tests/unit/upstream", "tests/unit/store", "tests/property")
 REPLACED = (
     "leaves_before_its_hold_is_durable or leaves_while_its_dispatch_waits or full_disk or reaches_the_provider_before or never_synced "
-    "or the_table_catches or no_word_of_any_call or defect_in_one_follower or (too_large_to_keep and all)"
+    "or the_table_catches or no_word_of_any_call or defect_in_one or (too_large_to_keep and all)"
 )
 """Tests that put a part of their own into the program (a slow disk, a planted bug, a smaller limit): a compiled program takes none."""
 COMPILED = ("gateway.call", "gateway.outbox", "services.spending", "store.fold", "store.tape", "upstream.openai")

@@ -288,13 +288,15 @@ class Call(Exchange):
     def on_fault(self, error: Exception) -> None:
         """A step of ours raised, which is a defect: this call ends as far as it went, and no other is touched."""
         _log.error("a call could not be sent: %s", type(error).__name__, exc_info=error)
+        self.gateway.commit.withdraw(self)  # it may have raised behind asking to be sent
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
-        if not self.hold.dispatched:
-            self._release(ReleaseReason.NOT_SENT)
-        else:
-            self._lapse(Finish.UPSTREAM_CUT)
+        if self.hold.state == "held":
+            if self.hold.dispatched:
+                self._lapse(Finish.UPSTREAM_CUT)
+            else:
+                self._release(ReleaseReason.NOT_SENT)
         self._refuse(500, "internal_error", "This call could not be sent; that is a defect of the gateway.")
 
     def _give_back(self) -> None:
