@@ -47,7 +47,7 @@ class Desk:
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             patch.setenv("TOKENROLL_HOME", str(self.home))
             patch.setenv("SIMULATED_KEY", "sk-simulated")
-            patch.setattr("sys.stdin", io.StringIO(stdin))
+            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
             ended = main(arguments)
         assert ended == code, f"{arguments}: {out.getvalue()}{err.getvalue()}"
         return Said(out.getvalue(), err.getvalue())

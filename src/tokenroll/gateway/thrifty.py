@@ -33,7 +33,7 @@ _FAR_TOO_LARGE: Final = 4
 class ThriftyCall(Call):
     """See the module."""
 
-    __slots__ = ("_asked", "_asked_fields", "_marks", "_terms")
+    __slots__ = ("_asked", "_asked_input_bytes", "_marks", "_terms")
 
     def __init__(
         self, client: "ClientConnection", head: RequestHead, key: HotKey, body: bytes, now: Instant, terms: HotThrift
@@ -42,7 +42,7 @@ class ThriftyCall(Call):
         self._terms = terms
         self._asked = body
         """The client's own body, whatever is done to the one that is sent."""
-        self._asked_fields: tuple[str, ...] = ()
+        self._asked_input_bytes = 0
         self._marks: list[bytes] = []
         """Fingerprints of what is marked for the cache."""
 
@@ -50,7 +50,7 @@ class ThriftyCall(Call):
 
     def _begin(self, facts: Facts) -> None:
         """See Call. What is done to the request is done before its bound, which covers it."""
-        self._asked_fields = facts.fields
+        self._asked_input_bytes = facts.input_bytes
         with contextlib.suppress(
             RecursionError, msgspec.MsgspecError
         ):  # nested too deeply to be looked into: sent as it came
@@ -69,7 +69,7 @@ class ThriftyCall(Call):
             )
         elif terms.cache_key and self._dialect.name in _KEYED and hot.provider == _CACHE_OWNER:
             ends_at = gateway.spending.cycle_ends_at(self._key, self._now)
-            self._body = gateway.cache_aids.with_key(self._key, facts, self._body, hot, ends_at)
+            gateway.cache_aids.give_key(self._key, facts, self._body, hot, ends_at)
 
     def _send_to(self, answer: Reroute) -> None:
         """See Call. What was decided for one model's price and cache is not carried to another."""
@@ -85,9 +85,9 @@ class ThriftyCall(Call):
         facts = self._facts
         if facts.cache_aid:
             facts.cache_aid = 0
+            facts.cache_key = b""
+            facts.input_bytes = self._asked_input_bytes
             self._marks = []
-            facts.input_bytes -= len(self._body) - len(self._asked)
-            facts.fields = self._asked_fields
             self._body = self._asked
 
     # ---- the answer -------------------------------------------------------------------------------------

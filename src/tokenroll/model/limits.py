@@ -459,5 +459,5 @@ MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 """One message of the ledger protocol."""
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 128
 """A client's own call or command id."""
-LEADING_PART_BYTES_MAX: Final = 16 * 1024
-"""So much of each part that begins a prompt decides its cache key: several times what a provider's cache begins at."""
+LEADING_BYTES_MAX: Final = 4 * 1024
+"""So much of each field that begins a prompt decides its cache key: about the 1,024 tokens at which a provider's cache begins."""

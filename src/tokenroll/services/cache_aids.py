@@ -11,14 +11,13 @@ from tokenroll.engine.rating import rate_attos, rates_for
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import BEGINNINGS_PER_PROMPT_MAX, PROMPT_CACHE_MARKS_MAX, THRIFT_BODY_BYTES_MAX
 from tokenroll.model.usage import Meter
-from tokenroll.services.fingerprints import Chain, Fingerprints
+from tokenroll.services.fingerprints import FINGERPRINT_BYTES, Chain, Fingerprints
 from tokenroll.services.hot import Deployment, HotKey
 from tokenroll.services.hot_prices import HotCard, Prices
 from tokenroll.services.reuse import Look, PromptReuse, Ratio, Writing
 from tokenroll.store.tape import HOLD_CACHE_KEYED, HOLD_CACHE_MARKED, HOLD_CACHE_WITHHELD
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE
-from tokenroll.upstream.facts import Facts
-from tokenroll.upstream.heads import edited
+from tokenroll.upstream.facts import PROMPT_CACHE_KEY, Facts
 from tokenroll.upstream.prompt_caches import KEYED_TOKENS_MIN, marked_tokens_min
 from tokenroll.upstream.prompts import (
     Prompt,
@@ -29,8 +28,9 @@ from tokenroll.upstream.prompts import (
     messages_prompt,
 )
 
-_KEY_FIELD: Final = "prompt_cache_key"
 _KEY_OPENS: Final = b'"tr-'
+_KEY_BYTES: Final = len(f'"{PROMPT_CACHE_KEY}":"tr-",') + 2 * FINGERPRINT_BYTES
+"""By so much a request with a key is longer."""
 _WITHHELD_ONE_IN: Final = 8
 """Of so many beginnings one gets no key, by the lot that its hash is: without them nobody could say what keys are good for."""
 _USER: Final = b'"user"'
@@ -48,22 +48,23 @@ class CacheAids:
 
     # ---- a key for OpenAI's cache -----------------------------------------------------------------------
 
-    def with_key(self, key: HotKey, facts: Facts, body: bytes, deployment: Deployment, cycle_ends_at: Instant) -> bytes:
-        """The body with a `prompt_cache_key`, where the client names none and the prompt is long enough for a cache; the facts say so."""
-        if _KEY_FIELD in facts.fields or not _is_of_size(body, KEYED_TOKENS_MIN):
-            return body
+    def give_key(self, key: HotKey, facts: Facts, body: bytes, deployment: Deployment, cycle_ends_at: Instant) -> None:
+        """The facts of a request get a `prompt_cache_key`, where its client names none and the prompt is long enough for a cache."""
+        if PROMPT_CACHE_KEY in facts.fields or not _is_of_size(body, KEYED_TOKENS_MIN):
+            return
+        parts = leading_parts(body, facts.fields)
+        if not parts:
+            return
         chain = self._chain(key, facts, deployment, cycle_ends_at)
-        for part in leading_parts(body):
+        for part in parts:
             chain.add(part)
         fingerprint = chain.fingerprint()
         if fingerprint[0] % _WITHHELD_ONE_IN == 0:
             facts.cache_aid = HOLD_CACHE_WITHHELD
-            return body
-        keyed = b"".join(edited(body, {_KEY_FIELD: b'%b%b"' % (_KEY_OPENS, fingerprint.hex().encode())}, facts.fields))
-        facts.fields = (_KEY_FIELD, *facts.fields)
-        facts.input_bytes += len(keyed) - len(body)
+            return
+        facts.cache_key = b'%b%b"' % (_KEY_OPENS, fingerprint.hex().encode())
+        facts.input_bytes += _KEY_BYTES
         facts.cache_aid = HOLD_CACHE_KEYED
-        return keyed
 
     # ---- marks for Anthropic's cache --------------------------------------------------------------------
 

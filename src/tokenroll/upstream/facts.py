@@ -1,5 +1,10 @@
 """Facts: what a request's head says."""
 
+from typing import Final
+
+PROMPT_CACHE_KEY: Final = "prompt_cache_key"
+"""The field that says which requests share a cache."""
+
 
 class Batched:
     """How many requests a batch is made of, and of which kinds; what they ask for is summed in its facts."""
@@ -78,6 +83,8 @@ class Facts:
     """What it may be billed by in place of tokens: `(place in METERS, at most, likely so many)`. Its rate card says which of them count."""
     cache_aid: int = 0
     """What was done to it so that its prompt is read from the provider's cache, as its HOLD says it."""
+    cache_key: bytes = b""
+    """The value of its PROMPT_CACHE_KEY, where it is sent with one of ours."""
     batched: Batched | None = None
     """What a batch is made of; None for a call of one request. A batch is sent as it is: neither cap nor model is changed."""
     tags: str = ""

@@ -14,7 +14,7 @@ from tokenroll.upstream.dialect import (
     pace_sentence,
     retry_headers,
 )
-from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.facts import PROMPT_CACHE_KEY, Facts
 from tokenroll.upstream.heads import (
     boolean,
     edited,
@@ -94,7 +94,7 @@ class OpenAIEndpoint(Dialect):
     ) -> Buffers:
         """See Dialect."""
         inject_usage = inject_usage and facts.stream and not facts.include_usage
-        values: dict[str, bytes] = {}
+        values: dict[str, bytes] = {PROMPT_CACHE_KEY: facts.cache_key} if facts.cache_key else {}
         if model != facts.model:
             values["model"] = json.dumps(model).encode()
         if output_cap_tokens:

@@ -4,13 +4,15 @@ Nothing is decoded but the shapes around the parts, and nothing is written anew:
 is the provider's (tools, system, messages), whatever the order of the fields.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+import json
+import re
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
-from tokenroll.model.limits import LEADING_PART_BYTES_MAX
+from tokenroll.model.limits import LEADING_BYTES_MAX
 from tokenroll.upstream.heads import elements, spans
 from tokenroll.upstream.shapes import NOTHING, decode_mark_part, decode_messages, decode_raws
 
@@ -24,7 +26,14 @@ _MARKABLE: Final = frozenset(
 """Types of parts that may carry a mark; one that holds thoughts may not."""
 _SETTINGS: Final = ("tool_choice", "thinking")
 """Fields that are no part of the prompt, and whose change makes the provider forget what it kept of the messages."""
-_LEADING_ROLES: Final = frozenset({b'"system"', b'"developer"'})
+_LEADING_ROLES: Final = frozenset({"system", "developer"})
+_HEADING: Final = ("tools", "functions", "instructions")
+_CONVERSATIONS: Final = ("messages", "input")
+_VALUE_OF: Final = {
+    name: re.compile(rb'"%b"[ \t\n\r]*:[ \t\n\r]*' % name.encode()) for name in (*_HEADING, *_CONVERSATIONS)
+}
+_BETWEEN: Final = frozenset(" \t\n\r,")
+_scan: Final = json.JSONDecoder().raw_decode
 
 
 class PromptPart(NamedTuple):
@@ -129,28 +138,67 @@ def _span_of(body: bytes, field: tuple[int, int], part: PromptPart) -> tuple[int
     return (start, end) if part.place < 0 else elements(body, start, end)[part.place]
 
 
-def leading_parts(body: bytes) -> list[bytes]:
+def leading_parts(body: bytes, fields: Collection[str]) -> list[bytes]:
     """What requests of one kind have in common at OpenAI's endpoints: tools and instructions; where there are none, the first message.
 
-    `body` is a chat completion's or a response's, which its dialect has accepted. Of each part no more than its first
-    LEADING_PART_BYTES_MAX: what is equal so far is worth one cache, and a long prompt is not hashed to its end.
+    `body` is a chat completion's or a response's, which its dialect has accepted with these fields. No more than LEADING_BYTES_MAX is
+    read of each, wherever it stands: what is equal so far is worth one cache, and a long prompt costs no more than a short one.
     """
-    where = spans(body)
-    view = memoryview(body)
-    found = [_leading(view, *where[name]) for name in ("tools", "functions", "instructions") if name in where]
-    listed = where.get("messages") or where.get("input")
-    if listed is None:
-        return found
-    start, end = listed
-    if body[start : start + 1] != b"[":
-        return found or [_leading(view, start, end)]
-    raws = decode_raws(view[start:end])
-    for raw, message in zip(raws, decode_messages(view[start:end]), strict=True):
-        if bytes(message.role) not in _LEADING_ROLES:
+    found = [part for name in _HEADING for part in _leading(body, name, fields)]
+    for name in _CONVERSATIONS:
+        window = _window(body, name, fields)
+        if window[:1] == "[":
+            found += _opening_messages(window, has_heading=bool(found))
+        elif window and not found:
+            found.append(_first_value(window))
+    return found
+
+
+def _window(body: bytes, name: str, fields: Collection[str]) -> str:
+    """The beginning of a field's value, a character a byte; "" where there is none, or its name is written with escapes.
+
+    A field of that name further down may be taken for it: then a key is for something else that such requests have in common.
+    """
+    match = _VALUE_OF[name].search(body) if name in fields else None
+    return "" if match is None else body[match.end() : match.end() + LEADING_BYTES_MAX].decode("latin-1")
+
+
+def _first_value(window: str, at: int = 0) -> bytes:
+    """The value that begins there, or as much of it as there is."""
+    return window[at : _end_of(window, at)[1]].encode("latin-1")
+
+
+def _end_of(window: str, at: int) -> tuple[Any, int]:
+    """The value that begins there, None where it is not whole, and where it ends."""
+    try:
+        return _scan(window, at)
+    except (ValueError, RecursionError):
+        return None, len(window)
+
+
+def _leading(body: bytes, name: str, fields: Collection[str]) -> list[bytes]:
+    window = _window(body, name, fields)
+    return [_first_value(window)] if window else []
+
+
+def _opening_messages(window: str, *, has_heading: bool) -> list[bytes]:
+    """The messages of the developer and of the system that a list begins with; where there is nothing else, its first one."""
+    found: list[bytes] = []
+    at = _after_blanks(window, 1)
+    while at < len(window) and window[at] != "]":
+        message, end = _end_of(window, at)
+        leads = isinstance(message, dict) and message.get("role") in _LEADING_ROLES
+        if not leads and (found or has_heading):
             break
-        found.append(_leading(memoryview(raw), 0, len(memoryview(raw))))
-    return found or [_leading(memoryview(raw), 0, len(memoryview(raw))) for raw in raws[:1]]
+        found.append(window[at:end].encode("latin-1"))
+        if not leads:
+            break
+        at = _after_blanks(window, end)
+    return found
 
 
-def _leading(view: memoryview, start: int, end: int) -> bytes:
-    return bytes(view[start : min(end, start + LEADING_PART_BYTES_MAX)])
+def _after_blanks(window: str, at: int) -> int:
+    """Where the next element begins."""
+    while window[at : at + 1] in _BETWEEN:
+        at += 1
+    return at

@@ -18,6 +18,8 @@ from tokenroll.upstream.prices import prepare
 from tokenroll.upstream.prompt_caches import marked_tokens_min
 from tokenroll.upstream.prompts import leading_parts
 
+FIELDS = ("model", "messages", "input", "tools", "functions", "instructions")
+
 NOW = instant_from_text("2026-11-20T00:00:00Z")
 MINUTE = 60_000_000
 SONNET = next(card for card in prepare(["anthropic"], NOW).cards if card.model == "claude-sonnet-5-5")
@@ -129,9 +131,31 @@ def test_each_model_keeps_from_a_length_of_its_own_on(model, tokens):
     assert marked_tokens_min(model) == tokens
 
 
-def test_a_cache_key_is_for_the_first_sixteen_kibibytes_of_a_beginning():
-    """A prompt of a whole book is not hashed to its end; what differs behind its first 16 KiB shares a cache all the same."""
+def test_a_cache_key_is_for_the_first_four_kibibytes_of_a_beginning():
+    """A prompt of a whole book is not read to its end; what differs behind its first 4 KiB shares a cache all the same."""
     asked = b'{"model":"toy","messages":[{"role":"user","content":"%b"}]}'
-    first, second = (leading_parts(asked % (b"x" * 20_000 + end)) for end in (b"a", b"b"))
-    assert first == second == [(b'{"role":"user","content":"' + b"x" * 20_000)[: 16 * 1024]]
-    assert leading_parts(asked % (b"y" + b"x" * 20_000)) != first
+    first, second = (leading_parts(asked % (b"x" * 20_000 + end), FIELDS) for end in (b"a", b"b"))
+    assert first == second == [(b'[{"role":"user","content":"' + b"x" * 20_000)[1 : 4 * 1024]]
+    assert leading_parts(asked % (b"y" + b"x" * 20_000), FIELDS) != first
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        (b'{"model":"toy","messages":[{"role":"user","content":"Hi"},{"role":"user","content":"So"}]}', [b'{"role":"user","content":"Hi"}']),
+        (b'{"messages" : [ {"role":"system","content":"Be kind"} ,\n {"role":"developer","content":"Be brief"},{"role":"user","content":"Hi"}]}',
+         [b'{"role":"system","content":"Be kind"}', b'{"role":"developer","content":"Be brief"}']),
+        (b'{"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function"}]}', [b'[{"type":"function"}]']),
+        (b'{"messages":[{"role":"system","content":"Be kind"},{"role":"user","content":"Hi"}],"functions":[{"name":"f"}]}',
+         [b'[{"name":"f"}]', b'{"role":"system","content":"Be kind"}']),
+        (b'{"input":"How much is left?","instructions":"Be kind"}', [b'"Be kind"']),
+        (b'{"input":"How much is left?"}', [b'"How much is left?"']),
+        (b'{"input":[]}', []),
+        (b'{"messages":[7,8]}', [b"7"]),
+        (b'{"m\\u0065ssages":[{"role":"user","content":"Hi"}]}', []),
+        ('{"messages":[{"role":"system","content":"Grüß"},{"role":"user"}]}'.encode(), ['{"role":"system","content":"Grüß"}'.encode()]),
+        (b'{"messages":' + b"[" * 4_200, [b"[" * 4_095]),
+    ],
+)  # fmt: skip
+def test_a_beginning_is_tools_and_instructions_or_else_the_first_message(body, parts):
+    assert leading_parts(body, FIELDS) == parts
