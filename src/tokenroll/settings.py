@@ -231,13 +231,27 @@ class Settings:
         path = self.home / SECRET_NAME
         try:
             secret = path.read_bytes()
+        except FileNotFoundError as error:
+            what = f"there is no secret in {self.home}: run `tokenroll init` first, or set TOKENROLL_HOME"
+            raise SettingsError(self.secret_lost or what) from error
         except OSError as error:
-            message = f"{path} cannot be read ({error.strerror}): make this home with `tokenroll init`"
+            message = f"{path} cannot be read ({error.strerror}): see to its owner and permissions"
             raise SettingsError(message) from error
         if len(secret) != 32:
-            message = f"{path} must hold 32 bytes, not {len(secret)}: restore it from your backup"
+            message = f"{path} must hold 32 bytes, not {len(secret)}: put it back from your backup"
             raise SettingsError(message)
         return secret
+
+    @property
+    def secret_lost(self) -> str:
+        """What is lost when a home with a ledger has no secret, and what can be done; empty for any other home."""
+        path = self.home / SECRET_NAME
+        if path.exists() or not self.database_path.exists():
+            return ""
+        return (
+            f"{path} is missing: put it back from your backup. Every key of this home is hashed with it, so without it no key "
+            "works, and no command can make it again; wallets, grants and the journal are whole and can still be read"
+        )
 
 
 def client_key_from_environment() -> str:

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import random
 import resource
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -52,6 +54,15 @@ def home(small_home, monkeypatch, capsys):
     monkeypatch.setenv("TOKENROLL_HOME", str(small_home))
     capsys.readouterr()
     return small_home
+
+
+@pytest.fixture
+def copied_home(home, tmp_path, monkeypatch):
+    """A copy of the home, for what changes or spoils it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(home, copy)
+    monkeypatch.setenv("TOKENROLL_HOME", str(copy))
+    return copy
 
 
 def run(*arguments, **options):
@@ -163,6 +174,110 @@ def test_it_says_what_a_card_lacks(home, tmp_path, capsys, card, says):
         f"tokenroll: {tmp_path}/card.json is not a rate card: {says}, such as "
         '{"provider": "ours", "model": "small", "prices": {"standard": {"input": "0.15", "output": "0.60"}}}\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "price", "says"),
+    [
+        ("--input", "-3", "--input: -3 must lie between 0 and 1000000000 credits per million tokens"),
+        ("--training", "2e9", "--training: 2e9 must lie between 0 and 1000000000 credits per million tokens"),
+        ("--output", "three", "--output: 'three' is not a number of credits per million tokens, such as 0.15"),
+    ],
+)
+def test_it_speaks_of_a_price_as_it_was_written(home, capsys, option, price, says):
+    assert told(capsys, "ratecard", "set", "--model", "small", option, price) == f"tokenroll: {says}\n"
+
+
+def test_it_speaks_of_a_price_in_a_file_as_it_was_written(home, tmp_path, capsys):
+    (tmp_path / "card.json").write_text(CARD_EXAMPLE.replace("0.15", "-3"))
+    assert told(capsys, "ratecard", "set", "--file", str(tmp_path / "card.json")) == (
+        "tokenroll: input = '-3' must lie between 0 and 1000000000 for 1000000 of it\n"
+    )
+
+
+def test_it_makes_no_key_with_a_budget_of_nothing(home, capsys):
+    assert told(capsys, "key", "create", "--member", "Ada", "--name", "nothing", "--budget", "0") == (
+        "tokenroll: a budget of 0 credits would refuse every call of this key: name one above 0, leave it out for a key that "
+        "only its wallet bounds, or end the key with `tokenroll key revoke`\n"
+    )
+    assert main(["key", "list", "--json"]) == 0
+    assert [one for one in json.loads(capsys.readouterr().out) if one["name"] == "nothing"] == []
+
+
+def test_it_says_in_words_how_far_a_write_has_come(copied_home, capsys):
+    assert main(["department", "create", "Sales"]) == 0
+    said = capsys.readouterr().out
+    assert main(["department", "create", "Support", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["delivery"] == "no_worker"
+    assert "no gateway runs now; the next one that starts works by it\n" in said
+    assert "no_worker" not in said
+
+
+@pytest.mark.parametrize(
+    "line", [("init",), ("key", "create", "--member", "Ada"), ("serve", "--port", "0")], ids=lambda line: line[0]
+)
+def test_it_says_what_is_lost_with_the_secret_and_sends_nobody_in_a_circle(copied_home, capsys, line):
+    (copied_home / "secret").unlink()
+    said = told(capsys, *line, code=1)
+    assert said == (
+        f"tokenroll: {copied_home}/secret is missing: put it back from your backup. Every key of this home is hashed with it, so "
+        "without it no key works, and no command can make it again; wallets, grants and the journal are whole and can still be "
+        "read\n"
+    )
+    assert not (copied_home / "secret").exists()
+    assert main(["wallet", "show", "Ada"]) == 0
+    assert main(["journal", "verify"]) == 0
+
+
+RESTORE = (
+    "stop `tokenroll serve`, keep ledger.db and its -wal and -shm aside, put your backup in their place, then "
+    "`tokenroll journal verify`"
+)
+
+
+def spoilt(ledger, how):
+    """What a failing disk or a slip of the hand leaves of a ledger."""
+    whole = ledger.read_bytes()
+    ledger.with_name("ledger.db-wal").unlink(missing_ok=True)
+    middle = whole[: len(whole) // 2] + b"\xa5" * 8192 * 4 + whole[len(whole) // 2 + 8192 * 4 :]
+    left = {
+        "noise": random.Random(1).randbytes(100_000),
+        "zeros": bytes(100_000),
+        "half": whole[: len(whole) // 2],
+        "hole": middle,
+    }
+    ledger.write_bytes(left[how])
+
+
+@pytest.mark.parametrize("how", ["noise", "zeros", "half"])
+@pytest.mark.parametrize(
+    "line",
+    [("wallet", "list"), ("department", "create", "Sales"), ("journal", "verify"), ("journal", "export")],
+    ids=" ".join,
+)
+def test_it_says_in_one_line_that_the_ledger_is_damaged_and_what_next(copied_home, capsys, line, how):
+    spoilt(copied_home / "ledger.db", how)
+    before = (copied_home / "ledger.db").read_bytes()
+    said = told(capsys, *line, code=1)
+    assert said.startswith(f"tokenroll: the ledger of {copied_home} is damaged (")
+    assert said.endswith(f"): {RESTORE}; nothing was changed\n")
+    assert (copied_home / "ledger.db").read_bytes() == before
+
+
+def test_verify_says_that_a_ledger_with_a_hole_is_damaged(copied_home, capsys):
+    spoilt(copied_home / "ledger.db", "hole")
+    assert RESTORE in told(capsys, "journal", "verify", code=1)
+
+
+@pytest.mark.parametrize(
+    "line", [("wallet", "list"), ("department", "create", "Sales"), ("journal", "verify")], ids=" ".join
+)
+def test_it_never_fills_an_emptied_ledger_anew(copied_home, capsys, line):
+    (copied_home / "ledger.db").write_bytes(b"")
+    assert told(capsys, *line, code=1) == (
+        f"tokenroll: the ledger at {copied_home}/ledger.db holds nothing, not even its tables: {RESTORE}\n"
+    )
+    assert (copied_home / "ledger.db").read_bytes() == b""
 
 
 def test_its_example_of_a_card_is_one(home, tmp_path):
@@ -341,13 +456,13 @@ def test_it_says_at_once_what_it_starts_and_who_has_the_lock(tmp_path, monkeypat
         process.terminate()
 
 
-def test_it_ends_when_a_role_cannot_start(tmp_path, monkeypatch):
-    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
-    assert main(["init"]) == 0
-    (tmp_path / "secret").unlink()
+def test_it_ends_when_a_role_cannot_start(copied_home):
+    spoilt(copied_home / "ledger.db", "noise")
     done = run("serve", "--port", "0", stdout=subprocess.DEVNULL)
     assert done.returncode == 1
-    assert f"{tmp_path}/secret cannot be read (No such file or directory)" in done.stderr
+    assert (
+        f"tokenroll ledger: the ledger of {copied_home} is damaged (file is not a database): {RESTORE}" in done.stderr
+    )
     assert done.stderr.splitlines()[-1].endswith("did not start (exit code 1); its reason stands above")
     assert "Traceback" not in done.stderr
 

@@ -115,6 +115,14 @@ _INFINITIVES: Final = {
 }  # fmt: skip
 
 
+_DELIVERIES: Final = {
+    "applied": "every running gateway works by it",
+    "pending": "the running gateways are told and have not all answered yet",
+    "no_worker": "no gateway runs now; the next one that starts works by it",
+}
+"""How far a write has come to the gateways, in words; programs read the ledger's own."""
+
+
 def written(what: str, result: Mapping[str, Any], *, as_json: bool, dry_run: bool) -> None:
     """What a write did (`created member Ada`) or, as a dry run, would do, in one line and its facts."""
     verb, _, rest = what.partition(" ")
@@ -157,6 +165,8 @@ def _label(key: str) -> str:
 def _fact(key: str, value: Any) -> str:
     if value is None:
         return NOTHING
+    if key == "delivery":
+        return _DELIVERIES.get(value, str(value))
     if key.endswith("_nanos"):
         return f"{credits_text(value)} {'USD' if key.endswith('_cost_nanos') else 'credits'}"
     if key.endswith(("_at", "_until")) and isinstance(value, int):

@@ -57,6 +57,8 @@ def init(
 ) -> None:
     """Make a home. Refuses to touch one that has a ledger."""
     settings = load_settings()
+    if settings.secret_lost:
+        raise Failure(settings.secret_lost, kind="settings")
     if settings.database_path.exists():
         message = (
             f"{settings.home} has a ledger already: nothing was changed; another home is made with TOKENROLL_HOME=/path"

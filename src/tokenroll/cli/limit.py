@@ -85,6 +85,12 @@ def create(
     command_id: CommandId = "",
 ) -> None:
     """Create a limit. It counts from its date on and starts at zero, also in the middle of a window."""
+    if window is WindowKind.ROLLING and seconds is None:
+        message = (
+            "--window rolling needs --seconds, how long its window is: "
+            f"{LIMIT_WINDOW_SECONDS_MIN} to {LIMIT_WINDOW_SECONDS_MAX}, such as 3600 for an hour"
+        )
+        raise Failure(message, kind="usage", code=2)
     measure, most = _cap(
         cap, calls=calls, model_tokens=model_tokens, input_tokens=input_tokens, output_tokens=output_tokens
     )

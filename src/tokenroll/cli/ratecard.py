@@ -1,5 +1,6 @@
 """`tokenroll ratecard`: dated, append-only prices."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,12 +21,16 @@ from tokenroll.cli.console import (
     written,
 )
 from tokenroll.cli.program import Failure
+from tokenroll.model.amount import ATTOS_PER_CREDIT
+from tokenroll.model.limits import RATE_ATTOS_MAX
 
 app = noun_app("Dated prices of models: list, net and internal. A model without one is refused, never free.")
 
 CARD_EXAMPLE: Final = (
     '{"provider": "ours", "model": "small", "prices": {"standard": {"input": "0.15", "output": "0.60"}}}'
 )
+
+_PER_MILLION_MAX: Final = RATE_ATTOS_MAX * 1_000_000 // ATTOS_PER_CREDIT
 
 
 @app.command("import")
@@ -136,7 +141,12 @@ def set_card(
     command_id: CommandId = "",
 ) -> None:
     """Add a card: a company's own prices, or a subsidy or surcharge on a model."""
-    given = {"input": input_price, "output": output_price, "cache_read": cache_read_price, "training": training_price}
+    given = {
+        "input": _price_option(input_price, "--input"),
+        "output": _price_option(output_price, "--output"),
+        "cache_read": _price_option(cache_read_price, "--cache-read"),
+        "training": _price_option(training_price, "--training"),
+    }
     arguments: dict[str, Any] = {
         "model": model,
         "provider": provider,
@@ -160,6 +170,21 @@ def set_card(
     written(f"set rate card of {result.get('model', model)}", result, as_json=as_json, dry_run=dry_run)
     if not as_json and not dry_run:
         say("calls admitted from that instant on are priced by it; calls before keep their card")
+
+
+def _price_option(text: str | None, option: str) -> str | None:
+    """The same price, if it can be one; None stays None. Raises Failure, which names the option and says it as it was written."""
+    if text is None:
+        return None
+    try:
+        price = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        message = f"{option}: {text!r} is not a number of credits per million tokens, such as 0.15"
+        raise Failure(message, kind="usage", code=2) from error
+    if not 0 <= price <= _PER_MILLION_MAX:
+        message = f"{option}: {text} must lie between 0 and {_PER_MILLION_MAX} credits per million tokens"
+        raise Failure(message, kind="usage", code=2)
+    return text
 
 
 def _card_problem(card: Any) -> str:

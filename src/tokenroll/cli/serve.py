@@ -149,6 +149,7 @@ def serve(
         observe=observe,
     )
     refuse_bad_deployments(settings)
+    settings.pepper()  # its roles need it: without one, why is told once, here, and not by each of them
     _refuse_second(settings)
     settings.run_directory.mkdir(mode=0o700, exist_ok=True)
     with _listening(settings.gateway.listen) as gateway, _listening(settings.web.listen) as web:

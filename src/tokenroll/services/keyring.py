@@ -229,6 +229,12 @@ def _budget(work: UnitOfWork, key: ApiKey, arguments: Mapping[str, Any]) -> dict
         raise Refused("argument", "a budget window is that of a budget: name the budget, too")
     if nanos is None:
         return {}
+    if nanos == 0:
+        message = (
+            "a budget of 0 credits would refuse every call of this key: name one above 0, leave it out for a key that only "
+            "its wallet bounds, or end the key with `tokenroll key revoke`"
+        )
+        raise Refused("argument", message)
     if key.scope is not KeyScope.INFERENCE:
         raise Refused("argument", f"a key with scope {key.scope.value} calls no model, so it has no budget")
     limits = schema.limits.c

@@ -449,10 +449,14 @@ class Reports:
         return {**_holder(row), **amounts_as_of(self.connection, row, at), "zone": row.zone, "as_of_at": at}
 
     def calls(self, reference: str, *, limit: int = 20, head: int | None = None) -> list[dict[str, Any]]:
-        """Calls of a wallet, those under way first, then newest first; `head` goes on from a `previous_seq`."""
+        """So many calls of a wallet at most, those under way first, then newest first; `head` goes on from a `previous_seq`.
+
+        One of them has ended, if any has: where the list goes on, only an ended call says.
+        """
         row = find_wallet(self.connection, reference)
-        under_way = [] if head is not None else history.open_calls(self.connection, row.id)[:limit]
-        return [*under_way, *history.ended_calls(self.connection, row.id, max(1, limit - len(under_way)), head)]
+        under_way = [] if head is not None else history.open_calls(self.connection, row.id)
+        ended = history.ended_calls(self.connection, row.id, max(1, limit - len(under_way)), head)
+        return [*under_way[: limit - len(ended)], *ended]
 
     def call(self, call_id: str, *, of: str | None = None) -> dict[str, Any]:
         """The story of one call. With `of`, only if it is that member's: another's is not found, which is all they may know."""

@@ -28,8 +28,12 @@ FULL_BYTES: Final = 1024 * 1024
 _STORAGE_CODES: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 )
+_DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 SCHEMA_HEAD: Final = "0011"
 """The newest migration; a database at it needs no look at Alembic."""
+
+
+_RESTORE: Final = "stop `tokenroll serve`, keep ledger.db and its -wal and -shm aside, put your backup in their place, then `tokenroll journal verify`"
 
 
 class SchemaError(Exception):
@@ -39,13 +43,21 @@ class SchemaError(Exception):
 def open_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
     """The writing connection, its schema brought up to date; `None` opens an empty ledger in memory.
 
-    Transactions begin with BEGIN IMMEDIATE, so that a lock is refused at once and not in the middle. `factory` lets tests
+    Raises SchemaError for a file without a ledger in it. Transactions begin with BEGIN IMMEDIATE, so that a lock is refused at once and not in the middle. `factory` lets tests
     fail at any statement.
     """
+    existed = path is not None and path.exists()
+    if (
+        path is not None and existed and path.stat().st_size == 0
+    ):  # before SQLite sees it, which would delete its log, too
+        raise SchemaError(_emptied(path))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = connect_writer(path, factory=factory)
+    if existed and not schema_version(connection):
+        connection.close()
+        raise SchemaError(_emptied(path))
     _bring_up_to_date(connection)
     return connection
 
@@ -82,9 +94,11 @@ def open_reader(path: Path) -> Engine:
     event.listen(engine, "begin", _on_read_begin)
     with engine.connect() as connection:
         found = schema_version(connection)
+    if not found:
+        raise SchemaError(_emptied(path))
     if found != SCHEMA_HEAD:
         raise SchemaError(
-            f"the ledger at {path} has schema {found or 'none'}, this release reads {SCHEMA_HEAD}: start the ledger once"
+            f"the ledger at {path} has schema {found}, this release reads {SCHEMA_HEAD}: start the ledger once"
         )
     return engine
 
@@ -94,6 +108,9 @@ def storage_problem(error: BaseException, home: Path | None = None) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     # the low byte is the primary code; the others say which system call it was
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF if isinstance(cause, sqlite3.Error) else 0
+    if code in _DAMAGE_CODES:
+        where = "the ledger" if home is None else f"the ledger of {home}"
+        return f"{where} is damaged ({cause}): {_RESTORE}"
     if code not in _STORAGE_CODES:
         return ""
     place = "the ledger's disk" if home is None else f"the disk of {home}"
@@ -102,6 +119,11 @@ def storage_problem(error: BaseException, home: Path | None = None) -> str:
     ):
         return f"{place} is full: free some space, then ask again"
     return f"{place} does not work ({cause}): see to its space and permissions, then ask again"
+
+
+def _emptied(path: Path | None) -> str:
+    """What is said of a database without any table. It is never filled anew: that would hide what was in it."""
+    return f"the ledger at {path} holds nothing, not even its tables: {_RESTORE}"
 
 
 def schema_version(connection: Connection) -> str:

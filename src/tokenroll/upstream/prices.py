@@ -27,6 +27,7 @@ from tokenroll.model.limits import (
     OVERHEAD_TOKENS_PER_MESSAGE,
     OVERHEAD_TOKENS_PER_REQUEST_WITH_TOOLS,
     OVERHEAD_TOKENS_PER_TOOL,
+    RATE_ATTOS_MAX,
 )
 from tokenroll.model.rate_card import RateCard, RateTable, RateTier
 from tokenroll.model.usage import UNIT_METERS, Meter
@@ -379,9 +380,13 @@ def rates_from_text(prices: Mapping[str, str]) -> dict[Meter, int]:
     for name, price in prices.items():
         try:
             meter = Meter(name)
-            rates[meter] = attos_per_unit(price, UNITS[meter])
+            attos = attos_per_unit(price, UNITS[meter])
         except (ValueError, ZeroDivisionError) as error:
             raise ValueError(f"{name} = {price!r} is not a price of a known meter ({', '.join(Meter)})") from error
+        if not 0 <= attos <= RATE_ATTOS_MAX:
+            most = RATE_ATTOS_MAX * UNITS[meter] // ATTOS_PER_CREDIT
+            raise ValueError(f"{name} = {price!r} must lie between 0 and {most} for {UNITS[meter]} of it")
+        rates[meter] = attos
     return rates
 
 

@@ -58,7 +58,11 @@ def test_a_limit_is_made_shown_overridden_and_removed(home, capsys):
         (("--cap", "-3"), 2, "--cap"),
         (("--input-tokens", "3", "--output-tokens", "3"), 2, "a limit counts one thing"),
         (("--input-tokens", "3", "--degrade", "clamp"), 2, "a limit of input tokens cannot clamp"),
-        (("--calls", "3", "--window", "rolling"), 2, "a rolling window must last 60 to 31622400 seconds, not 0"),
+        (
+            ("--calls", "3", "--window", "rolling"),
+            2,
+            "--window rolling needs --seconds, how long its window is: 60 to 31622400, such as 3600 for an hour",
+        ),
         (("--calls", "3", "--degrade", "overage", "--overage", "many"), 2, "'many' is not a whole number of calls"),
         (("--calls", "3", "--member", "Bo"), 1, "there is no member 'Bo'"),
         (("--calls", "3", "--model", "gpt-9"), 1, "the model 'gpt-9' has no rate card now"),

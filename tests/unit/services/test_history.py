@@ -71,3 +71,15 @@ def test_it_lists_calls_under_way_first_and_ended_ones_page_by_page(firm):
     assert rest[0]["previous_seq"] == 0
     assert (rest[0]["model"], rest[0]["input_tokens"], rest[0]["output_tokens"]) == ("gpt-5-mini", 1_000, 50)
     assert firm.reports.wallet("Ada")["in_use_nanos"] == 7
+
+
+def test_it_lists_as_many_calls_as_were_asked_for_however_many_are_under_way(firm):
+    (lot,) = firm.lot_ids("Ada")
+    for _ in range(3):
+        firm.hold("Ada", (lot, 7))
+    assert [one["charge_nanos"] for one in firm.reports.calls("Ada", limit=2)] == [None, None]
+    firm.call("Ada", lot, 1)
+    firm.call("Ada", lot, 2)
+    assert [one["charge_nanos"] for one in firm.reports.calls("Ada", limit=2)] == [None, 2]
+    assert [one["charge_nanos"] for one in firm.reports.calls("Ada", limit=1)] == [2]
+    assert [one["charge_nanos"] for one in firm.reports.calls("Ada", limit=9)] == [None, None, None, 2, 1]

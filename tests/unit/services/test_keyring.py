@@ -56,6 +56,7 @@ def test_a_key_is_made_for_models_and_with_tags(firm):
     [
         ({"models": ["gpt-9"]}, "not_found", "no model 'gpt-9' has a rate card now: `tokenroll ratecard list` shows them"),
         ({"models": ["gpt-*"]}, "not_found", "no model 'gpt-*' has a rate card now"),
+        ({"budget_nanos": 0}, "argument", "a budget of 0 credits would refuse every call of this key: name one above 0"),
         ({"models": ["opus", "opus"]}, "invalid", "a key's models: a name stands twice"),
         ({"tags": "project=a,project=b"}, "invalid", "the tag project is given twice"),
         ({"purpose": "fun"}, "invalid", "the purpose of a call is work or personal, not 'fun'"),

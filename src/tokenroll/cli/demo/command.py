@@ -87,7 +87,7 @@ def _verdict(kept: Path | None, shown: Shown, seconds: float) -> None:
     shown.line("next, on your own machine:", "bold")
     shown.pairs(
         {
-            "tokenroll replay LOG --format …": "your recorded calls, priced and checked (`analyse` is to come)",
+            "tokenroll replay LOG --format …": "your recorded calls, priced and checked",
             "tokenroll serve --observe": "real clients; nobody is refused, would-be denials are recorded",
             "tokenroll client show claude-code": "what to set; also codex and the SDKs",
         }
