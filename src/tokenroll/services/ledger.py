@@ -114,6 +114,7 @@ class Ledger:
         self._last_delta = 0
         self._rolled_through = self._usage_rolled_through = 0
         self._usage_sums = usage_sums_of(connection)
+        self._name_of = names_of(connection)
         self._workers: dict[int, _Worker] = {}
         self._folded: dict[tuple[int, int], int] = {}
         self._reload()
@@ -460,7 +461,7 @@ class Ledger:
         with self._transaction():
             sums = SpendSums(
                 self._changes.cycles, owner_of=self._mirror.owner, zone_of=self._mirror.zone,
-                name_of=names_of(self.connection),
+                name_of=self._name_of,
             )  # fmt: skip
             count = roll_up(self.connection, sums, limit)
         # what is not a settlement is passed over at once the next time
@@ -552,6 +553,7 @@ class Ledger:
         self._last_at = self._journal.last_closed_at()
         self._rolled_through = self._usage_rolled_through = 0
         self._usage_sums = usage_sums_of(connection)
+        self._name_of = names_of(connection)
         self._last_delta = connection.scalar(select(func.max(schema.deltas.c.number))) or 0
         ready = {number: one.applied_delta for number, one in self._workers.items()}
         self._workers = {

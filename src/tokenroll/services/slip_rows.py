@@ -187,7 +187,7 @@ class SlipRows:
         ).where(settlements.ledger_seq > rolled_through(self._connection))
         sums = sums_of(self._connection, self._book)
         for number, wallet_id, cycle, outcome, record in self._connection.execute(query):
-            sums.add(number, wallet_id, cycle, outcome, parse_record(record))
+            sums.add_row(number, wallet_id, cycle, outcome, record)
         numbers = {label: label_id for label_id, label in self._maker.labels.items()}
         for key, (nanos, calls) in sums.sums.items():
             if key.cycle == self._days.number:

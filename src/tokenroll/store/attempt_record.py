@@ -228,12 +228,15 @@ def _raises(record: bytes, offset: int) -> tuple[tuple[LimitRaise, ...], int]:
     for _ in range(count):
         limit_id, measure, flags, _, start_at, amount = tape.LIMIT_RAISE.unpack_from(record, offset)
         if measure >= len(LIMIT_MEASURES) or amount < 0:
-            raise TapeError(
-                f"limit {limit_id} is raised by {amount} of measure {measure}, which is nothing that counts"
-            )
+            raise no_such_raise(limit_id, measure, amount)
         found.append(LimitRaise(limit_id, measure, flags, start_at, amount))
         offset += tape.LIMIT_RAISE.size
     return tuple(found), offset
+
+
+def no_such_raise(limit_id: int, measure: int, amount: int) -> TapeError:
+    """What to raise for a limit that no worker can have raised so."""
+    return TapeError(f"limit {limit_id} is raised by {amount} of measure {measure}, which is nothing that counts")
 
 
 def pack_raises(raises: Sequence[LimitRaise]) -> bytes:

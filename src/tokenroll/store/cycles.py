@@ -114,13 +114,17 @@ class CycleBook:
 
     def day_number(self, zone_name: str, at: Instant) -> int:
         """The day of a zone that an instant is in, counted from 1 January of the year 1."""
+        return self.day_window(zone_name, at)[2]
+
+    def day_window(self, zone_name: str, at: Instant) -> tuple[Instant, Instant, int]:
+        """The same day as `[start, end)`, and its number."""
         known = self._days.get(zone_name)
         if known is None or not known[0] <= at < known[1]:
             zone = self.zone(zone_name)
             day = cycling.day_at(at, zone)
             until = day_start(date.fromordinal(day.toordinal() + 1), zone)
             known = self._days[zone_name] = (day_start(day, zone), until, day.toordinal())
-        return known[2]
+        return known
 
     def zone(self, zone_name: str) -> tzinfo:
         """The zone of that name, remembered."""

@@ -34,13 +34,14 @@ from tokenroll.store.cycles import NEVER
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
 from tokenroll.store.hold_changes import HoldChanges
+from tokenroll.store.limit_sums import raises_end
 from tokenroll.store.mirror import OpenHold
 from tokenroll.store.tape import Block, RecordType, TapeError, TapeRelease
 
 _HOLD, _SETTLE, _DISPATCHED = int(RecordType.HOLD), int(RecordType.SETTLE), int(RecordType.DISPATCHED)
 # The parts of records that the loop needs, as unsigned where a negative could pass for an index from the end.
-_HOLD_HOT: Final = struct.Struct("<2xHBB2x16xQQ8xqQ20xI16xQQ")
-"""length, attempt, slice count, wallet, key, admitted at, bound, client call name; lot and nanos of the first slice."""
+_HOLD_HOT: Final = struct.Struct("<xBHBB2x16xQQ8xqQ20xI16xQQ")
+"""flags, length, attempt, slice count, wallet, key, admitted at, bound, client call name; lot and nanos of the first slice."""
 _SETTLE_HOT: Final = struct.Struct("<2xHQ16xQ")
 _END_HOT: Final = struct.Struct("<2xHQq")
 _RELEASE_REASON: Final = 20
@@ -50,6 +51,7 @@ _LEAF_HOT: Final = struct.Struct("<2sqqqii")
 _SHA256: Final = sha256()
 """An empty hash: a copy of it is a third cheaper than a new one."""
 _HOLD_ONE_SLICE: Final = tape.HOLD.size + tape.SLICE.size
+_LIMITED: Final = tape.HOLD_LIMITED
 _RARER_MIN: Final = {
     _DISPATCHED: tape.DISPATCHED_HEAD.size,
     int(RecordType.NAME): tape.RECORD_HEAD.size + tape.NAME_HEAD.size,
@@ -154,7 +156,7 @@ class Fold:
         mirror, journal, batch = self._mirror, self._journal, self._changes.batch
         lots, last_seq, evidence = mirror.lots, mirror.last_seq, self._evidence
         fresh, dispatched, values = self._fresh, self._dispatched, batch.values
-        counts, charged, spent = batch.counts, batch.charged, batch.spent
+        counts, charged, spent, limits = batch.counts, batch.charged, batch.spent, batch.limits
         add_hash, new_hash = journal.hashes.append, _SHA256.copy
         hold_hot, settle_hot, leaf_hot = _HOLD_HOT.unpack_from, _SETTLE_HOT.unpack_from, _LEAF_HOT.pack
         base, end, padded = self._base, len(payload), payload + bytes(tape.SLICE.size)
@@ -175,6 +177,8 @@ class Fold:
                 else:
                     record, wallet, key, admitted, place, nanos = held
                     lots[place] += nanos - charge
+                    if record[1] & _LIMITED:
+                        limits.passed(record, _HOLD_ONE_SLICE, charge, padded, offset)
                     if evidence:
                         record += evidence.pop(opened, b"")
                     record += padded[offset : offset + length]
@@ -192,9 +196,21 @@ class Fold:
                     spent[place >> 1] = spent.get(place >> 1, 0) + charge
                     seq += 1
             elif kind == _HOLD:
-                length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hold_hot(padded, offset)
+                hot = hold_hot(padded, offset)
+                flags, length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hot
                 place = lot + lot
-                one_slice = length == _HOLD_ONE_SLICE and slices == 1 and nanos == bound
+                one_slice = (
+                    slices == 1
+                    and nanos == bound
+                    and (
+                        length
+                        == (
+                            raises_end(padded, offset + _HOLD_ONE_SLICE) - offset
+                            if flags & _LIMITED
+                            else _HOLD_ONE_SLICE
+                        )
+                    )
+                )
                 if one_slice and lot and nanos and lots[place + 1] == wallet:
                     rest = lots[place] - nanos
                     if rest < 0:
@@ -325,7 +341,7 @@ class Fold:
     def _lift(self, opened: int) -> OpenHold:
         """A hold of this batch as an object: it outlives the batch, or its end is not a plain one."""
         record, wallet, key, admitted, place, nanos = self._fresh.pop(opened)
-        said = None if place > 0 else parse_record(record).hold
+        said = None if place > 0 and not record[1] & _LIMITED else parse_record(record).hold
         hold = OpenHold(
             key=self._base | opened,
             wallet_id=wallet,

@@ -13,16 +13,18 @@ A cycle's sums follow these rules, which are those of the slips:
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, func, select
 
 from tokenroll.model.hold import COMPANY_LOT_ID
+from tokenroll.model.instant import Instant
 from tokenroll.model.tag import PROJECT, tag_value
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, Outcome, hold_key, parse_record
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.database import raw_connection
+from tokenroll.store.plain_settlement import HOLD_LABEL, SETTLE_LABEL, settle_offset
 from tokenroll.store.tape import HOLD_PERSONAL
 
 MARK: Final = "spend"
@@ -49,6 +51,21 @@ class SpendKey(NamedTuple):
     late: bool
 
 
+_Said: TypeAlias = tuple[int, int, int, int, int, int, int]
+"""What a record says of its sum: worker and epoch, by their numbers model and tags, whether it is personal, wallet, lot, cycle."""
+
+
+class _OpenSum:
+    """A sum of plain settlements that say the same, and the day in which they all are."""
+
+    __slots__ = ("since", "sum", "until")
+
+    def __init__(self, found: list[int], since: Instant, until: Instant) -> None:
+        self.sum = found
+        self.since = since
+        self.until = until
+
+
 class SpendSums:
     """Sums of settlements by `SpendKey`: [nanos, calls]. Whoever makes one says whose a lot is and in which zone a wallet lives."""
 
@@ -62,35 +79,64 @@ class SpendSums:
         self._zone_of = zone_of
         self._name_of = name_of
         self._first_days: dict[int, int] = {}
+        self._open: dict[_Said, _OpenSum] = {}
+
+    def clear(self) -> None:
+        """Nothing is summed any more."""
+        self.sums.clear()
+        self._open.clear()
+
+    def add_row(self, hold_number: int, wallet_id: int, cycle: int, outcome: int, record: bytes) -> None:
+        """One settlement more, as its row has it: what `add` would add, without making records of the bytes of a plain one."""
+        at = settle_offset(record)
+        if not at or not self._add_plain(hold_number, wallet_id, cycle, record, at):
+            self.add(hold_number, wallet_id, cycle, outcome, parse_record(record))
+
+    def _add_plain(self, hold_number: int, wallet_id: int, cycle: int, record: bytes, at: int) -> bool:
+        """Whether a plain settlement, whose SETTLE is at `at`, was paid by its own wallet from the lot that it held, and is added."""
+        flags, _, _, admitted_at, hold_name, tags_name, lot_id, held_nanos = HOLD_LABEL.unpack_from(record)
+        _, charge_nanos, _, _, settle_name = SETTLE_LABEL.unpack_from(record, at)
+        if not 0 < charge_nanos <= held_nanos:
+            return False
+        model_name, personal = settle_name or hold_name, flags & HOLD_PERSONAL
+        said = (hold_number >> 40, model_name, tags_name, personal, wallet_id, lot_id, cycle)
+        one = self._open.get(said)
+        if one is None or not one.since <= admitted_at < one.until:
+            if lot_id == COMPANY_LOT_ID or self._owner_of(lot_id) != wallet_id:
+                return False
+            label = self._label(hold_number, model_name, tags_name, personal)
+            found = self._sum(wallet_id, cycle, lot_id, label, admitted_at, own=True)
+            since, until, _ = self._book.day_window(self._zone_of(wallet_id), admitted_at)
+            one = self._open[said] = _OpenSum(found, since, until)
+        one.sum[0] += charge_nanos
+        one.sum[1] += 1
+        return True
 
     def add(self, hold_number: int, wallet_id: int, cycle: int, outcome: int, attempt: AttemptRecord) -> None:
         """One settlement more."""
-        key = hold_key(hold_number)
         hold, settle = attempt.hold, attempt.settle
         model_name = settle.answered_model_name if settle and settle.answered_model_name else hold.model_name
-        model = self._name_of(key.worker, key.epoch, model_name) if model_name else ""
-        project = tag_value(self._name_of(key.worker, key.epoch, hold.tags_name), PROJECT) if hold.tags_name else ""
-        label = (model, project, bool(hold.flags & HOLD_PERSONAL))
+        label = self._label(hold_number, model_name, hold.tags_name, hold.flags & HOLD_PERSONAL)
         uncounted = outcome != Outcome.RELEASED
         for lot_id, nanos in attempt.consumed:
             owner = wallet_id if lot_id == COMPANY_LOT_ID else self._owner_of(lot_id)
             own = owner == wallet_id
-            self._put(owner, cycle, own, lot_id, label, hold.admitted_at, nanos, own and uncounted)
+            found = self._sum(owner, cycle, lot_id, label, hold.admitted_at, own=own)
+            found[0] += nanos
+            found[1] += own and uncounted
             uncounted = uncounted and not own
         if uncounted:
-            self._put(wallet_id, cycle, True, COMPANY_LOT_ID, label, hold.admitted_at, 0, True)
+            self._sum(wallet_id, cycle, COMPANY_LOT_ID, label, hold.admitted_at, own=True)[1] += 1
 
-    def _put(
-        self,
-        wallet_id: int,
-        cycle: int,
-        own: bool,
-        lot_id: int,
-        label: tuple[str, str, bool],
-        at: int,
-        nanos: int,
-        counted: bool,
-    ) -> None:
+    def _label(self, hold_number: int, model_name: int, tags_name: int, personal: int) -> tuple[str, str, bool]:
+        key = hold_key(hold_number)
+        model = self._name_of(key.worker, key.epoch, model_name) if model_name else ""
+        project = tag_value(self._name_of(key.worker, key.epoch, tags_name), PROJECT) if tags_name else ""
+        return model, project, bool(personal)
+
+    def _sum(
+        self, wallet_id: int, cycle: int, lot_id: int, label: tuple[str, str, bool], at: Instant, *, own: bool
+    ) -> list[int]:
         zone = self._zone_of(wallet_id)
         if not own:
             cycle = max(cycle, self._book.of_admission(zone, at))
@@ -101,10 +147,8 @@ class SpendSums:
         key = SpendKey(cycle, wallet_id, lot_id, *label, day, day < first)
         found = self.sums.get(key)
         if found is None:
-            self.sums[key] = [nanos, int(counted)]
-        else:
-            found[0] += nanos
-            found[1] += counted
+            found = self.sums[key] = [0, 0]
+        return found
 
 
 def rolled_through(connection: Connection) -> int:
@@ -173,7 +217,7 @@ def roll_up(connection: Connection, sums: SpendSums, limit: int = SLICE_SETTLEME
     if not rows:
         return 0
     for _, number, wallet_id, cycle, outcome, record in rows:
-        sums.add(number, wallet_id, cycle, outcome, parse_record(record))
+        sums.add_row(number, wallet_id, cycle, outcome, record)
     labels = _labels(connection, (key[3:6] for key in sums.sums))
     raw_connection(connection).executemany(
         _UPSERT,
@@ -182,7 +226,7 @@ def roll_up(connection: Connection, sums: SpendSums, limit: int = SLICE_SETTLEME
             for key, (nanos, count) in sums.sums.items()
         ),
     )
-    sums.sums.clear()
+    sums.clear()
     raw_connection(connection).execute("INSERT OR REPLACE INTO rollup_marks VALUES (?,?)", (MARK, rows[-1][0]))
     return len(rows)
 

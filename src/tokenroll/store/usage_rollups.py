@@ -16,22 +16,31 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 from sqlalchemy import Connection, select
 
-from tokenroll.engine.rating import card_from_json, meter_costs
+from tokenroll.engine.rating import card_from_json, meter_costs, rate_attos
 from tokenroll.engine.sharing import shared_out
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.rate_card import RateCard
-from tokenroll.model.usage import INPUT_METERS, METER_INDEX, TOKEN_METER_COUNT, Meter
+from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, TOKEN_METER_COUNT, Meter
 from tokenroll.store import schema
-from tokenroll.store.attempt_record import AttemptRecord, SettleRecord, hold_key, parse_record
+from tokenroll.store.attempt_record import (
+    METER_COUNT,
+    AttemptRecord,
+    HoldRecord,
+    SettleRecord,
+    hold_key,
+    parse_record,
+)
 from tokenroll.store.database import raw_connection
+from tokenroll.store.plain_settlement import HOLD_LABEL, SETTLE_LABEL, settle_offset
 from tokenroll.store.rollups import names_of
+from tokenroll.store.tape import SETTLE, unpack_counts
 
 MARK: Final = "usage"
 MINUTE_SECONDS: Final = 60
 GRAINS_SECONDS: Final = (MINUTE_SECONDS, 3_600, 86_400)
 """The widths that are kept: each is a whole number of the one before it."""
-SLICE_SETTLEMENTS: Final = 1_000
-"""Settlements rolled up in one transaction: some 40 ms, for which no report waits longer than it notices."""
+SLICE_SETTLEMENTS: Final = 2_000
+"""Settlements rolled up in one transaction: some 40 ms where nothing is compiled, for which no report waits longer than it notices."""
 LONG_INPUT_TOKENS: Final = 200_000
 """A call with more input than this is told as one of the long context window, as providers tell it."""
 _SETTLEMENTS: Final = (
@@ -43,6 +52,8 @@ _NEW_LABEL: Final = (
 )
 _INPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in INPUT_METERS)
 _CARDS_KEPT: Final = 4_096
+_LABELS_KEPT: Final = 65_536
+_MINUTE_MICROS: Final = MINUTE_SECONDS * MICROS_PER_SECOND
 
 
 class UsageLabel(NamedTuple):
@@ -83,6 +94,37 @@ class UsageSum:
                 found[1] += count
                 found[2] += nanos
 
+    def add_one(self, charge_nanos: int, counts: Sequence[int | None], attos: Sequence[int]) -> None:
+        """One call more whose charge is taken apart by these prices, as engine/sharing does it."""
+        self.call_count += 1
+        self.charge_nanos += charge_nanos
+        parts = self.parts
+        used: list[tuple[list[int], int]] = []
+        total = most = 0
+        dearest: list[int] | None = None
+        for meter, count in enumerate(counts):
+            if not count:
+                continue
+            part = parts.get(meter)
+            if part is None:
+                part = parts[meter] = [0, 0, 0]
+            part[0] += 1
+            part[1] += count
+            cost = count * attos[meter]
+            if cost:
+                total += cost
+                used.append((part, cost))
+                if cost > most:
+                    most, dearest = cost, part
+        if dearest is None:
+            return
+        left_nanos = charge_nanos
+        for part, cost in used:
+            nanos = charge_nanos * cost // total
+            part[2] += nanos
+            left_nanos -= nanos
+        dearest[2] += left_nanos
+
     def add_sum(self, other: "UsageSum") -> None:
         """All of another sum."""
         self.add(other.call_count, other.charge_nanos, other.flat())
@@ -114,6 +156,20 @@ class UsageSum:
 
 
 SumKey: TypeAlias = tuple[Instant, UsageLabel]
+_Said: TypeAlias = tuple[int, int, int, int, int, int]
+"""What a record says of its label: worker and epoch, and by their numbers model, key, rate card, service tier and dialect."""
+
+
+class _Priced:
+    """What plain settlements that say the same have in common: their label, and what each meter costs in attos."""
+
+    __slots__ = ("attos", "input_tokens_max", "label")
+
+    def __init__(self, label: UsageLabel, attos: list[int], input_tokens_max: int) -> None:
+        self.label = label
+        self.attos = attos
+        self.input_tokens_max = input_tokens_max
+        """With more input than this both are others."""
 
 
 class UsageSums:
@@ -123,18 +179,72 @@ class UsageSums:
         self.sums: dict[SumKey, UsageSum] = {}
         self._name_of = name_of
         self._card_of = card_of
+        self._labelled: dict[_Said, _Priced] = {}
+        self._open: dict[tuple[_Said, Instant], UsageSum] = {}
+        """The sums of those by minute, so that the next settlement of the same finds its own at once."""
+
+    def clear(self) -> None:
+        """Nothing is summed any more; what is known of labels and prices stays."""
+        self.sums.clear()
+        self._open.clear()
+
+    def add_row(self, hold_number: int, record: bytes) -> None:
+        """One settlement more, as its row has it: what `add` would add, for a plain one without making records of its bytes."""
+        at = settle_offset(record)
+        if not at:
+            self.add(hold_number, parse_record(record))
+            return
+        _, key_id, card_id, admitted_at, hold_name, _, _, _ = HOLD_LABEL.unpack_from(record)
+        flags, charge_nanos, tier, dialect, settle_name = SETTLE_LABEL.unpack_from(record, at)
+        said = (hold_number >> 40, settle_name or hold_name, key_id, card_id, tier, dialect)
+        priced = self._labelled.get(said)
+        if priced is None:
+            priced = self._label(hold_number, parse_record(record), said)
+        counts = unpack_counts(record, at + SETTLE.size, METER_COUNT, flags)
+        input_tokens = 0
+        for index in _INPUT_INDEXES:
+            input_tokens += counts[index] or 0
+        if input_tokens > priced.input_tokens_max:
+            self.add(hold_number, parse_record(record))
+            return
+        minute = (said, admitted_at // _MINUTE_MICROS)
+        found = self._open.get(minute)
+        if found is None:
+            key = (minute[1] * _MINUTE_MICROS, priced.label)
+            found = self.sums.get(key)
+            if found is None:
+                found = self.sums[key] = UsageSum()
+            self._open[minute] = found
+        found.add_one(charge_nanos, counts, priced.attos)
+
+    def _label(self, hold_number: int, attempt: AttemptRecord, said: "_Said") -> "_Priced":
+        """What plain settlements that say this have in common, while their input is a short one."""
+        hold, settle = attempt.hold, attempt.settle
+        assert settle is not None  # a plain settlement has one
+        label = self._label_of(hold_number, hold, settle, is_long=False)
+        card = self._card_of(hold.rate_card_id)
+        table = card.internal_prices.get(settle.service_tier) if card else None
+        attos = [rate_attos(table.base, meter) or 0 for meter in METERS] if table else [0] * METER_COUNT
+        starts = [tier.input_tokens_above for tier in table.tiers] if table else []
+        if len(self._labelled) >= _LABELS_KEPT:
+            self._labelled.clear()
+        priced = self._labelled[said] = _Priced(label, attos, min([LONG_INPUT_TOKENS, *starts]))
+        return priced
+
+    def _label_of(self, hold_number: int, hold: HoldRecord, settle: SettleRecord, *, is_long: bool) -> UsageLabel:
+        key = hold_key(hold_number)
+        name = settle.answered_model_name or hold.model_name
+        model = self._name_of(key.worker, key.epoch, name) if name else ""
+        return UsageLabel(hold.api_key_id, model, settle.dialect, settle.service_tier, is_long)
 
     def add(self, hold_number: int, attempt: AttemptRecord) -> None:
         """One settlement more. One that was released consumed nothing and is not counted."""
         hold, settle = attempt.hold, attempt.settle
         if settle is None:
             return
-        key = hold_key(hold_number)
         counts = settle.counts
         is_long = _longest_input_tokens(settle) > LONG_INPUT_TOKENS
-        name = settle.answered_model_name or hold.model_name
-        model = self._name_of(key.worker, key.epoch, name) if name else ""
-        label = UsageLabel(hold.api_key_id, model, settle.dialect, settle.service_tier, is_long)
+        label = self._label_of(hold_number, hold, settle, is_long=is_long)
         at = (floored(hold.admitted_at, MINUTE_SECONDS), label)
         found = self.sums.get(at)
         if found is None:
@@ -227,7 +337,7 @@ def add_after(connection: Connection, sums: UsageSums, after_seq: int, limit: in
     """The next settlements after a sequence added to `sums`: how many, and the last one's sequence."""
     rows = raw_connection(connection).execute(_SETTLEMENTS, (after_seq, limit)).fetchall()
     for _, number, record in rows:
-        sums.add(number, parse_record(record))
+        sums.add_row(number, record)
     return len(rows), rows[-1][0] if rows else after_seq
 
 
@@ -243,7 +353,7 @@ def roll_up_usage(connection: Connection, sums: UsageSums, limit: int = SLICE_SE
     for seconds in GRAINS_SECONDS:
         by_span = sums.sums if seconds == MINUTE_SECONDS else coarser(sums.sums, seconds)
         _write(connection, seconds, {(at, labels[label]): one for (at, label), one in by_span.items()})
-    sums.sums.clear()
+    sums.clear()
     raw_connection(connection).execute("INSERT OR REPLACE INTO rollup_marks VALUES (?,?)", (MARK, last_seq))
     return count
 

@@ -29,9 +29,10 @@ from tests.ledger_kit import (
     release_record,
     settle_record,
 )
-from tokenroll.store.attempt_record import parse_record
+from tokenroll.model.limit import LIMIT_MEASURES, LimitMeasure
+from tokenroll.store.attempt_record import LimitRaise, parse_record
 from tokenroll.store.journal import SETTLEMENT_LEAF, settlement_leaf
-from tokenroll.store.tape import TapeRelease
+from tokenroll.store.tape import RAISE_OVERAGE, RAISE_WOULD_DENY, TapeRelease
 from tokenroll.store.verify import verify
 
 HELD = 10_000_000
@@ -52,6 +53,41 @@ def unsound(one):
     verified = verify(one.connection, one.now)
     one.connection.rollback()
     return verified.differences
+
+
+@pytest.mark.parametrize("reports", [1, 3])
+def test_limits_count_a_call_the_same_whether_it_ends_in_its_report_or_later(one, reports):
+    """Credits, calls, and model tokens above their cap: 1,100 of them, 4,500,000 nanos."""
+    places = {measure: LIMIT_MEASURES.index(measure) for measure in LimitMeasure}
+    raises = (
+        LimitRaise(1, places[LimitMeasure.CREDITS], 0, START, HELD),
+        LimitRaise(2, places[LimitMeasure.CALLS], RAISE_OVERAGE, START, 1),
+        LimitRaise(3, places[LimitMeasure.MODEL_TOKENS], RAISE_WOULD_DENY, START, 5_000),
+    )
+    records = [hold_record(1, (ADA_LOT, HELD), raises=raises), dispatched_record(1), settle_record(1, 1_000, 100)]
+    size = len(records) // reports
+    for first in range(0, len(records), size):
+        told(one, *records[first : first + size], first=first + 1)
+    assert one.rows("SELECT limit_id, start_at, used, call_count, would_deny_count, overage_count FROM limit_counters") == [
+        (1, START, COST, 1, 0, 0), (2, START, 1, 1, 0, 1), (3, START, 1_100, 1, 1, 0),
+    ]  # fmt: skip
+    assert one.lot(ADA_LOT) == (0, 0, COST)
+    assert one.rows("SELECT count(*) FROM holds") == [(0,)]
+    assert unsound(one) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (LimitRaise(1, 9, 0, START, 5), "limit 1 is raised by 5 of measure 9, which is nothing that counts"),
+        (LimitRaise(1, 0, 0, START, -5), "limit 1 is raised by -5 of measure 0, which is nothing that counts"),
+    ],
+)
+def test_it_halts_at_a_limit_that_nobody_can_have_raised(one, raised, said):
+    answer = told(one, hold_record(1, (ADA_LOT, HELD), raises=(raised,)), dispatched_record(1), settle_record(1, 1, 1))
+    assert isinstance(answer, Refusal)
+    assert said in answer.text
+    assert one.rows("SELECT count(*) FROM settlements") == [(0,)]
 
 
 def test_it_moves_what_a_call_cost_from_adas_lot(one):
