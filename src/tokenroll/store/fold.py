@@ -158,7 +158,7 @@ class Fold:
         fresh, dispatched, values = self._fresh, self._dispatched, batch.values
         counts, charged, spent, limits = batch.counts, batch.charged, batch.spent, batch.limits
         add_hash, new_hash = journal.hashes.append, _SHA256.copy
-        hold_hot, settle_hot, leaf_hot = _HOLD_HOT.unpack_from, _SETTLE_HOT.unpack_from, _LEAF_HOT.pack
+        settle_hot, leaf_hot = _SETTLE_HOT.unpack_from, _LEAF_HOT.pack
         base, end, padded = self._base, len(payload), payload + bytes(tape.SLICE.size)
         seq, sequence, offset = journal.next_seq, first_sequence - 1, 0
         since, until, month = NEVER
@@ -196,32 +196,7 @@ class Fold:
                     spent[place >> 1] = spent.get(place >> 1, 0) + charge
                     seq += 1
             elif kind == _HOLD:
-                hot = hold_hot(padded, offset)
-                flags, length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hot
-                place = lot + lot
-                one_slice = (
-                    slices == 1
-                    and nanos == bound
-                    and (
-                        length
-                        == (
-                            raises_end(padded, offset + _HOLD_ONE_SLICE) - offset
-                            if flags & _LIMITED
-                            else _HOLD_ONE_SLICE
-                        )
-                    )
-                )
-                if one_slice and lot and nanos and lots[place + 1] == wallet:
-                    rest = lots[place] - nanos
-                    if rest < 0:
-                        raise _overdraw(sequence, lot, nanos, rest)
-                    lots[place] = rest
-                else:
-                    place = nanos = -1
-                    self._draw(sequence, padded[offset : offset + length], end - offset)
-                if client or attempt != 1:
-                    self._identify(sequence, padded[offset : offset + length], attempt, key, client)
-                fresh[sequence] = (padded[offset : offset + length], wallet, key, admitted, place, nanos)
+                length = self._begin(sequence, padded, offset, end)
             else:
                 length = int.from_bytes(padded[offset + 2 : offset + 4], "little")
                 journal.next_seq = seq
@@ -250,6 +225,30 @@ class Fold:
             self._give(sequence, record)
 
     # ---- beginnings -------------------------------------------------------------------------------
+
+    def _begin(self, sequence: int, padded: bytes, offset: int, end: int) -> int:
+        """A HOLD takes what it holds from its lots. How long its record is."""
+        length: int
+        hot = _HOLD_HOT.unpack_from(padded, offset)
+        flags, length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hot
+        lots = self._mirror.lots
+        place = lot + lot
+        size = _HOLD_ONE_SLICE
+        if flags & _LIMITED and slices == 1:
+            size = raises_end(padded, offset + size) - offset
+        if length == size and slices == 1 and nanos == bound and lot and nanos and lots[place + 1] == wallet:
+            rest = lots[place] - nanos
+            if rest < 0:
+                raise _overdraw(sequence, lot, nanos, rest)
+            lots[place] = rest
+        else:
+            place = nanos = -1
+            self._draw(sequence, padded[offset : offset + length], end - offset)
+        record = padded[offset : offset + length]
+        if client or attempt != 1:
+            self._identify(sequence, record, attempt, key, client)
+        self._fresh[sequence] = (record, wallet, key, admitted, place, nanos)
+        return length
 
     def _draw(self, sequence: int, record: bytes, room: int) -> None:
         """A hold of several lots, of none, of a pool's or of the company's."""
