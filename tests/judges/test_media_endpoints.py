@@ -86,7 +86,8 @@ def test_a_model_that_talks_ranks_nothing_that_its_card_does_not_price(company):
         status, _, error = asked(
             company, "/v1/chat/completions", {"model": "rerank-v3.5", "messages": [{"role": "user", "content": HELLO}]}
         )
-    assert (status, error["error"]["code"]) == (400, "tier_not_sold")
+    assert (status, error["error"]["code"], error["error"]["param"]) == (400, "not_priced", "model")
+    assert "As it is priced, it is called at /v1/rerank." in error["error"]["message"]
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------------

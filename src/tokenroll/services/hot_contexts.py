@@ -5,14 +5,24 @@ They mean what `engine/bounding` means; a property test proves it. A call of tex
 
 from typing import Final
 
+from tokenroll.engine.bounding import answering_tiers
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.limits import BATCH_OUTPUT_TOKENS_MAX, MEDIA_TOKENS_ESTIMATE, SEARCHES_SHARE
-from tokenroll.model.usage import METERS
+from tokenroll.model.usage import METERS, Meter
 from tokenroll.services.hot import HotHold
 from tokenroll.services.hot_limits import CALLS, CREDITS
+from tokenroll.services.hot_prices import HotCard
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, Denial
 from tokenroll.upstream.facts import Batched, Facts
 
+_BY_CARD: Final = "Whoever runs the gateway can set on its rate card (`tokenroll ratecard set --file`)"
+_SOLD_BY_TOKENS: Final = ("/v1/embeddings", "/v1/rerank")
+_SOLD_BY_UNITS: Final = (
+    (Meter.SEARCH_UNIT, "/v1/rerank"), (Meter.IMAGE, "/v1/images/generations"), (Meter.CHARACTER, "/v1/audio/speech"),
+    (Meter.AUDIO_SECOND, "/v1/audio/transcriptions"),
+)  # fmt: skip
+"""Where models are called that have a price for input and none for output, and those that are sold by units."""
+_BETA_ADVICE: Final = "Leave that beta out, or ask whoever runs the gateway for a rate card with them."
 _IMAGE_WEIGHT_BYTES: Final = MEDIA_TOKENS_ESTIMATE * BYTES_PER_TOKEN_ESTIMATE
 """What stands for an image among a call's bytes, for evidence; a bound has the card's own figure in its place."""
 
@@ -26,12 +36,14 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     """
     rates = hold.rates
     if facts.has_audio and not rates.has_audio:
-        return _not_bounded(facts, "its rate card has no price for sound")
+        return _not_bounded(
+            facts, "its rate card has no price for sound", f"Leave the sound out. {_BY_CARD} a price of `input_audio`."
+        )
     card = hold.card.card
     window, fills, image_tokens = card.context_window_tokens, facts.fills_window, 0
     if facts.window_tokens > (window or 0):
         if len(rates.charge_steps) < 2:
-            return _not_bounded(facts, _window_unknown(window, facts.window_tokens))
+            return _not_bounded(facts, _window_unknown(window, facts.window_tokens), _BETA_ADVICE)
         window = facts.window_tokens
     if facts.batched is not None:
         return _bound_batch(hold, facts, facts.batched, input_tokens, window)
@@ -48,7 +60,9 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     if uses or fills:
         if window is None:
             if token_grains:
-                return _not_bounded(facts, "its rate card names no context window")
+                return _not_bounded(
+                    facts, "its rate card names no context window", f"{_BY_CARD} its `context_window_tokens`."
+                )
             window = 0  # what it reads costs nothing
         input_tokens = max(input_tokens + image_tokens, window) * (uses + 1)
         grains = input_tokens * token_grains
@@ -57,16 +71,26 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
         input_tokens += image_tokens
     if searches:
         if rates.web_search_grains is None:
-            return _not_bounded(facts, "its rate card has no price for searches")
+            return _not_bounded(
+                facts,
+                "its rate card has no price for searches",
+                f"Leave its searches out. {_BY_CARD} a price of `web_search`.",
+            )
         grains += searches * rates.web_search_grains
     if not facts.is_text:
         units = rates.unit_grains
         priced = [(most, units[index]) for index, most, _ in facts.unit_maxima if index in units]
         if facts.trains and not priced:
-            return _not_bounded(facts, "its rate card has no price for training (`tokenroll ratecard set --training`)")
+            return _not_bounded(
+                facts,
+                "its rate card has no price for training",
+                f"Whoever runs the gateway can set it: `tokenroll ratecard set --model {facts.model} --training CREDITS`, per million tokens.",
+            )
         if not priced and not rates.has_token_price:
             names = " or ".join(f"{METERS[index].replace('_', ' ')}s" for index, _, _ in facts.unit_maxima)
-            return _not_bounded(facts, f"its rate card has no price for model tokens or {names}")
+            return _not_bounded(
+                facts, f"its rate card has no price for model tokens or {names}", f"{_BY_CARD} a price of either."
+            )
         grains += sum(most * unit_grains for most, unit_grains in priced)
     hold.input_tokens_max = input_tokens
     hold.beyond_grains = grains
@@ -77,10 +101,7 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
 def _window_unknown(window: int | None, asked: int) -> str:
     """Why a beta that lets the model read more than its card knows of is refused: what is read there has prices of its own."""
     known = "no context window" if window is None else f"a context of {window} model tokens"
-    return (
-        f"`anthropic-beta` names context-1m, a context of {asked} model tokens, its rate card {known} and no prices beyond it; "
-        "leave that beta out, or ask whoever runs the gateway for a rate card with them"
-    )
+    return f"`anthropic-beta` names context-1m, a context of {asked} model tokens, its rate card {known} and no prices beyond it"
 
 
 def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: int, window: int | None) -> Denial | None:
@@ -95,16 +116,22 @@ def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: in
         input_tokens += facts.image_count * card.image_tokens_max
     if windows:
         if window is None:
-            return _not_bounded(facts, "its rate card names no context window")
+            return _not_bounded(
+                facts, "its rate card names no context window", f"{_BY_CARD} its `context_window_tokens`."
+            )
         input_tokens += windows * window
     output_tokens = facts.output_cap_tokens
     if batched.uncapped_choice_count:
         longest = card.output_tokens_max or card.context_window_tokens
         if longest is None:
-            return _not_bounded(facts, "its rate card names no maximum output")
+            return no_maximum(facts)
         output_tokens += batched.uncapped_choice_count * longest
         if output_tokens > BATCH_OUTPUT_TOKENS_MAX:
-            return _not_bounded(facts, f"without output caps its requests may write {output_tokens} tokens")
+            return _not_bounded(
+                facts,
+                f"without output caps its requests may write {output_tokens} tokens",
+                "Name an output cap in each.",
+            )
     hold.output_tokens_max = output_tokens
     token_grains = rates.any_input_grains if facts.fills_window or facts.image_count else rates.input_grains
     hold.input_tokens_max = input_tokens
@@ -112,8 +139,32 @@ def _bound_batch(hold: HotHold, facts: Facts, batched: Batched, input_tokens: in
     return None
 
 
-def _not_bounded(facts: Facts, why: str) -> Denial:
-    return Denial("call_not_bounded", model=facts.model, state=why)
+def _not_bounded(facts: Facts, why: str, advice: str) -> Denial:
+    denial = Denial("call_not_bounded", model=facts.model, state=why)
+    denial.advice = advice
+    return denial
+
+
+def no_maximum(facts: Facts) -> Denial:
+    """Why a call is refused whose output nothing bounds: neither its client nor the rate card says how much it may be."""
+    advice = f"{_BY_CARD} its `output_tokens_max`."
+    return _not_bounded(
+        facts, "its rate card names no maximum output", f"Name an output cap. {advice}" if facts.is_text else advice
+    )
+
+
+def not_sold(card: HotCard, tier: str, facts: Facts) -> Denial:
+    """Why a card has no rates for such a call: it does not sell the service tier, or has no price for what the call would use."""
+    prices = card.card.internal_prices
+    if any(one not in prices for one in answering_tiers(tier)):
+        return Denial("tier_not_sold", model=facts.model, state=tier)
+    has_input = card.input_at_tier(tier, 0) is not None
+    what = "anything that this endpoint sells" if not facts.is_text else "output" if has_input else "model tokens"
+    denial = Denial("not_priced", model=facts.model, state=what)
+    sold_at = _SOLD_BY_TOKENS if has_input else [way for meter, way in _SOLD_BY_UNITS if meter in prices[tier].base]
+    if sold_at:
+        denial.advice = f"As it is priced, it is called at {' or '.join(sold_at)}."
+    return denial
 
 
 def _searches_afforded(hold: HotHold, facts: Facts, available: int, context_tokens: int, token_grains: int) -> int:

@@ -24,7 +24,7 @@ from tokenroll.services.above_hold import AboveHold
 from tokenroll.services.call_memory import CallMemory, repeated
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
-from tokenroll.services.hot_contexts import bound_beyond_bytes
+from tokenroll.services.hot_contexts import bound_beyond_bytes, no_maximum, not_sold
 from tokenroll.services.hot_limits import Reroute, fit, fitting_cap, rerouted
 from tokenroll.services.hot_prices import HotCard, HotRates
 from tokenroll.services.leases import Leases
@@ -144,7 +144,7 @@ class Spending(Leases):
         tier = facts.service_tier or deployment.service_tier
         rates = (card.rates.get(tier) if facts.is_text else None) or _rates(card, tier, facts)
         if rates is None:
-            return Denial("tier_not_sold", model=facts.model, state=tier)
+            return not_sold(card, tier, facts)
         if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
             key = reroute.floor
         wallet = key.wallet
@@ -220,7 +220,7 @@ class Spending(Leases):
         if cap == 0 and facts.has_output:
             cap = self._injected_cap(hold, facts, available, fixed_grains)
             if cap == 0:
-                return Denial("call_not_bounded", model=facts.model, state="its rate card names no maximum output")
+                return no_maximum(facts)
             hold.cap_changed = facts.is_text  # a picture takes no cap
         hold.output_tokens_max = cap
         hold.bound_nanos = -(-(fixed_grains + facts.choice_count * cap * rates.output_grains) // rates.grains_per_nano)

@@ -330,7 +330,7 @@ class StreamMessageMeter(EventMeter):
 
 
 _DENIAL_STATUS: Final = {
-    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_for_model": 403,
+    "unknown_model": 404, "tier_not_sold": 400, "not_priced": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_for_model": 403,
     "too_many_tags": 400, "not_ready": 503,
 }  # fmt: skip
 _ERROR_TYPES: Final = {

@@ -73,7 +73,7 @@ class Denial:
         pace_text: str = "",
     ) -> None:
         self.code = code
-        """`wallet_empty`, `limit_reached`, `no_access`, `not_for_model`, `too_many_tags`, `unknown_model`, `tier_not_sold`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
+        """`wallet_empty`, `limit_reached`, `no_access`, `not_for_model`, `too_many_tags`, `unknown_model`, `tier_not_sold`, `not_priced`, `call_not_bounded`, `call_repeated`, `too_many_lots`, `not_ready`."""
         self.scope = scope
         self.needed_nanos = needed_nanos
         self.left_nanos = left_nanos
@@ -184,6 +184,17 @@ def _unknown_model(denial: Denial) -> str:
     )
 
 
+def _not_priced(denial: Denial) -> str:
+    parts = [f"The rate card of {denial.model!r} has no price for {denial.state}, so the call is refused, never free."]
+    if denial.advice:
+        parts.append(denial.advice)
+    how = f"--model {denial.model} --output CREDITS" if denial.state == "output" else "--file CARD.json"
+    parts.append(
+        f"If it is to be called here, whoever runs the gateway can price that: `tokenroll ratecard set {how}`."
+    )
+    return " ".join(parts)
+
+
 _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "wallet_empty": _wallet_empty,
     "limit_reached": _limit_reached,
@@ -193,6 +204,7 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
         if d.state == "batch"
         else f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
     ),
+    "not_priced": _not_priced,
     "no_access": lambda d: f"The plan of this key gives no access to {d.state}. More can be approved by {d.approver}.",
     "not_for_model": lambda d: (
         f"This key is not for {d.state}. Call one of these, or use another key; whoever made this one can change it with "
@@ -202,7 +214,7 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
         f"The tags of a call have at most {TAGS_BYTES_MAX} characters together, and what this one, its metadata and its key say has {d.state}."
     ),
     "call_not_bounded": lambda d: (
-        f"Nothing bounds the cost of this call to {d.model!r}: {d.state}. Name an output cap, or ask for a model with known limits."
+        f"Nothing bounds the cost of this call to {d.model!r}: {d.state}. {d.advice or 'Ask for less output, or for less at once.'}"
     ),
     "call_repeated": _call_repeated,
     "too_many_lots": lambda d: (

@@ -38,10 +38,15 @@ ANSWER_TIERS: Final = {
 }  # fmt: skip
 TIER_WORDS: Final = {"standard": "default", "flex": "flex", "priority": "priority", "batch": "batch"}
 _DENIAL_STATUS: Final = {
-    "unknown_model": 404, "tier_not_sold": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_for_model": 403, "too_many_tags": 400,
+    "unknown_model": 404, "tier_not_sold": 400, "not_priced": 400, "call_not_bounded": 400, "call_repeated": 409, "no_access": 403, "not_for_model": 403, "too_many_tags": 400,
     "not_ready": 503,
 }  # fmt: skip
-_DENIAL_PARAM: Final = {"unknown_model": "model", "not_for_model": "model", "tier_not_sold": "service_tier"}
+_DENIAL_PARAM: Final = {
+    "unknown_model": "model",
+    "not_for_model": "model",
+    "not_priced": "model",
+    "tier_not_sold": "service_tier",
+}
 _CODES: Final = {"unknown_model": "model_not_found"}
 
 

@@ -177,7 +177,10 @@ def test_a_model_that_only_talks_is_not_trained(tmp_path):
     refused = desk(tmp_path, {Meter.INPUT: 2, Meter.OUTPUT: 10}).admit(job())
     assert isinstance(refused, Denial)
     assert refused.code == "call_not_bounded"
-    assert "no price for training (`tokenroll ratecard set --training`)" in refused.sentence()
+    assert refused.sentence() == (
+        "Nothing bounds the cost of this call to 'sonnet': its rate card has no price for training. Whoever runs the gateway can "
+        "set it: `tokenroll ratecard set --model sonnet --training CREDITS`, per million tokens."
+    )
 
 
 def test_a_price_of_training_bounds_no_other_call(tmp_path):

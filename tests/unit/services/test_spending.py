@@ -222,7 +222,24 @@ def test_a_call_without_output_holds_for_its_input_and_is_never_capped(tmp_path)
 
 def test_a_model_without_a_price_for_output_is_refused_where_there_would_be_some(tmp_path):
     desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(EMBEDS),))
-    assert desk.admit().code == "tier_not_sold"
+    denial = desk.admit()
+    assert (denial.code, desk.records()) == ("not_priced", [])
+    assert denial.sentence() == (
+        "The rate card of 'sonnet' has no price for output, so the call is refused, never free. As it is priced, it is called at "
+        "/v1/embeddings or /v1/rerank. If it is to be called here, whoever runs the gateway can price that: `tokenroll ratecard "
+        "set --model sonnet --output CREDITS`."
+    )
+
+
+def test_a_model_that_is_sold_by_the_search_is_no_model_to_talk_to(tmp_path):
+    ranks = RateTable(base={Meter.SEARCH_UNIT: 2 * 10**15})
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(make_card(ranks),))
+    for facts in (make_facts(), make_facts(has_output=False, output_cap_tokens=0)):
+        assert desk.admit(facts).sentence() == (
+            "The rate card of 'sonnet' has no price for model tokens, so the call is refused, never free. As it is priced, it is "
+            "called at /v1/rerank. If it is to be called here, whoever runs the gateway can price that: `tokenroll ratecard set "
+            "--file CARD.json`."
+        )
 
 
 def test_an_embedding_that_nobody_heard_the_end_of_costs_its_input_and_no_output(tmp_path):

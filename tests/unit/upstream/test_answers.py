@@ -69,6 +69,11 @@ def test_an_empty_wallet_in_messages_is_billing_or_what_the_company_chose(status
             (400, "invalid_request_error", "tier_not_sold"),
         ),
         (
+            Denial("not_priced", model="m", state="output"),
+            (400, "invalid_request_error", "not_priced"),
+            (400, "invalid_request_error", "not_priced"),
+        ),
+        (
             Denial("call_not_bounded", model="m", state="x"),
             (400, "invalid_request_error", "call_not_bounded"),
             (400, "invalid_request_error", "call_not_bounded"),
