@@ -26,6 +26,8 @@ KEEP_SECONDS = 86400
 BIN = Path(sys.prefix) / "bin"
 IN_CI = os.environ.get("CI") == "true"
 QUICK_SECONDS = 90
+SAID_LINES_MAX = 20
+"""Of one failed test, on a dated page."""
 
 CHECKS = {
     "ruff check": ["ruff", "check"],
@@ -255,24 +257,37 @@ def by_hand(name: str, marker: str) -> list[Run]:
     if run is None:
         return []
     execute_chains([[run]])
-    write_result(run)
+    say(f"{name}: {write_result(run)} names every test, and under each that failed what it said")
     return [run]
 
 
-def write_result(run: Run) -> None:
-    """A dated page with the machine and every test by name, because a figure without its machine means nothing."""
+def write_result(run: Run) -> str:
+    """A dated page with the machine and every test by name, because a figure without its machine means nothing. Its name."""
     today = datetime.datetime.now(tz=datetime.UTC).date()
     total = tally([run])
     lines = [f"# {run.name}, {today}", "", f"Python {platform.python_version()}, {platform.machine()}, "]
     lines[-1] += f"{os.cpu_count()} cores, {run.seconds:.0f} s: {total.passed} passed, {len(total.failed)} failed."
     if run.junit is not None and run.junit.exists():
-        cases = ET.parse(run.junit).getroot().iter("testcase")  # noqa: S314 as in read_junit
+        cases = list(ET.parse(run.junit).getroot().iter("testcase"))  # noqa: S314 as in read_junit
         lines += ["", "| test | seconds |", "|---|---|"]
         lines += [f"| {case.get('classname')}::{case.get('name')} | {case.get('time')} |" for case in cases]
+        for case in cases:
+            lines += what_failed(case)
     lines += ["", *(f"- failed: {name}" for name in total.failed), *(f"- skipped: {name}" for name in total.skipped)]
     results = ROOT / "results"
     results.mkdir(exist_ok=True)
-    (results / f"{run.name}-{today}.md").write_text("\n".join(lines).rstrip() + "\n")
+    page = results / f"{run.name}-{today}.md"
+    page.write_text("\n".join(lines).rstrip() + "\n")
+    return str(page.relative_to(ROOT))
+
+
+def what_failed(case: ET.Element) -> list[str]:
+    """A heading and the first lines of what a test said that failed; nothing of one that passed."""
+    trouble = next((one for one in case if one.tag in {"failure", "error"}), None)
+    if trouble is None:
+        return []
+    said = str(trouble.get("message")).splitlines()[:SAID_LINES_MAX]
+    return ["", f"## {case.get('classname')}::{case.get('name')}", "", *(f"    {line}" for line in said)]
 
 
 def main(argv: list[str]) -> int:

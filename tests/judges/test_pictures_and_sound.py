@@ -114,6 +114,40 @@ def test_pictures_of_pictures_come_as_json_too(company, schema):
     schema("ImagesResponse").validate(json.loads(answer))
 
 
+def test_a_picture_that_moves_is_held_at_the_most_its_model_makes_and_charged_by_its_frames(company):
+    """The simulated provider draws its frames on one sheet: nine of 272 tokens."""
+    client = company.openai()
+    with company.moves("Ada", 5 * 5_000 + 9 * 272 * 32_000):
+        raw = client.images.with_raw_response.generate(
+            model="gpt-image-1.5", prompt=HELLO, output_format="gif", frame_duration_ms=50, **SMALL
+        )
+    held = (len(raw.http_request.content) + 16) * 8_000 + 6_540 * 32_000
+    assert raw.headers["x-tokenroll-hold-max"] == f"0.{held:09d}"
+    with company.moves("Ada", 5 * 5_000 + 323 * 8_000 + 2 * 272 * 32_000):
+        client.images.edit(
+            model="gpt-image-1.5", image=("one.png", PNG, "image/png"), prompt=HELLO, output_format="gif", frame_count=2, **SMALL
+        )  # fmt: skip
+
+
+def test_a_markup_is_one_more_picture_that_is_read(company):
+    with company.moves("Ada", 5 * 5_000 + 2 * 323 * 8_000 + 272 * 32_000):
+        company.openai().images.edit(
+            model="gpt-image-1.5", image=("one.png", PNG, "image/png"), markup=("mark.png", PNG, "image/png"),
+            prompt=HELLO, complexity="high", **SMALL,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [{"output_format": "svg"}, {"svg": {"model": "x", "reasoning": {"effort": "none"}}}])
+def test_a_picture_that_a_further_model_writes_is_refused_by_name_as_json_and_as_a_form(company, asked):
+    client = company.openai()
+    (name,) = asked
+    with company.moves("Ada", 0):
+        for call in (client.images.generate, lambda **more: client.images.edit(image=("one.png", PNG), **more)):
+            with pytest.raises(openai.BadRequestError, match="a further model") as refused:
+                call(model="gpt-image-1.5", prompt=HELLO, **asked, **SMALL)
+            assert (refused.value.code, refused.value.param) == ("call_not_bounded", name)
+
+
 # ---- voices ----------------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +219,23 @@ def test_a_recording_sold_by_tokens_is_charged_by_them(company):
             model="gpt-4o-transcribe", file=("talk.wav", recording(3)), prompt=HELLO
         )
     assert answer.usage.total_tokens == 41
+
+
+def test_samples_of_known_voices_are_heard_and_paid_with_the_recording(company):
+    """Three seconds and two samples of two seconds each; held are two of the longest that a sample may be."""
+    sample = "data:audio/wav;base64," + base64.b64encode(recording(2)).decode()
+    with company.moves("Ada", (3 + 2 * 2) * 10 * 6_000 + 6 * 10_000):
+        company.openai().audio.transcriptions.create(
+            model="gpt-4o-transcribe", file=("talk.wav", recording(3)),
+            known_speaker_names=["Ada", "Bo"], known_speaker_references=[sample, sample],
+        )  # fmt: skip
+    voices = [("known_speaker_references[]", sample)] * 2
+    body = form(("model", "gpt-4o-transcribe"), *voices, ("file", recording(3), "talk.wav"))
+    with company.moves("Ada", (3 + 2 * 2) * 10 * 6_000 + 6 * 10_000):
+        status, headers, _ = posted(company, "/v1/audio/transcriptions", body, FORM)
+    text = len(body) - len(recording(3)) - 2 * len(sample)
+    held = (text + 16 + (4 + 2 * 10) * 21) * 6_000 + 2_000 * 10_000  # the 44 bytes of its head might be a fourth second
+    assert (status, headers["x-tokenroll-hold-max"]) == (200, f"0.{held:09d}")
 
 
 def test_a_streamed_transcript_is_charged_by_its_last_event(company):

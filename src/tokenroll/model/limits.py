@@ -270,12 +270,14 @@ FORM_PARTS_MAX: Final = 256
 """Fields and files of one form: seventeen pictures and every option there is are fifty."""
 FORM_PART_HEAD_BYTES_MAX: Final = 2 * 1024
 """The head of one part: a name, a file name and a type."""
+FORM_NAME_LEVELS_MAX: Final = 4
+"""Brackets of a form's name, as in `svg[reasoning][effort]`: the deepest that clients send has two."""
 FORM_FIELD_BYTES_MAX: Final = 1024 * 1024
 """One field that is no file: a prompt of 32,000 characters is 128 kB."""
 PICTURES_OUT_MAX: Final = 10
 """Largest `n` of pictures: the providers' own limit."""
 PICTURES_IN_MAX: Final = 17
-"""Pictures that a call goes by: sixteen and a mask, the providers' own limit."""
+"""Pictures that a call goes by: sixteen and a mask or a markup, the providers' own limit."""
 PARTIAL_PICTURES_MAX: Final = 3
 PARTIAL_PICTURE_TOKENS: Final = 100
 """A picture may be streamed in up to so many unfinished states, each of so many output tokens more."""
@@ -297,6 +299,9 @@ AUDIO_BYTES_PER_SECOND_MIN: Final = 500
 """No codec of the formats that are taken is made for fewer than 4 kbit/s, so this bounds how long a compressed file lasts."""
 AUDIO_SECONDS_OF_TOKENS_MAX: Final = 1_500
 """Models that count sound in tokens take recordings of 25 minutes at most: the provider's own limit."""
+KNOWN_SPEAKERS_MAX: Final = 4
+KNOWN_SPEAKER_SECONDS_MAX: Final = 10
+"""A transcript may be asked for with samples of so many voices, of so many seconds each: the provider's own limits."""
 AUDIO_TOKENS_PER_SECOND: Final = 21
 """For bounds and estimates: what a second of sound is in model tokens, by the per-minute figures that providers publish beside token prices."""
 CALLS_REMEMBERED_MAX: Final = 16_384

@@ -87,7 +87,7 @@ _FREE: Final = frozenset({
 })  # fmt: skip
 _FIRST: Final = frozenset({"model", "messages", "system", "max_tokens", "stream"})
 _OPTIONS: Final = frozenset(
-    {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", "anthropic_beta"}
+    {"tools", "thinking", "service_tier", "metadata", "speed", "context_management", "anthropic_beta", "billing_policy"}
 )
 _READ: Final = by_plain_name(_FIRST | _OPTIONS)
 _PLAIN: Final = _FIRST | _FREE
@@ -95,6 +95,8 @@ _PLAIN: Final = _FIRST | _FREE
 _KNOWN: Final = _PLAIN | _OPTIONS
 _OWN_PASSES: Final = frozenset({"message", "compaction"})
 """Kinds of passes that the asked model itself runs, unless they name another."""
+_OWN_BILLS: Final = ({"type": "billing_policy"}, {"type": "billing_policy", "bill_to": "self"})
+"""What says of a bill what is so anyway."""
 _PLAIN_PLACES: Final = frozenset({"", "global", "not_available"})
 """Where an answer may have been made at the prices of the rate card."""
 _REQUEST_TIERS: Final = {"": "", "auto": "", "standard_only": "standard"}
@@ -567,6 +569,10 @@ def _options(body: bytes, head: dict[str, Any], facts: Facts) -> None:
     if get("anthropic_beta") is not None:
         start, end = spans(body)["anthropic_beta"]
         _betas(body[start:end], facts)
+    if get("billing_policy") is not None:
+        start, end = spans(body)["billing_policy"]
+        if raw_value(msgspec.Raw(body[start:end])) not in _OWN_BILLS:
+            not_bounded("billing_policy", "a bill to somebody else")
 
 
 def _check_edits(edits: Any) -> None:

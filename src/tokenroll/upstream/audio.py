@@ -12,6 +12,8 @@ from tokenroll.model.limits import (
     AUDIO_SECONDS_OF_TOKENS_MAX,
     AUDIO_TOKENS_PER_SECOND,
     FLAC_BYTES_PER_SECOND,
+    KNOWN_SPEAKER_SECONDS_MAX,
+    KNOWN_SPEAKERS_MAX,
     OPUS_BYTES_PER_SECOND,
     PCM_BYTES_PER_SECOND,
     SPEECH_TOKENS_MIN,
@@ -22,14 +24,15 @@ from tokenroll.upstream.dialect import CallMeter, RequestRefused
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.form_endpoint import FormEndpoint
-from tokenroll.upstream.heads import not_bounded, read_head, refuse, text, wrong_type
+from tokenroll.upstream.heads import read_head, refuse, text, wrong_type
 from tokenroll.upstream.media import MediaMeter, UsageStreamMeter, empty_counts, split_tokens, units_of
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import MediaAnswer
 from tokenroll.upstream.usage import object_of
 
 _READ_ALOUD: Final = by_plain_name(("model", "input", "response_format", "stream_format", "speed"))
-_READ_TO_WRITE: Final = by_plain_name(("model", "file", "known_speaker_references", "stream"))
+_VOICES: Final = "known_speaker_references"
+_READ_TO_WRITE: Final = by_plain_name(("model", "file", _VOICES, "stream", "user"))
 _BEGINNING_BYTES: Final = 64
 """Of an answer, for its format: a WAV says it in its first 60."""
 _FIRST_CHUNK_AT: Final = 12
@@ -189,9 +192,14 @@ class Transcriptions(FormEndpoint):
     index = 11
     name = "transcriptions"
     path = b"/v1/audio/transcriptions"
+    read = _READ_TO_WRITE
+    read_nested = (_VOICES,)
 
     def facts(self, body: bytes) -> Facts:
-        """See Dialect. How long a recording may be follows from its size, and from its own head where that says it for sure."""
+        """See Dialect. How long a recording may be follows from its size, and from its own head where that says it for sure.
+
+        A voice's sample is sound within a field: its bytes are not text, and the longest that there may be is added.
+        """
         if not self.boundary:
             raise RequestRefused(
                 400,
@@ -200,16 +208,18 @@ class Transcriptions(FormEndpoint):
             )
         facts = Facts()
         form = self.form(body, facts)
-        check_fields(form.fields, _READ_TO_WRITE)
         if len(form.files) != 1 or form.files[0].name != "file":
             refuse("missing_required_parameter", "One file is needed, in the field 'file'.", "file")
-        if "known_speaker_references" in form.fields:
-            not_bounded("known_speaker_references", "more recordings than the file")
+        voices = [form.spans[_VOICES]] if _VOICES in form.spans else form.nested.get(_VOICES, [])
+        if len(voices) > KNOWN_SPEAKERS_MAX:
+            refuse("invalid_value", f"'{_VOICES}' may hold at most {KNOWN_SPEAKERS_MAX} samples.", _VOICES)
+        facts.input_bytes -= sum(end - start for start, end in voices)
         file = form.files[0]
         most, likely = seconds_of(body, file.start, file.end)
+        more = len(voices) * KNOWN_SPEAKER_SECONDS_MAX
         facts.message_count = 1
-        facts.unit_maxima = ((counts.AUDIO_SECOND, most, likely),)
-        facts.extra_input_tokens = min(most, AUDIO_SECONDS_OF_TOKENS_MAX) * AUDIO_TOKENS_PER_SECOND
+        facts.unit_maxima = ((counts.AUDIO_SECOND, most + more, likely),)
+        facts.extra_input_tokens = (min(most, AUDIO_SECONDS_OF_TOKENS_MAX) + more) * AUDIO_TOKENS_PER_SECOND
         return facts
 
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - nobody has to ask for usage

@@ -56,9 +56,9 @@ class Completions(OpenAIEndpoint):
         if cap is not None:
             facts.output_cap_tokens = cap_tokens(cap, "max_tokens")
         choices = 1
-        for field in ("n", "best_of"):
+        for field, least in (("n", 1), ("best_of", 0)):  # the specification's own minima
             if head.get(field) is not None:
-                choices = max(choices, whole_number(head[field], field, 1, CHOICES_MAX))
+                choices = max(choices, whole_number(head[field], field, least, CHOICES_MAX))
         prompt = head.get("prompt")
         facts.message_count = 1 if prompt is None else count_texts(prompt, "prompt")
         facts.choice_count = choices * facts.message_count

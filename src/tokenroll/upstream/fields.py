@@ -34,6 +34,7 @@ _DEARER: Final = {
     "numretries": "tries that nobody counts", "deferred": "an answer that comes after its call", "background": "an answer that comes after its call",
     "websearchoptions": _SEARCH, "websearch": _SEARCH, "searchparameters": _SEARCH, "enablesearch": _SEARCH,
     "plugins": _TOOLS, "mcpservers": _TOOLS, "datasources": _TOOLS, "enhancements": _TOOLS, "container": "code that runs on the provider's side",
+    "svg": "a further model that writes the picture",
     "thread": _STORED, "compaction": "a summary that the provider makes on the way", "billingpolicy": "a bill to somebody else",
     "cachedcontent": _STORED, "previousresponseid": _STORED, "extrabody": "fields within a field, which are not read",
     "chattemplate": "a template that may repeat the prompt", "mmprocessorkwargs": "images in another size than the rate card's",

@@ -1,8 +1,11 @@
 """What endpoints share that take forms: which way a request is written is decided once per head, and JSON calls pay nothing for it."""
 
+from collections.abc import Collection, Mapping
+
 from tokenroll.model.limits import NAME_CHARACTERS_MAX
 from tokenroll.upstream.dialect import Buffers, Dialect
 from tokenroll.upstream.facts import Facts
+from tokenroll.upstream.fields import check_fields
 from tokenroll.upstream.forms import FORM_TYPE, Form, boundary_of, read_form
 from tokenroll.upstream.heads import refuse, refuse_model, text
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
@@ -15,6 +18,10 @@ class FormEndpoint(OpenAIEndpoint):
     has_tiers = False
     default_model = ""
     """What the provider takes for a form that names no model."""
+    read: Mapping[str, str] = {}
+    """The fields that it reads, as `fields.by_plain_name` has them."""
+    read_nested: Collection[str] = ()
+    """Those of them that may be lists; each of the others has one value."""
 
     def __init__(self, boundary: bytes = b"") -> None:
         self.boundary = boundary
@@ -34,6 +41,14 @@ class FormEndpoint(OpenAIEndpoint):
     def form(self, body: bytes, facts: Facts) -> Form:
         """The form, and what every form has written into `facts`. Raises RequestRefused."""
         form = read_form(body, self.boundary)
+        check_fields({**form.nested, **form.fields}, self.read)
+        for name in form.nested:
+            if name in self.read.values() and name not in self.read_nested:
+                refuse(
+                    "invalid_type",
+                    f"Invalid type for '{name}': expected one value, but got a list or an object instead.",
+                    name,
+                )
         model = form.fields.get("model", self.default_model)
         if not 0 < len(model) <= NAME_CHARACTERS_MAX or not model.isprintable():
             refuse_model(model or None)

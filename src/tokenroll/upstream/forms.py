@@ -1,13 +1,19 @@
 """Forms (multipart/form-data) as requests send them: read strictly and once, files never copied nor looked into.
 
 Two readers of a loose form may see two different requests, and a bound must hold for what the provider reads. So whatever is not
-plain is refused: text around the parts, headers nobody needs, names with odd characters, one field twice.
+plain is refused: text around the parts, headers nobody needs, names with odd characters, one field twice, or once plain and once as
+a list or an object.
 """
 
 import re
 from typing import Final
 
-from tokenroll.model.limits import FORM_FIELD_BYTES_MAX, FORM_PART_HEAD_BYTES_MAX, FORM_PARTS_MAX
+from tokenroll.model.limits import (
+    FORM_FIELD_BYTES_MAX,
+    FORM_NAME_LEVELS_MAX,
+    FORM_PART_HEAD_BYTES_MAX,
+    FORM_PARTS_MAX,
+)
 from tokenroll.upstream.dialect import RequestRefused
 from tokenroll.upstream.heads import refuse
 
@@ -17,7 +23,8 @@ _CONTENT_TYPE: Final = re.compile(
     re.IGNORECASE,
 )
 _DISPOSITION: Final = re.compile(
-    rb"""form-data[ \t]*;[ \t]*name="([0-9A-Za-z_.\-]{1,64})(\[[0-9A-Za-z_.\-]{0,64}\])?"(?:[ \t]*;[ \t]*(filename)="(?:[^"\\\r\n]|\\.)*")?""",
+    rb"""form-data[ \t]*;[ \t]*name="([0-9A-Za-z_.\-]{1,64})((?:\[[0-9A-Za-z_.\-]{0,64}\]){0,%d})"(?:[ \t]*;[ \t]*(filename)="(?:[^"\\\r\n]|\\.)*")?"""
+    % FORM_NAME_LEVELS_MAX,
     re.IGNORECASE,
 )
 _PART_HEADERS: Final = frozenset({b"content-disposition", b"content-type"})
@@ -36,14 +43,18 @@ class FormFile:
 
 
 class Form:
-    """A form's fields and files. A field whose name ends in brackets is a list, here without them."""
+    """A form's fields and files. What has brackets behind its name (`include[]`, `svg[reasoning][effort]`) is no field of one value."""
 
-    __slots__ = ("fields", "file_bytes", "files", "spans")
+    __slots__ = ("fields", "file_bytes", "files", "inner", "nested", "spans")
 
     def __init__(self) -> None:
         self.fields: dict[str, str] = {}
         self.spans: dict[str, tuple[int, int]] = {}
         """Where the value of each field begins and ends in the body."""
+        self.nested: dict[str, list[tuple[int, int]]] = {}
+        """The same of every value in a list or an object, by its name before the brackets."""
+        self.inner: set[str] = set()
+        """The whole names of those values that are no entries of a plain list."""
         self.files: list[FormFile] = []
         self.file_bytes = 0
 
@@ -83,7 +94,7 @@ def read_form(body: bytes, boundary: bytes) -> Form:
 
 
 def _take(form: Form, body: bytes, head: bytes, start: int, end: int) -> None:
-    name, is_list, is_file = _read_head(head)
+    name, brackets, is_file = _read_head(head)
     if is_file:
         form.files.append(FormFile(name, start, end))
         form.file_bytes += end - start
@@ -94,14 +105,22 @@ def _take(form: Form, body: bytes, head: bytes, start: int, end: int) -> None:
         value = body[start:end].decode()
     except UnicodeDecodeError:
         refuse("invalid_value", f"The field {name!r} is not UTF-8 text.", name)
-    if name in form.fields and not is_list:
-        refuse("duplicate_key", f"The field {name!r} is given more than once; which one counts would be a guess.", name)
-    form.fields[name] = value
-    form.spans[name] = (start, end)
+    whole = name + brackets
+    if name in form.fields or whole in form.inner or (not brackets and name in form.nested):
+        refuse(
+            "duplicate_key", f"The field {whole!r} is given more than once; which one counts would be a guess.", name
+        )
+    if not brackets:
+        form.fields[name] = value
+        form.spans[name] = (start, end)
+        return
+    form.nested.setdefault(name, []).append((start, end))
+    if not brackets.endswith("[]"):
+        form.inner.add(whole)
 
 
-def _read_head(head: bytes) -> tuple[str, bool, bool]:
-    """Name, whether it is one of a list, and whether it is a file."""
+def _read_head(head: bytes) -> tuple[str, str, bool]:
+    """Name, the brackets behind it, and whether it is a file."""
     disposition = b""
     for line in head.split(b"\r\n"):
         name, colon, value = line.partition(b":")
@@ -114,9 +133,10 @@ def _read_head(head: bytes) -> tuple[str, bool, bool]:
     match = _DISPOSITION.fullmatch(disposition)
     if match is None:
         raise _malformed(
-            "a part's disposition is not form-data with a plain name, and a plain file name if it is a file"
+            "a part's disposition is not form-data with a plain name, of at most "
+            f"{FORM_NAME_LEVELS_MAX} brackets, and a plain file name if it is a file"
         )
-    return match[1].decode("ascii"), match[2] is not None, match[3] is not None
+    return match[1].decode("ascii"), match[2].decode("ascii"), match[3] is not None
 
 
 def _malformed(why: str) -> RequestRefused:

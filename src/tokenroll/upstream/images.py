@@ -3,6 +3,7 @@
 A picture takes no output cap: what it may cost follows from its size and quality, else from the most that its model puts out.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tokenroll.model.limits import (
@@ -18,7 +19,7 @@ from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.form_endpoint import FormEndpoint, form_number
-from tokenroll.upstream.heads import boolean, read_head, refuse, spans, text, whole_number, wrong_type
+from tokenroll.upstream.heads import boolean, not_bounded, read_head, refuse, spans, text, whole_number, wrong_type
 from tokenroll.upstream.media import MediaMeter, UsageStreamMeter, split_tokens
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import MediaAnswer, decode_raws
@@ -46,8 +47,14 @@ _READ: Final = by_plain_name(
         "images",
         "mask",
         "background",
+        "markup",
+        "output_format",
+        "frame_count",
     )
 )
+_PICTURES: Final = ("image", "images", "mask", "markup")
+"""The fields of pictures that a call goes by."""
+_FILES: Final = frozenset(_PICTURES) - {"images"}
 _INPUT: Final = {"text_tokens": counts.INPUT, "image_tokens": counts.INPUT_IMAGE}
 _OUTPUT: Final = {"text_tokens": counts.OUTPUT, "image_tokens": counts.OUTPUT_IMAGE}
 
@@ -95,14 +102,22 @@ class StreamPicturesMeter(UsageStreamMeter):
         return UNIT_COUNT_MAX if self.delivered_output_bytes else 0
 
 
-def _bound_pictures(facts: Facts, count: int | None, size: str, quality: str, partial: int | None) -> None:
-    """How many pictures and how large at most, as the request's own fields say it."""
+def _bound_pictures(facts: Facts, fields: Mapping[str, Any], count: int | None, partial: int | None) -> None:
+    """How many pictures and how large at most, as the request's own fields say it.
+
+    The frames of a GIF are drawn on one sheet, each in the size that is asked for: what bounds the sheet is the largest picture of its model.
+    """
+    size, quality = text(fields.get("size"), "size"), text(fields.get("quality"), "quality")
+    written_as = text(fields.get("output_format"), "output_format").casefold()
+    if written_as == "svg":
+        not_bounded("output_format", "a picture that a further model writes")
+    moves = written_as == "gif" or fields.get("frame_count") is not None
     facts.is_text = False
     facts.beyond_bytes = True
     facts.message_count = 1
     facts.choice_count = 1 if count is None else whole_number(count, "n", 1, PICTURES_OUT_MAX)
     facts.unit_maxima = ((counts.IMAGE, facts.choice_count, facts.choice_count),)
-    tokens = _PICTURE_TOKENS.get((quality, size), 0)
+    tokens = 0 if moves else _PICTURE_TOKENS.get((quality, size), 0)
     if partial is not None:
         partial = whole_number(partial, "partial_images", 0, PARTIAL_PICTURES_MAX)
         tokens += partial * PARTIAL_PICTURE_TOKENS if tokens else 0
@@ -126,13 +141,7 @@ class ImageGenerations(OpenAIEndpoint):
             if head.get("prompt") is None:
                 refuse("missing_required_parameter", "Missing required parameter: 'prompt'.", "prompt")
             wrong_type("prompt", "a string", head["prompt"])
-        _bound_pictures(
-            facts,
-            head.get("n"),
-            text(head.get("size"), "size"),
-            text(head.get("quality"), "quality"),
-            head.get("partial_images"),
-        )
+        _bound_pictures(facts, head, head.get("n"), head.get("partial_images"))
         facts.user = text(head.get("user"), "user")
         return facts
 
@@ -148,37 +157,34 @@ class ImageEdits(FormEndpoint):
     name = "image edits"
     path = b"/v1/images/edits"
     default_model = _MODEL
+    read = _READ
+    read_nested = _PICTURES
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. Each picture that is read may take the most tokens that one is known to take."""
         facts = Facts()
         if self.boundary:
             form = self.form(body, facts)
-            check_fields(form.fields, _READ)
             pictures = len(form.files)
             prompt: Any = form.fields.get("prompt")
-            fields = form.fields
-            _bound_pictures(
-                facts,
-                form_number(form, "n"),
-                fields.get("size", ""),
-                fields.get("quality", ""),
-                form_number(form, "partial_images"),
-            )
-            if any(one.name not in {"image", "mask"} for one in form.files):
-                refuse("invalid_value", "Files of this form are called 'image', 'image[]' or 'mask'.", "image")
+            _bound_pictures(facts, form.fields, form_number(form, "n"), form_number(form, "partial_images"))
+            if any(one.name not in _FILES for one in form.files):
+                refuse(
+                    "invalid_value", "Files of this form are called 'image', 'image[]', 'mask' or 'markup'.", "image"
+                )
+            for name in _PICTURES:
+                if name in form.fields or name in form.nested:
+                    refuse(
+                        "invalid_type",
+                        f"Invalid type for '{name}': a picture is sent as a file, with a file name; by a link it is sent as JSON.",
+                        name,
+                    )
         else:
             head = read_head(body, facts, default_model=_MODEL)
             check_fields(head, _READ)
             prompt = head.get("prompt")
             pictures = self._listed(body, head, facts)
-            _bound_pictures(
-                facts,
-                head.get("n"),
-                text(head.get("size"), "size"),
-                text(head.get("quality"), "quality"),
-                head.get("partial_images"),
-            )
+            _bound_pictures(facts, head, head.get("n"), head.get("partial_images"))
             facts.user = text(head.get("user"), "user")
             boolean(head.get("stream"), "stream")
         if type(prompt) is not str:
@@ -197,13 +203,15 @@ class ImageEdits(FormEndpoint):
         if type(images) is not list:
             wrong_type("images", "an array", images)
         where = spans(body)
-        for name in ("images", "mask"):
+        count = 0
+        for name in _PICTURES:
             if head.get(name) is not None:
+                count += len(head[name]) if type(head[name]) is list else 1
                 start, end = where[name]
                 facts.input_bytes -= end - start
                 # said of a picture that is not stored, it would only keep the call where it is
                 facts.reads_stored = facts.reads_stored or body.find(b'"file_id"', start, end) >= 0
-        return len(images) + (head.get("mask") is not None)
+        return count
 
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - nobody has to ask for usage
         """See Dialect."""

@@ -64,6 +64,18 @@ def test_a_skip_is_told_and_forbidden_in_ci(run_of, capsys, monkeypatch):
     assert closing([run_of(SKIP)], capsys) == (1, "2 passed, 1 failed")
 
 
+def test_a_dated_page_has_what_each_failed_test_said(run_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(lanes, "ROOT", tmp_path)
+    said = FAILURE.replace(
+        '"no"', '"Failed: 2 to look at:&#10;openai test_x passes at the provider and fails at the gateway."'
+    )
+    page = tmp_path / lanes.write_result(run_of(said, code=1))
+    assert page.read_text().endswith(
+        "\n## t::fails\n\n"
+        "    Failed: 2 to look at:\n    openai test_x passes at the provider and fails at the gateway.\n\n- failed: A: t::fails\n"
+    )
+
+
 def test_a_run_that_hangs_is_stopped_with_its_children(tmp_path, monkeypatch):
     monkeypatch.setattr(lanes, "OUT", tmp_path)
     run = Run("A", ["bash", "-c", "sleep 60 & sleep 60"], 0.2)

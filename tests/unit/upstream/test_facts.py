@@ -99,7 +99,10 @@ GOOD_CHAT = [
         {"output_cap_tokens": 0},
     ),
 ]  # fmt: skip
+SELF = {"type": "billing_policy", "bill_to": "self"}
 GOOD_MESSAGES = [
+    ("a bill to whom it goes anyway", messages(billing_policy=SELF), {"output_cap_tokens": 100}),
+    ("a bill to nobody else", messages(billing_policy={"type": "billing_policy"}), {"output_cap_tokens": 100}),
     ("plain", messages(), {"model": "claude-opus-5-5", "output_cap_tokens": 100, "cap_field": "max_tokens", "message_count": 1}),
     ("system text is a message more", messages(system="Be brief"), {"message_count": 2}),
     ("system blocks", messages(system=[TEXT | {"cache_control": {"type": "ephemeral"}}]), {"message_count": 2}),
@@ -257,6 +260,10 @@ BAD_MESSAGES = [
     ("a fetch", messages(tools=[{"type": "web_fetch_20250910", "max_uses": 1}]), "call_not_bounded", "tools[0].type"),
     ("servers to call", messages(mcp_servers=[{"url": "https://x"}]), "call_not_bounded", "mcp_servers"),
     ("a container", messages(container="c"), "call_not_bounded", "container"),
+    ("a bill to a customer", messages(billing_policy={"type": "billing_policy", "bill_to": "user_profile"}), "call_not_bounded", "billing_policy"),
+    ("a bill of a kind nobody has heard of", messages(billing_policy=SELF | {"share": 2}), "call_not_bounded", "billing_policy"),
+    ("a bill to two", messages(billing_policy=SELF).replace(b'"bill_to"', b'"bill_to":"user_profile","bill_to"'), "duplicate_key", "bill_to"),
+    ("a bill that is a text", messages(billing_policy="self"), "call_not_bounded", "billing_policy"),
     ("a budget as large as the cap", messages(thinking={"type": "enabled", "budget_tokens": 100}), "invalid_value", "max_tokens"),
     ("a budget in quotes", messages(thinking={"type": "enabled", "budget_tokens": "5"}), "invalid_type", "thinking.budget_tokens"),
     ("a budget twice", messages()[:-1] + b',"thinking":{"type":"enabled","budget_tokens":5,"budget_tokens":6}}', "duplicate_key", "budget_tokens"),

@@ -23,9 +23,20 @@ END = b"--b--\r\n"
 def test_fields_and_files_are_found_in_their_place():
     body = MODEL + FILE + part(b"include[]", b"a") + part(b"include[]", b"b") + part(b"prompt", b"") + END
     form = read_form(body, b"b")
-    assert form.fields == {"model": "whisper-1", "include": "b", "prompt": ""}
+    assert form.fields == {"model": "whisper-1", "prompt": ""}
+    assert [body[start:end] for start, end in form.nested["include"]] == [b"a", b"b"]
     (file,) = form.files
     assert (file.name, body[file.start : file.end], form.file_bytes) == ("file", b"\x00sound\n--b\r\n-", 13)
+
+
+def test_fields_within_fields_are_found_under_the_outermost_name():
+    body = part(b"svg[model]", b"x") + part(b"svg[reasoning][effort]", b"none") + part(b"a[0][b][c][d]", b"1") + END
+    form = read_form(body, b"b")
+    assert form.fields == {}
+    assert {name: [body[start:end] for start, end in values] for name, values in form.nested.items()} == {
+        "svg": [b"x", b"none"],
+        "a": [b"1"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -60,6 +71,11 @@ def test_a_boundary_is_what_one_plain_content_type_names(content_type, boundary)
         (part(b"mo del", b"x") + END, "plain name"),
         (part(b"model", b"x", b"; name*=utf-8''other") + END, "plain name"),
         (part(b"model", b"x", b'; filename="a"; filename="b"') + END, "plain name"),
+        (part(b"a[0][b][c][d][e]", b"1") + END, "at most 4 brackets"),
+        (part(b"svg[model", b"x") + END, "plain name"),
+        (part(b"svg[model]x", b"x") + END, "plain name"),
+        (part(b"[model]", b"x") + END, "plain name"),
+        (part(b"svg[[model]]", b"x") + END, "plain name"),
         (part(b"x", b"y" * 2, b"\r\ncontent-type: " + b"a" * 3_000) + END, "no head of at most"),
         (part(b"x[]", b"") * (FORM_PARTS_MAX + 1) + END, "more than 256 parts"),
     ],
@@ -74,6 +90,9 @@ def test_whatever_two_readers_could_read_in_two_ways_is_refused(body, says):
     ("body", "code", "param"),
     [
         (MODEL + MODEL + END, "duplicate_key", "model"),
+        (MODEL + part(b"model[]", b"dear") + END, "duplicate_key", "model"),
+        (part(b"model[]", b"dear") + MODEL + END, "duplicate_key", "model"),
+        (part(b"svg[model]", b"x") * 2 + END, "duplicate_key", "svg"),
         (part(b"prompt", b"\xff") + END, "invalid_value", "prompt"),
         (part(b"prompt", b"x" * 1_100_000) + END, "invalid_value", "prompt"),
     ],
@@ -94,6 +113,16 @@ PICTURE = MODEL + part(b"prompt", b"a cat") + part(b"image", b"x", b'; filename=
         (part(b"N", b"9"), "ambiguous_key", "N"),
         (part(b"num_images", b"9"), "call_not_bounded", "num_images"),
         (part(b"provider", b"dear"), "call_not_bounded", "provider"),
+        (part(b"provider[order][]", b"dear") + part(b"provider[order][]", b""), "call_not_bounded", "provider"),
+        (part(b"svg[model]", b"x"), "call_not_bounded", "svg"),
+        (part(b"svg[reasoning][effort]", b"none"), "call_not_bounded", "svg"),
+        (part(b"svg", b'{"model": "x"}'), "call_not_bounded", "svg"),
+        (part(b"output_format", b"SVG"), "call_not_bounded", "output_format"),
+        (part(b"n[]", b"9"), "invalid_type", "n"),
+        (part(b"N[]", b"9"), "ambiguous_key", "N"),
+        (part(b"image", b"https://example.com/a.png"), "invalid_type", "image"),
+        (part(b"images[][image_url]", b"https://example.com/a.png"), "invalid_type", "images"),
+        (part(b"overlay", b"x", b'; filename="a"'), "invalid_value", "image"),
     ],
 )
 def test_a_form_has_no_other_name_for_what_is_bounded(more, code, param):
@@ -101,6 +130,50 @@ def test_a_form_has_no_other_name_for_what_is_bounded(more, code, param):
     with pytest.raises(RequestRefused) as refused:
         ImageEdits().read_as(FORM).facts(PICTURE + more + END)
     assert (refused.value.code, refused.value.param) == (code, param)
+
+
+@pytest.mark.parametrize(
+    ("more", "tokens", "read"),
+    [
+        (b"", 272, 8_192),
+        (part(b"complexity", b"high") + part(b"output_format", b"png"), 272, 8_192),
+        (part(b"output_format", b"gif"), 0, 8_192),
+        (part(b"frame_count", b"2") + part(b"frame_duration_ms", b"20"), 0, 8_192),
+        (part(b"markup", b"x", b'; filename="a"'), 272, 2 * 8_192),
+    ],
+)
+def test_what_a_picture_of_pictures_may_cost_follows_from_what_is_asked_of_it(more, tokens, read):
+    """No cap of its own (0) is the most that its model makes: a GIF is cut from one sheet, which may be the largest picture there is."""
+    body = PICTURE + part(b"size", b"1024x1024") + part(b"quality", b"low") + more + END
+    facts = ImageEdits().read_as(FORM).facts(body)
+    assert (facts.output_cap_tokens, facts.extra_input_tokens, facts.choice_count) == (tokens, read, 1)
+
+
+TALK = MODEL + part(b"file", b"x" * 500, b'; filename="a"')
+"""One second at most: 21 tokens."""
+
+
+@pytest.mark.parametrize(
+    ("voices", "seconds", "tokens", "sample_bytes"),
+    [
+        (b"", 1, 21, 0),
+        (part(b"known_speaker_references", b"data:,1"), 11, 231, 7),
+        (part(b"known_speaker_references[]", b"data:,1") * 4, 41, 861, 28),
+        (part(b"known_speaker_references[0]", b"data:,1"), 11, 231, 7),
+    ],
+)
+def test_each_known_voice_adds_the_longest_that_its_sample_may_be(voices, seconds, tokens, sample_bytes):
+    """And its bytes are not text."""
+    facts = Transcriptions().read_as(FORM).facts(TALK + voices + END)
+    assert facts.unit_maxima[0][1] == seconds
+    assert facts.extra_input_tokens == tokens
+    assert facts.input_bytes == len(TALK) - 500 + len(voices) + len(END) - sample_bytes
+
+
+def test_more_voices_than_the_provider_takes_are_refused():
+    with pytest.raises(RequestRefused, match="at most 4 samples") as refused:
+        Transcriptions().read_as(FORM).facts(TALK + part(b"known_speaker_references[]", b"data:,1") * 5 + END)
+    assert (refused.value.code, refused.value.param) == ("invalid_value", "known_speaker_references")
 
 
 def test_a_head_decides_once_who_reads_its_bodies():

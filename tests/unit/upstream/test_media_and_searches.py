@@ -8,7 +8,7 @@ from tests.unit.upstream.golden_endpoints import LATER, OUTPUT, SEARCHES, respon
 from tests.unit.upstream.test_facts import CHAT, MESSAGES, TEXT, chat, messages, parts
 from tests.unit.upstream.test_facts import SEARCH as SEARCH_OF_MESSAGES
 from tokenroll.upstream.dialect import RequestRefused
-from tokenroll.upstream.images import ImageEdits
+from tokenroll.upstream.images import ImageEdits, ImageGenerations
 from tokenroll.upstream.responses import Responses
 
 RESPONSES = Responses()
@@ -101,6 +101,50 @@ def test_a_file_that_is_stored_is_read_where_it_lies(dialect, body, is_stored):
 def test_a_picture_that_is_stored_is_edited_where_it_lies(fields, is_stored):
     body = {"model": "gpt-image-2", "prompt": "file_id", **fields}
     assert ImageEdits().facts(json.dumps(body).encode()).reads_stored is is_stored
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({}, 272),
+        (
+            {"output_format": "webp", "complexity": "high", "svg": None, "frame_count": None, "frame_duration_ms": 20},
+            272,
+        ),
+        ({"output_format": "gif"}, 0),
+        ({"frame_count": 16}, 0),
+    ],
+)
+def test_a_picture_that_moves_has_no_figure_of_its_own(fields, tokens):
+    """0 is the most that its model makes."""
+    body = {"model": "gpt-image-2", "prompt": "a cat", "size": "1024x1024", "quality": "low", **fields}
+    assert ImageGenerations().facts(json.dumps(body).encode()).output_cap_tokens == tokens
+    body["images"] = [{"image_url": "data:,"}]
+    assert ImageEdits().facts(json.dumps(body).encode()).output_cap_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"svg": {"model": "x", "reasoning": {"effort": "none"}}}, "call_not_bounded", "svg"),
+        ({"output_format": "svg"}, "call_not_bounded", "output_format"),
+        ({"output_format": "Svg"}, "call_not_bounded", "output_format"),
+        ({"outputFormat": "svg"}, "ambiguous_key", "outputFormat"),
+        ({"output_format": ["svg"]}, "invalid_type", "output_format"),
+    ],
+)
+def test_a_picture_that_a_further_model_writes_is_refused(fields, code, param):
+    body = {"model": "gpt-image-2", "prompt": "a cat", "images": [{"image_url": "data:,"}], **fields}
+    for dialect in (ImageGenerations(), ImageEdits()):
+        with pytest.raises(RequestRefused) as refused:
+            dialect.facts(json.dumps(body).encode())
+        assert (refused.value.code, refused.value.param) == (code, param)
+
+
+def test_every_picture_that_a_request_names_is_read():
+    picture = {"image_url": "data:,"}
+    body = {"model": "gpt-image-2", "prompt": "a cat", "images": [picture] * 2, "image": picture, "mask": picture}
+    assert ImageEdits().facts(json.dumps(body).encode()).extra_input_tokens == 4 * 8_192
 
 
 def test_text_alone_asks_for_no_window():

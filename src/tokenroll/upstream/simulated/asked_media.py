@@ -1,5 +1,6 @@
 """What requests for verdicts, ranks, pictures and sound ask for, and by the provider's own rules what each of them uses."""
 
+import base64
 import email
 import email.policy
 import io
@@ -56,6 +57,10 @@ PICTURE_TOKENS: Final = {
 PARTIAL_TOKENS: Final = 100
 PICTURE_READ_TOKENS: Final = 323
 """What a picture counts that is read: 65, and 129 for each of two tiles."""
+GIF_FRAMES: Final = 9
+"""Of a GIF that does not say how many it has."""
+SHEET_TOKENS_MAX: Final = 6_240
+"""The frames of a GIF are one sheet, which is no dearer than the largest picture."""
 SPOKEN_TOKENS_PER_CHARACTER: Final = 2
 HEARD_TOKENS_PER_SECOND: Final = 10
 COMPRESSED_BYTES_PER_SECOND: Final = 16_000
@@ -80,6 +85,8 @@ def _drawn(body: dict[str, Any], model: str, read: dict[str, int]) -> Asked:
     asked.stream = body.get("stream") in {True, "true"}
     partial = int(body.get("partial_images") or 0)
     each = PICTURE_TOKENS[quality][size] + PARTIAL_TOKENS * partial
+    if body.get("output_format") == "gif":
+        each = min(each * int(body.get("frame_count") or GIF_FRAMES), SHEET_TOKENS_MAX)
     asked.body = {"size": size, "quality": quality, "partial_images": partial, "edit": "input_image" in read}
     asked.used = {**read, "output_image": each * asked.choices, "image": asked.choices}
     return asked
@@ -98,7 +105,7 @@ def asked_of_edits(raw: bytes, content_type: bytes) -> Asked:
         seen = sum(len(same) for same in files.values())
     else:
         body = decoded(raw)
-        seen = len(body.get("images") or ()) + ("mask" in body)
+        seen = len(body.get("images") or ()) + ("mask" in body) + ("markup" in body)
     model = str(body.get("model") or "gpt-image-1.5")
     return _drawn(
         body, model, {"input": tokens(str(body.get("prompt", "")).encode()), "input_image": seen * PICTURE_READ_TOKENS}
@@ -128,11 +135,12 @@ def asked_of_recording(raw: bytes, content_type: bytes) -> Asked:
         raise Refusal(400, "invalid_request_error", "Missing required parameter: 'file'.", "file")
     asked = _whole(body, "transcripts", model_of(body))
     seconds = _seconds(files["file"][0])
+    voices = sum(_seconds(_data(one)) for one in body.get("known_speaker_references", ()))
     asked.stream = body.get("stream") == "true"
     asked.body = {**body, "seconds": seconds}
     asked.kind = b"text/plain; charset=utf-8" if body.get("response_format") in {"text", "srt", "vtt"} else asked.kind
     asked.used = {
-        "input": tokens(str(body.get("prompt", "")).encode()), "input_audio": HEARD_TOKENS_PER_SECOND * seconds,
+        "input": tokens(str(body.get("prompt", "")).encode()), "input_audio": HEARD_TOKENS_PER_SECOND * (seconds + voices),
         "output": 2 * seconds, "audio_second": seconds,
     }  # fmt: skip
     return asked
@@ -147,19 +155,26 @@ def _seconds(data: bytes) -> int:
         return -(-len(data) // COMPRESSED_BYTES_PER_SECOND)
 
 
+def _data(link: str) -> bytes:
+    """What a link to itself holds (`data:audio/wav;base64,…`); of any other link nothing."""
+    return base64.b64decode(link.partition(";base64,")[2]) if link.startswith("data:") else b""
+
+
 def read_form(raw: bytes, content_type: bytes) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
-    """The fields and the files of a form, by the standard library's reader of messages. Raises Refusal."""
+    """The fields and the files of a form, by the standard library's reader of messages; what has brackets is a list. Raises Refusal."""
     message = email.message_from_bytes(b"content-type: " + content_type + b"\r\n\r\n" + raw, policy=email.policy.HTTP)
     if not message.is_multipart():
         raise Refusal(400, "invalid_request_error", "Could not parse multipart form")
     fields: dict[str, Any] = {}
     files: dict[str, list[bytes]] = {}
     for part in message.iter_parts():
-        name = str(part.get_param("name", header="content-disposition")).partition("[")[0]
+        name, brackets, _ = str(part.get_param("name", header="content-disposition")).partition("[")
         data = part.get_payload(decode=True)
         assert isinstance(data, bytes)
-        if part.get_filename() is None:
-            fields[name] = data.decode()
-        else:
+        if part.get_filename() is not None:
             files.setdefault(name, []).append(data)
+        elif brackets:
+            fields.setdefault(name, []).append(data.decode())
+        else:
+            fields[name] = data.decode()
     return fields, files
