@@ -192,8 +192,6 @@ class Transcriptions(FormEndpoint):
     index = 11
     name = "transcriptions"
     path = b"/v1/audio/transcriptions"
-    read = _READ_TO_WRITE
-    read_nested = (_VOICES,)
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. How long a recording may be follows from its size, and from its own head where that says it for sure.
@@ -207,7 +205,7 @@ class Transcriptions(FormEndpoint):
                 "A recording is sent as a form: Content-Type: multipart/form-data with a boundary.",
             )
         facts = Facts()
-        form = self.form(body, facts)
+        form = self.form(body, facts, _READ_TO_WRITE, (_VOICES,))
         if len(form.files) != 1 or form.files[0].name != "file":
             refuse("missing_required_parameter", "One file is needed, in the field 'file'.", "file")
         voices = [form.spans[_VOICES]] if _VOICES in form.spans else form.nested.get(_VOICES, [])

@@ -18,10 +18,6 @@ class FormEndpoint(OpenAIEndpoint):
     has_tiers = False
     default_model = ""
     """What the provider takes for a form that names no model."""
-    read: Mapping[str, str] = {}
-    """The fields that it reads, as `fields.by_plain_name` has them."""
-    read_nested: Collection[str] = ()
-    """Those of them that may be lists; each of the others has one value."""
 
     def __init__(self, boundary: bytes = b"") -> None:
         self.boundary = boundary
@@ -38,12 +34,15 @@ class FormEndpoint(OpenAIEndpoint):
         """The same for forms with this boundary."""
         return type(self)(boundary)
 
-    def form(self, body: bytes, facts: Facts) -> Form:
-        """The form, and what every form has written into `facts`. Raises RequestRefused."""
+    def form(self, body: bytes, facts: Facts, read: Mapping[str, str], lists: Collection[str]) -> Form:
+        """The form, and what every form has written into `facts`. Raises RequestRefused.
+
+        `read` are the fields that a dialect reads, as `fields.by_plain_name` has them; but for the `lists` among them each has one value.
+        """
         form = read_form(body, self.boundary)
-        check_fields({**form.nested, **form.fields}, self.read)
+        check_fields({**form.nested, **form.fields}, read)
         for name in form.nested:
-            if name in self.read.values() and name not in self.read_nested:
+            if name in read.values() and name not in lists:
                 refuse(
                     "invalid_type",
                     f"Invalid type for '{name}': expected one value, but got a list or an object instead.",

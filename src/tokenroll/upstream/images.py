@@ -157,14 +157,12 @@ class ImageEdits(FormEndpoint):
     name = "image edits"
     path = b"/v1/images/edits"
     default_model = _MODEL
-    read = _READ
-    read_nested = _PICTURES
 
     def facts(self, body: bytes) -> Facts:
         """See Dialect. Each picture that is read may take the most tokens that one is known to take."""
         facts = Facts()
         if self.boundary:
-            form = self.form(body, facts)
+            form = self.form(body, facts, _READ, _PICTURES)
             pictures = len(form.files)
             prompt: Any = form.fields.get("prompt")
             _bound_pictures(facts, form.fields, form_number(form, "n"), form_number(form, "partial_images"))
