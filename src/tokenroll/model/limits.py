@@ -35,9 +35,9 @@ REQUEST_DAYS_MAX: Final = 90
 
 # --- names and sizes ---------------------------------------------------------------------------------
 NAME_CHARACTERS_MAX: Final = 200
+"""Names are shown in tables and papers; longer ones are pasted text."""
 USER_CHARACTERS_MAX: Final = 1_024
 """What a client says whose request it is: agents put JSON with several ids there."""
-"""Names are shown in tables and papers; longer ones are pasted text."""
 REASON_CHARACTERS_MAX: Final = 500
 """A reason is a sentence or two for whoever approves."""
 TAGS_MAX: Final = 16

@@ -8,7 +8,7 @@ from tokenroll.model.limits import CHOICES_MAX
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import by_plain_name, check_fields
-from tokenroll.upstream.heads import cap_tokens, count_texts, metadata_tags, read_head, text, whole_number
+from tokenroll.upstream.heads import cap_tokens, count_texts, metadata_tags, read_head, user_text, whole_number
 from tokenroll.upstream.openai import StreamChatMeter, WholeChatMeter
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint, read_stream_options, tier_asked
 from tokenroll.upstream.shapes import decode_chat_frame
@@ -64,7 +64,7 @@ class Completions(OpenAIEndpoint):
         facts.choice_count = choices * facts.message_count
         read_stream_options(body, head, facts)
         facts.service_tier = tier_asked(head.get("service_tier"))
-        facts.user = text(head.get("user"), "user")
+        facts.user = user_text(head.get("user"), "user")
         if "metadata" in head:
             facts.tags = metadata_tags(body, head)
         return facts

@@ -6,7 +6,7 @@ from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import by_plain_name, check_fields
-from tokenroll.upstream.heads import count_texts, metadata_tags, read_head, text
+from tokenroll.upstream.heads import count_texts, metadata_tags, read_head, user_text
 from tokenroll.upstream.openai import WholeChatMeter, read_usage
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import ChatUsage
@@ -44,7 +44,7 @@ class Embeddings(OpenAIEndpoint):
         check_fields(head, _READ, writes=False)
         facts.has_output = False
         facts.message_count = count_texts(head.get("input"), "input")
-        facts.user = text(head.get("user"), "user")
+        facts.user = user_text(head.get("user"), "user")
         if "metadata" in head:
             facts.tags = metadata_tags(body, head)
         return facts

@@ -7,7 +7,7 @@ from tokenroll.upstream.dialect import Buffers, Dialect
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import check_fields
 from tokenroll.upstream.forms import FORM_TYPE, Form, boundary_of, read_form
-from tokenroll.upstream.heads import refuse, refuse_model, text
+from tokenroll.upstream.heads import refuse, refuse_model, user_text
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 
 
@@ -56,7 +56,7 @@ class FormEndpoint(OpenAIEndpoint):
         facts.input_bytes = len(body) - form.file_bytes
         facts.is_text = False
         facts.beyond_bytes = True
-        facts.user = text(form.fields.get("user"), "user")
+        facts.user = user_text(form.fields.get("user"), "user")
         return form
 
     def rewrite(

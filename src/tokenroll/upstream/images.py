@@ -19,7 +19,17 @@ from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import by_plain_name, check_fields
 from tokenroll.upstream.form_endpoint import FormEndpoint, form_number
-from tokenroll.upstream.heads import boolean, not_bounded, read_head, refuse, spans, text, whole_number, wrong_type
+from tokenroll.upstream.heads import (
+    boolean,
+    not_bounded,
+    read_head,
+    refuse,
+    spans,
+    text,
+    user_text,
+    whole_number,
+    wrong_type,
+)
 from tokenroll.upstream.media import MediaMeter, UsageStreamMeter, split_tokens
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import MediaAnswer, decode_raws
@@ -142,7 +152,7 @@ class ImageGenerations(OpenAIEndpoint):
                 refuse("missing_required_parameter", "Missing required parameter: 'prompt'.", "prompt")
             wrong_type("prompt", "a string", head["prompt"])
         _bound_pictures(facts, head, head.get("n"), head.get("partial_images"))
-        facts.user = text(head.get("user"), "user")
+        facts.user = user_text(head.get("user"), "user")
         return facts
 
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:  # noqa: ARG002 - nobody has to ask for usage
@@ -183,7 +193,7 @@ class ImageEdits(FormEndpoint):
             prompt = head.get("prompt")
             pictures = self._listed(body, head, facts)
             _bound_pictures(facts, head, head.get("n"), head.get("partial_images"))
-            facts.user = text(head.get("user"), "user")
+            facts.user = user_text(head.get("user"), "user")
             boolean(head.get("stream"), "stream")
         if type(prompt) is not str:
             refuse("missing_required_parameter", "Missing required parameter: 'prompt'.", "prompt")

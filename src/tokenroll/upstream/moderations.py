@@ -6,7 +6,15 @@ from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import by_plain_name, check_fields
-from tokenroll.upstream.heads import kind_of, not_bounded, read_head, refuse, refuse_doubles, text, wrong_type
+from tokenroll.upstream.heads import (
+    kind_of,
+    not_bounded,
+    read_head,
+    refuse,
+    refuse_doubles,
+    user_text,
+    wrong_type,
+)
 from tokenroll.upstream.media import MediaMeter, split_tokens
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
 from tokenroll.upstream.shapes import Item, PartsItem
@@ -45,7 +53,7 @@ class Moderations(OpenAIEndpoint):
         head = read_head(body, facts, default_model=_MODEL)
         check_fields(head, _READ, writes=False)
         facts.has_output = False
-        facts.user = text(head.get("user"), "user")
+        facts.user = user_text(head.get("user"), "user")
         value = head.get("input")
         if type(value) is str:
             facts.message_count = 1

@@ -20,7 +20,7 @@ from tokenroll.upstream.heads import (
     not_bounded,
     raw_value,
     read_head,
-    text,
+    user_text,
     whole_number,
     wrong_type,
 )
@@ -314,7 +314,7 @@ class ChatCompletions(OpenAIEndpoint):
                         not_bounded(f"tools[{index}].type", f"a tool of type {raw_value(tool.type)!r}")
         facts.has_tools = facts.tool_count > 0
         facts.service_tier = tier_asked(get("service_tier"))
-        facts.user = text(get("user"), "user")
+        facts.user = user_text(get("user"), "user")
         if "metadata" in head:
             facts.tags = metadata_tags(body, head)
         self._refuse_unbounded(head)

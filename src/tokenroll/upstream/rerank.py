@@ -13,7 +13,7 @@ from tokenroll.upstream.heads import (
     read_head,
     refuse,
     refuse_doubles,
-    text,
+    user_text,
     whole_number,
     wrong_type,
 )
@@ -80,7 +80,7 @@ class Rerank(OpenAIEndpoint):
         facts.extra_input_tokens = (documents - 1) * len(query.encode())
         parts_max = documents + len(body) // RERANK_PART_BYTES
         facts.unit_maxima = ((counts.SEARCH_UNIT, _units(parts_max), _units(documents)),)
-        facts.user = text(head.get("user"), "user")
+        facts.user = user_text(head.get("user"), "user")
         return facts
 
     @staticmethod

@@ -30,7 +30,7 @@ from tokenroll.upstream.heads import (
     refuse,
     refuse_doubles,
     spans,
-    text,
+    user_text,
     whole_number,
     wrong_type,
 )
@@ -325,7 +325,7 @@ class Responses(OpenAIEndpoint):
             _refuse_compaction(items(head["context_management"], "context_management"))
         facts.beyond_bytes = facts.fills_window or facts.image_count > 0 or facts.server_tool_uses_max > 0
         facts.service_tier = tier_asked(get("service_tier"))
-        facts.user = text(get("user"), "user")
+        facts.user = user_text(get("user"), "user")
         if "metadata" in head:
             facts.tags = metadata_tags(body, head)
         return facts

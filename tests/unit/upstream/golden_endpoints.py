@@ -86,6 +86,7 @@ GOOD_RESPONSES = [
     ("in the background", responses(background=True), {"message_count": 1, "in_background": True}),
     ("stream and tier", responses(stream=True, service_tier="flex"), {"stream": True, "service_tier": "flex"}),
     ("user", responses(user="ada"), {"user": "ada"}),
+    ("an agent's user of several ids", responses(user="a" * 256), {"user": "a" * 256}),
     ("shells of one's own", responses(tools=[SHELL, {"type": "shell"}, {"type": "shell", "environment": None}]), {"tool_count": 3, "beyond_bytes": False}),
     ("what a shell printed", responses(input=[PRINTED]), {"message_count": 1, "beyond_bytes": False}),
     ("a tool whose type has an escape", responses(tools=[FUNCTION]).replace(b'"function"', b'"func\\u0074ion"'), {"tool_count": 1}),

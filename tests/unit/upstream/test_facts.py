@@ -78,6 +78,7 @@ GOOD_CHAT = [
     ("tier flex", chat(service_tier="flex"), {"service_tier": "flex"}),
     ("tier fast is priority", chat(service_tier="fast"), {"service_tier": "priority"}),
     ("user", chat(user="ada"), {"user": "ada"}),
+    ("an agent's user of several ids", chat(user="a" * 256), {"user": "a" * 256}),
     ("modalities text", chat(modalities=["text"]), {"message_count": 1}),
     ("unbounded fields that are null", chat(audio=None, prediction=None, web_search_options=None), {"message_count": 1}),
     ("vendors' fields that cost nothing", chat(transforms=["middle-out"], top_k=5, min_p=0.1, chat_template_kwargs={"enable_thinking": False}, usage={"include": True}), {"choice_count": 1}),
@@ -237,7 +238,7 @@ BAD_CHAT = [
     ("a tool of the provider's", chat(tools=[{"type": "web_search"}]), "call_not_bounded", "tools[0].type"),
     ("the scale tier", chat(service_tier="scale"), "call_not_bounded", "service_tier"),
     ("a tier that is a number", chat(service_tier=1), "invalid_type", "service_tier"),
-    ("a long user", chat(user="u" * 201), "invalid_value", "user"),
+    ("a long user", chat(user="u" * 1_025), "invalid_value", "user"),
 ]  # fmt: skip
 PNG = {"type": "image", "source": {"type": "base64", "data": "AAAA"}}
 BAD_MESSAGES = [

@@ -20,6 +20,11 @@ MODEL = part(b"model", b"whisper-1")
 END = b"--b--\r\n"
 
 
+def test_a_user_in_a_form_may_be_an_agents_several_ids():
+    body = MODEL + FILE + part(b"prompt", b"a slip") + part(b"user", b"u" * 1_024) + END
+    assert ImageEdits(b"b").facts(body.replace(b'name="file"', b'name="image"')).user == "u" * 1_024
+
+
 def test_fields_and_files_are_found_in_their_place():
     body = MODEL + FILE + part(b"include[]", b"a") + part(b"include[]", b"b") + part(b"prompt", b"") + END
     form = read_form(body, b"b")

@@ -5,6 +5,7 @@ Numbers of thousands of digits and deep nesting are valid JSON that many readers
 
 import contextlib
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ ENDLESS = "9" * 5_000
 DEEP = "[" * 985 + "]" * 985
 PLACEHOLDER = "PUT IT HERE"
 TEXT = {"type": "text", "text": "hi"}
-REQUESTS = {
+REQUESTS: dict[str, dict[str, Any]] = {
     "chat completions": {
         "model": "toy", "stream": True, "stream_options": {"include_usage": False, "x": 1}, "max_tokens": 5, "n": 1, "user": "ada",
         "metadata": {"project": "atlas"}, "service_tier": "default", "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
@@ -76,6 +77,14 @@ def test_every_place_of_a_request_is_read_or_refused(name, what):
             text = json.dumps(with_put(REQUESTS[name], path, more)).replace(f'"{PLACEHOLDER}"', what)
             refused += is_refused(dialect, text.encode())
     assert refused > 1  # where the model's name stands it always is
+
+
+@pytest.mark.parametrize("name", [name for name in REQUESTS if not name.startswith(("messag", "speech"))])
+def test_a_user_may_be_an_agents_several_ids_and_no_longer(name):
+    dialect = next(one for one in DIALECTS if one.name == name)
+    asked = {**REQUESTS[name], "tools": [], "tool_choice": "auto", "user": "u" * 1_024}
+    assert dialect.facts(json.dumps(asked).encode()).user == "u" * 1_024
+    assert is_refused(dialect, json.dumps({**asked, "user": "u" * 1_025}).encode())
 
 
 def is_refused(dialect, body):
