@@ -69,7 +69,7 @@ def test_an_enforced_limit_of_calls_refuses_the_third_and_says_why_until_when_an
         in error["message"]
     )
     assert "There is room for it again at " in error["message"]
-    assert "A higher cap can be approved by your manager." in error["message"]
+    assert "A higher cap can be approved by whoever runs the gateway." in error["message"]
     assert answer.headers["x-should-retry"] == "false"
     assert answer.headers["x-tokenroll-denied"] == "limit_reached"
     assert answer.headers["x-tokenroll-limit"] == "bo-calls"

@@ -149,7 +149,7 @@ def test_every_scope_counts_and_refuses_at_every_route(company, limit, scope, ro
     assert f"{words} on requests per min (RPM): Limit 1, Used 1, Requested 1. Please try again in " in error["message"]
     assert f"The limit minute ({words}) has 0 calls left in this minute" in error["message"]
     assert "There is room for it again at " in error["message"]
-    assert error["message"].endswith("A higher cap can be approved by your manager.")
+    assert error["message"].endswith("A higher cap can be approved by whoever runs the gateway.")
     assert headers["x-should-retry"] == "true"
     assert 1 <= int(headers["retry-after"]) <= 55
     assert int(headers["retry-after"]) - 1 <= int(headers["retry-after-ms"]) / 1000 <= int(headers["retry-after"])
@@ -181,7 +181,7 @@ def test_an_empty_wallet_and_a_plans_rate_say_so_at_every_route(company, route):
     assert error["message"].startswith(
         f"The wallet {name} has 0.000000001 credits left, and this call may cost up to 0.0"
     )
-    assert error["message"].endswith("A top-up can be approved by your manager.")
+    assert error["message"].endswith("A top-up can be approved by whoever runs the gateway.")
     assert (headers["x-should-retry"], headers["x-tokenroll-available"]) == ("false", "0.000000001")
     assert "retry-after" not in headers
 
@@ -192,7 +192,7 @@ def test_an_empty_wallet_and_a_plans_rate_say_so_at_every_route(company, route):
     error = body["error"]
     assert (status, error["type"]) == (429, "rate_limit_error" if messages else "requests")
     assert f"the plan of {name} on requests per min (RPM): Limit 1, Used 1, Requested 1." in error["message"]
-    assert error["message"].endswith("the plan says; another plan can be approved by your manager.")
+    assert error["message"].endswith("the plan says; another plan can be approved by whoever runs the gateway.")
     assert 55 <= int(headers["retry-after"]) <= 61
 
 

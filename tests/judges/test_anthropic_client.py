@@ -257,7 +257,7 @@ def test_it_denies_as_a_matter_of_billing_and_is_not_asked_again(company):
     error = raised.value
     assert (error.status_code, problem(error)["type"]) == (402, "billing_error")
     assert "The wallet Nightly agent has 0.00" in problem(error)["message"]
-    assert "can be approved by your manager" in problem(error)["message"]
+    assert "can be approved by whoever runs the gateway" in problem(error)["message"]
     assert error.response.headers["x-should-retry"] == "false"
     assert "retry-after" not in error.response.headers
     assert company.metric("tokenroll_denials_total") == denied + 1

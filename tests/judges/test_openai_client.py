@@ -338,7 +338,7 @@ def test_it_denies_as_a_used_up_quota_and_is_not_asked_again(company):
     # (1,000,000 - what the input may cost) // 600
     assert "It would fit with an output cap of 1634 tokens." in error.message
     assert "No more credits are scheduled to arrive." in error.message
-    assert "can be approved by your manager" in error.message
+    assert "can be approved by whoever runs the gateway" in error.message
     headers = error.response.headers
     assert (headers["x-should-retry"], headers.get("retry-after")) == ("false", None)
     assert (headers["x-tokenroll-denied"], headers["x-tokenroll-available"]) == ("wallet_empty", "0.001000000")

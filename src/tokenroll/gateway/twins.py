@@ -19,7 +19,7 @@ from tokenroll.model.limits import FOLLOWERS_MAX, KEPT_ANSWERS_BYTES_MAX, LOOP_P
 from tokenroll.model.tag import SESSION
 from tokenroll.services.hot import HotHold, HotKey, HotThrift
 from tokenroll.store.tape import Finish
-from tokenroll.upstream.dialect import CallMeter, ErrorAnswer
+from tokenroll.upstream.dialect import WHO_RUNS_IT, CallMeter, ErrorAnswer
 from tokenroll.upstream.sameness import is_deterministic, last_turns
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class TwinCall(ThriftyCall):
         answer = self._dialect.error(
             _LOOP_STATUS,
             _LOOP_CODE,
-            _loop_sentence(times, seconds, gateway.spending.approver),
+            _loop_sentence(times, seconds),
             should_retry=False,
             retry_after_seconds=seconds,
         )
@@ -468,9 +468,9 @@ def _each(followers: Sequence[TwinCall], step: Callable[[TwinCall], None]) -> No
             one.on_fault(error)
 
 
-def _loop_sentence(times: int, seconds: int, approver: str) -> str:
+def _loop_sentence(times: int, seconds: int) -> str:
     return (
         f"This looks like a loop: the same request, or the same tools with the same results, came {times} times in a row, and the plan of "
         f"this key stops there. Nothing was sent or charged. Change what is asked, or wait {seconds} seconds: after a pause of "
-        f"{LOOP_PAUSE_SECONDS} seconds it goes on. Where it is meant, send the header `x-tokenroll-loops: allow`; another plan can be approved by {approver}."
+        f"{LOOP_PAUSE_SECONDS} seconds it goes on. Where it is meant, send the header `x-tokenroll-loops: allow`; another plan can be approved by {WHO_RUNS_IT}."
     )

@@ -29,6 +29,8 @@ ABSENCE_DAYS_MAX: Final = 1_830
 
 REFILL_COOL_OFF_SECONDS_MAX: Final = 31 * 86_400
 """A month between two refills: less often is a stipend."""
+APPROVERS_TOLD_MAX: Final = 4
+"""Approvers whom a denial names: more is a list, which `tokenroll approver list` shows."""
 REQUEST_DAYS_DEFAULT: Final = 7
 REQUEST_DAYS_MAX: Final = 90
 """How long a request for a top-up stays open: after that, what it was for is over."""

@@ -24,9 +24,9 @@ from tokenroll.services.protocol import (
     View,
     WalletTerms,
 )
+from tokenroll.upstream.dialect import WHO_RUNS_IT
 
 APPROVER_SETTING: Final = "approver"
-_APPROVER_DEFAULT: Final = "your manager"
 
 
 class Leases:
@@ -297,7 +297,7 @@ class Leases:
     @property
     def approver(self) -> str:
         """Who may approve a top-up, as denials say it."""
-        return self.settings.get(APPROVER_SETTING) or _APPROVER_DEFAULT
+        return self.settings.get(APPROVER_SETTING) or WHO_RUNS_IT
 
     # ---- waiting for money ----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection, select
 
 from tokenroll.model.department import Department
+from tokenroll.model.limits import APPROVERS_TOLD_MAX
 from tokenroll.model.member import MemberField, MemberKind
 from tokenroll.model.plan_terms import TerminationReason
 from tokenroll.model.pool import DrawRule, Pool
@@ -18,6 +19,7 @@ from tokenroll.services.members import change_member, new_member, open_wallet, t
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
+from tokenroll.upstream.dialect import WHO_RUNS_IT
 
 COMPANY_NAME_SETTING: Final = "company_name"
 COMPANY_ZONE_SETTING: Final = "company_zone"
@@ -149,15 +151,22 @@ def leave(work: UnitOfWork, arguments: _Leave) -> dict[str, Any]:
 
 
 def tell_denials(work: UnitOfWork) -> None:
-    """Denials name who may approve for everybody; where that is nobody, the nearest word is `your manager`."""
-    rules, members = schema.approvers.c, schema.members.c
+    """Denials name who may approve top-ups: first for everybody, then for a department alone, and says for which."""
+    rules, members, departments = schema.approvers.c, schema.members.c, schema.departments.c
     query = (
-        select(members.name)
+        select(members.name, departments.name)
         .join(schema.approvers, rules.member_id == members.id)
-        .where(rules.department_id.is_(None), rules.ended_at.is_(None), members.left_on.is_(None))
-        .order_by(rules.id)
+        .outerjoin(schema.departments, departments.id == rules.department_id)
+        .where(rules.ended_at.is_(None), members.left_on.is_(None))
+        .order_by(rules.department_id.is_not(None), rules.id)
     )
-    work.setting_changed(APPROVER_SETTING, " or ".join(work.connection.scalars(query)))
+    rows = work.connection.execute(query).all()
+    told = [name if department is None else f"{name} (for {department})" for name, department in rows]
+    if len(told) > APPROVERS_TOLD_MAX:
+        told[APPROVERS_TOLD_MAX:] = ["another approver"]
+    if rows and all(department is not None for _, department in rows):
+        told.append(WHO_RUNS_IT)
+    work.setting_changed(APPROVER_SETTING, " or ".join(told))
 
 
 def _termination_reason(text: str | None) -> TerminationReason:

@@ -192,7 +192,7 @@ class Spending(Leases):
         model, aliases = card.card.model, card.card.aliases
         what = key.wallet.shut_to(model, aliases, tier)
         if what:
-            return Denial("no_access", scope=_scope(key), model=facts.model, state=what, approver=self.approver)
+            return Denial("no_access", scope=_scope(key), model=facts.model, state=what)
         what = key.shut_to(model, aliases)
         if what:
             return Denial("not_for_model", scope=_scope(key), model=facts.model, state=what)
@@ -235,8 +235,6 @@ class Spending(Leases):
         if hold.limited is not None:
             patience_micros = self.limit_wait_micros if may_wait else 0
             beyond = fit(hold, hold.limited, facts, available, fixed_grains, patience_micros)
-            if type(beyond) is Denial:
-                beyond.approver = self.approver
             if beyond is not None:
                 return beyond
         if hold.cap_changed:

@@ -39,6 +39,10 @@ class ErrorAnswer(NamedTuple):
     body: bytes
 
 
+WHO_RUNS_IT: Final = "whoever runs the gateway"
+"""Who can give what no approver can: another plan, a higher cap; and a top-up, where nobody approves them."""
+
+
 class Denial:
     """Why a call was not admitted, with everything law 4 says a person must be told."""
 
@@ -146,9 +150,9 @@ def _limit_reached(denial: Denial) -> str:
     else:
         parts.append("It is more than the whole cap.")
     parts.append(
-        f"How fast calls may come, the plan says; another plan can be approved by {denial.approver}."
+        f"How fast calls may come, the plan says; another plan can be approved by {WHO_RUNS_IT}."
         if denial.state == "plan"
-        else f"A higher cap can be approved by {denial.approver}."
+        else f"A higher cap can be approved by {WHO_RUNS_IT}."
     )
     return " ".join(parts)
 
@@ -205,7 +209,7 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
         else f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
     ),
     "not_priced": _not_priced,
-    "no_access": lambda d: f"The plan of this key gives no access to {d.state}. More can be approved by {d.approver}.",
+    "no_access": lambda d: f"The plan of this key gives no access to {d.state}. More can be approved by {WHO_RUNS_IT}.",
     "not_for_model": lambda d: (
         f"This key is not for {d.state}. Call one of these, or use another key; whoever made this one can change it with "
         "`tokenroll key change`."
@@ -218,7 +222,7 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     ),
     "call_repeated": _call_repeated,
     "too_many_lots": lambda d: (
-        f"{d.scope} would pay this call from more lots than one hold may have; {d.approver} can merge small lots."
+        f"{d.scope} would pay this call from more lots than one hold may have; {WHO_RUNS_IT} can merge small lots."
     ),
     "not_ready": lambda d: f"{d.scope} is not known to this gateway yet; try again in a second.",
 }

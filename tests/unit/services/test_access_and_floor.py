@@ -36,7 +36,7 @@ def test_a_plan_that_names_what_it_gives_access_to_gives_nothing_else(tmp_path, 
         return
     assert answer.code == "no_access"
     assert says in answer.sentence()
-    assert "More can be approved by your manager." in answer.sentence()
+    assert "More can be approved by whoever runs the gateway." in answer.sentence()
     for dialect, kind in ((CHAT, "invalid_request_error"), (Messages(), "permission_error")):
         told = dialect.denial(answer)
         assert (told.status, json.loads(told.body)["error"]["type"]) == (403, kind)

@@ -30,7 +30,7 @@ def test_the_third_call_of_a_minute_waits_for_the_first_to_be_a_minute_old(tmp_p
     assert (answer.code, answer.retry_after_millis) == ("limit_reached", 41_000)
     assert "The limit calls-per-minute (the plan of Ada) has 0 calls left in the last 60 seconds" in answer.sentence()
     assert answer.sentence().endswith(
-        "How fast calls may come, the plan says; another plan can be approved by your manager."
+        "How fast calls may come, the plan says; another plan can be approved by whoever runs the gateway."
     )
     for dialect, kind in ((CHAT, "requests"), (Messages(), "rate_limit_error")):
         told = dialect.denial(answer)

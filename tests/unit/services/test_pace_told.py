@@ -121,7 +121,7 @@ def refusal(dialect, denial):
 LAW_4 = (
     "The limit limit-1 (the member Ada) has 84 model tokens left in this minute, and this call may take up to 1116 model tokens. "
     "1116 model tokens are in use by other calls now. There is room for it again at 2024-01-01T00:01:00Z. "
-    "A higher cap can be approved by your manager."
+    "A higher cap can be approved by whoever runs the gateway."
 )
 USED = "the member Ada on tokens per min (TPM): Limit 1200, Used 1116, Requested 1116"
 

@@ -423,6 +423,8 @@ def test_a_new_policy_and_new_cards_apply_at_once(ada):
     assert isinstance(ada.admit(make_facts(model="opus")), HotHold)
     assert ada.spending.model_names(T0) == ["opus", "sonnet"]
     assert ada.spending.approver == "Cleo"
+    ada.spending.apply_delta(Delta(2, [], [], [], [], {"approver": ""}))
+    assert ada.spending.approver == "whoever runs the gateway"
 
 
 def test_the_wallets_page_shows_what_is_left_in_use_and_next(tmp_path):
