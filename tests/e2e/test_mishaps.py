@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import socket
@@ -278,6 +279,18 @@ def test_it_never_fills_an_emptied_ledger_anew(copied_home, capsys, line):
         f"tokenroll: the ledger at {copied_home}/ledger.db holds nothing, not even its tables: {RESTORE}\n"
     )
     assert (copied_home / "ledger.db").read_bytes() == b""
+
+
+def test_the_card_of_a_reranker_in_the_docs_is_one(copied_home, tmp_path, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "endpoints.md").read_text()
+    (card,) = re.findall(r"```json\n(.*search_unit.*)\n```", page)
+    (tmp_path / "rerank.json").write_text(card)
+    assert main(["ratecard", "set", "--file", str(tmp_path / "rerank.json")]) == 0
+    capsys.readouterr()
+    assert main(["ratecard", "show", "rerank-v3.5", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    internal = [(one["meter"], one["amount"], one["unit"]) for one in shown["rates"] if one["price"] == "internal"]
+    assert internal == [("search_unit", "2.00", "thousand searches of a reranker")]
 
 
 def test_its_example_of_a_card_is_one(home, tmp_path):

@@ -114,6 +114,18 @@ def test_who_stands_in_for_openai_gets_the_request_as_it_came(tmp_path):
         assert second.endswith(b"\r\n\r\n" + body)
 
 
+def test_a_server_of_ones_own_gets_no_key_once_it_has_a_provider_of_its_own(tmp_path):
+    """It may speak OpenAI's dialect and refuse what it does not know (docs/thrift.md)."""
+    each = [{"provider": "ours"}, {}]
+    cards = [toy_card(), toy_card(2, "ours")]
+    with TwoWays(tmp_path, each=each, cards=cards, wallets=options().wallets) as one:
+        one.script([Exchange([whole()])] * 7, [])
+        for letter in "bcdefgh":
+            body = chat(system=letter * 5_000)
+            assert one.ask_for(body).startswith(b"HTTP/1.1 200 OK\r\n")
+            assert one.provider.received[b"a"][-1].endswith(b"\r\n\r\n" + body)
+
+
 def test_marks_are_put_between_the_clients_bytes_and_only_from_the_second_turn_on(tmp_path):
     with Rig(tmp_path, options()) as one:
         one.provider.scripts[b"a"] = [Exchange([whole(MESSAGES_ANSWER)])]
