@@ -294,10 +294,10 @@ class Leases:
         """Every model and alias that has a rate card now."""
         return self.prices.names(now)
 
-    @property
-    def approver(self) -> str:
-        """Who may approve a top-up, as denials say it."""
-        return self.settings.get(APPROVER_SETTING) or WHO_RUNS_IT
+    def approver_of(self, wallet: str) -> str:
+        """Who may approve a top-up of a wallet, as denials say it: whoever the company named, but never its own holder."""
+        told = self.settings.get(APPROVER_SETTING, "").split("\n")
+        return " or ".join(one for one in told if one and one.partition(" (for ")[0] != wallet) or WHO_RUNS_IT
 
     # ---- waiting for money ----------------------------------------------------------------------------------------
 

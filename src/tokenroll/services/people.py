@@ -166,7 +166,7 @@ def tell_denials(work: UnitOfWork) -> None:
         told[APPROVERS_TOLD_MAX:] = ["another approver"]
     if rows and all(department is not None for _, department in rows):
         told.append(WHO_RUNS_IT)
-    work.setting_changed(APPROVER_SETTING, " or ".join(told))
+    work.setting_changed(APPROVER_SETTING, "\n".join(told))
 
 
 def _termination_reason(text: str | None) -> TerminationReason:

@@ -340,7 +340,7 @@ class Spending(Leases):
             held_nanos=key.wallet.held_nanos + (pool.held_nanos if pool is not None else 0),
             next_at=when,
             next_nanos=sum(nanos for at, nanos in arrivals if when and at == when),
-            approver=self.approver,
+            approver=self.approver_of(key.wallet.name),
             model=hold.model,
         )
 

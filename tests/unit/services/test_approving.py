@@ -131,19 +131,19 @@ def test_what_nobody_can_approve_is_refused_when_it_is_asked(firm):
     assert "Bo does not approve for everybody" in firm.ask("approver.remove", member="Bo").problem
 
 
-def test_a_denial_names_who_can_approve_a_top_up(firm):
+def test_denials_are_told_who_can_approve_a_top_up(firm):
     """Ada has no manager: who may approve is what the company said, and nobody else."""
-    assert firm.reports.settings()["approver"] == "Cleo or Bo (for Engineering)"
+    assert firm.reports.settings()["approver"] == "Cleo\nBo (for Engineering)"
     firm.do("approver.remove", member="Cleo")
-    assert firm.reports.settings()["approver"] == "Bo (for Engineering) or whoever runs the gateway"
+    assert firm.reports.settings()["approver"] == "Bo (for Engineering)\nwhoever runs the gateway"
     firm.do("member.leave", member="Bo", left_on="2026-01-01")
     assert firm.reports.settings()["approver"] == ""
 
 
-def test_a_denial_names_four_approvers_at_most(firm):
+def test_denials_are_told_of_four_approvers_at_most(firm):
     for name in ("Ada", "Bo", "Dev"):
         firm.do("approver.set", member=name, once_nanos_max=CREDIT)
-    assert firm.reports.settings()["approver"] == "Cleo or Ada or Bo or Dev or another approver"
+    assert firm.reports.settings()["approver"] == "Cleo\nAda\nBo\nDev\nanother approver"
 
 
 def test_who_has_left_neither_asks_nor_approves(firm):

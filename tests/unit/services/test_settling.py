@@ -422,9 +422,22 @@ def test_a_new_policy_and_new_cards_apply_at_once(ada):
     ada.spending.apply_delta(Delta(1, [wallet(enforcement="warn")], [], [], [card_terms(card)], {"approver": "Cleo"}))
     assert isinstance(ada.admit(make_facts(model="opus")), HotHold)
     assert ada.spending.model_names(T0) == ["opus", "sonnet"]
-    assert ada.spending.approver == "Cleo"
-    ada.spending.apply_delta(Delta(2, [], [], [], [], {"approver": ""}))
-    assert ada.spending.approver == "whoever runs the gateway"
+    assert ada.spending.approver_of("Ada") == "Cleo"
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("Cleo\nBo (for Engineering)", "Cleo or Bo (for Engineering)"),
+        ("Cleo\nAda (for Engineering)", "Cleo"),
+        ("Ada", "whoever runs the gateway"),
+        ("", "whoever runs the gateway"),
+    ],
+)
+def test_a_denial_names_who_can_approve_and_never_who_asks(ada, told, says):
+    ada.spending.apply_delta(Delta(1, [], [], [], [], {"approver": told}))
+    denial = ada.admit(make_facts(output_cap_tokens=10**6))
+    assert denial.sentence().endswith(f" A top-up can be approved by {says}.")
 
 
 def test_the_wallets_page_shows_what_is_left_in_use_and_next(tmp_path):
