@@ -13,6 +13,7 @@ from tokenroll.gateway.heads import RequestHead, ResponseHead
 from tokenroll.model.instant import Instant
 from tokenroll.services.hot import HotKey, HotThrift
 from tokenroll.services.hot_limits import Reroute
+from tokenroll.services.output_sizes import Lengths
 from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import ErrorAnswer
 from tokenroll.upstream.facts import Facts
@@ -33,7 +34,7 @@ _FAR_TOO_LARGE: Final = 4
 class ThriftyCall(Call):
     """See the module."""
 
-    __slots__ = ("_asked", "_asked_input_bytes", "_marks", "_terms")
+    __slots__ = ("_asked", "_asked_input_bytes", "_lengths", "_marks", "_terms")
 
     def __init__(
         self, client: "ClientConnection", head: RequestHead, key: HotKey, body: bytes, now: Instant, terms: HotThrift
@@ -43,6 +44,8 @@ class ThriftyCall(Call):
         self._asked = body
         """The client's own body, whatever is done to the one that is sent."""
         self._asked_input_bytes = 0
+        self._lengths: Lengths | None = None
+        """Of its key's answers from its model, where hints are given: found once, for the hint and for this answer's own length."""
         self._marks: list[bytes] = []
         """Fingerprints of what is marked for the cache."""
 
@@ -116,8 +119,8 @@ class ThriftyCall(Call):
         facts = self._facts
         if not self._terms.cap_hints or not facts.has_output or not facts.is_text:
             return
-        hold = self.hold
-        tokens = self.gateway.output_sizes.of(self._key.id, hold.upstream_model).hint_tokens()
+        lengths = self._lengths = self.gateway.output_sizes.of(self._key.id, self.hold.upstream_model)
+        tokens = lengths.hint_tokens()
         cap = facts.output_cap_tokens
         if tokens and (cap == 0 or cap >= _FAR_TOO_LARGE * tokens):
             response.forward.append(b"x-tokenroll-cap-hint: %d" % tokens)
@@ -127,14 +130,13 @@ class ThriftyCall(Call):
         """Whether what was marked is in the cache now, and how long this answer was."""
         hold = self.hold
         meter = self._meter
+        lengths, self._lengths = self._lengths, None
         if hold.state != "settled" or not meter.saw_usage:
             return
         if self._marks and (meter.counts[CACHE_READ] or meter.counts[CACHE_WRITE_5M]):
             self.gateway.cache_aids.kept(self._marks, self.gateway.clock())
-        if not self._terms.cap_hints or hold.choice_count > 1:
-            return
-        if not self._facts.has_output or not self._facts.is_text or self._finish != Finish.COMPLETE:
+        if lengths is None or hold.choice_count > 1 or self._finish != Finish.COMPLETE:
             return
         counts = meter.counts
         tokens = (counts[OUTPUT] or 0) + (counts[REASONING] or 0)
-        self.gateway.output_sizes.of(self._key.id, hold.upstream_model).add(tokens, hold.output_tokens_max)
+        lengths.add(tokens, hold.output_tokens_max)

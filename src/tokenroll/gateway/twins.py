@@ -242,8 +242,10 @@ class TwinCall(ThriftyCall):
             self._fail()
             return
         self._note_answer()
-        answer = self._answer(response)
-        _each(self._take_followers(), lambda one: one.give_whole(answer, payload))
+        followers = self._take_followers()
+        if followers:
+            answer = self._answer(response)
+            _each(followers, lambda one: one.give_whole(answer, payload))
 
     def on_head(self, response: ResponseHead) -> None:
         """See Call."""

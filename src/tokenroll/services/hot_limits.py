@@ -347,7 +347,8 @@ class Limited:
         self.pace_bits = counting.pace_bits
         self.clamps = counting.clamps
         self.amounts: list[int] = []
-        self.flags: list[int] = []
+        self.flags: dict[int, int] = {}
+        """Of those that it would not have fitted, by their place: what the HOLD says of it."""
         self.may_reroute = True
         self.would_deny = False
         self.too_fast = False
@@ -376,7 +377,7 @@ class Limited:
         for place in places:
             counter = counters[place]
             limit = counter.limit
-            record += _RAISE(limit.id, limit.measure, flags[place], 0, counter.start_at, amounts[place])
+            record += _RAISE(limit.id, limit.measure, flags.get(place, 0), 0, counter.start_at, amounts[place])
         return record
 
     def true_up(self, charge_nanos: int, mask: int, values: list[int]) -> None:
@@ -604,7 +605,8 @@ def fit(
                 denial.at = hold.admitted_at
                 denial.paces = paces_of(limited.limits, hold.admitted_at)
                 return denial
-        limited.flags.append(flags)
+        if flags:
+            limited.flags[len(limited.amounts)] = flags
         limited.amounts.append(amount)
     return wait
 

@@ -58,6 +58,8 @@ class Loops:
         agents = self._agents
         last = agents.pop(agent, None)
         if last is None:
+            if not request:  # nothing to remember: it may be asked as often as anybody likes, and ends no row
+                return
             if len(agents) >= LOOP_AGENTS_REMEMBERED_MAX:
                 del agents[next(iter(agents))]
             agents[agent] = _Last(request, now)

@@ -33,19 +33,23 @@ def longest_of(bucket: int) -> int:
 class Lengths:
     """Lengths of answers. One that its cap cut is longer than anybody knows."""
 
-    __slots__ = ("_counts", "_cut_count", "_total")
+    __slots__ = ("_counts", "_cut_count", "_top", "_total")
 
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
         self._cut_count = 0
         self._total = 0
+        self._top = 0
+        """No bucket above this one has counted any."""
 
     def add(self, tokens: int, cap_tokens: int) -> None:
         """One answer more, made under that cap."""
         if tokens >= cap_tokens:
             self._cut_count += 1
         else:
-            self._counts[bucket_of(tokens)] += 1
+            bucket = bucket_of(tokens)
+            self._counts[bucket] += 1
+            self._top = max(self._top, bucket)
         self._total += 1
         if self._total > CAP_HINT_CALLS_MAX:  # the old ones weigh less and less
             self._counts = [count // 2 for count in self._counts]
@@ -57,8 +61,9 @@ class Lengths:
         if self._total < CAP_HINT_CALLS_MIN:
             return 0
         above = self._cut_count
-        for bucket in range(_BUCKETS - 1, -1, -1):
-            above += self._counts[bucket]
+        counts = self._counts
+        for bucket in range(self._top, -1, -1):
+            above += counts[bucket]
             if above * _ONE_IN > self._total:
                 # an answer as long as its cap counts as cut, so the cap is one more
                 return 0 if self._cut_count * _ONE_IN > self._total else longest_of(bucket) + 1
