@@ -11,7 +11,7 @@ modules=(
   services/{cache_aids,call_memory,clock,fingerprints,group_commit,hot,hot_contexts,hot_limits,hot_prices,leases,loops,metering,output_sizes,reuse,slip_making,spending,spending_views}
   store/{attempt_record,fold,fold_batch,limit_sums,plain_settlement,rollups,tape,usage_rollups}
   engine/{chaining,paying,rating,sharing}
-  upstream/{anthropic,audio,batching,completions,dialect,embeddings,facts,fields,file_batches,fine_tuning,form_endpoint,forms,heads,images,media,message_batches,moderations,openai,openai_endpoint,pace,prompt_caches,prompts,reading,rerank,responses,resting,sse,usage}
+  upstream/{anthropic,audio,batching,completions,dialect,embeddings,facts,fields,file_batches,fine_tuning,form_endpoint,forms,heads,images,media,message_batches,moderations,openai,openai_endpoint,pace,prompt_caches,prompts,reading,rerank,responses,resting,sameness,sse,usage}
 )
 files=("${modules[@]/#/tokenroll/}")
 files=("${files[@]/%/.py}")

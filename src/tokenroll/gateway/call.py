@@ -334,15 +334,15 @@ class Call(Exchange):
         first_ns = perf_counter_ns() if self._started_ns else 0
         client = self._take_client()
         health = self._route.health
+        hold = self.hold
+        now = hold.first_byte_at = gateway.clock()
         if health.is_watched:
-            health.heed(response, gateway.wheel.now, gateway.clock())
+            health.heed(response, gateway.wheel.now, now)
         self._upstream = None
         self._status = 200
         self._finish = _COMPLETE
-        hold = self.hold
         meter = self._meter = self._dialect.meter(stream=False, withhold_usage=False)
         meter.provider_request_id = response.request_id
-        now = hold.first_byte_at = gateway.clock()
         body = meter.feed(payload)
         tail = meter.finish()
         if tail:

@@ -142,12 +142,11 @@ class TwinCall(ThriftyCall):
         scope = (what, b"%d %d" % (key.id, self._dialect.index), self._head.query, *said)
         return spending.fingerprints.of(spending.cycle_ends_at(key, self._now), scope, self._asked)
 
-    def _note_answer(self) -> None:
+    def _note_answer(self, now: Instant) -> None:
         """It was answered well and its client is there: one more in its agent's row."""
         terms = self._terms
         if terms.break_loops and not self._head.allows_loops:
-            gateway = self.gateway
-            gateway.loops.answered(self._agent(), self._request, self._now, gateway.clock())
+            self.gateway.loops.answered(self._agent(), self._request, self._now, now)
 
     def _follows(self) -> bool:
         """Whether a call that asks the same is under way and will answer this one, too; if none is, this one leads."""
@@ -241,7 +240,7 @@ class TwinCall(ThriftyCall):
         if not self._meter.saw_usage:
             self._fail()
             return
-        self._note_answer()
+        self._note_answer(self.hold.first_byte_at)
         followers = self._take_followers()
         if followers:
             answer = self._answer(response)
@@ -293,7 +292,7 @@ class TwinCall(ThriftyCall):
             self._fail()
             return
         if is_there:
-            self._note_answer()
+            self._note_answer(self.gateway.clock())
         answer, payload = self._answer(self._response), b"".join(self._kept)
         if self._is_open:
             _each(self._take_followers(), lambda one: one.close())

@@ -386,15 +386,14 @@ class Limited:
         input_tokens = sum(values[:input_count])
         output_tokens = sum(values[input_count:token_count])
         cached_tokens = values[cached_place] if cached_place >= 0 else 0
-        # in the order of LIMIT_MEASURES
-        came_to = (charge_nanos, 1, input_tokens + output_tokens, input_tokens - cached_tokens, output_tokens)
-        self._come_to(came_to)
+        # in the order of LIMIT_MEASURES; a list, because compiled code makes a tuple anew for each look at it
+        self._come_to([charge_nanos, 1, input_tokens + output_tokens, input_tokens - cached_tokens, output_tokens])
 
     def give_back(self) -> None:
         """The call was released: it counts nothing."""
-        self._come_to((0, 0, 0, 0, 0))
+        self._come_to([0, 0, 0, 0, 0])
 
-    def _come_to(self, came_to: tuple[int, int, int, int, int]) -> None:
+    def _come_to(self, came_to: list[int]) -> None:
         amounts = self.amounts
         for place, counter in enumerate(self.counters):
             amount = amounts[place]
@@ -575,7 +574,7 @@ def fit(
     output_tokens = hold.choice_count * hold.output_tokens_max
     input_tokens = hold.input_tokens_max
     # in the order of LIMIT_MEASURES
-    raises = (hold.bound_nanos, 1, input_tokens + output_tokens, input_tokens, output_tokens)
+    raises = [hold.bound_nanos, 1, input_tokens + output_tokens, input_tokens, output_tokens]
     for limit in limited.limits:
         amount = raises[limit.measure]
         missing = limit.used + amount - limit.cap

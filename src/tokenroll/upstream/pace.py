@@ -5,25 +5,16 @@ the call: the provider's own are of the company's whole account, and say nothing
 """
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant, text_from_instant
 
 REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS = range(4)
 """What a pace counts, in the providers' words: places in KINDS."""
-KINDS: Final = (b"requests", b"tokens", b"input-tokens", b"output-tokens")
+KINDS: Final[tuple[bytes, ...]] = (b"requests", b"tokens", b"input-tokens", b"output-tokens")
 OPENAI_KIND_COUNT: Final = 2
 """The first so many of KINDS have header lines there."""
-_OPENAI: Final = tuple(
-    b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n" % (kind, kind, kind)
-    for kind in KINDS
-)
-_ANTHROPIC: Final = tuple(
-    b"anthropic-ratelimit-%b-limit: %%d\r\nanthropic-ratelimit-%b-remaining: %%d\r\nanthropic-ratelimit-%b-reset: %%b\r\n"
-    % (kind, kind, kind)
-    for kind in KINDS
-)
-_FRACTIONS: Final = (b"s", *((b".%03d" % millis).rstrip(b"0") + b"s" for millis in range(1, 1000)))
+_FRACTIONS: Final[tuple[bytes, ...]] = (b"s", *((b".%03d" % millis).rstrip(b"0") + b"s" for millis in range(1, 1000)))
 """By the milliseconds beyond whole seconds: how such a time ends."""
 _PARTS: Final = (b"limit", b"remaining", b"reset")
 _REPLACED: Final = {
@@ -49,39 +40,54 @@ _NAMES_MAX: Final = 4096
 _KNOWN_NAMES: Final = _Names()
 
 
-class Pace(NamedTuple):
+class Pace:
     """The tightest limit of a kind that counts a call: how much it allows, what is left, and when nothing of it will be used."""
 
-    kind: int
-    cap: int
-    left: int
-    restored_at: Instant
+    __slots__ = ("cap", "kind", "left", "restored_at")
+
+    def __init__(self, kind: int, cap: int, left: int, restored_at: Instant) -> None:
+        self.kind = kind
+        self.cap = cap
+        self.left = left
+        self.restored_at = restored_at
 
 
 def openai_lines(paces: list[Pace], now: Instant) -> bytes:
     """`x-ratelimit-…` lines: the reset is how long it takes, as Go writes durations."""
     lines = b""
     told_at, told = -1, b""
-    for kind, cap, left, restored_at in paces:
-        if kind < OPENAI_KIND_COUNT:
+    for pace in paces:
+        if pace.kind < OPENAI_KIND_COUNT:
+            kind, restored_at = KINDS[pace.kind], pace.restored_at
             if restored_at != told_at:  # paces of one plan have the same windows
                 told_at, told = restored_at, duration(restored_at - now)
-            lines += _OPENAI[kind] % (cap, left, told)
+            lines += b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
+                kind, pace.cap, kind, pace.left, kind, told,
+            )  # fmt: skip
     return lines
 
 
 def anthropic_lines(paces: list[Pace]) -> bytes:
     """`anthropic-ratelimit-…` lines: the reset is an instant of RFC 3339 in whole seconds."""
     lines = b""
-    for kind, cap, left, restored_at in paces:
-        lines += _ANTHROPIC[kind] % (cap, left, _second_text(-(-restored_at // MICROS_PER_SECOND)))
+    for pace in paces:
+        kind, told = KINDS[pace.kind], _second_text(-(-pace.restored_at // MICROS_PER_SECOND))
+        lines += (
+            b"anthropic-ratelimit-%b-limit: %d\r\nanthropic-ratelimit-%b-remaining: %d\r\nanthropic-ratelimit-%b-reset: %b\r\n"
+            % (kind, pace.cap, kind, pace.left, kind, told)
+        )
     return lines
 
 
 def not_replaced(lines: list[bytes], kinds: int) -> list[bytes]:
     """The provider's header lines without those that ours of these kinds (bits) stand for."""
     known = _KNOWN_NAMES
-    return [line for line in lines if not kinds & known[line.partition(b":")[0]]]
+    kept = []
+    for line in lines:
+        told = line.find(b"imit-") >= 0 or line.find(b"IMIT-") >= 0  # most lines are of something else
+        if not (told and kinds & known[line.partition(b":")[0]]):
+            kept.append(line)
+    return kept
 
 
 def duration(micros: int) -> bytes:
