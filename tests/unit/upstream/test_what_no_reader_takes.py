@@ -79,7 +79,7 @@ def test_every_place_of_a_request_is_read_or_refused(name, what):
     assert refused > 1  # where the model's name stands it always is
 
 
-@pytest.mark.parametrize("name", [name for name in REQUESTS if not name.startswith(("messag", "speech"))])
+@pytest.mark.parametrize("name", [name for name in REQUESTS if not name.startswith(("message", "speech"))])
 def test_a_user_may_be_an_agents_several_ids_and_no_longer(name):
     dialect = next(one for one in DIALECTS if one.name == name)
     asked = {**REQUESTS[name], "tools": [], "tool_choice": "auto", "user": "u" * 1_024}
