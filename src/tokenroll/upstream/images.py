@@ -43,6 +43,10 @@ _PICTURE_TOKENS: Final = {
     ("high", "1024x1024"): 7_024, ("high", "1024x1536"): 6_240, ("high", "1536x1024"): 6_208,
 }  # fmt: skip
 """The most output tokens of one picture over all models whose figures are published (decision 0063)."""
+_FIGURED: Final = frozenset({
+    "gpt-image-1", "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2", "gpt-image-2.5-flare", "gpt-image-2.5-sunburst", "chatgpt-image-latest",
+})  # fmt: skip
+"""These models. Of any other one, whatever its size and quality, the model's own maximum bounds a picture."""
 _READ: Final = by_plain_name(
     (
         "model",
@@ -127,7 +131,7 @@ def _bound_pictures(facts: Facts, fields: Mapping[str, Any], count: int | None, 
     facts.message_count = 1
     facts.choice_count = 1 if count is None else whole_number(count, "n", 1, PICTURES_OUT_MAX)
     facts.unit_maxima = ((counts.IMAGE, facts.choice_count, facts.choice_count),)
-    tokens = 0 if moves else _PICTURE_TOKENS.get((quality, size), 0)
+    tokens = _PICTURE_TOKENS.get((quality, size), 0) if facts.model in _FIGURED and not moves else 0
     if partial is not None:
         partial = whole_number(partial, "partial_images", 0, PARTIAL_PICTURES_MAX)
         tokens += partial * PARTIAL_PICTURE_TOKENS if tokens else 0

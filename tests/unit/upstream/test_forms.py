@@ -150,8 +150,14 @@ def test_a_form_has_no_other_name_for_what_is_bounded(more, code, param):
 def test_what_a_picture_of_pictures_may_cost_follows_from_what_is_asked_of_it(more, tokens, read):
     """No cap of its own (0) is the most that its model makes: a GIF is cut from one sheet, which may be the largest picture there is."""
     body = PICTURE + part(b"size", b"1024x1024") + part(b"quality", b"low") + more + END
-    facts = ImageEdits().read_as(FORM).facts(body)
+    facts = ImageEdits().read_as(FORM).facts(body.replace(b"whisper-1", b"gpt-image-2"))
     assert (facts.output_cap_tokens, facts.extra_input_tokens, facts.choice_count) == (tokens, read, 1)
+
+
+def test_a_model_whose_figures_nobody_publishes_is_bounded_by_its_own_maximum_whatever_the_size():
+    """The next generation may take more tokens for the same size and quality: its rate card says how many at most."""
+    body = PICTURE + part(b"size", b"1024x1024") + part(b"quality", b"low") + END
+    assert ImageEdits().read_as(FORM).facts(body.replace(b"whisper-1", b"gpt-image-2.6")).output_cap_tokens == 0
 
 
 TALK = MODEL + part(b"file", b"x" * 500, b'; filename="a"')
