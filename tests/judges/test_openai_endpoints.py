@@ -211,7 +211,7 @@ def test_token_ids_are_embedded_too(company):
 
 
 def test_a_model_that_only_embeds_cannot_be_talked_to(company):
-    with company.moves("Ada", 0), pytest.raises(openai.BadRequestError, match="has no price for the service tier"):
+    with company.moves("Ada", 0), pytest.raises(openai.BadRequestError, match="has no price for output"):
         company.openai().chat.completions.create(
             model="text-embedding-3-small", messages=[{"role": "user", "content": HELLO}], max_completion_tokens=5
         )

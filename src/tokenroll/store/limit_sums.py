@@ -65,7 +65,7 @@ class LimitSums:
             sums[1] += settle is not None
 
     def passed(self, hold: bytes, at: int, charge_nanos: int, settle: bytes, settle_at: int) -> None:
-        """The same for a hold that began and settled in one go: what its record says from `at` on, and what its SETTLE counted."""
+        """The same for a hold that began and settled in one go, whose record's limits, at `at`, `raises_end` has found well."""
         (count,) = tape.LIMITS_HEAD.unpack_from(hold, at)
         at += tape.LIMITS_HEAD.size
         for _ in range(count):

@@ -30,6 +30,7 @@ from tokenroll.store.tape import HOLD_PERSONAL
 MARK: Final = "spend"
 SLICE_SETTLEMENTS: Final = 2_000
 """Settlements rolled up in one transaction: about 40 ms, for which no report waits longer than it notices."""
+_NAMES_KEPT: Final = 65_536
 _UPSERT: Final = """
     INSERT INTO spend_rollups VALUES (?,?,?,?,?,?,?,?)
     ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, call_count = call_count + excluded.call_count"""
@@ -158,7 +159,7 @@ def rolled_through(connection: Connection) -> int:
 
 
 def names_of(connection: Connection) -> Callable[[int, int, int], str]:
-    """What the name ids of tapes stand for, each read once."""
+    """What the name ids of tapes stand for, the latest remembered: tags name sessions, so there is no end of texts."""
     known: dict[tuple[int, int, int], str] = {}
     names = schema.names.c
 
@@ -166,6 +167,8 @@ def names_of(connection: Connection) -> Callable[[int, int, int], str]:
         at = (worker, epoch, name_id)
         text = known.get(at)
         if text is None:
+            if len(known) >= _NAMES_KEPT:
+                known.clear()
             where = (names.worker == worker) & (names.epoch == epoch) & (names.name_id == name_id)
             text = known[at] = connection.scalar(select(names.text).where(where)) or ""
         return text

@@ -27,6 +27,8 @@ _MARKABLE: Final = frozenset(
 _SETTINGS: Final = ("tool_choice", "thinking")
 """Fields that are no part of the prompt, and whose change makes the provider forget what it kept of the messages."""
 _LEADING_ROLES: Final = frozenset({"system", "developer"})
+_LEADING_OPENS: Final = re.compile(r'\{\s*"role"\s*:\s*"(?:system|developer)"')
+"""How one of them begins where its end is out of sight; one that says its role last is taken for another."""
 _HEADING: Final = ("tools", "functions", "instructions")
 _CONVERSATIONS: Final = ("messages", "input")
 _VALUE_OF: Final = {
@@ -187,7 +189,10 @@ def _opening_messages(window: str, *, has_heading: bool) -> list[bytes]:
     at = _after_blanks(window, 1)
     while at < len(window) and window[at] != "]":
         message, end = _end_of(window, at)
-        leads = isinstance(message, dict) and message.get("role") in _LEADING_ROLES
+        if message is None:  # longer than is read
+            leads = _LEADING_OPENS.match(window, at) is not None
+        else:
+            leads = isinstance(message, dict) and message.get("role") in _LEADING_ROLES
         if not leads and (found or has_heading):
             break
         found.append(window[at:end].encode("latin-1"))

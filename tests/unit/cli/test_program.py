@@ -103,4 +103,4 @@ def test_it_names_a_ledger_that_is_none(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
     (tmp_path / "ledger.db").touch()
     assert main(["member", "list"]) == 1
-    assert "has schema none" in capsys.readouterr().err
+    assert "holds nothing" in capsys.readouterr().err
