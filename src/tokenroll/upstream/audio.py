@@ -23,7 +23,7 @@ from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter, RequestRefused
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import by_plain_name, check_fields
-from tokenroll.upstream.form_endpoint import FormEndpoint
+from tokenroll.upstream.form_endpoint import FormEndpoint, refuse_texts
 from tokenroll.upstream.heads import read_head, refuse, text, wrong_type
 from tokenroll.upstream.media import MediaMeter, UsageStreamMeter, empty_counts, split_tokens, units_of
 from tokenroll.upstream.openai_endpoint import OpenAIEndpoint
@@ -31,8 +31,9 @@ from tokenroll.upstream.shapes import MediaAnswer
 from tokenroll.upstream.usage import object_of
 
 _READ_ALOUD: Final = by_plain_name(("model", "input", "response_format", "stream_format", "speed"))
+_FILE: Final = "file"
 _VOICES: Final = "known_speaker_references"
-_READ_TO_WRITE: Final = by_plain_name(("model", "file", _VOICES, "stream", "user"))
+_READ_TO_WRITE: Final = by_plain_name(("model", _FILE, _VOICES, "stream", "user"))
 _BEGINNING_BYTES: Final = 64
 """Of an answer, for its format: a WAV says it in its first 60."""
 _FIRST_CHUNK_AT: Final = 12
@@ -205,9 +206,10 @@ class Transcriptions(FormEndpoint):
                 "A recording is sent as a form: Content-Type: multipart/form-data with a boundary.",
             )
         facts = Facts()
-        form = self.form(body, facts, _READ_TO_WRITE, (_VOICES,))
-        if len(form.files) != 1 or form.files[0].name != "file":
-            refuse("missing_required_parameter", "One file is needed, in the field 'file'.", "file")
+        form = self.form(body, facts, _READ_TO_WRITE, (_VOICES, _FILE))
+        refuse_texts(form, (_FILE,))
+        if len(form.files) != 1 or form.files[0].name != _FILE or form.files[0].brackets:
+            refuse("missing_required_parameter", f"One file is needed, in the field '{_FILE}'.", _FILE)
         voices = [form.spans[_VOICES]] if _VOICES in form.spans else form.nested.get(_VOICES, [])
         if len(voices) > KNOWN_SPEAKERS_MAX:
             refuse("invalid_value", f"'{_VOICES}' may hold at most {KNOWN_SPEAKERS_MAX} samples.", _VOICES)

@@ -95,6 +95,17 @@ class FormEndpoint(OpenAIEndpoint):
         return [view[:start], model.encode(), view[end:]]
 
 
+def refuse_texts(form: Form, names: Collection[str], remedy: str = "") -> None:
+    """Refuses a text of a name that files have: some servers would take it for the file, and the bound goes by the file that was sent."""
+    for name in names:
+        if name in form.fields or name in form.nested:
+            refuse(
+                "invalid_type",
+                f"Invalid type for '{name}': expected a file, sent with a file name, but got a text instead.{remedy}",
+                name,
+            )
+
+
 def form_boolean(form: Form, name: str) -> bool:
     """A field that is `true` or `false`; absent is False."""
     value = form.fields.get(name, "false").lower()

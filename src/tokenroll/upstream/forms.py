@@ -2,7 +2,8 @@
 
 Two readers of a loose form may see two different requests, and a bound must hold for what the provider reads. So whatever is not
 plain is refused: text around the parts, headers nobody needs, names with odd characters, one field twice, or once plain and once as
-a list or an object.
+a list or an object. Files are not judged here: several may have one name, for that is how a list of them is sent. Which there may be,
+each endpoint says, and it refuses a text of a file's name (`form_endpoint.refuse_texts`).
 """
 
 import re
@@ -32,12 +33,13 @@ _END: Final = re.compile(rb"--[ \t]*(?:\r\n)?\Z")
 
 
 class FormFile:
-    """One file of a form: where its bytes stand in the body."""
+    """One file of a form: its name, the brackets behind it, and where its bytes stand in the body."""
 
-    __slots__ = ("end", "name", "start")
+    __slots__ = ("brackets", "end", "name", "start")
 
-    def __init__(self, name: str, start: int, end: int) -> None:
+    def __init__(self, name: str, brackets: str, start: int, end: int) -> None:
         self.name = name
+        self.brackets = brackets
         self.start = start
         self.end = end
 
@@ -96,7 +98,7 @@ def read_form(body: bytes, boundary: bytes) -> Form:
 def _take(form: Form, body: bytes, head: bytes, start: int, end: int) -> None:
     name, brackets, is_file = _read_head(head)
     if is_file:
-        form.files.append(FormFile(name, start, end))
+        form.files.append(FormFile(name, brackets, start, end))
         form.file_bytes += end - start
         return
     if end - start > FORM_FIELD_BYTES_MAX:

@@ -18,7 +18,7 @@ from tokenroll.upstream import usage as counts
 from tokenroll.upstream.dialect import CallMeter
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.fields import by_plain_name, check_fields
-from tokenroll.upstream.form_endpoint import FormEndpoint, form_number
+from tokenroll.upstream.form_endpoint import FormEndpoint, form_number, refuse_texts
 from tokenroll.upstream.heads import (
     boolean,
     not_bounded,
@@ -184,13 +184,7 @@ class ImageEdits(FormEndpoint):
                 refuse(
                     "invalid_value", "Files of this form are called 'image', 'image[]', 'mask' or 'markup'.", "image"
                 )
-            for name in _PICTURES:
-                if name in form.fields or name in form.nested:
-                    refuse(
-                        "invalid_type",
-                        f"Invalid type for '{name}': a picture is sent as a file, with a file name; by a link it is sent as JSON.",
-                        name,
-                    )
+            refuse_texts(form, _PICTURES, " A link to a picture is sent as JSON.")
         else:
             head = read_head(body, facts, default_model=_MODEL)
             check_fields(head, _READ)

@@ -31,7 +31,12 @@ def test_fields_and_files_are_found_in_their_place():
     assert form.fields == {"model": "whisper-1", "prompt": ""}
     assert [body[start:end] for start, end in form.nested["include"]] == [b"a", b"b"]
     (file,) = form.files
-    assert (file.name, body[file.start : file.end], form.file_bytes) == ("file", b"\x00sound\n--b\r\n-", 13)
+    assert (file.name, file.brackets, body[file.start : file.end], form.file_bytes) == (
+        "file",
+        "",
+        b"\x00sound\n--b\r\n-",
+        13,
+    )
 
 
 def test_fields_within_fields_are_found_under_the_outermost_name():
@@ -179,6 +184,31 @@ def test_each_known_voice_adds_the_longest_that_its_sample_may_be(voices, second
     assert facts.unit_maxima[0][1] == seconds
     assert facts.extra_input_tokens == tokens
     assert facts.input_bytes == len(TALK) - 500 + len(voices) + len(END) - sample_bytes
+
+
+SECOND_FILE = part(b"file", b"x" * 100_000)
+"""A text of the name of the file: a server that hears it hears 200 seconds."""
+
+
+@pytest.mark.parametrize("endpoint", [Transcriptions, Translations])
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (TALK + SECOND_FILE, "invalid_type"),
+        (SECOND_FILE + TALK, "invalid_type"),
+        (TALK + SECOND_FILE.replace(b'"file"', b'"file[]"'), "invalid_type"),
+        (TALK + SECOND_FILE.replace(b'"file"', b'"file[x]"'), "invalid_type"),
+        (TALK.replace(b'"file"', b'"file[x]"'), "missing_required_parameter"),
+        (TALK.replace(b'"file"', b'"file[]"'), "missing_required_parameter"),
+        (TALK + part(b"file[x]", b"x", b'; filename="a"'), "missing_required_parameter"),
+        (MODEL + SECOND_FILE, "invalid_type"),
+    ],
+)
+def test_a_recording_is_one_file_and_no_other_reader_finds_a_second(endpoint, body, code):
+    assert endpoint().read_as(FORM).facts(TALK + END).unit_maxima[0][1] == 1
+    with pytest.raises(RequestRefused) as refused:
+        endpoint().read_as(FORM).facts(body + END)
+    assert (refused.value.code, refused.value.param) == (code, "file")
 
 
 def test_more_voices_than_the_provider_takes_are_refused():
