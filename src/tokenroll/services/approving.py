@@ -13,8 +13,9 @@ from tokenroll.model.instant import MICROS_PER_SECOND, Instant, text_from_instan
 from tokenroll.model.limits import REQUEST_DAYS_DEFAULT, REQUEST_DAYS_MAX
 from tokenroll.model.request import Decision, Request
 from tokenroll.services import granting
+from tokenroll.services.approvers_told import tell_denials
 from tokenroll.services.finding import date_given, find_department, find_member, find_wallet, required
-from tokenroll.services.people import company_zone, tell_denials
+from tokenroll.services.people import company_zone
 from tokenroll.services.planning import newest_plan_of_wallet
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork

@@ -16,7 +16,7 @@ from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, Denial
 from tokenroll.upstream.facts import Batched, Facts
 
 _BY_CARD: Final = "Whoever runs the gateway can set on its rate card (`tokenroll ratecard set --file`)"
-_SOLD_BY_TOKENS: Final = ("/v1/embeddings", "/v1/rerank")
+_SOLD_BY_TOKENS: Final = ("/v1/embeddings", "/v1/moderations", "/v1/rerank")
 _SOLD_BY_UNITS: Final = (
     (Meter.SEARCH_UNIT, "/v1/rerank"), (Meter.IMAGE, "/v1/images/generations"), (Meter.CHARACTER, "/v1/audio/speech"),
     (Meter.AUDIO_SECOND, "/v1/audio/transcriptions"),
@@ -163,7 +163,8 @@ def not_sold(card: HotCard, tier: str, facts: Facts) -> Denial:
     denial = Denial("not_priced", model=facts.model, state=what)
     sold_at = _SOLD_BY_TOKENS if has_input else [way for meter, way in _SOLD_BY_UNITS if meter in prices[tier].base]
     if sold_at:
-        denial.advice = f"As it is priced, it is called at {' or '.join(sold_at)}."
+        ways = [*(f"{one}, " for one in sold_at[:-2]), " or ".join(sold_at[-2:])]
+        denial.advice = f"As it is priced, it is called at {''.join(ways)}."
     return denial
 
 

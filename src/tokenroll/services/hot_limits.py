@@ -645,7 +645,7 @@ def _lower(hold: "HotHold", limited: Limited, facts: Facts, available: int, fixe
 
 
 def _denial(hold: "HotHold", limit: HotLimit, amount: int, facts: Facts, fixed_grains: int) -> Denial:
-    """With all that law 4 says a person must be told; who can approve, the caller knows."""
+    """With all that law 4 says a person must be told."""
     next_at = limit.fits_at(amount)
     wait = next_at - hold.admitted_at
     room = limit.cap - limit.used

@@ -27,6 +27,10 @@ from tokenroll.services.protocol import (
 from tokenroll.upstream.dialect import WHO_RUNS_IT
 
 APPROVER_SETTING: Final = "approver"
+"""Who may approve top-ups, one a line, those of a department alone with its name in brackets (services/approvers_told.py)."""
+OF_DEPARTMENT: Final = " (for "
+ANOTHER_APPROVER: Final = "another approver"
+"""What those above the most that are named become, who may be of departments alone."""
 
 
 class Leases:
@@ -295,9 +299,15 @@ class Leases:
         return self.prices.names(now)
 
     def approver_of(self, wallet: str) -> str:
-        """Who may approve a top-up of a wallet, as denials say it: whoever the company named, but never its own holder."""
+        """Who may approve a top-up of a wallet, as denials say it: whoever the company named, but never its own holder.
+
+        Where that leaves nobody who approves for everybody, it may leave nobody for this wallet: so whoever runs the gateway is named, too.
+        """
         told = self.settings.get(APPROVER_SETTING, "").split("\n")
-        return " or ".join(one for one in told if one and one.partition(" (for ")[0] != wallet) or WHO_RUNS_IT
+        named = [one for one in told if one and one.partition(OF_DEPARTMENT)[0] != wallet]
+        if all(OF_DEPARTMENT in one or one == ANOTHER_APPROVER for one in named):
+            named.append(WHO_RUNS_IT)
+        return " or ".join(named)
 
     # ---- waiting for money ----------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ fold is one transaction and one batch of the chain, so that a crash leaves whole
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
 from tokenroll.services import leasing, recalling, refilling
 from tokenroll.services.ageing import is_due
+from tokenroll.services.approvers_told import is_told, tell_denials
 from tokenroll.services.clock import Clock
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
@@ -118,6 +119,7 @@ class Ledger:
         self._workers: dict[int, _Worker] = {}
         self._folded: dict[tuple[int, int], int] = {}
         self._reload()
+        self._tell_denials()
 
     # ---- commands -----------------------------------------------------------------------------------
 
@@ -309,15 +311,24 @@ class Ledger:
                 update(table).where(table.c.worker == message.worker).values(ready_at=None, resigned_at=now)
             )
             worker.ready_at, worker.resigned = None, True
-            delta = None if self._leased else self._collect(now)
+            delta = None if self._leased else self._alone("resign", recalling.collect, now)
             self._journal.close_batch(now)
         self._publish(delta)
 
-    def _collect(self, now: Instant) -> Delta | None:
+    def _tell_denials(self) -> None:
+        """Once after an update: a ledger of an earlier release stores otherwise whom denials name."""
+        if not is_told(self.connection):
+            with self._transaction() as now:
+                delta = self._alone("open", tell_denials, now)
+            self._publish(delta)
+        self.connection.rollback()
+
+    def _alone(self, cause: str, does: Callable[[UnitOfWork], None], now: Instant) -> Delta | None:
+        """What the ledger does without a command, inside a transaction: its delta is stored and not published yet."""
         work = UnitOfWork(
-            self.connection, self._changes, now=now, command_id=f"resign-{now}", random_bits=self._random_bits
+            self.connection, self._changes, now=now, command_id=f"{cause}-{now}", random_bits=self._random_bits
         )
-        recalling.collect(work)
+        does(work)
         work.write()
         return self._store_delta(work.delta(self._last_delta + 1), now)
 
@@ -377,12 +388,7 @@ class Ledger:
         """What a report gave back of leased lots goes where it was asked for, in the report's own transaction."""
         if not self._fold.gives:
             return None
-        work = UnitOfWork(
-            self.connection, self._changes, now=now, command_id=f"fold-{now}", random_bits=self._random_bits
-        )
-        recalling.book(work, self._fold.gives)
-        work.write()
-        return self._store_delta(work.delta(self._last_delta + 1), now)
+        return self._alone("fold", lambda work: recalling.book(work, self._fold.gives), now)
 
     def open_sequences(self, worker: int, epoch: int) -> set[int]:
         """Sequences of that epoch's holds that are not ended: a tape segment with one of them is not deleted."""

@@ -12,6 +12,7 @@ from tokenroll.engine.calendar import day_start
 from tokenroll.model.instant import Instant, datetime_from_instant
 from tokenroll.model.member import FULL_TIME_MILLIONTHS, EmploymentType, Member, MemberChange, MemberField, MemberKind
 from tokenroll.model.wallet import HolderKind, Wallet
+from tokenroll.services.approvers_told import tell_denials
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
@@ -23,6 +24,8 @@ COLUMN_OF: Final[Mapping[MemberField, str]] = {
     MemberField.SUSPENDED: "suspended_at",
 }
 """Where a field stands in a member's row."""
+_TOLD_IN_DENIALS: Final = frozenset({MemberField.NAME, MemberField.LEFT_ON, MemberField.SUSPENDED})
+"""Fields on which hangs whether, and how, denials name a member."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -113,7 +116,7 @@ def change_member(
 ) -> dict[MemberField, tuple[Any, Any]]:
     """The fields that are not so already, from that day on; by field what it was and is.
 
-    All else follows: name and pool of the wallet, keys that end with a last day (or, where a plan lets credits outlive it, at
+    All else follows: name and pool of the wallet, what denials say of an approver, keys that end with a last day (or, where a plan lets credits outlive it, at
     `keys_until`) or stop at a suspension. A wallet keeps the zone in which its cycles were counted. Raises Refused for a day before
     the field's last change, ValueError for what no member may be.
     """
@@ -132,6 +135,8 @@ def change_member(
     work.connection.execute(members.update().where(members.c.id == row.id).values(**values))
     if MemberField.NAME in changed:
         _rename_wallet(work, member)
+    if not _TOLD_IN_DENIALS.isdisjoint(changed):
+        tell_denials(work)
     if MemberField.DEPARTMENT in changed:
         work.keys_changed(_live_keys(work.connection, member.id))
     if MemberField.SUSPENDED in changed and member.suspended_at is not None:

@@ -7,19 +7,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection, select
 
 from tokenroll.model.department import Department
-from tokenroll.model.limits import APPROVERS_TOLD_MAX
 from tokenroll.model.member import MemberField, MemberKind
 from tokenroll.model.plan_terms import TerminationReason
 from tokenroll.model.pool import DrawRule, Pool
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.ending import Leaving, end_grants
 from tokenroll.services.finding import date_given, find_department, find_member, find_wallet, name_given, required
-from tokenroll.services.leases import APPROVER_SETTING
 from tokenroll.services.members import change_member, new_member, open_wallet, today_in
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
-from tokenroll.upstream.dialect import WHO_RUNS_IT
 
 COMPANY_NAME_SETTING: Final = "company_name"
 COMPANY_ZONE_SETTING: Final = "company_zone"
@@ -133,7 +130,6 @@ def leave(work: UnitOfWork, arguments: _Leave) -> dict[str, Any]:
     live = select(keys.id).where(keys.member_id == row.id, keys.revoked_at.is_(None))
     key_ids = work.connection.scalars(live).all()
     change_member(work, row, {MemberField.LEFT_ON: left_on.isoformat()}, today_in(row.zone, work.now), keys_until=ends)
-    tell_denials(work)
     revoked_count = len(key_ids) - len(work.connection.scalars(live).all())
     is_over = left_on <= today_in(row.zone, work.now) if ends is None else ends <= work.now
     return {
@@ -148,25 +144,6 @@ def leave(work: UnitOfWork, arguments: _Leave) -> dict[str, Any]:
         "kept_nanos": sum(one["kept_nanos"] for one in grants),
         "grants": grants,
     }
-
-
-def tell_denials(work: UnitOfWork) -> None:
-    """Denials name who may approve top-ups: first for everybody, then for a department alone, and says for which."""
-    rules, members, departments = schema.approvers.c, schema.members.c, schema.departments.c
-    query = (
-        select(members.name, departments.name)
-        .join(schema.approvers, rules.member_id == members.id)
-        .outerjoin(schema.departments, departments.id == rules.department_id)
-        .where(rules.ended_at.is_(None), members.left_on.is_(None))
-        .order_by(rules.department_id.is_not(None), rules.id)
-    )
-    rows = work.connection.execute(query).all()
-    told = [name if department is None else f"{name} (for {department})" for name, department in rows]
-    if len(told) > APPROVERS_TOLD_MAX:
-        told[APPROVERS_TOLD_MAX:] = ["another approver"]
-    if rows and all(department is not None for _, department in rows):
-        told.append(WHO_RUNS_IT)
-    work.setting_changed(APPROVER_SETTING, "\n".join(told))
 
 
 def _termination_reason(text: str | None) -> TerminationReason:

@@ -15,6 +15,7 @@ from sqlalchemy import Row, func, select
 from tokenroll.model.checks import name_checked
 from tokenroll.model.limits import NAME_CHARACTERS_MAX, SCIM_VALUES_MAX
 from tokenroll.model.member import FULL_TIME_MILLIONTHS, MemberField, MemberKind
+from tokenroll.services.approvers_told import tell_denials
 from tokenroll.services.finding import required
 from tokenroll.services.member_files import part_time_cell
 from tokenroll.services.members import (
@@ -113,6 +114,7 @@ def put_group(work: UnitOfWork, arguments: _PutGroup) -> dict[str, Any]:
     elif row.name != name:
         name_checked(name, "displayName")
         work.connection.execute(departments.update().where(departments.c.id == row.id).values(name=name))
+        tell_denials(work)
     said = {"external_id": group.get("externalId"), "changed_at": work.now, "removed_at": None}
     work.connection.execute(groups.delete().where(groups.c.department_id == row.id))
     work.connection.execute(groups.insert(), {"department_id": row.id, **said})

@@ -322,6 +322,7 @@ class Spending(Leases):
             return Reroute(wallet.floor_model, "", key.floor)
         denial = self._denial("wallet_empty", hold, available)
         denial.fitting_cap_tokens = fitting
+        denial.approver = self.approver_of(wallet.name)
         return denial
 
     def _denial(self, code: str, hold: HotHold, available: int) -> Denial:
@@ -340,7 +341,6 @@ class Spending(Leases):
             held_nanos=key.wallet.held_nanos + (pool.held_nanos if pool is not None else 0),
             next_at=when,
             next_nanos=sum(nanos for at, nanos in arrivals if when and at == when),
-            approver=self.approver_of(key.wallet.name),
             model=hold.model,
         )
 

@@ -3,6 +3,9 @@
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, JANUARY, Firm
+from tokenroll.services.commands import COMMANDS
+from tokenroll.services.ledger import Ledger
+from tokenroll.services.scim_documents import ENTERPRISE
 
 
 @pytest.fixture
@@ -135,7 +138,7 @@ def test_denials_are_told_who_can_approve_a_top_up(firm):
     """Ada has no manager: who may approve is what the company said, and nobody else."""
     assert firm.reports.settings()["approver"] == "Cleo\nBo (for Engineering)"
     firm.do("approver.remove", member="Cleo")
-    assert firm.reports.settings()["approver"] == "Bo (for Engineering)\nwhoever runs the gateway"
+    assert firm.reports.settings()["approver"] == "Bo (for Engineering)"
     firm.do("member.leave", member="Bo", left_on="2026-01-01")
     assert firm.reports.settings()["approver"] == ""
 
@@ -144,6 +147,58 @@ def test_denials_are_told_of_four_approvers_at_most(firm):
     for name in ("Ada", "Bo", "Dev"):
         firm.do("approver.set", member=name, once_nanos_max=CREDIT)
     assert firm.reports.settings()["approver"] == "Cleo\nAda\nBo\nDev\nanother approver"
+
+
+def told(firm: Firm) -> str:
+    """What denials say of approvers."""
+    return str(firm.reports.settings()["approver"])
+
+
+def known(firm: Firm, name: str) -> str:
+    """A member as an identity provider knows them, by their number."""
+    firm.do("member.change", member=name, employee_id=f"of {name}")
+    user = {"userName": f"{name}@firm.example", "displayName": name, ENTERPRISE: {"employeeNumber": f"of {name}"}}
+    return str(firm.do("user.put", user=user)["user"])
+
+
+def test_denials_are_told_the_names_of_today_whoever_changed_them(firm):
+    firm.do("member.change", member="Cleo", name="Cleo Byron")
+    assert told(firm) == "Cleo Byron\nBo (for Engineering)"
+    firm.do("user.put", user_id=known(firm, "Bo"), user={"userName": "Bo@firm.example", "displayName": "Bo Hale"})
+    assert told(firm) == "Cleo Byron\nBo Hale (for Engineering)"
+    firm.do(
+        "group.put", group_id=firm.reports.department("Engineering")["department"], group={"displayName": "Research"}
+    )
+    assert told(firm) == "Cleo Byron\nBo Hale (for Research)"
+
+
+def test_denials_name_nobody_whom_the_identity_provider_has_deactivated(firm):
+    cleo = known(firm, "Cleo")
+    firm.do("user.put", user_id=cleo, user={"userName": "Cleo@firm.example", "displayName": "Cleo", "active": False})
+    assert told(firm) == "Bo (for Engineering)"
+    firm.do("user.put", user_id=cleo, user={"userName": "Cleo@firm.example", "displayName": "Cleo", "active": True})
+    assert told(firm) == "Cleo\nBo (for Engineering)"
+    firm.do("user.remove", user_id=cleo)
+    assert told(firm) == "Bo (for Engineering)"
+
+
+def test_a_file_of_people_that_renames_an_approver_renames_them_in_denials(firm):
+    firm.do("member.import", rows=[{"line": 2, "id": "E1", "name": "Cleo", "department": "Engineering"}])
+    firm.do("member.import", rows=[{"line": 2, "id": "E1", "name": "Cleo Byron", "department": "Engineering"}])
+    assert told(firm) == "Cleo Byron\nBo (for Engineering)"
+
+
+def test_a_ledger_of_an_earlier_release_tells_anew_once_when_it_is_opened(firm):
+    firm.connection.rollback()
+    with firm.connection.begin():
+        firm.connection.exec_driver_sql("UPDATE settings SET value = 'Cleo or Bo' WHERE name = 'approver'")
+    opened = [Ledger(firm.connection, lambda: firm.now, COMMANDS, lambda bits: 1) for _ in range(2)]
+    assert told(firm) == "Cleo\nBo (for Engineering)"
+    assert [[one.settings for one in ledger.take_deltas()] for ledger in opened] == [
+        [{"approver": "Cleo\nBo (for Engineering)"}],
+        [],
+    ]
+    firm.verified()
 
 
 def test_who_has_left_neither_asks_nor_approves(firm):

@@ -431,6 +431,12 @@ def test_a_new_policy_and_new_cards_apply_at_once(ada):
         ("Cleo\nBo (for Engineering)", "Cleo or Bo (for Engineering)"),
         ("Cleo\nAda (for Engineering)", "Cleo"),
         ("Ada", "whoever runs the gateway"),
+        ("Bo (for Engineering)", "Bo (for Engineering) or whoever runs the gateway"),
+        ("Ada\nBo (for Sales)", "Bo (for Sales) or whoever runs the gateway"),
+        (
+            "Ada\nBo (for Sales)\nCleo (for Sales)\nDev (for Sales)\nanother approver",
+            "Bo (for Sales) or Cleo (for Sales) or Dev (for Sales) or another approver or whoever runs the gateway",
+        ),
         ("", "whoever runs the gateway"),
     ],
 )

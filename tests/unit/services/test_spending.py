@@ -226,8 +226,8 @@ def test_a_model_without_a_price_for_output_is_refused_where_there_would_be_some
     assert (denial.code, desk.records()) == ("not_priced", [])
     assert denial.sentence() == (
         "The rate card of 'sonnet' has no price for output, so the call is refused, never free. As it is priced, it is called at "
-        "/v1/embeddings or /v1/rerank. If it is to be called here, whoever runs the gateway can price that: `tokenroll ratecard "
-        "set --model sonnet --output CREDITS`."
+        "/v1/embeddings, /v1/moderations or /v1/rerank. If it is to be called here, whoever runs the gateway can price that: "
+        "`tokenroll ratecard set --model sonnet --output CREDITS`."
     )
 
 

@@ -79,7 +79,7 @@ def test_an_empty_wallet_in_messages_is_billing_or_what_the_company_chose(status
             (400, "invalid_request_error", "call_not_bounded"),
         ),
         (
-            Denial("too_many_lots", scope="The wallet Ada", approver="Bo"),
+            Denial("too_many_lots", scope="The wallet Ada"),
             (429, "insufficient_quota", "too_many_lots"),
             (402, "billing_error", "too_many_lots"),
         ),
