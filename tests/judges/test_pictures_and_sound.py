@@ -114,18 +114,19 @@ def test_pictures_of_pictures_come_as_json_too(company, schema):
     schema("ImagesResponse").validate(json.loads(answer))
 
 
-def test_a_picture_that_moves_is_held_at_the_most_its_model_makes_and_charged_by_its_frames(company):
+@pytest.mark.parametrize("written", ["gif", "GIF"])
+def test_a_picture_that_moves_is_held_at_the_most_its_model_makes_and_charged_by_its_frames(company, written):
     """The simulated provider draws its frames on one sheet: nine of 272 tokens."""
     client = company.openai()
     with company.moves("Ada", 5 * 5_000 + 9 * 272 * 32_000):
         raw = client.images.with_raw_response.generate(
-            model="gpt-image-1.5", prompt=HELLO, output_format="gif", frame_duration_ms=50, **SMALL
+            model="gpt-image-1.5", prompt=HELLO, output_format=written, frame_duration_ms=50, **SMALL
         )
     held = (len(raw.http_request.content) + 16) * 8_000 + 6_540 * 32_000
     assert raw.headers["x-tokenroll-hold-max"] == f"0.{held:09d}"
     with company.moves("Ada", 5 * 5_000 + 323 * 8_000 + 2 * 272 * 32_000):
         client.images.edit(
-            model="gpt-image-1.5", image=("one.png", PNG, "image/png"), prompt=HELLO, output_format="gif", frame_count=2, **SMALL
+            model="gpt-image-1.5", image=("one.png", PNG, "image/png"), prompt=HELLO, output_format=written, frame_count=2, **SMALL
         )  # fmt: skip
 
 
@@ -236,6 +237,15 @@ def test_samples_of_known_voices_are_heard_and_paid_with_the_recording(company):
     text = len(body) - len(recording(3)) - 2 * len(sample)
     held = (text + 16 + (4 + 2 * 10) * 21) * 6_000 + 2_000 * 10_000  # the 44 bytes of its head might be a fourth second
     assert (status, headers["x-tokenroll-hold-max"]) == (200, f"0.{held:09d}")
+
+
+def test_a_voice_that_is_sent_as_a_field_of_one_value_is_heard_as_well(company):
+    sample = "data:audio/wav;base64," + base64.b64encode(recording(2)).decode()
+    body = form(
+        ("model", "gpt-4o-transcribe"), ("known_speaker_references", sample), ("file", recording(3), "talk.wav")
+    )
+    with company.moves("Ada", (3 + 2) * 10 * 6_000 + 6 * 10_000):
+        assert posted(company, "/v1/audio/transcriptions", body, FORM)[0] == 200
 
 
 def test_a_streamed_transcript_is_charged_by_its_last_event(company):

@@ -85,7 +85,7 @@ def _drawn(body: dict[str, Any], model: str, read: dict[str, int]) -> Asked:
     asked.stream = body.get("stream") in {True, "true"}
     partial = int(body.get("partial_images") or 0)
     each = PICTURE_TOKENS[quality][size] + PARTIAL_TOKENS * partial
-    if body.get("output_format") == "gif":
+    if str(body.get("output_format")).casefold() == "gif":
         each = min(each * int(body.get("frame_count") or GIF_FRAMES), SHEET_TOKENS_MAX)
     asked.body = {"size": size, "quality": quality, "partial_images": partial, "edit": "input_image" in read}
     asked.used = {**read, "output_image": each * asked.choices, "image": asked.choices}
@@ -135,7 +135,8 @@ def asked_of_recording(raw: bytes, content_type: bytes) -> Asked:
         raise Refusal(400, "invalid_request_error", "Missing required parameter: 'file'.", "file")
     asked = _whole(body, "transcripts", model_of(body))
     seconds = _seconds(files["file"][0])
-    voices = sum(_seconds(_data(one)) for one in body.get("known_speaker_references", ()))
+    given = body.get("known_speaker_references", [])
+    voices = sum(_seconds(_data(one)) for one in ([given] if isinstance(given, str) else given))
     asked.stream = body.get("stream") == "true"
     asked.body = {**body, "seconds": seconds}
     asked.kind = b"text/plain; charset=utf-8" if body.get("response_format") in {"text", "srt", "vtt"} else asked.kind
