@@ -278,6 +278,7 @@ def test_it_never_fills_an_emptied_ledger_anew(copied_home, capsys, line):
     assert told(capsys, *line, code=1) == (
         f"tokenroll: the ledger at {copied_home}/ledger.db holds nothing, not even its tables: {RESTORE}\n"
     )
+    assert main(["init"]) == 1
     assert (copied_home / "ledger.db").read_bytes() == b""
 
 
@@ -341,6 +342,41 @@ def test_it_leaves_no_half_a_home_on_a_full_disk(tmp_path, monkeypatch):
     assert done.stderr.count("\n") == 1
     assert [one.name for one in (tmp_path / "new").rglob("*") if one.is_file()] == ["lock"]
     assert main(["init"]) == 0
+
+
+KILLED_WHEN = {
+    "the secret is half written": "import os, tokenroll.cli.init as at; os.fsync = die",
+    "the ledger has no tables": "import tokenroll.store.database as at; at._bring_up_to_date = die",
+    "the ledger is whole under another name": "import tokenroll.store.database as at; at.checkpoint = die",
+    "the ledger is whole and knows no company": "import tokenroll.services.people as at; at.name_given = die",
+}
+
+
+@pytest.mark.parametrize("when", KILLED_WHEN)
+def test_an_init_that_was_killed_does_not_stop_the_next_one(tmp_path, monkeypatch, when):
+    home = tmp_path / "new"
+    monkeypatch.setenv("TOKENROLL_HOME", str(home))
+    program = f"import os, sys\ndie = lambda *_, **__: os.kill(os.getpid(), 9)\n{KILLED_WHEN[when]}\n"
+    program += "from tokenroll.cli import main\nmain(['init', '--name', 'Babbage'])"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == -9
+    assert [one.name for one in home.iterdir()] != []
+    assert main(["init", "--name", "Lovelace", "--zone", "Europe/Berlin"]) == 0
+    assert sorted(one.name for one in home.rglob("*") if one.is_file() and ".new" in one.name) == []
+    with sqlite3.connect(home / "ledger.db") as ledger:
+        told = dict(ledger.execute("SELECT name, value FROM settings WHERE name LIKE 'company%'").fetchall())
+    assert told == {"company_name": "Lovelace", "company_zone": "Europe/Berlin"}
+    assert len((home / "secret").read_bytes()) == 32
+    assert main(["department", "create", "Engineering"]) == 0
+    assert main(["init"]) == 1
+
+
+def test_init_makes_no_ledger_beside_the_log_of_a_lost_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path))
+    log = tmp_path / "ledger.db-wal"
+    log.write_bytes(b"what was committed last")
+    said = told(capsys, "init", code=1)
+    assert said == f"tokenroll: the ledger at {tmp_path}/ledger.db is gone, and its log is still there: {RESTORE}\n"
+    assert log.read_bytes() == b"what was committed last"
 
 
 @pytest.mark.parametrize(

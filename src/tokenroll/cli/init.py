@@ -59,7 +59,7 @@ def init(
     settings = load_settings()
     if settings.secret_lost:
         raise Failure(settings.secret_lost, kind="settings")
-    if settings.database_path.exists():
+    if _knows_its_company(settings):
         message = (
             f"{settings.home} has a ledger already: nothing was changed; another home is made with TOKENROLL_HOME=/path"
         )
@@ -85,15 +85,36 @@ def init(
     show(result, as_json=as_json, human=human)
 
 
+def _knows_its_company(settings: Settings) -> bool:
+    """Whether there is a ledger that was told whose it is; one that was not is what an `init` that was killed has left."""
+    from sqlalchemy.exc import DBAPIError
+
+    from tokenroll.app import open_reports
+    from tokenroll.services.people import COMPANY_NAME_SETTING
+    from tokenroll.store.database import SchemaError
+
+    if not settings.database_path.exists():
+        return False
+    try:
+        with open_reports(settings) as books:
+            return COMPANY_NAME_SETTING in books.settings()
+    except (SchemaError, DBAPIError):  # of an earlier release, or damaged: not a new one
+        return True
+
+
 @contextlib.contextmanager
 def _whole_or_nothing(settings: Settings) -> Iterator[None]:
     """A home that could not be made (a full disk, a zone that is none) leaves no file behind, so that `init` can be asked again."""
+    from tokenroll.store.database import log_of, remove
+
     database = settings.database_path
-    made = [database, *(database.with_name(database.name + end) for end in ("-wal", "-shm", "-journal"))]
-    made += [one for one in (settings.config_path, settings.home / SECRET_NAME) if not one.exists()]
+    made = [one for one in (settings.config_path, settings.home / SECRET_NAME) if not one.exists()]
+    is_new = not database.exists() and not log_of(database).exists()  # a log alone is of a ledger that is lost
     try:
         yield
     except BaseException:
+        if is_new:
+            remove(database)
         for path in made:
             path.unlink(missing_ok=True)
         raise
@@ -110,11 +131,21 @@ def make_home(settings: Settings, name: str, zone: str) -> None:
 
 
 def _write_new(path: Path, data: bytes) -> None:
+    """A file that is there whole or not at all: half a secret, left by somebody who was killed, would never be made again."""
     if path.exists():
         return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+    half = path.with_name(f"{path.name}.new")
+    half.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        half.replace(path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def _refuse_unprintable(name: str) -> None:

@@ -43,23 +43,62 @@ class SchemaError(Exception):
 def open_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
     """The writing connection, its schema brought up to date; `None` opens an empty ledger in memory.
 
-    Raises SchemaError for a file without a ledger in it. Transactions begin with BEGIN IMMEDIATE, so that a lock is refused at once and not in the middle. `factory` lets tests
-    fail at any statement.
+    A file that is not there is made. Raises SchemaError for a file without a ledger in it. Transactions begin with BEGIN IMMEDIATE,
+    so that a lock is refused at once and not in the middle. `factory` lets tests fail at any statement.
     """
-    existed = path is not None and path.exists()
-    if (
-        path is not None and existed and path.stat().st_size == 0
-    ):  # before SQLite sees it, which would delete its log, too
+    if path is not None and not path.exists():
+        _make(path, factory)
+    elif path is not None and path.stat().st_size == 0:  # before SQLite sees it, which would delete its log, too
         raise SchemaError(_emptied(path))
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = connect_writer(path, factory=factory)
-    if existed and not schema_version(connection):
+    if path is not None and not schema_version(connection):
         connection.close()
         raise SchemaError(_emptied(path))
     _bring_up_to_date(connection)
     return connection
+
+
+def _make(path: Path, factory: type[sqlite3.Connection]) -> None:
+    """A new ledger, there whole or not at all, whenever the process or its machine dies.
+
+    It is filled under another name and gets its own when it is whole, so a file of that name without tables is always damage. What
+    somebody who died has left of a half-made one is removed.
+    """
+    if log_of(path).exists() and log_of(path).stat().st_size:
+        raise SchemaError(f"the ledger at {path} is gone, and its log is still there: {_RESTORE}")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    half = path.with_name(f"{path.name}.new")
+    remove(half)
+    try:
+        os.close(os.open(half, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = connect_writer(half, factory=factory)
+        try:
+            _bring_up_to_date(connection)
+            connection.rollback()
+            checkpoint(connection)
+        finally:
+            connection.close()
+            connection.engine.dispose()
+        half.replace(path)
+    except BaseException:
+        remove(half)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def log_of(path: Path) -> Path:
+    """Where SQLite keeps what is committed and not yet in the database file."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def remove(path: Path) -> None:
+    """A database deleted with the files that SQLite keeps beside it, its log first: alone, a log would be taken for another's."""
+    for one in (log_of(path), *(path.with_name(f"{path.name}{end}") for end in ("-shm", "-journal")), path):
+        one.unlink(missing_ok=True)
 
 
 def connect_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
@@ -121,7 +160,7 @@ def storage_problem(error: BaseException, home: Path | None = None) -> str:
     return f"{place} does not work ({cause}): see to its space and permissions, then ask again"
 
 
-def _emptied(path: Path | None) -> str:
+def _emptied(path: Path) -> str:
     """What is said of a database without any table. It is never filled anew: that would hide what was in it."""
     return f"the ledger at {path} holds nothing, not even its tables: {_RESTORE}"
 
