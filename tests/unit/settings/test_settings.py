@@ -150,7 +150,7 @@ def test_it_refuses_a_clock_in_a_home_that_the_demo_did_not_make(tmp_path):
 
 def test_it_wants_a_whole_secret(tmp_path):
     settings = load_settings(tmp_path)
-    with pytest.raises(SettingsError, match="make this home with `tokenroll init`"):
+    with pytest.raises(SettingsError, match="run `tokenroll init` first"):
         settings.pepper()
     (tmp_path / "secret").write_bytes(b"short")
     with pytest.raises(SettingsError, match="must hold 32 bytes, not 5"):
