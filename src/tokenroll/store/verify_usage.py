@@ -32,20 +32,22 @@ _ROWS_PER_FETCH: Final = 2_000
 _DAY_SECONDS: Final = GRAINS_SECONDS[-1]
 
 
-class _Day(UsageSum):
-    __slots__ = ("moment",)
+class _Day:
+    """The sum of a day, and its moment."""
+
+    __slots__ = ("moment", "sum")
 
     def __init__(self) -> None:
-        super().__init__()
+        self.sum = UsageSum()
         self.moment = 0
 
     def add_minute(self, start_at: Instant, one: UsageSum) -> None:
-        self.add_sum(one)
+        self.sum.add_sum(one)
         minute = start_at // (MINUTE_SECONDS * MICROS_PER_SECOND)
         self.moment += minute * (one.call_count + one.charge_nanos + sum(map(sum, one.parts.values())))
 
     def said(self) -> tuple[object, ...]:
-        return (*_said(self), self.moment)
+        return (*_said(self.sum), self.moment)
 
 
 class UsageReplay:
