@@ -165,9 +165,9 @@ def _window(body: bytes, name: str, fields: Collection[str]) -> str:
     return "" if match is None else body[match.end() : match.end() + LEADING_BYTES_MAX].decode("latin-1")
 
 
-def _first_value(window: str, at: int = 0) -> bytes:
-    """The value that begins there, or as much of it as there is."""
-    return window[at : _end_of(window, at)[1]].encode("latin-1")
+def _first_value(window: str) -> bytes:
+    """The value that it begins with, or as much of it as there is."""
+    return window[: _end_of(window, 0)[1]].encode("latin-1")
 
 
 def _end_of(window: str, at: int) -> tuple[Any, int]:
