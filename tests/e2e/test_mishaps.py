@@ -535,3 +535,11 @@ def test_it_ends_a_gateway_whose_deployments_cannot_be(tmp_path, monkeypatch):
     assert done.returncode == 1
     assert "cannot start: a: plain http to example.com would send the company's key unprotected" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_of_two_that_make_one_home_at_once_one_makes_it_and_the_other_takes_nothing_away(tmp_path):
+    environment = {**os.environ, "TOKENROLL_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "tokenroll", "init", "--name"]
+    both = [subprocess.Popen([*command, name], env=environment, stdout=-3, stderr=-3) for name in ("Acme", "Bolt")]
+    assert sorted(one.wait(60) == 0 for one in both) == [False, True]
+    assert (tmp_path / "home" / "ledger.db").stat().st_size > 0

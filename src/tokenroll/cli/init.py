@@ -1,6 +1,7 @@
 """`tokenroll init`: a home with a configuration, a secret and an empty ledger."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def init(
     _refuse_unprintable(name)
     result = {"home": str(settings.home), "company": name, "zone": zone, "dry_run": dry_run}
     if not dry_run:
-        with _whole_or_nothing(settings):
+        with _alone(settings), _whole_or_nothing(settings):
             make_home(settings, name, zone)
             execute("company.set", {"name": name, "zone": zone}, command_id=command_id or "init", dry_run=False)
 
@@ -100,6 +101,22 @@ def _knows_its_company(settings: Settings) -> bool:
             return COMPANY_NAME_SETTING in books.settings()
     except (SchemaError, DBAPIError):  # of an earlier release, or damaged: not a new one
         return True
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """No other `init` makes this home meanwhile: one that failed would take away what the other has made. Raises Failure for the second."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = os.open(settings.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if _knows_its_company(settings):
+            raise Failure(
+                f"{settings.home} was made by another `init` at this moment: nothing was changed", kind="taken"
+            )
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager
