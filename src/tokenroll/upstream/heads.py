@@ -516,13 +516,17 @@ def edited(body: bytes, values: dict[str, bytes], present: Collection[str]) -> B
     """
     buffers: Buffers = []
     view = memoryview(body)
-    at = _skip(body, 0) + 1
-    added = b"".join(b'"%s":%s,' % (name.encode(), value) for name, value in values.items() if name not in present)
+    at = 0
+    added = b""
+    replaced: list[str] = []
+    for name, value in values.items():
+        if name in present:
+            replaced.append(name)
+        else:
+            added += b'"%b":%b,' % (name.encode(), value)
     if added:
+        at = _skip(body, 0) + 1
         buffers.append(body[:at] + added)
-    else:
-        at = 0
-    replaced = [name for name in values if name in present]
     if replaced:
         where = spans(body)
         for name in sorted(replaced, key=lambda one: where[one]):

@@ -35,6 +35,7 @@ _VALUE_OF: Final = {
     name: re.compile(rb'"%b"[ \t\n\r]*:[ \t\n\r]*' % name.encode()) for name in (*_HEADING, *_CONVERSATIONS)
 }
 _BETWEEN: Final = frozenset(" \t\n\r,")
+_CLOSES: Final = {"{": "}", "[": "]", '"': '"'}
 _scan: Final = json.JSONDecoder().raw_decode
 
 
@@ -172,6 +173,9 @@ def _first_value(window: str) -> bytes:
 
 def _end_of(window: str, at: int) -> tuple[Any, int]:
     """The value that begins there, None where it is not whole, and where it ends."""
+    closes = _CLOSES.get(window[at : at + 1])
+    if closes and window.find(closes, at + 1) < 0:  # a long text mostly: seen at a glance, not by an exception
+        return None, len(window)
     try:
         return _scan(window, at)
     except (ValueError, RecursionError):
