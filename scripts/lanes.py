@@ -38,8 +38,8 @@ CHECKS = {
 }
 # After the checks on one core, beside them on the other: the second list takes about as long as the checks and the first.
 UNIT_FIRST = ("engine", "model", "scripts", "upstream")
-UNIT_LATER = ("cli",)
-"""Whole commands with a home on disk each: lane A runs them."""
+UNIT_LATER = ("cli", "store")
+"""Whole commands, and ledgers, with files on disk each: lane A runs them."""
 QUICK = {
     "quick": ["tests/tidy", "tests/conformance", "tests/property", *(f"tests/unit/{name}" for name in UNIT_FIRST)],
     "quick 2": [

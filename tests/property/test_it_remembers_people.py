@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.firm import DAY, JANUARY, Firm
@@ -23,6 +23,7 @@ def rows(said):
     ]
 
 
+@settings(max_examples=settings().max_examples // 3)  # each makes a ledger
 @given(files=FILES, late=st.integers(0, 3))
 def test_a_day_has_what_the_last_file_before_it_said(files, late):
     firm = Firm(JANUARY)

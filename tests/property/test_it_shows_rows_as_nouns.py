@@ -1,6 +1,6 @@
 """One number, two ways: a wallet's amounts from rows as they come are those of the nouns, for any lots at any time."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
@@ -11,6 +11,7 @@ GRANTS = st.lists(
 )
 
 
+@settings(max_examples=settings().max_examples // 3)  # each makes a ledger
 @given(
     grants=GRANTS, calls=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=4), day=st.integers(0, 90)
 )

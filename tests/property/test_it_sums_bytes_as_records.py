@@ -5,7 +5,7 @@ Fields that lie side by side have values of their own, so that a reader who is a
 
 from typing import NamedTuple
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cast import SONNET_RATES, make_card
@@ -187,6 +187,7 @@ def summed_both_ways(one: Kit, said: list[Said], rows: list[Row]) -> tuple[Spend
     return spent, read
 
 
+@settings(max_examples=settings().max_examples // 3)  # each makes two ledgers
 @given(said=st.lists(SAID, min_size=3, max_size=3), rows=ROWS)
 def test_rows_sum_to_what_their_records_say(said, rows):
     summed_both_ways(books(), said, rows)

@@ -102,8 +102,9 @@ def attos_per_unit(price: Decimal | str, units: int) -> int:
     return round(Fraction(price) * ATTOS_PER_CREDIT / units)
 
 
+@cache
 def source_name() -> str:
-    """Where cards come from, with the version that pins the data."""
+    """Where cards come from, with the version that pins the data; looked up once, because that reads the package's own page."""
     return f"genai-prices {importlib.metadata.version('genai-prices')}"
 
 
