@@ -134,6 +134,58 @@ def test_an_alias_is_counted_as_the_model_it_stands_for(tmp_path):
             assert "'slow'" in json.loads(answer)["error"]["message"]
 
 
+def vertex(base: str, **facts) -> Deployment:
+    """One that serves `toy`, and has nothing beside the endpoints."""
+    return Deployment(
+        name="cloud", dialect="anthropic", base_url=base, flavour="vertex", api_key="", token_command=("true",),
+        models=("toy",), **facts,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("others", [("other",), ()], ids=["which serves another", "which serves all that nobody names"])
+def test_a_text_is_counted_by_nobody_but_who_serves_its_model(tmp_path, others):
+    def made(bases: list[str]) -> list[Deployment]:
+        direct = Deployment(name="direct", dialect="anthropic", base_url=bases[0], api_key="sk-direct", models=others)
+        return [vertex(bases[0]), direct]
+
+    with Rig(tmp_path, RigOptions(made=made)) as rig:
+        head, body = ask(rig, count())
+        assert head.startswith(b"HTTP/1.1 404 ")
+        error = json.loads(body)["error"]
+        assert error["type"] == "not_found_error"
+        for said in ("/v1/messages/count_tokens", "'toy'", "(cloud)", "nobody else is sent this text", "make the call"):
+            assert said in error["message"]
+        assert rig.provider.received == {}
+
+
+def test_a_text_is_counted_by_the_one_of_its_models_deployments_that_counts(tmp_path):
+    def made(bases: list[str]) -> list[Deployment]:
+        direct = Deployment(
+            name="direct", dialect="anthropic", base_url=bases[0], api_key="sk-direct", models=("toy",), priority=2
+        )
+        return [vertex(bases[0]), direct]  # fmt: skip
+
+    with Rig(tmp_path, RigOptions(made=made)) as rig:
+        rig.provider.scripts[b"a"] = [Exchange([answered(KNOWN)])]
+        assert ask(rig, count())[1] == KNOWN
+        assert b"x-api-key: sk-direct\r\n" in rig.provider.received[b"a"][0]
+
+
+@pytest.mark.parametrize(
+    ("models", "status", "requests"), [(("toy",), b"400", 0), ((), b"200", 1)], ids=["serves one model", "serves all"]
+)
+def test_a_text_for_no_model_goes_to_nobody_but_who_serves_all(tmp_path, models, status, requests):
+    def made(bases: list[str]) -> list[Deployment]:
+        return [Deployment(name="direct", dialect="anthropic", base_url=bases[0], api_key="sk", models=models)]
+
+    with Rig(tmp_path, RigOptions(made=made)) as rig:
+        rig.provider.scripts[b"a"] = [Exchange([answered(KNOWN)])]
+        head, body = ask(rig, count(body=b'{"messages":[]}'))
+        assert head.split()[1] == status
+        assert len(rig.provider.received.get(b"a", [])) == requests
+        assert requests or "name the model" in json.loads(body)["error"]["message"]
+
+
 def test_where_nobody_speaks_its_dialect_it_reaches_nobody(tmp_path):
     with Rig(tmp_path, RigOptions(deployments=[])) as rig:
         assert ask(rig, fetch())[0].startswith(b"HTTP/1.1 404 ")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tokenroll.gateway.answers import ANTHROPIC, OPENAI, error_answer, status_line
 from tokenroll.gateway.chunks import LAST_CHUNK, chunk
 from tokenroll.gateway.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
-from tokenroll.gateway.routing import ways
+from tokenroll.gateway.routing import Route, ways
 from tokenroll.gateway.seeking import NOT_HERE, Seeking
 from tokenroll.gateway.telling import forward_lines
 from tokenroll.model.enforcement import Enforcement
@@ -140,10 +140,18 @@ class Errand(Seeking):
                 return
             if route is not None:
                 self._targets = [one.target for one in ways(route) if one.target.flavour.has_errands][:1]
+                if not self._targets:
+                    self._refuse(404, "not_found", self._nobody_counts(route, model))
+                    return
                 if route.hot.model:
                     self._buffers = edited(self._body, {"model": json.dumps(route.hot.model).encode()}, fields)
         if not self._targets:
             self._targets = routes.keepers(kind.dialect.family, self._key.id)
+            if kind.has_model:  # it names none: only who serves every model serves this one
+                self._targets = [one for one in self._targets if not one.deployment.models]
+        if not self._targets and kind.has_model:
+            self._refuse(400, "missing_model", "model: name the model that this is for; it decides who is asked.")
+            return
         if not self._targets:
             self._refuse(404, "not_found", "No deployment here speaks this dialect and has this.")
             return
@@ -168,6 +176,15 @@ class Errand(Seeking):
             ),
             self._buffers,
             size,
+        )
+
+    def _nobody_counts(self, route: Route, model: str) -> str:
+        """Why nobody is asked: what a request says is for those alone that serve its model, and they have no such thing."""
+        path = self._head.path.decode("ascii")
+        names = ", ".join(one.target.name for one in ways(route))
+        return (
+            f"There is no {path} for the model {model!r}: the deployments that serve it ({names}) have none, and nobody else is sent "
+            "this text. Count without a provider, or make the call: it is held for its bytes at most, and its answer says what it read."
         )
 
     # ---- the answer -------------------------------------------------------------------------------------
