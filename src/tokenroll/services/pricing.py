@@ -80,6 +80,9 @@ def import_cards(work: UnitOfWork, arguments: _ImportCards) -> dict[str, Any]:
     prepared = _prepared(providers, work.now)
     chosen = [card for card in prepared.cards if not models or models & {card.model, *card.aliases}]
     if models and (missing := models - {name for card in chosen for name in (card.model, *card.aliases)}):
+        for key, reason in sorted(prepared.skipped.items()):
+            if key.model in missing:
+                raise Refused("unknown_model", f"no card of {key.model} at {key.provider}: it {reason}")
         raise Refused(
             "unknown_model",
             f"no published price for {', '.join(sorted(missing))} at {', '.join(providers)}; "

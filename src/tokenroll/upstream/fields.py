@@ -11,11 +11,13 @@ from tokenroll.upstream.heads import not_bounded, refuse
 
 _ANSWERS: Final = "more answers than were asked for"
 _CAP: Final = "an output cap that this endpoint does not have"
+_CODE: Final = "code that runs on the provider's side"
 _MODEL: Final = "an answer from a model that was not asked"
 _ROUTE: Final = "an answer by a way with prices of its own"
 _SEARCH: Final = "searching the web on the provider's side"
 _STORED: Final = "a context that the provider keeps"
 _TOOLS: Final = "tools on the provider's side"
+_WITHIN: Final = "fields within a field, which are not read"
 
 _LONGER: Final = {
     "n": _ANSWERS, "ncmpl": _ANSWERS, "nchoices": _ANSWERS, "bestof": _ANSWERS, "candidatecount": _ANSWERS, "numcompletions": _ANSWERS,
@@ -28,15 +30,16 @@ _LONGER: Final = {
 _DEARER: Final = {
     "models": _MODEL, "fallbacks": _MODEL, "fallbackmodels": _MODEL, "contextwindowfallbacks": _MODEL, "contentpolicyfallbacks": _MODEL,
     "modellist": _MODEL, "compoundcustom": _MODEL, "safetymodel": _MODEL, "preset": _MODEL,
-    "provider": _ROUTE, "route": _ROUTE, "customllmprovider": _ROUTE, "apibase": _ROUTE, "baseurl": _ROUTE, "apikey": _ROUTE,
+    "provideroptions": _ROUTE, "provider": _ROUTE, "route": _ROUTE, "customllmprovider": _ROUTE, "apibase": _ROUTE, "baseurl": _ROUTE, "apikey": _ROUTE,
     "speed": "a speed with prices of its own", "inferencegeo": "a region that may be dearer than the rate card",
     "servicetier": "a service tier that this endpoint does not have",
     "numretries": "tries that nobody counts", "deferred": "an answer that comes after its call", "background": "an answer that comes after its call",
     "websearchoptions": _SEARCH, "websearch": _SEARCH, "searchparameters": _SEARCH, "enablesearch": _SEARCH,
-    "plugins": _TOOLS, "mcpservers": _TOOLS, "datasources": _TOOLS, "enhancements": _TOOLS, "container": "code that runs on the provider's side",
+    "searchsettings": _SEARCH, "enableenhancement": _SEARCH, "forcesearchenhancement": _SEARCH, "enabledeepsearch": _SEARCH,
+    "plugins": _TOOLS, "mcpservers": _TOOLS, "datasources": _TOOLS, "enhancements": _TOOLS, "container": _CODE, "enablecodeinterpreter": _CODE,
     "svg": "a further model that writes the picture",
     "thread": _STORED, "compaction": "a summary that the provider makes on the way", "billingpolicy": "a bill to somebody else",
-    "cachedcontent": _STORED, "previousresponseid": _STORED, "extrabody": "fields within a field, which are not read",
+    "cachedcontent": _STORED, "previousresponseid": _STORED, "extrabody": _WITHIN, "google": _WITHIN, "veniceparameters": _WITHIN,
     "chattemplate": "a template that may repeat the prompt", "mmprocessorkwargs": "images in another size than the rate card's",
     "prediction": "a predicted output, whose rejected tokens are billed",
     "amazonbedrockguardrailconfig": "checks with prices of their own",

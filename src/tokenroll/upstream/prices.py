@@ -63,6 +63,11 @@ UNITS: Final[Mapping[Meter, int]] = {
 """How many units one price pays for where people write it: a million tokens or characters, a minute of sound, one picture."""
 UNMETERED_IN_TEXT: Final = frozenset({"output_citation_mtok", "input_text_messages_kcount"})
 """Charged for ordinary calls, but not counted here: their models are left out rather than undercharged."""
+SEARCHES_UNASKED: Final = (
+    "searches the web at every call, for a fee that is not among its published prices and that no answer counts; "
+    "give it a card of your own with a price for `request`, and with `overhead_tokens_per_message` for what it reads there: "
+    "`tokenroll ratecard set --file`"
+)
 TIER_VARIANTS: Final[Mapping[str, tuple[str, str]]] = {
     "batch": ("processing", "batch"),
     "flex": ("service_tier", "flex"),
@@ -127,14 +132,23 @@ def prepare(providers: Iterable[str] | None = None, as_of: Instant | None = None
     for provider in sorted(published, key=lambda one: one.id):
         if provider.id not in wanted:
             continue
+        searching = _searching(provider.id)
+        skipped |= {ModelKey(provider.id, name): SEARCHES_UNASKED for name in searching}
         names = _names(provider)
         for model in sorted(provider.models, key=lambda one: one.id):
+            if model.id in searching:
+                continue
             try:
                 cards += _cards(provider.id, model, names[model.id], as_of)
             except _Unusable as reason:
                 skipped[ModelKey(provider.id, model.id)] = str(reason)
         cards += _free_cards(provider.id)
     return Prepared(cards=tuple(cards), skipped=skipped, source=source_name())
+
+
+def _searching(provider: str) -> frozenset[str]:
+    """The models of a provider that cost a fee for a search at every call, by each name that a price is published under."""
+    return frozenset(output_data("searching").get(provider, ()))
 
 
 def _free_cards(provider: str) -> Iterator[RateCard]:
@@ -154,8 +168,11 @@ class _Unusable(Exception):  # noqa: N818  a reason, told to whoever imports
 
 
 def _names(provider: types.Provider) -> dict[str, tuple[str, ...]]:
-    """The aliases of each model, by id. A name means one model: ids first, then what the patterns spell out, then our list."""
-    taken = {model.id for model in provider.models}
+    """The aliases of each model, by id. A name means one model: ids first, then what the patterns spell out, then our list.
+
+    No alias leads to the prices of a model that does not search what one would cost that does.
+    """
+    taken = {model.id for model in provider.models} | _searching(provider.id)
     aliases: dict[str, list[str]] = {model.id: [] for model in provider.models}
     spelled = [(name, model) for model in provider.models for name in _spelled(model.match)]
     listed = [(name, provider.find_model(name)) for name in output_data("aliases").get(provider.id, ())]
@@ -357,7 +374,7 @@ def output_data(part: str) -> dict[str, Any]:
     """What published prices do not say, by provider.
 
     `maxima`: most output tokens of a model; `image_tokens`: most that one image costs; `aliases`: dated names; `free`: models that cost
-    nothing.
+    nothing; `searching`: models that search at every call, for a fee.
     """
     text = resources.files("tokenroll.upstream").joinpath("data/output_maxima.toml").read_text()
     found: dict[str, Any] = tomllib.loads(text)[part]

@@ -232,3 +232,12 @@ def test_an_import_keeps_what_training_costs_beside_a_subsidy(books, mini):
     card = mini()[-1]
     assert card.internal_prices["standard"].base[Meter.TRAINING] == 15 * 10**11
     assert card.list_prices["standard"].base[Meter.TRAINING] == 3 * 10**12
+
+
+def test_an_import_by_name_of_a_model_that_searches_unasked_says_what_to_do(books):
+    reply = books.ask("ratecard.import", models=["gpt-5-search-api"])
+    assert reply.problem_kind == "unknown_model"
+    assert reply.problem.startswith(
+        "no card of gpt-5-search-api at openai: it searches the web at every call, for a fee"
+    )
+    assert reply.problem.endswith("`tokenroll ratecard set --file`")

@@ -98,11 +98,49 @@ def test_it_reads_every_provider_and_says_what_it_left_out():
     prepared = prepare()
     models = {(card.provider, card.model) for card in prepared.cards}
     assert len(published_providers()) == 47
-    assert len(models) + len(prepared.skipped) == 2_330 + 1  # and a free one that is not published
+    assert (
+        len(models) + len(prepared.skipped) == 2_330 + 3
+    )  # a free one, and two that search under another model's name
     assert prepared.skipped[ModelKey("perplexity", "sonar-deep-research")] == (
         "charges for output_citation_mtok, which no meter counts"
     )
     assert all(reason for reason in prepared.skipped.values())
+
+
+def test_it_leaves_out_who_searches_at_every_call_for_a_fee_that_nobody_publishes():
+    prepared = prepare()
+    names = {(card.provider, name) for card in prepared.cards for name in (card.model, *card.aliases)}
+    for provider, model in (
+        ("openai", "gpt-4o-search-preview"),
+        ("openai", "gpt-4o-mini-search-preview"),  # published as another name of gpt-4o-mini, which does not search
+        ("openai", "gpt-4o-mini-search-preview-2025-03-11"),
+        ("openai", "gpt-5-search-api"),
+        ("openrouter", "openai/gpt-4o-search-preview"),
+        ("openrouter", "openai/o3-deep-research"),
+        ("openrouter", "perplexity/sonar"),
+        ("perplexity", "sonar-pro-search"),
+    ):
+        assert (provider, model) not in names
+        assert "`tokenroll ratecard set --file`" in prepared.skipped[ModelKey(provider, model)]
+    assert ("openai", "gpt-4o-search-preview-2025-03-11") not in names
+
+
+def test_whose_name_says_that_it_searches_has_a_price_for_it():
+    """Data of a later version may bring more of them: each has a fee among its prices, or stands in our list."""
+    searchers = {
+        (card.provider, card.model): card.list_prices["standard"].base
+        for card in prepare().cards
+        for name in (card.model, *card.aliases)
+        if any(word in name for word in ("-search", "sonar", "-online", ":online", "deep-research"))
+    }
+    searchers.pop(("openrouter", "relace/relace-search"))  # it searches the code that it is given
+    assert set(searchers) == {
+        ("openai", "o3-deep-research"), ("openai", "o4-mini-deep-research"), ("perplexity", "perplexity/sonar"),
+        ("perplexity", "sonar"), ("perplexity", "sonar-pro"), ("perplexity", "sonar-reasoning"), ("perplexity", "sonar-reasoning-pro"),
+    }  # fmt: skip
+    # the dearest of Perplexity's three sizes: 12 USD for a thousand requests
+    assert searchers["perplexity", "sonar"][Meter.REQUEST] == 12 * USD_PER_THOUSAND
+    assert all(not rates.keys().isdisjoint((Meter.REQUEST, Meter.WEB_SEARCH)) for rates in searchers.values())
 
 
 def test_it_is_the_same_every_time():
