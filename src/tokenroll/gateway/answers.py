@@ -63,14 +63,14 @@ def status_line(status: int) -> bytes:
 
 
 def dialect_of(head: RequestHead) -> Dialect | None:
-    """In whose words a request is answered: by path, else by the header that only one dialect has; None: in our own."""
+    """In whose words a request is answered: by path, else by the headers that only one dialect has; None: in our own."""
     path = head.path
     found = ENDPOINTS.get(path)
     if found is not None:
         if head.betas:
             return found.with_betas(head.betas)
         return found.read_as(_CONTENT_TYPES.findall(head.forward)) if found.takes_forms else found
-    if head.anthropic and path.startswith(b"/v1/"):
+    if (head.anthropic or head.betas) and path.startswith(b"/v1/"):
         return ANTHROPIC
     return OPENAI if path.startswith(b"/v1/") else None
 

@@ -7,7 +7,7 @@ a provider; the connection stays usable whenever it is known where the next requ
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from tokenroll.gateway import forwarding, local
+from tokenroll.gateway import forwarding, local, unserved
 from tokenroll.gateway.answers import dialect_of, dialect_of_bytes, error_answer, status_line
 from tokenroll.gateway.call import Call
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
@@ -444,6 +444,9 @@ class ClientConnection:
             self._key = None
             if head.path.startswith(forwarding.PREFIXES):
                 return None
+            refused = unserved.refusal(head, self._dialect)
+            if refused is not None:
+                return refused
             errands = errands_at(head.path)
             return self._judge_errand(head, errands) if errands else local.refusal(gateway, head, self._dialect)
         if head.method != b"POST":
