@@ -217,6 +217,11 @@ class Company:
         minute = 60 * MICROS_PER_SECOND
         self.clock.advance((second * MICROS_PER_SECOND - self.clock()) % minute)
 
+    def clock_to_hour(self, hour: int) -> None:
+        """The moving clock goes on to the next moment that is so many hours after midnight: a test that moves on by minutes stays in that day."""
+        day = 86_400 * MICROS_PER_SECOND
+        self.clock.advance((hour * 3600 * MICROS_PER_SECOND - self.clock()) % day)
+
     def ask_to_end(self, role: str) -> None:
         """SIGTERM, without waiting."""
         self._processes[role].terminate()

@@ -200,7 +200,7 @@ def test_a_day_that_turns_under_all_routes_is_counted_where_each_call_was_admitt
     """T3, T35, T36: nothing is reset by anybody, and what was just spent is spent on its own day."""
     names = limits(scope, len(ROUTES), window="day")
     key, count = company.keys["Ada"], len(ROUTES)
-    company.clock.advance(-company.clock() % DAY_MICROS + 3600 * MICROS_PER_SECOND)
+    company.clock_to_hour(1)
     admitted = company.metric("tokenroll_calls_total")
     company.provider.hold()
     calls = AtOnce(company.port, [(route, key) for route in ROUTES.values()], **TAGGED)

@@ -41,6 +41,7 @@ def company(tmp_path_factory):
     """Nobody waits here: what does not fit is refused at once."""
     home = tmp_path_factory.mktemp("rates") / "home"
     with Company(home, moving_clock=True, config="\n[gateway]\nlimit_wait_seconds = 0\n") as running:
+        running.clock_to_hour(1)  # every test moves on by minutes: all of them end in this day
         for name in ("Ada", "Bo", "Cleo", "Nightly agent"):
             running.hire(name)
         yield running
@@ -51,6 +52,7 @@ def company(tmp_path_factory):
 def patient(tmp_path_factory):
     """The same as it comes: calls wait for up to two seconds."""
     with Company(tmp_path_factory.mktemp("waits") / "home", moving_clock=True) as running:
+        running.clock_to_hour(1)
         for name in ("Ada", "Bo", "Nightly agent"):
             running.hire(name)
         yield running
