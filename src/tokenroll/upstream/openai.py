@@ -107,6 +107,7 @@ def usage_from(usage: dict[str, Any], meter: CallMeter) -> ChatUsage:
     return ChatUsage(
         prompt_tokens=count_of(usage.get("prompt_tokens"), meter, "prompt_tokens"),
         completion_tokens=count_of(usage.get("completion_tokens"), meter, "completion_tokens"),
+        total_tokens=usage.get("total_tokens"),
         prompt_tokens_details=PromptDetails(
             **{name: count_of(prompt.get(name), meter, name) for name in PromptDetails.__struct_fields__}
         ),
@@ -119,10 +120,12 @@ def usage_from(usage: dict[str, Any], meter: CallMeter) -> ChatUsage:
 def read_usage(meter: CallMeter, usage: ChatUsage) -> None:
     """Counts of a `usage` object, taken apart so that they are disjoint; the last non-null report wins per field.
 
-    Details are subsets of their parent (reference: gateways, 6.3); when they contradict it, the parent is charged whole.
+    Details are subsets of their parent (reference: gateways, 6.3); when they contradict it, the parent is charged whole. What a total
+    has beyond prompt and completion is reasoning that the completion leaves out.
     """
     mine = meter.counts
-    prompt = usage.prompt_tokens
+    prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    beside = 0
     if prompt is not None:
         details = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
         cached, written = details.cached_tokens, details.cache_write_tokens
@@ -133,15 +136,19 @@ def read_usage(meter: CallMeter, usage: ChatUsage) -> None:
             meter.degraded = "prompt_tokens and their details contradict each other"
             cached = written = audio = image = None
             rest = prompt
+        elif total is not None and completion is not None and total != prompt + completion:
+            beside = _beside_completion(meter, prompt, completion, total)
         mine[counts.INPUT] = rest if 0 <= rest <= UNIT_COUNT_MAX else None
         mine[counts.CACHE_READ] = cached
         mine[counts.CACHE_WRITE_5M] = written
         mine[counts.INPUT_AUDIO] = audio
         mine[counts.INPUT_IMAGE] = image
-    completion = usage.completion_tokens
     if completion is not None:
         output = usage.completion_tokens_details or _NO_COMPLETION_DETAILS
         reasoning, audio = output.reasoning_tokens, output.audio_tokens
+        if beside:
+            completion += beside
+            reasoning = max(reasoning or 0, beside)
         one, two = reasoning or 0, audio or 0
         rest = completion - one - two
         if rest < 0 or one < 0 or two < 0 or completion > UNIT_COUNT_MAX:
@@ -151,6 +158,20 @@ def read_usage(meter: CallMeter, usage: ChatUsage) -> None:
         mine[counts.OUTPUT] = rest if 0 <= rest <= UNIT_COUNT_MAX else None
         mine[counts.REASONING] = reasoning
         mine[counts.OUTPUT_AUDIO] = audio
+
+
+def _beside_completion(meter: CallMeter, prompt: int, completion: int, total: Any) -> int:
+    """Model tokens that the total of a usage has beyond its prompt and its completion.
+
+    Some providers leave reasoning out of the completion, and some of these count it nowhere but in the total, which is what they bill.
+    """
+    if type(total) is not int or completion < 0:
+        return 0
+    beside = total - prompt - completion
+    if beside > UNIT_COUNT_MAX:
+        meter.degraded = f"total_tokens is {str(total)[:40]}"
+        return 0
+    return max(0, beside)
 
 
 def _has_all(meter: CallMeter) -> bool:

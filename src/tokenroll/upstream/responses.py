@@ -107,6 +107,7 @@ def _as_chat(usage: ResponseUsage) -> ChatUsage:
     return ChatUsage(
         prompt_tokens=usage.input_tokens,
         completion_tokens=usage.output_tokens,
+        total_tokens=usage.total_tokens,
         prompt_tokens_details=usage.input_tokens_details,
         completion_tokens_details=usage.output_tokens_details,
     )
@@ -118,7 +119,7 @@ def _loose_usage(usage: Any, meter: CallMeter) -> ChatUsage:
     return usage_from(
         {
             "prompt_tokens": said.get("input_tokens"), "completion_tokens": said.get("output_tokens"),
-            "prompt_tokens_details": said.get("input_tokens_details"),
+            "total_tokens": said.get("total_tokens"), "prompt_tokens_details": said.get("input_tokens_details"),
             "completion_tokens_details": said.get("output_tokens_details"),
         },
         meter,

@@ -155,17 +155,18 @@ class PromptDetails(msgspec.Struct, gc=False):
 
 
 class CompletionDetails(msgspec.Struct, gc=False):
-    """Parts of `completion_tokens`, already counted in it."""
+    """Parts of `completion_tokens`, already counted in it; at some providers reasoning is not, as the total then shows."""
 
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
 
 
 class ChatUsage(msgspec.Struct, gc=False):
-    """The `usage` of a chat completion."""
+    """The `usage` of a chat completion. A total that is no number says nothing, and nothing else is the worse for it."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: Any = None
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
@@ -257,6 +258,7 @@ class ResponseUsage(msgspec.Struct, gc=False):
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    total_tokens: Any = None
     input_tokens_details: PromptDetails | None = None
     output_tokens_details: CompletionDetails | None = None
 

@@ -85,6 +85,11 @@ DETAILED = {
     "output_audio": 0,
     "request": 1,
 }
+BESIDE = (
+    '{"prompt_tokens":10,"completion_tokens":8,"total_tokens":23,"completion_tokens_details":{"reasoning_tokens":5}}'
+)
+BESIDE_COUNTS = {"input": 10, "output": 8, "reasoning": 5, "request": 1}
+BESIDE_NANOS = 10_000 + 40_000 + 25_000 + 7
 # 100 x 1,000 + 20 x 5,000 + 7; 60 x 1,000 + 40 x 100 + 12 x 5,000 + 8 x 5,000 + 7
 PLAIN_NANOS, DETAILED_NANOS = 200_007, 164_007
 
@@ -185,6 +190,55 @@ def whole_chat() -> list[Golden]:
             f'{{{details},"prompt_tokens_details":[1]}}',
             PLAIN,
             PLAIN_NANOS,
+        ),
+        of(
+            "reasoning beside the completion, as xAI counts it",
+            '{"prompt_tokens":10,"completion_tokens":8,"total_tokens":23,"prompt_tokens_details":{"text_tokens":10,"cached_tokens":4},'
+            '"completion_tokens_details":{"reasoning_tokens":5,"accepted_prediction_tokens":0}}',
+            {"input": 6, "cache_read": 4, "output": 8, "reasoning": 5, "request": 1},
+            6_000 + 400 + 40_000 + 25_000 + 7,
+        ),
+        of(
+            "more reasoning than completion, beside it",
+            '{"prompt_tokens":12,"completion_tokens":2,"total_tokens":331,"completion_tokens_details":{"reasoning_tokens":317}}',
+            {"input": 12, "output": 2, "reasoning": 317, "request": 1},
+            12_000 + 10_000 + 1_585_000 + 7,
+        ),
+        of(
+            "reasoning that only the total counts, as at Gemini",
+            '{"prompt_tokens":20,"completion_tokens":198,"total_tokens":623}',
+            {"input": 20, "output": 198, "reasoning": 405, "request": 1},
+            20_000 + 990_000 + 2_025_000 + 7,
+        ),
+        of(
+            "reasoning inside the completion, and more in the total",
+            '{"prompt_tokens":100,"completion_tokens":20,"total_tokens":125,"completion_tokens_details":{"reasoning_tokens":8}}',
+            {"input": 100, "output": 17, "reasoning": 8, "request": 1},
+            100_000 + 85_000 + 40_000 + 7,
+        ),
+        of(
+            "a total beside details of a wrong type",
+            '{"prompt_tokens":100,"completion_tokens":20,"total_tokens":125,"prompt_tokens_details":[1]}',
+            {"input": 100, "output": 20, "reasoning": 5, "request": 1},
+            100_000 + 100_000 + 25_000 + 7,
+        ),
+        of("a total below its parts", USAGE.replace(":120}", ":90}"), PLAIN, PLAIN_NANOS),
+        of("a total below nothing", USAGE.replace(":120}", ":-1}"), PLAIN, PLAIN_NANOS),
+        of("a total in quotes says nothing", USAGE.replace(":120}", ':"125"}'), PLAIN, PLAIN_NANOS),
+        of("an absurd total", USAGE.replace(":120}", ":2000000000000}"), PLAIN, PLAIN_NANOS, source="estimated"),
+        of(
+            "a total beside a prompt that contradicts itself",
+            '{"prompt_tokens":100,"completion_tokens":20,"total_tokens":221,"prompt_tokens_details":{"cached_tokens":101}}',
+            PLAIN,
+            PLAIN_NANOS,
+            source="estimated",
+        ),
+        of(
+            "a total beside a completion below nothing",
+            '{"prompt_tokens":100,"completion_tokens":-5,"total_tokens":120}',
+            {"input": 100},
+            None,
+            source="estimated",
         ),
         of("usage null", "null", {}, None, source="estimated"),
         of("usage a string", '"none"', {}, None, source="estimated"),
@@ -289,6 +343,12 @@ def streamed_chat() -> list[Golden]:
         of("an event that is not JSON", head + "data: {nonsense\n\n" + last(USAGE) + DONE, PLAIN, PLAIN_NANOS),
         of("tier in the stream", head + last(USAGE, extra=',"service_tier":"priority"') + DONE, PLAIN, PLAIN_NANOS,
            facts={"service_tier": "priority"}),
+        of("reasoning beside the completion", head + last(BESIDE) + DONE, BESIDE_COUNTS, BESIDE_NANOS),
+        of("reasoning beside the completion, injected", head + last(BESIDE) + DONE, BESIDE_COUNTS, BESIDE_NANOS, withhold=True,
+           relayed=head + DONE),
+        of("reasoning that only the total counts, cumulative", partial.replace('"completion_tokens":1}', '"completion_tokens":1,"total_tokens":106}')
+           + chunk("{}", usage=',"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":133}') + DONE,
+           {"input": 100, "output": 20, "reasoning": 13, "request": 1}, 100_000 + 100_000 + 65_000 + 7),
         of("tool calls", OPENING + chunk('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"error\\":1}"}}]}')
            + chunk("{}", finish='"tool_calls"') + last(USAGE) + DONE, PLAIN, PLAIN_NANOS,
            facts={"complete": True}),

@@ -11,6 +11,9 @@ DETAILS = (
 )
 USAGE = f'{{"input_tokens":100,{DETAILS},"output_tokens":20,"total_tokens":120}}'
 COUNTS = {"input": 60, "cache_read": 40, "cache_write_5m": 0, "output": 12, "reasoning": 8, "request": 1}
+BESIDE = '{"input_tokens":32,"output_tokens":9,"output_tokens_details":{"reasoning_tokens":94},"total_tokens":135}'
+BESIDE_COUNTS = {"input": 32, "output": 9, "reasoning": 94, "request": 1}
+BESIDE_NANOS = 32 * 1_000 + 9 * 5_000 + 94 * 5_000 + 7
 NANOS = 60 * 1_000 + 40 * 100 + 20 * 5_000 + 7
 
 
@@ -266,6 +269,9 @@ def whole_responses() -> list[Golden]:
         of("cache writes", response('{"input_tokens":100,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":30},"output_tokens":20}'),
            {"input": 60, "cache_read": 10, "cache_write_5m": 30, "output": 20, "request": 1}, 60_000 + 1_000 + 37_500 + 100_000 + 7),
         of("explicit zeros stay zeros", response('{"input_tokens":0,"output_tokens":0}'), {"input": 0, "output": 0, "request": 1}, 7),
+        of("reasoning beside the output", response(BESIDE), BESIDE_COUNTS, BESIDE_NANOS),
+        of("reasoning that only the total counts, beside details of a wrong type",
+           response('{"input_tokens":32,"input_tokens_details":7,"output_tokens":9,"total_tokens":135}'), BESIDE_COUNTS, BESIDE_NANOS),
         of("no usage", response("null"), {}, None, source="estimated", facts={"complete": True}),
         of("failed", response("null", status="failed", error='{"code":"server_error","message":"x"}'), {}, None, source="estimated",
            facts={"saw_error": True, "error_code": "server_error"}),
@@ -293,6 +299,7 @@ def streamed_responses() -> list[Golden]:
            {**COUNTS, "web_search": 1}, NANOS + 10_000_000, facts={"complete": True}),
         of("a search under way is not counted twice", BEGUN + event("response.output_item.done", f'"item":{SEARCH[:-1]}') + DELTAS
            + event("response.completed", f'"response":{searched(USAGE, SEARCH)}'), {**COUNTS, "web_search": 1}, NANOS + 10_000_000),
+        of("reasoning beside the output, in the last event", BEGUN + DELTAS + ended("completed", BESIDE), BESIDE_COUNTS, BESIDE_NANOS),
         of("stopped by its cap", BEGUN + DELTAS + ended("incomplete", USAGE), COUNTS, NANOS, facts={"complete": True}),
         of("failed with what it used", BEGUN + DELTAS + ended("failed", USAGE), COUNTS, NANOS, facts={"complete": False}),
         of("failed before anything", BEGUN + failed, {}, None, source="estimated", facts={"saw_error": True, "output_events": 0}),
@@ -325,6 +332,8 @@ def completion_answers() -> list[Golden]:
     bare = chunk("Hel") + chunk("lo")
     return [
         Golden("a completion", False, whole.encode(), counts, nanos, facts={"answered_model": MODEL}),
+        Golden("reasoning that only the total counts", False, whole.replace(":120}", ":133}").encode(),
+               {"input": 100, "output": 20, "reasoning": 13, "request": 1}, 265_007),
         Golden("a stream with usage", True, asked.encode(), counts, nanos, facts={"output_events": 2, "complete": True}),
         Golden("a stream whose usage we asked for", True, (bare + last + done).encode(), counts, nanos, withhold=True,
                relayed=(bare + done).encode()),

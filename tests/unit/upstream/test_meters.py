@@ -77,7 +77,9 @@ QUIRKS = {
     "T25": ("chat completions: whole: more cached than prompted is no refund", "responses: whole: more cached than read is no refund"),
     "T27": (
         "chat completions: whole: flex answered", "chat completions: stream: tier in the stream", "messages: whole: priority answered",
-        "responses: whole: the tier that answered",
+        "responses: whole: the tier that answered", "chat completions: whole: reasoning beside the completion, as xAI counts it",
+        "chat completions: whole: reasoning that only the total counts, as at Gemini",
+        "chat completions: stream: reasoning beside the completion", "responses: whole: reasoning beside the output",
     ),
     "T30": ("messages: whole: a pass on another model counts, and its own card prices it", "messages: stream: passes come at the end"),
     "T33": ("chat completions: whole: audio both ways", "chat completions: whole: images in"),
