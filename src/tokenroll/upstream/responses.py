@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 from msgspec import Raw
@@ -78,7 +78,7 @@ _KNOWN: Final = frozenset(_READ.values()) | {
     "safety_identifier", "store", "stream_options", "temperature", "text", "top_logprobs", "top_p", "truncation",
 }  # fmt: skip
 """The fields of which it is known that they cost nothing beyond what is read here."""
-_STORED_FIELDS: Final = ("previous_response_id", "conversation", "prompt")
+_STORED_FIELDS: Final = ("previous_response_id", "conversation")
 _TOOL_TYPES: Final = frozenset({b'"function"', b'"custom"', b'"local_shell"', b'"shell"', b'"apply_patch"'})
 """Tools that the client runs: a shell, too, when it names no environment or says that it is local."""
 _SHELL_OUTPUT: Final = b'"shell_call_output"'
@@ -317,6 +317,8 @@ class Responses(OpenAIEndpoint):
         cap = get("max_output_tokens")
         if cap is not None:
             facts.output_cap_tokens = cap_tokens(cap, "max_output_tokens")
+        if get("prompt") is not None:
+            _refuse_stored_prompt()
         facts.reads_stored = facts.fills_window = any(get(field) is not None for field in _STORED_FIELDS)
         self._input(body, head, facts)
         facts.message_count += get("instructions") is not None
@@ -401,6 +403,16 @@ def _check_shell_output(output: Raw, facts: Facts, param: str) -> None:
     for place, chunk in enumerate(parts_of(output, param)):
         if chunk.type is not NOTHING or chunk.is_suspect():
             bound_part(chunk, _PARTS, facts, f"{param}[{place}]")
+
+
+def _refuse_stored_prompt() -> NoReturn:
+    """It holds more than a context that the window bounds: tools with fees of their own, and settings that nobody here sees."""
+    refuse(
+        "call_not_bounded",
+        "A stored prompt ('prompt') may switch on tools that cost, which cannot be seen before the call is sent, so this gateway "
+        "refuses it. Send what it says in 'instructions' and 'input', and its tools in 'tools'.",
+        "prompt",
+    )
 
 
 def _refuse_compaction(entries: list[Any]) -> None:
