@@ -394,8 +394,9 @@ class Call(Exchange):
             self._copy = Copy(coding)
         now = gateway.wheel.now
         self._evidence_bytes = 1 if stream else gateway.edge.buffered_response_bytes + 1
-        self._evidence_tick = now + gateway.ticks.evidence
-        self._old_tick = now + self._route.pool.answer_ticks
+        pool = self._route.pool
+        self._evidence_tick = now + pool.evidence_ticks
+        self._old_tick = now + pool.answer_ticks
         health = self._route.health
         if status >= 400 or health.is_watched:
             health.heed(response, now, self.hold.first_byte_at)
@@ -472,18 +473,18 @@ class Call(Exchange):
         gateway = self.gateway
         now = gateway.wheel.now
         self._evidence_bytes = self._relayed_bytes + EVIDENCE_BYTES
-        self._evidence_tick = now + gateway.ticks.evidence
+        self._evidence_tick = min(now + gateway.ticks.evidence, self._old_tick)
         if self._mode == _BUFFER and self._relayed_bytes > gateway.edge.buffered_response_bytes:
             self._stop_buffering()
         if self._mode != _BUFFER:
             gateway.spending.evidence(self.hold, self._meter, gateway.clock(), self._status)
             gateway.commit.soon()
-        if now >= self._old_tick:
-            self._give_up(Finish.TIMED_OUT)
+        if now >= self._old_tick and self._upstream is not None:
+            self._upstream.deadline_passed()
         elif self._mode == _DRAIN and (
             now >= self._drain_until or self._relayed_bytes - self._drained_bytes > gateway.edge.drain_bytes
         ):
-            self._give_up(Finish.CLIENT_GONE)
+            self._give_up()
 
     def _stop_buffering(self) -> None:
         """Too large for the cost header: relayed from here on."""
@@ -493,18 +494,15 @@ class Call(Exchange):
         for part in parts:
             self.gateway.outbox.write(transport, chunk(part) if self._mode == _REFRAME else part)
 
-    def _give_up(self, finish: Finish) -> None:
-        """The answer is read no further. After a bounded drain what was seen decides, marked as estimated, if it ends with us; else it is found out."""
+    def _give_up(self) -> None:
+        """An answer without a client is read no further: what was seen decides, marked as estimated, if it ends with us; else it is found out."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
-        if finish is Finish.CLIENT_GONE and not self._facts.in_background:
-            self._settle(finish)
+        if self._facts.in_background:
+            self._lapse(Finish.CLIENT_GONE)
         else:
-            self._lapse(finish)
-        client, self._client = self._client, None
-        if client is not None:
-            client.cut()
+            self._settle(Finish.CLIENT_GONE)
 
     def on_end(self) -> None:
         """The answer is whole."""

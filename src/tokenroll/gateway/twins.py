@@ -299,12 +299,12 @@ class TwinCall(ThriftyCall):
         else:
             _each(self._take_followers(), lambda one: one.give_whole(answer, payload))
 
-    def _give_up(self, finish: Finish) -> None:
-        if finish is Finish.CLIENT_GONE and self._followers:
+    def _give_up(self) -> None:
+        if self._followers:
             self._drained_bytes = self._relayed_bytes
             self._stay()
             return
-        super()._give_up(finish)
+        super()._give_up()
         self._fail()
 
     def _give(self, answer: ErrorAnswer) -> None:

@@ -128,13 +128,13 @@ class UpstreamConnection:
             self.abort()
             return
         self.got_bytes = True
-        gateway = self.gateway
-        self.deadline = gateway.wheel.now + self.pool.idle_ticks
         state = self._state
+        if state == _HEAD:  # in however many pieces it comes, it has the time of a first byte
+            self._read_head(call, data)
+            return
+        self.deadline = self.gateway.wheel.now + self.pool.idle_ticks
         if state == _CHUNKED:
             self._read_chunked(call, data)
-        elif state == _HEAD:
-            self._read_head(call, data)
         elif state == _LENGTH:
             self._read_length(call, data)
         else:
@@ -164,6 +164,7 @@ class UpstreamConnection:
             if head.status == 101 or self._interim > _INTERIM_HEADS_MAX:
                 self._broken(call, "The provider sent interim answers only.")
                 return
+            self.deadline = self.gateway.wheel.now + self.pool.idle_ticks
             data = data[end:]
         length = head.content_length
         if head.status == 200 and length == len(data) - end and call.takes_whole(head):
@@ -181,6 +182,7 @@ class UpstreamConnection:
 
     def _begin_body(self, call: "Exchange", head: ResponseHead, rest: bytes) -> None:
         length = head.content_length
+        self.deadline = self.gateway.wheel.now + self.pool.idle_ticks
         call.on_head(head)
         if length == CHUNKED:
             self._state = _CHUNKED
@@ -267,7 +269,16 @@ class UpstreamConnection:
 class Pool:
     """The connections to one target, and its health. The most recently used one is used next, so that the others can go when load falls."""
 
-    __slots__ = ("answer_ticks", "first_byte_ticks", "gateway", "health", "idle", "idle_ticks", "target")
+    __slots__ = (
+        "answer_ticks",
+        "evidence_ticks",
+        "first_byte_ticks",
+        "gateway",
+        "health",
+        "idle",
+        "idle_ticks",
+        "target",
+    )
 
     def __init__(self, gateway: "Gateway", target: Target) -> None:
         self.gateway = gateway
@@ -275,8 +286,10 @@ class Pool:
         ticks = gateway.wheel.ticks
         self.health = Health(ticks)
         self.first_byte_ticks = ticks(target.deployment.first_byte_seconds)
-        self.idle_ticks = ticks(target.deployment.idle_seconds)
         self.answer_ticks = ticks(target.deployment.answer_seconds)
+        self.idle_ticks = min(ticks(target.deployment.idle_seconds), self.answer_ticks)
+        self.evidence_ticks = min(gateway.ticks.evidence, self.answer_ticks)
+        """Until an answer is looked at again: no later than when it has to be whole."""
         self.idle: list[UpstreamConnection] = []
 
     def take(self) -> UpstreamConnection | None:
@@ -324,6 +337,10 @@ class Pool:
                     ssl=target.tls,
                     server_hostname=target.host if target.tls is not None else None,
                 )
+        except TimeoutError as error:
+            metrics.upstream_dial_failures += 1
+            self.health.failed(gateway.wheel.now)
+            raise OSError(f"no connection within {target.deployment.connect_seconds:g} seconds") from error
         except (OSError, ssl.CertificateError) as error:
             metrics.upstream_dial_failures += 1
             self.health.failed(gateway.wheel.now)
