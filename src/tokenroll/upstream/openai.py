@@ -61,6 +61,7 @@ _PLAIN: Final = _FIRST | _FREE
 """Fields that most requests have; without any other nothing more is looked at."""
 _KNOWN: Final = _PLAIN | _OPTIONS
 _NO_PROMPT_DETAILS: Final = PromptDetails()
+_PROMPT_COUNTS: Final = ("cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens")
 _NO_COMPLETION_DETAILS: Final = CompletionDetails()
 
 
@@ -109,7 +110,8 @@ def usage_from(usage: dict[str, Any], meter: CallMeter) -> ChatUsage:
         completion_tokens=count_of(usage.get("completion_tokens"), meter, "completion_tokens"),
         total_tokens=usage.get("total_tokens"),
         prompt_tokens_details=PromptDetails(
-            **{name: count_of(prompt.get(name), meter, name) for name in PromptDetails.__struct_fields__}
+            cached_tokens_details=prompt.get("cached_tokens_details"),
+            **{name: count_of(prompt.get(name), meter, name) for name in _PROMPT_COUNTS},
         ),
         completion_tokens_details=CompletionDetails(
             **{name: count_of(completion.get(name), meter, name) for name in CompletionDetails.__struct_fields__}
@@ -120,7 +122,8 @@ def usage_from(usage: dict[str, Any], meter: CallMeter) -> ChatUsage:
 def read_usage(meter: CallMeter, usage: ChatUsage) -> None:
     """Counts of a `usage` object, taken apart so that they are disjoint; the last non-null report wins per field.
 
-    Details are subsets of their parent (reference: gateways, 6.3); when they contradict it, the parent is charged whole. What a total
+    Details are subsets of their parent (reference: gateways, 6.3) and may overlap (decision 0103); when they contradict it, the parent
+    is charged whole. What a total
     has beyond prompt and completion is reasoning that the completion leaves out.
     """
     mine = meter.counts
@@ -131,6 +134,10 @@ def read_usage(meter: CallMeter, usage: ChatUsage) -> None:
         cached, written = details.cached_tokens, details.cache_write_tokens
         audio, image = details.audio_tokens, details.image_tokens
         one, two, three, four = cached or 0, written or 0, audio or 0, image or 0
+        if (three or four) and (one or two):
+            one, two, four = _once_each(meter, prompt, details, one, two, three, four)
+            cached, written = cached and one, written and two
+            image = image and four
         rest = prompt - one - two - three - four
         if rest < 0 or one < 0 or two < 0 or three < 0 or four < 0 or prompt > UNIT_COUNT_MAX:
             meter.degraded = "prompt_tokens and their details contradict each other"
@@ -158,6 +165,33 @@ def read_usage(meter: CallMeter, usage: ChatUsage) -> None:
         mine[counts.OUTPUT] = rest if 0 <= rest <= UNIT_COUNT_MAX else None
         mine[counts.REASONING] = reasoning
         mine[counts.OUTPUT_AUDIO] = audio
+
+
+def _once_each(
+    meter: CallMeter, prompt: int, details: PromptDetails, cached: int, written: int, audio: int, image: int
+) -> tuple[int, int, int]:
+    """What was cached, written and seen such that no token of the prompt is counted twice; what contradicts itself stays as it is.
+
+    A provider that takes apart what was cached is followed. Else plain text was cached first, then pictures, then sound: the dearest
+    reading of its numbers. A picture from a cache is cached input; sound from one has no price of its own and keeps that of sound.
+    """
+    if min(cached, written, audio, image) < 0 or cached + written > prompt or audio + image > prompt:
+        return cached, written, image
+    seen = image
+    apart = object_of(details.cached_tokens_details)
+    if apart:
+        heard = count_of(apart.get("audio_tokens"), meter, "cached audio_tokens") or 0
+        shown = count_of(apart.get("image_tokens"), meter, "cached image_tokens") or 0
+        if heard > audio or shown > image or heard + shown > cached:
+            meter.degraded = "prompt_tokens_details and their cached_tokens_details contradict each other"
+        else:
+            cached -= heard
+            seen -= shown
+    twice = max(0, cached + written + audio + seen - prompt)
+    of_images = min(twice, seen)
+    twice -= of_images
+    of_cached = min(twice, cached)
+    return cached - of_cached, written - twice + of_cached, seen - of_images
 
 
 def _beside_completion(meter: CallMeter, prompt: int, completion: int, total: Any) -> int:

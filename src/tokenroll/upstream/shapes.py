@@ -146,12 +146,13 @@ decode_items: Final = msgspec.json.Decoder(list[Item]).decode
 
 
 class PromptDetails(msgspec.Struct, gc=False):
-    """Parts of `prompt_tokens`, already counted in it."""
+    """Parts of `prompt_tokens`, already counted in it; what was cached may be sound and pictures, too."""
 
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     audio_tokens: int | None = None
     image_tokens: int | None = None
+    cached_tokens_details: Any = None
 
 
 class CompletionDetails(msgspec.Struct, gc=False):

@@ -90,8 +90,52 @@ BESIDE = (
 )
 BESIDE_COUNTS = {"input": 10, "output": 8, "reasoning": 5, "request": 1}
 BESIDE_NANOS = 10_000 + 40_000 + 25_000 + 7
+CACHED_PICTURES = (
+    '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":8,"image_tokens":6}}'
+)
+CACHED_PICTURES_COUNTS = {"input": 0, "cache_read": 8, "input_image": 2, "output": 5, "request": 1}
 # 100 x 1,000 + 20 x 5,000 + 7; 60 x 1,000 + 40 x 100 + 12 x 5,000 + 8 x 5,000 + 7
 PLAIN_NANOS, DETAILED_NANOS = 200_007, 164_007
+
+
+def _overlaps() -> list[Golden]:
+    """What was cached may be pictures and sound: every token of the prompt is charged once."""
+
+    def of(name: str, prompt: int, parts: str, counts: dict[str, int], nanos: int, source: str = "reported") -> Golden:
+        usage = f',"usage":{{"prompt_tokens":{prompt},"completion_tokens":5,"prompt_tokens_details":{{{parts}}}}}'
+        return Golden(name, False, chat(usage), {**counts, "output": 5, "request": 1}, nanos + 25_007, source)
+
+    apart = '"cached_tokens":50,"image_tokens":40,"cached_tokens_details":'
+    return [
+        of("pictures among what was cached", 10, '"cached_tokens":8,"image_tokens":6,"text_tokens":4',
+           {"input": 0, "cache_read": 8, "input_image": 2}, 800 + 6_000),
+        of("text was cached before pictures", 10, '"cached_tokens":4,"image_tokens":6', {"input": 0, "cache_read": 4, "input_image": 6}, 400 + 18_000),
+        of("all of it cached", 10, '"cached_tokens":10,"image_tokens":6', {"input": 0, "cache_read": 10, "input_image": 0}, 1_000),
+        of("nothing cached and pictures", 10, '"cached_tokens":0,"image_tokens":6', {"input": 4, "cache_read": 0, "input_image": 6}, 4_000 + 18_000),
+        of("text was cached before sound", 1_000, '"cached_tokens":500,"audio_tokens":400,"text_tokens":600',
+           {"input": 100, "cache_read": 500, "input_audio": 400}, 100_000 + 50_000 + 3_600_000),
+        of("sound among what was cached keeps its price", 1_000, '"cached_tokens":700,"audio_tokens":400,"text_tokens":600',
+           {"input": 0, "cache_read": 600, "input_audio": 400}, 60_000 + 3_600_000),
+        of("pictures before sound", 100, '"cached_tokens":80,"audio_tokens":30,"image_tokens":40',
+           {"input": 0, "cache_read": 70, "input_audio": 30, "input_image": 0}, 7_000 + 270_000),
+        of("pictures among what was written", 100, '"cached_tokens":50,"cache_write_tokens":40,"image_tokens":60',
+           {"input": 0, "cache_read": 50, "cache_write_5m": 40, "input_image": 10}, 5_000 + 50_000 + 30_000),
+        of("sound among what was written", 100, '"cached_tokens":10,"cache_write_tokens":60,"audio_tokens":60',
+           {"input": 0, "cache_read": 0, "cache_write_5m": 40, "input_audio": 60}, 50_000 + 540_000),
+        of("pictures that the provider says were cached", 100, apart + '{"text_tokens":20,"image_tokens":30}',
+           {"input": 40, "cache_read": 50, "input_image": 10}, 40_000 + 5_000 + 30_000),
+        of("sound that the provider says was cached", 1_000,
+           '"cached_tokens":500,"audio_tokens":400,"cached_tokens_details":{"text_tokens":200,"audio_tokens":300,"image_tokens":null}',
+           {"input": 400, "cache_read": 200, "input_audio": 400}, 400_000 + 20_000 + 3_600_000),
+        of("more pictures cached than seen", 100, apart + '{"image_tokens":41}', {"input": 10, "cache_read": 50, "input_image": 40},
+           10_000 + 5_000 + 120_000, "estimated"),
+        of("parts of what was cached that are no object", 100, apart + "7", {"input": 10, "cache_read": 50, "input_image": 40}, 10_000 + 5_000 + 120_000),
+        of("parts of what was cached beside a detail of a wrong type", 100, apart + '{"image_tokens":30},"audio_tokens":"0"',
+           {"input": 40, "cache_read": 50, "input_image": 10}, 40_000 + 5_000 + 30_000, "estimated"),
+        of("more pictures than prompt", 10, '"cached_tokens":1,"image_tokens":11', {"input": 10}, 10_000, "estimated"),
+        of("more cached than prompt, and pictures", 10, '"cached_tokens":11,"image_tokens":3', {"input": 10}, 10_000, "estimated"),
+        of("fewer cached than none, and pictures", 10, '"cached_tokens":-8,"image_tokens":3', {"input": 10}, 10_000, "estimated"),
+    ]  # fmt: skip
 
 
 def whole_chat() -> list[Golden]:
@@ -139,6 +183,7 @@ def whole_chat() -> list[Golden]:
             {"input": 30, "input_image": 70, "output": 20, "request": 1},
             30_000 + 210_000 + 100_000 + 7,
         ),
+        *_overlaps(),
         of(
             "rejected predictions are billed inside the completion",
             f'{{{details},"completion_tokens_details":{{"accepted_prediction_tokens":3,"rejected_prediction_tokens":9}}}}',
@@ -349,6 +394,9 @@ def streamed_chat() -> list[Golden]:
         of("reasoning that only the total counts, cumulative", partial.replace('"completion_tokens":1}', '"completion_tokens":1,"total_tokens":106}')
            + chunk("{}", usage=',"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":133}') + DONE,
            {"input": 100, "output": 20, "reasoning": 13, "request": 1}, 100_000 + 100_000 + 65_000 + 7),
+        of("pictures among what was cached", head + last(CACHED_PICTURES) + DONE, CACHED_PICTURES_COUNTS, 800 + 6_000 + 25_007),
+        of("pictures among what was cached, injected", head + last(CACHED_PICTURES) + DONE, CACHED_PICTURES_COUNTS, 800 + 6_000 + 25_007,
+           withhold=True, relayed=head + DONE),
         of("tool calls", OPENING + chunk('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"error\\":1}"}}]}')
            + chunk("{}", finish='"tool_calls"') + last(USAGE) + DONE, PLAIN, PLAIN_NANOS,
            facts={"complete": True}),

@@ -272,6 +272,8 @@ def whole_responses() -> list[Golden]:
         of("cache writes", response('{"input_tokens":100,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":30},"output_tokens":20}'),
            {"input": 60, "cache_read": 10, "cache_write_5m": 30, "output": 20, "request": 1}, 60_000 + 1_000 + 37_500 + 100_000 + 7),
         of("explicit zeros stay zeros", response('{"input_tokens":0,"output_tokens":0}'), {"input": 0, "output": 0, "request": 1}, 7),
+        of("pictures among what was cached", response('{"input_tokens":10,"input_tokens_details":{"cached_tokens":8,"image_tokens":6},"output_tokens":5}'),
+           {"input": 0, "cache_read": 8, "input_image": 2, "output": 5, "request": 1}, 800 + 6_000 + 25_000 + 7),
         of("reasoning beside the output", response(BESIDE), BESIDE_COUNTS, BESIDE_NANOS),
         of("reasoning that only the total counts, beside details of a wrong type",
            response('{"input_tokens":32,"input_tokens_details":7,"output_tokens":9,"total_tokens":135}'), BESIDE_COUNTS, BESIDE_NANOS),

@@ -82,7 +82,9 @@ QUIRKS = {
         "chat completions: stream: reasoning beside the completion", "responses: whole: reasoning beside the output",
     ),
     "T30": ("messages: whole: a pass on another model counts, and its own card prices it", "messages: stream: passes come at the end"),
-    "T33": ("chat completions: whole: audio both ways", "chat completions: whole: images in"),
+    "T33": ("chat completions: whole: audio both ways", "chat completions: whole: images in", "chat completions: whole: pictures among what was cached",
+            "chat completions: whole: sound among what was cached keeps its price", "chat completions: stream: pictures among what was cached",
+            "responses: whole: pictures among what was cached"),
     "T34": ("messages: whole: answered from a batch",),
 }  # fmt: skip
 """Which rows are about which failure of other gateways, among T17 to T34, that an answer's shape brings about. The others of them are about
