@@ -16,6 +16,7 @@ from tests.e2e.test_it_tries_elsewhere import (
     deployments,
     metrics,
 )
+from tests.frames import FRAMES, HEAD
 from tokenroll.gateway.answers import FAMILIES
 from tokenroll.gateway.deployment import Deployment, DeploymentError, Target
 from tokenroll.gateway.edge import EdgeLimits
@@ -121,39 +122,19 @@ def test_messages_at_vertex_are_asked_by_path_and_a_token(tmp_path, stream):
     assert json.loads(sent) == (expected | {"stream": True} if stream else expected)
 
 
-def test_messages_at_bedrock_are_asked_by_path_and_an_api_key(tmp_path):
+@pytest.mark.parametrize("stream", [False, True])
+def test_messages_at_bedrock_are_asked_by_path_and_an_api_key(tmp_path, stream):
     options = one_way(dialect="anthropic", flavour="bedrock", aliases={"toy": "us.anthropic.toy-v1:0"}, models=("toy",))
     options.cards = [*options.cards, toy_card(4, "anthropic", "us.anthropic.toy-v1:0")]
-    got, headers, sent = sent_by(tmp_path, options, MESSAGES_BODY, whole(MESSAGES_ANSWER), b"/v1/messages")
-    assert got == b"POST /model/us.anthropic.toy-v1%3A0/invoke HTTP/1.1"
+    body = MESSAGES_BODY.replace(b'"max_tokens"', b'"stream":true,"max_tokens"') if stream else MESSAGES_BODY
+    answer = HEAD + chunked(FRAMES) if stream else whole(MESSAGES_ANSWER)
+    got, headers, sent = sent_by(tmp_path, options, body, answer, b"/v1/messages")
+    method = b"invoke-with-response-stream" if stream else b"invoke"
+    assert got == b"POST /model/us.anthropic.toy-v1%%3A0/%b HTTP/1.1" % method
     assert headers["authorization"] == "Bearer secret"
     assert json.loads(sent) == {
         "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}], "anthropic_version": "bedrock-2023-05-31",
     }  # fmt: skip
-
-
-def test_a_stream_is_refused_where_the_provider_has_none_and_goes_to_another_one_that_has(tmp_path):
-    body = MESSAGES_BODY.replace(b'"max_tokens"', b'"stream":true,"max_tokens"')
-    with Rig(tmp_path / "alone", one_way(dialect="anthropic", flavour="bedrock")) as one:
-        got = one.call(raw_call(one.port, [request(body, path=b"/v1/messages")]))
-        assert got.startswith(b"HTTP/1.1 400 ")
-        assert json.loads(got.partition(b"\r\n\r\n")[2])["type"] == "error"
-        assert b"ask without `stream`" in got
-        assert one.ended() == {}
-
-    def made(bases: list[str]) -> list[Deployment]:
-        return [
-            Deployment(
-                name=name, dialect="anthropic", base_url=bases[0], api_key="secret", flavour=flavour, priority=place
-            )
-            for place, (name, flavour) in enumerate((("aws", "bedrock"), ("own", "standard")), 1)
-        ]
-
-    with Rig(tmp_path / "two", RigOptions(made=made)) as one:
-        one.provider.scripts[b"a"] = [Exchange([STREAMED_MESSAGE])]
-        assert one.call(raw_call(one.port, [request(body, path=b"/v1/messages")])).startswith(b"HTTP/1.1 200 OK")
-        assert one.provider.received[b"a"][0].startswith(b"POST /v1/messages HTTP/1.1\r\n")
-        assert ends(one) == [("settled", COST, "reported")]
 
 
 def test_a_token_is_fetched_before_the_door_opens_and_again_before_it_ends_never_for_a_call(tmp_path):

@@ -53,7 +53,7 @@ class Further:
         ):
             return None
         now = gateway.wheel.now
-        other = None if route.choice is None else route.choice.next_well(key.id, now, facts, self.tried)
+        other = None if route.choice is None else route.choice.next_well(key.id, now, self.tried)
         if other is not None:
             if reroute is not None:
                 reroute.deployment = other.hot if other.hot.model else other.hot._replace(model=reroute.model)
@@ -73,7 +73,7 @@ class Further:
         for name in names[:_FALLBACK_MODELS_MAX]:
             route = gateway.routes.find(dialect, name)
             if route is not None and route.choice is not None:
-                route = route.choice.next_well(key.id, now, facts, self.tried)
+                route = route.choice.next_well(key.id, now, self.tried)
             elif route is not None and (route in self.tried or not route.health.may_take(now)):
                 route = None
             if route is not None:

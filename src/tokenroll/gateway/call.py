@@ -118,12 +118,7 @@ class Call(Exchange):
             )
             return
         if route.choice is not None:
-            chosen = route.choice.pick(self._key.id, gateway.wheel.now, facts)
-            if chosen is None:
-                why = f"The provider of {facts.model!r} streams no events: ask without `stream`."
-                self._refuse(400, "not_streamed", why)
-                return
-            route = chosen
+            route = route.choice.pick(self._key.id, gateway.wheel.now, facts)
         self._route = route
         self._begin(facts)
 
@@ -190,11 +185,10 @@ class Call(Exchange):
         self._reroute = answer
         if route is not None and gateway.spending.is_for(self._key, route.hot, answer.model):
             if route.choice is not None:
-                route = route.choice.pick(self._key.id, gateway.wheel.now, self._facts) or route
+                route = route.choice.pick(self._key.id, gateway.wheel.now, self._facts)
             self._route = route
             hot = route.hot
-            if route.stream_path or not self._facts.stream:
-                answer.deployment = hot if hot.model else hot._replace(model=answer.model)
+            answer.deployment = hot if hot.model else hot._replace(model=answer.model)
             gateway.metrics.reroutes += 1
         self.admit_again(may_wait=len(self._key.wallet.waiting) < WAITING_CALLS_MAX)
 

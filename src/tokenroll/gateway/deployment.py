@@ -137,7 +137,7 @@ class Target:
             self.problem = why
 
     def path(self, dialect: Dialect, model: str, *, stream: bool) -> bytes:
-        """Where the provider has this endpoint for what it calls `model`; empty when it has no streams there."""
+        """Where the provider has this endpoint for what it calls `model`."""
         base = self.base_path.decode("ascii")
         return self.flavour.path(base, dialect, model, self.deployment.api_version, stream=stream)
 

@@ -11,7 +11,39 @@ if TYPE_CHECKING:
     from tokenroll.gateway.worker import Gateway
 
 
-class Exchange(ABC):
+class AnswerReader(ABC):
+    """Whom a connection tells of an answer as it comes."""
+
+    __slots__ = ()
+
+    def takes_whole(self, response: ResponseHead) -> bool:  # noqa: ARG002 - for who does
+        """Whether a whole, good answer may come by `on_whole`."""
+        return False
+
+    def on_whole(self, response: ResponseHead, payload: bytes) -> None:
+        """An answer of status 200 that came in one read: the same as its head, its data and its end."""
+        self.on_head(response)
+        self.on_data(payload, payload)
+        self.on_end()
+
+    @abstractmethod
+    def on_head(self, response: ResponseHead) -> None:
+        """The answer's head; its body follows."""
+
+    @abstractmethod
+    def on_data(self, raw: bytes, payload: bytes, *, one_chunk: bool = False) -> None:
+        """Answer bytes, as they came and without the transfer coding; `one_chunk`: `raw` is one whole chunk after whole ones."""
+
+    @abstractmethod
+    def on_end(self) -> None:
+        """The answer is whole."""
+
+    @abstractmethod
+    def upstream_lost(self, finish: Finish, message: str) -> None:
+        """The answer will not be whole."""
+
+
+class Exchange(AnswerReader):
     """One request to a provider and its answer: a Call, which is held, metered and settled, or an Errand, which is free."""
 
     __slots__ = ("_upstream", "gateway")
@@ -34,32 +66,8 @@ class Exchange(ABC):
         """A new connection, or why there is none."""
 
     @abstractmethod
-    def takes_whole(self, response: ResponseHead) -> bool:
-        """Whether a whole, good answer may come by `on_whole`."""
-
-    @abstractmethod
-    def on_whole(self, response: ResponseHead, payload: bytes) -> None:
-        """An answer of status 200 that came in one read."""
-
-    @abstractmethod
-    def on_head(self, response: ResponseHead) -> None:
-        """The answer's head; its body follows."""
-
-    @abstractmethod
-    def on_data(self, raw: bytes, payload: bytes, *, one_chunk: bool = False) -> None:
-        """Answer bytes, as they came and without the transfer coding; `one_chunk`: `raw` is one whole chunk after whole ones."""
-
-    @abstractmethod
-    def on_end(self) -> None:
-        """The answer is whole."""
-
-    @abstractmethod
     def client_gone(self) -> None:
         """Nobody reads any more."""
-
-    @abstractmethod
-    def upstream_lost(self, finish: Finish, message: str) -> None:
-        """The answer will not be whole."""
 
     def pause_upstream(self) -> None:
         """The client reads slower than the provider writes."""

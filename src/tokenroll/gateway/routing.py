@@ -51,7 +51,7 @@ class Route:
 
 
 class Choice:
-    """Several routes for one model, or one that cannot serve every call."""
+    """Several routes for one model."""
 
     __slots__ = ("_tiers", "routes")
 
@@ -62,36 +62,31 @@ class Choice:
         for route in self.routes:
             tiers.setdefault(route.target.deployment.priority, []).append(route)
             route.choice = self
-            if len(routes) > 1:
-                route.health.expect_others()
+            route.health.expect_others()
         self._tiers = [_spread(tier, [one.target.deployment.weight for one in tier]) for tier in tiers.values()]
 
-    def pick(self, key_id: int, now: int, facts: Facts) -> Route | None:
-        """The route of a key's call: its own one, or the next that is well, or the one that is well soonest; None: none can stream.
+    def pick(self, key_id: int, now: int, facts: Facts) -> Route:
+        """The route of a key's call: its own one, or the next that is well, or the one that is well soonest.
 
         What a call goes on from lies at its own one, or where it was found, so that is asked whatever its health.
         """
         first = self._tiers[0]
         route = first[key_id % len(first)]
-        if route.stream_path or not facts.stream:
-            if facts.reads_stored:
-                return next((one for one in self.routes if one.hot.name == facts.kept_by), route)
-            if route.health.may_take(now):
-                return route
-        well = self.next_well(key_id, now, facts, ())
-        if well is not None:
-            return well
-        able = [one for one in self.routes if one.stream_path or not facts.stream]
-        return min(able, key=lambda one: one.health.resumes_at) if able else None
+        if facts.reads_stored:
+            return next((one for one in self.routes if one.hot.name == facts.kept_by), route)
+        if route.health.may_take(now):
+            return route
+        well = self.next_well(key_id, now, ())
+        return min(self.routes, key=lambda one: one.health.resumes_at) if well is None else well
 
-    def next_well(self, key_id: int, now: int, facts: Facts, tried: Sequence[Route]) -> Route | None:
-        """The first route in the key's order that can serve such a call, is well and was not tried yet."""
+    def next_well(self, key_id: int, now: int, tried: Sequence[Route]) -> Route | None:
+        """The first route in the key's order that is well and was not tried yet."""
         for tier in self._tiers:
             start = key_id % len(tier)
             seen = set(tried)
             for step in range(len(tier)):
                 route = tier[(start + step) % len(tier)]
-                if route not in seen and (route.stream_path or not facts.stream) and route.health.may_take(now):
+                if route not in seen and route.health.may_take(now):
                     return route
                 seen.add(route)
         return None
@@ -142,7 +137,7 @@ class Routes:
         except KeyError:
             routes = self._search(dialect, model)
             route = routes[0] if routes else None
-            if route is not None and (len(routes) > 1 or not route.stream_path):
+            if len(routes) > 1:
                 route = Choice(routes).routes[0]
             if len(self.known) < self._REMEMBERED_MAX:
                 self.known[key] = route

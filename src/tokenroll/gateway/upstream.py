@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Final, cast
 
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
 from tokenroll.gateway.deployment import Target
+from tokenroll.gateway.framed import FramedAnswer
 from tokenroll.gateway.heads import CHUNKED, HEAD_END, UNTIL_CLOSE, HeadError, ResponseHead
 from tokenroll.gateway.health import Health
 from tokenroll.model.limits import HEADER_BYTES_MAX, RELAY_BUFFER_BYTES_MAX
 from tokenroll.store.tape import Finish
+from tokenroll.upstream.aws_frames import frames_place
 
 if TYPE_CHECKING:
-    from tokenroll.gateway.exchange import Exchange
+    from tokenroll.gateway.exchange import AnswerReader
     from tokenroll.gateway.worker import Gateway
 
 _IDLE, _HEAD, _CHUNKED, _LENGTH, _UNTIL_CLOSE = range(5)
 _JOIN_BYTES_MAX: Final = 16 * 1024
 """Head and body up to this size go out as one buffer; larger bodies as they are, without being copied."""
+_PLAIN: Final = frozenset({b"", b"identity"})
 _INTERIM_HEADS_MAX: Final = 16
 """Interim (1xx) heads before the real one; more are a provider that will never answer."""
 
@@ -35,7 +38,7 @@ class UpstreamConnection:
     def __init__(self, pool: "Pool") -> None:
         self.pool = pool
         self.gateway = pool.gateway
-        self.call: Exchange | None = None
+        self.call: AnswerReader | None = None
         self.closed = False
         self.deadline = 0
         self.reused = False
@@ -104,7 +107,7 @@ class UpstreamConnection:
 
     # ---- one attempt ------------------------------------------------------------------------------------
 
-    def send(self, call: "Exchange", head: bytes, buffers: list[bytes | memoryview], body_bytes: int) -> None:
+    def send(self, call: "AnswerReader", head: bytes, buffers: list[bytes | memoryview], body_bytes: int) -> None:
         """The attempt's bytes go out; the answer goes to `call`.
 
         Who sends flushes the outbox before the loop reads again: `_free` may then tell a taken request by an empty write buffer.
@@ -140,7 +143,7 @@ class UpstreamConnection:
         else:
             call.on_data(data, data)
 
-    def _read_head(self, call: "Exchange", data: bytes) -> None:
+    def _read_head(self, call: "AnswerReader", data: bytes) -> None:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
@@ -148,24 +151,29 @@ class UpstreamConnection:
             end = data.find(HEAD_END)
             if end < 0:
                 if len(data) > HEADER_BYTES_MAX or b"\0" in data or (b"\n" in data and b"\r\n" not in data):
-                    self._broken(call, "The provider's response head is malformed or too long.")
+                    self.broken(call, "The provider's response head is malformed or too long.")
                 else:
                     self._buffer = data
                 return
             try:
                 head = self.gateway.response_reader.read(data[:end])
             except HeadError as error:
-                self._broken(call, error.message)
+                self.broken(call, error.message)
                 return
             end += 4
             if head.status >= 200:
                 break
             self._interim += 1
             if head.status == 101 or self._interim > _INTERIM_HEADS_MAX:
-                self._broken(call, "The provider sent interim answers only.")
+                self.broken(call, "The provider sent interim answers only.")
                 return
             self.deadline = self.gateway.wheel.now + self.pool.idle_ticks
             data = data[end:]
+        if self.pool.has_frames and head.status == 200 and frames_place(head.forward) >= 0:
+            if head.content_encoding not in _PLAIN:
+                self.broken(call, "The provider's answer is compressed, which nobody asked for.")
+                return
+            call = self.call = FramedAnswer(self, call)
         length = head.content_length
         if head.status == 200 and length == len(data) - end and call.takes_whole(head):
             self._keep = head.keep_alive
@@ -174,13 +182,13 @@ class UpstreamConnection:
         self._keep = head.keep_alive
         self._begin_body(call, head, data[end:])
 
-    def _complete_whole(self, call: "Exchange", head: ResponseHead, body: bytes) -> None:
+    def _complete_whole(self, call: "AnswerReader", head: ResponseHead, body: bytes) -> None:
         """The short way for what nearly every answer without a stream is: all of it in one read."""
         self.call = None
         self._free()
         call.on_whole(head, body)
 
-    def _begin_body(self, call: "Exchange", head: ResponseHead, rest: bytes) -> None:
+    def _begin_body(self, call: "AnswerReader", head: ResponseHead, rest: bytes) -> None:
         length = head.content_length
         self.deadline = self.gateway.wheel.now + self.pool.idle_ticks
         call.on_head(head)
@@ -203,7 +211,7 @@ class UpstreamConnection:
             if rest:
                 self._read_length(call, rest)
 
-    def _read_length(self, call: "Exchange", data: bytes) -> None:
+    def _read_length(self, call: "AnswerReader", data: bytes) -> None:
         left = self._left - len(data)
         if left < 0:  # bytes behind the answer are nobody's
             data = data[: self._left]
@@ -213,7 +221,7 @@ class UpstreamConnection:
         if left <= 0 and self.call is call:
             self._complete()
 
-    def _read_chunked(self, call: "Exchange", data: bytes) -> None:
+    def _read_chunked(self, call: "AnswerReader", data: bytes) -> None:
         chunks = self._chunks
         one = chunks.one_chunk(data)
         if one is not None:
@@ -222,7 +230,7 @@ class UpstreamConnection:
         try:
             end = chunks.feed(data)
         except ChunkError as error:
-            self._broken(call, f"The provider's answer is malformed: {error}.")
+            self.broken(call, f"The provider's answer is malformed: {error}.")
             return
         pieces = chunks.pieces
         payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -261,7 +269,8 @@ class UpstreamConnection:
             self.closed = True
             transport.close()
 
-    def _broken(self, call: "Exchange", message: str) -> None:
+    def broken(self, call: "AnswerReader", message: str) -> None:
+        """The answer cannot be read on: the connection ends, and the call that waited for it."""
         self.abort()
         call.upstream_lost(Finish.UPSTREAM_CUT, message)
 
@@ -274,6 +283,7 @@ class Pool:
         "evidence_ticks",
         "first_byte_ticks",
         "gateway",
+        "has_frames",
         "health",
         "idle",
         "idle_ticks",
@@ -285,6 +295,7 @@ class Pool:
         self.target = target
         ticks = gateway.wheel.ticks
         self.health = Health(ticks)
+        self.has_frames = target.flavour.has_frames
         self.first_byte_ticks = ticks(target.deployment.first_byte_seconds)
         self.answer_ticks = ticks(target.deployment.answer_seconds)
         self.idle_ticks = min(ticks(target.deployment.idle_seconds), self.answer_ticks)

@@ -262,6 +262,10 @@ METER_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of a whole answer that a meter keeps; of a longer one it keeps the end."""
 METER_TAIL_BYTES: Final = 64 * 1024
 """How much of the end is kept then: usage objects are under 1 kB."""
+FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One frame of a binary event stream, which is kept until it is whole: the longest events, what a search found, are some hundred kB."""
+FRAME_HEADERS_BYTES_MAX: Final = 128 * 1024
+"""Headers of such a frame: what the format itself allows; real ones are about 100 bytes."""
 RERANK_DOCUMENTS_MAX: Final = 10_000
 """Documents of one call for ranks: ten times what providers take."""
 RERANK_DOCUMENTS_PER_UNIT: Final = 100

@@ -27,13 +27,15 @@ class Flavour:
     """Whether it has what is free beside the endpoints, at the dialect's own paths."""
     rewrites = False
     """Whether `body` changes anything."""
+    has_frames = False
+    """Whether its streams come in Amazon's frames, which become events before anybody reads them (aws_frames)."""
 
     def base_path(self, path: str) -> str:
         """What stands before every path: base URLs are written with and without the version, as the SDKs of both dialects do."""
         return path.rstrip("/").removesuffix("/v1")
 
     def path(self, base: str, dialect: Dialect, model: str, api_version: str, *, stream: bool) -> bytes:  # noqa: ARG002 - for others
-        """Where this provider has the endpoint for a model; empty when it has no streams there."""
+        """Where this provider has the endpoint for a model."""
         return base.encode("ascii") + dialect.path
 
     def headers(self, dialect: Dialect, secret: str, *, is_token: bool) -> bytes:
@@ -115,17 +117,19 @@ class Vertex(Flavour):
 
 
 class Bedrock(Vertex):
-    """Anthropic's models at Amazon Bedrock with an API key. Its streams are no event streams, so only whole answers are served."""
+    """Anthropic's models at Amazon Bedrock with an API key: model and kind of answer in the path, streams in frames."""
 
     name = "bedrock"
+    has_frames = True
     version = "bedrock-2023-05-31"
 
     def path(self, base: str, dialect: Dialect, model: str, api_version: str, *, stream: bool) -> bytes:  # noqa: ARG002
         """See Flavour."""
-        return b"" if stream else f"{base}/model/{_quoted(model)}/invoke".encode("ascii")
+        method = "invoke-with-response-stream" if stream else "invoke"
+        return f"{base}/model/{_quoted(model)}/{method}".encode("ascii")
 
     def body(self, buffers: Buffers, *, stream: bool) -> Buffers:  # noqa: ARG002
-        """See Flavour. Nor is a stream asked for in it."""
+        """See Flavour. Nor is a stream asked for in it: the path does."""
         return _changed(buffers, {"model", "stream"}, self.version)
 
 

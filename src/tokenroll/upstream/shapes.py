@@ -365,3 +365,26 @@ class MessageEvent(msgspec.Struct, gc=False):
 
 decode_message = msgspec.json.Decoder(MessageAnswer).decode
 decode_message_event = msgspec.json.Decoder(MessageEvent).decode
+
+
+class FrameEvent(msgspec.Struct, gc=False):
+    """The payload of a frame of Amazon's: the event in base64, which is decoded strictly, beside bytes that only pad."""
+
+    event: bytes = msgspec.field(name="bytes")
+
+
+class FrameKind(msgspec.Struct, gc=False):
+    """The event inside: only its name is read."""
+
+    type: str
+
+
+class FrameProblem(msgspec.Struct, gc=False):
+    """The payload of a frame that ends an answer."""
+
+    message: str | None = None
+
+
+decode_frame_event = msgspec.json.Decoder(FrameEvent).decode
+decode_frame_kind = msgspec.json.Decoder(FrameKind).decode
+decode_frame_problem = msgspec.json.Decoder(FrameProblem).decode
