@@ -3,9 +3,11 @@
 An answer must have a status and a type that the document names, fit its shape, refuse what the document does not allow, and want a key.
 """
 
+import datetime
 import http.client
 import json
 
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -14,7 +16,7 @@ from starlette.routing import Mount, Route
 
 from tests.company import CREDIT, Company
 from tokenroll.api import anthropic_usage, openai_usage
-from tokenroll.api.application import create_api
+from tokenroll.api.application import Branch, create_api
 from tokenroll.api.openapi import document
 from tokenroll.api.scim import PLACE, create_scim
 from tokenroll.app import Reader
@@ -95,7 +97,10 @@ def addresses(routes, prefix=""):
         if isinstance(route, Mount):
             yield from addresses(route.routes, prefix + route.path)
         elif isinstance(route, Route):
-            yield prefix + route.path.replace("{model:path}", "{model}"), (route.methods or {"GET"}) - {"HEAD"}
+            yield (
+                prefix + route.path.replace("{model:path}", "{model}"),
+                (getattr(route.endpoint, "methods", None) or route.methods or {"GET"}) - {"HEAD"},
+            )
 
 
 def test_every_route_stands_in_the_document_and_nothing_else_does(firm):
@@ -105,7 +110,7 @@ def test_every_route_stands_in_the_document_and_nothing_else_does(firm):
         *anthropic_usage.usage_routes(reader, ENDPOINTS.values(), ANTHROPIC),
     ]
     served: dict[str, set[str]] = {}
-    for path, methods in addresses([Mount("/api", create_api(reader)), Mount(PLACE, create_scim(reader)), *usage]):
+    for path, methods in addresses([Branch("/api", create_api(reader)), Branch(PLACE, create_scim(reader)), *usage]):
         if "{rest" not in path and not path.endswith(("/Me", "/Bulk")):  # what is answered 404 and 501 by name
             served.setdefault(path, set()).update({"GET"} if path.startswith("/v1/") else methods)
     reader.close()
@@ -125,6 +130,39 @@ def test_nothing_else_is_answered_without_a_key(firm):
     assert {one for one, status in found.items() if status != 401} == {
         ("/api/openapi.json", "get", False), ("/api/openapi.json", "get", True),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/api/members/A%0Ada", "/api/ratecards/gpt%0A4o", "/scim/v2/Users/Ada%0ALovelace"])
+def test_an_address_with_a_line_break_is_answered_by_the_door_it_is_of(firm, path):
+    status, headers, body = asked_of_the_pages(firm, path, headers={"authorization": f"Bearer {ADMIN}"})
+    kind = "application/scim+json" if path.startswith("/scim") else "application/problem+json"
+    assert (status, headers["content-type"], int(json.loads(body)["status"])) == (404, kind, 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("TRACE", "/v1/organization/usage/completions?start_time=0", "GET, HEAD"),
+        ("OPTIONS", "/v1/organizations/cost_report?starting_at=2026-01-01T00:00:00Z", "GET, HEAD"),
+        ("OPTIONS", "/scim/v2/Users", "GET, HEAD, POST"),
+        ("TRACE", "/scim/v2/Groups/0", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("PUT", "/scim/v2/Users/.search", "POST"),
+        ("DELETE", "/me", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_told_which_there_are(firm, method, path, allowed):
+    status, headers, _ = asked_of_the_pages(firm, path, method, {"authorization": f"Bearer {ADMIN}"})
+    assert status == 405
+    assert ", ".join(sorted(headers["allow"].split(", "))) == allowed
+
+
+def test_a_slip_of_a_cycle_that_is_open_is_in_the_document_too(firm):
+    cycle = datetime.datetime.now(datetime.UTC).strftime("%Y-%m")
+    status, _, body = asked_of_the_pages(firm, f"/api/me/payslips/{cycle}", headers={"x-api-key": firm.keys["Ada"]})
+    slip = json.loads(body)
+    assert (status, slip["name"], "closed_at" in slip) == (200, "Ada", False)
+    told = document()
+    assert jsonschema_rs.is_valid({"$ref": "#/components/schemas/PaySlip", "components": told["components"]}, slip)
 
 
 def test_the_document_is_served_to_anybody(firm):

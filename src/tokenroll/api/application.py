@@ -4,6 +4,7 @@ Writes go by commands to the ledger (`tokenroll NOUN VERB`); their JSON door com
 string with its unit, times are RFC 3339, errors are problem+json (DESIGN §10).
 """
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -12,7 +13,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from tokenroll.api.openapi import document
 from tokenroll.app import Reader
@@ -26,6 +28,17 @@ Answer: TypeAlias = Callable[[Request, Reports, Visitor], Any]
 _STATUS: Final = {"not_found": 404}
 _CALLS_DEFAULT: Final = 20
 ALERTS_SHOWN_MAX: Final = 200
+
+
+class Branch(Mount):
+    """An application at an address and at all below it, also those with a line break in them.
+
+    The framework's own leaves these to whoever comes next, who would answer programs with a page for people.
+    """
+
+    def __init__(self, path: str, app: ASGIApp) -> None:
+        super().__init__(path, app)
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
 
 def create_api(reader: Reader) -> Starlette:

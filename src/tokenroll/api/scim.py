@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from tokenroll.api.application import bearer
 from tokenroll.app import Reader, ledger_door
@@ -65,20 +66,17 @@ def create_scim(reader: Reader) -> Starlette:
         Route("/ResourceTypes/{name}", door.answering(lambda one: _plain(_named(resource_types(one.base), one)))),
         Route("/Schemas", door.answering(lambda one: _plain(_list(schemas(one.base))))),
         Route("/Schemas/{name}", door.answering(lambda one: _plain(_named(schemas(one.base), one)))),
-        Route("/Me", door.answering(_not_here), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-        Route("/Bulk", door.answering(_not_here), methods=["POST"]),
+        Route("/Me", ByMethod(door, dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _not_here))),
+        Route("/Bulk", ByMethod(door, {"POST": _not_here})),
     ]
     resources = [_Resource(reader, kind) for kind in (USERS, GROUPS)]
-    routes.append(Route("/.search", door.answering(lambda one: _search_all(resources, one)), methods=["POST"]))
+    routes.append(Route("/.search", ByMethod(door, {"POST": lambda one: _search_all(resources, one)})))
     for kind, resource in zip((USERS, GROUPS), resources, strict=True):
+        one = {"GET": resource.read, "PUT": resource.replace, "PATCH": resource.patch, "DELETE": resource.remove}
         routes += [
-            Route(kind.place, door.answering(resource.listed), methods=["GET"]),
-            Route(kind.place, door.answering(resource.create), methods=["POST"]),
-            Route(f"{kind.place}/.search", door.answering(resource.searched), methods=["POST"]),
-            Route(f"{kind.place}/{{id}}", door.answering(resource.read), methods=["GET"]),
-            Route(f"{kind.place}/{{id}}", door.answering(resource.replace), methods=["PUT"]),
-            Route(f"{kind.place}/{{id}}", door.answering(resource.patch), methods=["PATCH"]),
-            Route(f"{kind.place}/{{id}}", door.answering(resource.remove), methods=["DELETE"]),
+            Route(kind.place, ByMethod(door, {"GET": resource.listed, "POST": resource.create})),
+            Route(f"{kind.place}/.search", ByMethod(door, {"POST": resource.searched})),
+            Route(f"{kind.place}/{{id}}", ByMethod(door, one)),
         ]
     return Starlette(
         routes=routes, exception_handlers={ScimError: _problem, HTTPException: _problem, Exception: _problem}
@@ -110,6 +108,24 @@ class _Door:
             raise ScimError(401, "", "Send a live key as `Authorization: Bearer …`.")
         if visitor.scope not in {KeyScope.ADMIN, KeyScope.PROVISION}:
             raise ScimError(403, "", "This changes others: it needs a key made with `--scope provision`.")
+
+
+class ByMethod:
+    """What is answered at one address, by the method it is asked with; to any other it says which there are."""
+
+    def __init__(self, door: _Door, answers: Mapping[str, Callable[[Asked], Response]]) -> None:
+        self._answers = {name: door.answering(answer) for name, answer in answers.items()}
+        if "GET" in answers:
+            self._answers["HEAD"] = self._answers["GET"]
+        self.methods = frozenset(self._answers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        answer = self._answers.get(request.method)
+        if answer is None:
+            raise HTTPException(405, headers={"allow": ", ".join(sorted(self.methods))})
+        response = await answer(request)
+        await response(scope, receive, send)
 
 
 class _Resource:

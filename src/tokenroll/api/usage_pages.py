@@ -26,7 +26,7 @@ WIDTHS_SECONDS: Final = {"1m": 60, "1h": 3_600, "1d": 86_400}
 BUCKET_COUNTS: Final = {"1m": (60, 1_440), "1h": (24, 168), "1d": (7, 31)}
 """How many buckets a page has unless asked, and at most."""
 _CURSOR: Final = re.compile(r"page_(\d{1,12})_(\d{1,9})")
-_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 _METHODS_READ: Final = frozenset({"GET", "HEAD"})
 _log = logging.getLogger(__name__)
 _VALUES_MAX: Final = 1_000

@@ -232,10 +232,9 @@ def refuse_bad_deployments(settings: Settings) -> None:
 
 def _web(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
-    from starlette.routing import Mount
 
     from tokenroll.api import anthropic_usage, openai_usage
-    from tokenroll.api.application import create_api
+    from tokenroll.api.application import Branch, create_api
     from tokenroll.api.scim import PLACE, create_scim
     from tokenroll.app import Reader
     from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, OPENAI
@@ -247,7 +246,7 @@ def _web(settings: Settings, listening: socket.socket) -> None:
         *anthropic_usage.usage_routes(reader, ENDPOINTS.values(), ANTHROPIC),
     ]
     config = uvicorn.Config(
-        create_application(reader, [Mount("/api", create_api(reader)), Mount(PLACE, create_scim(reader)), *usage]),
+        create_application(reader, [Branch("/api", create_api(reader)), Branch(PLACE, create_scim(reader)), *usage]),
         log_level="warning",
         access_log=False,
         server_header=False,

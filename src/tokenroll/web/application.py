@@ -61,7 +61,7 @@ def create_application(reader: Reader, extra_routes: Sequence[BaseRoute] = ()) -
 
     async def problem(request: Request, error: Exception) -> Response:
         status, detail = _told(error)
-        return door.page(
+        page = door.page(
             request,
             "error.html",
             status=status,
@@ -69,6 +69,9 @@ def create_application(reader: Reader, extra_routes: Sequence[BaseRoute] = ()) -
             detail=detail,
             visitor=_visitor(request),
         )
+        if isinstance(error, HTTPException):  # such as what else is allowed
+            page.headers.update(error.headers or {})
+        return page
 
     def _visitor(request: Request) -> Visitor | None:
         """Who is logged in, so that nobody is told to log in twice; a problem of that very question hides them."""
