@@ -71,6 +71,15 @@ USAGE_DETAILED = (
     '"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":8,"audio_tokens":0,"accepted_prediction_tokens":0,'
     '"rejected_prediction_tokens":0}}'
 )
+ZEROS = '{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0,"prompt_tokens_details":{"cached_tokens":0}}'
+WRITTEN = (
+    '{"prompt_tokens":100,"completion_tokens":20,"prompt_tokens_details":{"cached_tokens":10,"cache_write_tokens":30}}'
+)
+WRITTEN_COUNTS = {"input": 60, "cache_read": 10, "cache_write_5m": 30, "output": 20, "request": 1}
+HEARD_AND_SEEN = (
+    '{"prompt_tokens":100,"completion_tokens":20,"prompt_tokens_details":{"audio_tokens":5,"image_tokens":70},'
+    '"completion_tokens_details":{"audio_tokens":15}}'
+)
 OPENING = chunk('{"role":"assistant","content":"","refusal":null}')
 TWO = chunk('{"content":"Hel"}') + chunk('{"content":"lo"}')
 STOP = chunk("{}", finish='"stop"')
@@ -285,6 +294,22 @@ def whole_chat() -> list[Golden]:
             None,
             source="estimated",
         ),
+        of("priority answered", USAGE, PLAIN, PLAIN_NANOS, chat={"extra": ',"service_tier":"priority"'}, facts={"service_tier": "priority"}),
+        of("a filter ended it", USAGE, PLAIN, PLAIN_NANOS, chat={"finish": "content_filter"}, facts={"complete": True}),
+        of("no reasoning is a count", f'{{{details},"completion_tokens_details":{{"reasoning_tokens":0}}}}',
+           {"input": 100, "output": 20, "reasoning": 0, "request": 1}, PLAIN_NANOS),
+        of("text is what is left", f'{{{details},"prompt_tokens_details":{{"text_tokens":100}},"completion_tokens_details":{{"text_tokens":20}}}}',
+           PLAIN, PLAIN_NANOS),
+        of("sound and reasoning out", f'{{{details},"completion_tokens_details":{{"reasoning_tokens":4,"audio_tokens":6}}}}',
+           {"input": 100, "output": 10, "reasoning": 4, "output_audio": 6, "request": 1}, 100_000 + 50_000 + 20_000 + 120_000 + 7),
+        of("more sound than completion", f'{{{details},"completion_tokens_details":{{"audio_tokens":21}}}}', PLAIN, PLAIN_NANOS,
+           source="estimated"),
+        of("a long context, most of it cached",
+           '{"prompt_tokens":300000,"completion_tokens":20,"total_tokens":300020,"prompt_tokens_details":{"cached_tokens":200000}}',
+           {"input": 100_000, "cache_read": 200_000, "output": 20, "request": 1}, 100_000_000 + 20_000_000 + 100_000 + 7),
+        of("one token", '{"prompt_tokens":1,"completion_tokens":0,"total_tokens":1}', {"input": 1, "output": 0, "request": 1}, 1_007),
+        of("a router's cost and shares beside the counts",
+           USAGE_DETAILED[:-1] + ',"cost":0.000164,"is_byok":false,"cost_details":{"upstream_inference_cost":null}}', DETAILED, DETAILED_NANOS),
         of("usage null", "null", {}, None, source="estimated"),
         of("usage a string", '"none"', {}, None, source="estimated"),
         of("usage empty", "{}", {}, None, source="estimated"),
@@ -317,6 +342,13 @@ def whole_chat() -> list[Golden]:
             "spaces and lines", False,
             b'{\r\n  "choices" : [ { "finish_reason" : "stop" } ],\r\n  "usage" :\t{ "prompt_tokens" : 100 ,\n'
             b'    "completion_tokens":20 }\n}\n', PLAIN, PLAIN_NANOS,
+        ),
+        Golden("no field but the usage", False, b'{"usage":' + USAGE.encode() + b"}", PLAIN, PLAIN_NANOS, facts={"answered_model": ""}),
+        Golden("an id that is empty", False, chat(f',"usage":{USAGE}').replace(b"chatcmpl-B9", b""), PLAIN, PLAIN_NANOS),
+        Golden(
+            "several choices are one completion", False,
+            chat(f',"usage":{USAGE}').replace(b'"choices":[', b'"choices":[{"index":1,"message":{"content":"Hi"},"finish_reason":"length"},'),
+            PLAIN, PLAIN_NANOS,
         ),
         Golden(
             "usage before choices", False,
@@ -397,6 +429,19 @@ def streamed_chat() -> list[Golden]:
         of("pictures among what was cached", head + last(CACHED_PICTURES) + DONE, CACHED_PICTURES_COUNTS, 800 + 6_000 + 25_007),
         of("pictures among what was cached, injected", head + last(CACHED_PICTURES) + DONE, CACHED_PICTURES_COUNTS, 800 + 6_000 + 25_007,
            withhold=True, relayed=head + DONE),
+        of("explicit zeros stay zeros", head + last(ZEROS) + DONE, {"input": 0, "cache_read": 0, "output": 0, "request": 1}, 7),
+        of("cache writes", head + last(WRITTEN) + DONE, WRITTEN_COUNTS, 60_000 + 1_000 + 37_500 + 100_000 + 7),
+        of("sound and pictures", head + last(HEARD_AND_SEEN) + DONE,
+           {"input": 25, "input_audio": 5, "input_image": 70, "output": 5, "output_audio": 15, "request": 1},
+           25_000 + 45_000 + 210_000 + 25_000 + 300_000 + 7),
+        of("more cached than prompted is no refund",
+           head + last('{"prompt_tokens":100,"completion_tokens":20,"prompt_tokens_details":{"cached_tokens":101}}') + DONE,
+           PLAIN, PLAIN_NANOS, source="estimated"),
+        of("flex from the first event on", (head + last(USAGE)).replace(',"model":', ',"service_tier":"flex","model":') + DONE, PLAIN, PLAIN_NANOS,
+           facts={"service_tier": "flex"}),
+        of("ids that are empty", (head + last(USAGE)).replace("chatcmpl-B9", "") + DONE, PLAIN, PLAIN_NANOS),
+        of("several choices are one completion", head + STOP.replace('"index":0', '"index":1') + last(USAGE) + DONE, PLAIN, PLAIN_NANOS),
+        of("a router's comments and cost", ": PROCESSING\n\n" + head + last(USAGE_DETAILED[:-1] + ',"cost":0.000164}') + DONE, DETAILED, DETAILED_NANOS),
         of("tool calls", OPENING + chunk('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"error\\":1}"}}]}')
            + chunk("{}", finish='"tool_calls"') + last(USAGE) + DONE, PLAIN, PLAIN_NANOS,
            facts={"complete": True}),

@@ -11,6 +11,9 @@ DETAILS = (
 )
 USAGE = f'{{"input_tokens":100,{DETAILS},"output_tokens":20,"total_tokens":120}}'
 COUNTS = {"input": 60, "cache_read": 40, "cache_write_5m": 0, "output": 12, "reasoning": 8, "request": 1}
+WRITTEN = '{"input_tokens":100,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":30},"output_tokens":20}'
+WRITTEN_COUNTS = {"input": 60, "cache_read": 10, "cache_write_5m": 30, "output": 20, "request": 1}
+WRITTEN_NANOS = 60 * 1_000 + 10 * 100 + 30 * 1_250 + 20 * 5_000 + 7
 BESIDE = '{"input_tokens":32,"output_tokens":9,"output_tokens_details":{"reasoning_tokens":94},"total_tokens":135}'
 BESIDE_COUNTS = {"input": 32, "output": 9, "reasoning": 94, "request": 1}
 BESIDE_NANOS = 32 * 1_000 + 9 * 5_000 + 94 * 5_000 + 7
@@ -269,8 +272,7 @@ def whole_responses() -> list[Golden]:
            {**COUNTS, "web_search": 0}, NANOS),
         of("searches that are no list of items", searched(USAGE, SEARCH).replace('"action":{', '"action":7,"x":{'), COUNTS, NANOS,
            source="estimated", facts={"degraded": "its searches cannot be counted"}),
-        of("cache writes", response('{"input_tokens":100,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":30},"output_tokens":20}'),
-           {"input": 60, "cache_read": 10, "cache_write_5m": 30, "output": 20, "request": 1}, 60_000 + 1_000 + 37_500 + 100_000 + 7),
+        of("cache writes", response(WRITTEN), WRITTEN_COUNTS, WRITTEN_NANOS),
         of("explicit zeros stay zeros", response('{"input_tokens":0,"output_tokens":0}'), {"input": 0, "output": 0, "request": 1}, 7),
         of("pictures among what was cached", response('{"input_tokens":10,"input_tokens_details":{"cached_tokens":8,"image_tokens":6},"output_tokens":5}'),
            {"input": 0, "cache_read": 8, "input_image": 2, "output": 5, "request": 1}, 800 + 6_000 + 25_000 + 7),
@@ -305,6 +307,15 @@ def streamed_responses() -> list[Golden]:
         of("a search under way is not counted twice", BEGUN + event("response.output_item.done", f'"item":{SEARCH[:-1]}') + DELTAS
            + event("response.completed", f'"response":{searched(USAGE, SEARCH)}'), {**COUNTS, "web_search": 1}, NANOS + 10_000_000),
         of("reasoning beside the output, in the last event", BEGUN + DELTAS + ended("completed", BESIDE), BESIDE_COUNTS, BESIDE_NANOS),
+        of("cache writes", BEGUN + DELTAS + ended("completed", WRITTEN), WRITTEN_COUNTS, WRITTEN_NANOS),
+        of("pictures among what was cached", BEGUN + DELTAS + ended("completed",
+           '{"input_tokens":10,"input_tokens_details":{"cached_tokens":8,"image_tokens":6},"output_tokens":5}'),
+           {"input": 0, "cache_read": 8, "input_image": 2, "output": 5, "request": 1}, 800 + 6_000 + 25_000 + 7),
+        of("explicit zeros stay zeros", BEGUN + ended("completed", '{"input_tokens":0,"output_tokens":0}'), {"input": 0, "output": 0, "request": 1}, 7),
+        of("more cached than read is no refund", BEGUN + DELTAS
+           + ended("completed", '{"input_tokens":100,"input_tokens_details":{"cached_tokens":101},"output_tokens":20}'),
+           {"input": 100, "output": 20, "request": 1}, 200_007, source="estimated"),
+        of("the tier that answered", BEGUN + DELTAS + ended("completed", USAGE, tier="flex"), COUNTS, NANOS, facts={"service_tier": "flex"}),
         of("stopped by its cap", BEGUN + DELTAS + ended("incomplete", USAGE), COUNTS, NANOS, facts={"complete": True}),
         of("failed with what it used", BEGUN + DELTAS + ended("failed", USAGE), COUNTS, NANOS, facts={"complete": False}),
         of("failed before anything", BEGUN + failed, {}, None, source="estimated", facts={"saw_error": True, "output_events": 0}),

@@ -49,6 +49,11 @@ CACHED = (
 )
 SIMPLE = {"input": 25, "cache_write_5m": 0, "cache_read": 0, "output": 15, "request": 1}
 FULL = {"input": 10, "cache_read": 40, "cache_write_5m": 20, "cache_write_1h": 10, "output": 15, "request": 1}
+THE_CALL = (
+    '{"input_tokens":60,"cache_read_input_tokens":40,"output_tokens":20,"output_tokens_details":{"thinking_tokens":8}}'
+)
+THE_CALL_COUNTS = {"input": 60, "cache_read": 40, "output": 12, "reasoning": 8, "request": 1}
+THE_CALL_NANOS = 60 * 1_000 + 40 * 100 + 12 * 5_000 + 8 * 5_000 + 7
 # 25 x 1,000 + 15 x 5,000 + 7; 10 x 1,000 + 40 x 100 + 20 x 1,250 + 10 x 2,000 + 15 x 5,000 + 7
 SIMPLE_NANOS, FULL_NANOS = 100_007, 134_007
 
@@ -109,6 +114,14 @@ def whole_messages() -> list[Golden]:
            {"input": 25, "output": 15, "web_search": 0, "web_fetch": 3, "request": 1}, SIMPLE_NANOS + 33),
         of("one pass is the message", '{"input_tokens":25,"output_tokens":15,"iterations":[{"type":"message","input_tokens":25,'
            '"output_tokens":15}]}', {"input": 25, "output": 15, "request": 1}, SIMPLE_NANOS),
+        of("the call of all dialects", THE_CALL, THE_CALL_COUNTS, THE_CALL_NANOS),
+        of("thinking beside caches", CACHED.replace('"output_tokens":2', '"output_tokens":15,"output_tokens_details":{"thinking_tokens":9}'),
+           {**FULL, "output": 6, "reasoning": 9}, FULL_NANOS),
+        of("written for an hour", '{"input_tokens":10,"cache_creation_input_tokens":30,"cache_creation":{"ephemeral_5m_input_tokens":0,'
+           '"ephemeral_1h_input_tokens":30},"output_tokens":15}',
+           {"input": 10, "cache_write_5m": 0, "cache_write_1h": 30, "output": 15, "request": 1}, 10_000 + 60_000 + 75_000 + 7),
+        of("all of it read from the cache", '{"input_tokens":0,"cache_read_input_tokens":200000,"output_tokens":15}',
+           {"input": 0, "cache_read": 200_000, "output": 15, "request": 1}, 20_000_000 + 75_000 + 7),
         of("a negative count", '{"input_tokens":-25,"output_tokens":15}', {"output": 15}, None, source="estimated"),
         of("a count in quotes", '{"input_tokens":"25","output_tokens":15}', {"output": 15}, None, source="estimated"),
         of("priority answered", '{"input_tokens":25,"output_tokens":15,"service_tier":"priority"}',
@@ -177,5 +190,19 @@ def streamed_messages() -> list[Golden]:
            '"input_tokens":1,"output_tokens":0}]}', "null")
            + delta('{"output_tokens":6,"iterations":[{"type":"compaction","input_tokens":20,"output_tokens":9},{"type":"message",'
            '"input_tokens":5,"output_tokens":6}]}') + STOP, SIMPLE, SIMPLE_NANOS),
+        of("the call of all dialects", start('{"input_tokens":60,"cache_read_input_tokens":40,"output_tokens":1}') + BODY
+           + delta('{"output_tokens":20,"output_tokens_details":{"thinking_tokens":8}}') + STOP, THE_CALL_COUNTS, THE_CALL_NANOS),
+        of("explicit zeros stay zeros", start('{"input_tokens":0,"output_tokens":0}') + delta('{"output_tokens":0}') + STOP,
+           {"input": 0, "output": 0, "request": 1}, 7),
+        of("caches are told at the end only", start('{"input_tokens":10,"output_tokens":1}') + BODY
+           + delta('{"cache_read_input_tokens":40,"cache_creation_input_tokens":30,"output_tokens":15}') + STOP,
+           {"input": 10, "cache_read": 40, "cache_write_5m": 30, "output": 15, "request": 1}, 10_000 + 4_000 + 37_500 + 75_000 + 7),
+        of("pages fetched come at the end", start(INPUT) + BODY
+           + delta('{"output_tokens":15,"server_tool_use":{"web_search_requests":0,"web_fetch_requests":3}}') + STOP,
+           {**SIMPLE, "web_search": 0, "web_fetch": 3}, SIMPLE_NANOS + 33),
+        of("priority answered", start(INPUT.replace('"output_tokens":1', '"output_tokens":1,"service_tier":"priority"')) + BODY
+           + delta('{"output_tokens":15}') + STOP, SIMPLE, SIMPLE_NANOS, facts={"service_tier": "priority"}),
+        of("more thinking than output", start(INPUT) + BODY + delta('{"output_tokens":15,"output_tokens_details":{"thinking_tokens":16}}') + STOP,
+           SIMPLE, SIMPLE_NANOS, source="estimated"),
         of("nothing at all", "", {}, None, source="estimated"),
     ]  # fmt: skip
