@@ -160,11 +160,11 @@ def test_it_tries_a_grant_and_repeats_an_answer_under_the_same_id(desk):
 
 def test_it_registers_a_key_with_spaces_from_a_file(desk):
     made = desk.run(
-        "key", "create", "--member", "Ada", "--name", "judge", "--secret-file", "-", stdin="My API Key\n"
+        "key", "create", "--member", "Ada", "--name", "judge", "--secret-file", "-", stdin="My Long API Key 2026\n"
     ).stdout
-    assert "My API Key" not in made
+    assert "My Long API Key" not in made
     assert [one["shown_prefix"] for one in desk.json("key", "list", "--member", "Ada") if one["name"] == "judge"] == [
-        "My AP"
+        "My Long A"
     ]
 
 

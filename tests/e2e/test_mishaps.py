@@ -137,6 +137,42 @@ def test_it_says_how_a_key_is_named(home, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (b"", "0 characters"), (b"\n", "0 characters"), (b"x\n", "1 characters"), (b"short\n", "5 characters"),
+        (b"fifteen-letters", "15 characters"), (b"a b c d e f g h i j", "19 characters"), (b"sixteen\tletters!", "others"),
+        (b"s\xe9cret-of-sixteen", "others"),
+    ],
+)  # fmt: skip
+def test_a_key_that_can_be_guessed_is_not_taken(home, tmp_path, capsys, line, found):
+    (tmp_path / "secret").write_bytes(line)
+    make = ("key", "create", "--member", "Ada", "--name", "guessed", "--secret-file", str(tmp_path / "secret"))
+    assert told(capsys, *make, code=2) == (
+        "tokenroll: --secret-file: a key is one line of 16 to 256 printable ASCII characters, of which at least 16 are no blanks, "
+        f"and this file has {found}: whoever guesses it spends the wallet, so bring a longer one, or leave --secret-file out for a "
+        "new key\n"
+    )
+    assert told(capsys, "key", "show", "guessed", code=1).startswith("tokenroll: there is no key 'guessed'")
+
+
+def test_a_key_of_sixteen_characters_is_taken(home, tmp_path, capsys):
+    (tmp_path / "secret").write_text("sixteen-letters!\n")
+    line = [
+        "key",
+        "create",
+        "--member",
+        "Ada",
+        "--name",
+        "sixteen",
+        "--secret-file",
+        str(tmp_path / "secret"),
+        "--dry-run",
+    ]
+    assert main(line) == 0
+    assert capsys.readouterr().out.startswith("would create key sixteen for Ada\n")
+
+
 def test_it_revokes_the_one_key_that_begins_so(home, tmp_path, capsys):
     for secret in ("my-abcdef-0123456789", "my-abcxyz-0123456789"):
         (tmp_path / "secret").write_text(secret)

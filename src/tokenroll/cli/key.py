@@ -32,6 +32,7 @@ from tokenroll.cli.program import Failure, OutputError, must_be_seen
 from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import Instant
 from tokenroll.model.limit import WindowKind
+from tokenroll.model.limits import KEY_SECRET_CHARACTERS_MIN
 from tokenroll.model.tag import Purpose
 from tokenroll.services.keys import (
     KEY_CHARACTERS_MAX,
@@ -259,8 +260,13 @@ def revoke(
 def _secret_from(path: Path) -> str:
     data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     text = data.decode("latin-1").strip("\r\n")
-    if not text or len(text) > KEY_CHARACTERS_MAX or not text.isascii() or not text.isprintable():
-        message = f"a key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters on one line"
+    if len(text) > KEY_CHARACTERS_MAX or not text.isascii() or not text.isprintable() or _too_short(text):
+        found = f"{len(text)} characters" if text.isascii() and text.isprintable() else "others"
+        message = (
+            f"--secret-file: a key is one line of {KEY_SECRET_CHARACTERS_MIN} to {KEY_CHARACTERS_MAX} printable ASCII characters, "
+            f"of which at least {KEY_SECRET_CHARACTERS_MIN} are no blanks, and this file has {found}: whoever guesses it spends the "
+            "wallet, so bring a longer one, or leave --secret-file out for a new key"
+        )
         raise Failure(message, kind="usage", code=2)
     if text.startswith(KEY_PREFIX) and not is_well_formed(text):
         message = (
@@ -268,6 +274,10 @@ def _secret_from(path: Path) -> str:
         )
         raise Failure(message, kind="usage", code=2)
     return text
+
+
+def _too_short(secret: str) -> bool:
+    return len(secret) - secret.count(" ") < KEY_SECRET_CHARACTERS_MIN
 
 
 def _key_meant(said: str) -> str:

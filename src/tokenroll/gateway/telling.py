@@ -36,13 +36,14 @@ def hold_lines(gateway: "Gateway", hold: HotHold, call_id: bytes) -> bytes:
 
 
 def whole_lines(gateway: "Gateway", hold: HotHold, call_id: bytes, charge_nanos: int) -> bytes:
-    """The same with the cost: `available` counts what the settlement gave back."""
+    """The same with the cost: `available` counts what the settlement gave back, which the company's part of the hold never is."""
     if charge_nanos == NOT_YET:
         return hold_lines(gateway, hold, call_id)
     bound = hold.bound_nanos
     available = hold.available_after_nanos
-    if charge_nanos < bound:
-        available += bound - charge_nanos
+    drawn = bound - hold.company_nanos
+    if charge_nanos < drawn:
+        available += drawn - charge_nanos
     lines = (
         b"x-tokenroll-call-id: %b\r\nx-tokenroll-available: %b\r\nx-tokenroll-hold-max: %b\r\n%bx-tokenroll-cost: %b\r\n"
         % (

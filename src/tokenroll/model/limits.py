@@ -50,6 +50,9 @@ TAGS_BYTES_MAX: Final = 1_024
 """All tags of a call are one name on the tape, and a name there has so many bytes at most."""
 KEY_MODELS_MAX: Final = 100
 """Models that a key is for: a longer list is a plan's access."""
+KEY_SECRET_CHARACTERS_MIN: Final = 16
+"""Characters that are no blanks in a secret that somebody brings along: it is all that keeps others from a wallet, and whoever
+can guess it spends. Sixteen random ones are out of reach; keys that were registered shorter go on working."""
 KEY_OVERLAP_SECONDS_MAX: Final = 30 * 86_400
 """How long a replaced secret may go on working: a month finds every place that has it; longer is no rotation."""
 KEYS_USED_TOLD_MAX: Final = 10_000
