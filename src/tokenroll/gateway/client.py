@@ -450,6 +450,9 @@ class ClientConnection:
             errands = errands_at(head.path)
             return self._judge_errand(head, errands) if errands else local.refusal(gateway, head, self._dialect)
         if head.method != b"POST":
+            refused = unserved.refusal(head, self._dialect)
+            if refused is not None:
+                return refused
             message = "Calls are made with POST." + why_refused(head.method, head.path)
             return error_answer(self._dialect, 405, "method_not_allowed", message, headers=b"allow: POST\r\n")
         if gateway.not_ready:

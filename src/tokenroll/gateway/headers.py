@@ -33,6 +33,7 @@ class Request:
     LOOPS: Final = 14
     ANTHROPIC_BETA: Final = 15
     OTHER_KEY: Final = 16
+    UPGRADE: Final = 17
 
 
 class Response:
@@ -88,6 +89,7 @@ _REQUEST_SPECIAL: Final = {
     b"x-tokenroll-loops": Request.LOOPS,
     b"anthropic-version": Request.ANTHROPIC_VERSION,
     b"anthropic-beta": Request.ANTHROPIC_BETA,
+    b"upgrade": Request.UPGRADE,
 }
 _RESPONSE_SPECIAL: Final = {
     b"content-length": Response.CONTENT_LENGTH,

@@ -57,7 +57,7 @@ class RequestHead:
     """What a request's head says. A connection uses it again for a head that differs in its content-length and bearer token only."""
 
     __slots__ = (
-        "_digits", "_pieces", "_token_first", "allows_loops", "anthropic", "api_key", "authorization", "bearer", "betas", "call_id", "content_encoding", "content_length", "dialect",
+        "_digits", "_pieces", "_token_first", "allows_loops", "anthropic", "api_key", "asks_websocket", "authorization", "bearer", "betas", "call_id", "content_encoding", "content_length", "dialect",
         "expects_continue", "forward", "host_count", "http10", "is_plain_call", "keep_alive", "method", "other_key", "path",
         "prefix", "query", "suffix", "tags",
     )  # fmt: skip
@@ -84,6 +84,8 @@ class RequestHead:
         self.content_encoding = b""
         self.expects_continue = False
         self.anthropic = False
+        self.asks_websocket = False
+        """Whether it offers to go on as a WebSocket, which is never taken (RFC 9110 §7.8): only a refusal says more for it."""
         self.forward = b""
         """Header lines that go on to the provider."""
         self.host_count = 0
@@ -281,6 +283,8 @@ class RequestReader:
             if value.lower() != b"allow":
                 raise HeadError(400, "malformed_loops", "x-tokenroll-loops is `allow`, or it is left out.")
             head.allows_loops = True
+        elif rule == Request.UPGRADE:
+            head.asks_websocket |= b"websocket" in value.lower()
         else:
             if rule == Request.ANTHROPIC_BETA:
                 head.betas += b"," + value.lower()
@@ -292,6 +296,7 @@ class RequestReader:
         """Keep-alive by version and option; headers that the sender names as its hop's own do not go on."""
         options = {option.strip() for option in self._connection.split(b",")} - {b""}
         head.keep_alive = b"close" not in options and (not head.http10 or b"keep-alive" in options)
+        head.asks_websocket &= b"upgrade" in options and not head.http10
         named = options - {b"close", b"keep-alive"}
         if named:
             self._lines = [line for line in self._lines if line.partition(b":")[0].lower() not in named]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from tokenroll.gateway import unserved
 from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, error_answer, json_answer, text_answer
 from tokenroll.gateway.heads import RequestHead
 from tokenroll.gateway.routing import ways
@@ -73,7 +74,8 @@ def refusal(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> E
     path = head.path
     if path not in _OPEN_PATHS and path not in _KEYED_PATHS and not path.startswith(_KEYED_PREFIXES):
         name = path.decode("ascii")
-        return error_answer(dialect, 404, "not_found", f"There is no {name} here.")
+        message = f"There is no {name} here.{unserved.no_websocket(head)}"
+        return error_answer(dialect, 404, "not_found", message)
     if head.method not in {b"GET", b"HEAD"}:
         return error_answer(
             dialect, 405, "method_not_allowed", "This is read with GET.", headers=b"allow: GET, HEAD\r\n"
