@@ -109,6 +109,8 @@ def usage_from(usage: dict[str, Any], meter: CallMeter) -> ChatUsage:
         prompt_tokens=count_of(usage.get("prompt_tokens"), meter, "prompt_tokens"),
         completion_tokens=count_of(usage.get("completion_tokens"), meter, "completion_tokens"),
         total_tokens=usage.get("total_tokens"),
+        cached_tokens=usage.get("cached_tokens"),
+        prompt_cache_hit_tokens=usage.get("prompt_cache_hit_tokens"),
         prompt_tokens_details=PromptDetails(
             cached_tokens_details=prompt.get("cached_tokens_details"),
             **{name: count_of(prompt.get(name), meter, name) for name in _PROMPT_COUNTS},
@@ -132,6 +134,9 @@ def read_usage(meter: CallMeter, usage: ChatUsage) -> None:
     if prompt is not None:
         details = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
         cached, written = details.cached_tokens, details.cache_write_tokens
+        if cached is None and (usage.cached_tokens is not None or usage.prompt_cache_hit_tokens is not None):
+            hits = usage.cached_tokens if usage.cached_tokens is not None else usage.prompt_cache_hit_tokens
+            cached = count_of(hits, meter, "tokens from a cache")
         audio, image = details.audio_tokens, details.image_tokens
         one, two, three, four = cached or 0, written or 0, audio or 0, image or 0
         if (three or four) and (one or two):
@@ -298,7 +303,9 @@ class StreamChatMeter(EventMeter):
         read_answer(self, answer.model, answer.service_tier, answer.error)
         self.output_events += payload.count(self._output)
         if answer.usage is None:
-            if b'"usage": null' in payload:
+            if answer.choices and answer.choices[0].usage is not None:  # final only if the stream ends well, too
+                read_usage(self, usage_from(object_of(answer.choices[0].usage), self))
+            elif b'"usage": null' in payload:
                 self._null_usage = b'"usage": null'
             return False
         read_usage(self, answer.usage)

@@ -163,11 +163,16 @@ class CompletionDetails(msgspec.Struct, gc=False):
 
 
 class ChatUsage(msgspec.Struct, gc=False):
-    """The `usage` of a chat completion. A total that is no number says nothing, and nothing else is the worse for it."""
+    """The `usage` of a chat completion. A total that is no number says nothing, and nothing else is the worse for it.
+
+    What a cache held some say beside the prompt's details: Moonshot as `cached_tokens`, DeepSeek as `prompt_cache_hit_tokens`.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: Any = None
+    cached_tokens: Any = None
+    prompt_cache_hit_tokens: Any = None
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
@@ -182,7 +187,9 @@ class ChatAnswer(msgspec.Struct, gc=False):
 
 
 class ChatChoice(msgspec.Struct, gc=False):
-    """One of the choices of a chunk: what it says is not read."""
+    """One of the choices of a chunk: what it says is not read, but for the usage that Moonshot puts into the last one."""
+
+    usage: Any = None
 
 
 class ChatChunk(ChatAnswer, gc=False):

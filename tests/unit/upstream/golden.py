@@ -80,6 +80,9 @@ HEARD_AND_SEEN = (
     '{"prompt_tokens":100,"completion_tokens":20,"prompt_tokens_details":{"audio_tokens":5,"image_tokens":70},'
     '"completion_tokens_details":{"audio_tokens":15}}'
 )
+HITS = '{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_cache_hit_tokens":40,"prompt_cache_miss_tokens":60}'
+CACHED_COUNTS = {"input": 60, "cache_read": 40, "output": 20, "request": 1}
+CACHED_NANOS = 60 * 1_000 + 40 * 100 + 20 * 5_000 + 7
 OPENING = chunk('{"role":"assistant","content":"","refusal":null}')
 TWO = chunk('{"content":"Hel"}') + chunk('{"content":"lo"}')
 STOP = chunk("{}", finish='"stop"')
@@ -294,6 +297,15 @@ def whole_chat() -> list[Golden]:
             None,
             source="estimated",
         ),
+        of("what a cache held, as DeepSeek says it", HITS, CACHED_COUNTS, CACHED_NANOS),
+        of("what a cache held, as Moonshot says it", f'{{{details},"cached_tokens":40}}', CACHED_COUNTS, CACHED_NANOS),
+        of("what a cache held, said twice", f'{{{details},"cached_tokens":40,"prompt_tokens_details":{{"cached_tokens":40}}}}', CACHED_COUNTS, CACHED_NANOS),
+        of("the details' word stands before the other", f'{{{details},"prompt_cache_hit_tokens":99,"prompt_tokens_details":{{"cached_tokens":40}}}}',
+           CACHED_COUNTS, CACHED_NANOS),
+        of("a cache that held nothing", HITS.replace(":40,", ":0,"), {"input": 100, "cache_read": 0, "output": 20, "request": 1}, PLAIN_NANOS),
+        of("a cache beside details of a wrong type", HITS[:-1] + ',"prompt_tokens_details":[1]}', CACHED_COUNTS, CACHED_NANOS),
+        of("a cache that held more than was prompted", HITS.replace(":40,", ":101,"), PLAIN, PLAIN_NANOS, source="estimated"),
+        of("a cache that held a text", HITS.replace(":40,", ':"40",'), PLAIN, PLAIN_NANOS, source="estimated"),
         of("priority answered", USAGE, PLAIN, PLAIN_NANOS, chat={"extra": ',"service_tier":"priority"'}, facts={"service_tier": "priority"}),
         of("a filter ended it", USAGE, PLAIN, PLAIN_NANOS, chat={"finish": "content_filter"}, facts={"complete": True}),
         of("no reasoning is a count", f'{{{details},"completion_tokens_details":{{"reasoning_tokens":0}}}}',
@@ -373,6 +385,9 @@ def streamed_chat() -> list[Golden]:
     spaced = (
         full.replace('"usage":null', '"usage": null').replace('"usage":{', '"usage" :\t{ ').replace("data: ", "data:")
     )
+    chosen = STOP.replace(',"usage":null', "").replace(
+        '"stop"', '"stop","usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"cached_tokens":40}'
+    )
     partial = chunk('{"content":"Hel"}', usage=',"usage":{"prompt_tokens":100,"completion_tokens":1}') + chunk(
         '{"content":"lo"}', usage=',"usage":{"prompt_tokens":100,"completion_tokens":20}'
     )
@@ -429,6 +444,14 @@ def streamed_chat() -> list[Golden]:
         of("pictures among what was cached", head + last(CACHED_PICTURES) + DONE, CACHED_PICTURES_COUNTS, 800 + 6_000 + 25_007),
         of("pictures among what was cached, injected", head + last(CACHED_PICTURES) + DONE, CACHED_PICTURES_COUNTS, 800 + 6_000 + 25_007,
            withhold=True, relayed=head + DONE),
+        of("what a cache held, as DeepSeek says it", head + last(HITS) + DONE, CACHED_COUNTS, CACHED_NANOS),
+        of("usage inside the last choice, as Moonshot says it", OPENING + TWO + chosen + DONE, CACHED_COUNTS, CACHED_NANOS, withhold=True),
+        of("usage inside the last choice and cut is evidence", OPENING + TWO + chosen, {"input": 60, "cache_read": 40, "output": 20}, None,
+           source="estimated"),
+        of("usage inside the last choice, then by itself", OPENING + TWO + chosen.replace(":20,", ":7,") + last(HITS) + DONE, CACHED_COUNTS, CACHED_NANOS,
+           withhold=True, relayed=OPENING + TWO + chosen.replace(":20,", ":7,") + DONE),
+        of("a number as the usage of a choice", head + STOP.replace(',"usage":null', "").replace('"stop"', '"stop","usage":7') + last(USAGE) + DONE,
+           PLAIN, PLAIN_NANOS),
         of("explicit zeros stay zeros", head + last(ZEROS) + DONE, {"input": 0, "cache_read": 0, "output": 0, "request": 1}, 7),
         of("cache writes", head + last(WRITTEN) + DONE, WRITTEN_COUNTS, 60_000 + 1_000 + 37_500 + 100_000 + 7),
         of("sound and pictures", head + last(HEARD_AND_SEEN) + DONE,

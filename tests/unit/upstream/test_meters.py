@@ -92,6 +92,8 @@ QUIRKS = {
     "T24": (
         "chat completions: whole: details are subsets", "responses: whole: details are subsets", "responses: stream: usage in the last event",
         "messages: whole: input is without what was cached", "messages: stream: lives of cache writes come only at the start",
+        "chat completions: whole: what a cache held, as DeepSeek says it", "chat completions: whole: what a cache held, as Moonshot says it",
+        "chat completions: stream: what a cache held, as DeepSeek says it", "chat completions: stream: usage inside the last choice, as Moonshot says it",
         "messages: stream: caches are told at the end only", "chat completions: stream: cache writes", "responses: stream: cache writes",
     ),
     "T25": ("chat completions: whole: more cached than prompted is no refund", "responses: whole: more cached than read is no refund",
