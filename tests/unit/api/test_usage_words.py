@@ -45,6 +45,7 @@ def summed(**counts):
     ("report", "counts", "figures"),
     [
         ("images", {"image": 3, "output_image": 900}, {"images": 3, "num_model_requests": 2}),
+        ("images", {"input": 10, "output_image": 544}, {"images": 0, "num_model_requests": 2}),
         ("audio_speeches", {"character": 70}, {"characters": 70, "num_model_requests": 2}),
         ("audio_transcriptions", {"audio_second": 61}, {"seconds": 61, "num_model_requests": 2}),
         ("web_search_calls", {"web_search": 4, "input": 9}, {"num_requests": 4, "num_model_requests": 1}),
