@@ -54,6 +54,7 @@ MODELS = (
     "whisper-1",
     "gpt-4o-transcribe",
     "gpt-4o",
+    "gpt-5-mini",
     "gpt-6-astra",
     "claude-opus-5-5",
     "claude-sonnet-5-5",

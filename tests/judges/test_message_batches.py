@@ -35,6 +35,12 @@ def test_a_batch_is_charged_at_the_batch_rates_by_what_each_message_used(company
     assert {name: one.message.usage.output_tokens for name, one in results.items()} == {"one": 12, "two": 30}
 
 
+def test_a_current_model_s_batch_is_billed_at_half_and_charged_so(company):
+    with company.moves("Ada", 21 * 1_000 + 12 * 5_000):
+        created(company, request("one", 12, model="claude-sonnet-5-5"))
+        company.until_found("Ada")
+
+
 def test_its_hold_is_the_sum_of_what_each_message_may_cost(company):
     with company.moves("Ada", 0):
         one = created(company, request("one", 12), background_ms=60_000)

@@ -63,6 +63,12 @@ def test_a_batch_is_charged_at_the_batch_rates_by_what_each_of_its_lines_used(co
     assert (told["finish"], told["stored_as"]) == ("goes_on", batch.id)
 
 
+def test_a_current_model_s_batch_is_billed_at_half_and_charged_so(company):
+    with company.moves("Ada", 21 * 125 + 12 * 1_000):
+        created(company, uploaded(company, line("one", 12, model="gpt-5-mini")))
+        company.until_found("Ada")
+
+
 def test_responses_are_read_line_by_line_too(company):
     params: dict[str, Any] = {
         "messages": None,

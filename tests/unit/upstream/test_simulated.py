@@ -196,6 +196,11 @@ def test_it_charges_the_long_context_for_the_whole_call():
     assert model.cost_nanos({"input": 272_001}, "standard") == 5_440_020_000
     assert model.cost_nanos({"input": 272_000}, "standard") == 2_720_000_000
     assert model.cost_nanos({"input": 200_000, "cache_read": 72_001}, "standard") == 200_000 * 20_000 + 72_001 * 2_000
+    assert model.cost_nanos({"input": 272_001}, "flex") == 2_720_010_000  # 10 USD a million: half of 20
+    assert model.cost_nanos({"input": 272_000}, "flex") == 1_360_000_000
+    assert model.cost_nanos({"input": 272_001}, "a tier that nobody sells") == 5_440_020_000
+    # gpt-5.4 has a long price at all tiers but priority
+    assert PriceTable.load().models["gpt-5.4"].cost_nanos({"input": 272_001}, "priority") == 272_001 * 5_000
 
 
 def test_it_rounds_once_half_to_even():

@@ -34,8 +34,8 @@ class PricedModel:
     vendor: str
     answers_as: str
     tiers: Mapping[str, Mapping[str, Fraction]]
-    long_above: int
-    long: Mapping[str, Fraction]
+    long: Mapping[str, tuple[int, Mapping[str, Fraction]]]
+    """By tier: above how many input tokens a whole request costs otherwise, and what; a tier without costs the same at any length."""
 
     @property
     def writes_cache(self) -> bool:
@@ -48,9 +48,12 @@ class PricedModel:
 
     def exact_nanos(self, usage: Mapping[str, int], tier: str) -> Fraction:
         """The same before it is rounded. A tier that is not sold costs as standard."""
-        rates = self.tiers.get(tier, self.tiers["standard"])
-        if tier == "standard" and self.long and sum(usage.get(kind, 0) for kind in INPUT_KINDS) > self.long_above:
-            rates = self.long
+        if tier not in self.tiers:
+            tier = "standard"
+        rates = self.tiers[tier]
+        above, long_rates = self.long.get(tier, (0, rates))
+        if sum(usage.get(kind, 0) for kind in INPUT_KINDS) > above:
+            rates = long_rates
         total = Fraction(0)
         for kind, count in usage.items():
             if count:
@@ -75,6 +78,10 @@ def _rates(table: Mapping[str, Any]) -> dict[str, Fraction]:
     }
 
 
+def _long_name(tier: str) -> str:
+    return "long" if tier == "standard" else f"{tier}_long"
+
+
 class PriceTable:
     """Every model of one table, found by name or alias."""
 
@@ -83,14 +90,13 @@ class PriceTable:
         """By name and by alias."""
         self.names: list[str] = []
         for row in tomllib.loads(text)["model"]:
-            long = row.get("long", {})
+            long = {tier: row[name] for tier in TIERS if (name := _long_name(tier)) in row}
             model = PricedModel(
                 name=row["name"],
                 vendor=row["vendor"],
                 answers_as=row["answers_as"],
                 tiers={tier: _rates(row[tier]) for tier in TIERS if tier in row},
-                long_above=long.get("above", 0),
-                long=_rates(long),
+                long={tier: (table["above"], _rates(table)) for tier, table in long.items()},
             )
             self.names.append(model.name)
             for name in (model.name, *row.get("aliases", ())):
