@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 HOME_VARIABLE: Final = "TOKENROLL_HOME"
 CONFIG_NAME: Final = "config.toml"
@@ -92,10 +93,10 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompanySettings:
-    """What the company is called and in which zone its own cycles begin."""
+    """What the company is called and in which zone its own cycles begin; no zone: that of the ledger, which `init` made."""
 
     name: str = "Company"
-    zone: str = "UTC"
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -439,9 +440,7 @@ def _settings_from(home: Path, root: _Table) -> Settings:
     defaults = Settings(home=home)
     settings = Settings(
         home=home,
-        company=CompanySettings(
-            name=company.text_of("name", defaults.company.name), zone=company.text_of("zone", defaults.company.zone)
-        ),
+        company=CompanySettings(name=company.text_of("name", defaults.company.name), zone=_zone(company)),
         gateway=GatewaySettings(
             listen=gateway.listen("listen", defaults.gateway.listen),
             workers=gateway.number("workers", 1, 1, WORKERS_MAX),
@@ -460,6 +459,19 @@ def _settings_from(home: Path, root: _Table) -> Settings:
     for table in (company, gateway, web, root):
         table.finished()
     return settings
+
+
+def _zone(company: _Table) -> str:
+    """The company's zone where the file names one. Whether it is the ledger's, `serve` asks."""
+    if "zone" not in company.values:
+        company.asked.add("zone")
+        return ""
+    name = company.text_of("zone")
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise company.problem("zone", f"must be an IANA time zone, such as Europe/Berlin, not {name!r}") from error
+    return name
 
 
 def _empty_wallet_status(table: _Table) -> int:

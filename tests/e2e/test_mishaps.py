@@ -137,6 +137,40 @@ def test_it_says_how_a_key_is_named(home, capsys):
     )
 
 
+def test_a_company_in_no_zone_is_refused_in_the_words_of_the_file(copied_home, capsys):
+    config = copied_home / "config.toml"
+    config.write_text(config.read_text().replace('"Europe/Berlin"', '"Mars/Base"'))
+    for line in (("member", "list"), ("serve", "--port", "0"), ("department", "create", "Sales")):
+        assert told(capsys, *line, code=1) == (
+            f"tokenroll: {config}:5: company.zone must be an IANA time zone, such as Europe/Berlin, not 'Mars/Base'\n"
+        )
+
+
+def test_it_serves_no_zone_but_the_ledgers(copied_home, capsys):
+    config = copied_home / "config.toml"
+    config.write_text(config.read_text().replace('"Europe/Berlin"', '"Europe/Lisbon"'))
+    assert told(capsys, "serve", "--port", "0", code=1) == (
+        f"tokenroll: {config}:5: company.zone says Europe/Lisbon, but the ledger of this home was made for Europe/Berlin, and its "
+        'cycles are counted there: write zone = "Europe/Berlin", or leave the line out. Members have zones of their own; a company '
+        "in another zone is another home\n"
+    )
+
+
+def test_a_home_in_no_zone_is_not_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "new"))
+    for zone in ("Mars/Base", "Europe"):
+        message = f"tokenroll: {zone!r} is not an IANA time zone, such as Europe/Berlin\n"
+        assert told(capsys, "init", "--zone", zone, code=2) == message
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_exported_journal_has_the_name_that_the_pages_have(copied_home, capsys):
+    config = copied_home / "config.toml"
+    config.write_text(config.read_text().replace('name = "Company"', 'name = "Acme"'))
+    assert main(["journal", "export"]) == 0
+    assert 'option "title" "Acme"' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tokenroll.cli.console import CommandId, DryRun, Json, execute, say, show
+from tokenroll.cli.console import CommandId, DryRun, Json, execute, exit_code, say, show
 from tokenroll.cli.program import Failure
 from tokenroll.settings import CONFIG_NAME, SECRET_NAME, Settings, load_settings
 
@@ -67,6 +67,7 @@ def init(
         raise Failure(message, kind="taken")
     name = name.strip()
     _refuse_unprintable(name)
+    _refuse_unknown(zone)
     result = {"home": str(settings.home), "company": name, "zone": zone, "dry_run": dry_run}
     if not dry_run:
         with _alone(settings), _whole_or_nothing(settings):
@@ -84,6 +85,17 @@ def init(
         say("      tokenroll serve --observe")
 
     show(result, as_json=as_json, human=human)
+
+
+def _refuse_unknown(zone: str) -> None:
+    """Raises Failure for a zone that is none, before it is written into a configuration that no command could read."""
+    from tokenroll.services.people import zone_checked
+    from tokenroll.services.refusal import Refused
+
+    try:
+        zone_checked(zone)
+    except Refused as refused:
+        raise Failure(refused.message, kind=refused.kind, code=exit_code(refused.kind)) from refused
 
 
 def _knows_its_company(settings: Settings) -> bool:

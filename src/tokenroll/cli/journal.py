@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tokenroll.cli.console import Json, note, noun_app, reports, say, show
+from tokenroll.cli.console import Json, note, noun_app, reports, say, settings_with_ledger, show
 from tokenroll.cli.program import Failure
 
 app = noun_app("All entries in order: verify them from empty, export them as text.")
@@ -86,8 +86,7 @@ def export(
     from tokenroll.services.exporting import journal_of
 
     with reports() as books:
-        title = books.settings().get("company_name", "Company")
-        journal = journal_of(books.connection, books.now, title)
+        journal = journal_of(books.connection, books.now, settings_with_ledger().company.name)
     text = beancount_text(journal) if text_format is TextFormat.BEANCOUNT else hledger_text(journal)
     if output is None:
         say(text.rstrip("\n"))

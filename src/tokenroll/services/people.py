@@ -236,7 +236,7 @@ def zone_checked(name: str) -> str:
     """The same name, proven to be an IANA time zone. Raises Refused."""
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of zones is none
         message = f"{name!r} is not an IANA time zone, such as Europe/Berlin"
         raise Refused("zone", message) from error
     return name

@@ -4,7 +4,7 @@ Answers are plain structures whose names say their units (`left_nanos`, `effecti
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -54,11 +54,13 @@ from tokenroll.services.thrift_reports import ThriftReport
 from tokenroll.services.usage_reports import UsageQuestion, UsageReport
 from tokenroll.services.vesting_terms import schedule_text, vesting_from_row
 from tokenroll.store import schema
-from tokenroll.store.call_story import call_story
+from tokenroll.store.call_story import call_story, calls_named
 from tokenroll.store.cycles import CycleBook
 
 NANOS = 10**9
 """Sums of amounts are added in two halves, because a sum of int64s need not be one."""
+_CALLS_NAMED_MAX: Final = 10
+"""Calls with one id that a refusal names: who has more looks them up by wallet."""
 
 
 class Visitor(NamedTuple):
@@ -459,10 +461,16 @@ class Reports:
         return [*under_way[: limit - len(ended)], *ended]
 
     def call(self, call_id: str, *, of: str | None = None) -> dict[str, Any]:
-        """The story of one call. With `of`, only if it is that member's: another's is not found, which is all they may know."""
-        story = call_story(self.connection, call_id)
+        """The story of one call. With `of`, only if it is that member's: another's is not found, which is all they may know.
+
+        A client's own id may be that of several keys; then Refused names each of those that the asker may see.
+        """
         own = None if of is None else find_wallet(self.connection, of).public_id
-        if story is None or (own is not None and story["attempts"][0]["wallet"].get("id") != own):
+        named = [one for one in calls_named(self.connection, call_id) if own is None or one["wallet"].get("id") == own]
+        if len(named) > 1:
+            raise Refused("ambiguous", _named_alike(call_id, named))
+        story = call_story(self.connection, named[0]["call"]) if named else None
+        if story is None:
             message = f"there is no call {call_id!r}: `tokenroll wallet show` lists a wallet's calls"
             raise Refused("not_found", message)
         return story
@@ -633,3 +641,14 @@ def _grant(row: Row[Any]) -> dict[str, Any]:
         "effective_at": row.effective_at,
         "recorded_at": row.recorded_at,
     }
+
+
+def _named_alike(call_id: str, named: list[dict[str, Any]]) -> str:
+    """That several calls have an id, and which: the newest first, as many as a message may hold."""
+    newest = sorted(named, key=lambda one: one["admitted_at"], reverse=True)
+    shown = [
+        f"{one['call']} ({one['wallet'].get('name', '-')}, {text_from_instant(one['admitted_at'])})"
+        for one in newest[:_CALLS_NAMED_MAX]
+    ]
+    more = f" and {len(named) - len(shown)} older ones" if len(named) > len(shown) else ""
+    return f"{len(named)} calls have the id {call_id!r}, each of a key of its own: ask for one by ours: {', '.join(shown)}{more}"

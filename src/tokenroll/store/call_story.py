@@ -52,11 +52,12 @@ _DIALECTS: Final = (
 def call_story(connection: Connection, call_id: str) -> dict[str, Any] | None:
     """All attempts of a call with bound, slices, rates, usage, settlement, postings and chain link; None for no such call.
 
-    `call_id` is ours (`call_…`) or the client's own, if only one key used it.
+    `call_id` is ours (`call_…`) or the client's own, if only one key used it; `calls_named` says which calls have one.
     """
-    first = _first_key(connection, call_id)
-    if first is None:
+    found = _first_keys(connection, call_id)
+    if len(found) != 1:
         return None
+    first = found[0]
     attempts = schema.attempts.c
     later = connection.scalars(select(attempts.hold_key).where(attempts.call_key == first).order_by(attempts.attempt))
     stories = [story for key in (first, *later) if (story := _attempt_story(connection, key)) is not None]
@@ -68,18 +69,37 @@ def call_story(connection: Connection, call_id: str) -> dict[str, Any] | None:
     }
 
 
-def _first_key(connection: Connection, call_id: str) -> int | None:
+def calls_named(connection: Connection, call_id: str) -> list[dict[str, Any]]:
+    """The calls that have this id, which is more than one where several keys used the same: our id, wallet and time of each."""
+    found = []
+    for key in _first_keys(connection, call_id):
+        settled, opened = _rows(connection, key)
+        row = settled or opened
+        if row is not None:
+            hold = parse_record(row.record).hold
+            found.append(
+                {"call": f"call_{hold.call_number:032x}", "wallet": _wallet(connection, hold.wallet_id), "admitted_at": hold.admitted_at}
+            )  # fmt: skip
+    return found
+
+
+def _first_keys(connection: Connection, call_id: str) -> list[int]:
     try:
-        return hold_number(hold_key_from_call(call_id))
+        return [hold_number(hold_key_from_call(call_id))]
     except IdentifierError:
         calls = schema.client_calls.c
-        found = connection.scalars(select(calls.hold_key).where(calls.client_call_id == call_id)).all()
-        return found[0] if len(found) == 1 else None
+        named = select(calls.hold_key).where(calls.client_call_id == call_id).order_by(calls.hold_key)
+        return list(connection.scalars(named))
+
+
+def _rows(connection: Connection, key: int) -> tuple[Row[Any] | None, Row[Any] | None]:
+    settlements, holds = schema.settlements, schema.holds
+    settled = connection.execute(select(settlements).where(settlements.c.hold_key == key)).one_or_none()
+    return settled, connection.execute(select(holds).where(holds.c.hold_key == key)).one_or_none()
 
 
 def _attempt_story(connection: Connection, key: int) -> dict[str, Any] | None:
-    settled = connection.execute(select(schema.settlements).where(schema.settlements.c.hold_key == key)).one_or_none()
-    opened = connection.execute(select(schema.holds).where(schema.holds.c.hold_key == key)).one_or_none()
+    settled, opened = _rows(connection, key)
     row = settled or opened
     if row is None:
         return None
