@@ -91,7 +91,10 @@ class Amounts:
 
 
 class Company:
-    """See the module. `config` is TOML that is put after the deployments, `deployment` is put into each; `others` serve the same models."""
+    """See the module. `config` is TOML that is put after the deployments, `deployment` is put into each; `others` serve the same models.
+
+    `messages_flavour` is how the provider wants Anthropic's dialect spoken.
+    """
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class Company:
         provider: SimulatedProvider | None = None,
         moving_clock: bool = False,
         others: tuple[SimulatedProvider, ...] = (),
+        messages_flavour: str = "standard",
     ) -> None:
         self.home = home
         self.durability = durability
@@ -118,6 +122,7 @@ class Company:
         self._moving_clock = moving_clock
         self._config = config
         self._deployment = deployment
+        self._flavours = {"openai": "standard", "anthropic": messages_flavour}
         self._numbers = itertools.count(1)
         self._plans: set[str] = set()
         self._listening: socket.socket
@@ -170,7 +175,7 @@ class Company:
             for dialect, url in {"openai": provider.openai_base_url, "anthropic": provider.base_url}.items():
                 tables.append(
                     f'[deployments.{dialect}{mark}]\ndialect = "{dialect}"\nbase_url = "{url}"\n'
-                    f'api_key_file = "{self.home}/provider-key"\n{self._deployment}'
+                    f'api_key_file = "{self.home}/provider-key"\nflavour = "{self._flavours[dialect]}"\n{self._deployment}'
                 )
         return '[company]\nname = "Acme"\nzone = "UTC"\n' + "\n".join(tables) + self._config
 

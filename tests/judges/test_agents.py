@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.company import CREDIT
+from tests.company import CREDIT, Company
 
 pytestmark = [pytest.mark.judge, pytest.mark.timeout(600)]
 
@@ -89,6 +89,16 @@ def test_claude_code_writes_a_file_and_reports_what_the_ledger_charged(company, 
     company.prove()
     assert company.wallet("Ada").spent - before.spent == nanos(report["total_cost_usd"]) > 0
     assert len(company.calls("Ada")) - known == 2  # the tool, then the answer
+
+
+def test_claude_code_works_where_bedrock_is_the_only_deployment(tmp_path):
+    with Company(tmp_path / "home", messages_flavour="bedrock") as company:
+        company.hire("Ada")
+        code, report = claude(company, "Ada", tmp_path, WRITE, SKIP)
+        assert (code, report["is_error"], slip(tmp_path)) == (0, False, "paid")
+        company.prove()
+        assert company.wallet("Ada").spent == nanos(report["total_cost_usd"]) > 0
+        assert len(company.calls("Ada")) == 2
 
 
 def test_claude_code_looks_at_a_screenshot(company, tmp_path):

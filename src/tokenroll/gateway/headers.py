@@ -99,6 +99,7 @@ _RESPONSE_SPECIAL: Final = {
     b"content-encoding": Response.CONTENT_ENCODING,
     b"x-request-id": Response.REQUEST_ID,
     b"request-id": Response.REQUEST_ID,
+    b"x-amzn-requestid": Response.REQUEST_ID,
 }
 
 

@@ -279,8 +279,14 @@ def test_one_reader_serves_many_heads():
 
 def test_every_request_id_is_read_the_first_and_the_strange_ones_too():
     reader = ResponseReader()
-    lines = (b"x-request-id: req_1", b"x-request-id: req_2-B", b"x-request-id: a.b:c", b"x-request-id:\treq_3")
-    for line, told in zip(lines, ("req_1", "req_2-B", "a.b:c", "req_3"), strict=True):
+    lines = (
+        b"x-request-id: req_1",
+        b"x-request-id: req_2-B",
+        b"x-request-id: a.b:c",
+        b"x-request-id:\treq_3",
+        b"x-amzn-RequestId: 4-a",
+    )
+    for line, told in zip(lines, ("req_1", "req_2-B", "a.b:c", "req_3", "4-a"), strict=True):
         head = reader.read(b"HTTP/1.1 200 OK\r\n" + line + b"\r\nContent-Length: 2")
         assert (head.request_id, head.forward, head.content_length) == (told, [line], 2)
     for line in (b"x-request-id: re\x01q", b"x-request-id: a\nb", b"x-request-id : a"):

@@ -81,6 +81,8 @@ class Asked:
     """The whole request, at the endpoints whose answers repeat parts of it."""
     kind: bytes = b"application/json"
     """What its answer is, when it is not streamed."""
+    at_bedrock: bool = False
+    """Whether it is asked for, and answered, as at Bedrock."""
     used: dict[str, int] | None = None
     """What it uses by kind where that is known beforehand; None where it is read and written model tokens."""
 

@@ -11,6 +11,7 @@ import brotli
 import zstandard
 
 from tokenroll.upstream.simulated import (
+    bedrock,
     chat,
     completions,
     embeddings,
@@ -108,6 +109,7 @@ class Sender:
         self._faults = attempt.answer.faults
         self._keep_alive = keep_alive
         self._dialect = WORDS[attempt.answer.asked.endpoint]
+        self._at_bedrock = attempt.answer.asked.at_bedrock
         self._events: list[Event] = []
         self._at = 0
         self._stop_at = -1
@@ -229,7 +231,8 @@ class Sender:
             self._stop_at = self._place("cut" if "cut" in faults else "stall", events)
         self._events = events
         framing = b"connection: close\r\n" if "no-length" in faults else b"transfer-encoding: chunked\r\n"
-        top = self._head(b"text/event-stream; charset=utf-8", framing + b"cache-control: no-cache\r\n")
+        kind = bedrock.STREAM_KIND if self._at_bedrock else b"text/event-stream; charset=utf-8"
+        top = self._head(kind, framing + b"cache-control: no-cache\r\n")
         interval = self._answer.asked.sizes.get("interval_us", provider.options.interval_us)
         if interval or self._stop_at >= 0 or "split-head" in faults or "split-body" in faults:
             provider.bill_open(self._attempt)
@@ -246,6 +249,8 @@ class Sender:
         return min(int(self._faults[fault] or len(events) // 2), len(events))
 
     def _framed(self, data: bytes) -> bytes:
+        if self._at_bedrock:
+            data = bedrock.framed(data, self._attempt.received_ns, time.monotonic_ns())
         if self._compressor is not None:
             data = self._compressor.piece(data)
         return data if "no-length" in self._faults else chunk(data)
@@ -284,9 +289,10 @@ class Sender:
     def _head(self, kind: bytes, framing: bytes) -> bytes:
         faults, request_id = self._faults, self._answer.request_id.encode()
         encoding = b"content-encoding: %b\r\n" % self._encoding.encode() if self._encoding else b""
+        words: ModuleType = bedrock if self._at_bedrock else self._dialect
         stamps = b"x-sim-stamps: %d,%d\r\n" % (self._attempt.received_ns, time.monotonic_ns())
         lines = b"content-type: %b\r\n%b%b%b: %b\r\n%b" % (
-            kind, framing, encoding, self._dialect.REQUEST_ID_HEADER, request_id, self._dialect.LIMIT_HEADERS + stamps,
+            kind, framing, encoding, words.REQUEST_ID_HEADER, request_id, words.LIMIT_HEADERS + stamps,
         )  # fmt: skip
         top = head(200, lines)
         if "early-hints" in faults:

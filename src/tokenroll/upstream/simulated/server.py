@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httptools
 
-from tokenroll.upstream.simulated import chat, messages
+from tokenroll.upstream.simulated import bedrock, chat, messages
 from tokenroll.upstream.simulated.asked import SIZE_NAMES, Asked, Refusal, asked_of_messages
 from tokenroll.upstream.simulated.bill import ABORTED
 from tokenroll.upstream.simulated.provider import ASKED, FORMS, Attempt, Provider
@@ -148,13 +148,20 @@ class Connection(asyncio.Protocol):
         self.provider.counters["requests"] += 1
         version = request.headers.get(b"anthropic-version")
         of_messages = path == b"/v1/messages" or path.startswith(b"/v1/messages/")
-        dialect = messages if of_messages or version is not None else chat
+        at_bedrock = bedrock.is_here(path)
+        dialect = bedrock if at_bedrock else messages if of_messages or version is not None else chat
         try:
             self._authorised(request)
             if of_messages:
                 messages.check_version(version)
-            if (path.removeprefix(b"/v1") in ASKED or path.removeprefix(b"/v1") in FORMS) and request.method == b"POST":
-                self._call(request)
+            if at_bedrock and request.method == b"POST":
+                asked, request.body = bedrock.understand(path, request.body)
+                self._call(request, asked)
+            elif (
+                path.removeprefix(b"/v1") in ASKED or path.removeprefix(b"/v1") in FORMS
+            ) and request.method == b"POST":
+                content_type = request.headers.get(b"content-type", b"")
+                self._call(request, self.provider.understand(path, request.body, content_type))
             elif self.provider.holding and request.path.endswith(b"/content"):
                 answer = self._lookup(request, dialect)
                 self.provider.held.append(lambda: self._late(request, answer))
@@ -211,9 +218,8 @@ class Connection(asyncio.Protocol):
                 return b'{"status": "ok"}'
         raise Refusal(404, "invalid_request_error", f"Unknown request URL: {request.method.decode()} {path.decode()}.")
 
-    def _call(self, request: Request) -> None:
+    def _call(self, request: Request, asked: Asked) -> None:
         provider, headers = self.provider, request.headers
-        asked = provider.understand(request.path, request.body, headers.get(b"content-type", b""))
         _sizes_from_headers(asked, headers)
         client_request_id = headers.get(b"x-client-request-id", b"").decode("latin-1")
         faults = headers.get(b"x-sim-fault", b"").decode("latin-1")
