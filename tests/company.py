@@ -53,6 +53,7 @@ MODELS = (
     "gpt-4o-mini-tts",
     "whisper-1",
     "gpt-4o-transcribe",
+    "gpt-audio",
     "gpt-4o",
     "gpt-5-mini",
     "gpt-6-astra",

@@ -2,7 +2,7 @@
 
 Prices worked with, in nanos: gpt-image-1.5 5,000 a token of text, 8,000 of a picture read, 32,000 of one made; painter 40,000,000 a
 picture; tts-1 15,000 a character; gpt-4o-mini-tts 600 in, 12,000 out; whisper-1 100,000 a second; gpt-4o-transcribe 2,500 of text
-in, 6,000 of sound, 10,000 out. `HELLO` has 17 characters: 5 tokens.
+in, 6,000 of sound, 10,000 out; gpt-audio 2,500 of text and 32,000 of sound in, 10,000 and 64,000 out. `HELLO` has 17 characters: 5 tokens.
 """
 
 import base64
@@ -260,6 +260,62 @@ def test_a_streamed_transcript_is_charged_by_its_last_event(company):
 
 
 # ---- the specification -----------------------------------------------------------------------------------------------------
+
+
+# ---- answers in sound ------------------------------------------------------------------------------------------------------
+
+ALOUD = {"model": "gpt-audio", "modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "mp3"}}
+ASKED = [{"role": "user", "content": HELLO}]
+
+
+def test_an_answer_in_sound_is_held_as_sound_and_charged_as_its_usage_tells_it_apart(company):
+    # 16 for the message; of 12 tokens 9 are sound
+    with company.moves("Ada", 21 * 2_500 + 3 * 10_000 + 9 * 64_000):
+        raw = company.openai().chat.completions.with_raw_response.create(
+            **ALOUD, messages=ASKED, max_completion_tokens=40, **sized(output_tokens=12)
+        )
+    answer = raw.parse()
+    said = answer.choices[0].message.audio
+    assert (len(said.transcript), len(base64.b64decode(said.data))) == (48, 48 * 60)
+    assert answer.usage.completion_tokens_details.audio_tokens == 9
+    held = (len(raw.http_request.content) + 16) * 2_500 + 40 * 64_000
+    assert raw.headers["x-tokenroll-hold-max"] == f"0.{held:09d}"
+    assert "x-tokenroll-output-cap" not in raw.headers
+
+
+def test_a_streamed_answer_in_sound_is_charged_by_the_usage_that_nobody_asked_for(company):
+    with company.moves("Ada", 21 * 2_500 + 5 * 10_000 + 15 * 64_000):
+        stream = company.openai().chat.completions.create(
+            **ALOUD | {"audio": {"voice": "alloy", "format": "pcm16"}},
+            messages=ASKED,
+            stream=True,
+            **sized(output_tokens=20),
+        )
+        chunks = list(stream)
+    assert all(chunk.usage is None and chunk.choices for chunk in chunks)
+    spoken = [chunk.choices[0].delta.audio for chunk in chunks if chunk.choices[0].delta.audio]
+    assert len("".join(one.transcript or "" for one in spoken)) == 80
+    assert len(b"".join(base64.b64decode(one.data or "") for one in spoken)) == 80 * 60
+
+
+def test_what_was_said_before_is_bounded_by_the_context_window_as_sound(company):
+    before = {"role": "assistant", "audio": {"id": "audio_1"}}
+    # 5 for each text, 500 for the sound, 16 for each message
+    with company.moves("Ada", (5 + 500 + 5 + 3 * 16) * 2_500 + 3 * 10_000 + 9 * 64_000):
+        raw = company.openai().chat.completions.with_raw_response.create(
+            **ALOUD, messages=[*ASKED, before, *ASKED], max_completion_tokens=40, **sized(output_tokens=12)
+        )
+    held = 128_000 * 32_000 + 40 * 64_000
+    assert raw.headers["x-tokenroll-hold-max"] == f"{held // 10**9}.{held % 10**9:09d}"
+
+
+def test_a_model_without_a_price_for_sound_out_is_refused_by_name_and_not_asked(company):
+    sent = len(company.bill())
+    with company.moves("Ada", 0), pytest.raises(openai.BadRequestError) as refused:
+        company.openai().chat.completions.create(**ALOUD | {"model": "gpt-4o-mini"}, messages=ASKED)
+    assert refused.value.code == "call_not_bounded"
+    assert "no price for an answer in sound" in refused.value.message
+    assert len(company.bill()) == sent
 
 
 def posted(company, path, body, content_type, name="Ada", **headers):

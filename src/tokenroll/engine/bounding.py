@@ -28,6 +28,8 @@ TEXT_INPUT_METERS: Final = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE_5M,
 """The input meters of a call without audio and image parts."""
 TEXT_OUTPUT_METERS: Final = (Meter.OUTPUT, Meter.REASONING)
 """The output meters of a call that asks for text."""
+SPOKEN_OUTPUT_METERS: Final = (*TEXT_OUTPUT_METERS, Meter.OUTPUT_AUDIO)
+"""Those of a call that asks for sound beside it: any token of its answer may be either."""
 _MEDIA_METERS: Final = frozenset(UNIT_METERS) - {Meter.TRAINING}
 """Who sells these sells pictures, sound or ranks; a model of text may be trained, too."""
 
@@ -104,17 +106,19 @@ def compile_bound(
     input_meters: Iterable[Meter] = INPUT_METERS,
     *,
     has_output: bool = True,
+    output_meters: Iterable[Meter] = TEXT_OUTPUT_METERS,
 ) -> BoundRates:
     """The dearest internal rates of a card over the service tiers that could answer and every context length.
 
-    `input_meters` may leave out meters that the call provably cannot touch, such as audio in a call of text, and a call for
-    embeddings has no output. Raises UnpricedError if input, or the output that there is, has no price, or a tier is not sold.
+    `input_meters` may leave out meters that the call provably cannot touch, such as audio in a call of text; `output_meters` has those
+    of what it asks for, and a call for embeddings has no output. Raises UnpricedError if input, or the output that there is, has no
+    price, or a tier is not sold.
     """
     return _bound_rates(
         card,
         service_tiers,
         input_attos=dearest(card.internal_prices, service_tiers, input_meters, card.model),
-        output_attos=dearest(card.internal_prices, service_tiers, TEXT_OUTPUT_METERS, card.model) if has_output else 0,
+        output_attos=dearest(card.internal_prices, service_tiers, output_meters, card.model) if has_output else 0,
     )
 
 

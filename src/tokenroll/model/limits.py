@@ -313,6 +313,8 @@ KNOWN_SPEAKER_SECONDS_MAX: Final = 10
 """A transcript may be asked for with samples of so many voices, of so many seconds each: the provider's own limits."""
 AUDIO_TOKENS_PER_SECOND: Final = 21
 """For bounds and estimates: what a second of sound is in model tokens, by the per-minute figures that providers publish beside token prices."""
+STREAMED_SOUND_BYTES_PER_TOKEN: Final = 3_200
+"""For estimates alone: what a token of an answer in sound weighs in a stream, a twentieth of a second of 24,000 samples of 16 bits, in base64."""
 CALLS_REMEMBERED_MAX: Final = 16_384
 """Calls that a worker remembers whole for `GET /me/calls`; the ledger knows all of them."""
 CLIENT_CALL_IDS_REMEMBERED_MAX: Final = 131_072

@@ -35,10 +35,10 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     character or by tokens, and whoever sells by one does not bill by the other.
     """
     rates = hold.rates
-    if facts.has_audio and not rates.has_audio:
-        return _not_bounded(
-            facts, "its rate card has no price for sound", f"Leave the sound out. {_BY_CARD} a price of `input_audio`."
-        )
+    if facts.has_audio or facts.speaks:
+        silent = _sound_unpriced(hold, facts)
+        if silent is not None:
+            return silent
     card = hold.card.card
     window, fills, image_tokens = card.context_window_tokens, facts.fills_window, 0
     if facts.window_tokens > (window or 0):
@@ -95,6 +95,21 @@ def bound_beyond_bytes(hold: HotHold, facts: Facts, available: int, input_tokens
     hold.input_tokens_max = input_tokens
     hold.beyond_grains = grains
     hold.unit_maxima = facts.unit_maxima
+    return None
+
+
+def _sound_unpriced(hold: HotHold, facts: Facts) -> Denial | None:
+    """Why a call with sound is refused: it is dearer than text, so no other price stands in for its own."""
+    if facts.has_audio and not hold.rates.has_audio:
+        return _not_bounded(
+            facts, "its rate card has no price for sound", f"Leave the sound out. {_BY_CARD} a price of `input_audio`."
+        )
+    if facts.speaks and not hold.rates.has_spoken_price:
+        return _not_bounded(
+            facts,
+            "its rate card has no price for an answer in sound",
+            f"Ask for text. {_BY_CARD} a price of `output_audio`.",
+        )
     return None
 
 

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 from math import gcd
 from typing import Final
 
-from tokenroll.engine.bounding import TEXT_INPUT_METERS, BoundRates, answering_tiers, compile_bound, compile_media_bound
+from tokenroll.engine.bounding import (
+    SPOKEN_OUTPUT_METERS,
+    TEXT_INPUT_METERS,
+    BoundRates,
+    answering_tiers,
+    compile_bound,
+    compile_media_bound,
+)
 from tokenroll.engine.rating import UnpricedError, card_from_json, rate_attos, rates_for
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.instant import Instant
@@ -25,20 +32,23 @@ def _steps(table: RateTable) -> Steps:
     return tuple((start, tuple(rate_attos(rates_for(table, start + 1), meter) for meter in METERS)) for start in starts)
 
 
-def _has_audio(table: RateTable) -> bool:
-    return Meter.INPUT_AUDIO in table.base
-
-
 class HotRates:
     """One card at one service tier: how it bounds and how it charges."""
 
     __slots__ = (
-        "any_input_grains", "charge_steps", "grains_per_nano", "has_audio", "has_token_price", "input_grains", "is_media", "list_steps", "message_tokens", "net_steps", "one_price", "output_grains",
+        "any_input_grains", "charge_steps", "grains_per_nano", "has_audio", "has_spoken_price", "has_token_price", "input_grains", "is_media", "is_spoken", "list_steps", "message_tokens", "net_steps", "one_price", "output_grains",
         "request_grains", "request_tools_tokens", "same_prices", "sells_units_alone", "tier", "tier_index", "tool_tokens", "unit_grains", "web_search_grains",
     )  # fmt: skip
 
     def __init__(
-        self, card: RateCard, bound: BoundRates, tier: str, tier_index: int, *, is_media: bool = False
+        self,
+        card: RateCard,
+        bound: BoundRates,
+        tier: str,
+        tier_index: int,
+        *,
+        is_media: bool = False,
+        is_spoken: bool = False,
     ) -> None:
         self.is_media = is_media
         """Whether other meters than those of text may count: then a call may be billed by units."""
@@ -69,8 +79,12 @@ class HotRates:
         self.input_grains = bound.input_attos // grain
         self.any_input_grains = bound.any_input_attos // grain
         """The dearest of every kind of input, for calls whose context may hold more than text."""
-        self.has_audio = all(_has_audio(card.internal_prices[one]) for one in answering_tiers(tier))
+        answering = [card.internal_prices[one].base for one in answering_tiers(tier)]
+        self.has_audio = all(Meter.INPUT_AUDIO in rates for rates in answering)
         """Whether sound has a price: it is dearer than text, so nothing can stand in for it."""
+        self.is_spoken = is_spoken
+        """Whether these are for answers in sound, which must have a price, too."""
+        self.has_spoken_price = is_spoken and all(Meter.OUTPUT_AUDIO in rates for rates in answering)
         self.output_grains = bound.output_attos // grain
         self.request_grains = bound.request_attos // grain
         self.web_search_grains = None if search is None else search // grain
@@ -83,7 +97,7 @@ class HotRates:
 class HotCard:
     """One rate card and its compiled tiers."""
 
-    __slots__ = ("card", "digest", "effective_at", "id", "input_rates", "media_rates", "rates")
+    __slots__ = ("card", "digest", "effective_at", "id", "input_rates", "media_rates", "rates", "spoken_rates")
 
     def __init__(self, terms: CardTerms) -> None:
         self.card = card_from_json(terms.canonical_json, card_id=terms.id, public_id=f"card {terms.id}", recorded_at=0)
@@ -95,6 +109,8 @@ class HotCard:
         """For calls without output, such as those for embeddings."""
         self.media_rates: dict[str, HotRates | None] = {}
         """For calls of pictures and sound, and others that units may count."""
+        self.spoken_rates: dict[str, HotRates | None] = {}
+        """For calls of text that are answered in sound."""
 
     def at_tier(self, tier: str, tier_index: int) -> HotRates | None:
         """The compiled rates of a service tier; None: the card does not sell it."""
@@ -125,6 +141,17 @@ class HotCard:
             except UnpricedError:
                 self.media_rates[tier] = None
         return self.media_rates[tier]
+
+    def spoken_at_tier(self, tier: str, tier_index: int) -> HotRates | None:
+        """The same for a call of text that is answered in sound: each token of its answer may be either, so the dearer bounds it."""
+        if tier not in self.spoken_rates:
+            try:
+                tiers = answering_tiers(tier)
+                bound = compile_bound(self.card, tiers, TEXT_INPUT_METERS, output_meters=SPOKEN_OUTPUT_METERS)
+                self.spoken_rates[tier] = HotRates(self.card, bound, tier, tier_index, is_spoken=True)
+            except UnpricedError:
+                self.spoken_rates[tier] = None
+        return self.spoken_rates[tier]
 
 
 class Prices:

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 from tokenroll.engine.bounding import passes_costs
 from tokenroll.engine.rating import round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
-from tokenroll.model.limits import AMOUNT_NANOS_MAX, AUDIO_TOKENS_PER_SECOND
+from tokenroll.model.limits import AMOUNT_NANOS_MAX, AUDIO_TOKENS_PER_SECOND, STREAMED_SOUND_BYTES_PER_TOKEN
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METER_INDEX, METERS, OUTPUT_METERS, TOKEN_METER_COUNT, Usage, UsageSource
 from tokenroll.services.hot import HotHold
@@ -13,7 +13,7 @@ from tokenroll.services.hot_prices import INPUT_INDEXES, HotCard, HotRates, Pric
 from tokenroll.store.attempt_record import PassRecord
 from tokenroll.store.tape import SERVICE_TIERS
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, CallMeter
-from tokenroll.upstream.usage import AUDIO_SECOND, INPUT, INPUT_AUDIO, OUTPUT, REQUEST
+from tokenroll.upstream.usage import AUDIO_SECOND, INPUT, INPUT_AUDIO, OUTPUT, OUTPUT_AUDIO, REQUEST
 
 OUTPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in OUTPUT_METERS)
 
@@ -130,8 +130,12 @@ def estimated_counts(hold: HotHold, meter: CallMeter) -> list[int | None]:
         estimate = -(-hold.input_bytes // BYTES_PER_TOKEN_ESTIMATE)
         counts[INPUT] = min(estimate, hold.input_tokens_max)
     reported = sum(counts[index] or 0 for index in OUTPUT_INDEXES)
-    seen = min(meter.output_tokens_seen(), hold.output_tokens_max * hold.choice_count)
-    counts[OUTPUT] = (counts[OUTPUT] or 0) + max(0, seen - reported)
+    most = hold.output_tokens_max * hold.choice_count
+    if hold.rates.is_spoken:
+        sound = meter.output_tokens_seen() * BYTES_PER_TOKEN_ESTIMATE // STREAMED_SOUND_BYTES_PER_TOKEN
+        counts[OUTPUT_AUDIO] = (counts[OUTPUT_AUDIO] or 0) + max(0, min(sound, most) - reported)
+    else:
+        counts[OUTPUT] = (counts[OUTPUT] or 0) + max(0, min(meter.output_tokens_seen(), most) - reported)
     counts[REQUEST] = 1
     return counts
 

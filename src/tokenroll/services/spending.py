@@ -670,7 +670,7 @@ def _rates(card: HotCard, tier: str, facts: Facts) -> HotRates | None:
     """What a tier's first call finds; None when the card does not sell it, or no output where there would be some."""
     index = _TIER_INDEX.get(tier, 0)
     if not facts.is_text:
-        return card.media_at_tier(tier, index)
+        return card.spoken_at_tier(tier, index) if facts.speaks else card.media_at_tier(tier, index)
     rates = card.at_tier(tier, index)
     return card.input_at_tier(tier, index) if rates is None and not facts.has_output else rates
 

@@ -36,6 +36,8 @@ def add_request(whole: Facts, one: Facts, place: str) -> None:
         refuse("invalid_value", message, f"{place}.model")
     if one.server_tool_uses_max:
         not_bounded(f"{place}.tools", "searching the web in a batch")
+    if one.speaks:
+        not_bounded(f"{place}.audio", "an answer in sound in a batch")
     if one.stream:
         refuse("invalid_value", f"{place}.stream: a batch has no stream.", f"{place}.stream")
     if one.in_background:

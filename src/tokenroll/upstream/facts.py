@@ -71,10 +71,13 @@ class Facts:
     """Whether its provider goes on with it when nobody listens any more."""
     has_audio: bool = False
     """Whether it carries sound, which must have a price of its own."""
+    speaks: bool = False
+    """Whether its answer may be sound, each token of which must have a price of its own. Nothing lowers its cap: a sound that is cut off is
+    no answer."""
     has_output: bool = True
     """False for embeddings and what else writes nothing: there is nothing to cap."""
     is_text: bool = True
-    """False for calls that other meters than those of text may count: pictures, sound, searches of a reranker."""
+    """False for calls that other meters than those of text may count: pictures, sound, searches of a reranker, answers aloud."""
     beyond_bytes: bool = False
     """Whether its bytes do not bound its input or its fees: tools on the provider's side, stored input, images, files, sound, units."""
     trains: bool = False

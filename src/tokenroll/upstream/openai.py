@@ -327,6 +327,23 @@ class StreamChatMeter(EventMeter):
             self.counts[counts.REQUEST] = 1
 
 
+def _output_kinds(head: dict[str, Any], facts: Facts) -> None:
+    """Text, or sound beside it, which is told apart in the usage and bounded at the dearer of the two; nothing bounds a picture."""
+    modalities = head.get("modalities")
+    speaks = head.get("audio") is not None
+    if modalities is not None:
+        if type(modalities) is not list:
+            wrong_type("modalities", "an array", modalities)
+        for kind in modalities:
+            if kind == "audio":
+                speaks = True
+            elif kind != "text":
+                not_bounded("modalities", "output other than text and sound")
+    if speaks:
+        facts.speaks = facts.beyond_bytes = True
+        facts.is_text = False
+
+
 class ChatCompletions(OpenAIEndpoint):
     """The dialect of `POST /v1/chat/completions`; see Dialect for what each method promises."""
 
@@ -336,7 +353,7 @@ class ChatCompletions(OpenAIEndpoint):
     asks_for_usage = True
 
     def facts(self, body: bytes) -> Facts:
-        """See Dialect. Sound in the answer is refused: nothing bounds it before it is sent."""
+        """See Dialect. What the model has said aloud before is kept by its provider under an id, and read again as sound."""
         facts = Facts()
         head = read_head(body, facts)
         new, old = head.get("max_completion_tokens"), head.get("max_tokens")
@@ -355,9 +372,9 @@ class ChatCompletions(OpenAIEndpoint):
             facts.choice_count = whole_number(choices, "n", 1, CHOICES_MAX)
         messages: Any = head.get("messages")
         facts.message_count = check_messages(messages, _PARTS, facts)
-        for index, message in enumerate(messages):
+        for message in messages:
             if message.audio is not NOTHING and is_given(message.audio):
-                not_bounded(f"messages[{index}].audio", "earlier audio output as input")
+                facts.has_audio = facts.reads_stored = facts.fills_window = facts.beyond_bytes = True
         if not _PLAIN.issuperset(head):
             if not _KNOWN.issuperset(head):
                 check_fields(head, _READ)
@@ -379,19 +396,7 @@ class ChatCompletions(OpenAIEndpoint):
         facts.user = user_text(get("user"), "user")
         if "metadata" in head:
             facts.tags = metadata_tags(body, head)
-        self._refuse_unbounded(head)
-
-    @staticmethod
-    def _refuse_unbounded(head: dict[str, Any]) -> None:
-        if head.get("audio") is not None:
-            not_bounded("audio", "audio output")
-        modalities = head.get("modalities")
-        if modalities is None:
-            return
-        if type(modalities) is not list:
-            wrong_type("modalities", "an array", modalities)
-        if modalities != ["text"]:
-            not_bounded("modalities", "output other than text")
+        _output_kinds(head, facts)
 
     def meter(self, stream: bool, withhold_usage: bool) -> CallMeter:
         """See Dialect."""

@@ -14,6 +14,7 @@ from tokenroll.upstream.audio import Speech, Transcriptions
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.fine_tuning import FineTuningJobs
 from tokenroll.upstream.images import ImageGenerations
+from tokenroll.upstream.openai import ChatCompletions
 
 NANO = 10**9
 PICTURE, CHARACTER, SECOND, TRAINING = (
@@ -189,3 +190,68 @@ def test_a_price_of_training_bounds_no_other_call(tmp_path):
     assert isinstance(talks, HotHold)
     # 1,000 bytes and a message, and the cap
     assert talks.bound_nanos == (1_000 + 16) * 2 + 100 * 10
+
+
+# ---- answers in sound ------------------------------------------------------------------------------------------------------
+
+SPOKEN = {Meter.INPUT: 2, Meter.OUTPUT: 10, Meter.OUTPUT_AUDIO: 64}
+
+
+def spoken(**changes):
+    return make_facts(**({"is_text": False, "speaks": True} | changes))
+
+
+def test_an_answer_in_sound_is_held_as_if_every_token_of_it_were_sound(tmp_path):
+    one = desk(tmp_path, {**SPOKEN, Meter.INPUT_AUDIO: 32}, context_window_tokens=5_000)
+    assert one.admit(spoken()).bound_nanos == 1_016 * 2 + 100 * 64
+    # what was said before is kept by its provider, and is never more than the window
+    again = spoken(has_audio=True, fills_window=True, reads_stored=True)
+    assert one.admit(again).bound_nanos == 5_000 * 32 + 100 * 64
+    # of text alone it is as it was
+    assert one.admit(make_facts()).bound_nanos == 1_016 * 2 + 100 * 10
+
+
+def test_without_a_cap_it_is_held_for_the_longest_answer_of_its_model_and_never_cut_short(tmp_path):
+    one = desk(tmp_path, SPOKEN, output_tokens_max=4_000)
+    hold = one.admit(spoken(output_cap_tokens=0))
+    assert (hold.bound_nanos, hold.cap_changed, hold.output_cap_tokens) == (1_016 * 2 + 4_000 * 64, False, 0)
+
+
+def test_a_card_without_a_price_for_it_refuses_it_by_name(tmp_path):
+    one = desk(tmp_path, {Meter.INPUT: 2, Meter.OUTPUT: 10})
+    refused = one.admit(spoken())
+    assert isinstance(refused, Denial)
+    assert (refused.code, refused.state) == ("call_not_bounded", "its rate card has no price for an answer in sound")
+
+
+USAGE = (
+    b'"usage":{"prompt_tokens":50,"completion_tokens":20,"total_tokens":70,'
+    b'"completion_tokens_details":{"audio_tokens":15,"reasoning_tokens":0}}'
+)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_is_charged_as_its_usage_tells_sound_from_text(tmp_path, stream):
+    one = desk(tmp_path, SPOKEN)
+    hold = one.admit(spoken())
+    said = (
+        [b'data: {"choices":[],' + USAGE + b"}\n\n", b"data: [DONE]\n\n"]
+        if stream
+        else [b'{"choices":[{}],' + USAGE + b"}"]
+    )
+    meter = fed(ChatCompletions().meter(stream=stream, withhold_usage=False), *said)
+    counts = {"input": 50, "output": 5, "output_audio": 15, "request": 1}
+    known = {"reasoning": 0}
+    assert settled(one, hold, meter) == (50 * 2 + 5 * 10 + 15 * 64, counts | known, True)
+
+
+def test_a_stream_that_was_cut_is_charged_by_the_sound_that_came(tmp_path):
+    one = desk(tmp_path, SPOKEN)
+    hold = one.admit(spoken())
+    # half a second: 24,000 bytes of sound, 32,000 in base64, ten tokens of 3,200
+    sound = b'data: {"choices":[{"index":0,"delta":{"audio":{"data":"' + b"A" * 32_000 + b'"}}}]}\n\n'
+    charge, counts, reported = settled(
+        one, hold, fed(ChatCompletions().meter(stream=True, withhold_usage=False), sound)
+    )
+    assert (counts, reported) == ({"input": 250, "output_audio": 10, "request": 1}, False)
+    assert charge == 250 * 2 + 10 * 64

@@ -103,6 +103,11 @@ def test_a_response_that_goes_on_by_itself_and_one_that_searches_are_no_lines_of
             read(line({"model": "m", "input": "Hi", **more}, "/v1/responses"), request("/v1/responses"))
 
 
+def test_an_answer_in_sound_is_no_line_of_a_batch():
+    with pytest.raises(RequestRefused, match="an answer in sound in a batch"):
+        read(line({**CHAT, "modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "mp3"}}))
+
+
 def test_a_file_and_a_line_have_a_largest_size():
     megabyte = 1024 * 1024
     reading = BATCHES.reading(request())

@@ -10,7 +10,7 @@ from tokenroll.upstream.simulated.content import fitting, text_of
 from tokenroll.upstream.simulated.passes import passes_of
 from tokenroll.upstream.simulated.prices import UNIT_KINDS, PricedModel
 from tokenroll.upstream.simulated.prompt_cache import CacheSplit, PromptCache
-from tokenroll.upstream.simulated.shapes import Answer, Choice
+from tokenroll.upstream.simulated.shapes import Answer, Choice, spoken_tokens
 
 OUTPUT_TOKENS_MIN: Final = 16
 OUTPUT_TOKENS_SPREAD: Final = 240
@@ -148,13 +148,15 @@ def usage_billed(answer: Answer, output_tokens: int) -> dict[str, int]:
         return {"input": 0, "output": 0}
     split = answer.split
     reasoning = min(answer.reasoning_tokens, output_tokens)
+    spoken = spoken_tokens(answer, output_tokens - reasoning)
     counts = {
         "input": split.fresh,
         "cache_read": split.read,
         "cache_write_5m": split.write_5m,
         "cache_write_1h": split.write_1h,
-        "output": output_tokens - reasoning,
+        "output": output_tokens - reasoning - spoken,
         "reasoning": reasoning,
+        "output_audio": spoken,
         "web_search": answer.web_searches,
     }
     return {kind: count for kind, count in counts.items() if count or kind in {"input", "output"}}

@@ -65,6 +65,8 @@ class Asked:
     schema: dict[str, Any] | None = None
     thinking_budget: int = 0
     reasons: bool = False
+    speaks: bool = False
+    """Whether the answer of a chat is wanted in sound."""
     sizes: dict[str, int] = field(default_factory=dict)
     searches_max: int | None = None
     """How often the request allows searching; None: it does not say."""
@@ -174,6 +176,8 @@ def _messages(body: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Segment]
     segments: list[Segment] = []
     for message in messages:
         segments += _content_segments(str(message.get("role", "")), message.get("content"))
+        if isinstance(message.get("audio"), dict):  # what was said before, by its id
+            segments.append(Segment(msgspec.json.encode(message["audio"]), MEDIA_TOKENS["input_audio"], ""))
         for call in _listed(message, "tool_calls"):
             text = msgspec.json.encode(call)
             segments.append(Segment(text, tokens(text), ""))
@@ -264,8 +268,12 @@ def asked_of_chat(raw: bytes) -> Asked:
         legacy_functions=bool(functions),
         schema=_member(shape, "json_schema").get("schema"),
         reasons=body.get("reasoning_effort") not in {None, "none"},
+        speaks="audio" in (body.get("modalities") or ()),
         script=script_of(messages),
     )
+    if asked.speaks and not body.get("audio"):
+        text = "Missing required parameter: 'audio', which goes with the modality 'audio'."
+        raise Refusal(400, "invalid_request_error", text, "audio", "missing_required_parameter")
     if shape.get("type") == "json_object":
         asked.schema = {"type": "object"}
     return _sized(asked, body, len(messages), len(tools) + len(functions))

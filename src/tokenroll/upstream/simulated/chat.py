@@ -1,13 +1,15 @@
 """Answers in the OpenAI chat dialect: bodies, chunks, errors, model lists, headers."""
 
+import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
 from tokenroll.upstream.simulated.asked import Refusal
-from tokenroll.upstream.simulated.shapes import Answer, Choice, Event, compact
+from tokenroll.upstream.simulated.shapes import Answer, Choice, Event, compact, spoken_tokens
 
 FINISH: Final = {"stop": "stop", "length": "length", "tool": "tool_calls"}
 TIER_WORDS: Final = {"standard": "default"}
+SOUND_KEPT_SECONDS: Final = 3_600
 REQUEST_ID_HEADER: Final = b"x-request-id"
 LIMIT_HEADERS: Final = (
     b"x-ratelimit-limit-requests: 10000\r\nx-ratelimit-limit-tokens: 2000000\r\n"
@@ -37,7 +39,7 @@ def usage(answer: Answer) -> dict[str, Any]:
         "prompt_tokens_details": details,
         "completion_tokens_details": {
             "reasoning_tokens": answer.reasoning_tokens,
-            "audio_tokens": 0,
+            "audio_tokens": spoken_tokens(answer, answer.output_tokens - answer.reasoning_tokens),
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },
@@ -66,6 +68,10 @@ def _message(answer: Answer, choice: Choice, index: int) -> dict[str, Any]:
         "refusal": None,
         "annotations": [],
     }
+    if answer.asked.speaks and not choice.tool_name:
+        sound = base64.b64encode(answer.sound(choice.text)).decode()
+        said = {"data": sound, "transcript": message["content"]}
+        message |= {"content": None, "audio": {"id": _audio_id(answer, index), **said, "expires_at": _expiry(answer)}}
     if choice.tool_name:
         function = {"name": choice.tool_name, "arguments": choice.arguments.decode()}
         if answer.asked.legacy_functions:
@@ -77,6 +83,14 @@ def _message(answer: Answer, choice: Choice, index: int) -> dict[str, Any]:
 
 def _call_id(answer: Answer, index: int) -> str:
     return f"call_{answer.number + index & (1 << 96) - 1:024x}"
+
+
+def _audio_id(answer: Answer, index: int) -> str:
+    return f"audio_{answer.number + index & (1 << 96) - 1:024x}"
+
+
+def _expiry(answer: Answer) -> int:
+    return answer.created + SOUND_KEPT_SECONDS
 
 
 def body(answer: Answer) -> bytes:
@@ -126,6 +140,9 @@ def events(answer: Answer) -> list[Event]:
     for index, choice in enumerate(answer.choices):
         if choice.tool_name:
             opening, pieces = _tool_opening(answer, choice, index), answer.pieces(choice.arguments)
+        elif answer.asked.speaks:
+            opening = {"role": "assistant", "audio": {"id": _audio_id(answer, index)}, "refusal": None}
+            pieces = answer.pieces(choice.text)
         else:
             opening, pieces = {"role": "assistant", "content": "", "refusal": None}, answer.pieces(choice.text)
         out.append(Event(chunks.chunk(index, opening), generated))
@@ -148,6 +165,8 @@ def _tool_opening(answer: Answer, choice: Choice, index: int) -> dict[str, Any]:
 
 
 def _delta(answer: Answer, choice: Choice, piece: bytes) -> dict[str, Any]:
+    if not choice.tool_name and answer.asked.speaks:  # the words and the sound of a piece, in one event
+        return {"audio": {"transcript": piece.decode(), "data": base64.b64encode(answer.sound(piece)).decode()}}
     if not choice.tool_name:
         return {"content": piece.decode()}
     function = {"arguments": piece.decode()}

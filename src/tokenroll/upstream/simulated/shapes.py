@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,10 @@ from tokenroll.upstream.simulated.passes import Pass
 from tokenroll.upstream.simulated.prompt_cache import CacheSplit
 
 Encode = Callable[[Any], bytes]
+SOUND_BYTES_PER_BYTE: Final = 60
+"""What a byte of text weighs as sound: 240 bytes for a token, about a twentieth of a second at 38 kbit/s."""
+SPOKEN_SHARE: Final = (3, 4)
+"""Of an answer in sound three of four tokens are the sound, the others its words."""
 compact: Encode = msgspec.json.Encoder().encode
 
 
@@ -72,7 +76,17 @@ class Answer:
         """How lines of events end."""
         return b"\r\n" if "crlf" in self.faults else b"\n"
 
+    def sound(self, text: bytes) -> bytes:
+        """What a text sounds like; nobody listens."""
+        return text * SOUND_BYTES_PER_BYTE
+
     def pieces(self, text: bytes) -> list[bytes]:
         """A text as the parts that one event each carries."""
         size = 4 * self.chunk_tokens
         return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def spoken_tokens(answer: Answer, tokens: int) -> int:
+    """How many of the tokens of an answer are sound."""
+    share, of = SPOKEN_SHARE
+    return tokens * share // of if answer.asked.speaks else 0
