@@ -3,13 +3,14 @@
 With the toy card ten tokens in and five out cost 70,000 nanos.
 """
 
+import binascii
 import gzip
 
 import pytest
 
 from tests.e2e.edge_table import chunked
-from tests.e2e.rig import Exchange, Rig, RigOptions, raw_call
-from tests.e2e.test_it_bills_every_ending import connect, ends, eventually, leave_rudely, request
+from tests.e2e.rig import CREDIT, Exchange, Rig, RigOptions, raw_call, wallet_terms
+from tests.e2e.test_it_bills_every_ending import connect, ends, eventually, leave_rudely, read_all, request
 from tests.e2e.test_it_speaks_flavours import one_way
 from tests.e2e.test_it_tries_elsewhere import MESSAGES_BODY
 from tests.frames import (
@@ -180,6 +181,40 @@ def test_a_client_that_leaves_is_charged_for_what_the_provider_says_later(tmp_pa
         eventually(lambda: ends(one)[0][0] != "open")
         assert ends(one) == [("settled", COST, "reported")]
         assert one.ended()[1][0].finish == "client gone"
+
+
+def test_a_frame_that_drips_and_never_ends_is_given_up_in_time(tmp_path):
+    with Rig(tmp_path, bedrock(answer_seconds=0.2)) as one:
+        unfinished = FRAME_BYTES_MAX.to_bytes(4, "big") + bytes(4)
+        unfinished += binascii.crc32(unfinished).to_bytes(4, "big")
+        drip = b"1\r\n:\r\n"
+        one.provider.scripts[b"a"] = [Exchange([HEAD + unended(BEGUN + unfinished), *[drip] * 1_000_000])]
+        assert payload(one.call(raw_call(one.port, [asked()]))) == (sse(START) + sse(TEXT), False)
+        assert ends(one) == [("suspense", 0, "")]
+        assert one.ended()[1][0].finish == "timed out"
+
+
+def test_a_call_that_waits_for_the_same_answer_reads_the_same_events(tmp_path):
+    options = bedrock()
+    options.wallets = [wallet_terms(1, CREDIT, coalesce=True)]
+    body = BODY.replace(b'"max_tokens"', b'"temperature":0,"max_tokens"')
+    with Rig(tmp_path, options) as one:
+        parts = [HEAD + unended(BEGUN), chunked(event_frame(DELTA) + event_frame(STOP))]
+        one.provider.scripts[b"a"] = [Exchange(parts, withheld_from=1)]
+        clients = []
+        for _ in range(2):
+            client = connect(one)
+            client.sendall(request(body, path=b"/v1/messages"))
+            got = b""
+            while b"Hello" not in got:
+                got += client.recv(65_536)
+            clients.append((client, got))
+        one.ask(one.provider.let_go)
+        for client, got in clients:
+            with client:
+                assert payload(got + read_all(client)) == (STREAM, True)
+        assert len(one.provider.received[b"a"]) == 1
+        assert ends(one) == [("settled", COST, "reported"), ("released: coalesced", 0, "")]
 
 
 def test_frames_that_are_compressed_are_not_read(tmp_path):
