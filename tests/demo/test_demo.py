@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import re
@@ -103,6 +104,23 @@ def test_it_exits_0_and_every_proof_holds(played):
 )
 def test_it_shows_each_scene_with_its_proof(played, proof):
     assert proof in one_line(played[2])
+
+
+def test_what_it_names_to_go_on_is_there(played):
+    folder, _code, text = played
+    assert f"… {folder / 'home' / 'acme.beancount'}" in "".join(text.split("\n")).replace("  ", "")
+    assert "is not on the PATH" not in one_line(text)
+
+
+def test_it_says_how_it_is_called_where_it_is_on_no_path(monkeypatch):
+    from tokenroll.cli.demo import command
+    from tokenroll.cli.demo.show import Shown
+
+    monkeypatch.setenv("PATH", os.defpath)
+    monkeypatch.setattr(sys, "argv", [".demo/bin/tokenroll", "demo", "--exit"])
+    told = io.StringIO()
+    command._verdict(None, Shown(told, draws=False), 1.0)
+    assert "(`tokenroll` is not on the PATH of this shell; here it is .demo/bin/tokenroll)" in one_line(told.getvalue())
 
 
 def test_its_books_are_accepted_by_bean_check(played):

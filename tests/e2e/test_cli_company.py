@@ -235,6 +235,9 @@ def test_it_refuses_nobody_under_observe_and_the_company_pays(desk):
     wallet = desk.json("wallet", "show", "Bo")
     assert (wallet["call_count"], wallet["spent"]["amount"]) == (1, "0.000000000")
     assert wallet["company_carried"]["amount"] == wallet["calls"][0]["charge"]["amount"] != "0.000000000"
+    told = " ".join(desk.run("wallet", "show", "Bo").stdout.split())
+    assert "spent 0.00 expired unused 0.00" in told
+    assert f"carried by the company {wallet['company_carried']['amount'].rstrip('0')} " in told
     story = desk.json("call", "show", wallet["calls"][0]["call"])
     assert story["attempts"][0]["would_deny"] is True
     with desk.served() as (_process, addresses):

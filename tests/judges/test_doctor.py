@@ -10,6 +10,7 @@ import pytest
 
 from tests.company import Company
 from tokenroll.model.amount import nanos_from_text
+from tokenroll.services.keys import key_hash
 from tokenroll.testing import SimulatedProvider
 
 MODELS = {
@@ -64,6 +65,26 @@ def test_it_says_what_broke_and_what_to_do_and_nothing_is_sent(company, client, 
     assert words in found["broken"]
     assert step in found["next_step"]
     assert company.provider.state()["requests"] == sent
+
+
+def test_it_says_that_a_key_is_for_other_models(company, tmp_path):
+    company.do("key.create", member="Ada", name="haiku only", scope="inference", models=["claude-haiku-*"],
+               secret_hash=key_hash(company.settings.pepper(), b"tr-ada-haiku-only").hex(), shown_prefix="tr-ada-ha")  # fmt: skip
+    found = ask(company, "openai", tmp_path, key="tr-ada-haiku-only", code=1)
+    assert (found["works"], found["status"], found["call"]) == (False, 403, "")
+    assert found["next_step"] == (
+        "Name a model that this key is for with --model, or change what it is for: `tokenroll key change`."
+    )
+
+
+@pytest.mark.parametrize(("client", "model"), [("anthropic", "gpt-4o-mini"), ("openai", "claude-haiku-4-5")])
+def test_it_says_that_a_model_is_not_served_in_that_dialect(company, client, model, tmp_path):
+    found = ask(company, client, tmp_path, model=model, code=1)
+    assert (found["works"], found["status"]) == (False, 404)
+    assert found["next_step"] == (
+        "The model is not served in this client's dialect: check a client of the other one with --client, or name a model of this "
+        "one with --model."
+    )
 
 
 def secret(company, options):

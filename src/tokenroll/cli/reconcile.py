@@ -66,10 +66,24 @@ def reconcile(
             missing = found["settled_not_on_bill_count"]
             more = f"; {missing} settled attempts are not on this bill" if missing else ""
             table(columns, found["differences"], empty=f"no difference: bill and ledger agree to the nano{more}")
+            _say_estimates(found["differences"], booked=book)
 
     show(found, as_json=as_json, human=human)
     if found.get("difference_count"):
         raise typer.Exit(1)
+
+
+def _say_estimates(differences: list[dict[str, Any]], *, booked: bool) -> None:
+    """What differs because it was estimated, and what to do: the answer said no usage, so the bill is the first to know it."""
+    from tokenroll.services.reconciling import ESTIMATE
+
+    count = sum(one["kind"] == ESTIMATE for one in differences)
+    if count:
+        book = "it is booked once" if booked else "`--book` books it"
+        say(
+            f"{count} of these {'was' if count == 1 else 'were'} estimated, because the provider's answer did not say what it used: "
+            f"the wallet keeps its charge, and the difference is the company's provider variance ({book})"
+        )
 
 
 def _sum_of(parts: Iterator[list[dict[str, Any]]], *, book: bool, command_id: str, dry_run: bool) -> dict[str, Any]:

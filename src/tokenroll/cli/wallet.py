@@ -188,6 +188,7 @@ def _human(found: dict[str, Any], recent: list[dict[str, Any]]) -> None:
         found["words_unvested"]: found["unvested_nanos"],
     }
     rarer = {
+        words.CARRIED: found["company_carried_nanos"],
         words.RECEIVED: found["received_nanos"],
         words.PASSED_ON: found["passed_on_nanos"],
         words.FORFEITED: found["forfeited_nanos"],
@@ -195,7 +196,8 @@ def _human(found: dict[str, Any], recent: list[dict[str, Any]]) -> None:
         words.VOIDED: found["voided_nanos"],
     }
     amounts |= {name: nanos for name, nanos in rarer.items() if nanos}
-    say(*(f"  {name:<16} {credits_text(nanos):>24}" for name, nanos in amounts.items()), "")
+    width = max(16, *map(len, amounts))
+    say(*(f"  {name:<{width}} {credits_text(nanos):>24}" for name, nanos in amounts.items()), "")
     if found["next_vest_at"] is not None:
         say(f"  next: {credits_text(found['next_vest_nanos'])} {found['words_vests']} at {when(found['next_vest_at'])}")
     if found["next_expiry_at"] is not None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from tokenroll.model.amount import nanos_from_text, text_from_nanos
 from tokenroll.model.limits import CLIENT_CHECK_ANSWER_BYTES_MAX, CLIENT_CHECK_SECONDS_MAX
+from tokenroll.upstream.dialect import CARD_ELSEWHERE
 
 _HELLO: Final = "Say hello."
 _FUNCTION: Final[Mapping[str, Any]] = MappingProxyType(
@@ -216,8 +217,11 @@ def _next_step(check: ClientCheck, answer: _Answer) -> str:
         "wallet_empty": "Grant credits (`tokenroll grant create`), ask for a top-up (`tokenroll request create`), or let the plan lower caps (cap policy clamp).",
         "limit_reached": "Wait until the limit turns, or raise it: `tokenroll limit list`.",
         "no_access": "Name a model that the plan gives access to with --model, or change the plan's access.",
-        "unknown_model": "Import its prices with `tokenroll ratecard import`, or name a model that has a card with --model.",
+        "not_for_model": "Name a model that this key is for with --model, or change what it is for: `tokenroll key change`.",
+        "unknown_model": "Import its prices with `tokenroll ratecard import`, set them with `tokenroll ratecard set --file` where no published list has them, or name a model that has a card with --model.",
     }  # fmt: skip
+    if denied == "unknown_model" and CARD_ELSEWHERE in answer.sentence:
+        return "The model is not served in this client's dialect: check a client of the other one with --client, or name a model of this one with --model."
     if denied in known:
         return known[denied]
     by_status = {

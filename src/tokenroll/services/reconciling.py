@@ -35,6 +35,8 @@ ROWS_PER_COMMAND_MAX: Final = 20_000
 OPEN_STATUS: Final = "open"
 UNDECIDED: Final = "undecided"
 """A difference that is not booked, because what it differs from is not settled."""
+ESTIMATE: Final = "estimate"
+"""A difference of what was settled without a report of its usage: the bill knows better, and nothing is wrong."""
 _KEYS_PER_QUERY: Final = 500
 _RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "attempt": (0, 2**31 - 1),
@@ -266,7 +268,9 @@ def _compare(tally: _Tally, row: BillRow, settled: "Row[Any]") -> None:
     tally.ledger_cost_nanos += ours.net_cost_nanos
     says_usage = any(count is not None for count in row.counts)  # a bill may name the cost alone
     usage = _usage_differences(row.counts, ours.counts) if says_usage else {}
-    if usage:
+    if ours.source == TapeSource.ESTIMATED and (usage or row.cost_nanos != ours.net_cost_nanos):
+        tally.differs(ESTIMATE, row, ours.net_cost_nanos, **({"usage": usage} if usage else {}))
+    elif usage:
         tally.differs("usage", row, ours.net_cost_nanos, usage=usage)
     elif row.cost_nanos != ours.net_cost_nanos:
         tally.differs("cost", row, ours.net_cost_nanos)

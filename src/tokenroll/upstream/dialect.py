@@ -175,16 +175,21 @@ def _call_repeated(denial: Denial) -> str:
     )
 
 
+CARD_ELSEWHERE: Final = "has its rate card at"
+"""What is said of a model that the other dialect's endpoint prices, by which `tokenroll doctor` tells it from one that nobody prices."""
+
+
 def _unknown_model(denial: Denial) -> str:
     if denial.state:
         return (
-            f"The model {denial.model!r} has its rate card at {denial.state} and none at this endpoint, so the call is refused here, "
+            f"The model {denial.model!r} {CARD_ELSEWHERE} {denial.state} and none at this endpoint, so the call is refused here, "
             f"never free. Call it at {denial.state}."
         )
     return (
         f"The model {denial.model!r} has no rate card at this endpoint, so its cost is unknown and the call is refused, never free. "
         "Anthropic's models are called at /v1/messages, OpenAI's at /v1/chat/completions. If this is the right one, whoever runs "
-        "the gateway can add the model with `tokenroll ratecard import`."
+        "the gateway can add the model with `tokenroll ratecard import`, or, where no published list has it, with "
+        "`tokenroll ratecard set --file CARD.json`."
     )
 
 
@@ -204,9 +209,11 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "limit_reached": _limit_reached,
     "unknown_model": _unknown_model,
     "tier_not_sold": lambda d: (
-        f"The model {d.model!r} has no price for batches; send its requests as calls of their own, or ask whoever runs the gateway to add one."
+        f"The model {d.model!r} has no price for batches; send its requests as calls of their own, or ask whoever runs the gateway to add one: "
+        "`tokenroll ratecard set --file CARD.json` with a price of the tier `batch`, as docs/concepts/rate_card.md shows."
         if d.state == "batch"
-        else f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold."
+        else f"The model {d.model!r} has no price for the service tier {d.state!r}; leave service_tier out or name one that is sold. "
+        "Whoever runs the gateway can add its price: `tokenroll ratecard set --file CARD.json`."
     ),
     "not_priced": _not_priced,
     "no_access": lambda d: f"The plan of this key gives no access to {d.state}. More can be approved by {WHO_RUNS_IT}.",

@@ -400,6 +400,8 @@ def check_messages(
     field: str = "messages",
 ) -> int:
     """How many messages there are; the facts hear of parts that are more than text. Raises RequestRefused naming the first unknown part."""
+    if value is None:
+        refuse("missing_required_parameter", f"Missing required parameter: '{field}'.", field)
     messages = items(value, field)
     if not messages:
         refuse("invalid_value", f"'{field}' must hold at least one message.", field)

@@ -211,11 +211,28 @@ def test_it_decides_by_evidence_after_three_days_and_not_a_moment_before(one):
     assert sound(one) == []
 
 
+def test_a_bill_of_the_cost_alone_differs_from_an_estimate_as_from_one(one):
+    one.now = START + 3 * DAY
+    one.ledger.housekeep()
+    named = line(2, 0, 0, cost=7_500_000)
+    answer = one.do("reconcile", rows=[named | {"usage": {}}])
+    (estimate,) = answer["differences"]
+    assert (estimate["kind"], estimate["bill_cost_nanos"], estimate["ledger_cost_nanos"]) == (
+        "estimate",
+        7_500_000,
+        3_300_000,
+    )
+    assert "usage" not in estimate
+    agreed = one.do("reconcile", rows=[named | {"usage": {}, "cost_nanos": 3_300_000}])
+    assert (agreed["agreed_count"], agreed["differences"]) == (1, [])
+
+
 def test_it_makes_what_the_bill_proves_later_the_companys_variance(one):
     one.now = START + 3 * DAY
     one.ledger.housekeep()
     answer = one.do("reconcile", rows=[line(2, 2_000, 100)], book=True)
-    assert [each["kind"] for each in answer["differences"]] == ["usage"]
+    (estimate,) = answer["differences"]
+    assert (estimate["kind"], estimate["usage"]) == ("estimate", {"input": [2_000, 1_000], "output": [100, 20]})
     assert answer["booked_cost_nanos"] == 7_500_000 - 3_300_000
     assert one.lot(ADA_LOT)[2] == 4_500_000 + 3_300_000
     assert sound(one) == []

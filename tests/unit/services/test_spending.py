@@ -273,10 +273,17 @@ def test_it_says_at_which_endpoint_a_model_of_the_other_dialect_is_called(ada):
     )
     unheard = ada.admit(make_facts(model="gpt-unheard-of"), deployment=Deployment("own", "openai"))
     assert "Anthropic's models are called at /v1/messages, OpenAI's at /v1/chat/completions." in unheard.sentence()
+    assert unheard.sentence().endswith(
+        "whoever runs the gateway can add the model with `tokenroll ratecard import`, or, where no published list has it, with "
+        "`tokenroll ratecard set --file CARD.json`."
+    )
 
 
 def test_it_refuses_a_tier_that_is_not_sold(ada):
     assert ada.admit(make_facts(service_tier="flex")).code == "tier_not_sold"
+    assert "`tokenroll ratecard set --file CARD.json`" in ada.admit(make_facts(service_tier="flex")).sentence()
+    batch = Denial("tier_not_sold", model="sonnet", state="batch").sentence()
+    assert "`tokenroll ratecard set --file CARD.json` with a price of the tier `batch`" in batch
 
 
 def test_an_unnamed_tier_is_bounded_at_the_deployments_and_pinned_if_asked(tmp_path):

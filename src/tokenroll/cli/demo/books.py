@@ -26,7 +26,7 @@ def play(stage: Stage) -> None:
     transactions, balances = _TRANSACTION.findall(text), _BALANCE.findall(text)
     excerpt = [line for line in text[_first(text) :].splitlines() if line.strip()][:8]
     shown.block([line.rstrip() for line in excerpt])
-    shown.line(f"… {path}")
+    shown.line(f"… {path}" if stage.is_kept else "… to be kept, with all else of this home, by --keep")
     judge = _bean_check()
     if judge is None:
         verdict, agrees = "bean-check is not installed here, so nobody else has judged them", True

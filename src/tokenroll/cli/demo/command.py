@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -85,6 +86,8 @@ def _verdict(kept: Path | None, shown: Shown, seconds: float) -> None:
     if kept is not None:
         shown.line(f"kept: {kept}   (TOKENROLL_HOME={kept} tokenroll journal verify)")
     shown.line("next, on your own machine:", "bold")
+    if shutil.which("tokenroll") is None:
+        shown.line(f"(`tokenroll` is not on the PATH of this shell; here it is {_program()})")
     shown.pairs(
         {
             "tokenroll replay LOG --format …": "your recorded calls, priced and checked",
@@ -92,6 +95,12 @@ def _verdict(kept: Path | None, shown: Shown, seconds: float) -> None:
             "tokenroll client show claude-code": "what to set; also codex and the SDKs",
         }
     )
+
+
+def _program() -> str:
+    """How the program that runs can be called from this folder: by the script it was started with, else as a module."""
+    script = Path(sys.argv[0])
+    return str(script) if script.name == "tokenroll" else f"{sys.executable} -m tokenroll"
 
 
 @contextlib.contextmanager

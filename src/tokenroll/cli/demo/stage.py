@@ -83,6 +83,8 @@ class Stage:
     auditor: "Auditor"
     calls: int
     """How many calls the month has."""
+    is_kept: bool
+    """Whether its home outlives the demo."""
     keys: dict[str, str] = field(default_factory=dict)
     """The secret of each member's key, by name."""
     key_ids: dict[str, str] = field(default_factory=dict)
@@ -222,12 +224,12 @@ class Auditor:
 @contextlib.contextmanager
 def open_stage(shown: Shown, *, port: int, home: Path | None, keep: bool, calls: int) -> Iterator[Stage]:
     """Everything running, and everything ended and removed afterwards, however the scenes end."""
-    place = _new_home(home)
+    place, is_kept = _new_home(home), keep or home is not None
     try:
         with contextlib.ExitStack() as stack:
-            yield _set_up(stack, shown, place, port, calls)
+            yield _set_up(stack, shown, place, port, calls, is_kept=is_kept)
     finally:
-        if home is None and not keep:
+        if not is_kept:
             shutil.rmtree(place, ignore_errors=True)
 
 
@@ -241,7 +243,7 @@ def _new_home(home: Path | None) -> Path:
     return place
 
 
-def _set_up(stack: contextlib.ExitStack, shown: Shown, home: Path, port: int, calls: int) -> Stage:
+def _set_up(stack: contextlib.ExitStack, shown: Shown, home: Path, port: int, calls: int, *, is_kept: bool) -> Stage:
     (home / DEMO_MARK_NAME).write_text("made by `tokenroll demo`; only such a home may have a moving clock\n")
     start_clock_at(home / CLOCK_NAME, BEGINS_AT)
     key_file = home / "provider-key"
@@ -273,6 +275,7 @@ def _set_up(stack: contextlib.ExitStack, shown: Shown, home: Path, port: int, ca
         door=stack.enter_context(ledger_door(settings)),
         auditor=Auditor(auditing),
         calls=calls,
+        is_kept=is_kept,
     )
 
 
