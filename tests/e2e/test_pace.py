@@ -125,17 +125,22 @@ def post(firm, route, who="Cleo", tags="close"):
     return status, seen, json.loads(body)
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("scope", SCOPES)
-def test_every_scope_counts_and_refuses_at_every_route(company, limit, scope, route):
-    arguments, words = SCOPES[scope]
+def subject(company, scope, route):
+    """What a limit of this scope names, and how a denial words it."""
     if scope == "model":
         model = ROUTES[route]["model"]
-        arguments, words = {"model": model}, f"the model {model}"
+        return {"model": model}, f"the model {model}"
     if scope == "key":
         with open_reports(company.settings) as reports:
             (key,) = reports.keys("Cleo")
-        arguments, words = {"key": key["key"]}, f"the key {key['name']}"
+        return {"key": key["key"]}, f"the key {key['name']}"
+    return SCOPES[scope]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_every_scope_counts_and_refuses_at_every_route(company, limit, scope, route):
+    arguments, words = subject(company, scope, route)
     messages = route == "/v1/messages"
     company.clock_to(second=5)
     limit(company, "minute", cap=1, **arguments)
@@ -169,6 +174,75 @@ def test_every_scope_counts_and_refuses_at_every_route(company, limit, scope, ro
     assert (headers["x-should-retry"], headers["x-tokenroll-denied"]) == ("false", "limit_reached")
     assert "retry-after" not in headers
     assert "retry-after-ms" not in headers
+
+
+# Each call of these is 21 tokens in and 12 out; before it ends it is bounded at so many in (its bytes, and 16 for the message) and 300 out.
+INPUT_BOUNDS = {"/v1/chat/completions": 118 + 16, "/v1/messages": 112 + 16}
+MEASURES = {
+    "input_tokens": ("input tokens", "ITPM", 21),
+    "output_tokens": ("output tokens", "OTPM", 12),
+    "model_tokens": ("tokens", "TPM", 33),
+}
+
+
+def bound_tokens(measure, route):
+    """What a call raises a limit of tokens by until it ends."""
+    return (measure != "output_tokens") * INPUT_BOUNDS[route] + (measure != "input_tokens") * 300
+
+
+@pytest.mark.parametrize("route", INPUT_BOUNDS)
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_every_scope_counts_tokens_of_every_kind_to_the_last_one(company, limit, scope, measure, route):
+    """Room for the bound of a second call and not for one token more: it passes, and the third is refused, by the minute and by the day."""
+    arguments, words = subject(company, scope, route)
+    said, letters, used = MEASURES[measure]
+    unit = "model tokens" if measure == "model_tokens" else said
+    bound = bound_tokens(measure, route)
+    cap = used + bound
+    messages = route == "/v1/messages"
+    company.clock_to(second=5)
+    limit(company, "minute", measure=measure, cap=cap, **arguments)
+    lefts = []
+    for _ in range(2):
+        status, headers, body = post(company, route)
+        assert (status, body.get("error")) == (200, None)
+        kinds = ("tokens", said.replace(" ", "-")) if messages else ("tokens",)
+        names = [f"anthropic-ratelimit-{kind}-" if messages else "x-ratelimit-" for kind in kinds]
+        end = "remaining" if messages else "remaining-tokens"
+        lefts.append({headers[name + end] for name in names})
+    assert lefts == [{str(bound)}, {str(bound - used)}]
+
+    status, headers, body = post(company, route)
+    error = body["error"]
+    assert (status, error["type"]) == (429, "rate_limit_error" if messages else "tokens")
+    assert error["code"] == ("limit_reached" if messages else "rate_limit_exceeded")
+    assert (
+        f"{words} on {said} per min ({letters}): Limit {cap}, Used {2 * used}, Requested {bound}. " in error["message"]
+    )
+    assert (
+        f"The limit minute ({words}) has {bound - used} {unit} left in this minute, and this call may take up to {bound} {unit}."
+        in error["message"]
+    )
+    assert headers["x-should-retry"] == "true"
+    assert 1 <= int(headers["retry-after"]) <= 55
+    company.do("limit.override", limit="minute", cap=10**6, until=company.clock() + 600 * SECOND)
+
+    limit(company, "day", window="day", measure=measure, cap=cap, **arguments)
+    for _ in range(2):
+        company.clock_to(second=5)
+        assert post(company, route)[0] == 200
+    company.clock_to(second=5)
+    status, headers, body = post(company, route)
+    error = body["error"]
+    assert (status, error["type"]) == ((402, "billing_error") if messages else (429, "insufficient_quota"))
+    assert error["code"] == "limit_reached"
+    assert (
+        f"The limit day ({words}) has {bound - used} {unit} left in this day, and this call may take up to {bound} {unit}."
+        in error["message"]
+    )
+    assert (headers["x-should-retry"], headers["x-tokenroll-denied"]) == ("false", "limit_reached")
+    assert windows(company, "day")[0][1] == 2 * used
 
 
 @pytest.mark.parametrize("route", sorted(ROUTES.keys() - {"/v1/moderations"}))  # which is free
@@ -284,6 +358,35 @@ def test_exactly_as_many_calls_as_the_limit_says_pass_in_each_minute(company, li
     assert [used for _, used in windows(company, "burst")] == [20, 20, 20]
 
 
+def statuses_of_twenty(company, route, denied_count):
+    """So many calls at once, whose answers are withheld until so many denials have come; how often each status came."""
+    answers: list[int] = []
+    company.provider.hold()
+    threads = [threading.Thread(target=lambda: answers.append(post(company, route)[0])) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    try:
+        company.until(lambda: len(answers) == denied_count, "all denials")
+    finally:
+        company.provider.release()
+    for thread in threads:
+        thread.join()
+    company.quiet()
+    return Counter(answers)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_of_twenty_calls_at_once_as_many_pass_as_their_bounds_have_room_for(company, limit, measure):
+    """No answer comes back before all have been judged; what the five did not use is then room for the next five."""
+    route, used = "/v1/chat/completions", MEASURES[measure][2]
+    bound = bound_tokens(measure, route)
+    company.clock_to(second=1)
+    limit(company, "tokens", member="Cleo", measure=measure, cap=6 * bound - 1)
+    for _ in range(2):
+        assert statuses_of_twenty(company, route, denied_count=15) == {200: 5, 429: 15}
+    assert [count for _, count in windows(company, "tokens")] == [10 * used]
+
+
 def test_a_call_that_the_provider_refused_gives_its_place_back(company, limit):
     company.clock_to(second=1)
     limit(company, "five", member="Nightly agent", cap=5)
@@ -370,12 +473,26 @@ def test_it_is_refused_at_once_where_waiting_would_take_long(patient, limit):
 
 
 def test_parallel_calls_wait_for_what_the_others_do_not_use(patient, limit):
-    """Each may come to 321 bytes' worth and 300 tokens out; one fits at a time, and each uses 33."""
+    """Room for one bound of 300 tokens out; each uses 12. What the first holds is enough for one that waits, and for no third."""
     patient.clock_to(second=5)
-    limit(patient, "narrow", member="Nightly agent", cap=700, measure="model_tokens")
-    ends = at_once(4, lambda: patient.openai("Nightly agent").chat.completions.create(**ask()))
-    assert ends["passed"] >= 2
-    assert sum(used for _, used in windows(patient, "narrow")) == 33 * ends["passed"]
+    limit(patient, "narrow", member="Nightly agent", cap=300 + 12, measure="output_tokens")
+    waits, denials = patient.metric("tokenroll_waits_total"), patient.metric("tokenroll_denials_total")
+    patient.provider.hold()
+    calls = []
+    thread = threading.Thread(
+        target=lambda: calls.append(
+            at_once(4, lambda: patient.openai("Nightly agent").chat.completions.create(**ask()))
+        )
+    )
+    thread.start()
+    try:
+        patient.until(lambda: patient.metric("tokenroll_denials_total") == denials + 2, "the denials")
+        patient.until(lambda: patient.metric("tokenroll_waits_total") == waits + 1, "the wait")
+    finally:
+        patient.provider.release()
+    thread.join()
+    assert calls == [{"passed": 2, "RateLimitError": 2}]
+    assert [used for _, used in windows(patient, "narrow")] == [24]
 
 
 def test_a_client_that_leaves_waits_no_more_and_takes_no_place(patient, limit):

@@ -3,13 +3,14 @@
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cast import CREDIT, DAY, HOUR, T0, make_card
-from tests.desk import Desk, lot, make_facts, make_meter, wallet
+from tests.cast import ADA_WALLET, CREDIT, DAY, HOUR, T0, make_card
+from tests.desk import ADA_KEY, Desk, key, lot, make_facts, make_meter, wallet
 from tests.unit.model.test_limit import ada_daily
 from tokenroll.engine.bounding import TEXT_INPUT_METERS, CallSize, bound_nanos_at, compile_bound
 from tokenroll.engine.limiting import Verdict, cap_at, counted_for, judge, raised_by, window_at
@@ -31,7 +32,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 @st.composite
 def limits(draw_from):
-    """Up to four limits that count Ada, with every window, measure and policy, small enough to be reached."""
+    """Up to four limits with every scope, window, measure and policy, small enough to be reached; most of them count Ada."""
     made = []
     for number in range(1, draw_from(st.integers(1, 4)) + 1):
         window = draw_from(st.sampled_from(list(WindowKind)))
@@ -42,10 +43,34 @@ def limits(draw_from):
     return made
 
 
+ADA_KEY_TERMS = key(1, ADA_KEY, ADA_WALLET, department_ids=[3, 5])
+"""Ada's key: her own number and its are 1, her department is 5, in 3. Her calls ask for `sonnet` under two tags."""
+ADA_TAGS = "close,month"
+SUBJECTS: dict[LimitScope, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    LimitScope.COMPANY: ([{"subject_id": 0}], []),
+    LimitScope.DEPARTMENT: ([{"subject_id": 3}, {"subject_id": 5}], [{"subject_id": 4}]),
+    LimitScope.MEMBER: ([{"subject_id": 1}, {"subject_id": 1, "model": "sonnet"}], [{"subject_id": 2}, {"subject_id": 1, "model": "opus"}]),
+    LimitScope.KEY: ([{"subject_id": 1}, {"subject_id": 1, "tag": "close"}], [{"subject_id": 2}, {"subject_id": 1, "tag": "clos"}]),
+    LimitScope.MODEL: ([{"subject_id": 0, "model": "sonnet"}], [{"subject_id": 0, "model": "opus"}]),
+    LimitScope.TAG: ([{"subject_id": 0, "tag": "close"}, {"subject_id": 0, "tag": "month"}], [{"subject_id": 0, "tag": "travel"}]),
+}  # fmt: skip
+"""By scope: whom or what a limit names that counts Ada's calls, and what it names that does not."""
+
+
+def counts_ada(limit):
+    mine, _ = SUBJECTS[limit.scope]
+    return any(
+        all(getattr(limit, name) == value for name, value in one.items())
+        and (limit.model, limit.tag) == (one.get("model", ""), one.get("tag", ""))
+        for one in mine
+    )
+
+
 def _limit(draw_from, number, window, measure, degrade, unit):
-    scope = draw_from(st.sampled_from([LimitScope.COMPANY, LimitScope.MEMBER]))
+    scope = draw_from(st.sampled_from(list(LimitScope)))
+    mine, others = SUBJECTS[scope]
     return ada_daily(
-        id=number, name=f"limit-{number}", scope=scope, subject_id=1 if scope is LimitScope.MEMBER else 0, window=window,
+        id=number, name=f"limit-{number}", scope=scope, **draw_from(st.sampled_from(mine + mine + others)), window=window,
         window_seconds=draw_from(st.sampled_from([60, 3_600, 86_399])) if window is WindowKind.ROLLING else 0,
         zone="Europe/Berlin", measure=measure, cap=draw_from(st.sampled_from([0, 1, 4, 12, 50])) * unit, degrade=degrade,
         overage=2 * unit if degrade is Degrade.OVERAGE else 0,
@@ -77,7 +102,7 @@ class Both:
     """A worker's desk, and a book of counters kept by the engine's words alone."""
 
     def __init__(self, directory, made):
-        self.desk = Desk(directory, wallet(lot(1, 10**15)))
+        self.desk = Desk(directory, wallet(lot(1, 10**15)), keys=(ADA_KEY_TERMS,))
         self.limits = made
         self.overrides: dict[int, list[LimitOverride]] = {one.id: [] for one in made}
         self.desk.spending.apply_view(View([], [], {}, True, limits=[terms(one) for one in made]))
@@ -97,7 +122,9 @@ class Both:
     def holding(self):
         now = self.desk.now
         return [
-            one for one in self.limits if one.effective_at <= now and (one.expires_at is None or now < one.expires_at)
+            one
+            for one in self.limits
+            if counts_ada(one) and one.effective_at <= now and (one.expires_at is None or now < one.expires_at)
         ]
 
     def call(self, input_bytes, cap):
@@ -111,7 +138,7 @@ class Both:
             refused |= verdict is Verdict.REFUSED
             flags = {Verdict.WOULD_DENY: RAISE_WOULD_DENY, Verdict.OVERAGE: RAISE_OVERAGE}.get(verdict, 0)
             raises.append((limit.id, LIMIT_MEASURES.index(limit.measure), flags, self.window(limit).start_at, amount))
-        admitted = self.desk.admit(make_facts(input_bytes=input_bytes, output_cap_tokens=cap))
+        admitted = self.desk.admit(make_facts(input_bytes=input_bytes, output_cap_tokens=cap), tags=ADA_TAGS)
         if refused:
             assert isinstance(admitted, Denial), "a call above an enforced cap"
             assert admitted.code == "limit_reached"
