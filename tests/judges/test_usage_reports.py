@@ -6,7 +6,6 @@ tokens, and 16 for the message at chat and messages, 16 at embeddings.
 """
 
 import json
-import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -27,7 +26,8 @@ USAGE = (
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory):
-    with Company(tmp_path_factory.mktemp("acme") / "home") as running:
+    with Company(tmp_path_factory.mktemp("acme") / "home", moving_clock=True) as running:
+        running.clock_to_hour(1)
         running.start_web()
         for name in ("Ada", "Bo", "Nightly agent"):
             running.hire(name)
@@ -65,18 +65,19 @@ def asked(company, path, key=CLEO, **headers):
     return status, json.loads(body, parse_float=Decimal)
 
 
-def today():
-    return int(time.time()) // 86_400 * 86_400
+def today(company):
+    """When the day began in which all was asked, by the clock that stands at one in the morning when the company begins."""
+    return company.clock() // 10**6 // 86_400 * 86_400
 
 
 def only(buckets):
-    """The one row of all buckets; a test that runs at midnight has it in the second."""
+    """The one row of all buckets."""
     (row,) = [row for bucket in buckets for row in bucket.results]
     return row
 
 
 def test_the_official_client_reads_who_used_which_model(company, admin):
-    page = admin.completions(start_time=today() - 86_400, group_by=["user_id", "model", "service_tier", "batch"])
+    page = admin.completions(start_time=today(company) - 86_400, group_by=["user_id", "model", "service_tier", "batch"])
     row = only(page.data)
     assert (row.input_tokens, row.output_tokens, row.num_model_requests) == (42, 42, 2)
     assert (row.input_text_tokens, row.output_text_tokens, row.input_cached_tokens) == (42, 42, 0)
@@ -85,21 +86,23 @@ def test_the_official_client_reads_who_used_which_model(company, admin):
     assert (row.project_id, row.api_key_id) == (None, None)
 
 
-def test_embeddings_are_told_apart_from_text(admin):
-    row = only(admin.embeddings(start_time=today() - 86_400, group_by=["model"], bucket_width="1h", limit=168).data)
+def test_embeddings_are_told_apart_from_text(company, admin):
+    row = only(
+        admin.embeddings(start_time=today(company) - 86_400, group_by=["model"], bucket_width="1h", limit=168).data
+    )
     assert (row.input_tokens, row.num_model_requests, row.model) == (42, 1, "text-embedding-3-small")
 
 
 def test_costs_are_what_the_provider_billed_to_the_nano(company, admin):
     billed = {line.model: line.cost_nanos for line in company.bill()}
     assert billed["text-embedding-3-small"] == 42 * 20
-    status, page = asked(company, f"/v1/organization/costs?start_time={today() - 86_400}")
+    status, page = asked(company, f"/v1/organization/costs?start_time={today(company) - 86_400}")
     amounts = [row["amount"] for bucket in page["data"] for row in bucket["results"]]
     assert (status, sum(one["value"] for one in amounts)) == (200, Decimal("0.000032340"))
     assert Decimal("0.000032340") == Decimal(42 * 150 + 42 * 600 + 42 * 20) / 10**9
     lines = [
         (row.line_item, row.amount.value, row.quantity, row.quantity_unit)
-        for bucket in admin.costs(start_time=today() - 86_400, group_by=["line_item"]).data
+        for bucket in admin.costs(start_time=today(company) - 86_400, group_by=["line_item"]).data
         for row in bucket.results
     ]
     assert lines == [
@@ -109,7 +112,9 @@ def test_costs_are_what_the_provider_billed_to_the_nano(company, admin):
     ]
     one = only(
         admin.costs(
-            start_time=today() - 86_400, line_items=["gpt-4o-mini-2024-07-18, output_tokens"], group_by=["api_source"]
+            start_time=today(company) - 86_400,
+            line_items=["gpt-4o-mini-2024-07-18, output_tokens"],
+            group_by=["api_source"],
         ).data
     )
     assert (one.amount.value, one.line_item, one.api_source) == (0.0000252, None, "unlabeled")
@@ -117,8 +122,8 @@ def test_costs_are_what_the_provider_billed_to_the_nano(company, admin):
 
 def test_both_reports_together_are_the_whole_ledger(company):
     """What is told to OpenAI's tools and what to Anthropic's has no call in common and leaves none out."""
-    since = datetime.fromtimestamp(today() - 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    _, openais = asked(company, f"/v1/organization/costs?start_time={today() - 86_400}")
+    since = datetime.fromtimestamp(today(company) - 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    _, openais = asked(company, f"/v1/organization/costs?start_time={today(company) - 86_400}")
     _, anthropics = asked(company, f"/v1/organizations/cost_report?starting_at={since}")
     dollars = sum(row["amount"]["value"] for bucket in openais["data"] for row in bucket["results"])
     cents = sum(Decimal(row["amount"]) for bucket in anthropics["data"] for row in bucket["results"])
@@ -126,7 +131,7 @@ def test_both_reports_together_are_the_whole_ledger(company):
 
 
 def test_anthropic_s_report_tells_service_accounts_and_workspaces(company):
-    since = datetime.fromtimestamp(today(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    since = datetime.fromtimestamp(today(company), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     groups = "&".join(
         f"group_by[]={one}"
         for one in ("service_account_id", "account_id", "workspace_id", "model", "context_window", "service_tier")
@@ -153,7 +158,7 @@ def test_anthropic_s_report_tells_service_accounts_and_workspaces(company):
 def test_filters_leave_out_and_empty_buckets_stay(company, admin):
     ada = company.tokenroll("member", "show", "Ada", "--json")["member"]
     bo = company.tokenroll("member", "show", "Bo", "--json")["member"]
-    start = today() - 3 * 86_400
+    start = today(company) - 3 * 86_400
     page = admin.completions(start_time=start, user_ids=[bo])
     assert [len(bucket.results) for bucket in page.data] == [0, 0, 0, 0]
     page = admin.completions(start_time=start, user_ids=[ada, bo], models=["gpt-4o-mini-2024-07-18"], batch=False)
@@ -164,8 +169,8 @@ def test_filters_leave_out_and_empty_buckets_stay(company, admin):
     assert all(not bucket.results for bucket in admin.web_search_calls(start_time=start, context_levels=["low"]).data)
 
 
-def test_pages_follow_each_other_without_a_gap(admin):
-    start, starts, found, page = today() - 9 * 86_400, [], 0, openai.omit
+def test_pages_follow_each_other_without_a_gap(company, admin):
+    start, starts, found, page = today(company) - 9 * 86_400, [], 0, openai.omit
     while True:
         answer = admin.costs(start_time=start, limit=3, page=page)
         starts += [(bucket.start_time - start) // 86_400 for bucket in answer.data]
@@ -178,7 +183,7 @@ def test_pages_follow_each_other_without_a_gap(admin):
 
 @pytest.mark.parametrize("name", USAGE)
 def test_every_report_is_what_the_specification_says(company, schema, name):
-    path = f"/v1/organization/usage/{name}?start_time={today()}&group_by=project_id"
+    path = f"/v1/organization/usage/{name}?start_time={today(company)}&group_by=project_id"
     status, page = asked(company, path)
     assert status == 200
     schema("UsageResponse").validate(json.loads(json.dumps(page, default=float)))
@@ -186,7 +191,7 @@ def test_every_report_is_what_the_specification_says(company, schema, name):
 
 @pytest.mark.parametrize("group", ["project_id", "user_id", "api_key_id", "line_item"])
 def test_costs_are_what_the_specification_says(company, schema, group):
-    _, page = asked(company, f"/v1/organization/costs?start_time={today()}&group_by={group}")
+    _, page = asked(company, f"/v1/organization/costs?start_time={today(company)}&group_by={group}")
     schema("UsageResponse").validate(json.loads(json.dumps(page, default=float)))
     assert page["data"][0]["results"]
 
@@ -263,6 +268,6 @@ def test_a_gateway_without_its_pages_says_so_and_goes_on_with_calls(company):
 
 def test_reports_pipelined_behind_each_other_are_answered_in_order(company):
     head = "GET /v1/organization/costs?start_time={} HTTP/1.1\r\nhost: gateway\r\nx-api-key: {}\r\n\r\n"
-    asked_for = [head.format(today() - days * 86_400, CLEO).encode() for days in (0, 5, 1)]
+    asked_for = [head.format(today(company) - days * 86_400, CLEO).encode() for days in (0, 5, 1)]
     answers = company.pipelined(asked_for)
     assert [(status, len(json.loads(body)["data"])) for status, body in answers] == [(200, 1), (200, 6), (200, 2)]
