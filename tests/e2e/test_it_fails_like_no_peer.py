@@ -7,6 +7,7 @@ over all of them and names at once all that fail.
 import json
 import re
 import signal
+from collections import Counter
 from importlib.metadata import files
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def names_of_ours() -> str:
 def company(tmp_path_factory):
     home = tmp_path_factory.mktemp("peers") / "home"
     with Company(home, moving_clock=True, deployment=names_of_ours()) as running:
+        running.clock_to_hour(1)  # no cycle turns under a test that does not turn it
         running.do("department.create", name="Ledgers", parent="Finance")
         running.hire("Ada", department="Ledgers")
         running.hire("Bo")
@@ -192,6 +194,25 @@ def test_of_one_call_at_each_route_all_at_once_exactly_as_many_pass_as_the_scope
     answers = [answer for answer in calls.finish() if answer is not None]
     assert sum(answer.passed for answer in answers) == 5
     assert {answer.code for answer in answers if not answer.passed} == {"limit_reached"}
+    settled(company)
+
+
+def test_of_two_calls_at_each_route_all_at_once_exactly_one_passes_for_each_model_that_has_room_for_one(
+    company, limits
+):
+    """T1, T2, T13: the same race for the scope that differs from route to route."""
+    limits("model", 1)
+    routes = [*AT_ONCE.values()] * 2
+    models = {route.model for route in routes}
+    company.provider.hold()
+    calls = AtOnce(company.port, [(route, company.keys["Ada"]) for route in routes])
+    try:
+        company.until(lambda: calls.answered == len(routes) - len(models), "all answers but one of each model")
+    finally:
+        company.provider.release()
+    ended = [(route.model, answer) for route, answer in zip(routes, calls.finish(), strict=True) if answer is not None]
+    assert Counter(model for model, answer in ended if answer.passed) == dict.fromkeys(models, 1)
+    assert {answer.code for _, answer in ended if not answer.passed} == {"limit_reached"}
     settled(company)
 
 

@@ -4,7 +4,6 @@ Prices worked with, in nanos a token: gpt-4o 2,500 in, 10,000 out; gpt-4o-mini 1
 """
 
 import threading
-import time
 
 import anthropic
 import openai
@@ -28,7 +27,8 @@ def ask(output_tokens=12, headers=None, **more):
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory):
-    with Company(tmp_path_factory.mktemp("limits") / "home") as running:
+    with Company(tmp_path_factory.mktemp("limits") / "home", moving_clock=True) as running:
+        running.clock_to_hour(1)  # neither a day nor a cycle turns under a test
         for name in ("Ada", "Bo", "Cleo", "Dev", "Nightly agent"):
             running.hire(name)
         yield running
@@ -209,12 +209,11 @@ def test_a_gateway_that_dies_forgets_no_counter_and_an_override_ends_by_its_date
     company.start_gateway()
     with pytest.raises(openai.RateLimitError):
         company.openai("Bo").chat.completions.create(**ask())
-    until = int(time.time() * 1e6) + 2_000_000
+    until = company.clock() + 60_000_000
     company.do("limit.override", limit="bo-calls", cap=2, until=until)
     company.openai("Bo").chat.completions.create(**ask())
     company.do("limit.override", limit="bo-calls", cap=50, until=until)
-    while time.time() * 1e6 < until:
-        time.sleep(0.05)
+    company.clock.advance(60_000_000)
     with pytest.raises(openai.RateLimitError):
         company.openai("Bo").chat.completions.create(**ask())
     status, me = company.get("/me/wallet", "Bo")

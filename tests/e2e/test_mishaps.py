@@ -107,10 +107,11 @@ def unread(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("line", "code"), [(("wallet", "list"), 0), (("--help",), 0), (("payrun", "run", f"{datetime.now(UTC):%Y-%m}"), 1)]
+    ("line", "code"), [(("wallet", "list"), 0), (("--help",), 0), (("payrun", "run", "this month"), 1)]
 )
 def test_it_ends_in_silence_with_its_own_code_when_nobody_reads_on(home, line, code):
-    assert unread(*line) == (code, "")
+    month = f"{datetime.now(UTC):%Y-%m}"  # now, and not when the tests were found
+    assert unread(*(month if part == "this month" else part for part in line)) == (code, "")
 
 
 def test_it_revokes_a_key_whose_reader_has_gone(home, capsys):

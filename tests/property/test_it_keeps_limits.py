@@ -50,7 +50,7 @@ SUBJECTS: dict[LimitScope, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = 
     LimitScope.COMPANY: ([{"subject_id": 0}], []),
     LimitScope.DEPARTMENT: ([{"subject_id": 3}, {"subject_id": 5}], [{"subject_id": 4}]),
     LimitScope.MEMBER: ([{"subject_id": 1}, {"subject_id": 1, "model": "sonnet"}], [{"subject_id": 2}, {"subject_id": 1, "model": "opus"}]),
-    LimitScope.KEY: ([{"subject_id": 1}, {"subject_id": 1, "tag": "close"}], [{"subject_id": 2}, {"subject_id": 1, "tag": "clos"}]),
+    LimitScope.KEY: ([{"subject_id": 1}, {"subject_id": 1, "tag": "close"}], [{"subject_id": 2}, {"subject_id": 1, "tag": "closes"}]),
     LimitScope.MODEL: ([{"subject_id": 0, "model": "sonnet"}], [{"subject_id": 0, "model": "opus"}]),
     LimitScope.TAG: ([{"subject_id": 0, "tag": "close"}, {"subject_id": 0, "tag": "month"}], [{"subject_id": 0, "tag": "travel"}]),
 }  # fmt: skip
