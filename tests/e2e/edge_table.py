@@ -76,12 +76,20 @@ def stream_head(terms: bytes) -> bytes:
     )  # fmt: skip
 
 
-def openai_error(status: bytes, message: str, kind: str, code: str, extra: bytes = b"") -> bytes:
+def openai_error(
+    status: bytes, message: str, kind: str, code: str, extra: bytes = b"", request_id: bytes = b"REFUSAL"
+) -> bytes:
+    """As it is answered: under an id of its own, or under that of the call that ends with it."""
     body = f'{{"error": {{"message": "{message}", "type": "{kind}", "param": null, "code": "{code}"}}}}'.encode()
     return (
         b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\n" + extra
-        + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        + b"x-request-id: " + request_id + b"\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
     )  # fmt: skip
+
+
+def bad_gateway(message: str) -> bytes:
+    """Under the id of the call that ends with it."""
+    return openai_error(b"502 Bad Gateway", message, "server_error", "bad_gateway", request_id=b"CALL")
 
 
 MALFORMED = openai_error(
@@ -559,9 +567,7 @@ RESPONSE_ROWS = [
         "both framings at once",
         CALL,
         WHOLE.replace(b"Content-Length", b"Transfer-Encoding: chunked\r\nContent-Length"),
-        openai_error(
-            b"502 Bad Gateway", "The provider's Content-Length is not one number.", "server_error", "bad_gateway"
-        ),
+        bad_gateway("The provider's Content-Length is not one number."),
         SENT,
         ("suspense of 410000",),
     ),
@@ -569,9 +575,7 @@ RESPONSE_ROWS = [
         "two lengths",
         CALL,
         WHOLE.replace(b"Content-Length", b"Content-Length: 1\r\nContent-Length"),
-        openai_error(
-            b"502 Bad Gateway", "The provider's Content-Length is not one number.", "server_error", "bad_gateway"
-        ),
+        bad_gateway("The provider's Content-Length is not one number."),
         SENT,
         ("suspense of 410000",),
     ),
@@ -579,7 +583,7 @@ RESPONSE_ROWS = [
         "a folded header",
         CALL,
         WHOLE.replace(b"Content-Length", b"X: a\r\n b\r\nContent-Length"),
-        openai_error(b"502 Bad Gateway", "The provider's response head is malformed.", "server_error", "bad_gateway"),
+        bad_gateway("The provider's response head is malformed."),
         SENT,
         ("suspense of 410000",),
     ),
@@ -587,7 +591,7 @@ RESPONSE_ROWS = [
         "no HTTP at all",
         CALL,
         b"hello, this is something else\r\n\r\n",
-        openai_error(b"502 Bad Gateway", "The provider does not speak HTTP/1.1.", "server_error", "bad_gateway"),
+        bad_gateway("The provider does not speak HTTP/1.1."),
         SENT,
         ("suspense of 410000",),
     ),
@@ -595,7 +599,7 @@ RESPONSE_ROWS = [
         "a switch of protocols",
         CALL,
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
-        openai_error(b"502 Bad Gateway", "The provider sent interim answers only.", "server_error", "bad_gateway"),
+        bad_gateway("The provider sent interim answers only."),
         SENT,
         ("suspense of 410000",),
     ),
@@ -603,9 +607,7 @@ RESPONSE_ROWS = [
         "a chunk size that is no number",
         CALL,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        openai_error(
-            b"502 Bad Gateway", f"The provider's answer is malformed: {SIZE_ERROR}.", "server_error", "bad_gateway"
-        ),
+        bad_gateway(f"The provider's answer is malformed: {SIZE_ERROR}."),
         SENT,
         ("suspense of 410000",),
     ),
@@ -613,12 +615,7 @@ RESPONSE_ROWS = [
         "an answer that ends before its length",
         CALL,
         WHOLE[:-1],
-        openai_error(
-            b"502 Bad Gateway",
-            "The provider closed the connection before its answer was whole.",
-            "server_error",
-            "bad_gateway",
-        ),
+        bad_gateway("The provider closed the connection before its answer was whole."),
         SENT,
         ("suspense of 410000",),
         "fin",

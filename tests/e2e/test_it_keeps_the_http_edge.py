@@ -17,6 +17,7 @@ from tokenroll.gateway.heads import HEAD_END, RequestReader
 AT_ONCE = 8
 Play = Callable[[Rig, list["Run"]], Coroutine[Any, Any, list[tuple["Run", bytes]]]]
 _CALL = re.compile(rb"call_[0-9a-f]{32}")
+_REFUSAL = re.compile(rb"refusal_[0-9a-f]{32}")
 _CARD = re.compile(rb"rate-card: [0-9a-f]{16}")
 
 
@@ -84,7 +85,7 @@ def dechunked(data: bytes) -> bytes:
 
 def told(data: bytes, expected: bytes) -> bytes:
     """What came back, in the table's words."""
-    data = _CARD.sub(b"rate-card: CARD", _CALL.sub(b"CALL", data))
+    data = _REFUSAL.sub(b"REFUSAL", _CARD.sub(b"rate-card: CARD", _CALL.sub(b"CALL", data)))
     if expected.startswith(b"DECHUNKED"):
         return b"DECHUNKED" + dechunked(data)
     if expected == b"NOT_JSON":

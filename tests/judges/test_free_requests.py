@@ -5,6 +5,7 @@
 
 import json
 
+import anthropic
 import openai
 import pytest
 
@@ -82,3 +83,15 @@ def test_what_is_free_needs_a_key_that_may_call(free):
 def test_a_path_that_is_not_quite_free_is_refused_here(free, path):
     status, _, answer = free.request("GET", path, None, as_ada(free))
     assert (status, json.loads(answer)["error"]["code"]) == (404, "not_found")
+
+
+def test_the_official_clients_find_the_id_of_a_refusal(free):
+    with pytest.raises(openai.AuthenticationError) as chat:
+        free.openai().with_options(api_key="tr-nobody").responses.input_tokens.count(model="gpt-4o-mini", input=HELLO)
+    assert chat.value.request_id.startswith("refusal_")
+    with pytest.raises(anthropic.AuthenticationError) as message:
+        free.anthropic().with_options(api_key="tr-nobody").messages.count_tokens(
+            model="claude-haiku-4-5", messages=[{"role": "user", "content": HELLO}]
+        )
+    assert message.value.request_id.startswith("refusal_")
+    assert message.value.body["request_id"] == message.value.request_id

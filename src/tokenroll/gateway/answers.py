@@ -2,11 +2,14 @@
 
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from tokenroll.gateway.heads import RequestHead
+from tokenroll.model.identifier import identifier
+from tokenroll.model.instant import Instant
 from tokenroll.upstream.anthropic import Messages
 from tokenroll.upstream.audio import Speech, Transcriptions, Translations
 from tokenroll.upstream.completions import Completions
@@ -48,6 +51,10 @@ DIALECTS: Final = tuple(sorted(ENDPOINTS.values(), key=lambda one: one.index))
 """The same by their numbers, which are gapless."""
 
 _CONTENT_TYPES: Final = re.compile(rb"^content-type:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+
+_HAS_ID: Final = re.compile(rb"^(?:x-request-id|request-id|x-tokenroll-call-id):", re.IGNORECASE | re.MULTILINE)
+_OPENAIS_ERROR: Final = re.compile(rb'\{"error": ?\{')
+_ANTHROPICS_ERROR: Final = re.compile(rb'\{"type": ?"error", ?"error": ?\{')
 
 STATUS_LINES: Final = {
     status: b"HTTP/1.1 %d %b\r\n"
@@ -95,6 +102,27 @@ def error_answer(
     )
     retry = b"retry-after: %d\r\n" % retry_after_seconds if retry_after_seconds else b""
     return ErrorAnswer(status, b"content-type: application/problem+json\r\n" + retry + headers, body.encode())
+
+
+def refusal_id(now: Instant) -> bytes:
+    """A fresh id for what is refused and is no call: it says when that was, and is written nowhere else."""
+    return identifier("refusal", now // 1000, secrets.randbits(80)).encode()
+
+
+def identified(answer: ErrorAnswer, request_id: bytes) -> ErrorAnswer:
+    """An error of ours with an id that a person can quote, where the clients of its dialect look for one.
+
+    Its body shows whose words it is in. One that has an id, as a provider's own that was kept for a call has, stays as it is.
+    """
+    headers, body = answer.headers, answer.body
+    if _HAS_ID.search(headers) is not None:
+        return answer
+    if _OPENAIS_ERROR.match(body) is not None:
+        return ErrorAnswer(answer.status, b"%bx-request-id: %b\r\n" % (headers, request_id), body)
+    if _ANTHROPICS_ERROR.match(body) is not None and body.endswith(b"}"):
+        named = b'%b, "request_id": "%b"}' % (body[:-1], request_id)
+        return ErrorAnswer(answer.status, b"%brequest-id: %b\r\n" % (headers, request_id), named)
+    return answer
 
 
 def json_answer(value: dict[str, Any], status: int = 200) -> ErrorAnswer:

@@ -8,7 +8,7 @@ import logging
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-from tokenroll.gateway.answers import error_answer, status_line
+from tokenroll.gateway.answers import error_answer, identified, status_line
 from tokenroll.gateway.attempts import Further
 from tokenroll.gateway.chunks import LAST_CHUNK, chunk
 from tokenroll.gateway.decoding import Copy
@@ -551,6 +551,7 @@ class Call(Exchange):
         answer = self._error(
             502, "usage_missing", "The provider's answer does not say what it cost, so it is kept back."
         )
+        answer = identified(answer, self._call_id)
         lines = whole_lines(self.gateway, self.hold, self._call_id, charge)
         client.answer(ErrorAnswer(502, answer.headers + lines, answer.body))
         return True
@@ -672,11 +673,13 @@ class Call(Exchange):
 
     def _give(self, answer: ErrorAnswer) -> None:
         """An answer of ours to a client that is still there; a provider's own one, kept from an earlier attempt, comes before it."""
+        has_hold = self._state not in {_NEW, _WAITING}
         self._state = _ENDED
         client, self._client = self._client, None
         if client is not None:
             kept = None if self._further is None else self._further.answer
-            client.answer(kept or answer)
+            call_id = b"call_" + self.hold.call_number_bytes.hex().encode() if has_hold else b""
+            client.answer(kept or answer, call_id)
 
     def _client_now(self) -> "ClientConnection":
         client = self._client

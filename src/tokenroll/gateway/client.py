@@ -8,7 +8,14 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from tokenroll.gateway import forwarding, local, unserved
-from tokenroll.gateway.answers import dialect_of, dialect_of_bytes, error_answer, status_line
+from tokenroll.gateway.answers import (
+    dialect_of,
+    dialect_of_bytes,
+    error_answer,
+    identified,
+    refusal_id,
+    status_line,
+)
 from tokenroll.gateway.call import Call
 from tokenroll.gateway.chunks import ChunkDecoder, ChunkError
 from tokenroll.gateway.decoding import DecodingError, decoder_for
@@ -592,8 +599,10 @@ class ClientConnection:
             return b"connection: keep-alive\r\n" if head.http10 else b""
         return b"connection: close\r\n"
 
-    def answer(self, answer: ErrorAnswer) -> None:
-        """A whole answer of ours to the present request."""
+    def answer(self, answer: ErrorAnswer, call_id: bytes = b"") -> None:
+        """A whole answer of ours to the present request; an error has the id of the call that it ends, or one of its own."""
+        if answer.status >= 400:
+            answer = identified(answer, call_id or refusal_id(self.gateway.clock()))
         body = b"" if self._head is not None and self._head.method == b"HEAD" else answer.body
         self._write_now(
             b"%b%b%bcontent-length: %d\r\n\r\n%b"
@@ -659,8 +668,10 @@ class ClientConnection:
 
     def _refuse(self, answer: ErrorAnswer) -> None:
         """Answer and end the connection, because where the next request begins cannot be known."""
-        self.gateway.metrics.requests["refused"] += 1
-        self.gateway.body_bytes -= self._reserved
+        gateway = self.gateway
+        gateway.metrics.requests["refused"] += 1
+        answer = identified(answer, refusal_id(gateway.clock()))
+        gateway.body_bytes -= self._reserved
         self._reserved = 0
         self._parts = []
         self._write_now(

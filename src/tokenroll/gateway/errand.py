@@ -18,7 +18,7 @@ from tokenroll.gateway.telling import forward_lines
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.services.hot import HotKey
 from tokenroll.store.tape import Finish
-from tokenroll.upstream.dialect import Buffers, Dialect, RequestRefused
+from tokenroll.upstream.dialect import Buffers, Denial, Dialect, RequestRefused
 from tokenroll.upstream.heads import edited, named_model
 
 if TYPE_CHECKING:
@@ -132,11 +132,8 @@ class Errand(Seeking):
                 return
             is_enforced = self._key.wallet.enforcement == Enforcement.ENFORCE
             if route is not None and is_enforced and not gateway.spending.is_for(self._key, route.hot, model):
-                self._refuse(
-                    403,
-                    "not_for_model",
-                    f"This key is not for the model {model!r}, only for {', '.join(self._key.models)}.",
-                )
+                state = f"the model {model!r}, only for {', '.join(self._key.models)}"
+                self._take_client().answer(kind.dialect.denial(Denial("not_for_model", model=model, state=state)))
                 return
             if route is not None:
                 self._targets = [one.target for one in ways(route) if one.target.flavour.has_errands][:1]

@@ -113,6 +113,11 @@ class Denial:
         """Whether the providers call it a rate limit, too: there is room again soon, or their clients must ask for fewer tokens."""
         return self.retry_after_millis > 0 or (self.pace_kind > REQUESTS and not self.next_at)
 
+    @property
+    def forbids_model(self) -> bool:
+        """Whether the model is there and is not for this caller, by plan or by key; a plan may close a service tier instead."""
+        return self.code == "not_for_model" or (self.code == "no_access" and self.state.startswith("the model "))
+
     def sentence(self) -> str:
         """The denial in words: what was needed, what is left, when more arrives, who can approve."""
         return _SENTENCES[self.code](self)

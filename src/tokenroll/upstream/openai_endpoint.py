@@ -43,7 +43,6 @@ _DENIAL_STATUS: Final = {
 }  # fmt: skip
 _DENIAL_PARAM: Final = {
     "unknown_model": "model",
-    "not_for_model": "model",
     "not_priced": "model",
     "tier_not_sold": "service_tier",
 }
@@ -133,6 +132,10 @@ class OpenAIEndpoint(Dialect):
         kind = "insufficient_quota" if status == 429 else _error_type(status)
         if denial.is_pace:  # as a rate limit of the provider's own: clients wait and try again, or ask for less
             kind, code = "tokens" if denial.pace_kind > REQUESTS else "requests", "rate_limit_exceeded"
+        elif (
+            denial.forbids_model
+        ):  # as the provider says it: its clients know the code, and the 403 tells it from no such model
+            code = "unknown_model"
         model = denial.model
         sentence = pace_sentence(denial, f"Rate limit reached for {model} in", f"Request too large for {model} in")
         body = _error_body(sentence + denial.sentence(), kind, _CODES.get(code, code), _DENIAL_PARAM.get(code))

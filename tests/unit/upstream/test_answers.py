@@ -62,6 +62,21 @@ def test_an_empty_wallet_in_messages_is_billing_or_what_the_company_chose(status
     ("denial", "chat", "messages"),
     [
         (UNKNOWN, (404, "invalid_request_error", "model_not_found"), (404, "not_found_error", "unknown_model")),
+        (
+            Denial("not_for_model", model="m", state="the model 'm', only for o"),
+            (403, "invalid_request_error", "model_not_found"),
+            (403, "permission_error", "not_for_model"),
+        ),
+        (
+            Denial("no_access", model="m", state="the model 'm', only to o"),
+            (403, "invalid_request_error", "model_not_found"),
+            (403, "permission_error", "no_access"),
+        ),
+        (
+            Denial("no_access", model="m", state="the service tier 'flex', only to standard"),
+            (403, "invalid_request_error", "no_access"),
+            (403, "permission_error", "no_access"),
+        ),
         (REPEATED, (409, "invalid_request_error", "call_repeated"), (409, "conflict_error", "call_repeated")),
         (
             Denial("tier_not_sold", model="m", state="flex"),
