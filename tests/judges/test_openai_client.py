@@ -196,6 +196,37 @@ def test_it_charges_the_service_tier_that_answered(company):
     assert answer.service_tier == "priority"
 
 
+def test_a_call_for_flex_that_is_answered_at_the_standard_tier_stays_within_its_hold(company):
+    # gpt-5-mini costs 250 and 2,000 nanos a token, half of that at flex
+    def flex(**headers):
+        raw = company.openai().chat.completions.with_raw_response.create(
+            model="gpt-5-mini",
+            messages=HELLO,
+            max_completion_tokens=10,
+            service_tier="flex",
+            extra_headers=sized(10, **headers),
+        )
+        return raw.parse().service_tier, int(raw.headers["x-tokenroll-hold-max"].replace(".", ""))
+
+    with company.moves("Ada", 21 * 125 + 10 * 1_000):
+        assert flex()[0] == "flex"
+    with company.moves("Ada", 21 * 250 + 10 * 2_000):
+        tier, held = flex(**{"x-sim-fault": "tier=standard"})
+    assert tier == "default"
+    assert held >= 21 * 250 + 10 * 2_000
+    call = company.calls("Ada", 1)[0]["call"]
+    (bound,) = [one["bound"] for one in company.tokenroll("call", "show", call, "--json")["attempts"]]
+    assert bound["computed"] == bound["hold"]
+    assert held == bound["input_tokens_max"] * 250 + 10 * 2_000
+
+
+def test_a_call_that_names_the_batch_tier_is_refused_as_openai_does(company):
+    with company.moves("Ada", 0), pytest.raises(openai.BadRequestError) as refusal:
+        company.openai().chat.completions.create(model="gpt-4o-mini", messages=HELLO, service_tier="batch")
+    assert (refusal.value.param, refusal.value.code) == ("service_tier", "invalid_value")
+    assert "Supported values are: 'auto', 'default', 'flex', and 'priority'." in refusal.value.message
+
+
 def test_it_lists_what_can_be_called(company):
     client = company.openai()
     listed = [model.id for model in client.models.list()]

@@ -2,13 +2,14 @@
 
 import tempfile
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cast import ADA_WALLET, DAY, POOL_WALLET, SONNET_RATES, T0, make_card, make_grant, make_lot
-from tests.desk import Desk, lot, make_facts, make_meter, wallet
+from tests.desk import SIM, Desk, lot, make_facts, make_meter, wallet
 from tokenroll.engine import booking
 from tokenroll.engine.bounding import TEXT_INPUT_METERS, CallSize, bound_nanos_at, compile_bound
 from tokenroll.engine.drawing import draw, draw_rank, eligible, split
@@ -224,6 +225,45 @@ def test_admitted_is_what_is_left_over_bound_whatever_the_sizes(count, extra, in
         admitted = sum(isinstance(desk.admit(facts), HotHold) for _ in range(count + 10 + extra // bound))
         assert admitted == (count * bound + extra) // bound
         assert desk.available() == (count * bound + extra) % bound
+
+
+MAY_ANSWER = {"standard": ("standard",), "flex": ("flex", "standard"), "priority": ("priority", "standard")}
+"""By the tier that is named: those at which a provider answers and bills. (An answer may name none, too.)"""
+RATES = st.integers(1, 20 * 10**12)
+
+
+@given(
+    st.fixed_dictionaries({tier: st.tuples(RATES, RATES, RATES) for tier in MAY_ANSWER}),
+    st.sampled_from(
+        [(asked, "") for asked in MAY_ANSWER] + [(asked, one) for asked in MAY_ANSWER for one in MAY_ANSWER[asked]]
+    ),
+    st.booleans(),
+    st.integers(0, 2_000),
+    st.integers(1, 2_000),
+    st.floats(0, 1),
+)
+def test_whichever_tier_answers_its_price_is_charged_and_is_within_the_hold(
+    rates, tiers, pinned, input_bytes, cap, share
+):
+    asked, answered = tiers
+    prices = {
+        tier: RateTable(base={Meter.INPUT: fresh, Meter.CACHE_READ: cached, Meter.OUTPUT: output})
+        for tier, (fresh, cached, output) in rates.items()
+    }
+    card = make_card(list_prices=prices, net_prices=prices, internal_prices=prices)
+    with tempfile.TemporaryDirectory() as directory:
+        desk = Desk(Path(directory), wallet(lot(1, 10**12)), cards=(card,))
+        facts = make_facts(input_bytes=input_bytes, output_cap_tokens=cap, service_tier="" if pinned else asked)
+        hold = desk.admit(facts, deployment=SIM._replace(service_tier=asked, pin_tier=True) if pinned else SIM)
+        cached = round(hold.input_tokens_max * share)
+        meter = make_meter(input=hold.input_tokens_max - cached, cache_read=cached, output=cap)
+        meter.service_tier = answered
+        desk.dispatch(hold)
+        charged = desk.spending.settle(hold, meter, desk.now, 200, Finish.COMPLETE)
+    fresh_rate, cached_rate, output_rate = rates[answered or asked]
+    attos = (hold.input_tokens_max - cached) * fresh_rate + cached * cached_rate + cap * output_rate
+    assert charged == round(Fraction(attos, 10**9))
+    assert charged <= hold.bound_nanos
 
 
 @given(

@@ -24,7 +24,10 @@ def attos_text(attos: int) -> str:
 
 
 def bound_steps(bound: Mapping[str, Any]) -> Iterator[Step]:
-    """How the hold was bounded: every byte a token, every overhead, the whole output cap, each at the dearest rate, rounded up."""
+    """How the hold was bounded: every byte a token, every overhead, the whole output cap, each at the dearest rate, rounded up.
+
+    A record keeps less of a call than its bound was made of; then both figures are told, and neither is said to be the other.
+    """
     hold = f"{text_from_nanos(bound['hold_nanos'])} credits"
     if "computed_nanos" not in bound:
         yield Step("held", "its rate card is not in this ledger", hold)
@@ -45,13 +48,14 @@ def bound_steps(bound: Mapping[str, Any]) -> Iterator[Step]:
     ]
     if bound["request_attos"]:
         parts.append(attos_text(bound["request_attos"]))
-    yield Step("held", f"{' + '.join(parts)}, rounded up", hold)
-    if bound["computed_nanos"] != bound["hold_nanos"]:
-        yield Step(
-            "the same by its record alone",
-            "without tool fees and other choices",
-            f"{text_from_nanos(bound['computed_nanos'])} credits",
-        )
+    working = f"{' + '.join(parts)}, rounded up"
+    if bound["service_tier"] != "standard":
+        working += f", at the rates of the tier {bound['service_tier']}"
+    if bound["computed_nanos"] == bound["hold_nanos"]:
+        yield Step("held", working, hold)
+        return
+    yield Step("by what its record keeps", working, f"{text_from_nanos(bound['computed_nanos'])} credits")
+    yield Step("held", "with what its record does not keep: choices, pictures, files, sound, searches, batches", hold)
 
 
 def _counted(count: int, noun: str) -> str:

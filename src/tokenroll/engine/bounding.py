@@ -32,6 +32,8 @@ SPOKEN_OUTPUT_METERS: Final = (*TEXT_OUTPUT_METERS, Meter.OUTPUT_AUDIO)
 """Those of a call that asks for sound beside it: any token of its answer may be either."""
 _MEDIA_METERS: Final = frozenset(UNIT_METERS) - {Meter.TRAINING}
 """Who sells these sells pictures, sound or ranks; a model of text may be trained, too."""
+_MAY_FALL_BACK: Final = frozenset({"flex", "priority"})
+"""Tiers that a request names and that a provider short of them answers at the standard one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +249,8 @@ def card_bound(
 
 
 def answering_tiers(service_tier: str) -> tuple[str, ...]:
-    """The tiers that may answer a call at that tier: a priority request may be answered at the standard one."""
-    return (service_tier, "standard") if service_tier == "priority" else (service_tier,)
+    """The tiers that may answer a call at that tier: a request for flex or priority may be answered, and billed, at the standard one."""
+    return (service_tier, "standard") if service_tier in _MAY_FALL_BACK else (service_tier,)
 
 
 def passes_costs(

@@ -3,15 +3,24 @@
 Plain values under names with suffixes (`_nanos`, `_at`), so that every door can show them; nothing here is decided twice.
 """
 
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from tokenroll.engine.bounding import CallSize, bound_nanos_at, card_bound, input_tokens_max
+from tokenroll.engine.bounding import (
+    TEXT_INPUT_METERS,
+    BoundRates,
+    CallSize,
+    answering_tiers,
+    bound_nanos_at,
+    card_bound,
+    input_tokens_max,
+)
 from tokenroll.engine.chaining import leaf_hash, merkle_proof, verify_proof
 from tokenroll.engine.drawing import split
 from tokenroll.engine.posting import resolve_postings, settlement_postings, suspend_postings
-from tokenroll.engine.rating import card_from_json, rate_attos, rates_for, round_half_even
+from tokenroll.engine.rating import UnpricedError, card_from_json, rate_attos, rates_for, round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.hold import Slice
@@ -150,12 +159,13 @@ def _bound(card: RateCard | None, hold: HoldRecord) -> dict[str, Any]:
     }
     if card is None:
         return said
-    rates = card_bound(card, SERVICE_TIERS[:1])
     size = CallSize(
         input_bytes=hold.input_bytes, message_count=hold.message_count, output_cap_tokens=hold.output_cap_tokens,
         tool_count=hold.tool_count, has_tools=hold.tool_count > 0,
     )  # fmt: skip
+    tier, rates = _bound_rates(card, size, hold.bound_nanos)
     return said | {
+        "service_tier": tier,
         "overhead_tokens_per_message": card.overhead_tokens_per_message,
         "overhead_tokens_per_request_with_tools": card.overhead_tokens_per_request_with_tools,
         "overhead_tokens_per_tool": card.overhead_tokens_per_tool,
@@ -165,6 +175,21 @@ def _bound(card: RateCard | None, hold: HoldRecord) -> dict[str, Any]:
         "request_attos": rates.request_attos,
         "computed_nanos": bound_nanos_at(rates, size),
     }
+
+
+def _bound_rates(card: RateCard, size: CallSize, hold_nanos: int) -> tuple[str, BoundRates]:
+    """The tier by whose rates this size comes to this hold, whose record names none, and the rates; none do: the standard tier.
+
+    Holds were once made at the named tier alone, so each is also tried alone (decision 0111).
+    """
+    for tier in SERVICE_TIERS:
+        for tiers in (answering_tiers(tier), (tier,)):
+            for meters in (INPUT_METERS, TEXT_INPUT_METERS):
+                with suppress(UnpricedError):
+                    rates = card_bound(card, tiers, meters)
+                    if bound_nanos_at(rates, size) == hold_nanos:
+                        return tier, rates
+    return SERVICE_TIERS[0], card_bound(card, SERVICE_TIERS[:1])
 
 
 def _ending(

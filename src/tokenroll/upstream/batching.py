@@ -42,7 +42,7 @@ def add_request(whole: Facts, one: Facts, place: str) -> None:
         refuse("invalid_value", f"{place}.stream: a batch has no stream.", f"{place}.stream")
     if one.in_background:
         refuse("invalid_value", f"{place}.background: a batch goes on by itself.", f"{place}.background")
-    if one.service_tier not in {"", "standard", "batch"}:
+    if one.service_tier not in {"", "standard"}:
         message = f"{place}.service_tier: a batch is a tier of its own; leave it out, or send this as a call."
         refuse("invalid_value", message, f"{place}.service_tier")
     batched.request_count += 1

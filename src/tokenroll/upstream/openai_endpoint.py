@@ -22,6 +22,7 @@ from tokenroll.upstream.heads import (
     object_fields,
     option,
     raw_value,
+    refuse,
     refuse_doubled,
     spans,
     text,
@@ -29,8 +30,7 @@ from tokenroll.upstream.heads import (
 from tokenroll.upstream.pace import OPENAI_KIND_COUNT, REQUESTS, Pace, openai_lines
 
 _REQUEST_TIERS: Final = {
-    "": "", "auto": "", "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority",
-    "fast": "priority", "batch": "batch",
+    "": "", "auto": "", "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority", "fast": "priority",
 }  # fmt: skip
 ANSWER_TIERS: Final = {
     "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority", "fast": "priority",
@@ -52,6 +52,12 @@ _CODES: Final = {"unknown_model": "model_not_found"}
 def tier_asked(value: Any) -> str:
     """A request's service tier in the words of rate cards; empty when the provider decides. Raises RequestRefused."""
     tier = text(value, "service_tier")
+    if tier == "batch":  # answers have it, no request does
+        refuse(
+            "invalid_value",
+            "Invalid value: 'batch'. Supported values are: 'auto', 'default', 'flex', and 'priority'. A batch names no service_tier: it is made at /v1/batches.",
+            "service_tier",
+        )
     if tier not in _REQUEST_TIERS:
         not_bounded("service_tier", f"the service tier {tier!r}")
     return _REQUEST_TIERS[tier]

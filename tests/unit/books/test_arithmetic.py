@@ -15,6 +15,7 @@ BOUND = {
     "output_attos_per_token": 25 * 10**12,
     "request_attos": 160 * 10**12,
     "computed_nanos": 22_970_000,
+    "service_tier": "standard",
 }
 
 
@@ -34,8 +35,16 @@ def test_it_tells_how_a_bound_was_made():
 
 def test_it_tells_when_the_record_alone_gives_another_bound():
     steps = list(bound_steps({**BOUND, "hold_nanos": 30_000_000}))
-    assert steps[-1].name == "the same by its record alone"
-    assert steps[-1].result == "0.022970000 credits"
+    assert [(step.name, step.result) for step in steps[2:]] == [
+        ("by what its record keeps", "0.022970000 credits"),
+        ("held", "0.030000000 credits"),
+    ]
+    assert "×" not in steps[-1].working  # no arithmetic that comes to something else
+
+
+def test_it_names_the_tier_whose_rates_a_bound_was_made_at():
+    steps = list(bound_steps({**BOUND, "service_tier": "priority"}))
+    assert steps[-1].working.endswith("+ 0.00016, rounded up, at the rates of the tier priority")
 
 
 def test_it_tells_of_a_rate_card_that_is_gone():

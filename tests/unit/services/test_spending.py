@@ -302,6 +302,26 @@ def test_an_unnamed_tier_is_bounded_at_the_deployments_and_pinned_if_asked(tmp_p
     assert (asked.bound_nanos, asked.service_tier) == (BOUND, None)
 
 
+def test_a_call_for_flex_is_held_at_the_standard_tier_which_may_answer_it(tmp_path):
+    prices = {
+        "standard": RateTable(base=SONNET_RATES),
+        "flex": RateTable(base={meter: rate // 2 for meter, rate in SONNET_RATES.items()}),
+    }
+    card = make_card(list_prices=prices, net_prices=prices, internal_prices=prices)
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(card,))
+    asked = [desk.admit(make_facts(service_tier="flex")) for _ in range(3)]
+    assert [hold.bound_nanos for hold in asked] == [BOUND] * 3
+    charged = []
+    for hold, answered in zip(asked, ("flex", "standard", ""), strict=True):
+        desk.dispatch(hold)
+        meter = make_meter(input=1_000, output=100)
+        meter.service_tier = answered
+        charged.append(desk.spending.settle(hold, meter, T0, 200, Finish.COMPLETE))
+    # 1,000 x 1,500 + 100 x 7,500; twice that; and whose answer names no tier was answered as asked
+    assert charged == [2_250_000, 4_500_000, 2_250_000]
+    assert desk.available() == CREDIT - 9_000_000
+
+
 def test_a_later_card_takes_over_at_its_date(tmp_path):
     cheaper = RateTable(base={Meter.INPUT: 10**12, Meter.OUTPUT: 10**12})
     later = make_card(cheaper, id=2, effective_at=T0 + DAY)

@@ -141,6 +141,7 @@ BAD_RESPONSES = [
     ("a video", responses(input=said({"type": "input_video"})), "call_not_bounded", "input[0].content[0]"),
     ("tools an object", responses(tools={}), "invalid_type", "tools"),
     ("the scale tier", responses(service_tier="scale"), "call_not_bounded", "service_tier"),
+    ("the batch tier, which is no call's", responses(service_tier="batch"), "invalid_value", "service_tier"),
     ("the cap twice", responses()[:-1] + b',"max_output_tokens":1,"max_output_tokens":9}', "duplicate_key", "max_output_tokens"),
 ]  # fmt: skip
 GOOD_COMPLETIONS = [
@@ -164,6 +165,7 @@ BAD_COMPLETIONS = [
     ("choices in capitals", completions(N=50), "ambiguous_key", "N"),
     ("beams", completions(use_beam_search=True), "call_not_bounded", "use_beam_search"),
     ("options a list", completions(stream_options=[]), "invalid_type", "stream_options"),
+    ("the batch tier, which is no call's", completions(service_tier="batch"), "invalid_value", "service_tier"),
 ]
 GOOD_EMBEDDINGS = [
     ("a length, which only cuts", embeddings(max_length=512, service_tier="default"), {"message_count": 1}),

@@ -256,6 +256,7 @@ BAD_CHAT = [
     ("modalities a text", chat(modalities="text"), "invalid_type", "modalities"),
     ("a tool of the provider's", chat(tools=[{"type": "web_search"}]), "call_not_bounded", "tools[0].type"),
     ("the scale tier", chat(service_tier="scale"), "call_not_bounded", "service_tier"),
+    ("the batch tier, which is no call's", chat(service_tier="batch"), "invalid_value", "service_tier"),
     ("a tier that is a number", chat(service_tier=1), "invalid_type", "service_tier"),
     ("a long user", chat(user="u" * 1_025), "invalid_value", "user"),
 ]  # fmt: skip
