@@ -117,7 +117,8 @@ def settled(company: Company) -> None:
 
 
 def test_the_table_has_every_endpoint_that_the_gateway_serves():
-    """Batches of a file and jobs need the file first: tests/judges/test_openai_batches.py and test_fine_tuning.py have their failures."""
+    """Batches of a file and jobs need the file first: test_it_limits_what_needs_a_file.py has their scopes, tests/judges/test_openai_batches.py
+    and test_fine_tuning.py their failures."""
     need_a_file = {b"/v1/batches", b"/v1/fine_tuning/jobs"}
     assert {route.path.encode() for route in ROUTES.values()} == set(ENDPOINTS) - need_a_file
 
