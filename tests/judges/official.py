@@ -5,6 +5,7 @@ with an environment of their own, because they need plugins that would change ho
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,9 @@ TOOLS = (
     "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-xdist==3.8.0", "pytest-timeout==2.4.0", "inline-snapshot==0.36.1",
     "rich==15.0.0", "http-snapshot==0.1.9", "aiohttp==3.14.5", "dirty-equals==0.11", "nest-asyncio==1.6.0", "time-machine==3.6.0", "respx==0.23.1",
 )  # fmt: skip
+PLUGINS = Path(__file__).with_name("plugins")
+WAYS = re.compile("^test_(method|raw_response|streaming_response)_")
+"""How a test of the suites reads an answer, in front of what it asks for."""
 STEP_SECONDS_MAX = 150
 NEXT_STEP = (
     "name a package registry in pip's and uv's own configuration (PIP_INDEX_URL, UV_DEFAULT_INDEX or their files), "
@@ -57,16 +61,12 @@ OPENAI = Suite(
         "tests/api_resources/test_moderations.py", "tests/api_resources/test_models.py", "tests/api_resources/test_images.py",
         "tests/api_resources/audio/test_transcriptions.py", "tests/api_resources/audio/test_translations.py",
         "tests/api_resources/responses/test_input_tokens.py", "tests/api_resources/responses/test_input_items.py",
+        "tests/api_resources/test_files.py", "tests/api_resources/test_batches.py",
+        "tests/api_resources/fine_tuning/test_jobs.py", "tests/api_resources/fine_tuning/jobs/test_checkpoints.py",
     ),
 )  # fmt: skip
-FINE_TUNING = (
-    "tests/api_resources/fine_tuning/test_jobs.py",
-    "tests/api_resources/fine_tuning/jobs/test_checkpoints.py",
-)
 USAGE_REPORTS = "tests/api_resources/admin/organization/test_usage.py"
 """Of OpenAI's suite: what the gateway answers itself and no provider here has."""
-STORED = ("tests/api_resources/test_files.py", "tests/api_resources/test_batches.py")
-"""Of OpenAI's suite: what is stored under ids that somebody must have stored something under."""
 ANTHROPIC = Suite(
     "anthropic", anthropic.__version__,
     (
@@ -83,22 +83,38 @@ class Outcomes:
 
     ended: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    """The tests that a server answered at least once."""
 
     def passed(self) -> set[str]:
         return {name for name, end in self.ended.items() if end == "passed"}
 
-    def lost_to(self, other: "Outcomes") -> dict[str, str]:
-        """What passed here and not there, as `module.test` without class and variant, and what it said there."""
-        return {plain_name(name): other.reasons[name] for name in sorted(self.passed() - other.passed())}
+    def failed(self) -> dict[str, set[str]]:
+        """By what was asked (see `asked_for`): everything that was said to it when it failed."""
+        said: dict[str, set[str]] = {}
+        for name, end in self.ended.items():
+            if end == "failed":
+                said.setdefault(asked_for(name), set()).add(self.reasons[name])
+        return said
 
-    def count(self, file: str, end: str) -> int:
-        return sum(one == end and name.startswith(file) for name, one in self.ended.items())
+    def counts(self, file: str) -> dict[str, int]:
+        """Of one file: all tests, those that a server answered, how many of these passed and failed, and those that were not."""
+        module = file.removeprefix("tests/api_resources/").removesuffix(".py").replace("/", ".")
+        names = {name for name in self.ended if name.startswith(f"{module}.Test")}
+        asked, passed = names & self.asked, self.passed()
+        return {
+            "all": len(names), "asked": len(asked), "passed": len(asked & passed), "failed": len(asked - passed),
+            "alone": len(names - asked),
+        }  # fmt: skip
 
 
-def plain_name(name: str) -> str:
-    """`chat.test_completions.TestAsync….test_x[loose]` as `chat.test_completions.test_x`."""
+def asked_for(name: str) -> str:
+    """What a test asks for, whoever asks and however the answer is read:
+    `chat.test_completions.TestAsync….test_raw_response_create_overload_1[loose]` as `chat.test_completions.create_overload_1`.
+    """
     module, _, rest = name.partition(".Test")
-    return f"{module}.{rest.partition('.')[2].partition('[')[0]}"
+    test = rest.partition(".")[2].partition("[")[0]
+    return f"{module}.{WAYS.sub('', test)}"
 
 
 def prepare() -> None:
@@ -145,10 +161,11 @@ def run(suite: Suite, base_url: str, *, only: str = "", files: Sequence[str] = (
     }
     command = [
         str(FOLDER / "venv" / "bin" / "python"), "-m", "pytest", "-n0", "-q", "--timeout=60", "--tb=line", "--show-capture=no",
-        "-p", "no:cacheprovider", f"--junitxml={report}", *(["-k", only] if only else []), *(files or suite.files),
+        "-p", "no:cacheprovider", "-p", "answers_counted", f"--junitxml={report}", *(["-k", only] if only else []), *(files or suite.files),
     ]  # fmt: skip
     done = subprocess.run(
-        command, cwd=suite.folder, env={**own, "TEST_API_BASE_URL": base_url, "PYTHONDONTWRITEBYTECODE": "1"},
+        command, cwd=suite.folder,
+        env={**own, "TEST_API_BASE_URL": base_url, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(PLUGINS)},
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode in {0, 1}, f"the suite itself broke: {done.stdout[-2000:]}{done.stderr[-2000:]}"
@@ -156,6 +173,8 @@ def run(suite: Suite, base_url: str, *, only: str = "", files: Sequence[str] = (
     for case in ET.parse(report).getroot().iter("testcase"):
         where = str(case.get("classname")).removeprefix("tests.api_resources.")
         name = f"{where}.{case.get('name')}"
+        if any(int(str(one.get("value"))) for one in case.iter("property") if one.get("name") == "answers"):
+            outcomes.asked.add(name)
         trouble = next((one for one in case if one.tag in {"failure", "error", "skipped"}), None)
         end = "passed" if trouble is None else "skipped" if trouble.tag == "skipped" else "failed"
         outcomes.ended[name] = end

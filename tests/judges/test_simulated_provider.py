@@ -346,3 +346,61 @@ def test_it_serves_asynchronous_clients(provider):
     import asyncio
 
     assert len(asyncio.run(async_answers(provider))) > 3
+
+
+def test_it_keeps_a_response_under_the_id_that_it_is_told_and_plays_it_again(chat):
+    named = {"x-sim-name": "resp_slip", **sized(12)}
+    made = chat.responses.create(model="gpt-4o-mini", input="How much is left?", extra_headers=named)
+    assert (made.id, chat.responses.retrieve("resp_slip").id) == ("resp_slip", "resp_slip")
+    events = list(chat.responses.retrieve("resp_slip", stream=True))
+    assert [events[0].type, events[-1].type] == ["response.created", "response.completed"]
+    assert events[-1].response.output_text == made.output_text
+    chat.responses.delete("resp_slip")
+    assert chat.responses.retrieve("resp_slip").id == "resp_slip"
+    other = chat.responses.create(model="gpt-4o-mini", input="How much is left?").id
+    chat.responses.delete(other)
+    with pytest.raises(openai.NotFoundError, match=other):
+        chat.responses.retrieve(other)
+
+
+def test_it_answers_a_response_that_names_nothing_and_a_chat_whose_cap_is_nothing(chat):
+    answer = chat.responses.create(extra_headers=sized(12))
+    assert (answer.model, answer.usage.input_tokens, answer.usage.output_tokens) == ("gpt-4o-mini-2024-07-18", 0, 12)
+    ended = chat.chat.completions.create(
+        model="gpt-4o-mini", messages=HELLO, max_tokens=0, max_completion_tokens=0, extra_headers=sized(12)
+    )
+    assert (ended.choices[0].finish_reason, ended.usage.completion_tokens) == ("stop", 12)
+    with pytest.raises(openai.BadRequestError, match="max_output_tokens"):
+        chat.responses.create(max_output_tokens=0)
+
+
+def test_no_calls_of_tools_are_no_searches(chat):
+    search: Any = [{"type": "web_search"}]
+    headers = sized(12, **{"x-sim-web-searches": "3"})
+    kinds = [
+        [item.type for item in chat.responses.create(input="Hi", tools=search, extra_headers=headers, **most).output]
+        for most in ({}, {"max_tool_calls": 2}, {"max_tool_calls": 0})
+    ]
+    assert [one.count("web_search_call") for one in kinds] == [3, 2, 0]
+
+
+def test_it_lists_batches_and_those_that_were_named_are_not_lost(messages):
+    create = messages.messages.batches.create
+    request: Any = {"model": "claude-haiku-4-5", "max_tokens": 64, "messages": HELLO}
+    for name in ("one", "two"):
+        create(requests=[{"custom_id": "slip", "params": request}], extra_headers={"x-sim-name": f"msgbatch_{name}"})
+    assert [one.id for one in messages.messages.batches.list()] == ["msgbatch_two", "msgbatch_one"]
+    messages.messages.batches.delete("msgbatch_one")
+    assert messages.messages.batches.retrieve("msgbatch_one").processing_status == "ended"
+
+
+def test_it_limits_batches_and_jobs_as_it_limits_calls(chat):
+    limited = {"x-sim-fault": "429"}
+    file = chat.files.create(file=("in.jsonl", b"{}"), purpose="batch").id
+    with pytest.raises(openai.RateLimitError):
+        chat.batches.create(
+            input_file_id=file, endpoint="/v1/responses", completion_window="24h", extra_headers=limited
+        )
+    with pytest.raises(openai.RateLimitError):
+        chat.fine_tuning.jobs.create(model="gpt-4o-mini", training_file=file, extra_headers=limited)
+    assert list(chat.batches.list()) == []

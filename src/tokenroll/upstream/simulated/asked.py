@@ -18,6 +18,8 @@ MEDIA_TOKENS: Final = {
 }  # fmt: skip
 """What an image, a document and a sound cost, whatever they weigh: a bound by their bytes is too small for a link to one."""
 BYTES_PER_TOKEN: Final = 4
+DEFAULT_MODEL: Final = "gpt-4o-mini"
+"""Of a response that names none: its specification requires no model, because a stored prompt may name it."""
 MARKS_MAX: Final = 4
 """Marks for the prompt cache that one request may have."""
 SIZE_NAMES: Final = (
@@ -184,20 +186,20 @@ def _messages(body: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Segment]
     return messages, segments
 
 
-def model_of(body: dict[str, Any]) -> str:
-    """The model asked for. Raises Refusal."""
-    model = body.get("model")
+def model_of(body: dict[str, Any], default: str = "") -> str:
+    """The model asked for, or the default where the endpoint has one. Raises Refusal."""
+    model = body.get("model") or default
     if not isinstance(model, str) or not model:
         raise Refusal(400, "invalid_request_error", "you must provide a model parameter")
     return model
 
 
-def count(body: dict[str, Any], name: str) -> int:
-    """A positive number that may be left out. Raises Refusal."""
+def count(body: dict[str, Any], name: str, least: int = 1) -> int:
+    """A number from `least` on that may be left out: then it is 0. Raises Refusal."""
     value = body.get(name)
     if value is None:
         return 0
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise Refusal(400, "invalid_request_error", f"Invalid value for '{name}': must be a positive integer.", name)
     return value
 
@@ -256,7 +258,7 @@ def asked_of_chat(raw: bytes) -> Asked:
         segments=_tool_segments(tools + functions) + segments,
         input_tokens=0,
         last_role=str(messages[-1].get("role", "")),
-        cap=count(body, "max_completion_tokens") or count(body, "max_tokens"),
+        cap=count(body, "max_completion_tokens", 0) or count(body, "max_tokens", 0),
         choices=count(body, "n") or 1,
         include_usage=options.get("include_usage") is True,
         service_tier=str(body.get("service_tier") or ""),
@@ -289,13 +291,11 @@ def _forced_in_chat(choice: Any) -> str:
 def asked_of_responses(raw: bytes) -> Asked:
     """What a request for a response asks for. Raises Refusal."""
     body = decoded(raw)
-    model = model_of(body)
-    given = body.get("input")
+    model = model_of(body, DEFAULT_MODEL)
+    given = body.get("input") or []
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    if not isinstance(items, list) or not items or not all(isinstance(one, dict) for one in items):
-        raise Refusal(
-            400, "invalid_request_error", "Missing required parameter: 'input'.", "input", "missing_required_parameter"
-        )
+    if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+        raise Refusal(400, "invalid_request_error", "'input' is neither text nor a list of items.", "input")
     segments = _content_segments("system", body["instructions"]) if body.get("instructions") else []
     for item in items:
         if "content" in item:
@@ -304,13 +304,15 @@ def asked_of_responses(raw: bytes) -> Asked:
             segments.append(Segment(*_weight(item), ""))
     tools = _listed(body, "tools")
     shape = _member(_member(body, "text"), "format")
+    last: dict[str, Any] = items[-1] if items else {}
+    calls_max = None if body.get("max_tool_calls") is None else count(body, "max_tool_calls", 0)
     asked = Asked(
         endpoint="responses",
         model=model,
         stream=body.get("stream") is True,
         segments=_tool_segments(tools) + segments,
         input_tokens=0,
-        last_role="tool" if str(items[-1].get("type", "")).endswith("_output") else str(items[-1].get("role", "")),
+        last_role="tool" if str(last.get("type", "")).endswith("_output") else str(last.get("role", "")),
         cap=count(body, "max_output_tokens"),
         service_tier=str(body.get("service_tier") or ""),
         tools=[
@@ -323,19 +325,15 @@ def asked_of_responses(raw: bytes) -> Asked:
         reasons=_member(body, "reasoning").get("effort") not in {None, "none"},
         include_usage=True,
         background=body.get("background") is True,
-        searches_max=_searches_max(
-            tools + [tool for item in items for tool in _listed(item, "tools")], count(body, "max_tool_calls")
-        ),
+        searches_max=_searches_max(tools + [tool for item in items for tool in _listed(item, "tools")], calls_max),
         script=script_of(items),
     )
     return _sized(asked, body, len(items) + bool(body.get("instructions")), len(tools))
 
 
-def _searches_max(tools: list[dict[str, Any]], limit: int) -> int | None:
-    """How often a request with these tools may search: not at all without a search among them. `limit` 0: it names none."""
-    if not any(str(tool.get("type")).startswith("web_search") for tool in tools):
-        return 0
-    return limit or None
+def _searches_max(tools: list[dict[str, Any]], limit: int | None) -> int | None:
+    """How often a request with these tools may search: not at all without a search among them. None: it names no limit."""
+    return limit if any(str(tool.get("type")).startswith("web_search") for tool in tools) else 0
 
 
 def _texts(body: dict[str, Any], name: str) -> list[Segment]:
@@ -434,7 +432,7 @@ def asked_of_messages(raw: bytes, *, counting: bool = False) -> Asked:
         thinking_budget=budget,
         reasons=bool(budget) or thinking.get("type") == "adaptive",
         include_usage=True,
-        searches_max=_searches_max(tools, sum(count(tool, "max_uses") for tool in tools)),
+        searches_max=_searches_max(tools, sum(count(tool, "max_uses") for tool in tools) or None),
         script=script_of(messages),
     )
     return _sized(asked, body, len(messages) + bool(system), len(tools))

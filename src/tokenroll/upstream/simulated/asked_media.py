@@ -10,6 +10,7 @@ from typing import Any, Final
 from tokenroll.upstream.simulated.asked import OVERHEAD_PER_MESSAGE, Asked, Refusal, count, decoded, model_of, tokens
 
 DOCUMENTS_PER_SEARCH: Final = 100
+DEFAULT_PICTURE_MODEL: Final = "gpt-image-1.5"
 
 
 def _whole(body: dict[str, Any], endpoint: str, model: str) -> Asked:
@@ -95,7 +96,7 @@ def _drawn(body: dict[str, Any], model: str, read: dict[str, int]) -> Asked:
 def asked_of_pictures(raw: bytes) -> Asked:
     """What a request for pictures asks for. Raises Refusal."""
     body = decoded(raw)
-    return _drawn(body, model_of(body), {"input": tokens(str(body.get("prompt", "")).encode())})
+    return _drawn(body, model_of(body, DEFAULT_PICTURE_MODEL), {"input": tokens(str(body.get("prompt", "")).encode())})
 
 
 def asked_of_edits(raw: bytes, content_type: bytes) -> Asked:
@@ -106,10 +107,8 @@ def asked_of_edits(raw: bytes, content_type: bytes) -> Asked:
     else:
         body = decoded(raw)
         seen = len(body.get("images") or ()) + ("mask" in body) + ("markup" in body)
-    model = str(body.get("model") or "gpt-image-1.5")
-    return _drawn(
-        body, model, {"input": tokens(str(body.get("prompt", "")).encode()), "input_image": seen * PICTURE_READ_TOKENS}
-    )
+    read = {"input": tokens(str(body.get("prompt", "")).encode()), "input_image": seen * PICTURE_READ_TOKENS}
+    return _drawn(body, model_of(body, DEFAULT_PICTURE_MODEL), read)
 
 
 def asked_of_speech(raw: bytes) -> Asked:

@@ -11,6 +11,7 @@ import msgspec
 from tokenroll.upstream.simulated import answering, messages
 from tokenroll.upstream.simulated.asked import Refusal, asked_of_messages, decoded
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, OPEN, Line
+from tokenroll.upstream.simulated.files import NAME_HEADER
 from tokenroll.upstream.simulated.shapes import compact
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class _Batch:
         self.name = name
         self.client_request_id = client_request_id
         self.attempts: list[tuple[str, Attempt | Refusal]] = []
-        self.is_ended = self.is_canceled = False
+        self.is_ended = self.is_canceled = self.is_named = False
 
     def object(self) -> dict[str, Any]:
         """As the provider tells it."""
@@ -76,6 +77,10 @@ class BatchDesk:
             return None
         if path == _PLACE and method == b"POST":
             return self._create(body, headers)
+        if path == _PLACE and method == b"GET":
+            data = [one.object() for one in reversed(self._batches.values())]
+            ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+            return compact({"data": data, "first_id": ends[0], "last_id": ends[1], "has_more": False})
         name, _, verb = path.removeprefix(_PLACE + "/").partition("/")
         acts: dict[tuple[bytes, str], Callable[[_Batch], bytes]] = {
             (b"GET", ""): lambda one: compact(one.object()), (b"GET", "results"): self._results,
@@ -93,7 +98,9 @@ class BatchDesk:
         if not isinstance(requests, list) or not requests:
             raise Refusal(400, "invalid_request_error", "requests: Field required")
         number = answering.digest_of(provider.options.seed, body, len(self._batches)).hex()[:24]
-        batch = _Batch(f"msgbatch_{number}", headers.get(b"x-client-request-id", b"").decode("latin-1"))
+        named = headers.get(NAME_HEADER, b"").decode()
+        batch = _Batch(named or f"msgbatch_{number}", headers.get(b"x-client-request-id", b"").decode("latin-1"))
+        batch.is_named = bool(named)
         for one in requests:
             params = msgspec.json.encode(one["params"])
             try:
@@ -155,5 +162,6 @@ class BatchDesk:
     def _delete(self, batch: _Batch) -> bytes:
         if not batch.is_ended:
             raise Refusal(400, "invalid_request_error", "Message Batch is still processing.")
-        del self._batches[batch.name]
+        if not batch.is_named:
+            del self._batches[batch.name]
         return compact({"id": batch.name, "type": "message_batch_deleted"})

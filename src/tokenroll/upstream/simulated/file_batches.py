@@ -14,7 +14,6 @@ import msgspec
 from tokenroll.upstream.simulated import answering, chat
 from tokenroll.upstream.simulated.asked import Refusal, decoded
 from tokenroll.upstream.simulated.bill import ABORTED, COMPLETE, OPEN, Line
-from tokenroll.upstream.simulated.faults import UnknownFault, parse_faults
 from tokenroll.upstream.simulated.files import NAME_HEADER
 from tokenroll.upstream.simulated.sending import WORDS
 from tokenroll.upstream.simulated.shapes import compact
@@ -70,6 +69,10 @@ class FileBatchDesk:
         """The answer to a request about batches; None: it is about something else. Raises Refusal."""
         if path == _PLACE and method == b"POST":
             return self._create(body, headers)
+        if path == _PLACE and method == b"GET":
+            data = [one.object() for one in reversed(self._batches.values())]
+            ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
+            return compact({"object": "list", "data": data, **ends, "has_more": False})
         if not path.startswith(_PLACE + "/"):
             return None
         name, _, verb = path.removeprefix(_PLACE + "/").partition("/")
@@ -92,10 +95,7 @@ class FileBatchDesk:
         number = answering.digest_of(provider.options.seed, body, len(self._batches)).hex()[:24]
         name = headers.get(NAME_HEADER, b"").decode() or f"batch_{number}"
         batch = _Batch(name, headers.get(b"x-client-request-id", b"").decode("latin-1"), asked)
-        try:
-            batch.faults = parse_faults(headers.get(b"x-sim-fault", b"").decode("latin-1"))
-        except UnknownFault as error:
-            raise Refusal(400, "invalid_request_error", str(error)) from None
+        batch.faults = provider.faults_given(headers.get(b"x-sim-fault", b"").decode("latin-1"), "openai")
         self._batches[batch.name] = batch
         pause = int(headers.get(b"x-sim-background-ms", b"0")) / 1_000
         try:

@@ -14,7 +14,7 @@ from tokenroll.upstream.simulated.shapes import compact
 _PLACE: Final = "/files"
 _KEPT_BYTES_MAX: Final = 256 * 1024 * 1024
 NAME_HEADER: Final = b"x-sim-name"
-"""Under which id something is to be kept: the official suites ask for ids of their own making."""
+"""Under which id something is to be kept: the official suites ask for ids of their own making, and for the same one after deleting it."""
 _EXPIRES_FIELD: Final = "expires_after[seconds]"
 
 
@@ -28,6 +28,8 @@ class File:
     data: bytes
     created_at: int
     expires_at: int | None = None
+    is_named: bool = False
+    """Whether its client chose its id: then it is there again when it was deleted."""
 
     def object(self) -> dict[str, Any]:
         """As the provider tells it."""
@@ -54,7 +56,7 @@ class FileDesk:
         digest = hashlib.blake2b(f"{self._seed}/{self._count}".encode(), digest_size=12).hexdigest()
         now = int(time.time())
         expires_at = None if expires_seconds is None else now + expires_seconds
-        file = File(name or f"file-{digest}", filename, purpose, data, now, expires_at)
+        file = File(name or f"file-{digest}", filename, purpose, data, now, expires_at, bool(name))
         self._files[file.name] = file
         self._kept_bytes += len(data)
         while self._kept_bytes > _KEPT_BYTES_MAX and len(self._files) > 1:
@@ -107,6 +109,7 @@ class FileDesk:
         return self.put(filename, fields["purpose"], data, expires_seconds, name=headers.get(NAME_HEADER, b"").decode())
 
     def _delete(self, file: File) -> bytes:
-        del self._files[file.name]
-        self._kept_bytes -= len(file.data)
+        if not file.is_named:
+            del self._files[file.name]
+            self._kept_bytes -= len(file.data)
         return compact({"id": file.name, "object": "file", "deleted": True})

@@ -29,7 +29,7 @@ def usage(answer: Answer, output_tokens: int | None = None) -> dict[str, Any] | 
 def _object(answer: Answer, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
     ended = status != "in_progress"
     return {
-        "id": f"resp_{answer.number:032x}",
+        "id": answer.name or f"resp_{answer.number:032x}",
         "object": "response",
         "created_at": answer.created,
         "status": status,

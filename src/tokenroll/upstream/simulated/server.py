@@ -15,23 +15,26 @@ import httptools
 from tokenroll.upstream.simulated import bedrock, chat, messages
 from tokenroll.upstream.simulated.asked import SIZE_NAMES, Asked, Refusal, asked_of_messages
 from tokenroll.upstream.simulated.bill import ABORTED
+from tokenroll.upstream.simulated.files import NAME_HEADER
 from tokenroll.upstream.simulated.provider import ASKED, FORMS, Attempt, Provider
 from tokenroll.upstream.simulated.sending import Sender, head
 from tokenroll.upstream.simulated.shapes import compact
 
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+_EVENTS: Final = b"text/event-stream; charset=utf-8"
 _SIZE_HEADERS: Final = {f"x-sim-{name.replace('_', '-')}".encode(): name for name in SIZE_NAMES}
 
 
 class Request:
     """One received request."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "received_ns")
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query", "received_ns")
 
     def __init__(
-        self, method: bytes, path: bytes, headers: dict[bytes, bytes], body: bytes, *, keep_alive: bool
+        self, method: bytes, url: bytes, headers: dict[bytes, bytes], body: bytes, *, keep_alive: bool
     ) -> None:
-        self.method, self.path, self.headers, self.body, self.keep_alive = method, path, headers, body, keep_alive
+        self.method, self.headers, self.body, self.keep_alive = method, headers, body, keep_alive
+        self.path, _, self.query = url.partition(b"?")
         self.received_ns = time.monotonic_ns()
 
 
@@ -90,8 +93,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         keep_alive = self._parser.should_keep_alive()
-        path = self._url.partition(b"?")[0]
-        self._waiting.append(Request(self._parser.get_method(), path, self._headers, body, keep_alive=keep_alive))
+        self._waiting.append(Request(self._parser.get_method(), self._url, self._headers, body, keep_alive=keep_alive))
         if not self._busy:
             self._next()
 
@@ -166,7 +168,9 @@ class Connection(asyncio.Protocol):
                 answer = self._lookup(request, dialect)
                 self.provider.held.append(lambda: self._late(request, answer))
             else:
-                self._plain(request, 200, self._lookup(request, dialect))
+                answer = self._lookup(request, dialect)
+                is_stream = answer.startswith(b"event: ")
+                self._plain(request, 200, answer, kind=_EVENTS if is_stream else b"application/json")
         except Refusal as refusal:
             self._refuse(request, refusal, dialect)
 
@@ -199,7 +203,7 @@ class Connection(asyncio.Protocol):
         if path == b"/v1/messages/count_tokens" and request.method == b"POST":
             return compact({"input_tokens": asked_of_messages(request.body, counting=True).input_tokens})
         place = path.decode("latin-1").removeprefix("/v1")
-        stored = self.provider.shelf.lookup(request.method, place, request.body)
+        stored = self.provider.shelf.lookup(request.method, place, request.body, request.query)
         for desk in (self.provider.batches, self.provider.file_batches, self.provider.training, self.provider.files):
             if stored is None:
                 stored = desk.answer(request.method, place, request.body, request.headers)
@@ -224,6 +228,8 @@ class Connection(asyncio.Protocol):
         client_request_id = headers.get(b"x-client-request-id", b"").decode("latin-1")
         faults = headers.get(b"x-sim-fault", b"").decode("latin-1")
         attempt = provider.begin(asked, request.body, client_request_id, faults, request.received_ns)
+        if asked.endpoint == "responses":
+            attempt.answer.name = headers.get(NAME_HEADER, b"").decode()
         if asked.background and not asked.stream:
             answer = provider.shelf.begin(attempt, request.body, asked.sizes.get("background_ms", 0))
             request_id = attempt.answer.request_id.encode()

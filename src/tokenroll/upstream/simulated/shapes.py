@@ -63,6 +63,8 @@ class Answer:
     faults: dict[str, str] = field(default_factory=dict)
     billed: dict[str, int] = field(default_factory=dict)
     """What is billed where that is known beforehand."""
+    name: str = ""
+    """Under which id it is kept, where its client named one."""
     passes: list[Pass] = field(default_factory=list)
     """What ran before; its own counts are without them."""
 

@@ -81,8 +81,8 @@ class Shelf:
         whole: dict[str, Any] = json.loads(responses.body(answer))
         return {**whole, "background": answer.asked.background}
 
-    def lookup(self, method: bytes, path: str, body: bytes) -> bytes | None:
-        """The answer to a request about responses; None: it is about something else. Raises Refusal."""
+    def lookup(self, method: bytes, path: str, body: bytes, query: bytes) -> bytes | None:
+        """The answer to a request about responses, which may be a stream; None: it is about something else. Raises Refusal."""
         if path == "/responses/input_tokens" and method == b"POST":
             return compact({"object": "response.input_tokens", "input_tokens": asked_of_responses(body).input_tokens})
         place, _, rest = path.removeprefix("/").partition("/")
@@ -102,10 +102,13 @@ class Shelf:
                 "response_id",
                 "response_not_found",
             )
+        if method == b"GET" and not verb and b"stream=true" in query.split(b"&"):
+            return b"".join(event.data for event in responses.events(self._responses[name].answer))
         return compact(act(name))
 
     def _delete(self, name: str) -> dict[str, Any]:
-        del self._responses[name], self._inputs[name]
+        if not self._responses[name].answer.name:
+            del self._responses[name], self._inputs[name]
         return {"id": name, "object": "response", "deleted": True}
 
     def _cancelled(self, name: str) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class TrainingDesk:
 
     def _create(self, body: dict[str, Any], raw: bytes, headers: dict[bytes, bytes]) -> _Job:
         provider = self._provider
+        provider.faults_given(headers.get(b"x-sim-fault", b"").decode("latin-1"), "openai")
         model = provider.prices.models.get(str(body.get("model")))
         if model is None or "training" not in model.tiers["standard"]:
             raise chat.unknown_model(str(body.get("model")))
