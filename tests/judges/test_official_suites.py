@@ -39,8 +39,9 @@ def unbounded(field: str, why: str) -> Refused:
 
 CODE = unbounded("container", "code that runs on the provider's side is billed by its hours, which nothing bounds")
 SUMMARY = unbounded("compaction", "the model runs once more, over the whole context, when the provider sees fit")
-CONTEXT = unbounded(
-    "context_management[0]", "the model runs once more, over the whole context, when the provider sees fit"
+PROMPT = Refused(
+    "A stored prompt ('prompt') may switch on tools",
+    "what it switches on costs, and cannot be seen before the call is sent",
 )
 AUTHOR = unbounded(
     "svg",
@@ -53,7 +54,7 @@ DELETE = Refused("Nothing that is stored is deleted through here", "what is gone
 COMPLETIONS = Refused("There is no /v1/chat/completions/completion_id here", "stored chat completions are not served")
 COMPLETION_LIST = Refused("Calls are made with POST", "stored chat completions are not served")
 VARIATION = Refused("There is no /v1/images/variations here", "variations are not among the endpoints that are served")
-COMPACT = Refused("This takes GET", "compacting is not among the endpoints that are served")
+COMPACT = Refused("Compaction is not served here", "nothing bounds what the provider reads and writes for it")
 MODEL_DELETE = Refused("This is read with GET", "models are the company's, and are not deleted through here")
 REFUSED_ON_PURPOSE = {
     "openai": {
@@ -84,8 +85,8 @@ REFUSED_ON_PURPOSE = {
         "test_responses.compact_with_all_params": COMPACT,
         "test_responses.create_overload_1": NO_MODEL,
         "test_responses.create_overload_2": NO_MODEL,
-        "test_responses.create_with_all_params_overload_1": CONTEXT,
-        "test_responses.create_with_all_params_overload_2": CONTEXT,
+        "test_responses.create_with_all_params_overload_1": PROMPT,
+        "test_responses.create_with_all_params_overload_2": PROMPT,
         "test_responses.delete": DELETE,
     },
     "anthropic": {

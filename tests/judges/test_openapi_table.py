@@ -197,7 +197,7 @@ ERRANDS = {
 }  # fmt: skip
 REFUSED_ERRANDS = {
     "DELETE /v1/files/file-1": 405, "GET /v1/files": 405, "GET /v1/batches": 405, "GET /v1/fine_tuning/jobs": 405,
-    "DELETE /v1/responses/resp_1": 405, "GET /v1/responses": 405, "POST /v1/responses/compact": 405,
+    "DELETE /v1/responses/resp_1": 405, "GET /v1/responses": 405, "POST /v1/responses/compact": 404,
     "GET /v1/chat/completions": 405, "GET /v1/chat/completions/chatcmpl-1": 404, "POST /v1/images/variations": 404,
     "DELETE /v1/models/gpt-4o": 405,
 }  # fmt: skip
