@@ -187,6 +187,13 @@ def test_it_charges_reasoning_inside_the_completion(company):
     assert len(answer.choices[0].message.content) == 160
 
 
+def bound_told(company):
+    """How `call show` says that Ada's last call was bounded."""
+    call = company.calls("Ada", 1)[0]["call"]
+    (attempt,) = company.tokenroll("call", "show", call, "--json")["attempts"]
+    return attempt["bound"]
+
+
 def test_it_charges_the_service_tier_that_answered(company):
     # gpt-6-astra costs 10,000 and 50,000 nanos a token, twice that at priority
     with company.moves("Ada", 21 * 20_000 + 4 * 100_000):
@@ -194,6 +201,8 @@ def test_it_charges_the_service_tier_that_answered(company):
             model="gpt-6-astra", messages=HELLO, max_tokens=10, service_tier="priority", extra_headers=sized(4)
         )
     assert answer.service_tier == "priority"
+    bound = bound_told(company)
+    assert (bound["service_tier"], bound["computed"]) == ("priority", bound["hold"])
 
 
 def test_a_call_for_flex_that_is_answered_at_the_standard_tier_stays_within_its_hold(company):
@@ -214,8 +223,7 @@ def test_a_call_for_flex_that_is_answered_at_the_standard_tier_stays_within_its_
         tier, held = flex(**{"x-sim-fault": "tier=standard"})
     assert tier == "default"
     assert held >= 21 * 250 + 10 * 2_000
-    call = company.calls("Ada", 1)[0]["call"]
-    (bound,) = [one["bound"] for one in company.tokenroll("call", "show", call, "--json")["attempts"]]
+    bound = bound_told(company)
     assert bound["computed"] == bound["hold"]
     assert held == bound["input_tokens_max"] * 250 + 10 * 2_000
 
