@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from tokenroll.api import anthropic_usage, openai_usage
-from tokenroll.api.usage_pages import BUCKET_COUNTS
+from tokenroll.api.usage_pages import BUCKET_COUNTS, VALUES_MAX
 from tokenroll.model.instant import INSTANT_MAX, MICROS_PER_SECOND
 from tokenroll.services.history import CALLS_SHOWN_MAX
 
@@ -149,7 +149,7 @@ def _own_paths() -> dict[str, Any]:
 def _values(name: str, allowed: Iterable[str] | None = None) -> dict[str, Any]:
     """A parameter that may come several times."""
     item: _Schema = {"type": "string"} if allowed is None else {"type": "string", "enum": sorted(allowed)}
-    schema = {"type": "array", "items": item, "maxItems": 100}
+    schema = {"type": "array", "items": item, "maxItems": VALUES_MAX}
     return {"name": name, "in": "query", "style": "form", "explode": True, "schema": schema}
 
 
@@ -172,7 +172,7 @@ def _usage_paths() -> dict[str, Any]:
         {"type": "integer", "minimum": 0, "maximum": INSTANT_MAX // MICROS_PER_SECOND},
         {"type": "integer", "minimum": 0},
     )
-    instant = {"type": "string", "format": "date-time"}
+    instant = {"type": "string", "format": "date-time", "pattern": r"^(19[7-9]|[2-9]\d\d)\d-"}  # from 1970 on
     text = {"type": "string"}
     widths = {"type": "string", "enum": sorted(BUCKET_COUNTS)}
     day = {"type": "string", "enum": ["1d"]}

@@ -29,8 +29,8 @@ _CURSOR: Final = re.compile(r"page_(\d{1,12})_(\d{1,9})")
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 _METHODS_READ: Final = frozenset({"GET", "HEAD"})
 _log = logging.getLogger(__name__)
-_VALUES_MAX: Final = 1_000
-"""Values of one question; a head holds no more in any case."""
+VALUES_MAX: Final = 100
+"""Values of one parameter."""
 
 
 Rows: TypeAlias = list[dict[str, Any]]
@@ -60,8 +60,8 @@ class Asked:
                 raise RequestRefused(
                     400, "unknown_parameter", f"{name} is not asked here; known are {', '.join(names)}.", name
                 )
-            if len(values) > _VALUES_MAX:
-                raise RequestRefused(400, "too_many_values", f"{name} has more than {_VALUES_MAX} values.", name)
+            if len(values) > VALUES_MAX:
+                raise RequestRefused(400, "too_many_values", f"{name} has more than {VALUES_MAX} values.", name)
 
     def one(self, name: str) -> str | None:
         """The value, None for none. Raises RequestRefused for two."""
@@ -121,7 +121,8 @@ class Asked:
 
     def bucket_count(self, default: int, most: int) -> int:
         """How many buckets the page has at most; 0 asks for the default, as nothing does."""
-        count = self.number("limit", self.one("limit") or "0")
+        given = self.one("limit")
+        count = 0 if given is None else self.number("limit", given)
         if count > most:
             raise RequestRefused(400, "invalid_value", f"limit is at most {most} for buckets of this width.", "limit")
         return count or default
