@@ -77,7 +77,7 @@ def import_cards(work: UnitOfWork, arguments: _ImportCards) -> dict[str, Any]:
     providers = tuple(arguments.get("providers") or DEFAULT_PROVIDERS)
     models = frozenset(arguments.get("models") or ())
     effective_at = None if arguments.get("effective_at") is None else instant_given(arguments, "effective_at", work.now)
-    prepared = _prepared(providers, work.now)
+    prepared = _prepared(providers, work.now, models)
     chosen = [card for card in prepared.cards if not models or models & {card.model, *card.aliases}]
     if models and (missing := models - {name for card in chosen for name in (card.model, *card.aliases)}):
         for key, reason in sorted(prepared.skipped.items()):
@@ -154,14 +154,14 @@ def current_cards(work: UnitOfWork, providers: Iterable[str] | None = None) -> d
     return found
 
 
-def _prepared(providers: Sequence[str], now: Instant) -> Prepared:
+def _prepared(providers: Sequence[str], now: Instant, models: frozenset[str]) -> Prepared:
     wanted = [name for name in providers if name != TESTING]
     if unknown := set(wanted) - set(published_providers()):
         known = ", ".join(published_providers())
         raise Refused(
             "unknown_provider", f"no published prices of {', '.join(sorted(unknown))}; known: {known}, {TESTING}"
         )
-    prepared = prepare(wanted, now)
+    prepared = prepare(wanted, now, models)
     if TESTING in providers:
         prepared = replace(prepared, cards=(*prepared.cards, *cards_for_testing(DEFAULT_PROVIDERS)))
     return prepared

@@ -118,10 +118,12 @@ def published_providers() -> tuple[str, ...]:
     return tuple(sorted(provider.id for provider in published))
 
 
-def prepare(providers: Iterable[str] | None = None, as_of: Instant | None = None) -> Prepared:
+def prepare(
+    providers: Iterable[str] | None = None, as_of: Instant | None = None, models: frozenset[str] = frozenset()
+) -> Prepared:
     """Cards of every model of `providers` (default: all), one per span of dates with its own prices.
 
-    With `as_of` only the span that holds then and later ones. Sorted by provider, model and date, so that two imports of the
+    With `as_of` only the span that holds then and later ones, with `models` only those, by any of their names. Sorted by provider, model and date, so that two imports of the
     same data agree byte by byte. Raises KeyError naming a provider that is not known.
     """
     wanted = set(published_providers() if providers is None else providers)
@@ -133,16 +135,20 @@ def prepare(providers: Iterable[str] | None = None, as_of: Instant | None = None
         if provider.id not in wanted:
             continue
         searching = _searching(provider.id)
-        skipped |= {ModelKey(provider.id, name): SEARCHES_UNASKED for name in searching}
+        skipped |= {ModelKey(provider.id, name): SEARCHES_UNASKED for name in searching if not models or name in models}
         names = _names(provider)
         for model in sorted(provider.models, key=lambda one: one.id):
-            if model.id in searching:
+            if model.id in searching or (models and models.isdisjoint((model.id, *names[model.id]))):
                 continue
             try:
                 cards += _cards(provider.id, model, names[model.id], as_of)
             except _Unusable as reason:
                 skipped[ModelKey(provider.id, model.id)] = str(reason)
-        cards += _free_cards(provider.id)
+        cards += [
+            card
+            for card in _free_cards(provider.id)
+            if not models or not models.isdisjoint((card.model, *card.aliases))
+        ]
     return Prepared(cards=tuple(cards), skipped=skipped, source=source_name())
 
 
