@@ -424,7 +424,6 @@ def test_it_refuses_an_administrator_s_key(company):
     [
         ({"web_search_options": {}}, "web_search_options"),
         ({"prediction": {"type": "content", "content": "abc"}}, "prediction"),
-        ({"audio": {"format": "wav", "voice": "alloy"}, "modalities": ["text", "audio"]}, "audio"),
         ({"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://a.example/b.mp4"}}]}]},
          "messages[0].content[0]"),
     ],
@@ -440,6 +439,10 @@ def test_sound_without_a_price_is_refused(company):
     error = refused(company, openai.BadRequestError, **ask() | {"messages": [{"role": "user", "content": [sound]}]})
     assert error.code == "call_not_bounded"
     assert "no price for sound" in error.message
+    spoken = {"audio": {"format": "wav", "voice": "alloy"}, "modalities": ["text", "audio"]}
+    error = refused(company, openai.BadRequestError, **ask() | spoken)
+    assert error.code == "call_not_bounded"
+    assert "no price for an answer in sound" in error.message
 
 
 @pytest.mark.parametrize("url", ["https://a.example/b.png", "data:image/png;base64," + "A" * 900_000])
