@@ -1,6 +1,7 @@
 """What a newcomer runs into: full disks, closed pipes, slips of the finger. One line each, and nothing half done."""
 
 import contextlib
+import gzip
 import json
 import os
 import random
@@ -147,14 +148,16 @@ def test_a_company_in_no_zone_is_refused_in_the_words_of_the_file(copied_home, c
         )
 
 
-def test_it_serves_no_zone_but_the_ledgers(copied_home, capsys):
+def test_it_serves_no_zone_but_the_ledgers(copied_home):
     config = copied_home / "config.toml"
     config.write_text(config.read_text().replace('"Europe/Berlin"', '"Europe/Lisbon"'))
-    assert told(capsys, "serve", "--port", "0", code=1) == (
-        f"tokenroll: {config}:5: company.zone says Europe/Lisbon, but the ledger of this home was made for Europe/Berlin, and its "
-        'cycles are counted there: write zone = "Europe/Berlin", or leave the line out. Members have zones of their own; a company '
-        "in another zone is another home\n"
-    )
+    done = run("serve", "--port", "0", stdout=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert (
+        f"tokenroll ledger: {config}:5: company.zone says Europe/Lisbon, but the ledger of this home was made for Europe/Berlin, and "
+        'its cycles are counted there: write zone = "Europe/Berlin", or leave the line out. Members have zones of their own; a '
+        "company in another zone is another home\n"
+    ) in done.stderr
 
 
 def test_a_home_in_no_zone_is_not_made(tmp_path, monkeypatch, capsys):
@@ -533,6 +536,7 @@ def test_it_has_no_slip_of_a_month_that_has_not_begun_or_was_before_the_wallet(h
     assert early.endswith(": there is no slip of 2025-01\n")
 
 
+FIRST_REVISION = Path(__file__).parents[1] / "unit/store/data/ledger-0001.db.gz"
 PLAIN = '\n[deployments.a]\ndialect = "openai"\nbase_url = "{url}"\napi_key_env = "A"\n{more}'
 
 
@@ -574,6 +578,24 @@ def test_it_says_at_once_what_it_starts_and_who_has_the_lock(tmp_path, monkeypat
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["pid"] == process.pid
         process.terminate()
+
+
+def test_a_home_of_an_earlier_release_is_served(copied_home):
+    """Nobody but the ledger's own process can read it before that has brought it up to date."""
+    for log in copied_home.glob("ledger.db-*"):
+        log.unlink()
+    (copied_home / "ledger.db").write_bytes(gzip.decompress(FIRST_REVISION.read_bytes()))
+    config = copied_home / "config.toml"
+    config.write_text(config.read_text().replace('"Europe/Berlin"', '"UTC"'))
+    command = [sys.executable, "-m", "tokenroll", "serve", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = process.stdout.readline()
+        process.terminate()
+        why = process.stderr.read()
+    assert said, why
+    assert json.loads(said)["pid"] == process.pid
 
 
 def test_it_ends_when_a_role_cannot_start(copied_home):

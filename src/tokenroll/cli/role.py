@@ -19,6 +19,7 @@ from tokenroll.settings import DURABILITIES, DeploymentSettings, Settings, Setti
 
 if TYPE_CHECKING:
     from tokenroll.gateway.deployment import Deployment, Target
+    from tokenroll.services.ledger import Ledger
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -89,6 +90,24 @@ def _inherited(descriptor: int) -> socket.socket:
     return socket.socket(fileno=descriptor)
 
 
+def _refuse_other_zone(settings: Settings, ledger: "Ledger") -> None:
+    """The zone of the configuration is the ledger's. Raises SettingsError: a month that begins elsewhere than the file says pays wrongly.
+
+    Judged by who has brought the ledger's schema up to date: nobody else could read one of an earlier release.
+    """
+    from tokenroll.services.people import company_zone
+
+    zone, kept = settings.company.zone, company_zone(ledger.connection)
+    ledger.connection.rollback()
+    if zone and zone != kept:
+        message = (
+            f"{entry_place(settings.config_path, 'company', 'zone')} says {zone}, but the ledger of this home was made for {kept}, "
+            f'and its cycles are counted there: write zone = "{kept}", or leave the line out. Members have zones of their own; '
+            "a company in another zone is another home"
+        )
+        raise SettingsError(message)
+
+
 async def _ledger(settings: Settings) -> None:
     from tokenroll.app import clock_of, random_bits
     from tokenroll.gateway.asking import Asker
@@ -113,6 +132,7 @@ async def _ledger(settings: Settings) -> None:
                 commands=COMMANDS,
                 random_bits=random_bits,
             ) as ledger:
+                _refuse_other_zone(settings, ledger)
                 server = LedgerServer(ledger)
                 await server.start(settings.socket_path, settings.tape_directory)
                 alerts = AlertDesk(ledger, settings.alerts)

@@ -20,19 +20,11 @@ from typing import Annotated, Final
 
 import typer
 
-from tokenroll.cli.console import note, reports, say, settings_with_ledger
+from tokenroll.cli.console import note, say, settings_with_ledger
 from tokenroll.cli.program import Failure
 from tokenroll.cli.role import refuse_bad_deployments
 from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
-from tokenroll.settings import (
-    WORKERS_MAX,
-    Listen,
-    Settings,
-    SettingsError,
-    child_environment,
-    entry_place,
-    listen_from_text,
-)
+from tokenroll.settings import WORKERS_MAX, Listen, Settings, child_environment, listen_from_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -157,7 +149,6 @@ def serve(
         observe=observe,
     )
     refuse_bad_deployments(settings)
-    _refuse_other_zone(settings)
     settings.pepper()  # its roles need it: without one, why is told once, here, and not by each of them
     _refuse_second(settings)
     settings.run_directory.mkdir(mode=0o700, exist_ok=True)
@@ -206,24 +197,6 @@ def _overridden(
         ),
         web=replace(web, listen=pages),
     )
-
-
-def _refuse_other_zone(settings: Settings) -> None:
-    """The zone of the configuration is the ledger's. Raises SettingsError: a month that begins elsewhere than the file says pays wrongly."""
-    zone = settings.company.zone
-    if not zone:
-        return
-    from tokenroll.services.people import company_zone
-
-    with reports() as books:
-        kept = company_zone(books.connection)
-    if zone != kept:
-        message = (
-            f"{entry_place(settings.config_path, 'company', 'zone')} says {zone}, but the ledger of this home was made for {kept}, "
-            f'and its cycles are counted there: write zone = "{kept}", or leave the line out. Members have zones of their own; '
-            "a company in another zone is another home"
-        )
-        raise SettingsError(message)
 
 
 def _refuse_second(settings: Settings) -> None:
