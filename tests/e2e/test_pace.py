@@ -125,6 +125,20 @@ def post(firm, route, who="Cleo", tags="close"):
     return status, seen, json.loads(body)
 
 
+def refused_for_today(company, route):
+    """The sentence of a refusal that trying again soon would not change."""
+    status, headers, body = post(company, route)
+    error = body["error"]
+    assert (status, error["type"]) == (
+        (402, "billing_error") if route == "/v1/messages" else (429, "insufficient_quota")
+    )
+    assert error["code"] == "limit_reached"
+    assert (headers["x-should-retry"], headers["x-tokenroll-denied"]) == ("false", "limit_reached")
+    assert "retry-after" not in headers
+    assert "retry-after-ms" not in headers
+    return error["message"]
+
+
 def subject(company, scope, route):
     """What a limit of this scope names, and how a denial words it."""
     if scope == "model":
@@ -166,14 +180,8 @@ def test_every_scope_counts_and_refuses_at_every_route(company, limit, scope, ro
     company.clock_to(second=5)  # the minute has room again, and the day counts from now on
     assert post(company, route)[0] == 200
     company.clock_to(second=5)
-    status, headers, body = post(company, route)
-    error = body["error"]
-    assert (status, error["type"]) == ((402, "billing_error") if messages else (429, "insufficient_quota"))
-    assert error["code"] == "limit_reached"
-    assert f"The limit day ({words}) has 0 calls left in this day" in error["message"]
-    assert (headers["x-should-retry"], headers["x-tokenroll-denied"]) == ("false", "limit_reached")
-    assert "retry-after" not in headers
-    assert "retry-after-ms" not in headers
+    sentence = refused_for_today(company, route)
+    assert f"The limit day ({words}) has 0 calls left in this day" in sentence
 
 
 # Each call of these is 21 tokens in and 12 out; before it ends it is bounded at so many in (its bytes, and 16 for the message) and 300 out.
@@ -233,15 +241,11 @@ def test_every_scope_counts_tokens_of_every_kind_to_the_last_one(company, limit,
         company.clock_to(second=5)
         assert post(company, route)[0] == 200
     company.clock_to(second=5)
-    status, headers, body = post(company, route)
-    error = body["error"]
-    assert (status, error["type"]) == ((402, "billing_error") if messages else (429, "insufficient_quota"))
-    assert error["code"] == "limit_reached"
+    sentence = refused_for_today(company, route)
     assert (
         f"The limit day ({words}) has {bound - used} {unit} left in this day, and this call may take up to {bound} {unit}."
-        in error["message"]
+        in sentence
     )
-    assert (headers["x-should-retry"], headers["x-tokenroll-denied"]) == ("false", "limit_reached")
     assert windows(company, "day")[0][1] == 2 * used
 
 
