@@ -353,7 +353,7 @@ class Call(Exchange):
             client.transport,
             b"HTTP/1.1 200 OK\r\n%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
-                forward_lines(response.forward, hold.limited),
+                forward_lines(response, hold.limited),
                 whole_lines(gateway, hold, self._call_id, charge),
                 client.connection_line(),
                 len(body),
@@ -426,7 +426,7 @@ class Call(Exchange):
             b"%b%b%b%b"
             % (
                 status_line(self._status),
-                forward_lines(self._response.forward, self.hold.limited),
+                forward_lines(self._response, self.hold.limited),
                 hold_lines(self.gateway, self.hold, self._call_id),
                 framing,
             ),
@@ -512,7 +512,7 @@ class Call(Exchange):
         if mode == _BUFFER:
             self._parts.append(tail)
             body = b"".join(self._parts)
-            lines = forward_lines(self._response.forward, self.hold.limited)
+            lines = forward_lines(self._response, self.hold.limited)
             lines += whole_lines(self.gateway, self.hold, self._call_id, charge)
             if self._status >= 400 and self._ends_elsewhere(client, ErrorAnswer(self._status, lines, body)):
                 return

@@ -202,7 +202,7 @@ class Errand(Seeking):
             b"%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
                 status_line(response.status),
-                forward_lines(response.forward),
+                forward_lines(response),
                 client.connection_line(),
                 len(body),
                 body,
@@ -236,7 +236,7 @@ class Errand(Seeking):
             lines = client.connection_line() + b"transfer-encoding: chunked\r\n"
         self.gateway.outbox.write(
             client.transport,
-            b"%b%b%b\r\n" % (status_line(response.status), forward_lines(response.forward), lines),
+            b"%b%b%b\r\n" % (status_line(response.status), forward_lines(response), lines),
         )
         if client.writing_paused:
             self.pause_upstream()

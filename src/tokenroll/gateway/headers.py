@@ -37,7 +37,7 @@ class Request:
 
 
 class Response:
-    """What a response header is to us. PASS, CONTENT_TYPE, EVENT_STREAM, CONTENT_ENCODING and REQUEST_ID go on to the client."""
+    """What a response header is to us. PASS, PACE, CONTENT_TYPE, EVENT_STREAM, CONTENT_ENCODING and REQUEST_ID go on to the client."""
 
     PASS: Final = 0
     DROP: Final = 1
@@ -49,6 +49,7 @@ class Response:
     REQUEST_ID: Final = 7
     EVENT_STREAM: Final = 8
     LENGTH_KNOWN: Final = 9
+    PACE: Final = 10
 
 
 OUR_PREFIX: Final = b"x-tokenroll-"

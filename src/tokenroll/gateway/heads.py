@@ -390,7 +390,7 @@ class ResponseHead:
     """What a provider's head says."""
 
     __slots__ = (
-        "content_encoding", "content_length", "event_stream", "forward", "keep_alive", "request_id", "status",
+        "content_encoding", "content_length", "event_stream", "forward", "keep_alive", "request_id", "status", "tells_pace",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -403,6 +403,8 @@ class ResponseHead:
         self.keep_alive = True
         self.forward: list[bytes] = []
         """Header lines that go on to the client, without their ends."""
+        self.tells_pace = False
+        """Whether one of them is of a rate limit; of most answers none is, and nobody then looks for it line by line."""
 
 
 _BODILESS: Final = frozenset({204, 304})
@@ -410,6 +412,8 @@ _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x
 _HEADER_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*((?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)[\t ]*"
 )
+_PACE_NAME: Final = b"ratelimit-"
+"""In the name of each line that tells of a provider's rate limit (reference: gateways, 6.1, 6.4)."""
 _LINES_MAX: Final = 8192
 """Remembered header lines; most lines of a provider's heads are the same in every answer."""
 
@@ -476,6 +480,8 @@ class ResponseReader:
         if rule == Response.CONTENT_TYPE:  # decided once: an event stream is special, any other type just goes on
             is_stream = match[2][:17].lower() == b"text/event-stream"
             rule = Response.EVENT_STREAM if is_stream else Response.PASS
+        elif rule == Response.PASS and match[1].lower().find(_PACE_NAME) >= 0:
+            rule = Response.PACE
         if rule == Response.REQUEST_ID:
             self._id_start = line[: match.start(2)]
             return rule
@@ -505,6 +511,9 @@ class ResponseReader:
             head.content_length = int(value)
         elif rule == Response.EVENT_STREAM:
             head.event_stream = True
+            head.forward.append(line)
+        elif rule == Response.PACE:
+            head.tells_pace = True
             head.forward.append(line)
         elif rule == Response.REQUEST_ID:
             head.request_id = value[:_REQUEST_ID_BYTES_MAX].decode("latin-1")

@@ -127,7 +127,7 @@ class Health:
         elif self.score:
             self.score -= 1
         self.is_watched = self.has_others or self.score > 0
-        if self.has_others and (millis := exhausted_millis(response.forward, clock_now)):
+        if self.has_others and response.tells_pace and (millis := exhausted_millis(response.forward, clock_now)):
             self._rest(millis, now)
 
     def _rest(self, millis: int, now: int) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from tokenroll.gateway.answers import DIALECTS
+from tokenroll.gateway.heads import ResponseHead
 from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import Instant, text_from_instant
@@ -87,9 +88,10 @@ def _no_searches(hold: HotHold) -> bytes:
     return b"0; a search may read a whole context again, which is more than what is left affords"
 
 
-def forward_lines(lines: list[bytes], limited: Limited | None = None) -> bytes:
+def forward_lines(response: ResponseHead, limited: Limited | None = None) -> bytes:
     """The provider's own lines that go on, each with its end; not its rate limits where ours are told in their place."""
-    if limited is not None and limited.pace_bits:
+    lines = response.forward
+    if limited is not None and limited.pace_bits and response.tells_pace:
         lines = not_replaced(lines, limited.pace_bits)
     return b"\r\n".join(lines) + b"\r\n" if lines else b""
 

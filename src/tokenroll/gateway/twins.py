@@ -395,7 +395,7 @@ class TwinCall(ThriftyCall):
 
     def _lines(self, answer: "Answer", ours: bytes) -> bytes:
         """The head of the answer without its framing: the provider's lines, ours, and whose answer it is."""
-        forward = forward_lines(answer.response.forward, self.hold.limited)
+        forward = forward_lines(answer.response, self.hold.limited)
         other = answer.hold
         if other.upstream_model != self.hold.upstream_model and other.limited is not None:  # a fallback answered
             ours += other.limited.notes

@@ -220,7 +220,7 @@ def read_json(data: bytes, *, object_pairs_hook: Callable[[list[tuple[str, Any]]
 def kind_of(raw: Raw) -> bytes:
     """The type of an object as types are compared here, in quotes and without escapes, however it was written; b"" when absent."""
     data = bytes(raw)
-    return f'"{raw_value(raw)}"'.encode("utf-8", "replace") if _ESCAPE in data else data
+    return f'"{raw_value(raw)}"'.encode("utf-8", "replace") if data.find(_ESCAPE) >= 0 else data
 
 
 def refuse_doubles(body: bytes, field: str) -> None:

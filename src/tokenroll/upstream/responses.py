@@ -84,9 +84,8 @@ _TOOL_TYPES: Final = frozenset({b'"function"', b'"custom"', b'"local_shell"', b'
 _SHELL_OUTPUT: Final = b'"shell_call_output"'
 _NAMESPACE: Final = b'"namespace"'
 """A group of them under one name."""
-_SEARCH_TYPES: Final = frozenset({
-    b'"web_search"', b'"web_search_preview"', b'"web_search_2025_08_26"', b'"web_search_preview_2025_03_11"',
-})  # fmt: skip
+_SEARCH_TYPES: Final = frozenset({b'"web_search"', b'"web_search_2025_08_26"'})
+_PREVIEW_TYPES: Final = frozenset({b'"web_search_preview"', b'"web_search_preview_2025_03_11"'})
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SEARCH_MARK: Final = b'"web_search_call"'
 _NO_SEARCHES_COUNTED: Final = "its searches cannot be counted"
@@ -424,6 +423,13 @@ def _refuse_compaction(entries: list[Any]) -> None:
 def _refuse_tool(tool: Item, param: str) -> None:
     if tool.type is NOTHING:
         wrong_type(f"{param}.type", "a string", None)
+    if kind_of(tool.type) in _PREVIEW_TYPES:
+        refuse(
+            "call_not_bounded",
+            f"{param}: a search by {str(raw_value(tool.type))!r} costs more than one by 'web_search' at some models, so this gateway "
+            "refuses it. Ask for the type 'web_search', which finds the same.",
+            f"{param}.type",
+        )
     not_bounded(f"{param}.type", f"a tool of type {str(raw_value(tool.type))[:80]!r}")
 
 
@@ -433,7 +439,7 @@ def _searches(head: dict[str, Any], facts: Facts) -> None:
         most = whole_number(most, "max_tool_calls", 1, SERVER_TOOL_USES_MAX)
     else:
         choice = head.get("tool_choice")
-        if isinstance(choice, (Item, PartsItem)) and kind_of(choice.type) in _SEARCH_TYPES:
+        if isinstance(choice, (Item, PartsItem)) and kind_of(choice.type) in _SEARCH_TYPES | _PREVIEW_TYPES:
             not_bounded("tool_choice", "searching the web in any case without 'max_tool_calls'")
         facts.search_is_open = True
         most = SEARCHES_DEFAULT

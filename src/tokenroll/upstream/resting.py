@@ -52,7 +52,9 @@ def exhausted_millis(lines: Iterable[bytes], now: Instant) -> int:
     named: dict[str, str] | None = None
     longest = 0
     for line in lines:
-        if b"emaining" not in line and b"EMAINING" not in line:  # most lines, at a price that every answer can pay
+        if (
+            line.find(b"emaining") < 0 and line.find(b"EMAINING") < 0
+        ):  # most lines, at a price that every answer can pay
             continue
         name, _, value = line.partition(b":")
         lower = name.lower()

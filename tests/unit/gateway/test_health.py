@@ -1,16 +1,13 @@
 """When a deployment is passed over, tick by tick. A tick is a second here."""
 
-from tokenroll.gateway.heads import ResponseHead
+from tokenroll.gateway.heads import ResponseHead, ResponseReader
 from tokenroll.gateway.health import Health, is_own_failure, may_try_elsewhere
 
 NOW = 1_700_000_000_000_000
 
 
 def head(status: int = 200, *lines: bytes) -> ResponseHead:
-    response = ResponseHead()
-    response.status = status
-    response.forward = list(lines)
-    return response
+    return ResponseReader().read(b"\r\n".join([b"HTTP/1.1 %d Said" % status, *lines]))
 
 
 def make_health() -> Health:

@@ -9,6 +9,7 @@ from tests.desk import CHAT, Desk, lot, make_facts, wallet
 from tests.property.test_it_keeps_limits import terms
 from tests.unit.model.test_limit import ada_daily
 from tokenroll.gateway.answers import DIALECTS
+from tokenroll.gateway.heads import ResponseReader
 from tokenroll.gateway.telling import forward_lines, special_lines
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND as SECOND
@@ -18,6 +19,7 @@ from tokenroll.upstream.anthropic import Messages
 
 MESSAGES = Messages()
 PROVIDERS = [b"x-ratelimit-limit-requests: 10000", b"x-ratelimit-limit-tokens: 2000000", b"x-request-id: req_1"]
+PROVIDERS_ANSWER = ResponseReader().read(b"\r\n".join([b"HTTP/1.1 200 OK", *PROVIDERS]))
 
 
 def limit(number, **changes):
@@ -51,20 +53,22 @@ def test_a_call_that_a_limit_counts_hears_of_it_and_not_of_the_providers(tmp_pat
         "x-ratelimit-remaining-requests": "9",
         "x-ratelimit-reset-requests": "49s",
     }
-    assert forward_lines(PROVIDERS, hold.limited) == b"x-ratelimit-limit-tokens: 2000000\r\nx-request-id: req_1\r\n"
+    assert (
+        forward_lines(PROVIDERS_ANSWER, hold.limited) == b"x-ratelimit-limit-tokens: 2000000\r\nx-request-id: req_1\r\n"
+    )
 
 
 def test_a_call_that_nothing_counts_hears_the_providers(tmp_path):
     hold = desk_with(tmp_path).admit()
     assert hold.limited is None
-    assert forward_lines(PROVIDERS, hold.limited) == b"\r\n".join(PROVIDERS) + b"\r\n"
+    assert forward_lines(PROVIDERS_ANSWER, hold.limited) == b"\r\n".join(PROVIDERS) + b"\r\n"
 
 
 @pytest.mark.parametrize("enforcement", [Enforcement.OBSERVE, Enforcement.WARN])
 def test_a_limit_that_refuses_nobody_slows_nobody_down(tmp_path, enforcement):
     hold = desk_with(tmp_path, limit(1, enforcement=enforcement)).admit()
     assert told(hold) == {}
-    assert forward_lines(PROVIDERS, hold.limited) == b"\r\n".join(PROVIDERS) + b"\r\n"
+    assert forward_lines(PROVIDERS_ANSWER, hold.limited) == b"\r\n".join(PROVIDERS) + b"\r\n"
 
 
 def test_of_each_kind_the_tightest_is_told(tmp_path):
