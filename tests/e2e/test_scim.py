@@ -326,6 +326,8 @@ def test_it_pages_through_everybody_once(company, provider):
     assert [one["userName"] for one in seen] == [f"page{number}@firm.example" for number in range(5)]
     assert set(seen[0]) == {"schemas", "id", "userName"}
     assert provider.get("/Users?count=0")[1]["Resources"] == []
+    status, said, _ = provider.get("/Users?count=")
+    assert (status, said["scimType"], said["detail"]) == (400, "invalidValue", "count is a whole number, not ''")
     found = provider.ask("POST", "/Users/.search", {"filter": 'userName sw "page"', "count": 1})[1]
     assert (found["totalResults"], len(found["Resources"])) == (5, 1)
     both = provider.ask("POST", "/.search", {"filter": 'displayName sw "Page" or displayName eq "Engineering"'})[1]

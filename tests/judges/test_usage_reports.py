@@ -96,6 +96,9 @@ def test_embeddings_are_told_apart_from_text(company, admin):
 def test_costs_are_what_the_provider_billed_to_the_nano(company, admin):
     billed = {line.model: line.cost_nanos for line in company.bill()}
     assert billed["text-embedding-3-small"] == 42 * 20
+    for day in (today(company) + 86_400, 253_402_300_798):  # one that has not come yet has cost nothing
+        status, page = asked(company, f"/v1/organization/costs?start_time={day}")
+        assert (status, [one for bucket in page["data"] for one in bucket["results"]]) == (200, [])
     status, page = asked(company, f"/v1/organization/costs?start_time={today(company) - 86_400}")
     amounts = [row["amount"] for bucket in page["data"] for row in bucket["results"]]
     assert (status, sum(one["value"] for one in amounts)) == (200, Decimal("0.000032340"))

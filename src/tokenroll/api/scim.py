@@ -376,9 +376,9 @@ def _tags(request: Request, header: str) -> set[str]:
 
 
 def _number(told: Mapping[str, str], name: str, default: int) -> int:
-    text = str(told.get(name, "")).strip()
-    if not text:
+    if name not in told:
         return default
+    text = str(told[name]).strip()
     if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 10):
         raise ScimError(400, "invalidValue", f"{name} is a whole number, not {text[:20]!r}")
     return int(text)
