@@ -198,7 +198,7 @@ def test_it_catches_a_closed_epoch_that_may_still_report(monkeypatch):
 
 def test_it_catches_blocks_read_in_the_wrong_order(tmp_path: Path, monkeypatch):
     def reversed_blocks(blocks: bytes) -> list[Block]:
-        return list(reversed(whole(blocks)))
+        return list(reversed(list(whole(blocks))))
 
     whole = Fold._blocks
     monkeypatch.setattr(Fold, "_blocks", staticmethod(reversed_blocks))

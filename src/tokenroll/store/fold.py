@@ -19,8 +19,9 @@ A LEASE says what the worker gave back of its lots; it leaves them here, and `gi
 """
 
 import struct
+from collections.abc import Iterator
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, select
 
@@ -38,7 +39,9 @@ from tokenroll.store.limit_sums import raises_end
 from tokenroll.store.mirror import OpenHold
 from tokenroll.store.tape import Block, RecordType, TapeError, TapeRelease
 
-_HOLD, _SETTLE, _DISPATCHED = int(RecordType.HOLD), int(RecordType.SETTLE), int(RecordType.DISPATCHED)
+_HOLD: Final[int] = int(RecordType.HOLD)
+_SETTLE: Final[int] = int(RecordType.SETTLE)
+_DISPATCHED: Final[int] = int(RecordType.DISPATCHED)
 # The parts of records that the loop needs, as unsigned where a negative could pass for an index from the end.
 _HOLD_HOT: Final = struct.Struct("<xBHBB2x16xQQ8xqQ20xI16xQQ")
 """flags, length, attempt, slice count, wallet, key, admitted at, bound, client call name; lot and nanos of the first slice."""
@@ -63,6 +66,11 @@ _RARER_MIN: Final = {
 _SETTLE_MIN: Final = tape.SETTLE.size + tape.COUNTS_MASK_NARROW.size
 
 
+_Begun: TypeAlias = tuple[Any, ...]
+"""A hold of this batch: record, wallet, key, admitted at, and of a plain one the place of its lot and its nanos, else -1 and -1. Its
+items stay objects from the record to the row: compiled, a tuple of integers would be taken apart and made again at every step."""
+
+
 class Give(NamedTuple):
     """What a worker, or the ledger where none spends, gave of a lot to a recall at an instant; 0 is an answer too."""
 
@@ -85,11 +93,12 @@ class Fold:
         self._mirror = changes.mirror
         self._cycles = changes.cycles
         self._changes = changes
+        self._hold_hot = _HOLD_HOT.unpack_from
         self._now = 0
         self._base = 0
         self._worker = 0
         self._epoch = 0
-        self._fresh: dict[int, tuple[bytes, int, int, int, int, int]] = {}
+        self._fresh: dict[int, _Begun] = {}
         self._dispatched: dict[int, Instant] = {}
         self._evidence: dict[int, bytes] = {}
         self._names: dict[int, str] = {}
@@ -125,6 +134,7 @@ class Fold:
                     "gap", f"expected record {sequence + 1}, the next block starts with {block.first_sequence}"
                 )
             self._fold_block(block)
+            self._changes.batch.write_settlements(self._connection)
             sequence = block.last_sequence
         for opened in tuple(self._fresh):
             self._lift(opened)
@@ -132,9 +142,9 @@ class Fold:
         return sequence
 
     @staticmethod
-    def _blocks(blocks: bytes) -> "list[Block]":
+    def _blocks(blocks: bytes) -> "Iterator[Block]":
         try:
-            return list(tape.split_blocks(blocks))
+            yield from tape.split_blocks(blocks)
         except TapeError as error:
             raise FoldHalt("damaged", str(error)) from error
 
@@ -156,46 +166,55 @@ class Fold:
         mirror, journal, batch = self._mirror, self._journal, self._changes.batch
         lots, last_seq, evidence = mirror.lots, mirror.last_seq, self._evidence
         fresh, dispatched, values = self._fresh, self._dispatched, batch.values
-        counts, charged, spent, limits = batch.counts, batch.charged, batch.spent, batch.limits
+        spent, limits, again = batch.spent, batch.limits, batch.again.append
         add_hash, new_hash = journal.hashes.append, _SHA256.copy
         settle_hot, leaf_hot = _SETTLE_HOT.unpack_from, _LEAF_HOT.pack
+        settle_kind, hold_kind, limited, settle_min = _SETTLE, _HOLD, _LIMITED, _SETTLE_MIN
         base, end, padded = self._base, len(payload), payload + bytes(tape.SLICE.size)
-        seq, sequence, offset = journal.next_seq, first_sequence - 1, 0
-        since, until, month = NEVER
+        seq, sequence, offset, length = journal.next_seq, first_sequence - 1, 0, 0
+        window: tuple[Any, ...] = NEVER
+        since, until, month = window
         while offset < end:
             sequence += 1
             kind = padded[offset]
-            if kind == _SETTLE:
-                length, opened, charge = settle_hot(padded, offset)
+            if kind == settle_kind:
+                hot: tuple[Any, ...] = settle_hot(padded, offset)
+                length = hot[0]
+                opened, charge = hot[1], hot[2]
                 held = fresh.pop(opened, None)
-                if held is None or charge > held[5] or length < _SETTLE_MIN or opened not in dispatched:
+                if held is None or charge > held[5] or length < settle_min or opened not in dispatched:
                     if held is not None:
                         fresh[opened] = held
                     journal.next_seq = seq
                     self._settle(opened, charge, padded[offset : offset + length])
                     seq = journal.next_seq
                 else:
-                    record, wallet, key, admitted, place, nanos = held
-                    lots[place] += nanos - charge
-                    if record[1] & _LIMITED:
+                    record: bytes = held[0]
+                    wallet, admitted, place = held[1], held[3], held[4]
+                    lots[place] += held[5] - charge
+                    if record[1] & limited:
                         limits.passed(record, _HOLD_ONE_SLICE, charge, padded, offset)
                     if evidence:
                         record += evidence.pop(opened, b"")
                     record += padded[offset : offset + length]
                     if not since <= admitted < until:
-                        since, until, month = self._cycles.common_window(mirror.zones, admitted)
+                        window = self._cycles.common_window(mirror.zones, admitted)
+                        since, until, month = window
                     cycle = month or self._cycle(wallet, admitted)
                     previous, last_seq[wallet] = last_seq[wallet], seq
                     opened |= base
                     leaf = new_hash()
                     leaf.update(leaf_hot(b"\x00S", seq, opened, previous, cycle, 1) + record)
                     add_hash(leaf.digest())
-                    values += (seq, opened, wallet, key, admitted, cycle, charge, 1, previous, record)
-                    counts[wallet] = counts.get(wallet, 0) + 1
-                    charged[wallet] = charged.get(wallet, 0) + charge
-                    spent[place >> 1] = spent.get(place >> 1, 0) + charge
+                    values += (seq, opened, wallet, held[2], admitted, cycle, charge, 1, previous, bytearray(record))
+                    before = spent.get(place)
+                    if before is None:
+                        spent[place] = charge
+                    else:
+                        spent[place] = before + charge
+                        again(place)
                     seq += 1
-            elif kind == _HOLD:
+            elif kind == hold_kind:
                 length = self._begin(sequence, padded, offset, end)
             else:
                 length = int.from_bytes(padded[offset + 2 : offset + 4], "little")
@@ -228,9 +247,12 @@ class Fold:
 
     def _begin(self, sequence: int, padded: bytes, offset: int, end: int) -> int:
         """A HOLD takes what it holds from its lots. How long its record is."""
-        length: int
-        hot = _HOLD_HOT.unpack_from(padded, offset)
-        flags, length, attempt, slices, wallet, key, admitted, bound, client, lot, nanos = hot
+        hot: tuple[Any, ...] = self._hold_hot(padded, offset)
+        flags: int = hot[0]
+        length: int = hot[1]
+        attempt: int = hot[2]
+        slices: int = hot[3]
+        wallet, key, admitted, bound, client, lot, nanos = hot[4], hot[5], hot[6], hot[7], hot[8], hot[9], hot[10]
         lots = self._mirror.lots
         place = lot + lot
         size = _HOLD_ONE_SLICE

@@ -1,7 +1,7 @@
 """FoldBatch: what one fold writes, gathered in memory and written in few statements at its end."""
 
 import sqlite3
-from array import array
+from collections import Counter
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -14,30 +14,41 @@ from tokenroll.store.mirror import Mirror
 SettlementRow = tuple[int, int, int, int, int, int, int, int, int, bytes]
 """In the order of the columns of `settlements`."""
 
-_ROWS_PER_STATEMENT: Final = 64
-"""Rows of one INSERT: a statement's own cost is then shared by so many, which takes a third off each."""
+_ROWS_PER_STATEMENT: Final = (256, 32, 4, 1)
+"""Rows of one INSERT, the most first: a statement's own cost is then shared by so many, which takes a third off each. A short fold's
+rows are few statements, too."""
 
 
 class _Bulk:
     """An INSERT of many rows at a time; an upsert serves as the UPDATE of many rows that SQLite lacks."""
 
-    __slots__ = ("_many", "_one", "_row_values", "_statement_values")
+    __slots__ = ("_most_values", "_statements")
 
     def __init__(self, table: str, row: str, conflict: str = "") -> None:
-        self._row_values = row.count("?")
-        self._statement_values = self._row_values * _ROWS_PER_STATEMENT
-        self._one = f"INSERT INTO {table} VALUES {row} {conflict}"  # noqa: S608 - constants of this module
-        self._many = f"INSERT INTO {table} VALUES {','.join([row] * _ROWS_PER_STATEMENT)} {conflict}"  # noqa: S608
+        width = row.count("?")
+        self._statements = [
+            (rows * width, f"INSERT INTO {table} VALUES {','.join([row] * rows)} {conflict}")  # noqa: S608 - constants of this module
+            for rows in _ROWS_PER_STATEMENT
+        ]
+        self._most_values = self._statements[0][0]
 
     def execute(self, cursor: sqlite3.Cursor, values: list[Any]) -> None:
-        """All rows in their order; `values` are theirs, one row after another."""
-        step = self._statement_values
+        """All rows in their order; `values` are theirs, one row after another, and are none then."""
+        for step, statement in self._statements:
+            if len(values) >= step:
+                self._execute(cursor, statement, step, values)
+
+    def execute_whole(self, connection: Connection, values: list[Any]) -> None:
+        """The first rows, as many as fill the longest statements; the values of the rest stay."""
+        if len(values) >= self._most_values:
+            step, statement = self._statements[0]
+            self._execute(raw_connection(connection).cursor(), statement, step, values)
+
+    @staticmethod
+    def _execute(cursor: sqlite3.Cursor, statement: str, step: int, values: list[Any]) -> None:
         whole = len(values) - len(values) % step
-        if whole:
-            cursor.executemany(self._many, [values[start : start + step] for start in range(0, whole, step)])
-        if whole < len(values):
-            step = self._row_values
-            cursor.executemany(self._one, [values[start : start + step] for start in range(whole, len(values), step)])
+        cursor.executemany(statement, [values[start : start + step] for start in range(0, whole, step)])
+        del values[:whole]
 
 
 _SETTLEMENTS: Final = _Bulk("settlements", "(?,?,?,?,?,?,?,?,?,?)")
@@ -77,11 +88,14 @@ def _flat(*columns: list[int]) -> list[int]:
 class FoldBatch:
     """One fold's rows. `touched` are keys of holds whose row must follow the mirror's.
 
-    `values` are those of the settlements, row after row. `counts` and `charged` are how many there are by wallet, and what they cost;
-    `spent` is what plain ones took of the one lot that paid them; `changes` is all other movement: lot -> [held, suspense, spent].
+    `values` are those of settlements not yet written, row after row; a record as a bytearray, for sqlite3 looks up an adapter for
+    bytes. `spent` is what plain ones took, by the place in the mirror of the one lot that paid them, and `again` has that place for
+    each but the first. `counts` and `charged` are how many others there are by wallet, and what they cost; `changes` is all other
+    movement: lot -> [held, suspense, spent].
     """
 
     __slots__ = (
+        "again",
         "attempts",
         "changes",
         "charged",
@@ -97,10 +111,11 @@ class FoldBatch:
     )
 
     def __init__(self) -> None:
-        self.values: list[int | bytes] = []
+        self.values: list[int | bytes | bytearray] = []
         self.counts: dict[int, int] = {}
         self.charged: dict[int, int] = {}
-        self.spent: dict[int, int] = {}
+        self.spent: dict[Any, Any] = {}
+        self.again: list[int] = []
         self.changes: dict[int, list[int]] = {}
         self.company: dict[int, int] = {}
         self.draws: list[tuple[int, int, int]] = []
@@ -124,11 +139,15 @@ class FoldBatch:
         change[1] += suspense
         change[2] += spent
 
+    def write_settlements(self, connection: Connection) -> None:
+        """The rows of settlements so far, as many as fill statements: what is written soon is still in the processor's cache."""
+        _SETTLEMENTS.execute_whole(connection, self.values)
+
     def write(self, connection: Connection, mirror: Mirror, now: Instant) -> None:
-        """All of it, inside the caller's transaction."""
+        """All that is not written yet, inside the caller's transaction."""
         cursor = raw_connection(connection).cursor()
         _SETTLEMENTS.execute(cursor, self.values)
-        self._write_values(cursor, mirror.last_seq)
+        self._write_values(cursor, mirror)
         self._write_holds(cursor, mirror, now)
         for statement, rows in (
             (_DRAWS, self.draws), (_ATTEMPTS, self.attempts), (_CLIENT_CALLS, self.client_calls), (_NAMES, self.names),
@@ -138,14 +157,23 @@ class FoldBatch:
         self.limits.write(cursor)
         cursor.close()
 
-    def _write_values(self, cursor: sqlite3.Cursor, last_seq: "array[int]") -> None:
-        """Each wallet and lot once, in the order of their numbers, because neighbours lie on the same page."""
-        counts, charged, spent = self.counts, self.charged, self.spent
-        wallets, lots = sorted(counts), sorted(spent)
-        seqs = [last_seq[wallet] for wallet in wallets]
-        columns = (wallets, seqs, [counts[wallet] for wallet in wallets], [charged[wallet] for wallet in wallets])
-        _WALLETS.execute(cursor, _flat(*columns))
-        _SPENT.execute(cursor, _flat(lots, [spent[lot] for lot in lots]))
+    def _write_values(self, cursor: sqlite3.Cursor, mirror: Mirror) -> None:
+        """What each lot paid, in the order of lots, because neighbours lie on the same page: mostly that of their wallets, too.
+
+        A wallet has a row for each lot that paid, for these add up, and are not summed before.
+        """
+        lots, last_seq, spent, places = mirror.lots, mirror.last_seq, self.spent, sorted(self.spent)
+        nanos = [spent[place] for place in places]
+        wallets = [lots[place + 1] for place in places]
+        counts = [1] * len(places)
+        if self.again:
+            more = Counter(self.again)
+            counts = [1 + more.get(place, 0) for place in places]
+        _WALLETS.execute(cursor, _flat(wallets, [last_seq[wallet] for wallet in wallets], counts, nanos))
+        _SPENT.execute(cursor, _flat([place >> 1 for place in places], nanos))
+        others = sorted(self.counts)
+        seqs, counts = [last_seq[wallet] for wallet in others], [self.counts[wallet] for wallet in others]
+        _WALLETS.execute(cursor, _flat(others, seqs, counts, [self.charged[wallet] for wallet in others]))
         if self.changes:
             changes = ((held, suspense, spent, lot) for lot, (held, suspense, spent) in sorted(self.changes.items()))
             cursor.executemany(_LOTS, changes)
