@@ -1,6 +1,7 @@
 """Counters of limits as records tell them: what holds raised, what their ends counted. One sum for the fold and for verifying."""
 
 import sqlite3
+import struct
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -16,19 +17,30 @@ _WRITE: Final = """
     would_deny_count = would_deny_count + excluded.would_deny_count, overage_count = overage_count + excluded.overage_count"""
 
 
-_CREDITS: Final = LIMIT_MEASURES.index(LimitMeasure.CREDITS)
-_CALLS: Final = LIMIT_MEASURES.index(LimitMeasure.CALLS)
+_CREDITS: Final[int] = LIMIT_MEASURES.index(LimitMeasure.CREDITS)
+_CALLS: Final[int] = LIMIT_MEASURES.index(LimitMeasure.CALLS)
+_MEASURE_COUNT: Final[int] = len(LIMIT_MEASURES)
+_HEAD_BYTES: Final = 2
+_RAISE_BYTES: Final = 24
+_KIND_BYTES: Final = 16
+"""Of a LIMIT_RAISE, all but its amount: the same bytes for every call that a limit counts in a window."""
+_MEASURE_PLACE: Final = 4
+_SIGN_PLACE: Final = 23
+_SIGN: Final = 0x80
+_KIND: Final = struct.Struct("<IBBHq")
+"""What these bytes say: limit id, measure, flags, spare; start of the counter. A test compares them with the tape's."""
 
 
 def raises_end(record: bytes, at: int) -> int:
     """Where what a hold's record says of its limits ends, whose head is at `at`. Raises TapeError for what is nothing that counts."""
-    (count,) = tape.LIMITS_HEAD.unpack_from(record, at)
-    at += tape.LIMITS_HEAD.size
+    count = record[at] | record[at + 1] << 8
+    at += _HEAD_BYTES
+    measures = _MEASURE_COUNT
     for _ in range(count):
-        limit_id, measure, _, _, _, amount = tape.LIMIT_RAISE.unpack_from(record, at)
-        if measure >= len(LIMIT_MEASURES) or amount < 0:
+        if record[at + _MEASURE_PLACE] >= measures or record[at + _SIGN_PLACE] & _SIGN:
+            limit_id, measure, _, _, _, amount = tape.LIMIT_RAISE.unpack_from(record, at)
             raise no_such_raise(limit_id, measure, amount)
-        at += tape.LIMIT_RAISE.size
+        at += _RAISE_BYTES
     return at
 
 
@@ -44,9 +56,11 @@ class CounterValues(NamedTuple):
 class LimitSums:
     """Changes by (limit, start of the counter)."""
 
-    __slots__ = ("_sums",)
+    __slots__ = ("_passed", "_sums")
 
     def __init__(self) -> None:
+        self._passed: dict[bytes, list[int]] = {}
+        """What `passed` was told and is not in the sums yet: by the bytes of a raise but its amount, what was counted and how often."""
         self._sums: dict[tuple[int, Instant], list[int]] = {}
 
     def opened(self, raises: Iterable[LimitRaise]) -> None:
@@ -66,36 +80,55 @@ class LimitSums:
 
     def passed(self, hold: bytes, at: int, charge_nanos: int, settle: bytes, settle_at: int) -> None:
         """The same for a hold that began and settled in one go, whose record's limits, at `at`, `raises_end` has found well."""
-        (count,) = tape.LIMITS_HEAD.unpack_from(hold, at)
-        at += tape.LIMITS_HEAD.size
+        count = hold[at] | hold[at + 1] << 8
+        at += _HEAD_BYTES
+        passed, by_charge, by_call = self._passed, _CREDITS, _CALLS
+        counts: tuple[int | None, ...] | None = None
         for _ in range(count):
-            limit_id, measure, flags, _, start_at, _ = tape.LIMIT_RAISE.unpack_from(hold, at)
-            at += tape.LIMIT_RAISE.size
-            key = (limit_id, start_at)
-            sums = self._sums.get(key)
-            if sums is None:
-                sums = self._sums[key] = [0, 0, 0, 0]
-            if measure == _CREDITS:
-                sums[0] += charge_nanos
-            elif measure == _CALLS:
-                sums[0] += 1
+            measure = hold[at + _MEASURE_PLACE]
+            if measure == by_charge:
+                amount = charge_nanos
+            elif measure == by_call:
+                amount = 1
             else:
-                counts = tape.unpack_counts(settle, settle_at + tape.SETTLE.size, METER_COUNT, settle[settle_at + 1])
-                sums[0] += counted_for(LIMIT_MEASURES[measure], charge_nanos, counts)
-            sums[1] += 1
-            if flags:
-                sums[2] += bool(flags & tape.RAISE_WOULD_DENY)
-                sums[3] += bool(flags & tape.RAISE_OVERAGE)
+                if counts is None:
+                    counts = tape.unpack_counts(
+                        settle, settle_at + tape.SETTLE.size, METER_COUNT, settle[settle_at + 1]
+                    )
+                amount = counted_for(LIMIT_MEASURES[measure], charge_nanos, counts)
+            kind = hold[at : at + _KIND_BYTES]
+            sums = passed.get(kind)
+            if sums is None:
+                passed[kind] = [amount, 1]
+            else:
+                sums[0] += amount
+                sums[1] += 1
+            at += _RAISE_BYTES
 
     def values(self) -> Iterator[tuple[tuple[int, Instant], CounterValues]]:
         """The sums so far."""
+        self._sum_up()
         for key, sums in self._sums.items():
             yield key, CounterValues(*sums)
 
     def write(self, cursor: sqlite3.Cursor) -> None:
         """Added to the rows, inside the caller's transaction."""
+        self._sum_up()
         if self._sums:
             cursor.executemany(_WRITE, [(*key, *sums) for key, sums in sorted(self._sums.items())])
+
+    def _sum_up(self) -> None:
+        """What `passed` was told, put to the sums."""
+        for kind, (amount, calls) in self._passed.items():
+            limit_id, _, flags, _, start_at = _KIND.unpack(kind)
+            sums = self._sums.setdefault((limit_id, start_at), [0, 0, 0, 0])
+            sums[0] += amount
+            sums[1] += calls
+            if flags & tape.RAISE_WOULD_DENY:
+                sums[2] += calls
+            if flags & tape.RAISE_OVERAGE:
+                sums[3] += calls
+        self._passed.clear()
 
     def _of(self, one: LimitRaise) -> list[int]:
         return self._sums.setdefault((one.limit_id, one.start_at), [0, 0, 0, 0])

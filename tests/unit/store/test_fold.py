@@ -30,6 +30,7 @@ from tests.ledger_kit import (
     settle_record,
 )
 from tokenroll.model.limit import LIMIT_MEASURES, LimitMeasure
+from tokenroll.store import limit_sums, tape
 from tokenroll.store.attempt_record import LimitRaise, parse_record
 from tokenroll.store.journal import SETTLEMENT_LEAF, settlement_leaf
 from tokenroll.store.tape import RAISE_OVERAGE, RAISE_WOULD_DENY, TapeRelease
@@ -315,6 +316,23 @@ def test_it_hashes_the_leaf_that_the_journal_names():
     leaf = settlement_leaf(5, 6, 4, 202601, 1, b"record")
     assert leaf == SETTLEMENT_LEAF.pack(b"S", 5, 6, 4, 202601, 1) + b"record"
     assert len(SETTLEMENT_LEAF.pack(b"S", 5, 6, 4, 202601, 1)) == 33
+
+
+def test_it_reads_a_raise_where_the_tape_has_it():
+    raised = tape.LIMIT_RAISE.pack(7, 2, RAISE_OVERAGE, 0, START, -1)
+    assert limit_sums._KIND.unpack(raised[: limit_sums._KIND_BYTES]) == (7, 2, RAISE_OVERAGE, 0, START)
+    assert (len(raised), tape.LIMITS_HEAD.size) == (limit_sums._RAISE_BYTES, limit_sums._HEAD_BYTES)
+    assert raised[limit_sums._MEASURE_PLACE] == 2
+    assert raised[limit_sums._SIGN_PLACE] & limit_sums._SIGN
+
+
+def test_a_wallet_that_pays_from_two_lots_in_one_report_is_counted_once_for_each_call(one):
+    records = [hold_record(number, (lot, HELD)) for number, lot in enumerate((ADA_LOT, ADA_SECOND_LOT, ADA_LOT), 1)]
+    told(one, *records, dispatched_record(1, 2, 3), *(settle_record(number, 1_000, 100) for number in (1, 2, 3)))
+    assert (one.lot(ADA_LOT), one.lot(ADA_SECOND_LOT)) == ((0, 0, 2 * COST), (0, 0, COST))
+    counted = one.rows(f"SELECT last_seq, call_count, charged_nanos FROM wallet_values WHERE wallet_id = {ADA}")
+    assert counted == one.rows(f"SELECT max(ledger_seq), 3, {3 * COST} FROM settlements")
+    assert not unsound(one)
 
 
 def test_it_spends_the_pool_for_an_agent_without_lots(one):
