@@ -1,4 +1,4 @@
-"""FoldBatch: what one fold writes, gathered in memory and written in few statements at its end."""
+"""FoldBatch: what one fold writes, in few statements: settlements as they fill some, all else gathered and written at its end."""
 
 import sqlite3
 from collections import Counter
