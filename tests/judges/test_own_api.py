@@ -78,8 +78,8 @@ INTERVALS = [
 
 def ends_before_it_begins(case):
     """Whether the time that a report is asked for has an end before its beginning."""
-    start, end = (case.query.get(name) for name in ("start_time", "end_time"))
-    return isinstance(start, int) and isinstance(end, int) and end < start
+    start, end = (str(case.query.get(name)) for name in ("start_time", "end_time"))
+    return start.isdigit() and end.isdigit() and int(end) < int(start)
 
 
 def held_to_its_word(firm, case):
