@@ -33,10 +33,6 @@ REPORT_PAUSE_SECONDS: Final = 0.02
 """How long written blocks gather before they are reported: one message and one fold for many calls; the ledger is so much behind."""
 REPORT_SECONDS_MAX: Final = 5.0
 """How long an ending worker waits for the ledger to fold its last words; what is not folded then waits on the tape."""
-_YOUNG_OBJECTS: Final = 1000
-"""So many new objects that stay are searched for cycles at a time: half a millisecond."""
-_OLDER_COLLECTIONS: Final = 100_000
-"""After so many of these searches those that stayed are searched again: it does not come to that in a worker's life."""
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _WAITING: Final = "The gateway waits for its lease from the ledger; try again in a moment."
@@ -89,14 +85,23 @@ def _keep_memory() -> None:
 
 
 def _quiet_collector() -> None:
-    """What was leased stays: it is taken out of the collector's sight, which looks at little at a time and never at all of it again.
+    """What was leased stays: it is taken out of the collector's sight, and the collector looks less often.
 
-    A call leaves no cycles behind, so a full collection would only walk over wallets and keys while calls wait. What stays of a wallet
-    that is met for the first time are dozens of objects: a hundred thousand of them at once are 50 ms in which nobody is answered.
+    A call leaves no cycles behind, so a full collection would only walk over wallets and keys while calls wait.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, _OLDER_COLLECTIONS, 100)
+    gc.set_threshold(100_000, 50, 100)
+
+
+def _keep(found: list[int]) -> list[int]:
+    """What was made of these keys since they were found stays, too: it is taken out of the collector's sight before that looks at it.
+
+    A key with limits is dozens of objects. A hundred thousand of them were a search of 50 ms, in which nobody was answered.
+    """
+    if found:
+        gc.freeze()
+    return found
 
 
 class _Life:
@@ -225,7 +230,7 @@ class _Life:
 
     def take_used(self, keys_max: int) -> list[int]:
         """See WorkerEvents."""
-        return self._spending.take_used(self._clock(), keys_max)
+        return _keep(self._spending.take_used(self._clock(), keys_max))
 
     def ended(self, refusal: Refusal) -> None:
         """See WorkerEvents."""
