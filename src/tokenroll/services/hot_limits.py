@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from tokenroll.engine.limiting import frees_at, is_pace, window_at
+from tokenroll.engine.limiting import frees_at, is_pace
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
@@ -19,6 +19,7 @@ from tokenroll.model.usage import INPUT_METERS, METER_INDEX, TOKEN_METER_COUNT, 
 from tokenroll.services.access_paces import access_terms
 from tokenroll.services.hot import NEVER, Deployment, Wait
 from tokenroll.services.protocol import CounterChange, KeyTerms, LimitTerms
+from tokenroll.services.windows import window_of
 from tokenroll.store import tape as tapes
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.facts import Facts
@@ -147,7 +148,7 @@ class HotLimit:
         self.turns_at = min(boundaries)
 
     def _turn(self, now: Instant) -> None:
-        window = window_at(self.kind, self.terms.window_seconds, now, self.zone, self.calendars)
+        window = window_of(self.kind, self.terms.window_seconds, now, self.zone, self.calendars)
         self.window_turns_at = window.turns_at
         live: list[HotCounter] = []
         self.current = None
