@@ -33,6 +33,10 @@ REPORT_PAUSE_SECONDS: Final = 0.02
 """How long written blocks gather before they are reported: one message and one fold for many calls; the ledger is so much behind."""
 REPORT_SECONDS_MAX: Final = 5.0
 """How long an ending worker waits for the ledger to fold its last words; what is not folded then waits on the tape."""
+_MANY_OBJECTS: Final = 1000
+"""So many more between two looks at them are not searched for cycles."""
+_FEW_OBJECTS: Final = 2000
+"""A search of so many takes a millisecond."""
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _WAITING: Final = "The gateway waits for its lease from the ledger; try again in a moment."
@@ -94,14 +98,25 @@ def _quiet_collector() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-def _keep(found: list[int]) -> list[int]:
-    """What was made of these keys since they were found stays, too: it is taken out of the collector's sight before that looks at it.
+class _Collector:
+    """Python's search for cycles, done little by little between the calls, or not at all of what is sure to stay.
 
-    A key with limits is dozens of objects. A hundred thousand of them were a search of 50 ms, in which nobody was answered.
+    Left to itself it waits for a hundred thousand new objects and walks over them in 50 ms, in which nobody is answered. Many at once
+    are what keys with limits are made of when they are used, and the counters of their windows: they stay, and are taken out of sight.
+    A few may be cycles that something rare has left.
     """
-    if found:
-        gc.freeze()
-    return found
+
+    def __init__(self) -> None:
+        self._young_count = 0
+
+    def look(self) -> None:
+        """Some times a second."""
+        young_count = gc.get_count()[0]
+        if young_count - self._young_count > _MANY_OBJECTS:
+            gc.freeze()
+        elif young_count > _FEW_OBJECTS:
+            gc.collect(0)
+        self._young_count = gc.get_count()[0]
 
 
 class _Life:
@@ -131,6 +146,7 @@ class _Life:
         self._spending: Spending
         self._commit: GroupCommit
         self._gateway: Gateway | None = None
+        self._collector = _Collector()
         self._listening: asyncio.Task[None] | None = None
 
     async def run(self, directory: Path, socket_path: Path) -> None:
@@ -229,8 +245,9 @@ class _Life:
         return applied
 
     def take_used(self, keys_max: int) -> list[int]:
-        """See WorkerEvents."""
-        return _keep(self._spending.take_used(self._clock(), keys_max))
+        """See WorkerEvents. It is asked five times a second, whether or not a key was used."""
+        self._collector.look()
+        return self._spending.take_used(self._clock(), keys_max)
 
     def ended(self, refusal: Refusal) -> None:
         """See WorkerEvents."""
