@@ -243,10 +243,8 @@ def _question(
 ) -> UsageQuestion:
     start_at = instant_of_seconds("start_time", asked.number("start_time", asked.required("start_time")))
     end = asked.one("end_time")
-    until = max(start_at, reports.now + 1)
-    if end is not None:
-        until = instant_of_seconds("end_time", asked.number("end_time", end))
-    if until < start_at:
+    until = reports.now + 1 if end is None else instant_of_seconds("end_time", asked.number("end_time", end))
+    if end is not None and until < start_at:
         raise RequestRefused(
             400, "invalid_value", "end_time is not before start_time, or left out for now.", "end_time"
         )

@@ -33,10 +33,12 @@ REPORT_PAUSE_SECONDS: Final = 0.02
 """How long written blocks gather before they are reported: one message and one fold for many calls; the ledger is so much behind."""
 REPORT_SECONDS_MAX: Final = 5.0
 """How long an ending worker waits for the ledger to fold its last words; what is not folded then waits on the tape."""
-_MANY_OBJECTS: Final = 1000
-"""So many more between two looks at them are not searched for cycles."""
-_FEW_OBJECTS: Final = 2000
+_GROWTH_KEPT: Final = 1000
+"""So many new objects more between two looks at them are not searched for cycles."""
+_SEARCHED_FROM: Final = 2000
 """A search of so many takes a millisecond."""
+_SEARCHES_OF_YOUNG: Final = 10
+"""After so many of them a search of what has lived through one: some ten milliseconds."""
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _WAITING: Final = "The gateway waits for its lease from the ledger; try again in a moment."
@@ -102,8 +104,8 @@ class _Collector:
     """Python's search for cycles, done little by little between the calls, or not at all of what is sure to stay.
 
     Left to itself it waits for a hundred thousand new objects and walks over them in 50 ms, in which nobody is answered. Many at once
-    are what keys with limits are made of when they are used, and the counters of their windows: they stay, and are taken out of sight.
-    A few may be cycles that something rare has left.
+    are what keys with limits are made of when they are used, and the counters of their windows: no cycles, so they are taken out of
+    sight and leave by themselves. A few may be cycles that something rare has left.
     """
 
     def __init__(self) -> None:
@@ -112,11 +114,20 @@ class _Collector:
     def look(self) -> None:
         """Some times a second."""
         young_count = gc.get_count()[0]
-        if young_count - self._young_count > _MANY_OBJECTS:
+        if young_count - self._young_count > _GROWTH_KEPT:
             gc.freeze()
-        elif young_count > _FEW_OBJECTS:
-            gc.collect(0)
+        elif young_count > _SEARCHED_FROM:
+            self._search()
         self._young_count = gc.get_count()[0]
+
+    @staticmethod
+    def _search() -> None:
+        """The youngest alone; after some times all that was found to live then, too, which is not searched again."""
+        if gc.get_count()[1] < _SEARCHES_OF_YOUNG:
+            gc.collect(0)
+        else:
+            gc.collect()
+            gc.freeze()
 
 
 class _Life:

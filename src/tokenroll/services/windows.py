@@ -9,6 +9,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limit import WindowKind
 from tokenroll.model.pay_cycle import PayCalendar
 
+_REMEMBERED: Final = frozenset({WindowKind.DAY, WindowKind.WEEK})
 _KNOWN_MAX: Final = 1024
 """Kinds times zones that are remembered; there are a few."""
 _KNOWN: Final[dict[tuple[str, str], Window]] = {}
@@ -18,9 +19,8 @@ def window_of(
     kind: WindowKind, seconds: int, now: Instant, zone: ZoneInfo, calendars: Sequence[PayCalendar] = ()
 ) -> Window:
     """What `engine.limiting.window_at` says, which is so for every instant from the window's start until it turns."""
-    if (
-        kind is WindowKind.ROLLING or kind is WindowKind.CYCLE
-    ):  # the one is found at once, the other depends on calendars
+    # a cycle depends on calendars, the others are found at once (and hours may overlap where clocks are put back by half of one)
+    if kind not in _REMEMBERED:
         return window_at(kind, seconds, now, zone, calendars)
     place = (kind.value, zone.key)
     known = _KNOWN.get(place)

@@ -121,6 +121,8 @@ class Fold:
         with no_cycle_search():
             try:
                 return self._fold(blocks, folded_sequence, now)
+            except (ValueError, OverflowError) as error:
+                raise FoldHalt("damaged", f"a record names an instant or a number that cannot be: {error}") from error
             finally:  # what is written is freed here, before anybody searches it
                 self._changes.batch = FoldBatch()
                 self._fresh, self._dispatched, self._evidence, self._names = {}, {}, {}, {}

@@ -33,7 +33,7 @@ class _Bulk:
         self._most_values = self._statements[0][0]
 
     def execute(self, cursor: sqlite3.Cursor, values: list[Any]) -> None:
-        """All rows in their order; `values` are theirs, one row after another, and are none then."""
+        """All rows in their order; `values` are theirs, one row after another, and are taken out of the list."""
         for step, statement in self._statements:
             if len(values) >= step:
                 self._execute(cursor, statement, step, values)
@@ -160,7 +160,8 @@ class FoldBatch:
     def _write_values(self, cursor: sqlite3.Cursor, mirror: Mirror) -> None:
         """What each lot paid, in the order of lots, because neighbours lie on the same page: mostly that of their wallets, too.
 
-        A wallet has a row for each lot that paid, for these add up, and are not summed before.
+        A wallet has a row for each lot that paid, for these add up, and are not summed before: in SQLite one statement may meet a row
+        of its own again.
         """
         lots, last_seq, spent, places = mirror.lots, mirror.last_seq, self.spent, sorted(self.spent)
         nanos = [spent[place] for place in places]

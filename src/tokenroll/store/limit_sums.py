@@ -82,7 +82,7 @@ class LimitSums:
         """The same for a hold that began and settled in one go, whose record's limits, at `at`, `raises_end` has found well."""
         count = hold[at] | hold[at + 1] << 8
         at += _HEAD_BYTES
-        passed, by_charge, by_call = self._passed, _CREDITS, _CALLS
+        known, by_charge, by_call = self._passed, _CREDITS, _CALLS
         counts: tuple[int | None, ...] | None = None
         for _ in range(count):
             measure = hold[at + _MEASURE_PLACE]
@@ -92,14 +92,13 @@ class LimitSums:
                 amount = 1
             else:
                 if counts is None:
-                    counts = tape.unpack_counts(
-                        settle, settle_at + tape.SETTLE.size, METER_COUNT, settle[settle_at + 1]
-                    )
+                    record = settle[settle_at : settle_at + (settle[settle_at + 2] | settle[settle_at + 3] << 8)]
+                    counts = tape.unpack_counts(record, tape.SETTLE.size, METER_COUNT, record[1])
                 amount = counted_for(LIMIT_MEASURES[measure], charge_nanos, counts)
             kind = hold[at : at + _KIND_BYTES]
-            sums = passed.get(kind)
+            sums = known.get(kind)
             if sums is None:
-                passed[kind] = [amount, 1]
+                known[kind] = [amount, 1]
             else:
                 sums[0] += amount
                 sums[1] += 1

@@ -86,6 +86,7 @@ _NAMESPACE: Final = b'"namespace"'
 """A group of them under one name."""
 _SEARCH_TYPES: Final = frozenset({b'"web_search"', b'"web_search_2025_08_26"'})
 _PREVIEW_TYPES: Final = frozenset({b'"web_search_preview"', b'"web_search_preview_2025_03_11"'})
+"""The same search at another price, refused as a tool (decision 0113); as a choice it names whatever search there is."""
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SEARCH_MARK: Final = b'"web_search_call"'
 _NO_SEARCHES_COUNTED: Final = "its searches cannot be counted"

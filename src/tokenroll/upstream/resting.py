@@ -52,9 +52,7 @@ def exhausted_millis(lines: Iterable[bytes], now: Instant) -> int:
     named: dict[str, str] | None = None
     longest = 0
     for line in lines:
-        if (
-            line.find(b"emaining") < 0 and line.find(b"EMAINING") < 0
-        ):  # most lines, at a price that every answer can pay
+        if line.find(b"emaining") < 0 and line.find(b"EMAINING") < 0:
             continue
         name, _, value = line.partition(b":")
         lower = name.lower()

@@ -30,6 +30,26 @@ for number in range(60):
     collector.look()
 print(max(searched), sum(one() is not None for one in alive) < 1500)
 """
+LEAVES_OLD_CYCLES = """
+import weakref
+class Left: pass
+alive, waiting = [], []
+for number in range(4000):
+    left = Left()
+    left.itself = left
+    waiting.append(left)
+    alive.append(weakref.ref(left))
+    if number % 100 == 0:
+        collector.look()
+    if len(waiting) > 1000:  # each lives through ten looks before it is dropped
+        waiting.pop(0)
+waiting.clear()
+del left
+for number in range(600):
+    kept += [[number, one] for one in range(100)]
+    collector.look()
+print(sum(one() is not None for one in alive) < 2000)
+"""
 
 
 def run(code):
@@ -44,3 +64,7 @@ def test_what_a_thousand_keys_are_made_of_is_never_searched():
 
 def test_cycles_that_come_slowly_are_found_among_the_youngest():
     assert run(LEAVES_CYCLES) == ["0", "True"]
+
+
+def test_cycles_that_lived_for_a_while_are_found_too():
+    assert run(LEAVES_OLD_CYCLES) == ["True"]

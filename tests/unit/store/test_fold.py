@@ -227,6 +227,15 @@ def test_it_books_a_call_of_a_closed_cycle_to_the_first_open_one(one):
     assert not unsound(one)
 
 
+TOKENS = LIMIT_MEASURES.index(LimitMeasure.MODEL_TOKENS)
+
+
+def cut_counts(record):
+    """The settlement up to its counts' mask, which says that there are some."""
+    size = tape.SETTLE.size + tape.counts_mask(record[1]).size
+    return record[:2] + size.to_bytes(2, "little") + record[4:size]
+
+
 HALTS = {
     "a settlement without a hold": ("transition", [settle_record(9, 1, 1)]),
     "a settlement of what was never sent": ("transition", [hold_record(1, (ADA_LOT, HELD)), settle_record(1, 1, 1)]),
@@ -267,6 +276,21 @@ HALTS = {
     "a settlement that is cut": ("damaged", [hold_record(1, (ADA_LOT, HELD)), dispatched_record(1), settle_record(1, 1, 1)[:70]]),
     "a record of no known type": ("damaged", [b"\x63\x00\x08\x00abcd"]),
     "a record of no length": ("damaged", [b"\x05\x00\x00\x00"]),
+    "an instant that no calendar has": (
+        "damaged",
+        [hold_record(1, (ADA_LOT, HELD), at=2**62, call=5), dispatched_record(1), settle_record(1, 1, 1)],
+    ),
+    "a key that no row takes": (
+        "damaged",
+        [hold_record(1, (ADA_LOT, HELD), key=-1), dispatched_record(1), settle_record(1, 1, 1)],
+    ),
+    "a settlement whose counts are cut, before another record": (
+        "damaged",
+        [
+            hold_record(1, (ADA_LOT, HELD), raises=(LimitRaise(1, TOKENS, 0, START, 5),)), dispatched_record(1),
+            cut_counts(settle_record(1, 1, 1)), hold_record(4, (ADA_LOT, HELD)),
+        ],
+    ),
     "a charge beyond any row": ("charge", [hold_record(1, (ADA_LOT, HELD)), dispatched_record(1), settle_record(1, 10**15, 0)]),
 }  # fmt: skip
 
