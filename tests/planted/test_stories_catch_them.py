@@ -11,8 +11,7 @@ from tests.property import test_it_spends_as_the_engine_says as properties
 from tests.unit.services import test_settling as endings
 from tests.unit.services import test_spending as stories
 from tests.unit.upstream import test_facts, test_meters
-from tokenroll.engine import limiting
-from tokenroll.services import hot_limits, metering
+from tokenroll.services import hot_limits, metering, windows
 from tokenroll.services.call_memory import CallMemory
 from tokenroll.services.hot import HotLot, HotWallet
 from tokenroll.services.hot_prices import HotRates, Prices
@@ -252,13 +251,14 @@ def test_nothing_planted_is_left(ada, monkeypatch):
 
 
 def test_it_is_caught_when_a_part_of_a_rolling_window_leaves_too_early(monkeypatch):
-    right = limiting.window_at
+    right = windows.Windows.at
 
-    def early(kind, seconds, at, zone, calendars=()):
-        window = right(kind, seconds, at, zone, calendars)
-        return window._replace(counted_from=window.counted_from + (window.turns_at - window.start_at))
+    def early(self, now, calendars=()):
+        window = right(self, now, calendars)
+        part = window.turns_at - window.start_at
+        return windows.HotWindow(window.start_at, window.counted_from + part, window.turns_at, window.frees_at)
 
-    monkeypatch.setattr(hot_limits, "window_of", early)
+    monkeypatch.setattr(windows.Windows, "at", early)
     with pytest.raises(CAUGHT):
         hunt(monkeypatch, limits.test_a_rolling_hour_holds_its_cap_to_the_microsecond_and_is_late_by_a_sixtieth_at_most)
 
@@ -270,14 +270,9 @@ def test_it_is_caught_to_leave_a_limit_raised(monkeypatch):
 
 
 def test_it_is_caught_to_change_todays_counter_for_yesterdays_call(monkeypatch):
-    right = hot_limits.HotLimit._turn
+    def change(self, start_at, amount):
+        self.used += amount
 
-    def turn(self, now):
-        before = list(self.counters)
-        right(self, now)
-        for counter in before:
-            counter.is_live = True
-
-    monkeypatch.setattr(hot_limits.HotLimit, "_turn", turn)
+    monkeypatch.setattr(hot_limits.HotLimit, "change", change)
     with pytest.raises(CAUGHT):
         hunt(monkeypatch, limits.test_hot_counters_are_the_engines_and_no_window_holds_more_than_its_cap)

@@ -10,8 +10,8 @@ from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.limits import BATCH_OUTPUT_TOKENS_MAX, MEDIA_TOKENS_ESTIMATE, SEARCHES_SHARE
 from tokenroll.model.usage import METERS, Meter
 from tokenroll.services.hot import HotHold
-from tokenroll.services.hot_limits import CALLS, CREDITS
 from tokenroll.services.hot_prices import HotCard
+from tokenroll.services.limit_rules import CALLS, CREDITS
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, Denial
 from tokenroll.upstream.facts import Batched, Facts
 

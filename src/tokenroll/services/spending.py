@@ -25,9 +25,11 @@ from tokenroll.services.call_memory import CallMemory, repeated
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
 from tokenroll.services.hot_contexts import bound_beyond_bytes, no_maximum, not_sold
-from tokenroll.services.hot_limits import Reroute, fit, fitting_cap, rerouted
+from tokenroll.services.hot_limits import Reroute, rerouted
 from tokenroll.services.hot_prices import HotCard, HotRates
 from tokenroll.services.leases import Leases
+from tokenroll.services.limit_fitting import fit
+from tokenroll.services.limit_rules import fitting_cap
 from tokenroll.services.metering import charge_of, charge_of_passes, estimated_counts
 from tokenroll.services.protocol import Delta, View
 from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view

@@ -40,15 +40,16 @@ def _holding(limit: HotLimit, now: Instant) -> bool:
 
 
 def _limit(limit: HotLimit) -> dict[str, Any]:
+    rule = limit.rule
     return {
-        "name": limit.name,
+        "name": rule.name,
         "of": limit.scope_text,
-        "window": limit.window_text,
-        "cap": limit.text(limit.cap),
-        "used": limit.text(limit.used),
-        "in_use_now": limit.text(limit.held),
-        "turns_at": text_from_instant(limit.window_turns_at),
-        "enforcement": str(limit.terms.enforcement),
+        "window": rule.window_text,
+        "cap": rule.text(limit.cap),
+        "used": rule.text(limit.used),
+        "in_use_now": rule.text(limit.held),
+        "turns_at": text_from_instant(limit.window.turns_at),
+        "enforcement": str(rule.enforcement),
     }
 
 

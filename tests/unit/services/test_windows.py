@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cast import T0
-from tokenroll.engine.limiting import window_at
+from tokenroll.engine.limiting import frees_at, window_at
 from tokenroll.model.limit import WindowKind
-from tokenroll.services.windows import window_of
+from tokenroll.services.windows import windows_of
 
 WITHOUT_CALENDARS = [kind for kind in WindowKind if kind is not WindowKind.CYCLE]
-ZONES = [ZoneInfo(name) for name in ("UTC", "Europe/Berlin", "Asia/Kathmandu", "America/Santiago")]
+ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/Santiago"]
 HALF_A_YEAR = 180 * 86_400_000_000
 
 
@@ -25,12 +25,15 @@ HALF_A_YEAR = 180 * 86_400_000_000
 def test_it_is_the_window_of_the_instant_in_whatever_order_they_are_asked_for(asked):
     for kind, zone, offset in asked:
         seconds = 60 if kind is WindowKind.ROLLING else 0
-        assert window_of(kind, seconds, T0 + offset, zone) == window_at(kind, seconds, T0 + offset, zone)
+        found = windows_of(kind, seconds, zone).at(T0 + offset)
+        start_at, counted_from, turns_at = window_at(kind, seconds, T0 + offset, ZoneInfo(zone))
+        assert (found.start_at, found.counted_from, found.turns_at) == (start_at, counted_from, turns_at)
+        assert found.frees_at == frees_at(kind, seconds, start_at, turns_at)
 
 
 def test_it_turns_at_midnight_of_its_zone():
-    berlin = ZoneInfo("Europe/Berlin")
-    day = window_of(WindowKind.DAY, 0, T0, berlin)
-    assert window_of(WindowKind.DAY, 0, day.turns_at - 1, berlin) == day
-    assert window_of(WindowKind.DAY, 0, day.turns_at, berlin).start_at == day.turns_at
-    assert window_of(WindowKind.DAY, 0, day.start_at - 1, berlin).turns_at == day.start_at
+    days = windows_of(WindowKind.DAY, 0, "Europe/Berlin")
+    day = days.at(T0)
+    assert days.at(day.turns_at - 1) is day
+    assert days.at(day.turns_at).start_at == day.turns_at
+    assert days.at(day.start_at - 1).turns_at == day.start_at
