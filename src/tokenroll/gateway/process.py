@@ -37,6 +37,7 @@ _GROWTH_KEPT: Final = 1000
 """So many new objects more between two looks at them are not searched for cycles."""
 _SEARCHED_FROM: Final = 2000
 """A search of so many takes a millisecond."""
+_LOOK_SECONDS: Final = 0.2
 _SEARCHES_OF_YOUNG: Final = 10
 """After so many of them a search of what has lived through one: some ten milliseconds."""
 _M_TRIM_THRESHOLD: Final = -1
@@ -104,15 +105,20 @@ class _Collector:
     """Python's search for cycles, done little by little between the calls, or not at all of what is sure to stay.
 
     Left to itself it waits for a hundred thousand new objects and walks over them in 50 ms, in which nobody is answered. Many at once
-    are what keys with limits are made of when they are used, and the counters of their windows: no cycles, so they are taken out of
+    are what keys with limits are made of when they are used: no cycles, so they are taken out of
     sight and leave by themselves. A few may be cycles that something rare has left.
     """
 
     def __init__(self) -> None:
         self._young_count = 0
 
+    def look_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Now and five times a second, for as long as the loop runs."""
+        self.look()
+        loop.call_later(_LOOK_SECONDS, self.look_on, loop)
+
     def look(self) -> None:
-        """Some times a second."""
+        """Once."""
         young_count = gc.get_count()[0]
         if young_count - self._young_count > _GROWTH_KEPT:
             gc.freeze()
@@ -157,7 +163,6 @@ class _Life:
         self._spending: Spending
         self._commit: GroupCommit
         self._gateway: Gateway | None = None
-        self._collector = _Collector()
         self._listening: asyncio.Task[None] | None = None
 
     async def run(self, directory: Path, socket_path: Path) -> None:
@@ -243,7 +248,9 @@ class _Life:
             self._gateway.not_ready = ""
             _quiet_collector()
             if self._listening is None:
-                self._listening = asyncio.get_running_loop().create_task(self._listen(self._gateway))
+                loop = asyncio.get_running_loop()
+                _Collector().look_on(loop)
+                self._listening = loop.create_task(self._listen(self._gateway))
 
     def apply_delta(self, delta: Delta) -> object:
         """See WorkerEvents. What it gives back of its lots is written soon, for the ledger waits for it."""
@@ -256,8 +263,7 @@ class _Life:
         return applied
 
     def take_used(self, keys_max: int) -> list[int]:
-        """See WorkerEvents. It is asked five times a second, whether or not a key was used."""
-        self._collector.look()
+        """See WorkerEvents."""
         return self._spending.take_used(self._clock(), keys_max)
 
     def ended(self, refusal: Refusal) -> None:
