@@ -105,8 +105,8 @@ class _Collector:
     """Python's search for cycles, done little by little between the calls, or not at all of what is sure to stay.
 
     Left to itself it waits for a hundred thousand new objects and walks over them in 50 ms, in which nobody is answered. Many at once
-    are what keys with limits are made of when they are used: no cycles, so they are taken out of
-    sight and leave by themselves. A few may be cycles that something rare has left.
+    are what keys with limits are made of when they are used: no cycles, so they are taken out of sight and leave by themselves. A few
+    may be cycles that something rare has left.
     """
 
     def __init__(self) -> None:
