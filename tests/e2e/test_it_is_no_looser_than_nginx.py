@@ -256,6 +256,7 @@ def test_mutations_are_read_as_nginx_reads_them_or_refused(fronts, seed):
 
 
 @pytest.mark.endure
+@pytest.mark.timeout(7200)
 @settings(max_examples=1_000, deadline=None)
 @given(st.integers(0, 2**62), st.integers(0, 300))
 def test_a_quarter_of_a_million_mutations_are_read_as_nginx_reads_them_or_refused(fronts, seed, split_at):
