@@ -38,6 +38,7 @@ _GROWTH_KEPT: Final = 1000
 _SEARCHED_FROM: Final = 2000
 """A search of so many takes a millisecond."""
 _LOOK_SECONDS: Final = 0.2
+"""Between two looks: a busy worker makes some thousand objects in it."""
 _SEARCHES_OF_YOUNG: Final = 10
 """After so many of them a search of what has lived through one: some ten milliseconds."""
 _M_TRIM_THRESHOLD: Final = -1

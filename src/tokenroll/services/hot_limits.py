@@ -268,10 +268,13 @@ class Limited:
 
     def lift(self) -> None:
         """All of them raised by what `fit` found: the hold is drawn."""
-        amounts = self.amounts
+        amounts, starts = self.amounts, self.starts
         for place, limit in enumerate(self.limits):
             amount = amounts[place]
-            limit.used += amount  # at the start that it counts from: it was looked at for this call
+            if starts[place] == limit.start_at:
+                limit.used += amount
+            else:  # a clock that was set back: it was looked at ahead of this call
+                limit.change(starts[place], amount)
             limit.held += amount
 
     def record(self) -> bytes:
@@ -424,14 +427,15 @@ class HotLimits:
         scope_text = f"the plan of {wallet.name}"
         found = []
         for rule, used in rules:
-            same = [limit for limit in known if limit.rule.name == rule.name]
-            if not same:
-                same = [HotLimit(rule, 0, scope_text, [(wallet.day_start_at, used)] if used else [])]
-                known += same
-            elif same[0].rule is not rule:
+            limit = next((one for one in known if one.rule.name == rule.name), None)
+            if limit is None:
+                limit = HotLimit(rule, 0, scope_text, [(wallet.day_start_at, used)] if used else [])
+                known.append(limit)
+            elif limit.rule is not rule:
                 self._revision += 1
-                same[0].set_rule(rule, scope_text)
-            found += same
+                limit.set_rule(rule, scope_text)
+            limit.scope_text = scope_text
+            found.append(limit)
         return found
 
 

@@ -102,6 +102,7 @@ def _denial(hold: HotHold, limit: HotLimit, amount: int, facts: Facts, fixed_gra
     rule = limit.rule
     next_at = limit.fits_at(amount)
     wait = next_at - hold.admitted_at
+    comes_soon = wait > 0 and (rule.is_pace or wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND)
     room = limit.cap - limit.used
     left = rule.text(max(0, room))
     fitting = rule.fitting_cap(hold, room, fixed_grains) if rule.counts_output else 0
@@ -120,7 +121,7 @@ def _denial(hold: HotHold, limit: HotLimit, amount: int, facts: Facts, fixed_gra
         limit_left=left,
         limit_held=rule.text(limit.held) if limit.held else "",
         state="" if limit.id else "plan",
-        retry_after_millis=-(-wait // 1000) if 0 < wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND else 0,
+        retry_after_millis=-(-wait // 1000) if comes_soon else 0,
         pace_kind=rule.pace_kind,
         pace_text=rule.pace_text(limit.scope_text, limit.cap, limit.used, amount),
     )

@@ -297,22 +297,24 @@ class Spending(Leases):
         per_token_grains = facts.choice_count * hold.rates.output_grains
         budget_grains = available * hold.rates.grains_per_nano
         fitting = min(fitting_cap(budget_grains, fixed_grains, per_token_grains), hold.output_tokens_max)
-        if (
-            fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1)
-            or hold.cap_changed
-            or not facts.is_text
-            or facts.batched is not None
-        ):
+        least = max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1)
+        may_lower = not hold.cap_changed and facts.is_text and facts.batched is None
+        if fitting < least or not may_lower:
             fitting = 0
-        if fitting and wallet.cap_policy == CapPolicy.CLAMP:
+        clamps = wallet.cap_policy == CapPolicy.CLAMP
+        if fitting and clamps:
             hold.output_tokens_max = fitting
             hold.cap_changed = True
             hold.bound_nanos = -(-(fixed_grains + fitting * per_token_grains) // hold.rates.grains_per_nano)
             return None
         pool = key.pool
         held = wallet.held_nanos if pool is None else wallet.held_nanos + pool.held_nanos
-        if may_wait and missing <= held:
-            return Wait(hold.bound_nanos, (wallet,) if pool is None else (wallet, pool))
+        needed = hold.bound_nanos
+        if clamps and may_lower:  # it takes what is there, yet not the first little that comes back
+            least_nanos = -(-(fixed_grains + least * per_token_grains) // hold.rates.grains_per_nano)
+            needed = min(needed, max(least_nanos, (available + held) // 2))
+        if may_wait and needed - available <= held:
+            return Wait(needed, (wallet,) if pool is None else (wallet, pool))
         # nobody embeds or draws with the floor's model: it talks
         if (
             key.floor is not None

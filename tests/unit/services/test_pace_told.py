@@ -12,9 +12,11 @@ from tokenroll.gateway.answers import DIALECTS
 from tokenroll.gateway.heads import ResponseReader
 from tokenroll.gateway.telling import forward_lines, special_lines
 from tokenroll.model.enforcement import Enforcement
+from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.instant import MICROS_PER_SECOND as SECOND
 from tokenroll.model.limit import LimitMeasure, WindowKind
-from tokenroll.services.protocol import View
+from tokenroll.services.hot_limits import paces_of
+from tokenroll.services.protocol import Delta, View
 from tokenroll.upstream.anthropic import Messages
 
 MESSAGES = Messages()
@@ -206,3 +208,29 @@ def test_half_a_minute_before_midnight_it_is_one(tmp_path):
     status, error, headers = refusal(CHAT, desk.admit())
     assert (status, error["code"], headers["retry-after"]) == (429, "rate_limit_exceeded", "30")
     assert "on requests per day (RPD): Limit 1, Used 1, Requested 1. Please try again in 30s." in error["message"]
+
+
+def test_a_clock_that_is_set_back_leaves_no_limit_raised(tmp_path):
+    desk = desk_with(tmp_path, limit(1))
+    desk.now = T0 + 60 * SECOND - 9
+    desk.call(request=1)
+    paces_of(desk.key().limits, T0 + 60 * SECOND + 5)  # an answer looked at the next minute
+    desk.now = T0 + 60 * SECOND - 2
+    desk.spending.release(desk.admit(), ReleaseReason.NOT_SENT, desk.now)
+    (limit_one,) = desk.key().limits
+    assert (limit_one.used, limit_one.held) == (0, 0)
+
+
+def test_a_denial_for_a_pace_names_the_wallet_as_it_is_called_now(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), calls_per_minute_max=1))
+    desk.admit()
+    renamed = wallet(lot(1, CREDIT), name="Ada Lovelace", calls_per_minute_max=1)
+    desk.spending.apply_delta(Delta(1, [renamed], [], [], [], {}))
+    assert "the plan of Ada Lovelace" in desk.admit().scope
+
+
+def test_two_rolling_minutes_are_told_as_a_rate_from_the_first_moment(tmp_path):
+    desk = desk_with(tmp_path, limit(1, window=WindowKind.ROLLING, window_seconds=120, cap=1))
+    desk.admit()
+    # its part of two seconds, which began now, leaves whole: 122 seconds later
+    assert desk.admit().retry_after_millis == 122_000

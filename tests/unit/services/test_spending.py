@@ -388,6 +388,17 @@ def test_a_plan_may_clamp_a_cap_that_does_not_fit(tmp_path):
     assert hold.bound_nanos == 6_096_000 + 66_260 * 15_000
 
 
+def test_a_call_that_would_be_clamped_waits_for_what_other_calls_hold(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT), cap_policy="clamp"))
+    first = desk.admit(make_facts(output_cap_tokens=100_000))
+    # 0.006096 and 66,260 tokens of 0.000015 leave 0.000004: half of what there is when the first has ended is enough to ask again
+    wait = desk.admit(make_facts(output_cap_tokens=100_000), may_wait=True)
+    assert (type(wait), wait.needed_nanos) == (Wait, CREDIT // 2)
+    assert desk.admit(make_facts(output_cap_tokens=100_000)).code == "wallet_empty"
+    desk.spending.release(first, ReleaseReason.NOT_SENT, desk.now)
+    assert desk.admit(make_facts(output_cap_tokens=100_000), may_wait=True).output_cap_tokens == 66_260
+
+
 def test_a_cap_is_never_clamped_to_a_thinking_budget(tmp_path):
     desk = Desk(tmp_path, wallet(lot(1, CREDIT), cap_policy="clamp"))
     assert desk.admit(make_facts(output_cap_tokens=100_000, thinking_budget_tokens=66_260)).code == "wallet_empty"
