@@ -72,7 +72,8 @@ def codex(company, name, folder, prompt):
 
 
 def nanos(usd):
-    return int(Decimal(str(usd)) * 10**9)
+    """What the client added up as floating point numbers, to the nearest nano: 0.0153 + 0.0366 is 0.051899999999999995 there."""
+    return round(Decimal(str(usd)) * 10**9)
 
 
 def slip(folder):
