@@ -69,7 +69,9 @@ def one_call_a_day() -> LimitTerms:
 def test_what_is_listed_can_be_called_and_what_has_no_price_here_is_neither(tmp_path):
     with Rig(tmp_path, RigOptions(made=both_dialects, cards=[*CARDS, toy_card(5, "elsewhere", "unsold")])) as one:
         one.provider.scripts[b"a"] = [Exchange([whole()])]
-        assert [name for name in listed(one, b"tr-ada") if name not in ALIASES] == ["big", "toy"]
+        names = listed(one, b"tr-ada")
+        assert [name for name in names if name not in ALIASES] == ["big", "toy"]
+        assert set(ALIASES) < set(names)
         for name in ("big", "toy", *ALIASES, "unsold"):
             got = one.call(raw_call(one.port, [request(BODY.replace(b"toy", name.encode()))]))
             assert got.startswith(b"HTTP/1.1 200 OK" if name != "unsold" else b"HTTP/1.1 404 ")

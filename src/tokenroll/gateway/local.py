@@ -134,7 +134,7 @@ def _health(gateway: "Gateway") -> ErrorAnswer:
 def _served_models(gateway: "Gateway", dialect: Dialect, key: HotKey) -> Iterator[str]:
     now = gateway.clock()
     prices = gateway.spending.prices
-    for name in gateway.spending.model_names(now):
+    for name in dict.fromkeys([*gateway.spending.model_names(now), *gateway.routes.alias_names]):
         route = gateway.routes.find(dialect, name)
         # a way for all models leads there too, so the price must be this way's provider's own
         if route is not None and any(

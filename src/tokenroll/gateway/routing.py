@@ -122,6 +122,8 @@ class Routes:
             raise DeploymentError(f"there are {len(deployments)} deployments, more than {DEPLOYMENTS_MAX}")
         self.targets = [Target(one, dialects[one.dialect]) for one in deployments]
         self._prices = prices
+        self.alias_names = sorted({name for one in deployments for name in one.aliases})
+        """What clients may call models besides the names of their rate cards."""
         self.pools: Mapping[Target, Pool] = {}
         """Where the connections of each target are; set by the worker that owns them."""
         self.known: dict[tuple[int, str], Route | None] = {}
