@@ -102,22 +102,22 @@ class HotLimit:
 
     def _turn(self, now: Instant) -> None:
         window = self.rule.windows.at(now, self.calendars)
-        earlier, start_at = self.earlier, self.start_at
-        if start_at != window.start_at:
-            used = self.used - self.earlier_used
-            if start_at < window.counted_from:
-                self.used -= used
-            elif used or self.held:  # open calls may change one that counted nothing
-                earlier[start_at] = used
-                self.earlier_used += used
+        earlier = self.earlier
+        if self.start_at != window.start_at:
+            left_used = self.used - self.earlier_used
+            if self.start_at < window.counted_from:
+                self.used -= left_used
+            elif left_used or self.held:  # open calls may change one that counted nothing
+                earlier[self.start_at] = left_used
+                self.earlier_used += left_used
             self.start_at = window.start_at
             if earlier:
                 self.earlier_used -= earlier.pop(window.start_at, 0)
         if earlier:
             for start_at in [one for one in earlier if one < window.counted_from]:
-                used = earlier.pop(start_at)
-                self.used -= used
-                self.earlier_used -= used
+                old_used = earlier.pop(start_at)
+                self.used -= old_used
+                self.earlier_used -= old_used
         self.window = window
 
     def change(self, start_at: Instant, amount: int) -> None:
