@@ -477,3 +477,9 @@ IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 128
 """A client's own call or command id."""
 LEADING_BYTES_MAX: Final = 4 * 1024
 """So much of each field that begins a prompt decides its cache key: about the 1,024 tokens at which a provider's cache begins."""
+
+# --- imported usage ----------------------------------------------------------------------------------
+IMPORT_LINE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""One line of a log: agents write whole files and pictures into theirs; longer is no log."""
+IMPORT_BAD_ROWS_NAMED_MAX: Final = 1_000
+"""Bad rows that are named by file and line; all are counted, and a file with more is of another format."""

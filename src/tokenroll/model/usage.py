@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 from tokenroll.model.limits import UNIT_COUNT_MAX
@@ -105,16 +106,16 @@ class Usage:
     training_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            count = getattr(self, one.name)
+        for place, count in enumerate(_counts_of(self)):
             if count is not None and (type(count) is not int or not 0 <= count <= UNIT_COUNT_MAX):
-                message = f"usage {one.name} must be 0 to {UNIT_COUNT_MAX}, not {count!r}"
+                message = f"usage {_COUNT_NAMES[place]} must be 0 to {UNIT_COUNT_MAX}, not {count!r}"
                 raise ValueError(message)
 
     @property
     def counts(self) -> tuple[int | None, ...]:
         """The counts in the order of METERS."""
-        return tuple(getattr(self, one.name) for one in fields(self))
+        found: tuple[int | None, ...] = _counts_of(self)
+        return found
 
     @classmethod
     def from_counts(cls, counts: "tuple[int | None, ...]") -> "Usage":
@@ -122,4 +123,8 @@ class Usage:
         if len(counts) not in {TALK_METER_COUNT, len(METERS)}:
             message = f"usage has {TALK_METER_COUNT} or {len(METERS)} counts, not {len(counts)}"
             raise ValueError(message)
-        return cls(**dict(zip((one.name for one in fields(cls)), counts, strict=False)))
+        return cls(**dict(zip(_COUNT_NAMES, counts, strict=False)))
+
+
+_COUNT_NAMES: Final = tuple(one.name for one in fields(Usage))
+_counts_of: Final = attrgetter(*_COUNT_NAMES)
