@@ -1,0 +1,114 @@
+"""The answers of `tokenroll analyse`: who, what, cost at list, what looks wasted, seats or metered, in one frozen sheet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta, tzinfo
+from operator import attrgetter
+from typing import Final
+
+from tokenroll.insight.log_waste import Waste, log_waste
+from tokenroll.insight.pictures import Amount
+from tokenroll.insight.seats import Seat, SeatChoice, seat_choices
+from tokenroll.insight.usage_shares import (
+    UNKNOWN,
+    Day,
+    PricedEvent,
+    Share,
+    counts_of,
+    days,
+    hours_of_week,
+    local,
+    shares,
+    total,
+)
+from tokenroll.model.instant import Instant
+from tokenroll.model.rate_card import Rates
+from tokenroll.model.usage import Meter
+from tokenroll.model.usage_event import Billing, UsageEvent
+
+FAST: Final = "fast"
+"""The tag of a call in a mode that costs a multiple of the standard price, of which price tables say nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """What a pile of usage says. Amounts are nanos of USD at list price; days and hours are those of `zone`."""
+
+    zone: str
+    first_at: Instant
+    last_at: Instant
+    session_count: int
+    seat_call_count: int
+    fast_call_count: int
+    total: Share
+    counts: Mapping[Meter, int]
+    by_member: tuple[Share, ...]
+    by_model: tuple[Share, ...]
+    by_project: tuple[Share, ...]
+    by_source: tuple[Share, ...]
+    by_month: tuple[Share, ...]
+    days: tuple[Day, ...]
+    hours_of_week: tuple[tuple[int, ...], ...]
+    model_days: tuple[Amount, ...]
+    waste: Waste
+    seats: tuple[SeatChoice, ...]
+    unpriced_models: tuple[Share, ...]
+
+
+def analysed(
+    priced: Sequence[PricedEvent],
+    zone: tzinfo,
+    zone_name: str,
+    seats: Sequence[Seat],
+    small_models: Mapping[str, Rates],
+) -> Analysis:
+    """The analysis of at least one event. Raises ValueError for none."""
+    if not priced:
+        message = "there is no usage to analyse"
+        raise ValueError(message)
+    events = [one.event for one in priced]
+    admitted = [event.admitted_at for event in events]
+    return Analysis(
+        zone=zone_name,
+        first_at=min(admitted),
+        last_at=max(admitted),
+        session_count=len({event.session or event.event_id for event in events}),
+        seat_call_count=sum(1 for event in events if event.billing is Billing.SEAT),
+        fast_call_count=sum(1 for event in events if FAST in event.tags),
+        total=total(events),
+        counts=counts_of(events),
+        by_member=shares(events, attrgetter("member")),
+        by_model=shares(events, attrgetter("model")),
+        by_project=shares(events, attrgetter("project")),
+        by_source=shares(events, attrgetter("source")),
+        by_month=tuple(
+            sorted(shares(events, lambda event: f"{local(event.admitted_at, zone):%Y-%m}"), key=attrgetter("name"))
+        ),
+        days=days(events, zone),
+        hours_of_week=hours_of_week(events, zone),
+        model_days=_model_days(events, zone),
+        waste=log_waste(priced, small_models),
+        seats=seat_choices(events, seats, zone),
+        unpriced_models=tuple(
+            one for one in shares((event for event in events if event.list_cost_nanos is None), attrgetter("model"))
+        ),
+    )
+
+
+def whole_days(analysis: Analysis) -> tuple[Day, ...]:
+    """The days that a forecast learns from: the last one is not over, so it is left out where there are others."""
+    return analysis.days[:-1] if len(analysis.days) > 1 else analysis.days
+
+
+def next_days(analysis: Analysis, count: int) -> tuple[date, ...]:
+    """So many dates from the last day with usage on, which is itself still open."""
+    last = analysis.days[-1].on if len(analysis.days) > 1 else analysis.days[-1].on + timedelta(days=1)
+    return tuple(last + timedelta(days=n) for n in range(count))
+
+
+def _model_days(events: Sequence[UsageEvent], zone: tzinfo) -> tuple[Amount, ...]:
+    sums: dict[tuple[date, str], int] = {}
+    for event in events:
+        key = (local(event.admitted_at, zone).date(), event.model or UNKNOWN)
+        sums[key] = sums.get(key, 0) + (event.list_cost_nanos or 0)
+    return tuple(Amount(on=on, name=name, nanos=nanos) for (on, name), nanos in sorted(sums.items()))

@@ -1,0 +1,225 @@
+"""An analysis in words, in JSON and as one picture: what the terminal, the page and programs say alike."""
+
+from typing import Any, Final
+
+from tokenroll.insight import pictures
+from tokenroll.insight.analysis import Analysis
+from tokenroll.insight.pictures import Picture
+from tokenroll.insight.usage_shares import Share
+from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
+from tokenroll.model.instant import text_from_instant
+from tokenroll.services.analysing import Analysed
+
+UNIT: Final = "USD at list price"
+_MILLION: Final = 1_000_000
+_THOUSAND: Final = 1_000
+_BARS_SHOWN: Final = 8
+_WIDTH: Final = 860
+
+
+def headline(found: Analysed) -> tuple[str, ...]:
+    """Three sentences: how much of what, what it costs at list, what of it was read from caches."""
+    analysis = found.analysis
+    whole = analysis.total
+    first, last = _dates(analysis)
+    return (
+        f"{usd(whole.list_cost_nanos)} USD at list price, {first} to {last} ({analysis.zone})",
+        f"{grouped(whole.call_count)} calls in {grouped(analysis.session_count)} sessions; {_tokens_text(whole)}",
+        _caching(analysis),
+    )
+
+
+def notes(found: Analysed) -> tuple[str, ...]:
+    """What to know before believing the figures."""
+    analysis, intake = found.analysis, found.intake
+    lines = []
+    if analysis.seat_call_count:
+        lines.append(
+            f"{grouped(analysis.seat_call_count)} calls are from logs of programs that a seat may pay for: "
+            "valued at list price, not billed."
+        )
+    if analysis.unpriced_models:
+        names = ", ".join(one.name for one in analysis.unpriced_models[:5])
+        count = sum(one.call_count for one in analysis.unpriced_models)
+        lines.append(f"{grouped(count)} calls have no published price and count as nothing: {names}.")
+    if analysis.fast_call_count:
+        lines.append(
+            f"{grouped(analysis.fast_call_count)} calls in fast mode are valued at the standard price, which is too low."
+        )
+    lines.append(
+        f"{grouped(intake.file_count)} files, {grouped(intake.row_count)} rows; {grouped(intake.repeat_count)} were repeats of a call, "
+        f"{grouped(intake.bad_count)} could not be read."
+    )
+    lines += [f"  {bad.file}, line {bad.line}: {bad.reason}" for bad in intake.bad_rows[:5]]
+    if found.seats_as_of:
+        lines.append(
+            f"Prices of seats as published on {found.seats_as_of}, without taxes; what a seat carries has limits that are not published as counts."
+        )
+    return tuple(lines)
+
+
+def analysis_json(found: Analysed) -> dict[str, Any]:
+    """All of it for programs; amounts are decimal strings of USD."""
+    analysis = found.analysis
+    return {
+        "currency": "USD",
+        "zone": analysis.zone,
+        "first_at": text_from_instant(analysis.first_at),
+        "last_at": text_from_instant(analysis.last_at),
+        "session_count": analysis.session_count,
+        "seat_call_count": analysis.seat_call_count,
+        "total": _share(analysis.total),
+        "meters": {meter.value: count for meter, count in analysis.counts.items()},
+        **{
+            name: [_share(one) for one in getattr(analysis, name)]
+            for name in ("by_member", "by_model", "by_project", "by_source", "by_month", "unpriced_models")
+        },
+        "days": [
+            {
+                "on": day.on.isoformat(),
+                "call_count": day.call_count,
+                "model_tokens": day.model_tokens,
+                "list_cost": _amount(day.list_cost_nanos),
+            }
+            for day in analysis.days
+        ],
+        "hours_of_week": [[_amount(nanos) for nanos in row] for row in analysis.hours_of_week],
+        "waste": _waste_json(analysis),
+        "seats": [
+            {
+                "name": one.seat.name,
+                "provider": one.seat.provider,
+                "month_price": _amount(one.seat.month_nanos),
+                "month_count": one.month_count,
+                "above_count": one.above_count,
+                "list_cost": _amount(one.list_cost_nanos),
+                "seat_cost": _amount(one.seat_cost_nanos),
+                "saved": _amount(one.saved_nanos),
+            }
+            for one in analysis.seats
+        ],
+        "intake": found.intake.summary(),
+    }
+
+
+def analysis_parts(found: Analysed) -> dict[str, Picture]:
+    """The pictures of the page by their names."""
+    analysis = found.analysis
+    step = _step(analysis)
+    spend = pictures.spend_by_name(analysis.model_days, unit="USD", what="model", step=step)
+    mix = pictures.spend_by_name(analysis.model_days, unit="list cost", what="model", step=step, share=True)
+    return {
+        "spend": pictures.document(pictures.sized(spend, _WIDTH - 220, 240), f"List cost a {step}, by model"),
+        "mix": pictures.document(pictures.sized(mix, _WIDTH - 220, 160), "Mix of models"),
+        "hours": pictures.document(
+            pictures.sized(pictures.hours_of_week(analysis.hours_of_week, unit="USD at list"), _WIDTH - 220, 170),
+            "When",
+        ),
+    }
+
+
+def analysis_picture(found: Analysed) -> Picture:
+    """All of it as one picture to send around."""
+    analysis = found.analysis
+    lines = headline(found)
+    step = _step(analysis)
+    spend = pictures.spend_by_name(analysis.model_days, unit="USD", what="model", step=step)
+    half = (_WIDTH - 140) // 2
+    view = pictures.above_each_other(
+        pictures.sized(pictures.titled(spend, f"List cost a {step}, by model"), _WIDTH - 60, 220),
+        pictures.beside_each_other(
+            pictures.sized(
+                pictures.titled(pictures.bars(_bar_rows(analysis.by_project), unit=UNIT), "By project"), half - 60, 150
+            ),
+            pictures.sized(
+                pictures.titled(pictures.hours_of_week(analysis.hours_of_week, unit="USD"), "When"), half - 40, 150
+            ),
+        ),
+    )
+    return pictures.document(view, lines[0], subtitle=lines[1])
+
+
+def usd(nanos: int) -> str:
+    """Two decimals, half to even, thousands apart."""
+    cents = round(nanos, -7) // (NANOS_PER_CREDIT // 100)
+    sign = "-" if cents < 0 else ""
+    return f"{sign}{grouped(abs(cents) // 100)}.{abs(cents) % 100:02d}"
+
+
+def grouped(count: int) -> str:
+    """An integer, thousands apart."""
+    return f"{count:,}".replace(",", " ")
+
+
+def tokens(count: int) -> str:
+    """A count of model tokens as people say it: `798.0 million`."""
+    if count < 10 * _THOUSAND:
+        return grouped(count)
+    if count < _MILLION:
+        return f"{count / _THOUSAND:.0f} thousand"
+    return f"{count / _MILLION:,.1f} million".replace(",", " ")
+
+
+def _dates(analysis: Analysis) -> tuple[str, str]:
+    return analysis.days[0].on.isoformat(), analysis.days[-1].on.isoformat()
+
+
+def _tokens_text(whole: Share) -> str:
+    read = 100 * whole.cache_read_tokens // whole.input_tokens if whole.input_tokens else 0
+    return f"{tokens(whole.input_tokens)} model tokens in, of which {read} % from caches, {tokens(whole.output_tokens)} out"
+
+
+def _step(analysis: Analysis) -> pictures.Step:
+    return pictures.step_for(analysis.days[0].on, analysis.days[-1].on)
+
+
+def _caching(analysis: Analysis) -> str:
+    cache = analysis.waste.cache
+    if not cache.saved_nanos and not cache.premium_nanos:
+        return "No call read from a provider's cache or wrote to one."
+    verb = "saved" if cache.net_nanos >= 0 else "cost more than it saved, by"
+    return f"Prompt caching {verb} {usd(abs(cache.net_nanos))} USD: {usd(cache.saved_nanos)} on reads, less {usd(cache.premium_nanos)} for writes"
+
+
+def _bar_rows(rows: tuple[Share, ...]) -> list[tuple[str, int]]:
+    shown = [(row.name, row.list_cost_nanos) for row in rows[:_BARS_SHOWN]]
+    rest = sum(row.list_cost_nanos for row in rows[_BARS_SHOWN:])
+    return [*shown, (pictures.OTHERS, rest)] if rest else shown
+
+
+def _waste_json(analysis: Analysis) -> dict[str, Any]:
+    waste = analysis.waste
+    return {
+        "hard": _amount(waste.hard_nanos),
+        "soft": _amount(waste.soft_nanos),
+        "cache_saved": _amount(waste.cache.saved_nanos),
+        "cache_premium": _amount(waste.cache.premium_nanos),
+        "findings": [
+            {
+                "rule": one.rule.id,
+                "title": one.rule.title,
+                "kind": "hard" if one.rule.is_hard else "soft",
+                "advice": one.rule.advice,
+                "call_count": one.call_count,
+                "session_count": one.session_count,
+                "avoidable": _amount(one.avoidable_nanos),
+            }
+            for one in waste.findings
+        ],
+    }
+
+
+def _share(one: Share) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "call_count": one.call_count,
+        "unpriced_count": one.unpriced_count,
+        "input_tokens": one.input_tokens,
+        "cache_read_tokens": one.cache_read_tokens,
+        "output_tokens": one.output_tokens,
+        "list_cost": _amount(one.list_cost_nanos),
+    }
+
+
+def _amount(nanos: int) -> str:
+    return text_from_nanos(nanos, 2)

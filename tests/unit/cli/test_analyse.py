@@ -1,0 +1,139 @@
+"""`tokenroll analyse` on logs of Ada and Bo: answers, page, picture; and what is said when there is nothing to answer."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokenroll.cli.program import run
+from tokenroll.services.sample_logs import write_sample_logs
+
+UNTIL = datetime(2026, 11, 27, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sample_logs(tmp_path_factory.mktemp("year"), until=UNTIL)
+
+
+def analyse(*arguments: str) -> int:
+    return run(["analyse", *arguments])
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert analyse(*arguments, "--json") == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_year_is_answered_for(year: Path, capsys: pytest.CaptureFixture[str]):
+    found = answer(capsys, str(year))
+    # what the sample's seed makes: a change of these figures is a change of how usage is read or priced
+    assert found["total"]["call_count"] == 15_720
+    assert found["total"]["list_cost"] == "874.5733475"
+    assert [(one["name"], one["list_cost"]) for one in found["by_source"]] == [
+        ("claude-code", "853.765036"),
+        ("codex", "20.8083115"),
+    ]
+    assert [one["rule"] for one in found["waste"]["findings"]] == ["W9", "W5", "W5", "W6"]
+    assert found["intake"]["bad_count"] == 0
+
+
+def test_every_way_to_sum_gives_the_same_sum(year: Path, capsys: pytest.CaptureFixture[str]):
+    found = answer(capsys, str(year))
+    whole = _nanos(found["total"]["list_cost"])
+    for name in ("by_member", "by_model", "by_project", "by_source", "by_month", "days"):
+        assert sum(_nanos(one["list_cost"]) for one in found[name]) == whole, name
+    assert sum(_nanos(nanos) for row in found["hours_of_week"] for nanos in row) == whole
+
+
+def test_the_same_logs_twice_count_once(year: Path, capsys: pytest.CaptureFixture[str]):
+    once = answer(capsys, str(year))
+    twice = answer(capsys, str(year), str(year))
+    assert twice["total"] == once["total"]
+    assert twice["intake"]["repeat_count"] == 15_720
+
+
+def test_a_person_reads_sentences_and_tables(year: Path, capsys: pytest.CaptureFixture[str]):
+    assert analyse(str(year)) == 0
+    said = capsys.readouterr()
+    assert "874.57 USD at list price, 2025-11-27 to 2026-11-26 (UTC)" in said.out
+    assert "claude-opus-4-1-20250805" in said.out
+    assert "valued at list price, not billed" in said.err
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(year: Path, tmp_path: Path):
+    page = tmp_path / "analysis.html"
+    assert analyse(str(year), "--page", str(page)) == 0
+    text = page.read_text()
+    assert "874.57" in text
+    assert text.count("<svg") >= 3
+    for asks in ("<script", "<link", 'src="', "@import", "url(http"):
+        assert asks not in text, asks
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<svg"), ("a.pdf", b"%PDF")])
+def test_the_picture_is_written_as_its_name_asks(name: str, begins: bytes, year: Path, tmp_path: Path):
+    assert analyse(str(year), "--image", str(tmp_path / name)) == 0
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_what_a_log_says_cannot_become_part_of_the_page(tmp_path: Path):
+    line = {
+        "timestamp": "2026-02-03T08:00:00.000Z",
+        "sessionId": "s",
+        "cwd": "/srv/<script>alert(1)</script>",
+        "message": {"id": "m", "model": "<b>model</b>", "usage": {"input_tokens": 1, "output_tokens": 1}},
+    }
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps(line) + "\n")
+    page = tmp_path / "page.html"
+    assert analyse(str(log), "--page", str(page)) == 0
+    text = page.read_text()
+    assert "<script>alert" not in text
+    assert "<b>model" not in text
+    assert "&lt;b&gt;model" in text
+
+
+def test_a_seat_of_ones_own_is_compared(year: Path, capsys: pytest.CaptureFixture[str]):
+    found = answer(capsys, str(year), "--seat", "anthropic:Team=30", "--seat", "Everything=55.50")
+    everything, team = found["seats"]
+    assert (team["name"], team["month_price"], team["list_cost"]) == ("Team", "30.00", "853.765036")
+    assert (everything["name"], everything["month_price"], everything["list_cost"]) == (
+        "Everything",
+        "55.50",
+        "874.5733475",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["{tmp}/nowhere"], 1, "there is no"),
+        (["{tmp}"], 1, "no usage in 0 files"),
+        (["--sample", "--zone", "Mars"], 2, "--zone: 'Mars' is no time zone"),
+        (["--sample", "--seat", "Team"], 2, "--seat: 'Team' is no NAME=USD"),
+        (["--sample", "--seat", "Team=1.2.3"], 2, "--seat: 'Team=1.2.3' is no NAME=USD"),
+        (["--sample", "--image", "{tmp}/a.gif"], 2, "must end in .svg, .png, .pdf"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(
+    arguments: list[str], code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert analyse(*(one.format(tmp=tmp_path) for one in arguments)) == code
+    assert says in capsys.readouterr().err
+
+
+def test_without_logs_it_says_where_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert analyse() == 1
+    assert "~/.claude/projects" in capsys.readouterr().err
+
+
+def _nanos(text: str) -> int:
+    whole, _, part = text.partition(".")
+    return int(whole) * 10**9 + int(part.ljust(9, "0"))
