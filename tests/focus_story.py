@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tokenroll.books.focus import focus_rows
+from tokenroll.books.focus_checks import Check
 from tokenroll.books.focus_lines import (
     AccountCharge,
     Billing,
@@ -23,6 +25,9 @@ from tokenroll.books.focus_schema import ChargeCategory
 from tokenroll.model.instant import Instant, instant_from_datetime
 from tokenroll.model.usage import Meter
 
+ADA_INPUT, BO_CACHE_READ, CLEO_SEARCHES = 1, 5, 8
+PURCHASE, UNUSED, CREDIT, CORRECTION, TAX, ADJUSTMENT = 10, 11, 12, 13, 14, 15
+"""Row numbers of January."""
 GOLDEN = Path(__file__).with_name("papers") / "focus_january.csv"
 ADA = "wallet_0191e3a0000000000000000000000ada"
 BO = "wallet_0191e3a00000000000000000000000b0"
@@ -150,3 +155,28 @@ def story_lines(*, credit: str = "") -> list[Line]:
             cost_nanos=-2_000_000, **january,
         ),
     ]  # fmt: skip
+
+
+def story_rows(**changes: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in focus_rows(story_lines(**changes))]
+
+
+def mutated(row_number: int, changes: dict[str, Any]) -> list[dict[str, Any]]:
+    """January with changes in one row; `...` takes a column away."""
+    rows = story_rows()
+    row = rows[row_number - 1] | changes
+    rows[row_number - 1] = {name: value for name, value in row.items() if value is not ...}
+    return rows
+
+
+MISSED_BY_THE_VALIDATOR: dict[str, tuple[int, dict[str, Any], Check]] = {
+    "one bad PricingCategory among good rows": (ADA_INPUT, {"PricingCategory": "Cheap"}, Check.ALLOWED_VALUE),
+    "one bad ChargeCategory": (ADJUSTMENT, {"ChargeCategory": "Rounding"}, Check.ALLOWED_VALUE),
+    "ListCost is not price × quantity": (ADA_INPUT, {"ListCost": "3.700000000"}, Check.LIST_COST),
+    "ContractedCost is not price × quantity": (ADA_INPUT, {"ContractedCost": "3.140000000"}, Check.CONTRACTED_COST),
+    "a date without time and Z": (ADA_INPUT, {"ChargePeriodStart": "2026-01-05"}, Check.INSTANT),
+    "a charge period that ends before it starts": (ADA_INPUT, {"ChargePeriodEnd": "2026-01-04T00:00:00Z"}, Check.PERIOD),
+    "a custom column without x_": (ADA_INPUT, {"TeamName": "Blue"}, Check.CUSTOM_COLUMN),
+    "a key of SkuPriceDetails without x_": (ADA_INPUT, {"SkuPriceDetails": '{"ModelId":"claude"}'}, Check.SKU_PRICE_KEY),
+}  # fmt: skip
+"""What the official validator lets pass, by one defect in one row (reference: books, §4.4)."""

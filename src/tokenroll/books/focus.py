@@ -58,6 +58,11 @@ def decimal_text(value: int, decimals: int) -> str:
     return f"{'-' if value < 0 else ''}{whole}.{digits or '0'}"
 
 
+def wallet_name(wallet_id: str) -> str:
+    """What a wallet is called here: a sub-account has to have a name (SubAccountName-C-005), and this one says no more than its id."""
+    return f"Wallet {wallet_id[-_PSEUDONYM_DIGITS:]}"
+
+
 def _usage(line: UsageLine) -> _Cells:
     facts = METER_FACTS[line.meter]
     sku_id = f"{line.billing.provider}/{line.model}/{line.meter}"
@@ -193,10 +198,9 @@ def _billing(billing: Billing, category: ChargeCategory, start_at: Instant, unti
 
 
 def _wallet(wallet_id: str, wallet_type: WalletType, tags: Mapping[str, str]) -> _Cells:
-    """A sub-account has to have a name (SubAccountName-C-005); this one says no more than its id."""
     return {
         "SubAccountId": wallet_id,
-        "SubAccountName": f"Wallet {wallet_id[-_PSEUDONYM_DIGITS:]}",
+        "SubAccountName": wallet_name(wallet_id),
         "SubAccountType": wallet_type.value,
         "Tags": _json(tags) if tags else None,
     }

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from tokenroll.books.focus import Row
+from tokenroll.books.focus import Row, wallet_name
 from tokenroll.books.focus_schema import (
     ALLOWED_VALUES,
     COLUMN_NAMES,
@@ -70,6 +70,7 @@ class Check(StrEnum):
     KEY_VALUE = "key and value"
     SKU_PRICE_KEY = "key of SkuPriceDetails"
     TAG_KEY = "key of Tags"
+    PSEUDONYM = "pseudonym"
     TOGETHER = "said together"
     LIST_COST = "list cost"
     CONTRACTED_COST = "contracted cost"
@@ -180,6 +181,18 @@ def _key_values(row: Row) -> _Found:
                 yield check, f"{key} is not one that we hand out"
 
 
+def _pseudonyms(row: Row) -> _Found:
+    """Ids of ours where ours belong, and no name beside them (reference: books, §4.3)."""
+    for name, prefix in (("SubAccountId", "wallet"), ("x_GrantId", "grant"), ("x_FundingLotId", "lot")):
+        value = row[name]
+        if value is not None and re.fullmatch(f"{prefix}_[0-9a-f]{{32}}", value) is None:
+            yield Check.PSEUDONYM, f"{name} is no {prefix} id"
+    if None not in {row["SubAccountId"], row["SubAccountName"]} and row["SubAccountName"] != wallet_name(
+        _text(row, "SubAccountId")
+    ):
+        yield Check.PSEUDONYM, "SubAccountName says more than SubAccountId"
+
+
 def _together(row: Row) -> _Found:
     for first, second in _TOGETHER:
         if (row[first] is None) is not (row[second] is None):
@@ -258,7 +271,7 @@ def _commitments(row: Row) -> _Found:
 
 
 _ROW_CHECKS: Final[tuple[Callable[[Row], _Found], ...]] = (
-    _periods, _currencies, _key_values, _together, _products, _priced, _categories, _commitments,
+    _periods, _currencies, _key_values, _pseudonyms, _together, _products, _priced, _categories, _commitments,
 )  # fmt: skip
 
 
