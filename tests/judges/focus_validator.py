@@ -61,7 +61,7 @@ def python() -> str:
 def prepare() -> Path:
     """The validator's program; the second time nothing is done. Raises ValidatorUnavailableError."""
     program, stamp = FOLDER / "venv" / "bin" / "focus-validator", FOLDER / "ready"
-    wanted = "\n".join((python(), *PACKAGES))
+    wanted = "\n".join(PACKAGES)
     if not (stamp.exists() and stamp.read_text() == wanted):
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir(parents=True)
