@@ -240,6 +240,18 @@ def test_no_line_has_a_place_for_a_name_a_tax_class_or_personal_use():
     assert sorted(TAG_KEYS) == ["business_component", "cost_center", "project"]
 
 
+def test_an_overage_that_the_company_bears_has_no_grant_and_no_lot():
+    line = bo(Meter.OUTPUT, 10, 2 * 10**11, 2_000, 1_800, grant_id=None, policy_version=None, funding_lot_id=None)
+    [row] = focus_rows([line])
+    assert (row["SubAccountId"], row["x_GrantId"], row["x_PolicyVersion"], row["x_FundingLotId"]) == (
+        BO,
+        None,
+        None,
+        None,
+    )
+    assert check_rows([row]) == []
+
+
 def test_decimals_always_have_a_point():
     assert [decimal_text(*one) for one in ((0, 0), (5, 0), (-5, 1), (1_200_000, 6), (1, 18), (10**18, 18))] == [
         "0.0", "5.0", "-0.5", "1.2", "0.000000000000000001", "1.0",
@@ -516,10 +528,3 @@ def test_any_cost_that_moves_by_more_than_a_nano_for_each_call_is_named(lines):
     for line, row in zip(plain, rows, strict=True):
         row["ListCost"] = decimal_text(line.list_cost_nanos + 2 * line.call_count + 1, 9)
     assert [failure.check for failure in check_rows(rows)] == [Check.LIST_COST] * len(rows)
-
-
-def test_a_line_of_bo_can_be_told_by_the_hour():
-    assert (
-        bo(Meter.OUTPUT, 1, 10**9, 1, 1, call_count=1).until - bo(Meter.OUTPUT, 1, 10**9, 1, 1).start_at
-        == 3_600_000_000
-    )

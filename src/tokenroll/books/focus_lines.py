@@ -103,7 +103,8 @@ class UsageLine:
     Unit prices are attos per single unit, as rate cards have them; costs are the ledger's nanos, added up over `call_count` calls.
     Each call was rounded once, so a cost is within a nano per call of price times count (decision 0117); a correction may differ.
     Usage that a prepaid lot paid for names it and bills nothing; usage that is paid in part is two lines (DiscountHandling-A-004).
-    Without a `credit_charge` a wallet is charged in the billing currency.
+    Without a `credit_charge` a wallet is charged in the billing currency. What no grant paid for, such as an overage that the company
+    bears, has no grant, no policy and no lot.
     """
 
     billing: Billing
@@ -120,9 +121,9 @@ class UsageLine:
     contracted_cost_nanos: int
     effective_cost_nanos: int
     billed_cost_nanos: int
-    grant_id: str
-    policy_version: str
-    funding_lot_id: str
+    grant_id: str | None
+    policy_version: str | None
+    funding_lot_id: str | None
     price_book_version: str
     price_book_digest: str
     service_tier: str = "standard"
@@ -135,10 +136,14 @@ class UsageLine:
 
     def __post_init__(self) -> None:
         identifier_checked(self.wallet_id, "wallet")
-        identifier_checked(self.grant_id, "grant")
-        identifier_checked(self.funding_lot_id, "lot")
-        for name in ("model", "service_tier", "policy_version", "price_book_version", "price_book_digest"):
+        if self.grant_id is not None:
+            identifier_checked(self.grant_id, "grant")
+        if self.funding_lot_id is not None:
+            identifier_checked(self.funding_lot_id, "lot")
+        for name in ("model", "service_tier", "price_book_version", "price_book_digest"):
             name_checked(getattr(self, name), name)
+        if self.policy_version is not None:
+            name_checked(self.policy_version, "policy_version")
         _period_checked(self.start_at, self.until, "a charge period")
         if self.until - self.start_at > DAY_MICROS_MAX:
             message = "usage is told by the hour or by the day"
