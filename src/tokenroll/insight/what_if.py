@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tokenroll.engine.rating import UnpricedError, charge_attos, round_half_even
+from tokenroll.engine.rating import charge_attos, round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.rate_card import Rates
 from tokenroll.model.usage import Meter
