@@ -133,7 +133,7 @@ def _show_table(found: "UsageAnswer") -> None:
 
     columns = {}
     for name in found.table.column_names:
-        plain = name.removesuffix("_nanos").removesuffix("_at").removesuffix("_count").replace("_", " ")
+        plain = name.removesuffix("_nanos").removesuffix("_at").replace("call_count", "calls").replace("_", " ")
         unit = unit_of(found, name)
         columns[name] = f"{plain}, {unit}" if unit else plain
     table(columns, found.rows(0, USAGE_SHOWN_ROWS_MAX), empty="no usage answers to that")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tokenroll.model.limits import LAKE_MEMORY_BYTES, LAKE_ROW_GROUP_ROWS, LAKE_THREADS_MAX
-from tokenroll.store.lake_libraries import arrow, arrow_compute, arrow_parquet, ibis
+from tokenroll.store.lake_libraries import arrow, arrow_compute, arrow_parquet, duckdb, ibis
 from tokenroll.store.lake_manifest import ROLLUP, USAGE, Disk, LakeFile, digest_of
 from tokenroll.store.lake_schema import SUMMED, VERSION, rollup_schema, usage_schema
 
@@ -21,16 +21,21 @@ _SPILL: Final = "spill"
 
 @contextlib.contextmanager
 def lake_engine(directory: Path, *, threads: int = 0, memory_bytes: int = LAKE_MEMORY_BYTES) -> Iterator[Any]:
-    """DuckDB behind ibis, bounded in threads and memory, for as long as the block runs. Raises LakeLibraryError."""
-    most = threads or min(os.cpu_count() or 1, LAKE_THREADS_MAX)
-    engine = ibis().duckdb.connect(
-        threads=most, memory_limit=f"{memory_bytes // 1024}KiB", temp_directory=str(directory / _SPILL),
-        preserve_insertion_order=False,
-    )  # fmt: skip
+    """DuckDB, bounded in threads and memory, for as long as the block runs. Raises LakeLibraryError.
+
+    It runs what ibis compiles. It is not opened through ibis, which loads every engine's dialect before the first question.
+    """
+    config = {
+        "threads": threads or min(os.cpu_count() or 1, LAKE_THREADS_MAX),
+        "memory_limit": f"{memory_bytes // 1024}KiB",
+        "temp_directory": str(directory / _SPILL),
+        "preserve_insertion_order": False,
+    }
+    engine = duckdb().connect(":memory:", config=config)
     try:
         yield engine
     finally:
-        engine.disconnect()
+        engine.close()
 
 
 def table_of(kind: str) -> Any:
@@ -42,25 +47,22 @@ def show_rows(engine: Any, directory: Path, files: Iterable[LakeFile], kind: str
     """From now on the engine's table of events, or of their sums, has the rows of these files."""
     paths = [str(directory / one.path) for one in files]
     if paths:
-        engine.con.read_parquet(paths).create_view(kind, replace=True)
+        engine.read_parquet(paths).create_view(kind, replace=True)
     else:
         empty = (usage_schema() if kind == USAGE else rollup_schema()).empty_table()
-        engine.con.from_arrow(empty).create_view(kind, replace=True)
+        engine.from_arrow(empty).create_view(kind, replace=True)
 
 
 def tables_of(engine: Any, statement: str) -> Iterator[Any]:
-    """The answer of a compiled expression, one table of some rows after the other. Sums of int64 arrive as decimals.
-
-    Asked of DuckDB itself, because ibis calls a reader of it that newer releases do not have.
-    """
+    """The answer of a compiled expression, one table of some rows after the other. Sums of int64 arrive as decimals."""
     pa = arrow()
-    for batch in engine.con.sql(statement).to_arrow_reader(LAKE_ROW_GROUP_ROWS):
+    for batch in engine.sql(statement).to_arrow_reader(LAKE_ROW_GROUP_ROWS):
         yield pa.Table.from_batches([batch])
 
 
 def count_of(engine: Any, statement: str) -> int:
     """The one number that a compiled expression answers."""
-    (row,) = engine.con.sql(statement).fetchall()
+    (row,) = engine.sql(statement).fetchall()
     return int(row[0] or 0)
 
 

@@ -33,7 +33,11 @@ def arrow_parquet() -> ModuleType:
     return _library("pyarrow.parquet")
 
 
+def duckdb() -> ModuleType:
+    """`duckdb`. Raises LakeLibraryError."""
+    return _library("duckdb")
+
+
 def ibis() -> ModuleType:
     """`ibis`, whose expressions mean the same on every engine. Raises LakeLibraryError."""
-    _library("duckdb")
     return _library("ibis")

@@ -16,7 +16,7 @@ from tokenroll.model.limits import USAGE_ANSWER_ROWS_MAX, USAGE_CONDITIONS_MAX
 from tokenroll.model.usage import METERS
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_files import INT64_MAX, int64_holds, lake_engine, show_rows, table_of
-from tokenroll.store.lake_libraries import arrow, ibis
+from tokenroll.store.lake_libraries import arrow, arrow_compute, ibis
 from tokenroll.store.lake_manifest import ROLLUP, USAGE, LakeFile
 from tokenroll.store.lake_rollups import compiled
 from tokenroll.store.lake_schema import COSTS, COUNTS
@@ -234,7 +234,7 @@ def answer(view: LakeView, query: UsageQuery, *, threads: int = 0, may_use_rollu
         kind = ROLLUP if is_rollup else USAGE
         show_rows(engine, view.directory, files, kind)
         asked = expression(query, table_of(kind), is_rollup=is_rollup, fits=int64_holds(files))
-        table = engine.con.sql(compiled(asked)).to_arrow_table()
+        table = engine.sql(compiled(asked)).to_arrow_table()
     if table.num_rows > USAGE_ANSWER_ROWS_MAX:
         raise QuestionError(
             f"the answer has more than {USAGE_ANSWER_ROWS_MAX} rows: ask with fewer dimensions, a shorter period or --limit"
@@ -265,14 +265,14 @@ def _currency_of(query: UsageQuery, files: Iterable[LakeFile]) -> str:
 
 def _narrowed(table: Any) -> Any:
     """The same table with dates for weeks and months, and int64 for sums that fit, so that files of answers are read by everything."""
-    pa = arrow()
+    pa, pc = arrow(), arrow_compute()
     for index, field in enumerate(table.schema):
+        column = table.column(index)
         if pa.types.is_timestamp(field.type):
-            table = table.set_column(index, field.name, table.column(index).cast(pa.date32()))
+            table = table.set_column(index, field.name, column.cast(pa.date32()))
         elif pa.types.is_decimal(field.type):
-            whole = [None if value is None else int(value) for value in table.column(index).to_pylist()]
-            kind = (
-                pa.int64() if all(value is None or abs(value) <= INT64_MAX for value in whole) else pa.decimal128(38, 0)
-            )
-            table = table.set_column(index, field.name, pa.array(whole, kind))
+            whole = column.cast(pa.decimal128(38, 0))
+            ends = pc.min_max(whole).as_py()
+            is_wide = ends["max"] is not None and max(abs(ends["min"]), abs(ends["max"])) > INT64_MAX
+            table = table.set_column(index, field.name, whole if is_wide else whole.cast(pa.int64()))
     return table

@@ -52,7 +52,7 @@ def _different_sums(view: LakeView) -> Iterator[str]:
         for kind, files in ((USAGE, events), (ROLLUP, sums)):
             show_rows(engine, view.directory, files, kind)
             asked = expression(query, table_of(kind), is_rollup=kind == ROLLUP, fits=int64_holds(files))
-            rows = engine.con.sql(compiled(asked)).to_arrow_table().to_pylist()
+            rows = engine.sql(compiled(asked)).to_arrow_table().to_pylist()
             told.append({row["day"].isoformat(): row for row in rows})
     of_events, of_sums = told
     for day in sorted(of_events.keys() | of_sums.keys()):
