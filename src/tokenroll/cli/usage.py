@@ -219,12 +219,12 @@ def verify(*, as_json: Json = False) -> None:
 
     def human() -> None:
         say(*(found or [f"{len(files)} files with {rows} events are as they were written, and their sums agree"]))
+        if found:
+            say("put the files back from your backup, or move the lake aside and take in everything anew")
 
     show(result, as_json=as_json, human=human)
     if found:
-        raise Failure(
-            f"{len(found)} differences: put the files back from your backup, or move the lake aside and seal it anew"
-        )
+        raise typer.Exit(1)
 
 
 @app.command("retain")

@@ -191,7 +191,8 @@ def _sum(rows: Any, name: str, *, is_rollup: bool, fits: bool) -> Any:
     if name == CALLS and not is_rollup:
         return rows.count()
     column = rows[MEASURES[name]]
-    return column.sum() if fits else column.cast("decimal(38, 0)").sum().cast("decimal(38, 0)")
+    total = column.sum() if fits else column.cast("decimal(38, 0)").sum().cast("decimal(38, 0)")
+    return total.fill_null(0) if name == CALLS else total
 
 
 def _filtered(query: UsageQuery, rows: Any, *, is_rollup: bool) -> Any:
