@@ -192,6 +192,11 @@ class Settings:
         return self.home / "tape"
 
     @property
+    def lake_directory(self) -> Path:
+        """Usage as sealed Parquet files."""
+        return self.home / "lake"
+
+    @property
     def run_directory(self) -> Path:
         """Socket, lock and process ids."""
         return self.home / "run"

@@ -364,6 +364,30 @@ REPORT_BYTES_MAX: Final = 16 * 1024 * 1024
 REPORT_SECONDS_MAX: Final = 30
 """How long a worker waits for one."""
 
+# --- usage lake --------------------------------------------------------------------------------------------
+LAKE_APPEND_ROWS_MAX: Final = 1_000_000
+"""Events of one append: about half a gigabyte until they are written; who has more appends slices, each with its own mark."""
+LAKE_SLICE_SETTLEMENTS: Final = 20_000
+"""Settlements that the lake takes in at a time: some 40 MB, and what a crash has to repeat at most."""
+LAKE_ROW_GROUP_ROWS: Final = 122_880
+"""Rows of one row group of its files: DuckDB works on one such group in each thread."""
+LAKE_MEMORY_BYTES: Final = 256 * 1024 * 1024
+"""What the engine under the lake may take before it goes to disk: a question of 20 million rows stays within half a gigabyte with all else."""
+LAKE_THREADS_MAX: Final = 8
+"""Threads of one question: each takes memory of its own, and a ledger may be working on the same machine."""
+LAKE_DAY_FILES_MAX: Final = 16
+"""Files of one day that a question reads as they are; of more it has them merged first, since each costs as much as thousands of rows."""
+USAGE_MARK_CHARACTERS_MAX: Final = 4_096
+"""How far a source is taken in, in its importer's own words: a cursor, a date, a list of offsets is longer only by mistake."""
+USAGE_ANSWER_ROWS_MAX: Final = 2_000_000
+"""Rows of one answer: a year of days of 5,000 people. Whoever wants more asks by month, or reads the files."""
+USAGE_SHOWN_ROWS_MAX: Final = 1_000
+"""Rows of an answer that are printed as a table; the others are counted, and a file holds them all."""
+USAGE_CONDITIONS_MAX: Final = 64
+"""Conditions of one question."""
+RETENTION_DAYS_MAX: Final = 36_500
+"""A hundred years: whoever means longer sets no retention."""
+
 # --- alerts ----------------------------------------------------------------------------------------------
 ALERT_THRESHOLDS_MAX: Final = 10
 """Thresholds of one home: more are noise."""

@@ -1,0 +1,290 @@
+"""`tokenroll usage`: what everybody used, from every source, and the lake that holds it."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from tokenroll.cli.console import DryRun, Json, facts, instant_option, note, noun_app, reports, say, show, table
+from tokenroll.cli.program import Failure, put
+from tokenroll.model.limits import LAKE_DAY_FILES_MAX, USAGE_SHOWN_ROWS_MAX
+from tokenroll.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tokenroll.store.lake import Lake
+    from tokenroll.store.lake_files import Tell
+    from tokenroll.store.lake_queries import UsageAnswer, UsageQuery
+
+app = noun_app(
+    "What everybody used and what it cost, from every source: questions, and the lake of sealed files that answers them."
+)
+
+FORMATS: Final = ("table", "csv", "json", "parquet")
+_NO_PURPOSE: Final = "none"
+
+
+@app.command("query")
+def query(
+    *,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Dimensions, apart by commas: member, department, model, tag, day, month and more; none: one sum."
+        ),
+    ] = "",
+    measure: Annotated[
+        str,
+        typer.Option(
+            help="What is added up, apart by commas: calls, input, cache_read, output, model_tokens, list, net, billed, charge and more."
+        ),
+    ] = "calls,model_tokens,list,charge",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which events: `member=Ada`, `status!=ok`, `model~sonnet` for a part of it. Several must hold together; several `=` of one dimension mean any of them."
+        ),
+    ] = None,
+    from_date: Annotated[str | None, typer.Option("--from", help="From this day (UTC) or RFC 3339 time on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Until this day or time, which no longer counts.")] = None,
+    order: Annotated[
+        str, typer.Option(help="Columns to order by, apart by commas, `-` before one for the largest first.")
+    ] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    output_format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+    output: Annotated[Path | None, typer.Option(help="A file for the answer; parquet needs one.")] = None,
+    seal_first: Annotated[bool, typer.Option("--seal/--no-seal", help="Take in what the ledger has since.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Ask the usage lake: counts and costs by any dimensions over any period, exact to the billionth."""
+    kind = "json" if as_json else output_format
+    if kind not in FORMATS:
+        raise Failure(f"--format is {', '.join(FORMATS)}, not {kind!r}", kind="usage", code=2)
+    if kind == "parquet" and output is None:
+        raise Failure("--format parquet is written into a file: name it with --output", kind="usage", code=2)
+    with _lake_failures():
+        asked = _question(by, measure, where or [], (from_date, until), order, limit)
+        settings = load_settings()
+        if seal_first:
+            _seal_for_question(settings, quiet=kind != "table")
+        from tokenroll.store.lake import read_lake
+        from tokenroll.store.lake_queries import answer
+
+        with read_lake(settings.lake_directory) as view:
+            found = answer(view, asked)
+    _deliver(found, kind, output)
+
+
+def _question(
+    by: str, measure: str, where: list[str], period: tuple[str | None, str | None], order: str, limit: int | None
+) -> "UsageQuery":
+    from tokenroll.store.lake_queries import UsageQuery, condition_from_text
+
+    return UsageQuery(
+        by=_names(by),
+        measures=_names(measure),
+        where=tuple(condition_from_text(one) for one in where),
+        from_at=_time(period[0], "--from"),
+        until=_time(period[1], "--until"),
+        order=_names(order),
+        limit=limit,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in text.split(",") if one.strip())
+
+
+def _time(text: str | None, option: str) -> int | None:
+    """A day's beginning in UTC, or an instant."""
+    if text is None:
+        return None
+    with contextlib.suppress(ValueError):
+        return instant_option(f"{date.fromisoformat(text).isoformat()}T00:00:00Z", option)
+    return instant_option(text, option)
+
+
+def _deliver(found: "UsageAnswer", kind: str, output: Path | None) -> None:
+    from tokenroll.services.usage_answers import write_csv, write_json, write_parquet
+
+    if kind == "table":
+        _show_table(found)
+        return
+    if kind == "parquet" and output is not None:
+        write_parquet(found, output)
+    else:
+        write = write_csv if kind == "csv" else write_json
+        if output is None:
+            text = io.StringIO()
+            write(found, text)
+            put(text.getvalue())
+            return
+        with output.open("w", encoding="utf-8", newline="") as file:
+            write(found, file)
+    note(f"{found.table.num_rows} rows in {output}")
+
+
+def _show_table(found: "UsageAnswer") -> None:
+    from tokenroll.services.usage_answers import unit_of
+
+    columns = {}
+    for name in found.table.column_names:
+        plain = name.removesuffix("_nanos").removesuffix("_at").replace("call_count", "calls").replace("_", " ")
+        unit = unit_of(found, name)
+        columns[name] = f"{plain}, {unit}" if unit else plain
+    table(columns, found.rows(0, USAGE_SHOWN_ROWS_MAX), empty="no usage answers to that")
+    if found.table.num_rows > USAGE_SHOWN_ROWS_MAX:
+        say(
+            f"the first {USAGE_SHOWN_ROWS_MAX} of {found.table.num_rows} rows: `--format csv --output FILE` has them all"
+        )
+
+
+@app.command("seal")
+def seal(*, as_json: Json = False, dry_run: DryRun = False) -> None:
+    """Take in everything that the ledger settled since, merge small files, and sum by hours; again changes nothing."""
+    settings = load_settings()
+    with _lake_failures():
+        from tokenroll.store.lake import open_lake
+
+        with open_lake(settings.lake_directory) as lake:
+            if dry_run:
+                from tokenroll.services.lake_feeding import waiting_count
+
+                with reports() as books:
+                    result: dict[str, Any] = {"waiting_count": waiting_count(books.connection, lake), "dry_run": True}
+            else:
+                with _telling(quiet=as_json) as tell:
+                    result = {**_sealed(lake, 2, tell), "dry_run": False}
+
+    def human() -> None:
+        say("would seal" if dry_run else "sealed")
+        facts(result)
+
+    show(result, as_json=as_json, human=human)
+
+
+def _sealed(lake: "Lake", files_min: int, tell: "Tell | None") -> dict[str, Any]:
+    from tokenroll.services.lake_feeding import feed_slice
+
+    events = 0
+    while True:
+        with (
+            reports() as books
+        ):  # a snapshot for each slice, so that a long feed does not keep the ledger's log from ending
+            fed = feed_slice(books.connection, lake)
+        if not fed.event_count:
+            break
+        events += fed.event_count
+        if tell is not None:
+            tell(f"{events} settlements taken in")
+    days = lake.compact(files_min, tell)
+    return {
+        "event_count": events,
+        "merged_day_count": days,
+        "summed_file_count": lake.roll_up(tell),
+        "through_seq": fed.through_seq,
+        "file_count": len(lake.manifest.files),
+    }
+
+
+def _seal_for_question(settings: Settings, *, quiet: bool) -> None:
+    """What a question needs: everything in, and summed. Files are merged only where they are many."""
+    from tokenroll.store.lake import LakeBusyError, open_lake
+
+    try:
+        with open_lake(settings.lake_directory) as lake, _telling(quiet=quiet) as tell:
+            _sealed(lake, LAKE_DAY_FILES_MAX + 1, tell)
+    except LakeBusyError as error:
+        note(f"{error}; the answer is of what is sealed so far")
+
+
+@app.command("verify")
+def verify(*, as_json: Json = False) -> None:
+    """Read every file of the lake: digests, row counts, and the hourly sums against the events."""
+    settings = load_settings()
+    with _lake_failures(), _telling(quiet=as_json) as tell:
+        from tokenroll.store.lake import read_lake
+        from tokenroll.store.lake_manifest import USAGE
+        from tokenroll.store.lake_verify import verify_lake
+
+        with read_lake(settings.lake_directory) as view:
+            found = verify_lake(view, tell)
+            files = view.manifest.files
+            rows = sum(one.row_count for one in view.manifest.of_kind(USAGE))
+    result = {"file_count": len(files), "event_count": rows, "differences": found}
+
+    def human() -> None:
+        say(*(found or [f"{len(files)} files with {rows} events are as they were written, and their sums agree"]))
+        if found:
+            say("put the files back from your backup, or move the lake aside and take in everything anew")
+
+    show(result, as_json=as_json, human=human)
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command("retain")
+def retain(
+    *,
+    keep: Annotated[
+        list[str],
+        typer.Option(
+            help="How long events of a purpose are kept: `personal=90` days, `work=730`; `none=365` for events that tell no purpose."
+        ),
+    ],
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Remove events older than their purpose is kept for, from files and sums; purposes that are not named are kept."""
+    days = dict(_kept(one) for one in keep)
+    settings = load_settings()
+    with _lake_failures():
+        from tokenroll.app import clock_of
+        from tokenroll.model.instant import datetime_from_instant
+        from tokenroll.store.lake import open_lake
+
+        today = datetime_from_instant(clock_of(settings)()).date()
+        with open_lake(settings.lake_directory) as lake:
+            dropped = lake.retain(days, today, dry_run=dry_run)
+    result = {"removed_count": dropped, "as_of": today.isoformat(), "dry_run": dry_run}
+    show(result, as_json=as_json, human=lambda: say(f"{'would remove' if dry_run else 'removed'} {dropped} events"))
+
+
+def _kept(text: str) -> tuple[str, int]:
+    purpose, mark, days = text.partition("=")
+    if not mark or not purpose or not (days.isascii() and days.isdigit()):
+        raise Failure(f"--keep: {text!r} is not a purpose and its days, such as personal=90", kind="usage", code=2)
+    return "" if purpose == _NO_PURPOSE else purpose, int(days)
+
+
+@contextlib.contextmanager
+def _lake_failures() -> Iterator[None]:
+    """What the lake cannot do, as what a person is told."""
+    from tokenroll.store.lake_libraries import LakeLibraryError
+    from tokenroll.store.lake_manifest import LakeError
+    from tokenroll.store.lake_queries import QuestionError
+
+    try:
+        yield
+    except LakeLibraryError as error:
+        raise Failure(str(error), kind="library") from error
+    except QuestionError as error:
+        raise Failure(str(error), kind="usage", code=2) from error
+    except LakeError as error:
+        raise Failure(str(error), kind="lake") from error
+
+
+@contextlib.contextmanager
+def _telling(*, quiet: bool) -> Iterator[Callable[[str], None] | None]:
+    """What is being done, on standard error while it is done, where a person looks at it."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("opening the usage lake") as status:
+        yield status.update

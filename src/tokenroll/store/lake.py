@@ -1,0 +1,244 @@
+"""The usage lake: everybody's usage events in sealed Parquet files, one writer, any number of readers, any engine.
+
+A file is written under its own name, made durable, and exists only once the manifest names it. So an append is whole or not at all,
+and the marks of its sources, which stand in the same manifest, say exactly what is in. Whoever died is finished by whoever comes next:
+it reads the marks and goes on, and what a half-done step left behind is removed.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from tokenroll.model.limits import LAKE_APPEND_ROWS_MAX, RETENTION_DAYS_MAX, USAGE_MARK_CHARACTERS_MAX
+from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine, seal, show_rows, table_of, tables_of
+from tokenroll.store.lake_libraries import arrow, arrow_compute
+from tokenroll.store.lake_manifest import (
+    NAME,
+    ROLLUP,
+    USAGE,
+    Disk,
+    LakeError,
+    LakeFile,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
+from tokenroll.store.lake_rollups import (
+    compiled,
+    in_order,
+    is_over,
+    merge_statement,
+    rollup_statement,
+    told_twice_statement,
+)
+from tokenroll.store.lake_schema import ORDER, LakeRowsError, checked_rows, rows_of_events
+
+_LOCK: Final = "lock"
+_READERS: Final = "readers"
+
+
+class LakeBusyError(LakeError):
+    """Another process writes this lake."""
+
+
+class Lake:
+    """The lake for writing: by `open_lake` alone, which holds its lock."""
+
+    def __init__(self, directory: Path, disk: Disk, resources: contextlib.ExitStack) -> None:
+        self.directory = directory
+        self.manifest = read_manifest(directory)
+        self._disk = disk
+        self._resources = resources
+        self._remove_leftovers()
+
+    @cached_property
+    def _engine(self) -> Any:
+        """What reads and sums rows: started when the first is asked for, since an append needs none."""
+        return self._resources.enter_context(lake_engine(self.directory))
+
+    @property
+    def marks(self) -> Mapping[str, int | str]:
+        """How far each source is taken in, in its own words: what an importer goes on from."""
+        return dict(self.manifest.marks)
+
+    def append(self, rows: Any, marks: Mapping[str, int | str]) -> int:
+        """A sequence of UsageEvents, or an Arrow RecordBatch or Table of their columns, with the marks that say they are in: all or nothing.
+
+        `(source, event_id)` is an event's identity. Whoever appends keeps to its mark and so appends nothing twice; what is appended
+        twice all the same counts twice until its day is compacted. Answers how many rows came in. Raises LakeRowsError.
+        """
+        for source, mark in marks.items():
+            if not isinstance(mark, int) and len(mark) > USAGE_MARK_CHARACTERS_MAX:
+                raise LakeRowsError(f"the mark of {source} has more than {USAGE_MARK_CHARACTERS_MAX} characters")
+        is_arrow = not isinstance(rows, Sequence)
+        count: int = rows.num_rows if is_arrow else len(rows)
+        if count > LAKE_APPEND_ROWS_MAX:
+            raise LakeRowsError(f"at most {LAKE_APPEND_ROWS_MAX} events at a time, not {count}: append them in slices")
+        table = checked_rows(rows) if is_arrow else rows_of_events(rows)
+        known = {one.path for one in self.manifest.files}
+        made = [seal(self.directory, self._disk, USAGE, day, [part]) for day, part in _by_day(table)]
+        more = tuple(one for one in made if one is not None and one.path not in known)
+        self._commit(self.manifest.changed(more=more, marks=marks))
+        return count
+
+    def roll_up(self, tell: Tell | None = None) -> int:
+        """Every usage file that is not in the roll-ups yet, summed into them; each exactly once. Answers how many there were."""
+        waiting = _days([one for one in self.manifest.of_kind(USAGE) if not one.rolled])
+        for number, (day, files) in enumerate(waiting.items(), 1):
+            _told(tell, f"summing {day}, {number} of {len(waiting)} days")
+            made = self._rollup(day, files)
+            rolled = tuple(_rolled(one) for one in files)
+            self._commit(self.manifest.changed(more=(*rolled, *made)))
+        return sum(len(files) for files in waiting.values())
+
+    def compact(self, files_min: int = 2, tell: Tell | None = None) -> int:
+        """Days of at least so many files, each merged into one and summed anew. Answers how many days there were.
+
+        The result is a function of the rows alone, whatever files they came in. Of events told twice with one identity in one day, the
+        telling with the most model tokens stays.
+        """
+        days = {day: files for day, files in _days(self.manifest.of_kind(USAGE)).items() if len(files) >= files_min}
+        for number, (day, files) in enumerate(days.items(), 1):
+            _told(tell, f"merging {day}, {number} of {len(days)} days")
+            self._show(files)
+            once = count_of(self._engine, told_twice_statement()) > 0
+            self._rewrite(day, merge_statement(once=once))
+        return len(days)
+
+    def retain(self, days_kept: Mapping[str, int], today: date, *, dry_run: bool = False) -> int:
+        """Events older than their purpose is kept for are gone, from the roll-ups, too. Answers how many.
+
+        An event of a day is kept for so many days after it; a purpose without a number is kept. The empty purpose is that of events
+        which tell none.
+        """
+        for purpose, count in days_kept.items():
+            if not 0 <= count <= RETENTION_DAYS_MAX:
+                raise LakeError(f"{purpose or 'no purpose'} is kept for 0 to {RETENTION_DAYS_MAX} days, not {count}")
+        dropped = 0
+        for day, files in _days(self.manifest.of_kind(USAGE)).items():
+            age = today - date.fromisoformat(day)
+            over = sorted(purpose for purpose, count in days_kept.items() if age > timedelta(days=count))
+            if not over:
+                continue
+            usage = table_of(USAGE)
+            self._show(files)
+            count = count_of(self._engine, compiled(usage.filter(is_over(usage, over)).count().as_table()))
+            if count and not dry_run:
+                self._rewrite(day, compiled(in_order(usage.filter(~is_over(usage, over)))))
+            dropped += count
+        return dropped
+
+    def _show(self, files: Iterable[LakeFile]) -> None:
+        show_rows(self._engine, self.directory, files)
+
+    def _rewrite(self, day: str, statement: str) -> None:
+        """A day's files and roll-ups replaced by one of each, at one instant; the statement is of the rows that are shown."""
+        less = {one.path for one in self.manifest.files if one.day == day}
+        merged = seal(self.directory, self._disk, USAGE, day, tables_of(self._engine, statement))
+        more = (_rolled(merged), *self._rollup(day, [merged])) if merged else ()
+        self._commit(self.manifest.changed(less=less, more=more))
+
+    def _rollup(self, day: str, files: Sequence[LakeFile]) -> tuple[LakeFile, ...]:
+        self._show(files)
+        sums = tables_of(self._engine, rollup_statement(fits=int64_holds(files)))
+        made = seal(self.directory, self._disk, ROLLUP, day, sums, of=[one.digest for one in files])
+        return (made,) if made else ()
+
+    def _commit(self, manifest: Manifest) -> None:
+        before = {one.path for one in self.manifest.files}
+        write_manifest(self.directory, manifest, self._disk)
+        self.manifest = manifest
+        self._remove(self.directory / path for path in before - {one.path for one in manifest.files})
+
+    def _remove_leftovers(self) -> None:
+        known = {self.directory / one.path for one in self.manifest.files}
+        found = [path for kind in (USAGE, ROLLUP) for path in (self.directory / kind).rglob("*") if path.is_file()]
+        self._remove(path for path in [*found, self.directory / f"{NAME}.new"] if path not in known)
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        """Gone now, or when the lake is opened for writing next where somebody is reading."""
+        gone = list(paths)
+        if not gone:
+            return
+        with _flocked(self.directory / _READERS, fcntl.LOCK_EX) as is_alone:
+            for path in gone if is_alone else ():
+                self._disk.remove(path)
+
+
+class LakeView:
+    """The lake for questions, as it was when it was opened: no file of it goes away before the view is closed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.manifest = read_manifest(directory)
+
+
+@contextlib.contextmanager
+def open_lake(directory: Path, disk: Disk | None = None) -> Iterator[Lake]:
+    """The lake of a home for writing, made if there is none. Raises LakeBusyError, LakeError and LakeLibraryError."""
+    arrow()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _flocked(directory / _LOCK, fcntl.LOCK_EX) as is_ours:
+        if not is_ours:
+            raise LakeBusyError(f"another process is writing the usage lake in {directory}: try again when it is done")
+        with contextlib.ExitStack() as resources:
+            yield Lake(directory, disk or Disk(), resources)
+
+
+@contextlib.contextmanager
+def read_lake(directory: Path) -> Iterator[LakeView]:
+    """The lake of a home for questions; one that holds nothing if there is none. Raises LakeError and LakeLibraryError."""
+    arrow()
+    if not directory.is_dir():
+        yield LakeView(directory)
+        return
+    with _flocked(directory / _READERS, fcntl.LOCK_SH, waits=True):
+        yield LakeView(directory)
+
+
+@contextlib.contextmanager
+def _flocked(path: Path, kind: int, *, waits: bool = False) -> Iterator[bool]:
+    """Whether the lock is ours within the block. The kernel lets go of it when its holder dies."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, kind if waits else kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _by_day(table: Any) -> Iterator[tuple[str, Any]]:
+    """The rows of each day in the order in which they lie in a file."""
+    pc = arrow_compute()
+    ordered = table.sort_by([(name, "ascending") for name in ORDER])
+    start = 0
+    for counted in pc.value_counts(ordered.column("day")).to_pylist():
+        yield counted["values"].isoformat(), ordered.slice(start, counted["counts"])
+        start += counted["counts"]
+
+
+def _days(files: Iterable[LakeFile]) -> dict[str, list[LakeFile]]:
+    found: dict[str, list[LakeFile]] = {}
+    for one in sorted(files, key=lambda file: (file.day, file.path)):
+        found.setdefault(one.day, []).append(one)
+    return found
+
+
+def _rolled(file: LakeFile) -> LakeFile:
+    return msgspec.structs.replace(file, rolled=True)
+
+
+def _told(tell: Tell | None, what: str) -> None:
+    if tell is not None:
+        tell(what)

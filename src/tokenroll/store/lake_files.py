@@ -1,0 +1,145 @@
+"""How a file of the lake is written: a stream of rows that becomes Parquet and, in passing, the facts that its manifest says of it."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tokenroll.model.limits import LAKE_MEMORY_BYTES, LAKE_ROW_GROUP_ROWS, LAKE_THREADS_MAX
+from tokenroll.store.lake_libraries import arrow, arrow_compute, arrow_parquet, duckdb, ibis
+from tokenroll.store.lake_manifest import ROLLUP, USAGE, Disk, LakeFile, digest_of
+from tokenroll.store.lake_schema import SUMMED, VERSION, rollup_schema, usage_schema
+
+INT64_MAX: Final = 2**63 - 1
+_NAME_CHARACTERS: Final = 32
+_SPILL: Final = "spill"
+"""Where the engine puts what does not fit into its memory."""
+
+
+@contextlib.contextmanager
+def lake_engine(directory: Path, *, threads: int = 0, memory_bytes: int = LAKE_MEMORY_BYTES) -> Iterator[Any]:
+    """DuckDB, bounded in threads and memory, for as long as the block runs. Raises LakeLibraryError.
+
+    It runs what ibis compiles. It is not opened through ibis, which loads every engine's dialect before the first question.
+    """
+    config = {
+        "threads": threads or min(os.cpu_count() or 1, LAKE_THREADS_MAX),
+        "memory_limit": f"{memory_bytes // 1024}KiB",
+        "temp_directory": str(directory / _SPILL),
+        "preserve_insertion_order": False,
+    }
+    engine = duckdb().connect(":memory:", config=config)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def table_of(kind: str) -> Any:
+    """The events, or their hourly sums, as the table that expressions are of: an engine's own table of that name is asked."""
+    return ibis().table(ibis().Schema.from_pyarrow(usage_schema() if kind == USAGE else rollup_schema()), name=kind)
+
+
+def show_rows(engine: Any, directory: Path, files: Iterable[LakeFile], kind: str = USAGE) -> None:
+    """From now on the engine's table of events, or of their sums, has the rows of these files."""
+    paths = [str(directory / one.path) for one in files]
+    if paths:
+        engine.read_parquet(paths).create_view(kind, replace=True)
+    else:
+        empty = (usage_schema() if kind == USAGE else rollup_schema()).empty_table()
+        engine.from_arrow(empty).create_view(kind, replace=True)
+
+
+def tables_of(engine: Any, statement: str) -> Iterator[Any]:
+    """The answer of a compiled expression, one table of some rows after the other. Sums of int64 arrive as decimals."""
+    pa = arrow()
+    for batch in engine.sql(statement).to_arrow_reader(LAKE_ROW_GROUP_ROWS):
+        yield pa.Table.from_batches([batch])
+
+
+def count_of(engine: Any, statement: str) -> int:
+    """The one number that a compiled expression answers."""
+    (row,) = engine.sql(statement).fetchall()
+    return int(row[0] or 0)
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What is known of rows that went by."""
+
+    time_column: str
+    row_count: int = 0
+    first_at: int = 0
+    last_at: int = 0
+    sources: set[str] = field(default_factory=set)
+    currencies: set[str] = field(default_factory=set)
+    sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SUMMED, 0))
+
+    def add(self, table: Any) -> None:
+        pc = arrow_compute()
+        at = pc.min_max(table.column(self.time_column)).as_py()
+        self.first_at = min(self.first_at, at["min"]) if self.row_count else at["min"]
+        self.last_at = max(self.last_at, at["max"])
+        self.row_count += table.num_rows
+        self.sources.update(pc.unique(table.column("source")).to_pylist())
+        self.currencies.update(pc.unique(table.column("currency")).to_pylist())
+        for name in SUMMED:
+            self.sums[name] += _magnitude(table.column(name))
+
+
+def _magnitude(column: Any) -> int:
+    """The exact sum of absolute values, which may be wider than int64."""
+    pa, pc = arrow(), arrow_compute()
+    sizes = pc.abs(column)
+    most = pc.max(sizes).as_py() or 0
+    if most * len(column) <= INT64_MAX:
+        return pc.sum(sizes).as_py() or 0
+    return int(pc.sum(sizes.cast(pa.decimal128(38, 0))).as_py())
+
+
+def seal(
+    directory: Path, disk: Disk, kind: str, day: str, tables: Iterable[Any], *, of: Iterable[str] = ()
+) -> LakeFile | None:
+    """One file of these rows of one day, durable and under its own name, which no manifest names yet; None for no rows.
+
+    A usage file is named after its bytes, so rows that are written twice are one file. A roll-up is named after the usage files that it
+    is `of`, because two of them may well have the same sums.
+    """
+    schema = usage_schema() if kind == USAGE else rollup_schema()
+    folder = directory / kind / f"v{VERSION}" / f"day={day}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    half = folder / "half"
+    facts = _Facts("admitted_at" if kind == USAGE else "hour_at")
+    with arrow_parquet().ParquetWriter(half, schema, compression="zstd") as writer:
+        for table in tables:
+            rows = table.select(schema.names).cast(schema)
+            if rows.num_rows:
+                facts.add(rows)
+                writer.write_table(rows, row_group_size=LAKE_ROW_GROUP_ROWS)
+    if not facts.row_count:
+        disk.remove(half)
+        return None
+    disk.sync(half)
+    digest = digest_of(half)
+    name = digest if kind == USAGE else hashlib.sha256("\n".join(sorted(of)).encode()).hexdigest()
+    path = folder / f"{name[:_NAME_CHARACTERS]}.parquet"
+    disk.rename(half, path)
+    for one in (folder, folder.parent, folder.parent.parent, directory):
+        disk.sync(one)
+    return LakeFile(
+        path=str(path.relative_to(directory)), kind=kind, day=day, digest=digest, row_count=facts.row_count,
+        admitted_from_at=facts.first_at, admitted_last_at=facts.last_at, sources=tuple(sorted(facts.sources)),
+        currencies=tuple(sorted(facts.currencies)), widest=str(max(facts.sums.values())), rolled=kind == ROLLUP,
+    )  # fmt: skip
+
+
+def int64_holds(files: Iterable[LakeFile]) -> bool:
+    """Whether every sum of every column over any rows of these files fits in int64, which is proven and not hoped."""
+    return sum(int(one.widest) for one in files) <= INT64_MAX
+
+
+Tell = Callable[[str], None]
+"""Says to whoever waits what is being done."""

@@ -1,0 +1,123 @@
+"""The manifest of the lake: which files there are, what is in each, and how far every source is taken in.
+
+It is one file that is replaced whole, so rows and the marks that say they are there become true at the same instant. A file that it
+does not name does not exist: whoever died while writing has left nothing but bytes to be removed.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tokenroll.model.instant import Instant
+from tokenroll.store.lake_schema import VERSION
+
+NAME: Final = "manifest.json"
+USAGE: Final = "usage"
+ROLLUP: Final = "rollup"
+
+
+class LakeError(Exception):
+    """A lake that cannot be used as it is; the message says what to do."""
+
+
+class LakeFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One sealed file. `path` is relative to the lake; `day` is that of all its rows, in UTC."""
+
+    path: str
+    kind: str
+    day: str
+    digest: str
+    row_count: int
+    admitted_from_at: Instant
+    """The earliest; of a roll-up its earliest hour."""
+    admitted_last_at: Instant
+    """The latest."""
+    sources: tuple[str, ...]
+    currencies: tuple[str, ...]
+    widest: str
+    """The largest sum of magnitudes of any column that is added: what tells whether int64 holds every sum of its rows."""
+    rolled: bool = False
+    """Whether the rows of a usage file are in the roll-ups of its day."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is in the lake. `marks` say in the words of each source how far it is taken in."""
+
+    version: int = VERSION
+    marks: dict[str, int | str] = msgspec.field(default_factory=dict)
+    files: tuple[LakeFile, ...] = ()
+
+    def of_kind(self, kind: str) -> tuple[LakeFile, ...]:
+        """The usage files, or the roll-ups."""
+        return tuple(one for one in self.files if one.kind == kind)
+
+    def changed(
+        self,
+        *,
+        less: "frozenset[str] | set[str]" = frozenset(),
+        more: tuple[LakeFile, ...] = (),
+        marks: Mapping[str, int | str] | None = None,
+    ) -> "Manifest":
+        """The same without some paths and with some files more, in the order of their paths."""
+        files = {one.path: one for one in self.files if one.path not in less} | {one.path: one for one in more}
+        return Manifest(marks={**self.marks, **(marks or {})}, files=tuple(files[path] for path in sorted(files)))
+
+
+class Disk:
+    """What a lake asks of the disk where order counts; tests put one in its place that fails at any step."""
+
+    def sync(self, path: Path) -> None:
+        """The file's bytes are on stable storage."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, path: Path, becomes: Path) -> None:
+        """The file has its name, which was another's until then."""
+        path.replace(becomes)
+
+    def remove(self, path: Path) -> None:
+        """The file is gone."""
+        path.unlink(missing_ok=True)
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """What the lake holds; an empty one if there is none yet. Raises LakeError for a manifest that cannot be believed."""
+    path = directory / NAME
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Manifest()
+    digest, _, body = data.partition(b"\n")
+    damaged = f"{path} is damaged: put it back from your backup, or move the lake aside and run `tokenroll usage seal`"
+    if digest != hashlib.sha256(body).hexdigest().encode():
+        raise LakeError(damaged)
+    try:
+        manifest = msgspec.json.decode(body, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise LakeError(damaged) from error
+    if manifest.version != VERSION:
+        raise LakeError(f"{path} is of version {manifest.version}, this release reads {VERSION}: use a newer release")
+    return manifest
+
+
+def write_manifest(directory: Path, manifest: Manifest, disk: Disk) -> None:
+    """The manifest replaced: all of it or nothing, whenever the process or its machine dies."""
+    body = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    half = directory / f"{NAME}.new"
+    half.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    disk.sync(half)
+    disk.rename(half, directory / NAME)
+    disk.sync(directory)
+
+
+def digest_of(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,81 @@
+"""What is made of events inside the lake, as expressions: a day in one order, each identity once, and its hourly sums.
+
+The sums are exact and additive, by who, what and how. A row is int64 like every row of ours. A sum that is wider is several rows: eight amounts of the largest size that a row may have fit
+in one, so where int64 might not hold a sum, no more than eight events go into a row. Adding rows up is exact either way.
+"""
+
+from functools import cache
+from typing import Any, Final
+
+from tokenroll.store.lake_files import table_of
+from tokenroll.store.lake_libraries import ibis
+from tokenroll.store.lake_manifest import USAGE
+from tokenroll.store.lake_schema import COLUMNS, ORDER, ROLLUP_KEYS, SUMMED
+
+PART_EVENTS: Final = 8
+
+
+def rollup_of(usage: Any, *, fits: bool) -> Any:
+    """The sums of usage rows, in the order of their keys, as an expression. `fits`: int64 holds every sum of these rows."""
+    tagged = usage.mutate(tags_text=usage.tags.join(","))
+    keys = [tagged[name] for name in ROLLUP_KEYS]
+    names = list(ROLLUP_KEYS)
+    if not fits:
+        place = ibis().row_number().over(group_by=keys, order_by=[tagged.admitted_at, tagged.event_id])
+        tagged = tagged.mutate(part=place // PART_EVENTS)
+        names.append("part")
+    sums = {name: tagged[name].sum() for name in SUMMED}
+    summed = tagged.group_by(names).aggregate(call_count=tagged.count(), **sums)
+    return summed.order_by(names).select([*ROLLUP_KEYS, "call_count", *SUMMED])
+
+
+_IDENTITY: Final = ("source", "event_id")
+_TOTAL_ORDER: Final = (*ORDER, *(name for name in COLUMNS if name not in ORDER))
+"""In which no two different rows are equal, so that a merged file is a function of its rows."""
+
+
+def in_order(usage: Any) -> Any:
+    """The same events as they lie in a merged file."""
+    return usage.order_by(_TOTAL_ORDER)
+
+
+def told_twice(usage: Any) -> Any:
+    """How many identities stand in more than one row."""
+    counted = usage.group_by(_IDENTITY).aggregate(row_count=usage.count())
+    return counted.filter(counted.row_count > 1).count()
+
+
+def told_once(usage: Any) -> Any:
+    """Of each identity the one telling with the most model tokens: the last line of a log that counted along."""
+    order = [usage.model_tokens.desc(), *(usage[name] for name in _TOTAL_ORDER)]
+    placed = usage.mutate(place=ibis().row_number().over(group_by=_IDENTITY, order_by=order))
+    return placed.filter(placed.place == 0).drop("place")
+
+
+def is_over(usage: Any, purposes: list[str]) -> Any:
+    """Whether an event is of one of these purposes."""
+    return usage.purpose.isin(purposes)
+
+
+@cache
+def rollup_statement(*, fits: bool) -> str:
+    """`rollup_of` all events, compiled once for all days."""
+    return compiled(rollup_of(table_of(USAGE), fits=fits))
+
+
+@cache
+def merge_statement(*, once: bool) -> str:
+    """All events as a merged file has them."""
+    usage = table_of(USAGE)
+    return compiled(in_order(told_once(usage) if once else usage))
+
+
+@cache
+def told_twice_statement() -> str:
+    """`told_twice` of all events."""
+    return compiled(told_twice(table_of(USAGE)).as_table())
+
+
+def compiled(expression: Any) -> str:
+    """An expression in DuckDB's SQL."""
+    return str(ibis().to_sql(expression, dialect="duckdb"))

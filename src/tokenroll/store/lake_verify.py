@@ -1,0 +1,62 @@
+"""The lake proven from its bytes: every file against what the manifest says of it, and the hourly sums against the events."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tokenroll.store.lake import LakeView
+from tokenroll.store.lake_files import Tell, int64_holds, lake_engine, show_rows, table_of
+from tokenroll.store.lake_libraries import arrow, arrow_parquet
+from tokenroll.store.lake_manifest import ROLLUP, USAGE, LakeFile, digest_of
+from tokenroll.store.lake_queries import MEASURES, UsageQuery, expression
+from tokenroll.store.lake_rollups import compiled
+from tokenroll.store.lake_schema import VERSION, VERSION_KEY
+
+
+def verify_lake(view: LakeView, tell: Tell | None = None) -> list[str]:
+    """What differs from the manifest, each as a sentence that names it; empty when all is as it was written."""
+    found = []
+    files = view.manifest.files
+    for number, one in enumerate(files, 1):
+        if tell is not None:
+            tell(f"reading {one.path}, {number} of {len(files)} files")
+        found += _problems(view.directory, one)
+    return found or list(_different_sums(view))
+
+
+def _problems(directory: Path, one: LakeFile) -> list[str]:
+    path = directory / one.path
+    if not path.is_file():
+        return [f"{one.path} is gone: the manifest says it has {one.row_count} rows"]
+    digest = digest_of(path)
+    found = [f"{one.path} has the digest {digest}, the manifest says {one.digest}"] if digest != one.digest else []
+    try:
+        metadata = arrow_parquet().read_metadata(path)
+    except (arrow().ArrowInvalid, OSError) as error:
+        return [*found, f"{one.path} is no Parquet file: {error}"]
+    if metadata.num_rows != one.row_count:
+        found.append(f"{one.path} has {metadata.num_rows} rows, the manifest says {one.row_count}")
+    version = (metadata.metadata or {}).get(VERSION_KEY, b"none").decode("ascii", "replace")
+    if version != str(VERSION):
+        found.append(f"{one.path} says it is of version {version}, not {VERSION}")
+    return found
+
+
+def _different_sums(view: LakeView) -> Iterator[str]:
+    """Days whose hourly sums are not the sums of their events."""
+    events = [one for one in view.manifest.of_kind(USAGE) if one.rolled]
+    sums = view.manifest.of_kind(ROLLUP)
+    query = UsageQuery(by=("day",), measures=tuple(MEASURES))
+    with lake_engine(view.directory) as engine:
+        told: list[dict[str, dict[str, Any]]] = []
+        for kind, files in ((USAGE, events), (ROLLUP, sums)):
+            show_rows(engine, view.directory, files, kind)
+            asked = expression(query, table_of(kind), is_rollup=kind == ROLLUP, fits=int64_holds(files))
+            rows = engine.sql(compiled(asked)).to_arrow_table().to_pylist()
+            told.append({row["day"].isoformat(): row for row in rows})
+    of_events, of_sums = told
+    for day in sorted(of_events.keys() | of_sums.keys()):
+        one, other = of_events.get(day, {}), of_sums.get(day, {})
+        for column in MEASURES.values():
+            if one.get(column) != other.get(column):
+                yield f"the events of {day} have {column} {one.get(column)}, their hourly sums {other.get(column)}"

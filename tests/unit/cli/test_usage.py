@@ -1,0 +1,131 @@
+"""`tokenroll usage`: what an administrator asks of the lake, in which form, and what they are told when it cannot be."""
+
+import csv
+import io
+import json
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.lake_kit import DAY, MONDAY, event
+from tests.made_home import home_of
+from tokenroll.cli import main
+from tokenroll.store import lake_libraries
+from tokenroll.store.lake import open_lake
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, capsys):
+    """A new home whose lake has what Ada's and Bo's tools told."""
+    home_of(tmp_path, monkeypatch, ("init", "--name", "Acme", "--zone", "UTC"))
+    with open_lake(tmp_path / "home" / "lake") as lake:
+        lake.append(
+            [event(1), event(2, MONDAY + DAY), event(3, member="=Bo", purpose="personal", list_cost_nanos=None)],
+            {"claude-code": 3},
+        )
+    capsys.readouterr()
+    return tmp_path
+
+
+def said(capsys, *arguments, code=0):
+    assert main(["usage", *arguments]) == code
+    return capsys.readouterr()
+
+
+def test_a_question_is_answered_as_a_table(home, capsys):
+    shown = said(capsys, "query", "--by", "member", "--measure", "calls,input,list").out.split("\n")
+    assert [line.split() for line in shown if line.strip()][2:] == [
+        ["=Bo", "1", "100", "-"],
+        ["Ada", "2", "200", "0.000002"],
+    ]
+
+
+def test_the_same_as_csv_json_and_parquet(home, capsys):
+    question = ("query", "--by", "member", "--measure", "calls,list", "--order=-calls")
+    lines = list(csv.reader(io.StringIO(said(capsys, *question, "--format", "csv").out)))
+    assert lines == [["member", "call_count", "list_cost_usd"], ["Ada", "2", "0.000002000"], ["'=Bo", "1", ""]]
+    told = json.loads(said(capsys, *question, "--json").out)
+    assert told == {
+        "from_rollups": True,
+        "rows": [
+            {"member": "Ada", "call_count": 2, "list_cost": {"amount": "0.000002000", "unit": "USD"}},
+            {"member": "=Bo", "call_count": 1, "list_cost": None},
+        ],
+    }
+    assert "2 rows in" in said(capsys, *question, "--format", "parquet", "--output", str(home / "answer.parquet")).err
+    table = pq.read_table(home / "answer.parquet")
+    assert table.to_pylist() == [
+        {"member": "Ada", "call_count": 2, "list_cost_nanos": 2_000},
+        {"member": "=Bo", "call_count": 1, "list_cost_nanos": None},
+    ]
+    assert table.schema.metadata[b"currency"] == b"USD"
+    said(capsys, *question, "--format", "csv", "--output", str(home / "answer.csv"))
+    assert (home / "answer.csv").read_text().startswith("member,call_count,list_cost_usd\nAda,2,")
+
+
+def test_periods_are_days_or_instants(home, capsys):
+    for until in ("2026-01-06", "2026-01-06T00:00:00Z"):
+        told = json.loads(
+            said(capsys, "query", "--from", "2026-01-05", "--until", until, "--measure", "calls", "--json").out
+        )
+        assert told["rows"] == [{"call_count": 2}]
+    hours = json.loads(said(capsys, "query", "--by", "hour", "--measure", "calls", "--json").out)["rows"]
+    assert hours[0] == {"hour_at": "2026-01-05T00:00:00Z", "call_count": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--by", "colour"), "there is no dimension 'colour': there are member, department, cost_centre"),
+        (("--measure", "joy"), "there is no measure 'joy': there are calls, input"),
+        (("--where", "Ada"), "'Ada' is no condition"),
+        (("--format", "xml"), "--format is table, csv, json, parquet, not 'xml'"),
+        (("--format", "parquet"), "is written into a file: name it with --output"),
+        (("--from", "soon"), "--from: 'soon' is not an RFC 3339 time"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_wrong_usage(home, capsys, arguments, says):
+    assert says in said(capsys, "query", *arguments, code=2).err
+
+
+def test_seal_verify_and_retain(home, capsys):
+    assert json.loads(said(capsys, "seal", "--dry-run", "--json").out) == {"waiting_count": 0, "dry_run": True}
+    sealed = json.loads(said(capsys, "seal", "--json").out)
+    assert (sealed["event_count"], sealed["summed_file_count"], sealed["file_count"]) == (0, 2, 4)
+    assert "sealed" in said(capsys, "seal").out
+    assert "4 files with 3 events are as they were written" in said(capsys, "verify").out
+    assert "would remove 1 events" in said(capsys, "retain", "--keep", "personal=30", "--dry-run").out
+    assert (
+        json.loads(said(capsys, "retain", "--keep", "personal=30", "--keep", "none=1", "--json").out)["removed_count"]
+        == 1
+    )
+    assert json.loads(said(capsys, "query", "--no-seal", "--measure", "calls", "--json").out)["rows"] == [
+        {"call_count": 2}
+    ]
+    assert "such as personal=90" in said(capsys, "retain", "--keep", "personal", code=2).err
+
+
+def test_what_was_changed_is_named_and_the_exit_code_says_so(home, capsys):
+    said(capsys, "seal")
+    path = next((home / "home" / "lake").rglob("*.parquet"))
+    path.unlink()
+    found = said(capsys, "verify", "--json", code=1)
+    assert "is gone" in json.loads(found.out)["differences"][0]
+    assert "put the files back from your backup" in said(capsys, "verify", code=1).out
+
+
+def test_a_lake_that_is_being_written_answers_from_what_is_sealed(home, capsys):
+    with open_lake(home / "home" / "lake"):
+        told = said(capsys, "query", "--measure", "calls", "--json")
+        assert json.loads(told.out)["rows"] == [{"call_count": 3}]
+        assert "the answer is of what is sealed so far" in told.err
+        assert "another process is writing the usage lake" in said(capsys, "seal", code=1).err
+
+
+def test_without_the_extra_a_person_is_told_what_to_install(home, capsys, monkeypatch):
+    def absent(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(lake_libraries, "importlib", SimpleNamespace(import_module=absent))
+    assert "install `tokenroll[lake]`" in said(capsys, "query", code=1).err
