@@ -139,10 +139,10 @@ def _rates(values: Floats) -> tuple[Floats, Flags]:
     return rate, zeros > SPARSE_SHARE * known.sum(1)
 
 
-def origins_of(count: int, kernel: Kernel, horizon: int) -> list[int]:
-    """The past origins to calibrate at, newest first: a season apart, each with the whole horizon after and three seasons before."""
+def origins_of(count: int, kernel: Kernel, horizon: int, most: int = ORIGINS) -> list[int]:
+    """Past origins to learn from, newest first: a season apart, each with the whole horizon after and three seasons before."""
     origins = range(count - horizon, 3 * kernel.season - 1, -kernel.season)
-    return list(origins)[:ORIGINS]
+    return list(origins)[:most]
 
 
 def calibrated(
