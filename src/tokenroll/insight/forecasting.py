@@ -196,7 +196,7 @@ def _pooled(scores: list[Floats], probability: float) -> float:
     if not values.size:
         return 0.0
     weights = np.concatenate([np.full(one.size, ORIGIN_DECAY**age) for age, one in enumerate(known)])
-    order = np.argsort(values, kind="stable")
+    order = np.lexsort((weights, values))  # equal scores by weight: the order of series changes nothing
     reached = np.cumsum(weights[order])
     place = int(np.searchsorted(reached, probability * reached[-1]))
     found = float(values[order][min(place, values.size - 1)])

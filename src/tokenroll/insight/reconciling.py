@@ -7,6 +7,7 @@ Australian domestic tourism", IJF 2009). Whole units, so that sums agree exactly
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from tokenroll.engine.sharing import shared_out
 from tokenroll.insight.sampling import Floats
 
 Counts = NDArray[np.int64]
-_WEIGHT_MAX = 1 << 40
+_WEIGHT_BITS: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,6 +52,7 @@ def _shared(totals: Counts, parts: Floats) -> Counts:
     for period, total in enumerate(totals.tolist()):
         column = parts[:, period]
         largest = float(column.max())
-        weights = np.rint(column * (_WEIGHT_MAX / largest)) if largest > 0 else np.ones(len(column))
+        exponent = _WEIGHT_BITS - int(np.frexp(largest)[1])  # powers of two, so that whole proportions stay whole
+        weights = np.rint(np.ldexp(column, exponent)) if largest > 0 else np.ones(len(column))
         found[:, period] = shared_out(total, [int(weight) for weight in weights])
     return found
