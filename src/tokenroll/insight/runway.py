@@ -1,7 +1,8 @@
 """Runway: how likely a wallet is to run dry before its cycle ends, and when.
 
-Two kinds of scenario are mixed. In the first, the days to come are drawn from the wallet's own days, some of them with a level of
-their own that is higher or lower throughout; in the second, the wallet goes on at its recent pace times a growth that some wallet had
+Two kinds of scenario are mixed. In the first, the days to come are drawn from the wallet's own days, two in a row, since bursts last
+(circular blocks: Politis, Romano, "A circular block-resampling procedure for stationary data", 1992), a third of them with a level
+that is higher or lower throughout; in the second, the wallet goes on at its recent pace times a growth that some wallet had
 at some past day. Own days know a person's bursts, pooled growth knows that people start and stop; mixed they beat a line drawn through
 what was used so far (analytics, §4, wallet exhaustion; measured in docs/decisions/0116).
 """
@@ -20,6 +21,8 @@ PACE_DAYS_MIN: Final = 3
 """Days before a past day is asked how its pace went on."""
 OWN_SHARE: Final = 0.75
 """What scenarios of own days weigh; growth has the rest."""
+BLOCK_DAYS: Final = 2
+"""Days in a row that are drawn together."""
 LEVEL_SHARE: Final = 1 / 3
 """The part of own scenarios that have a level of their own."""
 LEVEL_SPREAD: Final = 0.5
@@ -60,8 +63,7 @@ def runway(daily: Floats, left: Floats, *, days_left: int, seed: int, scenarios:
         raise ValueError(f"use is wallet × day and left one for each: {use.shape}, {budget.shape}, {days_left} days")
     if not days_left or not len(use):
         return Runway(by_day=np.zeros((len(use), days_left)), dry_days=np.zeros((len(use), 3), np.int64))
-    generator = np.random.default_rng(seed)
-    luck = generator.random((scenarios, days_left))
+    luck = _luck(seed, scenarios, days_left)
     spread = NormalDist(0.0, LEVEL_SPREAD)
     moved = round(scenarios * LEVEL_SHARE)
     factors = np.ones(scenarios)
@@ -76,11 +78,22 @@ def runway(daily: Floats, left: Floats, *, days_left: int, seed: int, scenarios:
     return Runway(by_day=by_day, dry_days=np.stack(reached, axis=1))
 
 
+def _luck(seed: int, scenarios: int, days_left: int) -> Floats:
+    """Numbers between 0 and 1 (scenario × day), the same for the days of a block; on each day spread evenly over the scenarios."""
+    generator = np.random.default_rng(seed)
+    shape = (scenarios, -(-days_left // BLOCK_DAYS))
+    strata = generator.permuted(np.tile(np.arange(scenarios)[:, None], (1, shape[1])), axis=0)
+    even = (strata + generator.random(shape)) / scenarios
+    return np.repeat(even, BLOCK_DAYS, axis=1)[:, :days_left]
+
+
 def _by_day(use: Floats, left: Floats, luck: Floats, factors: Floats, growth: Floats) -> Floats:
     """The chance to have run dry by each day, of some wallets."""
     days, horizon = use.shape[1], luck.shape[1]
     known = (~np.isnan(use)).sum(1)
-    where = days - known[:, None, None] + np.floor(luck[None] * known[:, None, None]).astype(np.int64)
+    first = np.floor(luck[None] * known[:, None, None]).astype(np.int64)
+    place = (first + np.arange(horizon) % BLOCK_DAYS) % np.maximum(known, 1)[:, None, None]
+    where = days - known[:, None, None] + place
     filled = np.nan_to_num(use)
     drawn = np.take_along_axis(filled, np.minimum(where, days - 1).reshape(len(use), -1), axis=1)
     own = np.cumsum(drawn.reshape(where.shape) * factors[None, :, None], axis=2)
