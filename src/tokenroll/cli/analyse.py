@@ -183,10 +183,10 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _say(found: "Analysed") -> None:
-    from tokenroll.services.analysis_texts import headline, notes
+    from tokenroll.services.analysis_texts import ahead_text, headline, notes
 
     analysis = found.analysis
-    say("", *headline(found), "")
+    say("", *headline(found), *ahead_text(found), "")
     _shares("who", analysis.by_member)
     _shares("model", analysis.by_model)
     _shares("project", analysis.by_project)

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Final
 
 from tokenroll.insight.log_waste import Waste, log_waste
+from tokenroll.insight.month_ahead import MonthAhead, month_ahead
 from tokenroll.insight.pictures import Amount
 from tokenroll.insight.seats import Seat, SeatChoice, seat_choices
 from tokenroll.insight.usage_shares import (
@@ -21,6 +22,7 @@ from tokenroll.insight.usage_shares import (
     shares,
     total,
 )
+from tokenroll.model.amount import NANOS_PER_CREDIT
 from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import Rates
 from tokenroll.model.usage import Meter
@@ -53,6 +55,8 @@ class Analysis:
     waste: Waste
     seats: tuple[SeatChoice, ...]
     unpriced_models: tuple[Share, ...]
+    cost_ahead: MonthAhead | None
+    tokens_ahead: MonthAhead | None
 
 
 def analysed(
@@ -67,6 +71,9 @@ def analysed(
         message = "there is no usage to analyse"
         raise ValueError(message)
     events = [one.event for one in priced]
+    by_day = days(events, zone)
+    past = _whole_days(by_day)
+    last_on = by_day[-1].on - timedelta(days=1)
     admitted = [event.admitted_at for event in events]
     return Analysis(
         zone=zone_name,
@@ -84,26 +91,22 @@ def analysed(
         by_month=tuple(
             sorted(shares(events, lambda event: f"{local(event.admitted_at, zone):%Y-%m}"), key=attrgetter("name"))
         ),
-        days=days(events, zone),
+        days=by_day,
         hours_of_week=hours_of_week(events, zone),
         model_days=_model_days(events, zone),
         waste=log_waste(priced, small_models),
         seats=seat_choices(events, seats, zone),
+        cost_ahead=month_ahead([day.list_cost_nanos / NANOS_PER_CREDIT for day in past], last_on),
+        tokens_ahead=month_ahead([float(day.model_tokens) for day in past], last_on),
         unpriced_models=tuple(
             one for one in shares((event for event in events if event.list_cost_nanos is None), attrgetter("model"))
         ),
     )
 
 
-def whole_days(analysis: Analysis) -> tuple[Day, ...]:
-    """The days that a forecast learns from: the last one is not over, so it is left out where there are others."""
-    return analysis.days[:-1] if len(analysis.days) > 1 else analysis.days
-
-
-def next_days(analysis: Analysis, count: int) -> tuple[date, ...]:
-    """So many dates from the last day with usage on, which is itself still open."""
-    last = analysis.days[-1].on if len(analysis.days) > 1 else analysis.days[-1].on + timedelta(days=1)
-    return tuple(last + timedelta(days=n) for n in range(count))
+def _whole_days(found: Sequence[Day]) -> Sequence[Day]:
+    """The days that a forecast learns from: the last one may not be over, so it is left out."""
+    return found[:-1]
 
 
 def _model_days(events: Sequence[UsageEvent], zone: tzinfo) -> tuple[Amount, ...]:

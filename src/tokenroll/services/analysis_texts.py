@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from tokenroll.insight import pictures
 from tokenroll.insight.analysis import Analysis
+from tokenroll.insight.month_ahead import MonthAhead
 from tokenroll.insight.pictures import Picture
 from tokenroll.insight.usage_shares import Share
 from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
@@ -15,6 +16,7 @@ _MILLION: Final = 1_000_000
 _THOUSAND: Final = 1_000
 _BARS_SHOWN: Final = 8
 _WIDTH: Final = 860
+_PAST_SHOWN_DAYS: Final = 90
 
 
 def headline(found: Analysed) -> tuple[str, ...]:
@@ -27,6 +29,29 @@ def headline(found: Analysed) -> tuple[str, ...]:
         f"{grouped(whole.call_count)} calls in {grouped(analysis.session_count)} sessions; {_tokens_text(whole)}",
         _caching(analysis),
     )
+
+
+def ahead_text(found: Analysed) -> tuple[str, ...]:
+    """The month ahead in sentences, each with how far the method was off on this very past."""
+    analysis = found.analysis
+    cost, used = analysis.cost_ahead, analysis.tokens_ahead
+    if cost is None or used is None:
+        return ("The month ahead: too few days to say; three weeks of them are needed.",)
+    first = (
+        f"The next {len(cost.days)} days: {_plain(cost.expected)} USD at list price is expected "
+        f"(80 %: {_plain(cost.low_80)} to {_plain(cost.high_80)}; 95 %: {_plain(cost.low_95)} to {_plain(cost.high_95)}), "
+        f"{tokens(round(used.expected))} model tokens"
+    )
+    if cost.accuracy is None:
+        return (first, "How good that is cannot be said yet: the past is too short to try it on.")
+    tried = cost.accuracy
+    covered = ", ".join(f"{one.percent:.0f} % of days in the {one.level} % band" for one in tried.coverages)
+    second = (
+        f"Tried on {tried.origins} months of this past: the month's total was off by {100 * tried.total_wape:.0f} % "
+        f"(last week repeated: {100 * tried.naive_total_wape:.0f} %), MASE {tried.mase:.2f} ({tried.naive_mase:.2f}), "
+        f"WAPE {tried.wape:.2f} ({tried.naive_wape:.2f}); {covered}"
+    )
+    return (first, second)
 
 
 def notes(found: Analysed) -> tuple[str, ...]:
@@ -85,6 +110,10 @@ def analysis_json(found: Analysed) -> dict[str, Any]:
         ],
         "hours_of_week": [[_amount(nanos) for nanos in row] for row in analysis.hours_of_week],
         "waste": _waste_json(analysis),
+        "month_ahead": {
+            "list_cost": _ahead_json(analysis.cost_ahead),
+            "model_tokens": _ahead_json(analysis.tokens_ahead),
+        },
         "seats": [
             {
                 "name": one.seat.name,
@@ -108,7 +137,9 @@ def analysis_parts(found: Analysed) -> dict[str, Picture]:
     step = _step(analysis)
     spend = pictures.spend_by_name(analysis.model_days, unit="USD", what="model", step=step)
     mix = pictures.spend_by_name(analysis.model_days, unit="list cost", what="model", step=step, share=True)
+    fan = _fan(analysis)
     return {
+        **({"ahead": pictures.document(pictures.sized(fan, _WIDTH - 100, 200), "The month ahead")} if fan else {}),
         "spend": pictures.document(pictures.sized(spend, _WIDTH - 220, 240), f"List cost a {step}, by model"),
         "mix": pictures.document(pictures.sized(mix, _WIDTH - 220, 160), "Mix of models"),
         "hours": pictures.document(
@@ -136,6 +167,10 @@ def analysis_picture(found: Analysed) -> Picture:
             ),
         ),
     )
+    fan = _fan(analysis)
+    if fan is not None:
+        ahead = pictures.sized(pictures.titled(fan, "The month ahead"), _WIDTH - 60, 160)
+        view = {**view, "vconcat": [*view["vconcat"], ahead]}
     return pictures.document(view, lines[0], subtitle=lines[1])
 
 
@@ -144,6 +179,10 @@ def usd(nanos: int) -> str:
     cents = round(nanos, -7) // (NANOS_PER_CREDIT // 100)
     sign = "-" if cents < 0 else ""
     return f"{sign}{grouped(abs(cents) // 100)}.{abs(cents) % 100:02d}"
+
+
+def _plain(estimate: float) -> str:
+    return f"{estimate:,.2f}".replace(",", " ")
 
 
 def grouped(count: int) -> str:
@@ -179,6 +218,45 @@ def _caching(analysis: Analysis) -> str:
         return "No call read from a provider's cache or wrote to one."
     verb = "saved" if cache.net_nanos >= 0 else "cost more than it saved, by"
     return f"Prompt caching {verb} {usd(abs(cache.net_nanos))} USD: {usd(cache.saved_nanos)} on reads, less {usd(cache.premium_nanos)} for writes"
+
+
+def _fan(analysis: Analysis) -> dict[str, Any] | None:
+    """The last days that were and the ones to come; None where nothing is said of those."""
+    ahead = analysis.cost_ahead
+    if ahead is None:
+        return None
+    past = [(day.on, day.list_cost_nanos / NANOS_PER_CREDIT) for day in analysis.days[-_PAST_SHOWN_DAYS - 1 : -1]]
+    return pictures.forecast_fan(past, ahead.days, unit="USD a day", now=ahead.days[0].on)
+
+
+def _ahead_json(ahead: MonthAhead | None) -> dict[str, Any] | None:
+    """An estimate: numbers, no amounts."""
+    if ahead is None:
+        return None
+    tried = ahead.accuracy
+    return {
+        "expected": ahead.expected,
+        "low_80": ahead.low_80,
+        "high_80": ahead.high_80,
+        "low_95": ahead.low_95,
+        "high_95": ahead.high_95,
+        "days": [
+            {"on": day.on.isoformat(), "middle": day.middle, "low_80": day.low_80, "high_80": day.high_80}
+            for day in ahead.days
+        ],
+        "backtest": None
+        if tried is None
+        else {
+            "origins": tried.origins,
+            "mase": tried.mase,
+            "wape": tried.wape,
+            "total_wape": tried.total_wape,
+            "naive_mase": tried.naive_mase,
+            "naive_wape": tried.naive_wape,
+            "naive_total_wape": tried.naive_total_wape,
+            "coverage": {str(one.level): one.percent for one in tried.coverages},
+        },
+    }
 
 
 def _bar_rows(rows: tuple[Share, ...]) -> list[tuple[str, int]]:

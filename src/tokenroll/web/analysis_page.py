@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from tokenroll import __version__
 from tokenroll.services.analysing import Analysed
-from tokenroll.services.analysis_texts import analysis_parts, grouped, headline, notes, tokens, usd
+from tokenroll.services.analysis_texts import ahead_text, analysis_parts, grouped, headline, notes, tokens, usd
 from tokenroll.services.drawing import svg_for_page
 
 
@@ -28,6 +28,7 @@ def analysis_page(found: Analysed) -> str:
             analysis=found.analysis,
             headline=headline(found),
             notes=notes(found),
+            ahead=ahead_text(found),
             pictures={name: _inline(svg_for_page(picture)) for name, picture in analysis_parts(found).items()},
             style=_inline((folder / "static/style.css").read_text()),
             version=__version__,

@@ -39,6 +39,7 @@ def test_a_year_is_answered_for(year: Path, capsys: pytest.CaptureFixture[str]):
     ]
     assert [one["rule"] for one in found["waste"]["findings"]] == ["W9", "W5", "W5", "W6"]
     assert found["intake"]["bad_count"] == 0
+    assert found["month_ahead"]["list_cost"]["backtest"]["origins"] == 4
 
 
 def test_every_way_to_sum_gives_the_same_sum(year: Path, capsys: pytest.CaptureFixture[str]):
@@ -61,6 +62,8 @@ def test_a_person_reads_sentences_and_tables(year: Path, capsys: pytest.CaptureF
     said = capsys.readouterr()
     assert "874.57 USD at list price, 2025-11-27 to 2026-11-26 (UTC)" in said.out
     assert "claude-opus-4-1-20250805" in said.out
+    assert "The next 30 days: " in said.out
+    assert "Tried on 4 months of this past" in said.out
     assert "valued at list price, not billed" in said.err
 
 
