@@ -202,6 +202,43 @@ def _seal_for_question(settings: Settings, *, quiet: bool) -> None:
         note(f"{error}; the answer is of what is sealed so far")
 
 
+@app.command("focus")
+def focus(
+    *,
+    month: Annotated[str, typer.Option(help="The billing month in UTC: `2026-11`.", metavar="YYYY-MM")],
+    output: Annotated[
+        Path, typer.Option(help="The CSV file; beside it comes `FILE.schema.json`, which belongs to it.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Write a month as FOCUS 1.2: each wallet's usage a day by meter and price, under pseudonyms, checked row by row first."""
+    try:
+        first = date.fromisoformat(f"{month}-01")
+    except ValueError as error:
+        raise Failure(f"--month: {month!r} is no month such as 2026-11", kind="usage", code=2) from error
+    from tokenroll.app import clock_of
+    from tokenroll.books.focus import focus_csv, focus_rows
+    from tokenroll.books.focus_checks import check_rows
+    from tokenroll.books.focus_schema import schema_json
+    from tokenroll.services.focus_export import focus_lines
+
+    with reports() as books:
+        lines = list(focus_lines(books.connection, first))
+    if not lines:
+        raise Failure(f"nothing was settled in {month}", kind="no_usage")
+    wrong = check_rows(focus_rows(lines))
+    if wrong:
+        raise Failure(
+            f"{len(wrong)} rows would be wrong, the first: row {wrong[0].row_number}, {wrong[0].said}", kind="focus"
+        )
+    schema_file = output.with_name(f"{output.name}.schema.json")
+    with output.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(focus_csv(focus_rows(lines)))
+    schema_file.write_text(schema_json(clock_of(load_settings())() // 10**6 * 10**6), encoding="utf-8")
+    result = {"month": month, "row_count": len(lines), "file": str(output), "schema_file": str(schema_file)}
+    show(result, as_json=as_json, human=lambda: say(f"{len(lines)} rows in {output}, their schema in {schema_file}"))
+
+
 @app.command("verify")
 def verify(*, as_json: Json = False) -> None:
     """Read every file of the lake: digests, row counts, and the hourly sums against the events."""
