@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from tokenroll.store.lake_schema import SUMMED, VERSION, rollup_schema, usage_sc
 
 INT64_MAX: Final = 2**63 - 1
 _NAME_CHARACTERS: Final = 32
+_GLOB: Final = re.compile(r"([*?\[])")
+"""What DuckDB takes for a pattern in a path, and means itself in brackets."""
 _SPILL: Final = "spill"
 """Where the engine puts what does not fit into its memory."""
 
@@ -45,7 +48,7 @@ def table_of(kind: str) -> Any:
 
 def show_rows(engine: Any, directory: Path, files: Iterable[LakeFile], kind: str = USAGE) -> None:
     """From now on the engine's table of events, or of their sums, has the rows of these files."""
-    paths = [str(directory / one.path) for one in files]
+    paths = [_GLOB.sub(r"[\1]", str(directory / one.path)) for one in files]
     if paths:
         engine.read_parquet(paths).create_view(kind, replace=True)
     else:

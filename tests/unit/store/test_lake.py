@@ -97,6 +97,15 @@ def test_rows_that_are_no_events_are_refused_by_name(changes, says):
         checked_rows(pa.table(bad))
 
 
+def test_a_home_with_a_pattern_for_a_name_is_read_alone(tmp_path):
+    for number, name in enumerate(("a1b", "a?b", "a[1]b", "it's")):
+        with open_lake(tmp_path / name) as lake:
+            lake.append([event(one) for one in range(number)], {})
+            lake.append([event(9)], {})
+            lake.compact()
+        assert sums(tmp_path / name, USAGE)[0] == number + 1
+
+
 def test_one_writes_and_the_others_are_told(home):
     with (
         open_lake(home),
