@@ -72,6 +72,8 @@ def column_events(
     no such mapping, or a column of it is not there.
     """
     table = table_of(path, member, intake)
+    if not table.header:
+        return
     chosen = column_map or guessed_map(table.header)
     if chosen is None:
         raise SourceError(
