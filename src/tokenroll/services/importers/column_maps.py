@@ -43,6 +43,7 @@ class ColumnMap:
 
     A cost column counts so many `cost_unit` to one unit of its currency: 1 for dollars, 100 for cents. Times that are numbers count
     from `starts_at`, the epoch unless it is told. A time without a zone is refused unless `zone` is told.
+    Where rows are sums of many calls, no row's input is one context's length, which some prices ask for.
     """
 
     columns: Mapping[str, str]
@@ -57,6 +58,7 @@ class ColumnMap:
     input_includes_cached: bool = False
     output_includes_reasoning: bool = False
     zero_is_failed: bool = False
+    rows_are_sums: bool = False
     tags: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -93,7 +95,7 @@ def column_map_from_toml(text: str) -> ColumnMap:
     known = {
         "columns": _columns, "source": _name, "time_unit": _choice(TIME_UNITS), "zone": _zone, "starts_at": _starts_at,
         "cost_unit": _whole, "currency": _name, "provider": _name, "billing": _billing, "input_includes_cached": _yes_or_no,
-        "output_includes_reasoning": _yes_or_no, "zero_is_failed": _yes_or_no,
+        "output_includes_reasoning": _yes_or_no, "zero_is_failed": _yes_or_no, "rows_are_sums": _yes_or_no,
     }  # fmt: skip
     for key in told:
         if key not in known:
@@ -204,7 +206,7 @@ _OPENAI_COSTS: Final = ({"start_time", "amount_value", "line_item"}, {
     "project": "project_id", "member": "user_id", "key": "api_key_id",
 })  # fmt: skip
 _ANTHROPIC_USAGE: Final = ({"usage_date_utc", "usage_input_tokens_no_cache", "usage_output_tokens"}, {
-    "source": "anthropic-usage", "zone": UTC, "provider": "anthropic",
+    "source": "anthropic-usage", "zone": UTC, "provider": "anthropic", "rows_are_sums": True,
 }, {
     "time": "usage_date_utc", "model": "model_version", "input_tokens": "usage_input_tokens_no_cache",
     "cache_write_5m_tokens": "usage_input_tokens_cache_write_5m", "cache_write_1h_tokens": "usage_input_tokens_cache_write_1h",

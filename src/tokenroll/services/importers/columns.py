@@ -143,11 +143,9 @@ class _Reader:
         costs: dict[str, int | None] = {name: _nanos(cells[place], told.cost_unit) for name, place in self._costs}
         digest = ""
         if self._is_listed:
-            calls = used.request_count
-            context = (
-                None if calls is None else sum(getattr(used, one) or 0 for one in _CONTEXT) // calls if calls else 0
+            listed = self._prices.cost(
+                provider, answered or requested, at, tier, used, context_tokens=self._context_tokens(used)
             )
-            listed = self._prices.cost(provider, answered or requested, at, tier, used, context_tokens=context)
             costs["list_cost_nanos"], digest = listed
         is_empty = told.zero_is_failed and not used.input_tokens and not used.output_tokens
         return UsageEvent(
@@ -180,6 +178,13 @@ class _Reader:
             net_cost_nanos=costs.get("net_cost_nanos"),
             billed_cost_nanos=costs.get("billed_cost_nanos"),
         )
+
+    def _context_tokens(self, used: Usage) -> int | None:
+        """How long the input of an average call of a row is that stands for many; None for a call's own row."""
+        calls = used.request_count
+        if not calls:
+            return 0 if self._told.rows_are_sums or calls == 0 else None
+        return sum(getattr(used, one) or 0 for one in _CONTEXT) // calls
 
     def _used(self, cells: _Cells) -> Usage:
         counts: dict[str, int | None] = {name: count_of(cells[place]) for name, place in self._counts}

@@ -83,8 +83,8 @@ class _Row(msgspec.Struct, gc=False):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Row)
-_METADATA: Final = msgspec.json.Decoder(_Metadata)
-_TAGS: Final = msgspec.json.Decoder(list[str])
+_METADATA: Final = msgspec.json.Decoder(_Metadata | None)
+_TAGS: Final = msgspec.json.Decoder(list[str] | None)
 _NO_METADATA: Final = _Metadata()
 _NO_USAGE: Final = _UsageObject()
 _NO_DETAILS: Final = _Details()
@@ -134,7 +134,7 @@ def _event(told: _Row, member: str, prices: ListPrices) -> UsageEvent:
     is_hit = str(told.cache_hit).lower() == "true"
     cost = _NOT_ASKED if is_hit else prices.cost(provider, model, at, "standard", used)
     is_failed = "fail" in (told.status or metadata.status or "")
-    tags = _TAGS.decode(told.request_tags or "[]") if isinstance(told.request_tags, str) else told.request_tags or ()
+    tags = (_TAGS.decode(told.request_tags or "[]") if isinstance(told.request_tags, str) else told.request_tags) or ()
     return UsageEvent(
         source=SOURCE,
         event_id=name_of(told.request_id)

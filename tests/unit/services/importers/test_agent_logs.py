@@ -50,7 +50,7 @@ def message(
     return {
         "timestamp": "2026-02-03T08:00:00.000Z",
         "sessionId": "ada-monday",
-        "cwd": "/home/ada/work/atlas",
+        "cwd": "/home/ada/code/atlas",
         "requestId": request,
         "message": {"id": ident, "model": model, "usage": {"input_tokens": 10, "output_tokens": output_tokens}},
     }
@@ -138,7 +138,7 @@ def test_a_bad_row_is_named_and_the_good_ones_count(line: str, reason: str, tmp_
 def test_codex_totals_stand_in_where_the_last_call_is_not_told(tmp_path: Path, prices: ListPrices):
     log = written(
         tmp_path / "log.jsonl",
-        {"timestamp": "", "type": "turn_context", "payload": {"model": "gpt-5", "cwd": "/home/ada/work/atlas"}},
+        {"timestamp": "", "type": "turn_context", "payload": {"model": "gpt-5", "cwd": "/home/ada/code/atlas"}},
         counted(1000, last=None),
         counted(1000, last=None, at="2026-05-13T09:02:00.000Z"),
         counted(1700, last=None, at="2026-05-13T09:03:00.000Z"),

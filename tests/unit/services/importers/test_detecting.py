@@ -34,7 +34,7 @@ COSTS = {"object": "page", "data": [{"object": "bucket", "start_time": 0, "end_t
     {"object": "organization.costs.result", "amount": {"value": 1, "currency": "usd"}}]}]}  # fmt: skip
 CLAUDES = {"data": [{"starting_at": "2026-02-03T00:00:00Z", "ending_at": "2026-02-04T00:00:00Z", "results": [
     {"uncached_input_tokens": 1, "output_tokens": 1}]}], "has_more": False}  # fmt: skip
-SPANS = {"resourceSpans": []}
+SPANS: dict[str, list] = {"resourceSpans": []}
 HOME = {
     "home/ada/.claude/projects/atlas/monday.jsonl": CLAUDE,
     "home/bo/.config/claude/projects/atlas/tuesday.jsonl": CLAUDE | {"requestId": "req-2"},

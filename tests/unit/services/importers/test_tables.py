@@ -146,12 +146,12 @@ def test_an_export_is_known_by_its_header(name, saved, prices):
 def test_a_mapping_says_what_columns_mean(saved, prices):
     chosen = column_map_from_toml(
         'source = "our-proxy"\nprovider = "openai"\nbilling = "owned"\nzone = "Europe/Berlin"\ncost_unit = 100\ncurrency = "EUR"\n'
-        'input_includes_cached = true\noutput_includes_reasoning = true\n[columns]\ntime = "Wann"\nmember = "Wer"\nmodel = "Modell"\n'
+        'input_includes_cached = true\noutput_includes_reasoning = true\n[columns]\ntime = "Wann"\nmember = "Wer"\nmodel = "Name"\n'
         'input_tokens = "rein"\ncache_read_tokens = "gelesen"\noutput_tokens = "raus"\nreasoning_tokens = "gedacht"\nnet_cost = "Cent"\n'
     )
     path = saved(
         "nutzung.csv",
-        "Wer,Wann,Modell,rein,gelesen,raus,gedacht,Cent",
+        "Wer,Wann,Name,rein,gelesen,raus,gedacht,Cent",
         "Dev,2026-02-03 09:00:00,gpt-4o-mini,1000,400,50,20,12.5",
     )
     (event,) = read(path, prices, column_map=chosen)
@@ -223,6 +223,22 @@ def test_an_id_that_comes_again_is_a_repeat_and_an_equal_row_without_one_is_not(
     moved = path.rename(path.with_name("moved.csv"))
     moved.write_text(moved.read_text() + "\n2026-02-04T08:00:00Z,1,2\n")
     assert [event.event_id for event in read(moved, prices)][:3] == before, "moved and longer, it is the same table"
+
+
+def test_a_row_of_many_calls_has_no_long_context(saved, prices):
+    """claude-sonnet-4-5 costs 6,000 nanos a token of input above 200,000 in one call, and 3,000 else."""
+    head, row = (
+        "time,model,provider,input_tokens,output_tokens",
+        "2026-02-03T08:00:00Z,claude-sonnet-4-5,anthropic,300000,0",
+    )
+    columns = 'rows_are_sums = {}\n[columns]\ntime = "time"\nmodel = "model"\nprovider = "provider"\ninput_tokens = "input_tokens"'
+    path = saved("sums.csv", head, row)
+    costs = [
+        event.list_cost_nanos
+        for told in ("true", "false")
+        for event in read(path, prices, column_map=column_map_from_toml(columns.format(told)))
+    ]
+    assert costs == [300_000 * 3_000, 300_000 * 6_000]
 
 
 @pytest.mark.parametrize("unit", ["seconds", "milliseconds", "microseconds"])
