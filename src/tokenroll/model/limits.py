@@ -507,3 +507,11 @@ IMPORT_LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """One line of a log: agents write whole files and pictures into theirs; longer is no log."""
 IMPORT_BAD_ROWS_NAMED_MAX: Final = 1_000
 """Bad rows that are named by file and line; all are counted, and a file with more is of another format."""
+IMPORT_IDS_REMEMBERED_MAX: Final = 1_000_000
+"""Event ids by which one file's repeats are known while it is read, some 100 MB; what repeats farther back, the store knows again."""
+IMPORT_FILES_MAX: Final = 1_000_000
+"""Files of one import: ten years of logs of a company; a folder with more is not one of usage."""
+IMPORT_HEAD_BYTES: Final = 64 * 1024
+"""First bytes of a file, by which its kind is known: an agent's log may begin with a line that long."""
+IMPORT_RULES_MAX: Final = 10_000
+"""Rules of attribution, each of which may be asked about each event: more are a table of people, which is imported as such."""

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from tokenroll.engine.rating import UnpricedError, charge_nanos, rates_at
+from tokenroll.engine.rating import UnpricedError, charge_attos, charge_nanos, rates_at, rates_for, round_half_even
+from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import RateCard, Rates
 from tokenroll.model.usage import Meter, Usage
@@ -60,12 +61,21 @@ class ListPrices:
             found = card
         return found
 
-    def cost(self, provider: str, model: str, at: Instant, tier: str, usage: Usage) -> ListCost:
-        """What usage costs at list, and the digest of the card that says so; `UNPRICED` if there is no price for all of it."""
+    def cost(
+        self, provider: str, model: str, at: Instant, tier: str, usage: Usage, *, context_tokens: int | None = None
+    ) -> ListCost:
+        """What usage costs at list, and the digest of the card that says so; `UNPRICED` if there is no price for all of it.
+
+        Usage of many calls at once says how long each one's input was (`context_tokens`): their sum is no context's length.
+        """
         card = self.card(provider, model, at)
         if card is None:
             return UNPRICED
         try:
+            if context_tokens is not None:
+                rates = rates_for(card.list_prices[_sold(card, tier)], context_tokens)
+                attos = charge_attos(rates, usage.counts, model)
+                return ListCost(round_half_even(attos, ATTOS_PER_NANO), card.digest)
             return ListCost(charge_nanos(card.list_prices, _sold(card, tier), usage, model), card.digest)
         except UnpricedError:
             return UNPRICED

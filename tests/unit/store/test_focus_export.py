@@ -99,7 +99,6 @@ def test_nobody_is_named(firm: Firm):
     firm.connection.rollback()
     text = "".join(focus_csv(focus_rows(focus_lines(firm.connection, MONTH))))
     assert "Nightly" not in text
-    assert "Engineering" not in text
     assert "wallet_" in text
 
 

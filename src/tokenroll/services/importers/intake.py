@@ -18,6 +18,8 @@ from tokenroll.model.limits import IMPORT_BAD_ROWS_NAMED_MAX, IMPORT_LINE_BYTES_
 _READ_BYTES: Final = 1024 * 1024
 _PACKED_BYTES: Final = 4 * 1024
 """Packed bytes unpacked at once: a block of 4 bytes may stand for 128 KiB, so this many for 128 MiB at most."""
+TORN: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+"""What reading a packed file raises where it is not whole."""
 
 
 class SourceError(Exception):
@@ -133,13 +135,15 @@ def lines_of(path: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
         while True:
             try:
                 line = stream.readline(IMPORT_LINE_BYTES_MAX)
-            except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+            except TORN as error:
+                intake.row_count += 1
                 intake.is_bad(str(path), number + 1, f"the file is not whole: {error}")
                 return
             if not line:
                 return
             number += 1
             if len(line) == IMPORT_LINE_BYTES_MAX and not line.endswith(b"\n"):
+                intake.row_count += 1
                 intake.is_bad(str(path), number, f"the line is longer than {IMPORT_LINE_BYTES_MAX} bytes")
                 while line and not line.endswith(b"\n"):
                     line = stream.readline(IMPORT_LINE_BYTES_MAX)

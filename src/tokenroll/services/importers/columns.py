@@ -1,0 +1,208 @@
+"""Tables of usage (CSV and the like) as usage events, by the names of their columns.
+
+A row without an id is named by its file's first rows and its own line, so that a table which grew since is the same table still.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from tokenroll.model.instant import Instant
+from tokenroll.model.usage import Usage
+from tokenroll.model.usage_event import UsageEvent
+from tokenroll.services.importers.column_maps import (
+    COSTS,
+    COUNTS,
+    MEANS,
+    TEXTS,
+    TIMES,
+    ColumnMap,
+    column_map_from_toml,
+    guessed_map,
+)
+from tokenroll.services.importers.figures import (
+    Seen,
+    count_of,
+    decimal_of,
+    fresh_input,
+    instant_of_number,
+    instant_of_text,
+    key_of,
+    name_of,
+    nanos_of,
+)
+from tokenroll.services.importers.intake import Intake, SourceError
+from tokenroll.services.importers.tables import separator_of, table_of
+from tokenroll.services.list_prices import ListPrices
+
+__all__ = ["ColumnMap", "column_events", "column_map_from_toml", "guessed_map", "is_table"]
+
+_Cells: TypeAlias = Sequence[str]
+_INSIDE_INPUT: Final = (
+    "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "input_audio_tokens", "input_image_tokens",
+)  # fmt: skip
+_INSIDE_OUTPUT: Final = ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")
+_CONTEXT: Final = ("input_tokens", *_INSIDE_INPUT)
+_FAILED: Final = frozenset({"failure", "failed", "error", "fail", "false"})
+_FINE: Final = frozenset({"", "success", "ok", "succeeded", "completed", "true", "200"})
+_TIERS: Final = {"default": "standard", "auto": "standard", "": "standard"}
+_WORTH: Final = {cost: f"{cost}_nanos" for cost in COSTS}
+
+
+def is_table(head: bytes) -> bool:
+    """Whether a file's first bytes are a header whose columns say when, and how much or at what cost."""
+    first = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].decode("utf-8", "replace").strip("\r")
+    return guessed_map([cell.strip().strip('"') for cell in first.split(separator_of(first))]) is not None
+
+
+def column_events(
+    path: Path,
+    member: str,
+    prices: ListPrices,
+    intake: Intake,
+    *,
+    column_map: ColumnMap | None = None,
+    model: str = "",
+    starts_at: Instant | None = None,
+) -> Iterator[UsageEvent]:
+    """The rows of one table, read by the mapping, or by the one that its header suggests.
+
+    `model` is that of rows which name none, `starts_at` what the times of a recorded trace count from. Raises SourceError if there is
+    no such mapping, or a column of it is not there.
+    """
+    table = table_of(path, member, intake)
+    if not table.header:
+        return
+    chosen = column_map or guessed_map(table.header)
+    if chosen is None:
+        raise SourceError(
+            f"{path}: its columns ({', '.join(table.header)[:400]}) do not say which of them is the time and which are the counts: "
+            "name them in a mapping file"
+        )
+    lacking = [f"{column!r} ({name})" for name, column in chosen.columns.items() if column not in table.header]
+    if lacking:
+        raise SourceError(f"{path} has no column {', '.join(lacking)}; its columns are {', '.join(table.header)[:400]}")
+    reader = _Reader(chosen, table.header, member, prices, model, chosen.starts_at if starts_at is None else starts_at)
+    seen = Seen()
+    for line, cells in table.rows:
+        try:
+            event = reader.event(f"{table.origin}:{line}", cells)
+        except (ValueError, OverflowError) as error:
+            intake.is_bad(str(path), line, str(error))
+            continue
+        if reader.is_named and seen.has(event.event_id):
+            intake.repeat_count += 1
+        else:
+            yield event
+
+
+class _Reader:
+    """A mapping with the places of its columns, which are looked up once."""
+
+    def __init__(
+        self, told: ColumnMap, header: Sequence[str], member: str, prices: ListPrices, model: str, starts_at: Instant
+    ) -> None:
+        places = {name: header.index(column) for name, column in told.columns.items()}
+        self._told = told
+        self._member = member
+        self._prices = prices
+        self._model = model
+        self._texts: dict[str, int] = {name: places[name] for name in TEXTS if name in places}
+        self._counts = [(name, places[name]) for name in COUNTS if name in places]
+        self._means = [(name.replace("_mean", ""), places[name]) for name in MEANS if name in places]
+        self._costs = [(_WORTH[name], places[name]) for name in COSTS if name in places]
+        self._time, self._ended = (places.get(name, -1) for name in TIMES)
+        self._instant = self._instant_reader(starts_at)
+        self.is_named = "event_id" in self._texts
+        self._is_listed = "list_cost" not in places and bool(self._counts or self._means)
+
+    def _instant_reader(self, starts_at: Instant) -> Callable[[str], Instant]:
+        unit, zone = self._told.time_unit, self._told.zone
+        if unit in {"rfc3339", "date"}:
+            zone = zone or (UTC if unit == "date" else None)
+            return lambda text: instant_of_text(text, zone)
+        return lambda text: instant_of_number(text, unit, starts_at)
+
+    def _text(self, name: str, cells: _Cells) -> str:
+        place = self._texts.get(name)
+        return "" if place is None else name_of(cells[place])
+
+    def _whose(self, cells: _Cells) -> str:
+        member, scope = self._text("member", cells), self._text("member_scope", cells)
+        return f"{scope}/{member}" if scope and member else member or self._member
+
+    def event(self, unnamed: str, cells: _Cells) -> UsageEvent:
+        told, text = self._told, self._text
+        at = self._instant(cells[self._time])
+        used = self._used(cells)
+        requested, answered = text("requested_model", cells), text("model", cells) or self._model
+        provider = text("provider", cells) or told.provider
+        tier = text("service_tier", cells)
+        tier = _TIERS.get(tier, tier)
+        costs: dict[str, int | None] = {name: _nanos(cells[place], told.cost_unit) for name, place in self._costs}
+        digest = ""
+        if self._is_listed:
+            listed = self._prices.cost(
+                provider, answered or requested, at, tier, used, context_tokens=self._context_tokens(used)
+            )
+            costs["list_cost_nanos"], digest = listed
+        is_empty = told.zero_is_failed and not used.input_tokens and not used.output_tokens
+        return UsageEvent(
+            source=told.source,
+            event_id=text("event_id", cells) or unnamed,
+            admitted_at=at,
+            ended_at=self._instant(cells[self._ended]) if self._ended >= 0 and cells[self._ended] else None,
+            provider=provider,
+            requested_model=requested or answered,
+            answered_model=answered,
+            usage=used,
+            rate_card_digest=digest,
+            billing=told.billing,
+            currency=text("currency", cells).upper() or told.currency,
+            service_tier=tier,
+            member=self._whose(cells),
+            department=text("department", cells),
+            cost_centre=text("cost_centre", cells),
+            key=key_of(cells[self._texts["key"]]) if "key" in self._texts else "",
+            project=text("project", cells),
+            session=text("session", cells),
+            deployment=text("deployment", cells),
+            outcome=text("outcome", cells),
+            purpose=text("purpose", cells),
+            call_id=text("call_id", cells),
+            finish=text("finish", cells),
+            status="failed" if is_empty else _status(text("status", cells)),
+            tags=told.tags,
+            list_cost_nanos=costs.get("list_cost_nanos"),
+            net_cost_nanos=costs.get("net_cost_nanos"),
+            billed_cost_nanos=costs.get("billed_cost_nanos"),
+        )
+
+    def _context_tokens(self, used: Usage) -> int | None:
+        """How long the input of an average call of a row is that stands for many; None for a call's own row."""
+        calls = used.request_count
+        if not calls:
+            return 0 if self._told.rows_are_sums or calls == 0 else None
+        return sum(getattr(used, one) or 0 for one in _CONTEXT) // calls
+
+    def _used(self, cells: _Cells) -> Usage:
+        counts: dict[str, int | None] = {name: count_of(cells[place]) for name, place in self._counts}
+        for name, place in self._means:
+            calls = counts.get("request_count") or 0
+            mean = cells[place]
+            counts[name] = int((decimal_of(mean) * calls).to_integral_value()) if mean else None
+        if self._told.input_includes_cached and "input_tokens" in counts:
+            counts["input_tokens"] = fresh_input(counts["input_tokens"], *(counts.get(one) for one in _INSIDE_INPUT))
+        if self._told.output_includes_reasoning and "output_tokens" in counts:
+            counts["output_tokens"] = fresh_input(counts["output_tokens"], *(counts.get(one) for one in _INSIDE_OUTPUT))
+        return Usage(**counts)
+
+
+def _nanos(text: str, cost_unit: int) -> int | None:
+    return nanos_of(decimal_of(text), cost_unit) if text.strip() else None
+
+
+def _status(told: str) -> str:
+    lower = told.lower()
+    return "ok" if lower in _FINE else "failed" if lower in _FAILED else lower

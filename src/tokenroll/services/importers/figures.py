@@ -1,0 +1,142 @@
+"""What importers make of the figures and names that files tell: exact amounts, instants, counts, ids by which a call is known again."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal, InvalidOperation
+from hashlib import blake2b, sha256
+from typing import Final
+
+from tokenroll.model.amount import NANOS_PER_CREDIT
+from tokenroll.model.instant import Instant, instant_from_datetime
+from tokenroll.model.limits import (
+    AMOUNT_NANOS_MAX,
+    IMPORT_IDS_REMEMBERED_MAX,
+    NAME_CHARACTERS_MAX,
+    TAG_CHARACTERS_MAX,
+    TAGS_MAX,
+)
+
+CENTS: Final = 100
+_AMOUNT_MAX: Final = Decimal(AMOUNT_NANOS_MAX) / NANOS_PER_CREDIT
+_MICROS: Final = {"seconds": Decimal(1_000_000), "milliseconds": Decimal(1_000), "microseconds": Decimal(1)}
+_SECRET_STARTS: Final = ("sk-", "AIza", "gsk_", "xai-", "tr-", "key-")
+
+
+def nanos_of(amount: Decimal, per_unit: int = 1) -> int:
+    """The nanos of an amount of which `per_unit` make one unit of its currency (100 for cents), half-even where it is finer than a nano.
+
+    Raises ValueError for what is no amount.
+    """
+    if not amount.is_finite() or abs(amount) > _AMOUNT_MAX * per_unit:
+        raise ValueError(f"{str(amount)[:40]} is no amount of money")
+    return int((amount * NANOS_PER_CREDIT / per_unit).to_integral_value())
+
+
+def decimal_of(text: str) -> Decimal:
+    """The decimal of a cell. Raises ValueError, with its reason for commas, which stand for two things."""
+    text = text.strip().removeprefix("$").strip()
+    try:
+        return Decimal(text.replace("_", "no digit"))
+    except InvalidOperation:
+        if "," in text:
+            raise ValueError(
+                f"{text[:40]!r} has a comma, which is a decimal point to some and parts thousands to others: "
+                "write 1234.5, with a point and nothing else"
+            ) from None
+        raise ValueError(f"{text[:40]!r} is no number") from None
+
+
+def count_of(text: str) -> int | None:
+    """The count of a cell, None for an empty one. Raises ValueError for all else but a whole number of at least 0."""
+    if text.isdecimal() and text.isascii():
+        return int(text) if len(text) < 19 else _no_count(text)
+    text = text.strip()
+    if not text:
+        return None
+    number = decimal_of(text)
+    if not number.is_finite() or not 0 <= number < 10**18 or number != number.to_integral_value():
+        return _no_count(text)
+    return int(number)
+
+
+def _no_count(text: str) -> int:
+    raise ValueError(f"{text[:40]!r} is no count, which is a whole number of at least 0")
+
+
+def instant_of_number(text: str, unit: str, starts_at: Instant = 0) -> Instant:
+    """The instant of so many seconds, milliseconds or microseconds after another one, the epoch unless told otherwise."""
+    micros = decimal_of(text) * _MICROS[unit]
+    if not micros.is_finite() or abs(micros) > 10**18:
+        raise ValueError(f"{text[:40]!r} {unit} is no time")
+    return starts_at + int(micros)
+
+
+def instant_of_text(text: str, zone: tzinfo | None = None) -> Instant:
+    """The instant of an ISO 8601 time or date; one without a zone is in `zone`. Raises ValueError where that is not told either."""
+    try:
+        moment = datetime.fromisoformat(text.removesuffix(" UTC") if text.endswith(" UTC") else text)
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is no time such as 2026-02-03T08:00:00Z") from None
+    if moment.tzinfo is None:
+        if text.endswith(" UTC"):
+            zone = UTC
+        if zone is None:
+            raise ValueError(f"{text[:40]!r} has no time zone, and none is named for this file")
+        moment = moment.replace(tzinfo=zone)
+    return instant_from_datetime(moment)
+
+
+def name_of(text: str | None) -> str:
+    """A name as told, no longer than a name may be and on one line; empty for none."""
+    if not text:
+        return ""
+    if len(text) > NAME_CHARACTERS_MAX:
+        text = text[:NAME_CHARACTERS_MAX]
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text).strip()
+
+
+def key_of(text: str | None) -> str:
+    """The name or hash of a key as told; of a key itself only its sha256 stays, by which LiteLLM names it, too."""
+    if text and text.startswith(_SECRET_STARTS) and "…" not in text and "..." not in text:
+        return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return name_of(text)
+
+
+def tags_of(told: Iterable[object]) -> tuple[str, ...]:
+    """The first labels that may be tags, each once."""
+    found = dict.fromkeys(one for one in told if isinstance(one, str) and 0 < len(one) <= TAG_CHARACTERS_MAX)
+    return tuple(found)[:TAGS_MAX]
+
+
+def digest_of(*parts: object) -> str:
+    """A short name of what these parts are together: equal for equal parts."""
+    told = "\x1f".join(str(one) for one in parts)
+    return blake2b(told.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def fresh_input(whole: int | None, *inside: int | None) -> int | None:
+    """What of a count is left without its parts; all of it where the parts are more, as some tell them beside it and not inside."""
+    if whole is None:
+        return None
+    less = 0
+    for part in inside:
+        less += part or 0
+    return whole - less if less <= whole else whole
+
+
+class Seen:
+    """Event ids of one file, by which a repeat is known; the oldest half is forgotten when they are too many."""
+
+    def __init__(self, most: int = IMPORT_IDS_REMEMBERED_MAX) -> None:
+        self._most = most
+        self._new: set[str] = set()
+        self._old: set[str] = set()
+
+    def has(self, ident: str) -> bool:
+        """Whether it was asked about before; from now on it was."""
+        if ident in self._new or ident in self._old:
+            return True
+        self._new.add(ident)
+        if len(self._new) * 2 > self._most:
+            self._old, self._new = self._new, set()
+        return False
