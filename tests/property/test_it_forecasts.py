@@ -85,8 +85,10 @@ def test_reconciled_sums_are_equal(data):
 
 @given(histories(), st.lists(st.integers(-10, 10**6), min_size=5, max_size=5), st.integers(0, 10**6))
 def test_more_budget_never_raises_the_chance_to_run_dry(history, budgets, more):
-    left = np.array(budgets[: len(history)], float)
-    found, richer = (runway(history, one, days_left=HORIZON, seed=1, scenarios=30) for one in (left, left + more))
+    left = np.array(budgets[: len(history)], np.float64)
+    found, richer = (
+        runway(history, one, days_left=HORIZON, seed=1, scenarios=30) for one in (left, left + float(more))
+    )
     assert (richer.by_day <= found.by_day).all()
     assert (np.diff(found.by_day, axis=1) >= 0).all()
     assert ((found.by_day >= 0) & (found.by_day <= 1)).all()
