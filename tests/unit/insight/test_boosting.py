@@ -24,4 +24,4 @@ def test_the_same_history_gives_the_same_forecast_in_order_and_not_negative():
 
 def test_too_little_to_learn_from_is_refused():
     with pytest.raises(ValueError, match="too few to learn from"):
-        boosted_forecast(np.ones((3, 30)), DAILY, horizon=7)
+        boosted_forecast(np.ones((3, 20)), DAILY, horizon=7)
