@@ -21,6 +21,8 @@ TRAINING_ORIGINS: Final = 10
 """Past origins to learn from, the newest ones."""
 HELD_BACK: Final = 2
 """Newest origins at which bands are calibrated, by a model that has seen nothing of what came after the older of them."""
+ROWS_MIN: Final = 1_000
+"""Periods that came, over all series and origins, below which there is nothing to learn."""
 SEED: Final = 20_260
 _FEATURE_QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 _ROUNDS: Final = 150
@@ -42,15 +44,13 @@ def boosted_forecast(
 ) -> Forecast:
     """The next `horizon` periods of each series by one model over all, as `forecast` tells them.
 
-    The same history gives the same forecast. ModuleNotFoundError without the extra; ValueError where the history is too short to learn
-    from.
+    The same history gives the same forecast. ModuleNotFoundError without the extra; ValueError where there is too little to
+    learn from: then the light forecast is the one to ask.
     """
     values = checked(history, horizon, bands, off)
     origins = origins_of(values.shape[1], kernel, horizon, TRAINING_ORIGINS, 2)
     judged = origins[:HELD_BACK]
     unseen = [origin for origin in origins if origin + horizon <= min(judged, default=0)]
-    if not unseen:
-        raise ValueError(f"{values.shape[1]} periods are too few to learn from")
     shares = probabilities(bands)
 
     def table(origin: int) -> _Table:
@@ -58,6 +58,9 @@ def boosted_forecast(
 
     tables = {origin: table(origin) for origin in [values.shape[1], *origins]}
     rows = {origin: _rows(tables[origin], values[:, origin : origin + horizon]) for origin in origins}
+
+    if sum(rows[origin][1].size for origin in unseen) < ROWS_MIN:
+        raise ValueError(f"{len(values)} series of {values.shape[1]} periods are too few to learn from")
 
     def fitted(known: list[int]) -> Callable[[int], Guess]:
         features = np.concatenate([rows[origin][0] for origin in known])
