@@ -85,8 +85,10 @@ def test_reconciled_sums_are_equal(data):
 
 @given(histories(), st.lists(st.integers(-10, 10**6), min_size=5, max_size=5), st.integers(0, 10**6))
 def test_more_budget_never_raises_the_chance_to_run_dry(history, budgets, more):
-    left = np.array(budgets[: len(history)], float)
-    found, richer = (runway(history, one, days_left=HORIZON, seed=1, scenarios=30) for one in (left, left + more))
+    kept = budgets[: len(history)]
+    left, more_left = (np.array([budget + extra for budget in kept], np.float64) for extra in (0, more))
+    found = runway(history, left, days_left=HORIZON, seed=1, scenarios=30)
+    richer = runway(history, more_left, days_left=HORIZON, seed=1, scenarios=30)
     assert (richer.by_day <= found.by_day).all()
     assert (np.diff(found.by_day, axis=1) >= 0).all()
     assert ((found.by_day >= 0) & (found.by_day <= 1)).all()
@@ -96,7 +98,7 @@ def test_more_budget_never_raises_the_chance_to_run_dry(history, budgets, more):
 def test_another_order_of_wallets_changes_no_chance(history, luck):
     order = list(range(len(history)))
     luck.shuffle(order)
-    left = np.arange(len(history)) * 7.0
+    left = np.array([7.0 * place for place in range(len(history))])
     found, shuffled = (
         runway(history[one], left[one], days_left=HORIZON, seed=1, scenarios=30) for one in (slice(None), order)
     )

@@ -18,9 +18,11 @@ from tokenroll.insight.sampling import Flags, Floats, Kernel, levels, sampled
 SCALED_MAX: Final = 30.0
 """What a target may be of its series' level: more teaches only what one series did once."""
 TRAINING_ORIGINS: Final = 10
-"""Past origins to learn from, newest first, besides those that are held back to calibrate at."""
+"""Past origins to learn from, the newest ones."""
 HELD_BACK: Final = 2
-"""Newest origins that the model of the bands does not see, so that it can be judged there."""
+"""Newest origins at which bands are calibrated, by a model that has seen nothing of what came after the older of them."""
+ROWS_MIN: Final = 1_000
+"""Periods that came, over all series and origins, below which there is nothing to learn."""
 SEED: Final = 20_260
 _FEATURE_QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 _ROUNDS: Final = 150
@@ -42,13 +44,13 @@ def boosted_forecast(
 ) -> Forecast:
     """The next `horizon` periods of each series by one model over all, as `forecast` tells them.
 
-    The same history gives the same forecast. ModuleNotFoundError without the extra; ValueError where the history is too short to learn
-    from.
+    The same history gives the same forecast. ModuleNotFoundError without the extra; ValueError where there is too little to
+    learn from: then the light forecast is the one to ask.
     """
     values = checked(history, horizon, bands, off)
-    origins = origins_of(values.shape[1], kernel, horizon, TRAINING_ORIGINS)
-    if len(origins) <= HELD_BACK:
-        raise ValueError(f"{values.shape[1]} periods are too few to learn from")
+    origins = origins_of(values.shape[1], kernel, horizon, TRAINING_ORIGINS, 2)
+    judged = origins[:HELD_BACK]
+    unseen = [origin for origin in origins if origin + horizon <= min(judged, default=0)]
     shares = probabilities(bands)
 
     def table(origin: int) -> _Table:
@@ -57,18 +59,21 @@ def boosted_forecast(
     tables = {origin: table(origin) for origin in [values.shape[1], *origins]}
     rows = {origin: _rows(tables[origin], values[:, origin : origin + horizon]) for origin in origins}
 
+    if sum(rows[origin][1].size for origin in unseen) < ROWS_MIN:
+        raise ValueError(f"{len(values)} series of {values.shape[1]} periods are too few to learn from")
+
     def fitted(known: list[int]) -> Callable[[int], Guess]:
         features = np.concatenate([rows[origin][0] for origin in known])
         targets = np.concatenate([rows[origin][1] for origin in known])
         models = [_fit(features, targets, share, thread_count) for share in shares]
         return lambda origin: _guess(models, tables[origin])
 
-    held, whole = fitted(origins[HELD_BACK:]), fitted(origins)
+    held, whole = fitted(unseen), fitted(origins)
     return calibrated(
         "boosted trees",
         values,
         lambda origin: whole(origin) if origin == values.shape[1] else held(origin),
-        origins[:HELD_BACK],
+        judged,
         horizon,
         bands,
     )
@@ -100,13 +105,13 @@ def _table(past: Floats, kernel: Kernel, horizon: int, shares: Sequence[float], 
         where = steps - lag * ((steps - past.shape[1]) // lag + 1)
         return np.where(where >= 0, filled[:, np.maximum(where, 0)], np.nan)
 
-    season = kernel.season
+    season, seasons = kernel.season, max(1, kernel.cycle // kernel.season)
     logs = [*found.quantiles[: len(_FEATURE_QUANTILES)], found.mean]
-    logs += [flat(filled[:, -periods:].mean(1)) for periods in (max(1, season // 4), season, 3 * season)]
+    logs += [flat(filled[:, -periods:].mean(1)) for periods in (max(1, season // 4), season, 3 * season, 7 * season)]
     logs += [lagged(lag) for lag in (season, 2 * season, 3 * season, kernel.cycle or 4 * season)]
     late = filled[:, -kernel.level_periods :]
     plain = [flat((late == 0).mean(1)), flat(np.log1p(late.max(1) / scale[:, 0]))]
-    plain += [np.broadcast_to(one, width) for one in (steps - past.shape[1], steps % season)]
+    plain += [np.broadcast_to(one, width) for one in (steps - past.shape[1], steps % season, steps // season % seasons)]
     if off is not None:
         plain.append(np.broadcast_to(off[-horizon:].astype(np.float64), width))
     return _Table(

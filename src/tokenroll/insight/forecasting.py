@@ -139,9 +139,9 @@ def _rates(values: Floats) -> tuple[Floats, Flags]:
     return rate, zeros > SPARSE_SHARE * known.sum(1)
 
 
-def origins_of(count: int, kernel: Kernel, horizon: int, most: int = ORIGINS) -> list[int]:
-    """Past origins to learn from, newest first: a season apart, each with the whole horizon after and three seasons before."""
-    origins = range(count - horizon, 3 * kernel.season - 1, -kernel.season)
+def origins_of(count: int, kernel: Kernel, horizon: int, most: int = ORIGINS, parts: int = 4) -> list[int]:
+    """Past origins to learn from, newest first, a season or a part of the horizon apart; three seasons come before each."""
+    origins = range(count - horizon, 3 * kernel.season - 1, -max(kernel.season, horizon // parts))
     return list(origins)[:most]
 
 

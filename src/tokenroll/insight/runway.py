@@ -27,7 +27,7 @@ LEVEL_SHARE: Final = 1 / 3
 """The part of own scenarios that have a level of their own."""
 LEVEL_SPREAD: Final = 0.5
 """Standard deviation of that level's logarithm."""
-SCENARIOS: Final = 600
+SCENARIOS: Final = 1_000
 SERIES_AT_ONCE: Final = 500
 CHANCES: Final = (0.1, 0.5, 0.9)
 

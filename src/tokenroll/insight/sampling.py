@@ -50,8 +50,8 @@ class Kernel:
 
 HOURLY: Final = Kernel(season=24, decay=0.5, neighbours=2, cycle=168, level_periods=168)
 """Hours: the same hour of recent days and of the same weekday, two hours around."""
-DAILY: Final = Kernel(season=7, decay=0.85, level_periods=28)
-"""Days: the same weekday of recent weeks, alone, since a Sunday is no neighbour of a Monday."""
+DAILY: Final = Kernel(season=1, decay=0.8, cycle=7, cycle_weight=2.0, cycle_decay=0.8, level_periods=28)
+"""Days: the same weekday of recent weeks in two thirds of the weight, and any day of late in the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

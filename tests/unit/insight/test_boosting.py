@@ -22,6 +22,7 @@ def test_the_same_history_gives_the_same_forecast_in_order_and_not_negative():
     assert not first.band(95).upper[0].any()
 
 
-def test_too_little_to_learn_from_is_refused():
+@pytest.mark.parametrize("history", [np.ones((3, 20)), np.ones((3, 90)), np.zeros((90, 90)), np.zeros((0, 90))])
+def test_too_little_to_learn_from_is_refused(history):
     with pytest.raises(ValueError, match="too few to learn from"):
-        boosted_forecast(np.ones((3, 30)), DAILY, horizon=7)
+        boosted_forecast(history, DAILY, horizon=7)

@@ -14,11 +14,9 @@ def test_who_uses_the_same_each_day_goes_on_so():
     assert found.point.tolist() == [[5.0] * 14] * 2
     assert found.total_expected == pytest.approx([70, 70])
     assert found.band(80).lower == pytest.approx(found.band(95).upper)
-    assert (found.band(95).total_lower, found.band(95).total_upper) == (
-        pytest.approx([70] * 2),
-        pytest.approx([70] * 2),
-    )
-    assert found.origins == 6
+    assert found.band(95).total_lower == pytest.approx([70] * 2)
+    assert found.band(95).total_upper == pytest.approx([70] * 2)
+    assert found.origins == 8
 
 
 def test_a_week_is_forecast_as_a_week():
@@ -56,10 +54,11 @@ def test_bands_that_missed_are_moved_out():
     assert wide[0, 0] > narrow[0, 0] == 4.0
 
 
-def test_origins_are_a_season_apart_and_have_their_truth_behind_them():
+def test_origins_are_a_season_or_a_quarter_of_the_horizon_apart_and_have_their_truth_behind_them():
     assert origins_of(240, HOURLY, 24) == [216, 192, 168, 144, 120, 96, 72]
-    assert origins_of(60, DAILY, 31) == [29, 22]
-    assert origins_of(20, DAILY, 7) == []
+    assert origins_of(60, DAILY, 31) == [29, 22, 15, 8]
+    assert origins_of(20, DAILY, 4) == [16, 15, 14, 13, 12, 11, 10, 9]
+    assert origins_of(9, DAILY, 7) == []
 
 
 def test_quantiles_of_bands_ascend_around_the_median():
@@ -87,3 +86,9 @@ def test_what_cannot_be_a_history_is_refused(history, options, said):
 def test_a_band_that_was_not_asked_for_is_not_there():
     with pytest.raises(KeyError):
         forecast(np.ones((1, 9)), SINGLE, horizon=1, bands=(80,)).band(95)
+
+
+def test_no_series_have_no_forecast():
+    found = forecast(np.zeros((0, 40)), DAILY, horizon=3)
+    assert found.point.shape == (0, 3)
+    assert found.band(80).total_upper.shape == (0,)

@@ -65,7 +65,7 @@ def test_many_series_are_looked_at_in_parts(monkeypatch):
 def test_no_series_and_no_samples():
     assert sampled(np.zeros((0, 4)), PAIRS, 3, [0.5]).quantiles.shape == (1, 0, 3)
     assert sampled(np.array([[7.0]]), SINGLE, 2, [0.5]).quantiles[0].tolist() == [[7.0, 7.0]]
-    assert sampled(np.array([[7.0]]), DAILY, 1, [0.5]).quantiles[0].tolist() == [[0.0]]
+    assert sampled(np.array([[7.0]]), PAIRS, 1, [0.5]).quantiles[0].tolist() == [[0.0]]
 
 
 def test_a_level_is_the_mean_of_what_is_known_of_late():
@@ -73,7 +73,7 @@ def test_a_level_is_the_mean_of_what_is_known_of_late():
 
 
 def test_a_kernel_is_whole_periods_and_falling_weights():
-    assert (HOURLY.season, HOURLY.cycle, DAILY.season) == (24, 168, 7)
+    assert (HOURLY.season, HOURLY.cycle, DAILY.season, DAILY.cycle) == (24, 168, 1, 7)
     with pytest.raises(ValueError, match="whole periods"):
         Kernel(season=0, decay=0.5, level_periods=1)
     with pytest.raises(ValueError, match="weights of a kernel fall"):
