@@ -14,7 +14,8 @@ import numpy as np
 from tokenroll.insight.backtesting import Accuracy, Forecaster, backtest, origins_to_test
 from tokenroll.insight.forecasting import Forecast, forecast
 from tokenroll.insight.pictures import FanPoint
-from tokenroll.insight.sampling import DAILY, Floats
+from tokenroll.insight.sampling import Floats, daily_kernel
+from tokenroll.insight.usage_shares import DAYS_PER_WEEK
 
 DAYS_AHEAD: Final = 30
 HISTORY_DAYS_MIN: Final = 21
@@ -41,7 +42,7 @@ def month_ahead(amounts: Sequence[float], last_on: date, *, days_ahead: int = DA
     history = np.asarray([amounts], np.float64)
 
     def ahead(known: Floats) -> Forecast:
-        return forecast(known, DAILY, horizon=days_ahead, bands=_BANDS)
+        return forecast(known, daily_kernel(known.shape[1]), horizon=days_ahead, bands=_BANDS)
 
     found = ahead(history)
     eighty, ninety_five = found.band(80), found.band(95)
@@ -67,7 +68,7 @@ def month_ahead(amounts: Sequence[float], last_on: date, *, days_ahead: int = DA
 
 
 def _accuracy(history: Floats, ahead: Forecaster, days_ahead: int) -> Accuracy | None:
-    if not history.any() or not origins_to_test(history.shape[1], DAILY.season, days_ahead):
+    if not history.any() or not origins_to_test(history.shape[1], DAYS_PER_WEEK, days_ahead):
         return None
-    found = backtest(history, ahead, season=DAILY.season, horizon=days_ahead)
+    found = backtest(history, ahead, season=DAYS_PER_WEEK, horizon=days_ahead)
     return None if np.isnan(found.mase) else found

@@ -52,6 +52,15 @@ HOURLY: Final = Kernel(season=24, decay=0.5, neighbours=2, cycle=168, level_peri
 """Hours: the same hour of recent days and of the same weekday, two hours around."""
 DAILY: Final = Kernel(season=1, decay=0.8, cycle=7, cycle_weight=2.0, cycle_decay=0.8, level_periods=28)
 """Days: the same weekday of recent weeks in two thirds of the weight, and any day of late in the rest."""
+WEEKDAYS: Final = Kernel(season=1, decay=0.8, cycle=7, cycle_weight=8.0, cycle_decay=0.9, level_periods=28)
+"""Days of which many weeks are known: nearly the same weekday alone, since by then a Sunday says what a Sunday is."""
+WEEKDAYS_DAYS_MIN: Final = 56
+"""Days of history from which weekdays are known well enough to go by them: with fewer, bands of weekdays alone hold too little."""
+
+
+def daily_kernel(day_count: int) -> Kernel:
+    """The kernel for days of which so many are known."""
+    return WEEKDAYS if day_count >= WEEKDAYS_DAYS_MIN else DAILY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

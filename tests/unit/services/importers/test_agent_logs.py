@@ -16,14 +16,9 @@ from tokenroll.model.usage_event import Billing, UsageEvent
 from tokenroll.services.importers.claude_code import claude_code_events, is_claude_code
 from tokenroll.services.importers.codex import codex_events, is_codex
 from tokenroll.services.importers.intake import Intake
-from tokenroll.services.list_prices import ListPrices, published_list_prices
+from tokenroll.services.list_prices import ListPrices
 
 Reader = Callable[[Path, str, ListPrices, Intake], Iterator[UsageEvent]]
-
-
-@pytest.fixture(scope="module")
-def prices() -> ListPrices:
-    return published_list_prices()
 
 
 @pytest.fixture
