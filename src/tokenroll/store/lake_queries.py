@@ -255,12 +255,13 @@ def answer(
 
 
 def _within(files: Iterable[LakeFile], query: UsageQuery) -> list[LakeFile]:
-    first_at = query.from_at if query.from_at is not None else 0
-    # the last hour or day of sums goes on after its beginning, and a period may begin within it
+    """Files that have anything of the period: of sums their hours and days are told by their beginnings, as periods are that they know."""
+    from_at, until = query.from_at, query.until
     return [
-        one for one in files
-        if one.admitted_last_at >= first_at - DAY_MICROS and (query.until is None or one.admitted_from_at < query.until)
-    ]  # fmt: skip
+        one
+        for one in files
+        if (from_at is None or one.admitted_last_at >= from_at) and (until is None or one.admitted_from_at < until)
+    ]
 
 
 def _currency_of(query: UsageQuery, files: Iterable[LakeFile]) -> str:
