@@ -7,7 +7,8 @@ from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_files import lake_engine, show_rows
-from tokenroll.store.lake_manifest import ROLLUP, USAGE, Disk
+from tokenroll.store.lake_manifest import Disk
+from tokenroll.store.lake_schema import DAILY, ROLLUP, USAGE
 
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
@@ -40,7 +41,7 @@ def told(directory: Path, kind: str = USAGE) -> list[tuple[Any, ...]]:
 
 
 def sums(directory: Path, kind: str) -> tuple[int, ...]:
-    """Calls, model tokens and list cost, exact, of the events or of their hourly sums."""
+    """Calls, model tokens and list cost, exact, of the events or of their sums."""
     rows = told(directory, kind)
     names = columns(directory, kind)
     calls = len(rows) if kind == USAGE else sum(row[names.index("call_count")] for row in rows)
@@ -56,8 +57,8 @@ def columns(directory: Path, kind: str) -> list[str]:
 
 
 def agrees(directory: Path) -> bool:
-    """Whether the hourly sums add up to the events."""
-    return sums(directory, USAGE) == sums(directory, ROLLUP)
+    """Whether the sums add up to the events."""
+    return sums(directory, USAGE) == sums(directory, ROLLUP) == sums(directory, DAILY)
 
 
 class Stopped(BaseException):

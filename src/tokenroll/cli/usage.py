@@ -241,11 +241,11 @@ def focus(
 
 @app.command("verify")
 def verify(*, as_json: Json = False) -> None:
-    """Read every file of the lake: digests, row counts, and the hourly sums against the events."""
+    """Read every file of the lake: digests, row counts, and the sums against the events."""
     settings = load_settings()
     with _lake_failures(), _telling(quiet=as_json) as tell:
         from tokenroll.store.lake import read_lake
-        from tokenroll.store.lake_manifest import USAGE
+        from tokenroll.store.lake_schema import USAGE
         from tokenroll.store.lake_verify import verify_lake
 
         with read_lake(settings.lake_directory) as view:

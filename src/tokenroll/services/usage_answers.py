@@ -60,7 +60,7 @@ def _cell(column: str, value: Any) -> str:
 
 def write_json(answer: UsageAnswer, file: TextIO) -> None:
     """One object: where the answer is from, and its rows as every door of ours shows them."""
-    file.write(f'{{\n  "from_rollups": {json.dumps(answer.from_rollups)},\n  "rows": [')
+    file.write(f'{{\n  "answered_from": {json.dumps(answer.kind)},\n  "rows": [')
     separator = "\n"
     for rows in _slices(answer):
         for row in rows:

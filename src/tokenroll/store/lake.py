@@ -21,8 +21,6 @@ from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine,
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_manifest import (
     NAME,
-    ROLLUP,
-    USAGE,
     Disk,
     LakeError,
     LakeFile,
@@ -38,7 +36,7 @@ from tokenroll.store.lake_rollups import (
     rollup_statement,
     told_twice_statement,
 )
-from tokenroll.store.lake_schema import ORDER, LakeRowsError, checked_rows, rows_of_events
+from tokenroll.store.lake_schema import KINDS, ORDER, SUM_KEYS, USAGE, LakeRowsError, checked_rows, rows_of_events
 
 _LOCK: Final = "lock"
 _READERS: Final = "readers"
@@ -147,9 +145,11 @@ class Lake:
 
     def _rollup(self, day: str, files: Sequence[LakeFile]) -> tuple[LakeFile, ...]:
         self._show(files)
-        sums = tables_of(self._engine, rollup_statement(fits=int64_holds(files)))
-        made = seal(self.directory, self._disk, ROLLUP, day, sums, of=[one.digest for one in files])
-        return (made,) if made else ()
+        made = []
+        for kind in SUM_KEYS:
+            sums = tables_of(self._engine, rollup_statement(kind, fits=int64_holds(files)))
+            made.append(seal(self.directory, self._disk, kind, day, sums, of=[one.digest for one in files]))
+        return tuple(one for one in made if one is not None)
 
     def _commit(self, manifest: Manifest) -> None:
         before = {one.path for one in self.manifest.files}
@@ -159,7 +159,7 @@ class Lake:
 
     def _remove_leftovers(self) -> None:
         known = {self.directory / one.path for one in self.manifest.files}
-        found = [path for kind in (USAGE, ROLLUP) for path in (self.directory / kind).rglob("*") if path.is_file()]
+        found = [path for kind in KINDS for path in (self.directory / kind).rglob("*") if path.is_file()]
         self._remove(path for path in [*found, self.directory / f"{NAME}.new"] if path not in known)
 
     def _remove(self, paths: Iterable[Path]) -> None:

@@ -6,15 +6,17 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from tokenroll.model.limits import LAKE_MEMORY_BYTES, LAKE_ROW_GROUP_ROWS, LAKE_THREADS_MAX
 from tokenroll.store.lake_libraries import arrow, arrow_compute, arrow_parquet, duckdb, ibis
-from tokenroll.store.lake_manifest import ROLLUP, USAGE, Disk, LakeFile, digest_of
-from tokenroll.store.lake_schema import SUMMED, VERSION, rollup_schema, usage_schema
+from tokenroll.store.lake_manifest import Disk, LakeFile, digest_of
+from tokenroll.store.lake_schema import DAY_MICROS, ROLLUP, SUMMED, USAGE, VERSION, schema_of
 
 INT64_MAX: Final = 2**63 - 1
+_FIRST_DAY: Final = date(1970, 1, 1)
 _NAME_CHARACTERS: Final = 32
 _GLOB: Final = re.compile(r"([*?\[])")
 """What DuckDB takes for a pattern in a path, and means itself in brackets."""
@@ -42,8 +44,8 @@ def lake_engine(directory: Path, *, threads: int = 0, memory_bytes: int = LAKE_M
 
 
 def table_of(kind: str) -> Any:
-    """The events, or their hourly sums, as the table that expressions are of: an engine's own table of that name is asked."""
-    return ibis().table(ibis().Schema.from_pyarrow(usage_schema() if kind == USAGE else rollup_schema()), name=kind)
+    """Rows of this kind as the table that expressions are of: an engine's own table of that name is asked."""
+    return ibis().table(ibis().Schema.from_pyarrow(schema_of(kind)), name=kind)
 
 
 def show_rows(engine: Any, directory: Path, files: Iterable[LakeFile], kind: str = USAGE) -> None:
@@ -52,8 +54,7 @@ def show_rows(engine: Any, directory: Path, files: Iterable[LakeFile], kind: str
     if paths:
         engine.read_parquet(paths).create_view(kind, replace=True)
     else:
-        empty = (usage_schema() if kind == USAGE else rollup_schema()).empty_table()
-        engine.from_arrow(empty).create_view(kind, replace=True)
+        engine.from_arrow(schema_of(kind).empty_table()).create_view(kind, replace=True)
 
 
 def tables_of(engine: Any, statement: str) -> Iterator[Any]:
@@ -84,6 +85,8 @@ class _Facts:
     def add(self, table: Any) -> None:
         pc = arrow_compute()
         at = pc.min_max(table.column(self.time_column)).as_py()
+        if self.time_column == "day":
+            at = {end: (day - _FIRST_DAY).days * DAY_MICROS for end, day in at.items()}
         self.first_at = min(self.first_at, at["min"]) if self.row_count else at["min"]
         self.last_at = max(self.last_at, at["max"])
         self.row_count += table.num_rows
@@ -111,11 +114,11 @@ def seal(
     A usage file is named after its bytes, so rows that are written twice are one file. A roll-up is named after the usage files that it
     is `of`, because two of them may well have the same sums.
     """
-    schema = usage_schema() if kind == USAGE else rollup_schema()
+    schema = schema_of(kind)
     folder = directory / kind / f"v{VERSION}" / f"day={day}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     half = folder / "half"
-    facts = _Facts("admitted_at" if kind == USAGE else "hour_at")
+    facts = _Facts({USAGE: "admitted_at", ROLLUP: "hour_at"}.get(kind, "day"))
     with arrow_parquet().ParquetWriter(half, schema, compression="zstd") as writer:
         for table in tables:
             rows = table.select(schema.names).cast(schema)
@@ -135,7 +138,7 @@ def seal(
     return LakeFile(
         path=str(path.relative_to(directory)), kind=kind, day=day, digest=digest, row_count=facts.row_count,
         admitted_from_at=facts.first_at, admitted_last_at=facts.last_at, sources=tuple(sorted(facts.sources)),
-        currencies=tuple(sorted(facts.currencies)), widest=str(max(facts.sums.values())), rolled=kind == ROLLUP,
+        currencies=tuple(sorted(facts.currencies)), widest=str(max(facts.sums.values())), rolled=kind != USAGE,
     )  # fmt: skip
 
 

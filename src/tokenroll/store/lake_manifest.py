@@ -16,8 +16,6 @@ from tokenroll.model.instant import Instant
 from tokenroll.store.lake_schema import VERSION
 
 NAME: Final = "manifest.json"
-USAGE: Final = "usage"
-ROLLUP: Final = "rollup"
 
 
 class LakeError(Exception):
@@ -33,7 +31,7 @@ class LakeFile(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     row_count: int
     admitted_from_at: Instant
-    """The earliest; of a roll-up its earliest hour."""
+    """The earliest; of sums the beginning of their earliest hour or day."""
     admitted_last_at: Instant
     """The latest."""
     sources: tuple[str, ...]
@@ -52,7 +50,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[LakeFile, ...] = ()
 
     def of_kind(self, kind: str) -> tuple[LakeFile, ...]:
-        """The usage files, or the roll-ups."""
+        """The files of events, or those of one kind of sums."""
         return tuple(one for one in self.files if one.kind == kind)
 
     def changed(

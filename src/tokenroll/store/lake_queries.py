@@ -1,31 +1,33 @@
 """Questions to the usage lake as ibis expressions: one meaning on DuckDB, Polars, ClickHouse and Spark.
 
-A question groups events by dimensions and adds measures up. Its expression is of one table, of events or of their hourly sums, and says
+A question groups events by dimensions and adds measures up. Its expression is of one table, of events or of their sums, and says
 nothing of where that table is. Sums are integers: int64 where the manifest proves that it holds them, else decimals of 38 digits,
 because engines differ in what they do when int64 does not.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 
-from tokenroll.model.instant import HOUR_MICROS, Instant
+from tokenroll.model.instant import HOUR_MICROS, Instant, datetime_from_instant
 from tokenroll.model.limits import USAGE_ANSWER_ROWS_MAX, USAGE_CONDITIONS_MAX
 from tokenroll.model.usage import METERS
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_files import INT64_MAX, int64_holds, lake_engine, show_rows, table_of
 from tokenroll.store.lake_libraries import arrow, arrow_compute, ibis
-from tokenroll.store.lake_manifest import ROLLUP, USAGE, LakeFile
+from tokenroll.store.lake_manifest import LakeFile
 from tokenroll.store.lake_rollups import compiled
-from tokenroll.store.lake_schema import COSTS, COUNTS
+from tokenroll.store.lake_schema import COSTS, COUNTS, DAILY, DAY_MICROS, ROLLUP, SUM_KEYS, USAGE
 
 _PLAIN: Final = (
     "member", "department", "cost_centre", "project", "model", "provider", "key", "purpose", "source", "billing", "status",
     "service_tier", "currency",
 )  # fmt: skip
 _ONLY_IN_EVENTS: Final = ("session",)
+_KEY_OF: Final = MappingProxyType({"tag": "tags_text", "hour": "hour_at", "week": "day", "month": "day"})
+"""Which column of sums a dimension needs, where it is none itself."""
 TIMES: Final = ("hour", "day", "week", "month")
 """A week is told by its Monday, a month by its first day, an hour by its beginning; all in UTC."""
 TAG: Final = "tag"
@@ -91,12 +93,13 @@ class UsageQuery:
         if self.from_at is not None and self.until is not None and self.from_at >= self.until:
             raise QuestionError("the period ends before it begins: its end is exclusive")
 
-    @property
-    def rollups_know(self) -> bool:
-        """Whether the hourly sums hold everything that this asks for."""
-        asked = {*self.by, *(one.dimension for one in self.where)}
-        on_the_hour = all(at is None or at % HOUR_MICROS == 0 for at in (self.from_at, self.until))
-        return on_the_hour and not asked & set(_ONLY_IN_EVENTS)
+    def known_to(self, kind: str) -> bool:
+        """Whether rows of this kind hold everything that this asks for: its dimensions, and its period to the hour or day."""
+        if kind == USAGE:
+            return True
+        needed = {_KEY_OF.get(name, name) for name in (*self.by, *(one.dimension for one in self.where))}
+        grain = HOUR_MICROS if kind == ROLLUP else DAY_MICROS
+        return needed <= set(SUM_KEYS[kind]) and all(at is None or at % grain == 0 for at in (self.from_at, self.until))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,8 @@ class UsageAnswer:
     """The answer as an Arrow table: a column for each dimension and measure. `currency` is that of its costs, if they have one."""
 
     table: Any
-    from_rollups: bool
+    kind: str
+    """Of which rows it is: events, or their sums by hour or day."""
     currency: str
 
     def rows(self, start: int = 0, count: int | None = None) -> list[dict[str, Any]]:
@@ -140,9 +144,10 @@ def condition_from_text(text: str) -> Condition:
     return Condition(dimension=text[:at].strip(), operator=operator, value=text[at + len(operator) :].strip())
 
 
-def expression(query: UsageQuery, rows: Any, *, is_rollup: bool, fits: bool) -> Any:
-    """The question as an expression over a table of events, or of their hourly sums. `fits`: int64 holds every sum of it."""
-    kept = _filtered(query, rows, is_rollup=is_rollup)
+def expression(query: UsageQuery, rows: Any, *, kind: str, fits: bool) -> Any:
+    """The question as an expression over a table of this kind of rows. `fits`: int64 holds every sum of it."""
+    is_rollup = kind != USAGE
+    kept = _filtered(query, rows, kind)
     if TAG in query.by:
         kept = kept.mutate(tag=_tags(kept, is_rollup=is_rollup).unnest())
     groups = {_column_of(name): _dimension(kept, name) for name in query.by}
@@ -195,21 +200,25 @@ def _sum(rows: Any, name: str, *, is_rollup: bool, fits: bool) -> Any:
     return total.fill_null(0) if name == CALLS else total
 
 
-def _filtered(query: UsageQuery, rows: Any, *, is_rollup: bool) -> Any:
-    at = rows.hour_at if is_rollup else rows.admitted_at
+def _filtered(query: UsageQuery, rows: Any, kind: str) -> Any:
+    at = {USAGE: "admitted_at", ROLLUP: "hour_at"}.get(kind, "day")
     wanted = []
     if query.from_at is not None:
-        wanted.append(at >= query.from_at)
+        wanted.append(rows[at] >= _end_of_period(query.from_at, kind))
     if query.until is not None:
-        wanted.append(at < query.until)
+        wanted.append(rows[at] < _end_of_period(query.until, kind))
     equal: dict[str, list[str]] = {}
     for one in query.where:
         if one.operator == "=" and one.dimension != TAG:
             equal.setdefault(one.dimension, []).append(one.value)
         else:
-            wanted.append(_holds(rows, one, is_rollup=is_rollup))
+            wanted.append(_holds(rows, one, is_rollup=kind != USAGE))
     wanted += [rows[dimension].isin(values) for dimension, values in equal.items()]
     return rows.filter(wanted) if wanted else rows
+
+
+def _end_of_period(at: Instant, kind: str) -> Any:
+    return datetime_from_instant(at).date() if kind == DAILY else at
 
 
 def _holds(rows: Any, one: Condition, *, is_rollup: bool) -> Any:
@@ -225,31 +234,34 @@ def _holds(rows: Any, one: Condition, *, is_rollup: bool) -> Any:
     return ~has if one.operator == "!=" else has
 
 
-def answer(view: LakeView, query: UsageQuery, *, threads: int = 0, may_use_rollups: bool = True) -> UsageAnswer:
-    """The answer, from the hourly sums if they know it and are complete, else from the events. Raises QuestionError."""
+def answer(
+    view: LakeView, query: UsageQuery, *, threads: int = 0, kinds: Sequence[str] = (DAILY, ROLLUP, USAGE)
+) -> UsageAnswer:
+    """The answer, from the first of these kinds of rows that knows it: sums if they are complete, else events. Raises QuestionError."""
     events = _within(view.manifest.of_kind(USAGE), query)
-    is_rollup = may_use_rollups and query.rollups_know and all(one.rolled for one in events)
-    files = _within(view.manifest.of_kind(ROLLUP), query) if is_rollup else events
+    is_summed = all(one.rolled for one in events)
+    kind = next(one for one in (*kinds, USAGE) if one == USAGE or (is_summed and query.known_to(one)))
+    files = events if kind == USAGE else _within(view.manifest.of_kind(kind), query)
     currency = _currency_of(query, files)
     with lake_engine(view.directory, threads=threads) as engine:
-        kind = ROLLUP if is_rollup else USAGE
         show_rows(engine, view.directory, files, kind)
-        asked = expression(query, table_of(kind), is_rollup=is_rollup, fits=int64_holds(files))
+        asked = expression(query, table_of(kind), kind=kind, fits=int64_holds(files))
         table = engine.sql(compiled(asked)).to_arrow_table()
     if table.num_rows > USAGE_ANSWER_ROWS_MAX:
         raise QuestionError(
             f"the answer has more than {USAGE_ANSWER_ROWS_MAX} rows: ask with fewer dimensions, a shorter period or --limit"
         )
-    return UsageAnswer(table=_narrowed(table), from_rollups=is_rollup, currency=currency)
+    return UsageAnswer(table=_narrowed(table), kind=kind, currency=currency)
 
 
 def _within(files: Iterable[LakeFile], query: UsageQuery) -> list[LakeFile]:
-    first_at = query.from_at if query.from_at is not None else 0
-    # the last hour of a roll-up goes on after its beginning, so a period within that hour is not cut off here
+    """Files that have anything of the period: of sums their hours and days are told by their beginnings, as periods are that they know."""
+    from_at, until = query.from_at, query.until
     return [
-        one for one in files
-        if one.admitted_last_at >= first_at - HOUR_MICROS and (query.until is None or one.admitted_from_at < query.until)
-    ]  # fmt: skip
+        one
+        for one in files
+        if (from_at is None or one.admitted_last_at >= from_at) and (until is None or one.admitted_from_at < until)
+    ]
 
 
 def _currency_of(query: UsageQuery, files: Iterable[LakeFile]) -> str:

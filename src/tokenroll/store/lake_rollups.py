@@ -1,4 +1,4 @@
-"""What is made of events inside the lake, as expressions: a day in one order, each identity once, and its hourly sums.
+"""What is made of events inside the lake, as expressions: a day in one order, each identity once, and its sums by hour and day.
 
 The sums are exact and additive, by who, what and how. A row is int64 like every row of ours. A sum that is wider is several rows: eight amounts of the largest size that a row may have fit
 in one, so where int64 might not hold a sum, no more than eight events go into a row. Adding rows up is exact either way.
@@ -9,24 +9,22 @@ from typing import Any, Final
 
 from tokenroll.store.lake_files import table_of
 from tokenroll.store.lake_libraries import ibis
-from tokenroll.store.lake_manifest import USAGE
-from tokenroll.store.lake_schema import COLUMNS, ORDER, ROLLUP_KEYS, SUMMED
+from tokenroll.store.lake_schema import COLUMNS, ORDER, SUM_KEYS, SUMMED, USAGE
 
 PART_EVENTS: Final = 8
 
 
-def rollup_of(usage: Any, *, fits: bool) -> Any:
+def rollup_of(usage: Any, kind: str, *, fits: bool) -> Any:
     """The sums of usage rows, in the order of their keys, as an expression. `fits`: int64 holds every sum of these rows."""
     tagged = usage.mutate(tags_text=usage.tags.join(","))
-    keys = [tagged[name] for name in ROLLUP_KEYS]
-    names = list(ROLLUP_KEYS)
+    names = list(SUM_KEYS[kind])
     if not fits:
-        place = ibis().row_number().over(group_by=keys, order_by=[tagged.admitted_at, tagged.event_id])
+        place = ibis().row_number().over(group_by=names, order_by=[tagged.admitted_at, tagged.event_id])
         tagged = tagged.mutate(part=place // PART_EVENTS)
         names.append("part")
     sums = {name: tagged[name].sum() for name in SUMMED}
     summed = tagged.group_by(names).aggregate(call_count=tagged.count(), **sums)
-    return summed.order_by(names).select([*ROLLUP_KEYS, "call_count", *SUMMED])
+    return summed.order_by(names).select([*SUM_KEYS[kind], "call_count", *SUMMED])
 
 
 _IDENTITY: Final = ("source", "event_id")
@@ -58,9 +56,9 @@ def is_over(usage: Any, purposes: list[str]) -> Any:
 
 
 @cache
-def rollup_statement(*, fits: bool) -> str:
+def rollup_statement(kind: str, *, fits: bool) -> str:
     """`rollup_of` all events, compiled once for all days."""
-    return compiled(rollup_of(table_of(USAGE), fits=fits))
+    return compiled(rollup_of(table_of(USAGE), kind, fits=fits))
 
 
 @cache

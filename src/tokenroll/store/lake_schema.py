@@ -1,4 +1,4 @@
-"""The lake's two kinds of rows: usage events as columns, version 1, and the hourly sums of them.
+"""The lake's kinds of rows: usage events as columns, version 1, and their sums by hour and by day.
 
 Every field of a UsageEvent and every count of its Usage is a column of its own name. Four more follow from them, so that every engine
 groups by plain columns and none has to repeat our arithmetic: `day`, `hour_at`, `model`, `model_tokens`.
@@ -14,8 +14,13 @@ from tokenroll.model.usage import TOKEN_METER_COUNT, Usage
 from tokenroll.model.usage_event import USAGE_EVENT_VERSION, UsageEvent
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 
+USAGE: Final = "usage"
+ROLLUP: Final = "rollup"
+DAILY: Final = "daily"
+KINDS: Final = (USAGE, ROLLUP, DAILY)
+"""Events; their sums by hour, who, what and how; the same by day without members, keys and tags, for questions of a company."""
 VERSION: Final = USAGE_EVENT_VERSION
-"""Of both kinds of files; it stands in their paths and in their metadata."""
+"""Of all kinds of files; it stands in their paths and in their metadata."""
 VERSION_KEY: Final = b"tokenroll_usage_version"
 DAY_MICROS: Final = 24 * HOUR_MICROS
 
@@ -31,6 +36,10 @@ ROLLUP_KEYS: Final = (
     "billing", "status", "service_tier", "currency",
 )  # fmt: skip
 """What roll-ups tell apart. `tags_text` is a call's tags as one text, apart by commas."""
+SUM_KEYS: Final = {
+    ROLLUP: ROLLUP_KEYS,
+    DAILY: tuple(name for name in ROLLUP_KEYS if name not in {"hour_at", "member", "key", "tags_text"}),
+}
 DERIVED: Final = ("day", "hour_at", "model", "model_tokens")
 
 _INTEGERS: Final = frozenset(
@@ -59,11 +68,13 @@ def usage_schema() -> Any:
     return pa.schema(columns, metadata={VERSION_KEY: str(VERSION).encode()})
 
 
-def rollup_schema() -> Any:
-    """The columns of a roll-up file."""
+def schema_of(kind: str) -> Any:
+    """The columns of a file of this kind."""
+    if kind == USAGE:
+        return usage_schema()
     pa = arrow()
     kinds = {"hour_at": pa.int64(), "day": pa.date32()}
-    columns = [(name, kinds.get(name, pa.string())) for name in ROLLUP_KEYS]
+    columns = [(name, kinds.get(name, pa.string())) for name in SUM_KEYS[kind]]
     columns += [("call_count", pa.int64()), *((name, pa.int64()) for name in SUMMED)]
     return pa.schema(columns, metadata={VERSION_KEY: str(VERSION).encode()})
 

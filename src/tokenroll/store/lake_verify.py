@@ -1,16 +1,17 @@
-"""The lake proven from its bytes: every file against what the manifest says of it, and the hourly sums against the events."""
+"""The lake proven from its bytes: every file against what the manifest says of it, and the sums against the events."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_files import Tell, int64_holds, lake_engine, show_rows, table_of
 from tokenroll.store.lake_libraries import arrow, arrow_parquet
-from tokenroll.store.lake_manifest import ROLLUP, USAGE, LakeFile, digest_of
+from tokenroll.store.lake_manifest import LakeFile, digest_of
 from tokenroll.store.lake_queries import MEASURES, UsageQuery, expression
 from tokenroll.store.lake_rollups import compiled
-from tokenroll.store.lake_schema import VERSION, VERSION_KEY
+from tokenroll.store.lake_schema import KINDS, SUM_KEYS, USAGE, VERSION, VERSION_KEY
 
 
 def verify_lake(view: LakeView, tell: Tell | None = None) -> list[str]:
@@ -43,20 +44,19 @@ def _problems(directory: Path, one: LakeFile) -> list[str]:
 
 
 def _different_sums(view: LakeView) -> Iterator[str]:
-    """Days whose hourly sums are not the sums of their events."""
-    events = [one for one in view.manifest.of_kind(USAGE) if one.rolled]
-    sums = view.manifest.of_kind(ROLLUP)
+    """Days whose sums are not those of their events."""
+    events = tuple(one for one in view.manifest.of_kind(USAGE) if one.rolled)
     query = UsageQuery(by=("day",), measures=tuple(MEASURES))
     with lake_engine(view.directory) as engine:
-        told: list[dict[str, dict[str, Any]]] = []
-        for kind, files in ((USAGE, events), (ROLLUP, sums)):
+        told: dict[str, dict[str, dict[str, Any]]] = {}
+        for kind in KINDS:
+            files = events if kind == USAGE else view.manifest.of_kind(kind)
             show_rows(engine, view.directory, files, kind)
-            asked = expression(query, table_of(kind), is_rollup=kind == ROLLUP, fits=int64_holds(files))
+            asked = expression(query, table_of(kind), kind=kind, fits=int64_holds(files))
             rows = engine.sql(compiled(asked)).to_arrow_table().to_pylist()
-            told.append({row["day"].isoformat(): row for row in rows})
-    of_events, of_sums = told
-    for day in sorted(of_events.keys() | of_sums.keys()):
-        one, other = of_events.get(day, {}), of_sums.get(day, {})
-        for column in MEASURES.values():
-            if one.get(column) != other.get(column):
-                yield f"the events of {day} have {column} {one.get(column)}, their hourly sums {other.get(column)}"
+            told[kind] = {row["day"].isoformat(): row for row in rows}
+    days = sorted({day for rows in told.values() for day in rows})
+    for day, kind, column in product(days, SUM_KEYS, MEASURES.values()):
+        one, other = (told[which].get(day, {}).get(column) for which in (USAGE, kind))
+        if one != other:
+            yield f"the events of {day} have {column} {one}, their sums in {kind} {other}"

@@ -47,7 +47,7 @@ def test_the_same_as_csv_json_and_parquet(home, capsys):
     assert lines == [["member", "call_count", "list_cost_usd"], ["Ada", "2", "0.000002000"], ["'=Bo", "1", ""]]
     told = json.loads(said(capsys, *question, "--json").out)
     assert told == {
-        "from_rollups": True,
+        "answered_from": "rollup",
         "rows": [
             {"member": "Ada", "call_count": 2, "list_cost": {"amount": "0.000002000", "unit": "USD"}},
             {"member": "=Bo", "call_count": 1, "list_cost": None},
@@ -92,9 +92,9 @@ def test_a_question_that_cannot_be_asked_is_wrong_usage(home, capsys, arguments,
 def test_seal_verify_and_retain(home, capsys):
     assert json.loads(said(capsys, "seal", "--dry-run", "--json").out) == {"waiting_count": 0, "dry_run": True}
     sealed = json.loads(said(capsys, "seal", "--json").out)
-    assert (sealed["event_count"], sealed["summed_file_count"], sealed["file_count"]) == (0, 2, 4)
+    assert (sealed["event_count"], sealed["summed_file_count"], sealed["file_count"]) == (0, 2, 6)
     assert "sealed" in said(capsys, "seal").out
-    assert "4 files with 3 events are as they were written" in said(capsys, "verify").out
+    assert "6 files with 3 events are as they were written" in said(capsys, "verify").out
     assert "would remove 1 events" in said(capsys, "retain", "--keep", "personal=30", "--dry-run").out
     assert (
         json.loads(said(capsys, "retain", "--keep", "personal=30", "--keep", "none=1", "--json").out)["removed_count"]

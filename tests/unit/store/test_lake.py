@@ -15,9 +15,9 @@ from tokenroll.model.usage import Usage
 from tokenroll.store import lake_libraries
 from tokenroll.store.lake import LakeBusyError, LakeView, open_lake, read_lake
 from tokenroll.store.lake_libraries import LakeLibraryError
-from tokenroll.store.lake_manifest import NAME, ROLLUP, USAGE, LakeError, read_manifest
+from tokenroll.store.lake_manifest import NAME, LakeError, read_manifest
 from tokenroll.store.lake_queries import UsageQuery, answer
-from tokenroll.store.lake_schema import LakeRowsError, checked_rows
+from tokenroll.store.lake_schema import DAILY, ROLLUP, USAGE, LakeRowsError, checked_rows
 from tokenroll.store.lake_verify import verify_lake
 
 
@@ -52,10 +52,8 @@ def test_what_nobody_told_is_absent_and_not_zero(home):
         lake.append([event(1, usage=Usage(), list_cost_nanos=None)], {})
         lake.roll_up()
     with read_lake(home) as view:
-        for may_use_rollups in (True, False):
-            found = answer(
-                view, UsageQuery(measures=("calls", "input", "list", "model_tokens")), may_use_rollups=may_use_rollups
-            )
+        for kind in (DAILY, ROLLUP, USAGE):
+            found = answer(view, UsageQuery(measures=("calls", "input", "list", "model_tokens")), kinds=(kind,))
             assert found.rows() == [{"call_count": 1, "input_tokens": None, "list_cost_nanos": None, "model_tokens": 0}]
 
 
@@ -122,9 +120,9 @@ def test_a_reader_keeps_its_files_until_it_is_done(home):
         with read_lake(home) as view:
             assert lake.compact() == 1
             assert answer(view, UsageQuery(measures=("calls",))).rows() == [{"call_count": 2}]
-            assert len(parquet_files(home)) == 4
+            assert len(parquet_files(home)) == 5
     with open_lake(home):
-        assert len(parquet_files(home)) == 2
+        assert len(parquet_files(home)) == 3
 
 
 def test_an_event_told_twice_counts_once_after_its_day_is_merged(home):
@@ -157,7 +155,7 @@ def test_sums_wider_than_int64_are_exact(home):
     assert agrees(home)
     with read_lake(home) as view:
         found = answer(view, UsageQuery(measures=("list",)))
-        assert (found.from_rollups, found.rows()) == (True, [{"list_cost_nanos": 20 * AMOUNT_NANOS_MAX - 1}])
+        assert (found.kind, found.rows()) == (DAILY, [{"list_cost_nanos": 20 * AMOUNT_NANOS_MAX - 1}])
         assert verify_lake(view) == []
 
 
@@ -206,7 +204,7 @@ def test_sums_that_are_not_those_of_the_events_are_found(home):
         lake.manifest = lake.manifest.changed(less={one.path for one in lake.manifest.of_kind(ROLLUP)})
         with read_lake(home) as view:
             view.manifest = lake.manifest
-            assert verify_lake(view)[0] == "the events of 2026-01-05 have call_count 1, their hourly sums None"
+            assert verify_lake(view)[0] == "the events of 2026-01-05 have call_count 1, their sums in rollup None"
 
 
 def test_a_damaged_manifest_is_not_believed(home):

@@ -9,7 +9,6 @@ from tests.lake_kit import DAY, HOUR, MONDAY, event
 from tokenroll.model.usage import Usage
 from tokenroll.store.lake import LakeView, open_lake
 from tokenroll.store.lake_files import table_of
-from tokenroll.store.lake_manifest import ROLLUP, USAGE
 from tokenroll.store.lake_queries import (
     MEASURES,
     Condition,
@@ -19,6 +18,7 @@ from tokenroll.store.lake_queries import (
     condition_from_text,
     expression,
 )
+from tokenroll.store.lake_schema import DAILY, KINDS, ROLLUP, USAGE
 
 GOLDEN = Path(__file__).parent / "data" / "lake_clickhouse.sql"
 
@@ -64,13 +64,24 @@ def asked(view, by="", where=(), measures="calls,model_tokens,list,charge", **ch
 
 def test_who_used_what(view):
     found = asked(view, "member,model")
-    assert found.from_rollups
+    assert found.kind == ROLLUP
     assert found.currency == "USD"
     assert found.rows() == [
         {"member": "Ada", "model": "sonnet", "call_count": 9, "model_tokens": 1_080, "list_cost_nanos": 9_000, "charge_nanos": None},
         {"member": "Bo", "model": "claude-opus", "call_count": 9, "model_tokens": 873, "list_cost_nanos": 45, "charge_nanos": 27},
         {"member": "Nightly agent", "model": "sonnet", "call_count": 1, "model_tokens": 0, "list_cost_nanos": None, "charge_nanos": None},
     ]  # fmt: skip
+
+
+def test_questions_of_the_company_are_answered_by_the_sums_of_days(view):
+    found = asked(view, "department", measures="calls,list")
+    assert (found.kind, found.rows()) == (
+        DAILY,
+        [
+            {"department": "Engineering", "call_count": 10, "list_cost_nanos": 9_000},
+            {"department": "Finance", "call_count": 9, "list_cost_nanos": 45},
+        ],
+    )
 
 
 def test_an_event_with_two_tags_counts_under_each_and_one_without_under_none(view):
@@ -112,9 +123,11 @@ def test_conditions_hold_together_and_equals_of_one_dimension_mean_any(view, whe
 
 def test_what_the_sums_do_not_know_is_answered_by_events(view):
     found = asked(view, "session", measures="calls", order=("-calls",), limit=2)
-    assert not found.from_rollups
+    assert found.kind == USAGE
     assert found.rows() == [{"session": "", "call_count": 10}, {"session": "s0", "call_count": 3}]
-    assert not asked(view, from_at=MONDAY + 1).from_rollups
+    assert asked(view, from_at=MONDAY + 1).kind == USAGE
+    assert asked(view, "department", from_at=MONDAY + HOUR).kind == ROLLUP
+    assert asked(view, "department,week", from_at=MONDAY + DAY).kind == DAILY
 
 
 QUESTIONS = [
@@ -129,12 +142,13 @@ QUESTIONS = [
 @pytest.mark.parametrize("query", QUESTIONS, ids=lambda query: "-".join(query.by) or "all")
 def test_sums_events_and_another_engine_say_the_same(view, query):
     wanted = answer(view, query).rows()
-    assert answer(view, query, may_use_rollups=False).rows() == wanted
-    for kind in (USAGE, ROLLUP):
+    assert answer(view, query, kinds=(USAGE,)).rows() == wanted
+    for kind in [one for one in KINDS if query.known_to(one)]:
+        assert answer(view, query, kinds=(kind,)).rows() == wanted
         for fits in (True, False):
             polars = ibis.polars.connect()
             rows = polars.read_parquet([view.directory / one.path for one in view.manifest.of_kind(kind)])
-            found = polars.to_pyarrow(expression(query, rows, is_rollup=kind == ROLLUP, fits=fits)).to_pylist()
+            found = polars.to_pyarrow(expression(query, rows, kind=kind, fits=fits)).to_pylist()
             assert [{name: plain(value) for name, value in row.items()} for row in found] == wanted
 
 
@@ -148,8 +162,10 @@ def clickhouse_statements():
     """Our questions as ClickHouse is asked them."""
     statements = []
     for query in QUESTIONS:
-        for kind, fits in ((ROLLUP, True), (USAGE, False)):
-            asked = expression(query, table_of(kind), is_rollup=kind == ROLLUP, fits=fits)
+        for kind, fits in ((ROLLUP, True), (USAGE, False), (DAILY, True)):
+            if not query.known_to(kind):
+                continue
+            asked = expression(query, table_of(kind), kind=kind, fits=fits)
             statements.append(str(ibis.to_sql(asked, dialect="clickhouse")))
     return ";\n\n".join(statements) + ";\n"
 

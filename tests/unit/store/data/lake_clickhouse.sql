@@ -379,3 +379,31 @@ ORDER BY
   "t2"."currency" ASC,
   "t2"."billing" ASC
 LIMIT 2000001;
+
+SELECT
+  *
+FROM (
+  SELECT
+    "t1"."purpose" AS "purpose",
+    "t1"."currency" AS "currency",
+    "t1"."billing" AS "billing",
+    COALESCE(SUM("t1"."call_count"), 0) AS "call_count",
+    SUM("t1"."model_tokens") AS "model_tokens",
+    SUM("t1"."list_cost_nanos") AS "list_cost_nanos"
+  FROM (
+    SELECT
+      *
+    FROM "daily" AS "t0"
+    WHERE
+      "t0"."day" >= toDate('2026-01-06') AND "t0"."day" < toDate('2026-01-14')
+  ) AS "t1"
+  GROUP BY
+    "t1"."purpose",
+    "t1"."currency",
+    "t1"."billing"
+) AS "t2"
+ORDER BY
+  "t2"."purpose" ASC,
+  "t2"."currency" ASC,
+  "t2"."billing" ASC
+LIMIT 2000001;
