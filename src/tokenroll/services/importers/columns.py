@@ -6,7 +6,7 @@ A row without an id is named by its file's first rows and its own line, so that 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.usage import Usage
@@ -44,6 +44,10 @@ _INSIDE_INPUT: Final = (
 )  # fmt: skip
 _INSIDE_OUTPUT: Final = ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")
 _CONTEXT: Final = ("input_tokens", *_INSIDE_INPUT)
+_PLAIN: Final = (
+    "department", "cost_centre", "project", "session", "finish", "deployment", "outcome", "purpose", "call_id",
+)  # fmt: skip
+"""Texts that become the event's own field of that name as they stand."""
 _FAILED: Final = frozenset({"failure", "failed", "error", "fail", "false"})
 _FINE: Final = frozenset({"", "success", "ok", "succeeded", "completed", "true", "200"})
 _TIERS: Final = {"default": "standard", "auto": "standard", "": "standard"}
@@ -109,6 +113,7 @@ class _Reader:
         self._prices = prices
         self._model = model
         self._texts: dict[str, int] = {name: places[name] for name in TEXTS if name in places}
+        self._plain = [(name, places[name]) for name in _PLAIN if name in places]
         self._counts = [(name, places[name]) for name in COUNTS if name in places]
         self._means = [(name.replace("_mean", ""), places[name]) for name in MEANS if name in places]
         self._costs = [(_WORTH[name], places[name]) for name in COSTS if name in places]
@@ -141,6 +146,7 @@ class _Reader:
         tier = text("service_tier", cells)
         tier = _TIERS.get(tier, tier)
         costs: dict[str, int | None] = {name: _nanos(cells[place], told.cost_unit) for name, place in self._costs}
+        plain: dict[str, Any] = {name: name_of(cells[place]) for name, place in self._plain}
         digest = ""
         if self._is_listed:
             listed = self._prices.cost(
@@ -162,21 +168,13 @@ class _Reader:
             currency=text("currency", cells).upper() or told.currency,
             service_tier=tier,
             member=self._whose(cells),
-            department=text("department", cells),
-            cost_centre=text("cost_centre", cells),
             key=key_of(cells[self._texts["key"]]) if "key" in self._texts else "",
-            project=text("project", cells),
-            session=text("session", cells),
-            deployment=text("deployment", cells),
-            outcome=text("outcome", cells),
-            purpose=text("purpose", cells),
-            call_id=text("call_id", cells),
-            finish=text("finish", cells),
             status="failed" if is_empty else _status(text("status", cells)),
             tags=told.tags,
             list_cost_nanos=costs.get("list_cost_nanos"),
             net_cost_nanos=costs.get("net_cost_nanos"),
             billed_cost_nanos=costs.get("billed_cost_nanos"),
+            **plain,
         )
 
     def _context_tokens(self, used: Usage) -> int | None:

@@ -290,13 +290,13 @@ def test_focus_rows_are_counts_and_an_invoice(saved, prices):
 
 def test_a_torn_table_gives_what_is_whole(tmp_path, prices):
     words = random.Random(1)
-    rows = "".join(f"2026-02-03T08:00:00Z,{number},1,{words.randbytes(300).hex()}\n" for number in range(5_000))
+    rows = "".join(f"2026-02-03T08:00:00Z,{number},1,{words.randbytes(300).hex()}\n" for number in range(1_000))
     data = gzip.compress(f"time,input_tokens,output_tokens,project\n{rows}".encode(), 1)
     path = tmp_path / "usage.csv.gz"
     path.write_bytes(data[: len(data) // 2])
     intake = Intake()
     some = read(path, prices, intake)
     assert [event.usage.input_tokens for event in some] == list(range(len(some)))
-    assert len(some) > 1_000
+    assert len(some) > 400
     assert intake.row_count == len(some) + intake.bad_count
     assert intake.bad_count >= 1
