@@ -23,7 +23,7 @@ USAGE_SOURCE: Final = "anthropic-usage"
 COSTS_SOURCE: Final = "anthropic-costs"
 CLAUDE_CODE_SOURCE: Final = "anthropic-claude-code"
 LONG_CONTEXT: Final = "200k-1M"
-_LONG_TOKENS: Final = 200_001
+LONG_TOKENS: Final = 200_001
 """The shortest input of what the report calls long."""
 _MARKS: Final = (b'"uncached_input_tokens"', b'"model_breakdown"')
 
@@ -170,7 +170,7 @@ def _usage(told: _Result, at: Instant, until: Instant, member: str, prices: List
         output_tokens=told.output_tokens,
         web_search_count=told.server_tool_use.web_search_requests if told.server_tool_use else None,
     )
-    context = _LONG_TOKENS if told.context_window == LONG_CONTEXT else 0
+    context = LONG_TOKENS if told.context_window == LONG_CONTEXT else 0
     cost = prices.cost("anthropic", model, at, tier, used, context_tokens=context)
     who = told.account_id or told.service_account_id
     return UsageEvent(

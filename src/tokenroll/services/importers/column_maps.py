@@ -18,9 +18,10 @@ TIME_UNITS: Final = ("rfc3339", "seconds", "milliseconds", "microseconds", "date
 TIMES: Final = ("time", "ended_time")
 TEXTS: Final = (
     "event_id", "model", "requested_model", "provider", "member", "member_scope", "department", "cost_centre", "key", "project", "session", "status",
-    "finish", "service_tier", "deployment", "outcome", "purpose", "call_id", "currency",
+    "finish", "service_tier", "deployment", "outcome", "purpose", "call_id", "currency", "context_window",
 )  # fmt: skip
-"""`member_scope` is what a member's name is unique within, where it is not unique by itself: the two are told as `scope/member`."""
+"""`member_scope` is what a member's name is unique within, where it is not unique by itself: the two are told as `scope/member`. A
+`context_window` above 200,000 tokens (`> 200k`, `200k-1M`) is said so by providers whose prices ask for it."""
 COUNTS: Final = (
     "input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "input_audio_tokens", "input_image_tokens",
     "output_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens", "request_count", "web_search_count",
@@ -196,40 +197,41 @@ _OPENAI_USAGE: Final = ({"start_time", "input_tokens", "output_tokens", "num_mod
 }, {
     "time": "start_time", "ended_time": "end_time", "model": "model", "input_tokens": "input_tokens", "output_tokens": "output_tokens",
     "cache_read_tokens": "input_cached_tokens", "input_audio_tokens": "input_audio_tokens", "output_audio_tokens": "output_audio_tokens",
-    "request_count": "num_model_requests", "member": "user_id", "project": "project_id", "key": "api_key_id",
-    "service_tier": "service_tier",
+    "request_count": "num_model_requests", "member": "user_email|user_id", "project": "project_name|project_id", "key": "api_key_id", "service_tier": "service_tier",
 })  # fmt: skip
 _OPENAI_COSTS: Final = ({"start_time", "amount_value", "line_item"}, {
     "source": "openai-costs", "time_unit": "seconds", "provider": "openai",
 }, {
     "time": "start_time", "ended_time": "end_time", "billed_cost": "amount_value", "currency": "amount_currency", "model": "line_item",
-    "project": "project_id", "member": "user_id", "key": "api_key_id",
+    "project": "project_name|project_id", "member": "user_email|user_id", "key": "api_key_id", "purpose": "line_item",
 })  # fmt: skip
 _ANTHROPIC_USAGE: Final = ({"usage_date_utc", "usage_input_tokens_no_cache", "usage_output_tokens"}, {
     "source": "anthropic-usage", "zone": UTC, "provider": "anthropic", "rows_are_sums": True,
 }, {
     "time": "usage_date_utc", "model": "model_version", "input_tokens": "usage_input_tokens_no_cache",
-    "cache_write_5m_tokens": "usage_input_tokens_cache_write_5m", "cache_write_1h_tokens": "usage_input_tokens_cache_write_1h",
+    "cache_write_5m_tokens": "usage_input_tokens_cache_write_5m|usage_input_tokens_cache_write", "cache_write_1h_tokens": "usage_input_tokens_cache_write_1h",
     "cache_read_tokens": "usage_input_tokens_cache_read", "output_tokens": "usage_output_tokens",
     "web_search_count": "web_search_count", "project": "workspace", "key": "api_key", "service_tier": "usage_type",
+    "context_window": "context_window",
 })  # fmt: skip
 _ANTHROPIC_COSTS: Final = ({"usage_date_utc", "cost_usd"}, {
     "source": "anthropic-costs", "zone": UTC, "provider": "anthropic",
 }, {
-    "time": "usage_date_utc", "model": "model", "billed_cost": "cost_usd", "project": "workspace", "key": "api_key",
-    "purpose": "token_type", "service_tier": "usage_type",
+    "time": "usage_date_utc", "model": "model", "billed_cost": "cost_usd", "list_cost": "list_price_usd", "project": "workspace",
+    "key": "api_key", "purpose": "token_type",
 })  # fmt: skip
 _KNOWN: Final[tuple[tuple[set[str], dict[str, Any], dict[str, str]], ...]] = (
     _AZURE_TRACE, _BURSTGPT, _SERVEGEN, _LITELLM, _OPENAI_USAGE, _OPENAI_COSTS, _ANTHROPIC_USAGE, _ANTHROPIC_COSTS,
 )  # fmt: skip
-"""Columns that must be there, what the figures mean, and field by column; in the plain spelling that `_plain` makes."""
+"""Columns that must be there, what the figures mean, and field by column; in the plain spelling that `_plain` makes,
+the first of several that there is."""
 
 _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "time": (
-        "admitted_at", "time", "timestamp", "datetime", "date", "day", "created_at", "created", "started_at", "start_time", "starttime",
+        "admitted_at", "time", "timestamp", "datetime", "date", "day", "created_at", "created", "started_at", "start_time_iso", "start_time", "starttime",
         "request_time", "occurred_at", "usage_date",
     ),
-    "ended_time": ("ended_at", "end_time", "endtime", "finished_at"),
+    "ended_time": ("ended_at", "end_time_iso", "end_time", "endtime", "finished_at"),
     "event_id": ("event_id", "request_id", "id", "generation_id", "trace_id"),
     "model": ("model", "model_name", "model_id", "answered_model", "model_version", "model_permaslug"),
     "requested_model": ("requested_model", "model_group"),
@@ -258,7 +260,7 @@ _SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "cache_write_1h_tokens": ("cache_write_1h_tokens",),
     "reasoning_tokens": ("reasoning_tokens", "tokens_reasoning", "reasoning_output_tokens", "thinking_tokens"),
     "request_count": ("request_count", "requests", "num_model_requests", "calls", "call_count"),
-    "billed_cost": ("billed_cost", "cost", "cost_usd", "amount", "total_cost", "cost_total", "usd", "price", "amount_usd"),
+    "billed_cost": ("billed_cost", "cost", "cost_usd", "total_cost", "cost_total", "amount_usd"),
     "net_cost": ("net_cost", "spend"),
     "list_cost": ("list_cost",),
 }  # fmt: skip
@@ -282,7 +284,7 @@ def guessed_map(header: Sequence[str]) -> ColumnMap | None:
     found = _by_spelling(header, _plain)
     for needed, settings, fields in _KNOWN:
         if needed <= set(found):
-            columns = {name: found[spelt] for name, spelt in fields.items() if spelt in found}
+            columns = {name: column for name, spelt in fields.items() if (column := _first(spelt.split("|"), found))}
             return ColumnMap(columns=MappingProxyType(columns), **settings)
     return _by_synonyms(_by_spelling(header, _worded))
 
@@ -296,9 +298,9 @@ def _by_synonyms(found: Mapping[str, str]) -> ColumnMap | None:
             break
     columns: dict[str, str] = {}
     for name, words in _SYNONYMS.items():
-        spelt = next((word for word in words if word in found and found[word] not in columns.values()), "")
-        if spelt:
-            columns[name] = found[spelt]
+        column = _first(words, {word: one for word, one in found.items() if one not in columns.values()})
+        if column:
+            columns[name] = column
     is_counted = "input_tokens" in columns and "output_tokens" in columns
     if "time" not in columns or not (is_counted or {*COSTS} & set(columns)):
         return None
@@ -309,6 +311,11 @@ def _by_synonyms(found: Mapping[str, str]) -> ColumnMap | None:
         input_includes_cached=inside,
         output_includes_reasoning=inside,
     )
+
+
+def _first(words: Iterable[str], found: Mapping[str, str]) -> str:
+    """The column of the first of these words that there is; empty for none."""
+    return next((found[word] for word in words if word in found), "")
 
 
 def _by_spelling(header: Iterable[str], spell: Any) -> dict[str, str]:

@@ -6,11 +6,12 @@ A row without an id is named by its file's first rows and its own line, so that 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import UsageEvent
+from tokenroll.services.importers.anthropic_reports import LONG_CONTEXT, LONG_TOKENS
 from tokenroll.services.importers.column_maps import (
     COSTS,
     COUNTS,
@@ -44,6 +45,10 @@ _INSIDE_INPUT: Final = (
 )  # fmt: skip
 _INSIDE_OUTPUT: Final = ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")
 _CONTEXT: Final = ("input_tokens", *_INSIDE_INPUT)
+_PLAIN: Final = (
+    "department", "cost_centre", "project", "session", "finish", "deployment", "outcome", "purpose", "call_id",
+)  # fmt: skip
+"""Texts that become the event's own field of that name as they stand."""
 _FAILED: Final = frozenset({"failure", "failed", "error", "fail", "false"})
 _FINE: Final = frozenset({"", "success", "ok", "succeeded", "completed", "true", "200"})
 _TIERS: Final = {"default": "standard", "auto": "standard", "": "standard"}
@@ -91,7 +96,9 @@ def column_events(
         except (ValueError, OverflowError) as error:
             intake.is_bad(str(path), line, str(error))
             continue
-        if reader.is_named and seen.has(event.event_id):
+        if event is None:
+            intake.is_other("rows without usage")
+        elif reader.is_named and seen.has(event.event_id):
             intake.repeat_count += 1
         else:
             yield event
@@ -109,6 +116,7 @@ class _Reader:
         self._prices = prices
         self._model = model
         self._texts: dict[str, int] = {name: places[name] for name in TEXTS if name in places}
+        self._plain = [(name, places[name]) for name in _PLAIN if name in places]
         self._counts = [(name, places[name]) for name in COUNTS if name in places]
         self._means = [(name.replace("_mean", ""), places[name]) for name in MEANS if name in places]
         self._costs = [(_WORTH[name], places[name]) for name in COSTS if name in places]
@@ -132,7 +140,8 @@ class _Reader:
         member, scope = self._text("member", cells), self._text("member_scope", cells)
         return f"{scope}/{member}" if scope and member else member or self._member
 
-    def event(self, unnamed: str, cells: _Cells) -> UsageEvent:
+    def event(self, unnamed: str, cells: _Cells) -> UsageEvent | None:
+        """The row's call or calls; None for one that names none and says nothing, as exports have for a day without any."""
         told, text = self._told, self._text
         at = self._instant(cells[self._time])
         used = self._used(cells)
@@ -141,16 +150,25 @@ class _Reader:
         tier = text("service_tier", cells)
         tier = _TIERS.get(tier, tier)
         costs: dict[str, int | None] = {name: _nanos(cells[place], told.cost_unit) for name, place in self._costs}
+        ident = text("event_id", cells)
+        if not ident and not any(count is not None for count in (*used.counts, *costs.values())):
+            return None
+        plain: dict[str, Any] = {name: name_of(cells[place]) for name, place in self._plain}
         digest = ""
         if self._is_listed:
             listed = self._prices.cost(
-                provider, answered or requested, at, tier, used, context_tokens=self._context_tokens(used)
+                provider,
+                answered or requested,
+                at,
+                tier,
+                used,
+                context_tokens=self._context_tokens(used, text("context_window", cells)),
             )
             costs["list_cost_nanos"], digest = listed
         is_empty = told.zero_is_failed and not used.input_tokens and not used.output_tokens
         return UsageEvent(
             source=told.source,
-            event_id=text("event_id", cells) or unnamed,
+            event_id=ident or unnamed,
             admitted_at=at,
             ended_at=self._instant(cells[self._ended]) if self._ended >= 0 and cells[self._ended] else None,
             provider=provider,
@@ -162,25 +180,19 @@ class _Reader:
             currency=text("currency", cells).upper() or told.currency,
             service_tier=tier,
             member=self._whose(cells),
-            department=text("department", cells),
-            cost_centre=text("cost_centre", cells),
             key=key_of(cells[self._texts["key"]]) if "key" in self._texts else "",
-            project=text("project", cells),
-            session=text("session", cells),
-            deployment=text("deployment", cells),
-            outcome=text("outcome", cells),
-            purpose=text("purpose", cells),
-            call_id=text("call_id", cells),
-            finish=text("finish", cells),
             status="failed" if is_empty else _status(text("status", cells)),
             tags=told.tags,
             list_cost_nanos=costs.get("list_cost_nanos"),
             net_cost_nanos=costs.get("net_cost_nanos"),
             billed_cost_nanos=costs.get("billed_cost_nanos"),
+            **plain,
         )
 
-    def _context_tokens(self, used: Usage) -> int | None:
+    def _context_tokens(self, used: Usage, window: str) -> int | None:
         """How long the input of an average call of a row is that stands for many; None for a call's own row."""
+        if window.startswith(">") or window == LONG_CONTEXT:
+            return LONG_TOKENS
         calls = used.request_count
         if not calls:
             return 0 if self._told.rows_are_sums or calls == 0 else None

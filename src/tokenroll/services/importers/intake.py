@@ -83,6 +83,25 @@ class Intake:
         }
 
 
+class _Ready(io.RawIOBase):
+    """A gzip stream that gives what it has, where the library's own reader gives nothing of the last megabyte before a tear."""
+
+    def __init__(self, packed: gzip.GzipFile) -> None:
+        self._packed = packed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._packed.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
+
+
 class _Unpacked(io.RawIOBase):
     """A zstd stream that says when it is torn, which the library's own reader takes for its end."""
 
@@ -121,7 +140,7 @@ def opened(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked where its name ends in .gz or .zst. Raises SourceError."""
     try:
         if path.suffix == ".gz":
-            return io.BufferedReader(gzip.GzipFile(path, "rb"), _READ_BYTES)
+            return io.BufferedReader(_Ready(gzip.GzipFile(path, "rb")), _READ_BYTES)
         stream = path.open("rb")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error

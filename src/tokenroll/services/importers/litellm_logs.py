@@ -42,11 +42,16 @@ class _Details(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
 
 
+class _ServerTools(msgspec.Struct, gc=False):
+    web_search_requests: int | None = None
+
+
 class _UsageObject(msgspec.Struct, gc=False):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
+    server_tool_use: _ServerTools | None = None
 
 
 class _Metadata(msgspec.Struct, gc=False):
@@ -75,7 +80,7 @@ class _Row(msgspec.Struct, gc=False):
     user: str | None = None
     team_id: str | None = None
     session_id: str | None = None
-    request_tags: list[str] | str | None = None
+    request_tags: list[str] | dict[str, msgspec.Raw] | str | None = None
     cache_hit: bool | str | None = None
     status: str | None = None
     metadata: _Metadata | str | None = None
@@ -84,7 +89,7 @@ class _Row(msgspec.Struct, gc=False):
 
 _DECODER: Final = msgspec.json.Decoder(_Row)
 _METADATA: Final = msgspec.json.Decoder(_Metadata | None)
-_TAGS: Final = msgspec.json.Decoder(list[str] | None)
+_TAGS: Final = msgspec.json.Decoder(list[str] | dict[str, msgspec.Raw] | None)
 _NO_METADATA: Final = _Metadata()
 _NO_USAGE: Final = _UsageObject()
 _NO_DETAILS: Final = _Details()
@@ -134,7 +139,8 @@ def _event(told: _Row, member: str, prices: ListPrices) -> UsageEvent:
     is_hit = str(told.cache_hit).lower() == "true"
     cost = _NOT_ASKED if is_hit else prices.cost(provider, model, at, "standard", used)
     is_failed = "fail" in (told.status or metadata.status or "")
-    tags = (_TAGS.decode(told.request_tags or "[]") if isinstance(told.request_tags, str) else told.request_tags) or ()
+    tags = _TAGS.decode(told.request_tags or "[]") if isinstance(told.request_tags, str) else told.request_tags
+    tags = tags if isinstance(tags, list) else []
     return UsageEvent(
         source=SOURCE,
         event_id=name_of(told.request_id)
@@ -160,10 +166,12 @@ def _event(told: _Row, member: str, prices: ListPrices) -> UsageEvent:
 
 
 def _used(told: _Row, metadata: _Metadata) -> Usage:
-    usage = metadata.usage_object or metadata.additional_usage_values or _NO_USAGE
-    inside, out = usage.prompt_tokens_details or _NO_DETAILS, usage.completion_tokens_details or _NO_DETAILS
-    read = usage.cache_read_input_tokens if usage.cache_read_input_tokens is not None else inside.cached_tokens
-    written = usage.cache_creation_input_tokens
+    usage, more = metadata.usage_object or _NO_USAGE, metadata.additional_usage_values or _NO_USAGE
+    inside = usage.prompt_tokens_details or more.prompt_tokens_details or _NO_DETAILS
+    out = usage.completion_tokens_details or more.completion_tokens_details or _NO_DETAILS
+    tools = usage.server_tool_use or more.server_tool_use
+    read = _first(usage.cache_read_input_tokens, more.cache_read_input_tokens, inside.cached_tokens)
+    written = _first(usage.cache_creation_input_tokens, more.cache_creation_input_tokens)
     return Usage(
         input_tokens=fresh_input(told.prompt_tokens, read, written, inside.audio_tokens),
         cache_read_tokens=read,
@@ -172,4 +180,9 @@ def _used(told: _Row, metadata: _Metadata) -> Usage:
         output_tokens=fresh_input(told.completion_tokens, out.reasoning_tokens, out.audio_tokens),
         reasoning_tokens=out.reasoning_tokens,
         output_audio_tokens=out.audio_tokens,
+        web_search_count=tools.web_search_requests if tools else None,
     )
+
+
+def _first(*counts: int | None) -> int | None:
+    return next((count for count in counts if count is not None), None)

@@ -61,6 +61,19 @@ def test_a_cache_of_anthropics_is_inside_the_input(saved, prices):
     assert event.list_cost_nanos == 100 * 3_000 + 700 * 300 + 200 * 3_750 + 50 * 15_000
 
 
+def test_what_one_part_of_the_metadata_leaves_out_the_other_says(saved, prices):
+    metadata = {
+        "usage_object": {"prompt_tokens_details": None},
+        "additional_usage_values": {
+            "prompt_tokens_details": {"cached_tokens": 300},
+            "server_tool_use": {"web_search_requests": 2},
+        },
+    }
+    (event,) = litellm_events(saved("spend.json", [spent(metadata=metadata, request_tags={})]), "", prices, Intake())
+    assert (event.usage.input_tokens, event.usage.cache_read_tokens, event.usage.web_search_count) == (700, 300, 2)
+    assert event.tags == ()
+
+
 def test_an_answer_from_the_gateways_cache_costs_nothing(saved, prices):
     (event,) = litellm_events(saved("spend.json", [spent(cache_hit="True", spend=0)]), "", prices, Intake())
     assert (event.list_cost_nanos, event.net_cost_nanos, event.tags[0]) == (0, 0, "cache-hit")
