@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tokenroll.insight.analysis import Analysis
     from tokenroll.insight.seats import Seat
     from tokenroll.services.analysing import Analysed
+    from tokenroll.services.importers.column_maps import ColumnMap
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,6 +44,7 @@ def analyse_command(
         list[str] | None,
         typer.Option(help="A seat to compare with, in USD a month: `Team=30` or `anthropic:Team=30`; repeat it.", metavar="NAME=USD"),
     ] = None,
+    mapping: Annotated[Path | None, typer.Option("--map", help="What the columns of tables mean: a TOML file.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write the page: one HTML file that needs nothing else.")] = None,
     image: Annotated[Path | None, typer.Option(help="Write the picture: a name that ends in .png, .svg or .pdf.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Analyse a made-up year of two people instead.")] = False,
@@ -50,12 +52,12 @@ def analyse_command(
 ) -> None:  # fmt: skip
     """Who used what, at list price, what looks wasted, what comes next, seats or metered. Nothing leaves this machine.
 
-    Reads the logs of Claude Code and Codex as they lie. Exit code 1 when there is no usage in them.
+    Reads logs of coding agents, provider reports, spend logs, tables and traces as they lie. Exit code 1 when there is no usage in them.
     """
     zone_found = _zone(zone)
     _check_image(image)
     with _paths(logs or [], sample=sample) as paths:
-        found = _analysed(paths, member, zone_found, zone, _seats(seat or []), quiet=as_json)
+        found = _analysed(paths, member, zone_found, _seats(seat or []), _column_map(mapping), quiet=as_json)
     if page is not None or image is not None:
         _write_pictures(found, page, image)
     if as_json:
@@ -92,16 +94,31 @@ def _paths(logs: list[Path], *, sample: bool) -> Iterator[list[Path]]:
 
 
 def _analysed(
-    paths: list[Path], member: str, zone: ZoneInfo, zone_name: str, seats: "list[Seat]", *, quiet: bool
+    paths: list[Path], member: str, zone: ZoneInfo, seats: "list[Seat]", column_map: "ColumnMap | None", *, quiet: bool
 ) -> "Analysed":
     from tokenroll.services.analysing import analyse
     from tokenroll.services.importers.intake import SourceError
 
     with _progress(quiet=quiet) as on_file:
         try:
-            return analyse(paths, member=member, zone=zone, zone_name=zone_name, seats=seats, on_file=on_file)
+            return analyse(
+                paths, member=member, zone=zone, zone_name=zone.key, seats=seats, column_map=column_map, on_file=on_file
+            )
         except SourceError as error:
             raise Failure(str(error), kind="no_usage") from error
+
+
+def _column_map(mapping: Path | None) -> "ColumnMap | None":
+    from tokenroll.model.limits import IMPORT_SETTINGS_BYTES_MAX
+    from tokenroll.services.importers.column_maps import ColumnMapError, column_map_from_toml
+    from tokenroll.services.importers.intake import SourceError, read_text
+
+    if mapping is None:
+        return None
+    try:
+        return column_map_from_toml(read_text(mapping, IMPORT_SETTINGS_BYTES_MAX))
+    except (ColumnMapError, SourceError) as error:
+        raise Failure(f"--map: {error}", kind="usage", code=2) from error
 
 
 @contextlib.contextmanager

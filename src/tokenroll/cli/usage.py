@@ -16,6 +16,8 @@ from tokenroll.model.limits import LAKE_DAY_FILES_MAX, USAGE_SHOWN_ROWS_MAX
 from tokenroll.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from tokenroll.services.importers.intake import Intake
+    from tokenroll.services.lake_importing import Reading
     from tokenroll.store.lake import Lake
     from tokenroll.store.lake_files import Tell
     from tokenroll.store.lake_queries import UsageAnswer, UsageQuery
@@ -26,6 +28,7 @@ app = noun_app(
 
 FORMATS: Final = ("table", "csv", "json", "parquet")
 _NO_PURPOSE: Final = "none"
+_BAD_SHOWN: Final = 20
 
 
 @app.command("query")
@@ -200,6 +203,105 @@ def _seal_for_question(settings: Settings, *, quiet: bool) -> None:
             _sealed(lake, LAKE_DAY_FILES_MAX + 1, tell)
     except LakeBusyError as error:
         note(f"{error}; the answer is of what is sealed so far")
+
+
+@app.command("import")
+def import_usage(
+    sources: Annotated[list[Path], typer.Argument(help="Files and folders of usage, each known by its first bytes.")],
+    *,
+    member: Annotated[str, typer.Option(help="Whose usage it is, where neither file nor folder says so.")] = "",
+    rules: Annotated[Path | None, typer.Option(help="Whose keys, e-mails and projects are whose: a TOML file.")] = None,
+    mapping: Annotated[Path | None, typer.Option("--map", help="What the columns of tables mean: a TOML file.")] = None,
+    model: Annotated[str, typer.Option(help="The model of traces and tables that name none.")] = "",
+    starts_at: Annotated[
+        str | None, typer.Option(help="When traces with a clock of their own began, RFC 3339.")
+    ] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Take usage that went around the gateway into the lake: logs, reports, exports, traces; each call once, also when run again."""
+    from tokenroll.services.importers.intake import Intake, SourceError
+
+    settings = load_settings()
+    intake = Intake()
+    try:
+        reading = _reading(rules, mapping, model, instant_option(starts_at, "--starts-at") or 0)
+        with _lake_failures():
+            count = _imported(settings, sources, member, reading, intake, quiet=as_json, dry_run=dry_run)
+    except SourceError as error:
+        raise Failure(str(error), kind="source") from error
+    result = {"event_count": count, **intake.summary(), "dry_run": dry_run}
+
+    def human() -> None:
+        say(
+            f"{'would take' if dry_run else 'took'} {count} events out of {intake.file_count} files and {intake.row_count} rows"
+        )
+        for kind, number in sorted(intake.other.items()):
+            say(f"  {number} {kind}")
+        if intake.repeat_count:
+            say(f"  {intake.repeat_count} repeats of a call")
+        if intake.bad_count:
+            note(f"{intake.bad_count} rows could not be read:")
+            note(*(f"  {bad.file}, line {bad.line}: {bad.reason}" for bad in intake.bad_rows[:_BAD_SHOWN]))
+
+    show(result, as_json=as_json, human=human)
+    if intake.bad_count:
+        raise typer.Exit(1)
+
+
+def _reading(rules: Path | None, mapping: Path | None, model: str, starts_at: int) -> "Reading":
+    from tokenroll.model.limits import IMPORT_SETTINGS_BYTES_MAX
+    from tokenroll.services.importers.attribution import Attribution, AttributionError, attribution_from_toml
+    from tokenroll.services.importers.column_maps import ColumnMapError
+    from tokenroll.services.importers.columns import column_map_from_toml
+    from tokenroll.services.importers.intake import read_text
+    from tokenroll.services.lake_importing import Reading
+    from tokenroll.services.list_prices import published_list_prices
+
+    try:
+        attribution = attribution_from_toml(read_text(rules, IMPORT_SETTINGS_BYTES_MAX)) if rules else Attribution()
+        column_map = column_map_from_toml(read_text(mapping, IMPORT_SETTINGS_BYTES_MAX)) if mapping else None
+    except (AttributionError, ColumnMapError) as error:
+        raise Failure(
+            f"{mapping if isinstance(error, ColumnMapError) else rules}: {error}", kind="usage", code=2
+        ) from error
+    return Reading(published_list_prices(), attribution, column_map, model, starts_at)
+
+
+def _imported(
+    settings: Settings,
+    sources: list[Path],
+    member: str,
+    reading: "Reading",
+    intake: "Intake",
+    *,
+    quiet: bool,
+    dry_run: bool,
+) -> int:
+    from tokenroll.services.importers.detecting import events_of, usage_files
+    from tokenroll.services.lake_importing import import_files
+    from tokenroll.store.lake import open_lake
+
+    files = usage_files(sources, member)
+    with _telling(quiet=quiet) as tell:
+        if dry_run:
+            told = events_of(
+                files, reading.prices, intake,
+                column_map=reading.column_map, model=reading.model, starts_at=reading.starts_at,
+            )  # fmt: skip
+            return len({(event.source, event.event_id) for event in told})
+        with open_lake(settings.lake_directory) as lake:
+            if settings.database_path.exists():
+                _sealed(lake, LAKE_DAY_FILES_MAX + 1, tell)
+
+            def on_file(number: int, file: Any) -> None:
+                if tell is not None:
+                    tell(f"reading file {number + 1} of {len(files)}: {file.path}, {intake.row_count} rows so far")
+
+            count = import_files(lake, files, reading, intake, on_file)
+            lake.compact(2, tell)
+            lake.roll_up(tell)
+    return count
 
 
 @app.command("focus")

@@ -13,15 +13,15 @@ from tokenroll.insight.seats import Seat
 from tokenroll.insight.usage_shares import PricedEvent
 from tokenroll.model.amount import nanos_from_text
 from tokenroll.model.rate_card import Rates
+from tokenroll.model.usage import model_tokens
 from tokenroll.model.usage_event import UsageEvent
-from tokenroll.services.importers.claude_code import claude_code_events, is_claude_code
-from tokenroll.services.importers.codex import codex_events, is_codex
-from tokenroll.services.importers.intake import Intake, SourceError, opened
+from tokenroll.services.importers.columns import ColumnMap
+from tokenroll.services.importers.detecting import events_of, usage_files
+from tokenroll.services.importers.intake import Intake, SourceError
 from tokenroll.services.list_prices import ListPrices, published_list_prices
 
 SMALL_MODELS: Final = {"anthropic": "claude-haiku-4-5", "openai": "gpt-5-mini", "google": "gemini-2.5-flash"}
 """The small model of each maker, with which W7 compares; a newer one is a change of this line."""
-_HEAD_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +40,26 @@ def analyse(
     zone: tzinfo,
     zone_name: str,
     seats: Sequence[Seat] = (),
+    column_map: ColumnMap | None = None,
     on_file: Callable[[int, int], None] | None = None,
 ) -> Analysed:
     """Read files and folders of usage and answer. Raises SourceError when a path is missing or none of them holds usage."""
-    files = _files(paths)
+    files = usage_files(paths, member)
     prices = published_list_prices()
     intake = Intake()
     kept: dict[tuple[str, str], UsageEvent] = {}
     for number, file in enumerate(files):
         if on_file is not None:
             on_file(number, len(files))
-        for event in _events(file, member, prices, intake):
+        for event in events_of([file], prices, intake, column_map=column_map):
             key = (event.source, event.event_id)
-            if key in kept:
+            before = kept.get(key)
+            if before is not None:
                 intake.repeat_count += 1
-            else:
+            if before is None or model_tokens(event.usage.counts) > model_tokens(before.usage.counts):
                 kept[key] = event
-    intake.event_count = len(kept)
     if not kept:
-        raise SourceError(f"no usage in {len(files)} files below {', '.join(map(str, paths))}")
+        raise SourceError(_nothing(paths, len(files), intake))
     priced = _priced(kept.values(), prices)
     known, as_of = known_seats()
     return Analysed(
@@ -66,6 +67,15 @@ def analyse(
         intake=intake,
         seats_as_of="" if seats else as_of,
     )
+
+
+def _nothing(paths: Sequence[Path], file_count: int, intake: Intake) -> str:
+    why = (
+        f": {intake.bad_rows[0].file}, line {intake.bad_rows[0].line}: {intake.bad_rows[0].reason}"
+        if intake.bad_rows
+        else ""
+    )
+    return f"no usage in {file_count} files below {', '.join(map(str, paths))}{why}"
 
 
 def known_seats() -> tuple[tuple[Seat, ...], str]:
@@ -86,27 +96,3 @@ def _small_rates(prices: ListPrices, priced: Sequence[PricedEvent]) -> dict[str,
     at = max(one.event.admitted_at for one in priced)
     found = {provider: prices.base_rates(provider, model, at) for provider, model in SMALL_MODELS.items()}
     return {provider: rates for provider, rates in found.items() if rates is not None}
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(one for one in path.rglob("*.jsonl*") if one.is_file())
-        elif path.exists():
-            found.append(path)
-        else:
-            raise SourceError(f"there is no {path}")
-    return found
-
-
-def _events(path: Path, member: str, prices: ListPrices, intake: Intake) -> Iterable[UsageEvent]:
-    intake.file_count += 1
-    with opened(path) as stream:
-        head = stream.read(_HEAD_BYTES)
-    if is_codex(head):
-        return codex_events(path, member, prices, intake)
-    if is_claude_code(head):
-        return claude_code_events(path, member, prices, intake)
-    intake.is_other("files of no known kind")
-    return ()

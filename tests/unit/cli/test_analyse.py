@@ -1,6 +1,7 @@
 """`tokenroll analyse` on logs of Ada and Bo: answers, page, picture; and what is said when there is nothing to answer."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,28 @@ def test_every_way_to_sum_gives_the_same_sum(year: Path, capsys: pytest.CaptureF
     assert sum(_nanos(nanos) for row in found["hours_of_week"] for nanos in row) == whole
 
 
-def test_the_same_logs_twice_count_once(year: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_same_logs_twice_count_once(year: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     once = answer(capsys, str(year))
-    twice = answer(capsys, str(year), str(year))
+    copy = tmp_path / "copy"
+    shutil.copytree(year / "bo", copy / "bo")
+    twice = answer(capsys, str(year), str(year), str(copy))
     assert twice["total"] == once["total"]
-    assert twice["intake"]["repeat_count"] == 15_720
+    assert twice["intake"]["repeat_count"] == 2_008
+
+
+def test_whose_logs_they_are_is_read_from_their_folders(year: Path, capsys: pytest.CaptureFixture[str]):
+    found = answer(capsys, str(year))
+    assert [(one["name"], one["call_count"]) for one in found["by_member"]] == [("ada", 13_712), ("bo", 2_008)]
+
+
+def test_a_table_is_analysed_by_its_mapping(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "calls.csv").write_text("When,Who,Which,In,Out\n2026-02-03T08:00:00Z,Cleo,claude-haiku-4-5,1000,100\n")
+    (tmp_path / "map.toml").write_text(
+        'provider = "anthropic"\n[columns]\ntime = "When"\nmember = "Who"\nmodel = "Which"\ninput_tokens = "In"\noutput_tokens = "Out"\n'
+    )
+    found = answer(capsys, str(tmp_path / "calls.csv"), "--map", str(tmp_path / "map.toml"))
+    # 1,000 at 1 and 100 at 5 USD a million
+    assert (found["by_member"][0]["name"], found["total"]["list_cost"]) == ("Cleo", "0.0015")
 
 
 def test_a_person_reads_sentences_and_tables(year: Path, capsys: pytest.CaptureFixture[str]):

@@ -129,3 +129,55 @@ def test_without_the_extra_a_person_is_told_what_to_install(home, capsys, monkey
 
     monkeypatch.setattr(lake_libraries, "importlib", SimpleNamespace(import_module=absent))
     assert "install `tokenroll[lake]`" in said(capsys, "query", code=1).err
+
+
+def test_usage_from_elsewhere_is_imported_and_asked(home, tmp_path, capsys):
+    folder = tmp_path / "ada/.claude/projects/atlas"
+    folder.mkdir(parents=True)
+    usage = {"input_tokens": 1000, "output_tokens": 100}
+    told = {
+        "timestamp": "2026-01-05T10:00:00Z",
+        "sessionId": "s",
+        "requestId": "r",
+        "message": {"id": "m", "model": "claude-haiku-4-5", "usage": usage},
+    }
+    (folder / "s.jsonl").write_text(json.dumps(told) + "\n{broken\n")
+    assert main(["usage", "import", str(tmp_path / "ada"), "--dry-run"]) == 0
+    assert "would take 1 events" in capsys.readouterr().out
+    assert main(["usage", "import", str(tmp_path / "ada")]) == 0
+    assert "took 1 events out of 1 files and 2 rows" in capsys.readouterr().out
+    assert main(["usage", "import", str(tmp_path / "ada"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["event_count"] == 0
+    assert (
+        main(
+            [
+                "usage",
+                "query",
+                "--by",
+                "member,source",
+                "--measure",
+                "calls,list",
+                "--where",
+                "member=ada",
+                "--format",
+                "csv",
+            ]
+        )
+        == 0
+    )
+    # 1,000 at 1 and 100 at 5 USD a million
+    assert capsys.readouterr().out.splitlines()[1:] == ["ada,claude-code,1,0.001500000"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["{tmp}/nowhere"], 1, "there is no"),
+        (["{tmp}", "--rules", "{tmp}/rules.toml"], 1, "cannot be read"),
+        (["{tmp}", "--map", "{tmp}/map.toml"], 2, "map.toml"),
+    ],
+)
+def test_an_import_that_cannot_begin_says_why(arguments, code, says, home, tmp_path, capsys):
+    (tmp_path / "map.toml").write_text("when = 3\n")
+    assert main(["usage", "import", *(one.format(tmp=tmp_path) for one in arguments)]) == code
+    assert says in capsys.readouterr().err

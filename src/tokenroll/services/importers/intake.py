@@ -168,3 +168,17 @@ def lines_of(path: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
                     line = stream.readline(IMPORT_LINE_BYTES_MAX)
                 continue
             yield number, line
+
+
+def read_text(path: Path, limit_bytes: int) -> str:
+    """A small file of text. Raises SourceError where it is missing, too large or no text."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > limit_bytes:
+        raise SourceError(f"{path} has more than {limit_bytes} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is no text in UTF-8") from error

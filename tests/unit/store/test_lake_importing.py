@@ -1,0 +1,152 @@
+"""Usage that went around the gateway is in the lake once, wherever its import was stopped, and never beside the gateway's own row."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lake_kit import HOUR, MONDAY, FailingDisk, Stopped, agrees, event, told
+from tokenroll.model.usage import Usage
+from tokenroll.model.usage_event import GATEWAY
+from tokenroll.services.importers.attribution import Attribution, attribution_from_toml
+from tokenroll.services.importers.detecting import usage_files
+from tokenroll.services.importers.intake import Intake
+from tokenroll.services.lake_importing import KNOWN_FILES, OVERLAPS, Reading, import_files
+from tokenroll.services.list_prices import ListPrices, published_list_prices
+from tokenroll.store.lake import open_lake
+
+
+@pytest.fixture(scope="module")
+def prices() -> ListPrices:
+    return published_list_prices()
+
+
+def line(number: int, hour: int = 0, *, tokens: int = 1000) -> str:
+    return json.dumps(
+        {
+            "timestamp": f"2026-01-05T{hour:02}:00:30.000Z",
+            "sessionId": "monday",
+            "requestId": f"req-{number}",
+            "message": {
+                "id": f"msg-{number}",
+                "model": "claude-haiku-4-5",
+                "usage": {"input_tokens": tokens, "output_tokens": 50},
+            },
+        }
+    )
+
+
+def log(folder: Path, who: str, *lines: str) -> Path:
+    path = folder / who / ".claude/projects/atlas/monday.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{one}\n" for one in lines))
+    return path
+
+
+def taken(
+    logs: Path, home: Path, prices: ListPrices, attribution: Attribution | None = None, disk: Any = None
+) -> Intake:
+    intake = Intake()
+    with open_lake(home, disk) as lake:
+        import_files(lake, usage_files([logs]), Reading(prices, attribution or Attribution()), intake)
+        lake.compact(2)
+        lake.roll_up()
+    return intake
+
+
+def ids(home: Path) -> list[str]:
+    return sorted(text for row in told(home) for text in row if isinstance(text, str) and text.startswith("msg-"))
+
+
+def test_it_is_there_once_however_often_it_is_imported(tmp_path: Path, prices: ListPrices):
+    log(tmp_path / "logs", "ada", line(1), line(2, 1))
+    log(tmp_path / "logs", "bo", line(3))
+    assert taken(tmp_path / "logs", tmp_path / "lake", prices).event_count == 3
+    again = taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert (again.event_count, again.other) == (0, {KNOWN_FILES: 2})
+    assert ids(tmp_path / "lake") == ["msg-1:req-1", "msg-2:req-2", "msg-3:req-3"]
+    assert agrees(tmp_path / "lake")
+
+
+def test_a_log_that_grew_brings_what_is_new(tmp_path: Path, prices: ListPrices):
+    log(tmp_path / "logs", "ada", line(1), line(2, 1))
+    taken(tmp_path / "logs", tmp_path / "lake", prices)
+    log(tmp_path / "logs", "ada", line(1), line(2, 1, tokens=1001), line(3, 2))
+    taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert ids(tmp_path / "lake") == ["msg-1:req-1", "msg-2:req-2", "msg-3:req-3"]
+    # 1,000 + 1,001 + 1,000 in and 50 out of each: of the call that is told twice the fuller telling stays
+    assert _model_tokens(tmp_path / "lake") == 3151
+    assert agrees(tmp_path / "lake")
+
+
+def test_stopped_anywhere_and_run_again_it_is_the_same_lake(
+    tmp_path: Path, prices: ListPrices, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tokenroll.services.lake_importing.IMPORT_SLICE_EVENTS", 2)
+    log(tmp_path / "logs", "ada", *(line(number, number) for number in range(5)))
+    log(tmp_path / "logs", "bo", *(line(number, number) for number in range(5, 8)))
+    taken(tmp_path / "logs", tmp_path / "whole", prices)
+    whole = told(tmp_path / "whole")
+    assert len(whole) == 8
+    for steps in itertools.count():
+        home = tmp_path / f"stopped-{steps}"
+        try:
+            taken(tmp_path / "logs", home, prices, disk=FailingDisk(steps))
+        except Stopped:
+            taken(tmp_path / "logs", home, prices)
+            assert told(home) == whole, steps
+        else:
+            break
+    assert steps > 10
+
+
+def test_a_call_through_the_gateway_is_not_counted_again(tmp_path: Path, prices: ListPrices):
+    through = event(
+        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
+    )
+    other = event(2, MONDAY + HOUR, source=GATEWAY, usage=Usage(input_tokens=1000, output_tokens=51))
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([through, other], {GATEWAY: 2})
+    # the first is the gateway's; the second has the same counts but only one such call went through; the third has other counts
+    log(tmp_path / "logs", "ada", line(1), line(2), line(3, 1))
+    intake = taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert intake.other == {OVERLAPS: 1}
+    assert ids(tmp_path / "lake") == ["msg-1", "msg-2", "msg-2:req-2", "msg-3:req-3"]
+
+
+def test_small_calls_are_never_taken_for_each_other(tmp_path: Path, prices: ListPrices):
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([event(1, MONDAY, source=GATEWAY, usage=Usage(input_tokens=100, output_tokens=50))], {GATEWAY: 1})
+    log(tmp_path / "logs", "ada", line(1, tokens=100))
+    assert taken(tmp_path / "logs", tmp_path / "lake", prices).other == {}
+
+
+def test_rules_say_whose_it_is(tmp_path: Path, prices: ListPrices):
+    rules = attribution_from_toml(
+        '[[rule]]\nwhen = { member = "ada" }\nset = { member = "Ada Lovelace", department = "Engineering", cost_centre = "E1" }\n'
+    )
+    log(tmp_path / "logs", "ada", line(1))
+    log(tmp_path / "logs", "bo", line(2))
+    taken(tmp_path / "logs", tmp_path / "lake", prices, rules)
+    rows = {row for one in told(tmp_path / "lake") for row in one if isinstance(row, str)}
+    assert {"Ada Lovelace", "Engineering", "E1", "bo"} <= rows
+    assert "ada" not in rows
+
+
+def test_a_bad_row_and_a_stranger_stop_nothing(tmp_path: Path, prices: ListPrices):
+    path = log(
+        tmp_path / "logs", "ada", line(1), line(2).replace('"output_tokens": 50', '"output_tokens": -50'), line(3)
+    )
+    (tmp_path / "logs" / "notes.txt").write_text("buy milk\n")
+    intake = taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert [(bad.file, bad.line) for bad in intake.bad_rows] == [(str(path), 2)]
+    assert intake.other == {"files of no known kind": 1}
+    assert ids(tmp_path / "lake") == ["msg-1:req-1", "msg-3:req-3"]
+
+
+def _model_tokens(home: Path) -> int:
+    from tests.lake_kit import sums
+
+    return sums(home, "usage")[1]
