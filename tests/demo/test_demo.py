@@ -73,7 +73,7 @@ def test_it_exits_0_and_every_proof_holds(played):
     _folder, code, text = played
     assert code == 0, text
     assert "✗" not in text
-    assert "18 of 18 proofs hold" in text
+    assert "22 of 22 proofs hold" in text
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,11 @@ def test_it_exits_0_and_every_proof_holds(played):
         "✓ his call was admitted before midnight and paid after it out of the day pass: 0.00",
         "✓ Ben left: 12.00 unvested are forfeited",
         "✓ Ada asked for 3.00, Bo approved it in one command",
+        "✓ 4 teams used",
+        "April, if it goes on like this: about",
+        "to run dry before the allowance ends on 1 June",
+        "changes stand: 0.",
+        "✓ a year of two people's agents: 15 720 calls, 874.5733475 USD at list",
         "✓ journal verify ✓",
         "tokenroll serve --observe",
         "tokenroll client show claude-code",

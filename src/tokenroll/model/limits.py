@@ -507,6 +507,8 @@ IMPORT_LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """One line of a log: agents write whole files and pictures into theirs; longer is no log."""
 IMPORT_SLICE_EVENTS: Final = 50_000
 """Events appended to the lake at a time: some 100 MB of them, and a stop loses the work of a second."""
+OUTCOME_ROWS_MAX: Final = 5_000_000
+"""Events of a log of outcomes: ten a minute for a year."""
 IMPORT_SETTINGS_BYTES_MAX: Final = 1024 * 1024
 """A mapping or a file of rules: thousands of rules have room."""
 IMPORT_BAD_ROWS_NAMED_MAX: Final = 1_000

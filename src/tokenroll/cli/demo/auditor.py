@@ -7,6 +7,7 @@ It opens the ledger read-only and shares no memory with the demo, so that a demo
 import json
 import sys
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +15,10 @@ from sqlalchemy import Connection, func, select
 
 from tokenroll.app import Reader
 from tokenroll.model.identifier import call_identifier
+from tokenroll.model.instant import datetime_from_instant
 from tokenroll.services import history
 from tokenroll.services.finding import find_wallet
+from tokenroll.services.lake_feeding import SettlementEvents
 from tokenroll.services.replay_proof import Standing, prove
 from tokenroll.services.reporting import Reports
 from tokenroll.settings import load_settings
@@ -216,6 +219,41 @@ def chained(reports: Reports, *, call: str) -> dict[str, Any]:
     }
 
 
+def worth(reports: Reports, *, first: str, day_count: int) -> dict[str, Any]:
+    """The charges of a span of days by team, by day, by person and by outcome, each added up from the settlements one by one."""
+    first_day = date.fromisoformat(first).toordinal()
+    departments: dict[str, int] = {}
+    outcomes: dict[str, int] = {}
+    days = [0] * day_count
+    wallets = {one["name"]: one for one in reports.wallets()}
+    people = [one["name"] for one in reports.members() if one["kind"] == "person"]
+    members = {name: [0] * day_count for name in people}
+    total = 0
+    events = SettlementEvents(reports.connection)
+    for row in reports.connection.execute(select(schema.settlements).order_by(schema.settlements.c.ledger_seq)):
+        event = events.event(row)
+        day = datetime_from_instant(event.admitted_at).date().toordinal() - first_day
+        charge = event.charge_nanos or 0
+        if not 0 <= day < day_count or event.member not in members:
+            continue
+        total += charge
+        days[day] += charge
+        members[event.member][day] += charge
+        departments[event.department] = departments.get(event.department, 0) + charge
+        if event.outcome:
+            outcomes[event.outcome] = outcomes.get(event.outcome, 0) + charge
+    return {
+        "departments": departments,
+        "days": days,
+        "members": [
+            {"name": name, "days": spent, **{key: wallets[name][key] for key in ("left_nanos", "granted_nanos")}}
+            for name, spent in members.items()
+        ],
+        "outcomes": outcomes,
+        "charged_nanos": total,
+    }
+
+
 def _closing(one: Mapping[str, Any]) -> int:
     plus = ("opening_nanos", "vested_nanos", "transferred_in_nanos")
     minus = (
@@ -263,6 +301,7 @@ QUESTIONS: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {
     "slips": slips,
     "slip": slip,
     "chained": chained,
+    "worth": worth,
 }
 
 

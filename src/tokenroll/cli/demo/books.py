@@ -1,4 +1,4 @@
-"""(i) The same as beancount text: what any other program can check."""
+"""(j) The same as beancount text: what any other program can check."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from typing import Final
 from tokenroll.cli.demo.show import count
 from tokenroll.cli.demo.stage import Stage
 
-LETTER: Final = "i"
+LETTER: Final = "j"
 HEADING: Final = "The books as beancount text"
 _BALANCE: Final = re.compile(r"^\d{4}-\d{2}-\d{2} balance ", re.MULTILINE)
 _TRANSACTION: Final = re.compile(r"^\d{4}-\d{2}-\d{2} \* ", re.MULTILINE)

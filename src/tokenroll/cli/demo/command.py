@@ -19,7 +19,19 @@ from tokenroll.cli.program import Failure
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-SCENES: Final = ("company", "grants", "month", "race", "refusal", "crash", "closing", "april", "books", "verify")
+SCENES: Final = (
+    "company",
+    "grants",
+    "month",
+    "race",
+    "refusal",
+    "crash",
+    "closing",
+    "april",
+    "worth",
+    "books",
+    "verify",
+)
 """Modules of this package, in the order in which they play; each has LETTER, HEADING and play(stage)."""
 
 

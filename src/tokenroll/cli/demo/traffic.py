@@ -61,6 +61,12 @@ def month_of_calls(seed: int, people: int, calls: int) -> list[Planned]:
     ]
 
 
+def _outcome(session: str) -> str:
+    """An agent's session works at a change, and says so; a chat works at none."""
+    kind, _, number = session.rpartition("/")[2].rpartition("-")
+    return f"x-tokenroll-tags: outcome=change-{number}\r\n" if kind.endswith("agent") else ""
+
+
 def _moment(working_micros: int) -> Instant:
     day, rest = divmod(working_micros, _DAY_SECONDS * MICROS_PER_SECOND)
     return instant_from_datetime(WORK_DAYS[day] + _OPENS) + rest
@@ -124,7 +130,9 @@ class Traffic:
             request = request_of(call, body, host=str(self.twin), key="direct")
             self._direct_left += 1
             direct.submit(Exchange(request, 0, 0))
-        request = request_of(call, body, host=str(self.gateway), key=self.keys[planned.person])
+        request = request_of(
+            call, body, host=str(self.gateway), key=self.keys[planned.person], more=_outcome(call.session)
+        )
         self.advance_to(planned.at)
         day = (planned.at - instant_from_datetime(_FIRST)) // (86_400 * MICROS_PER_SECOND)
         pool.submit(Exchange(request, day, 0))

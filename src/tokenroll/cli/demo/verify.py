@@ -1,11 +1,11 @@
-"""(j) The journal verified from empty, and what to do next."""
+"""(k) The journal verified from empty, and what to do next."""
 
 from typing import Final
 
 from tokenroll.cli.demo.show import amount
 from tokenroll.cli.demo.stage import Stage
 
-LETTER: Final = "j"
+LETTER: Final = "k"
 HEADING: Final = "Everything again, from empty"
 _COMPLAINT_LINES_MAX: Final = 12
 
