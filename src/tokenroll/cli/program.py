@@ -37,6 +37,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "alert": "who is told at 50, 80, 95 %: list, destinations, test, retry",
         "refill": "standing top-ups, approved once and bounded: create, remove, list",
         "key": "secrets that spend a wallet: create, list, revoke",
+        "cost": "why costs changed, what does not fit, what an outcome costs, what if",
         "ratecard": "dated prices: import, list, show, set",
         "client": "settings for Claude Code, Codex, SDKs and curl: show",
         "doctor": "one call as a client makes it: what broke, and what to do",

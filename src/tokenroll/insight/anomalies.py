@@ -76,6 +76,11 @@ def unusual_days(days: Sequence[SpendDay]) -> tuple[UnusualDay, ...]:
     return tuple(found)
 
 
+def is_broken_meter(cost_nanos: int, expected_nanos: int) -> bool:
+    """Whether a call's cost is so far above what its tokens cost elsewhere that its meter must be wrong."""
+    return cost_nanos >= METER_LEAST_NANOS and cost_nanos >= METER_TIMES_MAX * expected_nanos
+
+
 def meter_anomalies(priced: Iterable[PricedEvent]) -> tuple[MeterAnomaly, ...]:
     """Calls with a cost that their tokens cannot explain, largest first. What is billed is judged where it is told, else what is listed."""
     by_model: dict[str, list[tuple[int, int, PricedEvent]]] = {}
@@ -90,7 +95,7 @@ def meter_anomalies(priced: Iterable[PricedEvent]) -> tuple[MeterAnomaly, ...]:
         usual = median(cost / tokens for cost, tokens, _ in rows)
         for cost, tokens, one in rows:
             expected = max(1, round(usual * tokens))
-            if cost >= METER_LEAST_NANOS and cost >= METER_TIMES_MAX * expected:
+            if is_broken_meter(cost, expected):
                 found.append(
                     MeterAnomaly(
                         source=one.event.source,

@@ -221,20 +221,24 @@ def burn_down(
 
 def waterfall(start: tuple[str, int], steps: Iterable[tuple[str, int]], end: str, *, unit: str) -> dict[str, Any]:
     """From one amount to another by named steps, in nanos; the last bar is their sum."""
-    rows = [{"name": start[0], "from": 0.0, "to": _units(start[1]), "kind": "whole", "says": _units(start[1])}]
+    rows = [_whole_bar(*start)]
     level = start[1]
     for name, nanos in steps:
-        rows.append(
-            {
-                "name": name,
-                "from": _units(level),
-                "to": _units(level + nanos),
-                "kind": "more" if nanos >= 0 else "less",
-                "says": _units(nanos),
-            }
-        )
+        if nanos:
+            ends = (_units(level), _units(level + nanos))
+            kind = "more" if nanos > 0 else "less"
+            rows.append(
+                {
+                    "name": name,
+                    "from": ends[0],
+                    "to": ends[1],
+                    "top": max(ends),
+                    "kind": kind,
+                    "says": f"{_units(nanos):+,.2f}",
+                }
+            )
         level += nanos
-    rows.append({"name": end, "from": 0.0, "to": _units(level), "kind": "whole", "says": _units(level)})
+    rows.append(_whole_bar(end, level))
     names = [row["name"] for row in rows]
     x = {"field": "name", "type": "nominal", "sort": names, "title": None, "axis": {"labelAngle": 0, "labelLimit": 110}}
     return {
@@ -255,12 +259,17 @@ def waterfall(start: tuple[str, int], steps: Iterable[tuple[str, int]], end: str
             {
                 "mark": {"type": "text", "dy": -6, "color": INK},
                 "encoding": {
-                    "y": {"field": "to", "type": "quantitative"},
-                    "text": {"field": "says", "type": "quantitative", "format": "+,.2f"},
+                    "y": {"field": "top", "type": "quantitative"},
+                    "text": {"field": "says", "type": "nominal"},
                 },
             },
         ],
     }  # fmt: skip
+
+
+def _whole_bar(name: str, nanos: int) -> dict[str, Any]:
+    amount = _units(nanos)
+    return {"name": name, "from": 0.0, "to": amount, "top": max(amount, 0.0), "kind": "whole", "says": f"{amount:,.2f}"}
 
 
 def sized(view: Mapping[str, Any], width: int, height: int) -> dict[str, Any]:

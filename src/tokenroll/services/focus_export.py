@@ -7,7 +7,7 @@ cheaper than prices say is a charge of its own. A call that drew on several lots
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select
@@ -17,12 +17,13 @@ from tokenroll.books.focus_schema import ChargeCategory
 from tokenroll.engine.rating import card_from_json, rate_attos, rates_for, round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.hold import COMPANY_LOT_ID
-from tokenroll.model.instant import HOUR_MICROS, Instant, instant_from_datetime
+from tokenroll.model.instant import HOUR_MICROS, Instant
 from tokenroll.model.member import MemberKind
 from tokenroll.model.rate_card import RateCard, RateTable
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, Meter
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.model.wallet import HolderKind
+from tokenroll.services.cost_answers import month_of
 from tokenroll.services.lake_feeding import SettlementEvents
 from tokenroll.services.people import COMPANY_NAME_SETTING
 from tokenroll.store import schema
@@ -83,7 +84,7 @@ class _Wallet(NamedTuple):
 
 def focus_lines(connection: Connection, month: date) -> Iterator[Line]:
     """The lines of a calendar month in UTC, by wallet, day, model and meter; amounts are the ledger's."""
-    from_at, until = _month(month)
+    from_at, until = month_of(month)
     table = schema.settlements
     query = (
         select(table)
@@ -273,12 +274,6 @@ class _Facts:
 def lot_identifier(lot_id: int) -> str:
     """A lot's number, which is all that the ledger knows it by, in the form of the other identifiers."""
     return f"lot_{lot_id:032x}"
-
-
-def _month(month: date) -> tuple[Instant, Instant]:
-    first = datetime(month.year, month.month, 1, tzinfo=UTC)
-    after = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
-    return instant_from_datetime(first), instant_from_datetime(after)
 
 
 def _order(key: _Line) -> tuple[Any, ...]:

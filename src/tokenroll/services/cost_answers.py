@@ -1,0 +1,187 @@
+"""Why costs changed, what does not fit, what an outcome costs, what would be otherwise: asked of the usage lake, answered by `insight`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final, NamedTuple
+
+from tokenroll.insight.anomalies import METER_LEAST_NANOS, SpendDay, UnusualDay, is_broken_meter, unusual_days
+from tokenroll.insight.changes import Amounts, Change, Mover, change_of, movers
+from tokenroll.insight.unit_economics import UnitCost, joined, unit_cost
+from tokenroll.insight.what_if import Answer, ModelUse, Scenario, what_if
+from tokenroll.model.instant import Instant, instant_from_datetime
+from tokenroll.model.rate_card import Rates
+from tokenroll.model.tag import OUTCOME
+from tokenroll.model.usage import METERS
+from tokenroll.services.list_prices import ListPrices
+from tokenroll.store.lake import LakeView
+from tokenroll.store.lake_files import lake_engine, show_rows
+from tokenroll.store.lake_queries import MEASURES, Condition, QuestionError, UsageQuery, answer
+from tokenroll.store.lake_schema import COSTS, COUNTS, USAGE
+
+MONEY: Final = ("list", "net", "billed", "charge")
+"""The four costs; a question about change asks of one of them."""
+_MEDIANS: Final = (
+    "SELECT model, median(coalesce(billed_cost_nanos, list_cost_nanos)::DOUBLE / model_tokens) FROM usage "
+    "WHERE model_tokens > 0 AND coalesce(billed_cost_nanos, list_cost_nanos) IS NOT NULL GROUP BY model"
+)
+_LARGE: Final = (
+    "SELECT source, event_id, model, admitted_at, member, coalesce(billed_cost_nanos, list_cost_nanos), model_tokens FROM usage "
+    "WHERE model_tokens > 0 AND coalesce(billed_cost_nanos, list_cost_nanos) >= ? ORDER BY 6 DESC, event_id"
+)
+
+
+class Period(NamedTuple):
+    """From an instant until another, exclusive; None leaves an end open."""
+
+    from_at: Instant | None
+    until: Instant | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """A change taken apart by models, and the parts of it by any dimension."""
+
+    change: Change
+    movers: tuple[Mover, ...]
+    currency: str
+
+
+class BrokenMeter(NamedTuple):
+    """A call whose cost its tokens cannot explain (W12): set aside until somebody says that it is right."""
+
+    source: str
+    event_id: str
+    model: str
+    admitted_at: Instant
+    member: str
+    cost_nanos: int
+    usual_nanos: int
+
+
+def explained(
+    view: LakeView, before: Period, after: Period, *, by: str, money: str, where: Sequence[Condition] = ()
+) -> Explained:
+    """The change of one cost between two periods. Prices are those of a model token of each model. Raises QuestionError."""
+    column = _money(money)
+    asked: dict[Period, dict[tuple[str, ...], tuple[list[dict[str, Any]], str]]] = {}
+    for period in (before, after):
+        asked[period] = {}
+        for names in (("model", "provider"), (by,)):
+            query = UsageQuery(
+                by=names,
+                measures=("model_tokens", money),
+                where=tuple(where),
+                from_at=period.from_at,
+                until=period.until,
+            )
+            found = answer(view, query)
+            asked[period][names] = (found.rows(), found.currency)
+    models = ("model", "provider")
+
+    def parts(period: Period) -> dict[str, Amounts]:
+        return {
+            f"{row['provider']}/{row['model']}": Amounts(units=row["model_tokens"] or 0, cost_nanos=row[column] or 0)
+            for row in asked[period][models][0]
+        }
+
+    def sums(period: Period) -> dict[str, int]:
+        return {str(row[by] if row[by] is not None else ""): row[column] or 0 for row in asked[period][(by,)][0]}
+
+    return Explained(
+        change=change_of(parts(before), parts(after)),
+        movers=movers(sums(before), sums(after)),
+        currency=asked[after][models][1] or asked[before][models][1],
+    )
+
+
+def odd_days(view: LakeView, *, money: str) -> tuple[UnusualDay, ...]:
+    """Days with far more of one cost than the days before them make likely; days without usage count as nothing spent."""
+    column = _money(money)
+    rows = answer(view, UsageQuery(by=("day",), measures=(money,), order=("day",))).rows()
+    spent = {date.fromisoformat(row["day"]): row[column] or 0 for row in rows}
+    if not spent:
+        return ()
+    first, last = min(spent), max(spent)
+    span = range(first.toordinal(), last.toordinal() + 1)
+    return unusual_days([SpendDay(on, spent.get(on, 0)) for on in map(date.fromordinal, span)])
+
+
+def broken_meters(view: LakeView) -> tuple[BrokenMeter, ...]:
+    """All calls of the lake whose meter cannot be right, dearest first."""
+    files = view.manifest.of_kind(USAGE)
+    if not files:
+        return ()
+    with lake_engine(view.directory) as engine:
+        show_rows(engine, view.directory, files)
+        usual: dict[str, float] = dict(engine.execute(_MEDIANS).fetchall())
+        large = engine.execute(_LARGE, [METER_LEAST_NANOS]).fetchall()
+    found = []
+    for source, event_id, model, at, member, cost, tokens in large:
+        expected = max(1, round(usual[model] * tokens))
+        if is_broken_meter(cost, expected):
+            found.append(BrokenMeter(source, event_id, model, at, member, cost, expected))
+    return tuple(found)
+
+
+def outcome_cost(view: LakeView, accepted: Mapping[str, bool], *, money: str, period: Period | None = None) -> UnitCost:
+    """What an accepted outcome costs: spend joined to a log of outcomes by the tag `outcome`; the rest of all spend is unattributed."""
+    column = _money(money)
+    span = period or Period(None, None)
+    marked = Condition(dimension="tag", operator="~", value=f"{OUTCOME}=")
+    tagged = UsageQuery(by=("tag",), measures=(money,), where=(marked,), from_at=span.from_at, until=span.until)
+    rows = answer(view, tagged).rows()
+    spend = {
+        str(row["tag"]).removeprefix(f"{OUTCOME}="): row[column] or 0
+        for row in rows
+        if str(row["tag"]).startswith(f"{OUTCOME}=")
+    }
+    whole = answer(view, UsageQuery(measures=(money,), from_at=span.from_at, until=span.until)).rows()
+    total = (whole[0][column] or 0) if whole else 0
+    outcomes, elsewhere = joined(spend, accepted)
+    return unit_cost(outcomes, unattributed_nanos=elsewhere + total - sum(spend.values()))
+
+
+def would_cost(
+    view: LakeView, scenario: Scenario, prices: ListPrices, period: Period, at: Instant
+) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
+    """The list cost of a period's usage by model, now and under a scenario; and the models that have no price to ask about."""
+    meters = {column: name for name, column in MEASURES.items() if column in COUNTS}
+    query = UsageQuery(
+        by=("provider", "model"), measures=(*meters.values(), "list"), from_at=period.from_at, until=period.until
+    )
+    uses, unpriced = [], []
+    for row in answer(view, query).rows():
+        rates = prices.base_rates(row["provider"], row["model"], at)
+        cost = row["list_cost_nanos"]
+        if rates is None or cost is None:
+            unpriced.append(row["model"])
+            continue
+        counts = tuple(row.get(column) for column in COUNTS)
+        uses.append(ModelUse(model=row["model"], counts=counts[: len(METERS)], cost_nanos=cost, rates=rates))
+    return what_if(uses, scenario, _rates_of(scenario, prices, at)), tuple(sorted(set(unpriced)))
+
+
+def month_of(month: date) -> tuple[Instant, Instant]:
+    """The first instant of a calendar month in UTC and of the one after it."""
+    first = datetime(month.year, month.month, 1, tzinfo=UTC)
+    after = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
+    return instant_from_datetime(first), instant_from_datetime(after)
+
+
+def _rates_of(scenario: Scenario, prices: ListPrices, at: Instant) -> dict[str, Rates]:
+    found = {}
+    for other, _ in scenario.switches.values():
+        rates = prices.base_rates("", other, at)
+        if rates is None:
+            raise QuestionError(f"there is no published price for {other}: name a model as its provider does")
+        found[other] = rates
+    return found
+
+
+def _money(name: str) -> str:
+    if name not in MONEY:
+        raise QuestionError(f"a cost is one of {', '.join(MONEY)}, not {name!r}")
+    column: Any = MEASURES[name]
+    assert column in {*COSTS, "charge_nanos"}
+    return str(column)

@@ -1,0 +1,112 @@
+"""`tokenroll cost` on a lake of two months: why March cost more, what does not fit, what a change costs, what if."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lake_kit import DAY, HOUR, event
+from tests.made_home import home_of
+from tokenroll.cli import main
+from tokenroll.model.usage import Usage
+from tokenroll.store.lake import open_lake
+
+FEBRUARY = 1_769_904_000_000_000  # 2026-02-01T00:00:00Z
+MARCH = FEBRUARY + 28 * DAY
+USD = 10**9
+
+
+def used(number: int, at: int, member: str, model: str, tokens: int, cost_nanos: int, **more: Any) -> Any:
+    return event(
+        number, at, member=member, provider="anthropic", requested_model=model, usage=Usage(input_tokens=tokens, output_tokens=0),
+        list_cost_nanos=cost_nanos, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    home_of(tmp_path, monkeypatch, ("init", "--name", "Acme", "--zone", "UTC"))
+    with open_lake(tmp_path / "home" / "lake") as lake:
+        lake.append(
+            [
+                used(1, FEBRUARY, "Ada", "small", 100, 100 * USD),
+                used(2, FEBRUARY, "Bo", "large", 100, 900 * USD),
+                used(3, MARCH, "Ada", "small", 100, 100 * USD, tags=("outcome=pr-1",)),
+                used(4, MARCH + HOUR, "Bo", "large", 300, 2400 * USD, tags=("outcome=pr-2", "draft")),
+            ],
+            {"claude-code": 4},
+        )
+    capsys.readouterr()
+    return tmp_path
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["cost", *arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_month_is_explained_by_volume_mix_and_price(home: Path, capsys: pytest.CaptureFixture[str]):
+    found = answer(capsys, "explain", "--month", "2026-03")
+    # 200 more at 5 is volume; at old prices March is 2,800, of which 2,000 are the old mix; 300 are 1 cheaper
+    assert found["steps"] == {"volume": "1000.00", "mix": "800.00", "price": "-300.00", "new": "0.00", "gone": "0.00"}
+    assert (found["before"], found["after"], found["unit"]) == ("1000.00", "2500.00", "USD")
+    assert [(one["name"], one["change"]) for one in found["movers"]] == [("Bo", "1500.00"), ("Ada", "0.00")]
+
+
+def test_the_explanation_is_drawn(home: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["cost", "explain", "--month", "2026-03", "--image", str(home / "why.svg")]) == 0
+    drawn = (home / "why.svg").read_text()
+    for says in ("2026-02", "+1,000.00", "+800.00", "\u2212300.00", "2,500.00"):
+        assert says in drawn or says.replace("\u2212", "-") in drawn, says
+    assert "volume" in capsys.readouterr().out
+
+
+def test_what_an_outcome_costs_counts_failures_and_what_nobody_named(home: Path, capsys: pytest.CaptureFixture[str]):
+    log = home / "outcomes.csv"
+    log.write_text("outcome,at,event\npr-1,2026-03-02T00:00:00Z,merged\npr-2,2026-03-02T00:00:00Z,abandoned\n")
+    found = answer(capsys, "outcomes", str(log), "--month", "2026-03")
+    assert (found["accepted_count"], found["outcome_count"]) == (1, 2)
+    assert (found["spend"], found["spent_on_failures"], found["per_accepted"]) == ("2500.00", "2400.00", "2500.00")
+    assert found["unattributed"] == "0.00"
+    # February had no tags: 1,000 more that led nowhere anybody named
+    assert answer(capsys, "outcomes", str(log))["per_accepted_with_unattributed"] == "3500.00"
+
+
+def test_a_meter_that_cannot_be_right_is_told(home: Path, capsys: pytest.CaptureFixture[str]):
+    with open_lake(home / "home" / "lake") as lake:
+        good = [used(10 + n, MARCH + n * HOUR, "Dev", "haiku", 1000, 1_000_000) for n in range(9)]
+        lake.append(
+            [*good, used(99, MARCH, "Dev", "haiku", 1000, 1_000_000, billed_cost_nanos=1000 * USD)], {"litellm": 1}
+        )
+    (found,) = answer(capsys, "anomalies")["meters"]
+    assert (found["event_id"], found["cost_nanos"], found["usual_nanos"]) == ("msg-99", "1000.00", "0.001")
+
+
+def test_another_model_and_a_discount(home: Path, capsys: pytest.CaptureFixture[str]):
+    with open_lake(home / "home" / "lake") as lake:
+        lake.append([used(20, MARCH, "Cleo", "claude-sonnet-4-5", 1_000_000, 3 * USD)], {"csv": 1})
+    # all of it to a model at 1 USD a million, and a tenth less
+    found = answer(
+        capsys, "what-if", "--month", "2026-03", "--switch", "claude-sonnet-4-5=claude-haiku-4-5", "--discount", "10%"
+    )
+    assert found["models"] == [{"model": "claude-sonnet-4-5", "now": "3.00", "then": "0.90", "saved": "2.10"}]
+    assert found["unpriced_models"] == ["large", "small"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["explain", "--month", "March"], "--month"),
+        (["explain", "--month", "2026-03", "--cost", "hope"], "a cost is one of list, net, billed, charge"),
+        (["explain", "--month", "2026-03", "--by", "mood"], "there is no dimension 'mood'"),
+        (["what-if", "--month", "2026-03", "--price", "small=2"], "MODEL:METER=FACTOR"),
+        (["what-if", "--month", "2026-03", "--switch", "small"], "MODEL=OTHER"),
+        (["what-if", "--month", "2026-03", "--switch", "small=nobody"], "no published price for nobody"),
+        (["what-if", "--month", "2026-03", "--discount", "150%"], "between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_asked_says_why(arguments: list[str], says: str, home: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["cost", *arguments]) == 2
+    assert says in capsys.readouterr().err
