@@ -224,6 +224,52 @@ def what_if_command(
     show(result, as_json=as_json, human=human)
 
 
+@app.command("share")
+def share(
+    *,
+    month: Annotated[str, typer.Option(help="The month of the invoice, in UTC.", metavar="YYYY-MM")],
+    our_key: Annotated[list[str] | None, typer.Option(help="The id of a key that the gateway calls with, as reports name it; repeat it.")] = None,
+    seal: Seal = True,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """How much of each provider's invoice went through the gateway, and the keys of its usage reports that are not ours."""
+    from tokenroll.services.cost_answers import metered_share
+
+    with _view(seal=seal) as view:
+        providers, keys = metered_share(view, _month(month, "--month"), our_key or [])
+    rows: list[dict[str, Any]] = [
+        {
+            "provider": one.provider, "through_nanos": one.through_nanos, "billed_nanos": one.billed_nanos,
+            "share": "-" if one.permille is None else f"{one.permille / 10:.1f} %",
+        }
+        for one in providers
+    ]  # fmt: skip
+    result = {
+        "providers": [
+            {"provider": one.provider, "through_gateway": _amount(one.through_nanos), "billed": _amount(one.billed_nanos), "share_permille": one.permille}
+            for one in providers
+        ],
+        "keys": [{"provider": one.provider, "key": one.key, "model_tokens": one.model_tokens, "is_ours": one.is_ours} for one in keys],
+    }  # fmt: skip
+
+    def human() -> None:
+        columns = {
+            "provider": "provider",
+            "through_nanos": "through the gateway, USD",
+            "billed_nanos": "billed in all, USD",
+            "share": "metered share",
+        }
+        table(columns, rows, empty="nothing went through the gateway then, and no cost report was imported")
+        told = [
+            {"provider": one.provider, "key": one.key or "-", "model_tokens": one.model_tokens, "ours": one.is_ours}
+            for one in keys
+        ]
+        columns = {"provider": "provider", "key": "key", "model_tokens": "model tokens", "ours": "ours"}
+        table(columns, told, empty="no usage report by key was imported (`tokenroll usage import`)")
+
+    show(result, as_json=as_json, human=human)
+
+
 # ---- options ---------------------------------------------------------------------------------------------------------
 
 

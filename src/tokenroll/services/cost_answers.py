@@ -1,18 +1,20 @@
 """Why costs changed, what does not fit, what an outcome costs, what would be otherwise: asked of the usage lake, answered by `insight`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
 from tokenroll.insight.anomalies import METER_LEAST_NANOS, SpendDay, UnusualDay, is_broken_meter, unusual_days
 from tokenroll.insight.changes import Amounts, Change, Mover, change_of, movers
+from tokenroll.insight.metered_share import KeyUse, ProviderShare, key_uses, provider_shares
 from tokenroll.insight.unit_economics import UnitCost, joined, unit_cost
 from tokenroll.insight.what_if import Answer, ModelUse, Scenario, what_if
 from tokenroll.model.instant import Instant, instant_from_datetime
 from tokenroll.model.rate_card import Rates
 from tokenroll.model.tag import OUTCOME
 from tokenroll.model.usage import METERS
+from tokenroll.model.usage_event import GATEWAY
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_files import lake_engine, show_rows
@@ -21,6 +23,10 @@ from tokenroll.store.lake_schema import COSTS, COUNTS, USAGE
 
 MONEY: Final = ("list", "net", "billed", "charge")
 """The four costs; a question about change asks of one of them."""
+COST_REPORTS: Final = ("openai-costs", "anthropic-costs", "focus")
+"""Sources that say what a provider bills in all."""
+USAGE_REPORTS: Final = ("openai-usage", "anthropic-usage")
+"""Sources that say which of a provider's keys used how much."""
 _MEDIANS: Final = (
     "SELECT model, median(coalesce(billed_cost_nanos, list_cost_nanos)::DOUBLE / model_tokens) FROM usage "
     "WHERE model_tokens > 0 AND coalesce(billed_cost_nanos, list_cost_nanos) IS NOT NULL GROUP BY model"
@@ -160,6 +166,33 @@ def would_cost(
         counts = tuple(row.get(column) for column in COUNTS)
         uses.append(ModelUse(model=row["model"], counts=counts[: len(METERS)], cost_nanos=cost, rates=rates))
     return what_if(uses, scenario, _rates_of(scenario, prices, at)), tuple(sorted(set(unpriced)))
+
+
+def metered_share(
+    view: LakeView, period: Period, ours: Collection[str]
+) -> tuple[tuple[ProviderShare, ...], tuple[KeyUse, ...]]:
+    """What of each provider's cost report went through the gateway, and the keys of its usage reports. Raises QuestionError."""
+
+    def sums(money: str, *where: Condition) -> dict[str, int]:
+        query = UsageQuery(by=("provider",), measures=(money,), where=where, from_at=period.from_at, until=period.until)
+        column = _money(money)
+        return {row["provider"]: row[column] for row in answer(view, query).rows() if row[column] is not None}
+
+    through = sums("net", _source(GATEWAY))
+    billed = sums("billed", *map(_source, COST_REPORTS))
+    reported = UsageQuery(
+        by=("provider", "key"),
+        measures=("model_tokens",),
+        where=tuple(map(_source, USAGE_REPORTS)),
+        from_at=period.from_at,
+        until=period.until,
+    )
+    keys = [(row["provider"], row["key"], row["model_tokens"] or 0) for row in answer(view, reported).rows()]
+    return provider_shares(through, billed), key_uses(keys, ours)
+
+
+def _source(name: str) -> Condition:
+    return Condition(dimension="source", operator="=", value=name)
 
 
 def month_of(month: date) -> tuple[Instant, Instant]:

@@ -95,6 +95,27 @@ def test_another_model_and_a_discount(home: Path, capsys: pytest.CaptureFixture[
     assert found["unpriced_models"] == ["large", "small"]
 
 
+def test_what_of_the_invoice_went_through_the_gateway(home: Path, capsys: pytest.CaptureFixture[str]):
+    with open_lake(home / "home" / "lake") as lake:
+        lake.append(
+            [
+                used(30, MARCH, "Ada", "m", 10, 30 * USD, source="gateway", net_cost_nanos=30 * USD),
+                used(31, MARCH, "", "", 0, 0, source="anthropic-costs", billed_cost_nanos=40 * USD),
+                used(32, MARCH, "", "m", 10, 0, source="anthropic-usage", key="apikey_ours"),
+                used(33, MARCH, "", "m", 4, 0, source="anthropic-usage", key="apikey_of_nobody"),
+            ],
+            {"anthropic": 1},
+        )
+    found = answer(capsys, "share", "--month", "2026-03", "--our-key", "apikey_ours", "--no-seal")
+    assert found["providers"] == [
+        {"provider": "anthropic", "through_gateway": "30.00", "billed": "40.00", "share_permille": 750}
+    ]
+    assert [(one["key"], one["model_tokens"], one["is_ours"]) for one in found["keys"]] == [
+        ("apikey_of_nobody", 4, False),
+        ("apikey_ours", 10, True),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
