@@ -1,6 +1,7 @@
 """The demo as a newcomer starts it: a process in an empty environment; its proofs as literals, its home verified by another."""
 
 import contextlib
+import csv
 import http.client
 import io
 import json
@@ -133,6 +134,27 @@ def test_its_books_are_accepted_by_bean_check(played):
     assert "bean-check: no errors" in text
     done = subprocess.run([BIN / "bean-check", folder / "home" / "acme.beancount"], capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_its_march_is_the_same_in_focus_and_in_the_lake(played):
+    folder, _code, _text = played
+    environment = {**empty_environment(folder), "TOKENROLL_HOME": str(folder / "home")}
+
+    def said(*arguments: str) -> str:
+        command = [BIN / "tokenroll", "usage", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    said("focus", "--month", "2027-03", "--output", str(folder / "march.csv"))
+    with (folder / "march.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 200
+    month = ("--from", "2027-03-01", "--until", "2027-04-01")
+    header, figures = said("query", "--measure", "net,list", *month, "--format", "csv").splitlines()
+    told = dict(zip(header.split(","), map(Decimal, figures.split(",")), strict=True))
+    assert sum(Decimal(row["BilledCost"]) for row in rows) == told["net_cost_usd"]
+    assert sum(Decimal(row["ListCost"]) for row in rows) == told["list_cost_usd"]
 
 
 def test_its_home_is_verified_by_another_program_afterwards(played):
