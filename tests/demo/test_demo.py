@@ -141,7 +141,7 @@ def test_its_march_is_the_same_in_focus_and_in_the_lake(played):
     environment = {**empty_environment(folder), "TOKENROLL_HOME": str(folder / "home")}
 
     def said(*arguments: str) -> str:
-        command = [BIN / "tokenroll", "usage", *arguments]
+        command = [str(BIN / "tokenroll"), "usage", *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
