@@ -197,6 +197,16 @@ class Settings:
         return self.home / "lake"
 
     @property
+    def live_usage_path(self) -> Path:
+        """What is counted for those who watch, and how far; it may be deleted, and is then counted again."""
+        return self.home / "live_usage.json"
+
+    @property
+    def spool_directory(self) -> Path:
+        """Calls that programs reported and that are not in the lake yet."""
+        return self.home / "spool"
+
+    @property
     def run_directory(self) -> Path:
         """Socket, lock and process ids."""
         return self.home / "run"

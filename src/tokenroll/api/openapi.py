@@ -130,6 +130,15 @@ def _own_paths() -> dict[str, Any]:
         "operationId": "openapi", "summary": "This document.", "security": [],
         "responses": {"200": {"description": "This document.", "content": {JSON: {"schema": {"type": "object"}}}}, **_problems("Problem", PROBLEM, 405)},
     }}}  # fmt: skip
+    text = {"schema": {"type": "string"}}
+    paths["/api/metrics"] = {"get": {
+        "operationId": "metrics", "summary": "What calls amount to since the ledger began, as Prometheus reads it.", "tags": ["live usage"],
+        "responses": {
+            "200": {"description": "Counters by department, model and provider.", "content": {"text/plain": text}},
+            **_problems("Problem", PROBLEM, 401, 403, 405),
+            "503": _answer("The ledger is still being counted.", "Problem", PROBLEM, **{"retry-after": "Seconds."}),
+        },
+    }}  # fmt: skip
     for path, (summary, shape, names) in {**MINE, **COMPANY}.items():
         query = [
             {"name": name, "in": "query", "description": _QUERY[name][0], "schema": _QUERY[name][1]} for name in names
