@@ -91,7 +91,7 @@ def create_api(reader: Reader, live: LiveUsage | None = None) -> Starlette:
             *(Route(path, door.answering(answer, admin=False)) for path, answer in mine.items()),
             *(Route(path, door.answering(answer, admin=True)) for path, answer in company.items()),
         ],
-        exception_handlers={HTTPException: _problem, Refused: _problem, Exception: _problem},
+        exception_handlers={HTTPException: problem, Refused: problem, Exception: problem},
     )
 
 
@@ -164,7 +164,8 @@ def bearer(request: Request) -> str:
     return value.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
+async def problem(_request: Request, error: Exception) -> Response:
+    """An error as problem+json; one that nobody foresaw says nothing of its inside."""
     status, detail, headers = 500, "Something went wrong here; nothing was changed.", None
     kind = "internal"
     if isinstance(error, HTTPException):

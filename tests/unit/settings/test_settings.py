@@ -85,7 +85,10 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
             "[gateway]\nworker = 2\n",
             ":2: gateway.worker is not a setting; known here: attempts, decode_request_bodies, durability, empty_wallet_status",
         ),
-        ("\n[gateways]\n", ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, web"),
+        (
+            "\n[gateways]\n",
+            ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, telemetry, web",
+        ),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
         ("[gateway]\nworkers = 9\n", ":2: gateway.workers must be 1 in this release, not 9"),
         ("[gateway]\nobserve = 1\n", ":2: gateway.observe must be true or false, not 1"),
