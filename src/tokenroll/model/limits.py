@@ -525,6 +525,10 @@ LIVE_PEOPLE_MIN: Final = 5
 """With fewer people than this a department's models and tokens would be those of persons (law 10)."""
 LIVE_SERIES_MAX: Final = 5_000
 """Sets of department, model and provider that are told apart, some 15,000 series of tokens: more would burden who stores them."""
+LIVE_AVAILABLE_SECONDS: Final = 60
+"""So often what is available is added up anew: every lot is read for it."""
+LIVE_WALLETS_MAX: Final = 20_000
+"""With more wallets that would take seconds each time, and what is available is not told here."""
 LIVE_PUSH_WAIT_SECONDS_MAX: Final = 600
 """The longest pause between two tries at a collector that does not answer."""
 SPANS_BODY_BYTES_MAX: Final = 16 * 1024 * 1024

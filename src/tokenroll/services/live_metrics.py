@@ -60,6 +60,11 @@ def families(figures: LiveFigures) -> list[Family]:
             ],
         ),
         Family(
+            "tokenroll_available_credits", "tokenroll.available.credits", "Credits that members and pools of a department may spend now.",
+            "{credit}", [Point((("department", name),), nanos) for name, nanos in sorted(figures.available.items())],
+            is_nanos=True, is_gauge=True,
+        ),
+        Family(
             "tokenroll_burn_data_age_seconds", "tokenroll.burn.data_age", "How old these sums are.",
             "s", [Point((), figures.age_seconds)], is_gauge=True,
         ),

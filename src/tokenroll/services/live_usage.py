@@ -21,6 +21,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import (
     LAKE_SLICE_SETTLEMENTS,
     LIVE_AGE_SECONDS_MAX,
+    LIVE_AVAILABLE_SECONDS,
     LIVE_PEOPLE_MIN,
     LIVE_READ_SECONDS_MAX,
     LIVE_SERIES_MAX,
@@ -29,6 +30,7 @@ from tokenroll.model.member import MemberKind
 from tokenroll.model.usage import METERS, TOKEN_METER_COUNT
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.lake_feeding import OK, SettlementEvents
+from tokenroll.services.live_available import available_by_department
 from tokenroll.services.reporting import Reports
 from tokenroll.store import schema
 
@@ -37,6 +39,8 @@ OTHER: Final = "other"
 NONE: Final = "none"
 """What has no name, such as a call whose provider no rate card names."""
 _VERSION: Final = 1
+_PAUSE_SECONDS: Final = 0.1
+"""In which questions find the sums free."""
 _USD: Final = "USD"
 
 Questions: TypeAlias = Callable[[], AbstractContextManager[Reports]]
@@ -79,6 +83,8 @@ class LiveFigures(NamedTuple):
     age_seconds: int
     amounts: Sequence[Amounts]
     work: Sequence[Work]
+    available: Mapping[str, int]
+    """Nanos by department; empty where there are too many wallets."""
 
 
 class NotCountedYetError(Exception):
@@ -104,6 +110,9 @@ class LiveUsage:
         self._work: dict[Labels, Work] = {}
         self._read = False
         self._whole_at: float | None = None
+        self._available: Mapping[str, int] = {}
+        self._available_until = 0.0
+        self._counting: threading.Thread | None = None
 
     def figures(self) -> LiveFigures:
         """Everything that is counted. Raises NotCountedYetError until the whole ledger was."""
@@ -112,6 +121,7 @@ class LiveUsage:
             if self._whole_at is None or now - self._whole_at >= LIVE_AGE_SECONDS_MAX:
                 self._advance(now + LIVE_READ_SECONDS_MAX)
             if self._whole_at is None:
+                self._go_on()
                 raise NotCountedYetError(
                     f"the ledger is being counted: up to row {self._through_seq} of {self._ledger.last_seq} of its journal"
                 )
@@ -124,7 +134,29 @@ class LiveUsage:
                     msgspec.structs.replace(self._work[labels], counts=list(self._work[labels].counts))
                     for labels in sorted(self._work)
                 ],
+                self._available_now(),
             )
+
+    def _available_now(self) -> Mapping[str, int]:
+        if time.monotonic() >= self._available_until:
+            with self._questions() as reports:
+                self._available = available_by_department(reports.connection, reports.now, NONE)
+            self._available_until = time.monotonic() + LIVE_AVAILABLE_SECONDS
+        return dict(self._available)
+
+    def _go_on(self) -> None:
+        """A long ledger is counted on in a thread of its own, so that it does not take a question for every few seconds of it."""
+        if self._counting is None or not self._counting.is_alive():
+            self._counting = threading.Thread(target=self._count_all, name="tokenroll live usage counting", daemon=True)
+            self._counting.start()
+
+    def _count_all(self) -> None:
+        while True:
+            with self._lock:
+                self._advance(time.monotonic() + LIVE_READ_SECONDS_MAX)
+                if self._whole_at is not None:
+                    return
+            time.sleep(_PAUSE_SECONDS)
 
     def _advance(self, deadline: float) -> None:
         before = self._through_seq

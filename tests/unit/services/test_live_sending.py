@@ -14,7 +14,7 @@ from tokenroll.services.posting import PostAnswer
 from tokenroll.settings import TelemetrySettings
 
 LABELS = ("Engineering", "gpt-5-mini", "openai")
-FIGURES = LiveFigures(5_000_000, 7, 0, [Amounts(LABELS, 1_500_000_000, 3)], [Work(LABELS, 2)])
+FIGURES = LiveFigures(5_000_000, 7, 0, [Amounts(LABELS, 1_500_000_000, 3)], [Work(LABELS, 2)], {})
 SETTINGS = TelemetrySettings(otlp_metrics_url="http://127.0.0.1:4318/v1/metrics", otlp_metrics_seconds=30, token="t")
 
 

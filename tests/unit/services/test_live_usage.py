@@ -1,19 +1,25 @@
 """Counters that only grow: each settlement once, under its day's names, people of small departments not told apart."""
 
+import contextlib
 import json
 
 import pytest
 
 from tests.firm import COUNTS, CREDIT, DAY, HOUR, JANUARY, Firm
-from tokenroll.services import live_usage
+from tokenroll.services import live_available, live_usage
 from tokenroll.services.live_metrics import otlp_metrics, prometheus_text
 from tokenroll.services.live_usage import LiveUsage, NotCountedYetError
+from tokenroll.services.reporting import Reports
+from tokenroll.store.database import open_reader
 
 
 @pytest.fixture
-def firm(tmp_path):
+def firm():
+    return small_firm(Firm())
+
+
+def small_firm(one):
     """Five people of Engineering and one of Finance; Bo calls and then Fay of Finance does."""
-    one = Firm()
     one.do("ratecard.import", providers=["openai"], models=["gpt-5-mini"])
     one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
     one.do("department.create", name="Finance")
@@ -37,8 +43,6 @@ def call(firm, name, key, nanos):
 
 
 def watching(firm, tmp_path):
-    import contextlib
-
     @contextlib.contextmanager
     def questions():
         yield firm.reports
@@ -79,6 +83,9 @@ def test_prometheus_reads_what_was_spent_and_a_small_departments_models_are_not_
     assert found[labelled("tokenroll_burn_calls_total", "other", "other", "other")] == 1
     assert not [one for one in found if ("department", "Finance") in one and "tokens" in one[0]]
     assert found["tokenroll_burn_data_age_seconds",] == 0
+    left = {name: 100 * CREDIT - spent for name, spent in (("Engineering", 3), ("Finance", 2_500_000_000))}
+    for name, nanos in left.items():
+        assert found["tokenroll_available_credits", ("department", name)] == nanos / CREDIT
     assert "Bo" not in prometheus_text(watching(firm, tmp_path).figures())
 
 
@@ -108,11 +115,40 @@ def test_a_start_goes_on_where_the_last_one_ended_and_a_lost_file_is_counted_aga
 def test_a_long_ledger_is_counted_over_several_questions(firm, tmp_path, monkeypatch):
     monkeypatch.setattr(live_usage, "LAKE_SLICE_SETTLEMENTS", 1)
     monkeypatch.setattr(live_usage, "LIVE_READ_SECONDS_MAX", 0)
+    monkeypatch.setattr(LiveUsage, "_go_on", lambda _: None)
     live = watching(firm, tmp_path)
     for _ in range(3):
         with pytest.raises(NotCountedYetError, match="of its journal"):
             live.figures()
     assert sum(one.call_count for one in live.figures().work) == 2
+
+
+def test_a_long_ledger_is_counted_on_while_nobody_asks(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_usage, "LAKE_SLICE_SETTLEMENTS", 1)
+    monkeypatch.setattr(live_usage, "LIVE_READ_SECONDS_MAX", 0)
+    firm = small_firm(Firm(JANUARY, tmp_path / "ledger.db"))
+    firm.connection.rollback()
+    engine = open_reader(tmp_path / "ledger.db")
+
+    @contextlib.contextmanager
+    def questions():
+        with engine.connect() as connection:
+            yield Reports(connection, firm.now)
+
+    live = LiveUsage(questions, tmp_path / "live_usage.json")
+    with pytest.raises(NotCountedYetError):
+        live.figures()
+    assert live._counting is not None
+    live._counting.join(20)
+    assert sum(one.call_count for one in live.figures().work) == 2
+    engine.dispose()
+    firm.connection.close()
+    firm.connection.engine.dispose()
+
+
+def test_what_is_available_of_too_many_wallets_is_not_told(firm, tmp_path, monkeypatch):
+    monkeypatch.setattr(live_available, "LIVE_WALLETS_MAX", 1)
+    assert watching(firm, tmp_path).figures().available == {}
 
 
 def test_labels_beyond_the_limit_are_one(firm, tmp_path, monkeypatch):
