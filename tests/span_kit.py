@@ -36,8 +36,8 @@ def span(number: int, *, parent: str = "", seconds: int = 0, **told: Any) -> dic
     }  # fmt: skip
 
 
-def exported(*spans: Any, user: str = "ada@acme.example") -> bytes:
+def exported(*spans: Any, user: str = "ada@acme.example", service: str = "atlas") -> bytes:
     """An ExportTraceServiceRequest of one program."""
-    resource = {"attributes": [attribute("service.name", "atlas"), attribute("user.email", user)]}
+    resource = {"attributes": [attribute("service.name", service), attribute("user.email", user)]}
     scope = {"scope": {"name": "opentelemetry.instrumentation.openai_v2", "version": "2.3"}, "spans": list(spans)}
     return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}).encode()

@@ -53,6 +53,13 @@ def sent(company, body, key=ADMIN, **headers):
     return found
 
 
+def drained(company):
+    """Waits until nothing that was reported is outside the lake."""
+    deadline = time.monotonic() + 60
+    while list((company.home / "spool").glob("calls-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def test_a_collector_is_sent_what_was_spent_although_it_was_away(company, collector):
     deadline = time.monotonic() + 60
     while len(collector.hooks) < 2 and time.monotonic() < deadline:
@@ -74,9 +81,7 @@ def test_a_programs_spans_are_usage_like_any_other(company):
     status, _, told = sent(company, packed, content_encoding="gzip")
     assert (status, told["partialSuccess"]["rejectedSpans"]) == (200, "1")
     assert "many" in told["partialSuccess"]["errorMessage"]
-    deadline = time.monotonic() + 60
-    while list((company.home / "spool").glob("calls-*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    drained(company)
     answer = company.tokenroll(
         "usage",
         "query",
@@ -96,6 +101,16 @@ def test_a_programs_spans_are_usage_like_any_other(company):
     ]  # fmt: skip
     kept = [path for path in company.home.rglob("*") if path.is_file() and b"Initech" in path.read_bytes()]
     assert kept == []
+
+
+def test_what_was_acknowledged_survives_the_death_of_the_process(company):
+    assert sent(company, exported(span(101), span(102), service="kill"))[0] == 200
+    company.end("web")
+    company.start_web()
+    assert sent(company, exported(span(102), span(103), service="kill"))[0] == 200
+    drained(company)
+    question = ("usage", "query", "--by", "member", "--where", "project=kill", "--measure", "calls", "--json")
+    assert company.tokenroll(*question)["rows"] == [{"member": "ada@acme.example", "call_count": 3}]
 
 
 @pytest.mark.parametrize(

@@ -535,6 +535,8 @@ SPANS_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """One export of spans, unpacked: exporters send 512 spans at a time, and one with a long conversation in it has a few hundred kB."""
 SPANS_SPOOL_BYTES_MAX: Final = 256 * 1024 * 1024
 """Calls that were taken and are not in the usage lake yet, some 500,000 of them: further ones are answered 503, which exporters try again."""
+SPANS_FILE_BYTES: Final = 16 * 1024 * 1024
+"""A file of them is ended after so much: one at a time is in memory when they are brought in."""
 SPANS_IDS_REMEMBERED_MAX: Final = 200_000
 """Span ids by which what is sent again is known, some 20 MB: exporters try again within minutes."""
 SPANS_DRAIN_SECONDS: Final = 10

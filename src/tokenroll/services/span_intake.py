@@ -23,6 +23,7 @@ from tokenroll.model.limits import (
     SPANS_COMPACT_FILES,
     SPANS_DRAIN_EVENTS,
     SPANS_DRAIN_SECONDS,
+    SPANS_FILE_BYTES,
     SPANS_IDS_REMEMBERED_MAX,
     SPANS_SPOOL_BYTES_MAX,
 )
@@ -184,6 +185,8 @@ class SpanIntake:
             self._close_file()
             raise SpoolError(f"{self._spool} cannot be written: {error.strerror}") from error
         self._spool_bytes += len(lines)
+        if before + len(lines) >= SPANS_FILE_BYTES:
+            self._close_file()
 
     def _open_file(self) -> int:
         if self._file is None:

@@ -1,6 +1,8 @@
 """Reported calls: on disk before they are acknowledged, in the lake once, whatever is sent again and whoever dies in between."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -220,3 +222,30 @@ def test_without_the_lakes_libraries_nothing_is_taken(tmp_path, started, monkeyp
     with pytest.raises(LakeLibraryError, match=r"tokenroll\[lake\]"):
         started().take(exported(span(1)))
     assert not (tmp_path / "spool").exists()
+
+
+def test_many_senders_at_once_are_each_safe_and_each_call_is_in_the_lake_once(tmp_path, started, monkeypatch):
+    """Eight programs report overlapping calls, in files of a few calls each, while rounds bring them in."""
+    monkeypatch.setattr(span_intake, "SPANS_FILE_BYTES", 2_000)
+    intake = started()
+    ended = threading.Event()
+    brought = []
+
+    def rounds():
+        while not ended.is_set():
+            brought.append(intake.drain())
+
+    def report(first):
+        return sum(
+            intake.take(exported(span(number), span(number + 1))).call_count for number in range(first, first + 10)
+        )
+
+    with ThreadPoolExecutor(9) as pool:
+        bringing = pool.submit(rounds)
+        taken = list(pool.map(report, range(1, 81, 10)))
+        ended.set()
+        bringing.result()
+    brought.append(intake.drain())
+    assert taken == [20] * 8
+    assert sum(brought) == 81
+    assert len(calls(tmp_path)) == len(set(calls(tmp_path))) == 81
