@@ -171,6 +171,17 @@ class AlertSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """Where live sums are sent, and how spans that programs report are attributed."""
+
+    otlp_metrics_url: str = ""
+    otlp_metrics_seconds: int = 30
+    token: str = field(default="", repr=False)
+    ca_file: Path | None = None
+    attribution_rules: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything a role needs to know before it starts. Two processes that read the same home see the same."""
 
@@ -180,6 +191,7 @@ class Settings:
     web: WebSettings = field(default_factory=WebSettings)
     deployments: tuple[DeploymentSettings, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
     @property
     def database_path(self) -> Path:
@@ -195,6 +207,16 @@ class Settings:
     def lake_directory(self) -> Path:
         """Usage as sealed Parquet files."""
         return self.home / "lake"
+
+    @property
+    def live_usage_path(self) -> Path:
+        """What is counted for those who watch, and how far; it may be deleted, and is then counted again."""
+        return self.home / "live_usage.json"
+
+    @property
+    def spool_directory(self) -> Path:
+        """Calls that programs reported and that are not in the lake yet."""
+        return self.home / "spool"
 
     @property
     def run_directory(self) -> Path:
@@ -460,6 +482,7 @@ def _settings_from(home: Path, root: _Table) -> Settings:
         web=WebSettings(listen=web.listen("listen", defaults.web.listen)),
         deployments=tuple(_deployment(name, deployments.table(name)) for name in deployments.values),
         alerts=_alerts(root.table("alerts")),
+        telemetry=_telemetry(root.table("telemetry")),
     )
     for table in (company, gateway, web, root):
         table.finished()
@@ -547,15 +570,37 @@ def _destination(name: str, table: _Table) -> DestinationSettings:
         raise table.problem("url", "or email must say where alerts go, one of them")
     if email and not re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", email):
         raise table.problem("email", f"must be one mail address, not {email!r}")
-    if url and not re.fullmatch(
-        r"https://[^\s/?#@]+(/\S*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/\S*)?", url
-    ):
-        raise table.problem("url", f"must be https://host[:port][/path], or http to this machine, not {url!r}")
+    _refuse_open_url(table, "url", url)
     destination = DestinationSettings(
         name=name, url=url, email=email, signing_key=_signing_key(table) if url else b"", ca_file=_ca_file(table)
     )
     table.finished()
     return destination
+
+
+def _refuse_open_url(table: _Table, key: str, url: str) -> None:
+    """What names amounts crosses no network unprotected."""
+    if url and not re.fullmatch(
+        r"https://[^\s/?#@]+(/\S*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/\S*)?", url
+    ):
+        raise table.problem(key, f"must be https://host[:port][/path], or http to this machine, not {url!r}")
+
+
+def _telemetry(table: _Table) -> TelemetrySettings:
+    url, rules = (
+        table.text_of(key) if key in table.values else "" for key in ("otlp_metrics_url", "attribution_rules")
+    )
+    _refuse_open_url(table, "otlp_metrics_url", url)
+    telemetry = TelemetrySettings(
+        otlp_metrics_url=url,
+        otlp_metrics_seconds=table.number("otlp_metrics_seconds", 30, 5, 3_600),
+        token=_secret(table, "token") if table.values.keys() & {"token_env", "token_file"} else "",
+        ca_file=_ca_file(table),
+        attribution_rules=Path(rules).expanduser() if rules else None,
+    )
+    table.asked |= {"otlp_metrics_url", "attribution_rules", "ca_file", "token_env", "token_file"}
+    table.finished()
+    return telemetry
 
 
 def _smtp(table: _Table) -> SmtpSettings:

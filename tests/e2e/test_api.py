@@ -135,3 +135,23 @@ def test_it_keeps_a_members_call_from_another(door):
 def test_it_answers_an_admin_about_the_company(door, path):
     status, kind, _ = door.ask(f"/api{path}", CLEO)
     assert (status, kind) == (200, "application/json")
+
+
+def test_prometheus_reads_what_is_burnt_with_an_admin_key(door):
+    """Read by the library that Prometheus' users know, as its scraper would."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=20)
+    connection.request("GET", "/api/metrics", headers={"authorization": f"Bearer {CLEO}"})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    found = {one.name: one for one in text_string_to_metric_families(text)}
+    assert [(one.labels["department"], one.value) for one in found["tokenroll_burn_credits"].samples] == [
+        ("Engineering", 3.0)
+    ]
+    assert found["tokenroll_burn_calls"].samples[0].labels["department"] == "other", "two people are too few"
+    assert "Ada" not in text
+    assert door.ask("/api/metrics", ADA)[0] == 403
+    assert door.ask("/api/metrics")[0] == 401

@@ -12,14 +12,17 @@ from typing import Any, Final, TypeAlias
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from tokenroll.api.openapi import document
 from tokenroll.app import Reader
 from tokenroll.model.api_key import KeyScope
+from tokenroll.model.limits import LIVE_AGE_SECONDS_MAX
 from tokenroll.services.history import CALLS_SHOWN_MAX, DaySums
+from tokenroll.services.live_metrics import PROMETHEUS_TYPE, prometheus_text
+from tokenroll.services.live_usage import LiveUsage, NotCountedYetError
 from tokenroll.services.refusal import Refused
 from tokenroll.services.reporting import Reports, Visitor
 from tokenroll.services.wire import to_wire
@@ -41,9 +44,10 @@ class Branch(Mount):
         self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
 
-def create_api(reader: Reader) -> Starlette:
-    """The application to be mounted at `/api`."""
+def create_api(reader: Reader, live: LiveUsage | None = None) -> Starlette:
+    """The application to be mounted at `/api`. `live` is what this process counts already, where it does."""
     door = _Door(reader)
+    live = live or LiveUsage(reader.reports, reader.settings.live_usage_path)
     mine: dict[str, Answer] = {
         "/me/wallet": lambda _request, reports, visitor: reports.wallet(visitor.member_id),
         "/me/grants": lambda _request, reports, visitor: reports.grants(visitor.member_id),
@@ -83,10 +87,11 @@ def create_api(reader: Reader) -> Starlette:
     return Starlette(
         routes=[
             Route("/openapi.json", lambda _request: JSONResponse(document())),
+            Route("/metrics", door.measuring(live)),
             *(Route(path, door.answering(answer, admin=False)) for path, answer in mine.items()),
             *(Route(path, door.answering(answer, admin=True)) for path, answer in company.items()),
         ],
-        exception_handlers={HTTPException: _problem, Refused: _problem, Exception: _problem},
+        exception_handlers={HTTPException: problem, Refused: problem, Exception: problem},
     )
 
 
@@ -101,18 +106,35 @@ class _Door:
         """The answer as JSON, for whoever may have it."""
 
         def handle(request: Request) -> Response:
-            secret = bearer(request)
             with self._reader.reports(self._day_sums) as reports:
-                visitor = self._reader.visitor(reports, secret)
-                if visitor is None:
-                    raise HTTPException(
-                        401, "Send a live key as `Authorization: Bearer …`.", {"www-authenticate": "Bearer"}
-                    )
-                if admin and visitor.scope != KeyScope.ADMIN:
-                    raise HTTPException(403, "This asks about others: it needs a key made with `--scope admin`.")
+                visitor = admitted(self._reader, reports, request, admin=admin)
                 return JSONResponse(to_wire(answer(request, reports, visitor)))
 
         return handle
+
+    def measuring(self, live: LiveUsage) -> Callable[[Request], Response]:
+        """Live sums as Prometheus reads them, for an admin key."""
+
+        def handle(request: Request) -> Response:
+            with self._reader.reports() as reports:
+                admitted(self._reader, reports, request, admin=True)
+            try:
+                text = prometheus_text(live.figures())
+            except NotCountedYetError as error:
+                raise HTTPException(503, f"{error}", {"retry-after": str(LIVE_AGE_SECONDS_MAX)}) from error
+            return PlainTextResponse(text, media_type=PROMETHEUS_TYPE, headers={"cache-control": "no-store"})
+
+        return handle
+
+
+def admitted(reader: Reader, reports: Reports, request: Request, *, admin: bool) -> Visitor:
+    """Whose key a request shows. Raises HTTPException for none, and for one that is not an admin's where that is asked."""
+    visitor = reader.visitor(reports, bearer(request))
+    if visitor is None:
+        raise HTTPException(401, "Send a live key as `Authorization: Bearer …`.", {"www-authenticate": "Bearer"})
+    if admin and visitor.scope != KeyScope.ADMIN:
+        raise HTTPException(403, "This asks about others: it needs a key made with `--scope admin`.")
+    return visitor
 
 
 def _member(request: Request, reports: Reports, _visitor: Visitor) -> Any:
@@ -142,7 +164,8 @@ def bearer(request: Request) -> str:
     return value.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
+async def problem(_request: Request, error: Exception) -> Response:
+    """An error as problem+json; one that nobody foresaw says nothing of its inside."""
     status, detail, headers = 500, "Something went wrong here; nothing was changed.", None
     kind = "internal"
     if isinstance(error, HTTPException):

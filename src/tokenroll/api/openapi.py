@@ -83,7 +83,7 @@ def document() -> dict[str, Any]:
             "Money is a decimal string with its unit, times are RFC 3339 in UTC.",
         },
         "security": [{"bearer": []}, {"key": []}],
-        "paths": {**_own_paths(), **_usage_paths(), **_scim_paths()},
+        "paths": {**_own_paths(), **_traces_path(), **_usage_paths(), **_scim_paths()},
         "components": {
             "schemas": shapes,
             "securitySchemes": {
@@ -130,6 +130,15 @@ def _own_paths() -> dict[str, Any]:
         "operationId": "openapi", "summary": "This document.", "security": [],
         "responses": {"200": {"description": "This document.", "content": {JSON: {"schema": {"type": "object"}}}}, **_problems("Problem", PROBLEM, 405)},
     }}}  # fmt: skip
+    text = {"schema": {"type": "string"}}
+    paths["/api/metrics"] = {"get": {
+        "operationId": "metrics", "summary": "What calls amount to since the ledger began, as Prometheus reads it.", "tags": ["live usage"],
+        "responses": {
+            "200": {"description": "Counters by department, model and provider.", "content": {"text/plain": text}},
+            **_problems("Problem", PROBLEM, 401, 403, 405),
+            "503": _answer("The ledger is still being counted.", "Problem", PROBLEM, **{"retry-after": "Seconds."}),
+        },
+    }}  # fmt: skip
     for path, (summary, shape, names) in {**MINE, **COMPANY}.items():
         query = [
             {"name": name, "in": "query", "description": _QUERY[name][0], "schema": _QUERY[name][1]} for name in names
@@ -141,6 +150,27 @@ def _own_paths() -> dict[str, Any]:
             "responses": {"200": _answer(summary, shape), **_problems("Problem", PROBLEM, *statuses)},
         }}  # fmt: skip
     return paths
+
+
+def _traces_path() -> dict[str, Any]:
+    """The address is the one that exporters of spans know; `traces.py` answers there."""
+    spans: _Schema = {"type": "object", "properties": {"resourceSpans": {"type": "array", "items": {"type": "object"}}}}
+    partial: _Schema = {
+        "type": "object",
+        "properties": {"rejectedSpans": {"type": "string"}, "errorMessage": {"type": "string"}},
+    }
+    taken: _Schema = {"type": "object", "properties": {"partialSuccess": partial}, "additionalProperties": False}
+    retry = {"retry-after": "Seconds."}
+    return {"/v1/traces": {"post": {
+        "operationId": "traces", "summary": "Spans of programs, of which calls of models become usage (OTLP/HTTP in JSON, packed with gzip or not).",
+        "tags": ["live usage"], "requestBody": {"required": True, "content": {JSON: {"schema": spans}}},
+        "responses": {
+            "200": {"description": "Taken, but for those that it says.", "content": {JSON: {"schema": taken}}},
+            **_problems("Problem", PROBLEM, 400, 401, 403, 405, 413, 501),
+            "415": _answer("Not as JSON; the answer says how to send it so.", "Problem", PROBLEM),
+            "503": _answer("Not now; send it again.", "Problem", PROBLEM, **retry),
+        },
+    }}}  # fmt: skip
 
 
 # ---- usage and costs -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from tokenroll.settings import DURABILITIES, DeploymentSettings, Settings, Setti
 if TYPE_CHECKING:
     from tokenroll.gateway.deployment import Deployment, Target
     from tokenroll.services.ledger import Ledger
+    from tokenroll.services.live_usage import LiveUsage
+    from tokenroll.services.span_intake import SpanIntake
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -256,17 +258,29 @@ def _web(settings: Settings, listening: socket.socket) -> None:
     from tokenroll.api import anthropic_usage, openai_usage
     from tokenroll.api.application import Branch, create_api
     from tokenroll.api.scim import PLACE, create_scim
+    from tokenroll.api.traces import traces_route
     from tokenroll.app import Reader
     from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, OPENAI
+    from tokenroll.services.live_usage import LiveUsage
     from tokenroll.web.application import create_application
 
     reader = Reader(settings)
+    live = LiveUsage(reader.reports, settings.live_usage_path)
+    intake = _span_intake(settings)
     usage = [
         *openai_usage.usage_routes(reader, ENDPOINTS.values(), OPENAI),
         *anthropic_usage.usage_routes(reader, ENDPOINTS.values(), ANTHROPIC),
     ]
     config = uvicorn.Config(
-        create_application(reader, [Branch("/api", create_api(reader)), Branch(PLACE, create_scim(reader)), *usage]),
+        create_application(
+            reader,
+            [
+                Branch("/api", create_api(reader, live)),
+                Branch(PLACE, create_scim(reader)),
+                *usage,
+                traces_route(reader, intake),
+            ],
+        ),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -275,9 +289,51 @@ def _web(settings: Settings, listening: socket.socket) -> None:
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    with _for_reports(settings.reports_socket_path) as reports:
+    with _beside(settings, live, intake), _for_reports(settings.reports_socket_path) as reports:
         asyncio.run(uvicorn.Server(config).serve(sockets=[listening, reports]))
+    intake.close()
     reader.close()
+
+
+def _span_intake(settings: Settings) -> "SpanIntake":
+    """What takes reported spans. Raises SettingsError for rules of attribution that cannot be followed."""
+    from tokenroll.services.importers.attribution import AttributionError, attribution_from_toml
+    from tokenroll.services.span_intake import SpanIntake
+
+    attribution = None
+    rules = settings.telemetry.attribution_rules
+    if rules is not None:
+        try:
+            attribution = attribution_from_toml(rules.read_text(encoding="utf-8"))
+        except (OSError, AttributionError, UnicodeDecodeError) as error:
+            place = entry_place(settings.config_path, "telemetry", "attribution_rules")
+            raise SettingsError(f"{place} names {rules}, which cannot be followed: {error}") from error
+    return SpanIntake(settings.spool_directory, settings.lake_directory, attribution)
+
+
+@contextlib.contextmanager
+def _beside(settings: Settings, live: "LiveUsage", intake: "SpanIntake") -> Iterator[None]:
+    """What the pages' process does now and then: reported calls go into the lake, live sums to a collector where one is named."""
+    from importlib.metadata import version
+
+    from tokenroll.app import clock_of
+    from tokenroll.model.limits import SPANS_DRAIN_SECONDS
+    from tokenroll.services.live_sending import LiveSender
+    from tokenroll.services.repeating import Repeating
+
+    with contextlib.ExitStack() as threads:
+        threads.enter_context(Repeating("reported calls", SPANS_DRAIN_SECONDS, intake.round))
+        telemetry = settings.telemetry
+        if telemetry.otlp_metrics_url:
+            sender = LiveSender(
+                live.figures,
+                telemetry,
+                company=settings.company.name,
+                version=version("tokenroll"),
+                clock=clock_of(settings),
+            )
+            threads.enter_context(Repeating("live usage", telemetry.otlp_metrics_seconds, sender.round))
+        yield
 
 
 @contextlib.contextmanager

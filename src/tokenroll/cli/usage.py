@@ -26,7 +26,8 @@ app = noun_app(
     "What everybody used and what it cost, from every source: questions, and the lake of sealed files that answers them."
 )
 
-FORMATS: Final = ("table", "csv", "json", "parquet")
+FORMATS: Final = ("table", "csv", "json", "parquet", "xlsx")
+_FILES: Final = ("parquet", "xlsx")
 _NO_PURPOSE: Final = "none"
 _BAD_SHOWN: Final = 20
 
@@ -58,8 +59,8 @@ def query(
         str, typer.Option(help="Columns to order by, apart by commas, `-` before one for the largest first.")
     ] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
-    output_format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
-    output: Annotated[Path | None, typer.Option(help="A file for the answer; parquet needs one.")] = None,
+    output_format: Annotated[str, typer.Option("--format", help="table, csv, json, parquet or xlsx.")] = "table",
+    output: Annotated[Path | None, typer.Option(help="A file for the answer; parquet and xlsx need one.")] = None,
     seal_first: Annotated[bool, typer.Option("--seal/--no-seal", help="Take in what the ledger has since.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -67,8 +68,8 @@ def query(
     kind = "json" if as_json else output_format
     if kind not in FORMATS:
         raise Failure(f"--format is {', '.join(FORMATS)}, not {kind!r}", kind="usage", code=2)
-    if kind == "parquet" and output is None:
-        raise Failure("--format parquet is written into a file: name it with --output", kind="usage", code=2)
+    if kind in _FILES and output is None:
+        raise Failure(f"--format {kind} is written into a file: name it with --output", kind="usage", code=2)
     with lake_failures():
         asked = _question(by, measure, where or [], (from_date, until), order, limit)
         settings = load_settings()
@@ -119,6 +120,8 @@ def _deliver(found: "UsageAnswer", kind: str, output: Path | None) -> None:
         return
     if kind == "parquet" and output is not None:
         write_parquet(found, output)
+    elif kind == "xlsx" and output is not None:
+        _write_workbook(found, output)
     else:
         write = write_csv if kind == "csv" else write_json
         if output is None:
@@ -129,6 +132,19 @@ def _deliver(found: "UsageAnswer", kind: str, output: Path | None) -> None:
         with output.open("w", encoding="utf-8", newline="") as file:
             write(found, file)
     note(f"{found.table.num_rows} rows in {output}")
+
+
+def _write_workbook(found: "UsageAnswer", output: Path) -> None:
+    from tokenroll.services.usage_sheets import SheetError, write_xlsx
+
+    try:
+        as_text = write_xlsx(found, output)
+    except SheetError as error:
+        raise Failure(str(error), kind="sheets") from error
+    if as_text:
+        note(
+            f"{', '.join(as_text)}: numbers of more than 15 digits stand there as texts, which a spreadsheet does not add up"
+        )
 
 
 def _show_table(found: "UsageAnswer") -> None:

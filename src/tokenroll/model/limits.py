@@ -521,3 +521,35 @@ IMPORT_HEAD_BYTES: Final = 64 * 1024
 """First bytes of a file, by which its kind is known: an agent's log may begin with a line that long."""
 IMPORT_RULES_MAX: Final = 10_000
 """Rules of attribution, each of which may be asked about each event: more are a table of people, which is imported as such."""
+
+# --- live usage --------------------------------------------------------------------------------------
+LIVE_AGE_SECONDS_MAX: Final = 5
+"""Sums that are younger are told again as they are: several that watch cost one reading."""
+LIVE_READ_SECONDS_MAX: Final = 2
+"""So long one question counts on: watchers give up after ten seconds, and the next question goes on."""
+LIVE_PEOPLE_MIN: Final = 5
+"""With fewer people than this a department's models and tokens would be those of persons (law 10)."""
+LIVE_SERIES_MAX: Final = 5_000
+"""Sets of department, model and provider that are told apart, some 15,000 series of tokens: more would burden who stores them."""
+LIVE_AVAILABLE_SECONDS: Final = 60
+"""So often what is available is added up anew: every lot is read for it."""
+LIVE_WALLETS_MAX: Final = 20_000
+"""With more wallets that would take seconds each time, and what is available is not told here."""
+LIVE_PUSH_WAIT_SECONDS_MAX: Final = 600
+"""The longest pause between two tries at a collector that does not answer."""
+SPANS_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
+"""One export of spans, unpacked: exporters send 512 spans at a time, and one with a long conversation in it has a few hundred kB."""
+SPANS_SPOOL_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Calls that were taken and are not in the usage lake yet, some 500,000 of them: further ones are answered 503, which exporters try again."""
+SPANS_FILE_BYTES: Final = 16 * 1024 * 1024
+"""A file of them is ended after so much: one at a time is in memory when they are brought in."""
+SPANS_IDS_REMEMBERED_MAX: Final = 200_000
+"""Span ids by which what is sent again is known, some 20 MB: exporters try again within minutes."""
+SPANS_DRAIN_SECONDS: Final = 10
+"""How often what was taken is brought into the usage lake: each time makes a file for each day."""
+SPANS_DRAIN_EVENTS: Final = 20_000
+"""Calls that are brought into the lake at once."""
+SPANS_COMPACT_FILES: Final = 64
+"""Files of one day, after which they are merged: a question reads each, and merging rewrites the day."""
+ANSWER_SHEET_ROWS_MAX: Final = 1_048_575
+"""Rows of a worksheet below its header, as spreadsheets have it: more are for CSV or Parquet."""

@@ -14,17 +14,16 @@ import ssl
 from collections.abc import Mapping
 from email.message import EmailMessage
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.limits import MESSAGE_SECONDS_MAX
 from tokenroll.services.alerting import Outcome
+from tokenroll.services.posting import post
 from tokenroll.services.wire import to_wire
 from tokenroll.settings import AlertSettings, DestinationSettings, SmtpSettings
 
 _GONE: Final = 410
 """A receiver that answers so wants no more (Standard Webhooks)."""
-_ANSWER_BYTES_MAX: Final = 64 * 1024
 
 
 def send(settings: AlertSettings, destination: str, message_id: str, told: Mapping[str, Any], now: Instant) -> Outcome:
@@ -58,34 +57,18 @@ def _post(chosen: DestinationSettings, message_id: str, told: Mapping[str, Any],
         return Outcome(0, f"the signing key of {chosen.name} is not set in the environment of the ledger")
     body = body_of(told)
     timestamp = now // MICROS_PER_SECOND
-    parts = urlsplit(chosen.url)
-    host = parts.hostname or ""
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        context = ssl.create_default_context(cafile=None if chosen.ca_file is None else str(chosen.ca_file))
-        connection = http.client.HTTPSConnection(host, parts.port, timeout=MESSAGE_SECONDS_MAX, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, parts.port, timeout=MESSAGE_SECONDS_MAX)
-    try:
-        connection.request(
-            "POST",
-            (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-            body,
-            {
-                "content-type": "application/json",
-                "user-agent": "tokenroll",
-                "webhook-id": message_id,
-                "webhook-timestamp": str(timestamp),
-                "webhook-signature": signature(chosen.signing_key, message_id, timestamp, body),
-            },
-        )
-        answer = connection.getresponse()
-        answer.read(_ANSWER_BYTES_MAX)
-        if 200 <= answer.status < 300:
-            return Outcome(0)
-        return Outcome(0, f"HTTP {answer.status} {answer.reason}", final=answer.status == _GONE)
-    finally:
-        connection.close()
+    answer = post(
+        chosen.url,
+        body,
+        {
+            "content-type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signature(chosen.signing_key, message_id, timestamp, body),
+        },
+        chosen.ca_file,
+    )
+    return Outcome(0) if answer.is_taken else Outcome(0, str(answer), final=answer.status == _GONE)
 
 
 def _mail(settings: AlertSettings, chosen: DestinationSettings, message_id: str, told: Mapping[str, Any]) -> Outcome:

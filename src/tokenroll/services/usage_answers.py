@@ -18,7 +18,8 @@ from tokenroll.store.lake_queries import UsageAnswer
 _ROWS_AT_A_TIME: Final = 50_000
 
 
-def _slices(answer: UsageAnswer) -> Iterator[list[dict[str, Any]]]:
+def slices(answer: UsageAnswer) -> Iterator[list[dict[str, Any]]]:
+    """All rows, some at a time."""
     for start in range(0, answer.table.num_rows, _ROWS_AT_A_TIME):
         yield answer.rows(start, _ROWS_AT_A_TIME)
 
@@ -42,7 +43,7 @@ def write_csv(answer: UsageAnswer, file: TextIO) -> None:
     columns = answer.table.column_names
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([header_of(answer, column) for column in columns])
-    for rows in _slices(answer):
+    for rows in slices(answer):
         writer.writerows([_cell(column, row[column]) for column in columns] for row in rows)
 
 
@@ -62,7 +63,7 @@ def write_json(answer: UsageAnswer, file: TextIO) -> None:
     """One object: where the answer is from, and its rows as every door of ours shows them."""
     file.write(f'{{\n  "answered_from": {json.dumps(answer.kind)},\n  "rows": [')
     separator = "\n"
-    for rows in _slices(answer):
+    for rows in slices(answer):
         for row in rows:
             told = to_wire({"currency": answer.currency or "USD", **row})
             if "currency" not in row:

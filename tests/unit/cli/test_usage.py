@@ -3,14 +3,19 @@
 import csv
 import io
 import json
+import sys
+import zipfile
+from datetime import date, datetime
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+import python_calamine
 
-from tests.lake_kit import DAY, MONDAY, event
+from tests.lake_kit import DAY, HOUR, MONDAY, event
 from tests.made_home import home_of
 from tokenroll.cli import main
+from tokenroll.services import usage_sheets
 from tokenroll.store import lake_libraries
 from tokenroll.store.lake import open_lake
 
@@ -64,6 +69,73 @@ def test_the_same_as_csv_json_and_parquet(home, capsys):
     assert (home / "answer.csv").read_text().startswith("member,call_count,list_cost_usd\nAda,2,")
 
 
+def test_the_same_as_a_workbook_that_an_outside_reader_reads(home, capsys):
+    book = home / "answer.xlsx"
+    question = (
+        "query",
+        "--by",
+        "member,day",
+        "--measure",
+        "calls,list,input",
+        "--format",
+        "xlsx",
+        "--output",
+        str(book),
+    )
+    assert "3 rows in" in said(capsys, *question).err
+    sheets = python_calamine.CalamineWorkbook.from_path(book)
+    assert sheets.sheet_names == ["usage", "columns"]
+    assert sheets.get_sheet_by_name("usage").to_python() == [
+        ["member", "day", "call_count", "list_cost_usd", "input_tokens"],
+        ["=Bo", date(2026, 1, 5), 1.0, "", 100.0],
+        ["Ada", date(2026, 1, 5), 1.0, 0.000001, 100.0],
+        ["Ada", date(2026, 1, 6), 1.0, 0.000001, 100.0],
+    ]
+    assert ["list_cost_usd", "USD", "an amount, exact to the billionth"] in sheets.get_sheet_by_name(
+        "columns"
+    ).to_python()
+    with zipfile.ZipFile(book) as packed:
+        sheet, styles = (packed.read(f"xl/{name}.xml").decode() for name in ("worksheets/sheet1", "styles"))
+    assert 'state="frozen"' in sheet
+    assert "<f>" not in sheet, "a name that begins as a formula is none"
+    assert "#,##0.000000000" in styles
+
+
+def test_a_workbook_loses_no_digit(home, capsys):
+    """Fifteen digits are a number; with one more a spreadsheet would round, so it is a text, and people are told."""
+    with open_lake(home / "home" / "lake") as lake:
+        lake.append(
+            [
+                event(4, MONDAY + 7 * HOUR, member="Di", list_cost_nanos=123_456_123_456_789),
+                event(5, member="Ed", list_cost_nanos=1_234_567_123_456_789),
+                event(6, member="Fay", list_cost_nanos=10**18),
+            ],
+            {"claude-code": 6},
+        )
+    book = home / "answer.xlsx"
+    question = ("query", "--by", "member,hour", "--measure", "list", "--format", "xlsx", "--output", str(book))
+    assert "list_cost_usd: numbers of more than 15 digits stand there as texts" in said(capsys, *question).err
+    sheets = python_calamine.CalamineWorkbook.from_path(book)
+    head, *rows = sheets.get_sheet_by_name("usage").to_python()
+    assert head == ["member", "hour_utc", "list_cost_usd"]
+    found = {row[0]: row[2] for row in rows}
+    assert (found["Di"], found["Ed"], found["Fay"]) == (123456.123456789, "1234567.123456789", 1e9)
+    assert {row[1] for row in rows if row[0] == "Di"} == {datetime(2026, 1, 5, 7)}
+    assert any(
+        "; 1 have more than 15 digits" in str(cell)
+        for row in sheets.get_sheet_by_name("columns").to_python()
+        for cell in row
+    )
+
+
+def test_a_workbook_needs_its_extra_and_has_an_end(home, capsys, monkeypatch):
+    question = ("query", "--by", "member", "--format", "xlsx", "--output", str(home / "answer.xlsx"))
+    monkeypatch.setattr(usage_sheets, "ANSWER_SHEET_ROWS_MAX", 1)
+    assert "2 rows are more than the 1 of a worksheet: use CSV or Parquet" in said(capsys, *question, code=1).err
+    monkeypatch.setitem(sys.modules, "xlsxwriter", None)
+    assert "install tokenroll[sheets], or use CSV" in said(capsys, *question, code=1).err
+
+
 def test_periods_are_days_or_instants(home, capsys):
     for until in ("2026-01-06", "2026-01-06T00:00:00Z"):
         told = json.loads(
@@ -80,8 +152,9 @@ def test_periods_are_days_or_instants(home, capsys):
         (("--by", "colour"), "there is no dimension 'colour': there are member, department, cost_centre"),
         (("--measure", "joy"), "there is no measure 'joy': there are calls, input"),
         (("--where", "Ada"), "'Ada' is no condition"),
-        (("--format", "xml"), "--format is table, csv, json, parquet, not 'xml'"),
+        (("--format", "xml"), "--format is table, csv, json, parquet, xlsx, not 'xml'"),
         (("--format", "parquet"), "is written into a file: name it with --output"),
+        (("--format", "xlsx"), "--format xlsx is written into a file: name it with --output"),
         (("--from", "soon"), "--from: 'soon' is not an RFC 3339 time"),
     ],
 )

@@ -10,6 +10,7 @@ from tokenroll.settings import (
     DestinationSettings,
     GatewaySettings,
     SmtpSettings,
+    TelemetrySettings,
     WebSettings,
     load_settings,
 )
@@ -23,6 +24,7 @@ TABLES = {
     "## `[alerts]`": AlertSettings,
     "## `[alerts.destinations.NAME]`": DestinationSettings,
     "## `[alerts.smtp]`": SmtpSettings,
+    "## `[telemetry]`": TelemetrySettings,
 }
 
 WORDS = {"refuses_unmetered": "usage_missing"}

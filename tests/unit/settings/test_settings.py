@@ -85,7 +85,10 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
             "[gateway]\nworker = 2\n",
             ":2: gateway.worker is not a setting; known here: attempts, decode_request_bodies, durability, empty_wallet_status",
         ),
-        ("\n[gateways]\n", ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, web"),
+        (
+            "\n[gateways]\n",
+            ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, telemetry, web",
+        ),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
         ("[gateway]\nworkers = 9\n", ":2: gateway.workers must be 1 in this release, not 9"),
         ("[gateway]\nobserve = 1\n", ":2: gateway.observe must be true or false, not 1"),
@@ -233,3 +236,42 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path, secrets):
     (tmp_path / "password").chmod(0o640)
     with pytest.raises(SettingsError, match="which others may read: chmod 600 it"):
         load_settings(home_with(tmp_path, secrets))
+
+
+def test_telemetry_is_read_and_amounts_cross_no_network_in_the_open(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLLECTOR", "secret")
+    text = """
+[telemetry]
+otlp_metrics_url = "https://collector.example/v1/metrics"
+otlp_metrics_seconds = 60
+token_env = "COLLECTOR"
+ca_file = "/etc/ca.pem"
+attribution_rules = "/etc/rules.toml"
+"""
+    found = load_settings(home_with(tmp_path, text)).telemetry
+    assert (found.otlp_metrics_url, found.otlp_metrics_seconds) == ("https://collector.example/v1/metrics", 60)
+    assert (found.token, str(found.ca_file), str(found.attribution_rules)) == (
+        "secret",
+        "/etc/ca.pem",
+        "/etc/rules.toml",
+    )
+    assert "secret" not in repr(found)
+    with pytest.raises(SettingsError, match="or http to this machine"):
+        load_settings(home_with(tmp_path, '[telemetry]\notlp_metrics_url = "http://collector.example/v1/metrics"\n'))
+    with pytest.raises(SettingsError, match="from 5 to 3600"):
+        load_settings(home_with(tmp_path, "[telemetry]\notlp_metrics_seconds = 1\n"))
+
+
+@pytest.mark.parametrize(("rules", "says"), [(None, "No such file"), ("[[rule]]", "rule 1 is not of the form")])
+def test_rules_that_cannot_be_followed_end_the_start_and_name_their_place(tmp_path, rules, says):
+    from tokenroll.cli.role import _span_intake
+
+    path = tmp_path / "rules.toml"
+    if rules is not None:
+        path.write_text(rules)
+    settings = load_settings(home_with(tmp_path, f'[telemetry]\nattribution_rules = "{path}"\n'))
+    with pytest.raises(
+        SettingsError, match=r"config\.toml:2: telemetry\.attribution_rules names .*rules\.toml"
+    ) as found:
+        _span_intake(settings)
+    assert says in str(found.value)

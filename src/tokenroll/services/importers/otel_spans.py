@@ -170,11 +170,17 @@ def request_events(
     intake: Intake,
     *,
     seen: Seen | None = None,
+    around: set[tuple[str, str]] | None = None,
     file: str = "request",
     line: int = 0,
 ) -> Iterator[UsageEvent]:
-    """The calls among one request's spans. A span counts as a row; one that cannot be read is named, the others count."""
+    """The calls among one request's spans. A span counts as a row; one that cannot be read is named, the others count.
+
+    A span ends after those in it and so may come in a later request than they: `around` keeps the traces and ids of such from one
+    request to the next.
+    """
     seen = seen or Seen()
+    around = set() if around is None else around
     calls: list[tuple[_Span, _Told]] = []
     for group in request.resourceSpans or ():
         attributes = group.resource.attributes if group.resource else None
@@ -193,7 +199,7 @@ def request_events(
                     calls.append((span, told))
                 else:
                     intake.is_other("spans that are no call of a model")
-    around = {(span.traceId, span.parentSpanId) for span, _ in calls if span.parentSpanId}
+    around |= {(span.traceId, span.parentSpanId) for span, _ in calls if span.parentSpanId}
     for span, told in calls:
         if (span.traceId, span.spanId) in around:
             intake.is_other("spans around a call that has its own")
