@@ -66,11 +66,11 @@ def query(
         raise Failure(f"--format is {', '.join(FORMATS)}, not {kind!r}", kind="usage", code=2)
     if kind == "parquet" and output is None:
         raise Failure("--format parquet is written into a file: name it with --output", kind="usage", code=2)
-    with _lake_failures():
+    with lake_failures():
         asked = _question(by, measure, where or [], (from_date, until), order, limit)
         settings = load_settings()
         if seal_first:
-            _seal_for_question(settings, quiet=kind != "table")
+            seal_for_question(settings, quiet=kind != "table")
         from tokenroll.store.lake import read_lake
         from tokenroll.store.lake_queries import answer
 
@@ -147,7 +147,7 @@ def _show_table(found: "UsageAnswer") -> None:
 def seal(*, as_json: Json = False, dry_run: DryRun = False) -> None:
     """Take in everything that the ledger settled since, merge small files, and sum by hours; again changes nothing."""
     settings = load_settings()
-    with _lake_failures():
+    with lake_failures():
         from tokenroll.store.lake import open_lake
 
         with open_lake(settings.lake_directory) as lake:
@@ -191,7 +191,7 @@ def _sealed(lake: "Lake", files_min: int, tell: "Tell | None") -> dict[str, Any]
     }
 
 
-def _seal_for_question(settings: Settings, *, quiet: bool) -> None:
+def seal_for_question(settings: Settings, *, quiet: bool) -> None:
     """What a question needs: everything in, and summed. Files are merged only where they are many."""
     from tokenroll.store.lake import LakeBusyError, open_lake
 
@@ -243,7 +243,7 @@ def focus(
 def verify(*, as_json: Json = False) -> None:
     """Read every file of the lake: digests, row counts, and the sums against the events."""
     settings = load_settings()
-    with _lake_failures(), _telling(quiet=as_json) as tell:
+    with lake_failures(), _telling(quiet=as_json) as tell:
         from tokenroll.store.lake import read_lake
         from tokenroll.store.lake_schema import USAGE
         from tokenroll.store.lake_verify import verify_lake
@@ -279,7 +279,7 @@ def retain(
     """Remove events older than their purpose is kept for, from files and sums; purposes that are not named are kept."""
     days = dict(_kept(one) for one in keep)
     settings = load_settings()
-    with _lake_failures():
+    with lake_failures():
         from tokenroll.app import clock_of
         from tokenroll.model.instant import datetime_from_instant
         from tokenroll.store.lake import open_lake
@@ -299,7 +299,7 @@ def _kept(text: str) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def _lake_failures() -> Iterator[None]:
+def lake_failures() -> Iterator[None]:
     """What the lake cannot do, as what a person is told."""
     from tokenroll.store.lake_libraries import LakeLibraryError
     from tokenroll.store.lake_manifest import LakeError
