@@ -376,8 +376,9 @@ def _rows(found: "Forecasted", rows: list[dict[str, Any]]) -> None:
         "name": period if by == "company" else by, "expected": f"expected, {unit}", "low_80": "80 % from", "high_80": "to",
         "low_95": "95 % from", "high_95": "to ",
     }  # fmt: skip
+    largest = max((row["expected"] for row in rows), default=0.0)
     shown = [
-        {"name": row["name"], **{name: amount_text(found.usage, row[name]) for name in figures}}
+        {"name": row["name"], **{name: amount_text(found.usage, row[name], beside=largest) for name in figures}}
         for row in rows[:FORECAST_SHOWN_ROWS_MAX]
     ]
     table(columns, right_aligned(shown, *figures), empty="nobody used anything")

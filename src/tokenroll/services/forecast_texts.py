@@ -88,6 +88,7 @@ def forecast_json(found: Forecasted) -> dict[str, Any]:
         "first": _start_text(asked, 0),
         "until": _start_text(asked, asked.horizon),
         "past_period_count": usage.past.rows.shape[1],
+        "left_out_call_count": usage.left_out_count,
         "methods": list(found.outlook.methods),
         "total": {key: value for key, value in _row(found.outlook.company, 0, usage, "").items() if key != "name"},
         "rows": [] if asked.by is Level.COMPANY else rows_of(found),
@@ -156,9 +157,9 @@ def forecast_picture(found: Forecasted) -> Picture:
     )
 
 
-def amount_text(usage: UsagePast, value: float) -> str:
-    """An estimate as people read it: whole model tokens, money to the hundredth, or finer where there is little of it."""
-    decimals = 0 if usage.scale == 1.0 else 2 if value >= _SMALL or value == 0 else 4
+def amount_text(usage: UsagePast, value: float, *, beside: float | None = None) -> str:
+    """An estimate as people read it: whole model tokens, money to the hundredth, or finer where what stands beside it is little, too."""
+    decimals = 0 if usage.scale == 1.0 else 2 if (value if beside is None else beside) >= _SMALL else 4
     return f"{value:,.{decimals}f}".replace(",", " ")
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from tokenroll.insight.anomalies import METER_LEAST_NANOS, METER_TIMES_MAX
 from tokenroll.insight.outlook import DAYS_PER_WEEK, Method, Outlook, Past, TriedOut, outlook, tried_out, under_factors
 from tokenroll.insight.sampling import Flags, Floats
 from tokenroll.insight.scenarios import headcount_factors, price_factors, rollout_factors
@@ -21,6 +22,7 @@ from tokenroll.model.instant import HOUR_MICROS, Instant, datetime_from_instant
 from tokenroll.model.limits import FORECAST_PAST_DAYS_MAX, FORECAST_PAST_HOURS_MAX
 from tokenroll.services.wire import CREDITS
 from tokenroll.store.lake import LakeView
+from tokenroll.store.lake_meters import broken_meters
 from tokenroll.store.lake_queries import MEASURES, Condition, UsageQuery, answer
 from tokenroll.store.lake_schema import DAY_MICROS, USAGE
 
@@ -140,6 +142,8 @@ class UsagePast:
     """How many of the whole units that are added up make one of `unit`."""
     unknown_count: int
     """Sums of whose parts nobody told the measure: they count as nothing."""
+    left_out_count: int
+    """Calls whose meter cannot be right (W12): they are no part of the past."""
     newest_at: Instant
 
 
@@ -184,6 +188,7 @@ def past_of(view: LakeView, question: ForecastQuestion) -> UsagePast:
     count = min(most, -(-(question.first_at - earliest) // question.width))
     _refuse_short(question, count)
     rows, names, groups, unit, unknown = _read(view, question, count)
+    left_out = _leave_out(view, question, count, rows)
     if not rows or not any(any(one.values()) for one in rows.values()):
         raise ForecastError(
             f"none of the {count} {_periods(question)} before {question.start_of(0):%Y-%m-%d} has any {question.measure.called}: "
@@ -209,6 +214,7 @@ def past_of(view: LakeView, question: ForecastQuestion) -> UsagePast:
         unit=unit,
         scale=float(NANOS_PER_CREDIT) if question.measure.is_cost else 1.0,
         unknown_count=unknown,
+        left_out_count=left_out,
         newest_at=max(one.admitted_last_at for one in files),
     )  # fmt: skip
 
@@ -258,6 +264,21 @@ def _read(
     if not unit and len(named) > 1:
         raise ForecastError(f"these costs are in {', '.join(named)}: ask with --where currency={named[0]}")
     return rows, tuple(sorted(rows)), groups, unit or (named[0] if named else "USD"), unknown
+
+
+def _leave_out(view: LakeView, question: ForecastQuestion, count: int, rows: _Rows) -> int:
+    """Takes calls out of the rows whose meter cannot be right, and says how many: nobody spent what they cost."""
+    asked = UsageQuery(
+        where=question.where, from_at=question.first_at - count * question.width, until=question.first_at
+    )  # fmt: skip
+    found = broken_meters(
+        view, asked, times_max=METER_TIMES_MAX, least_nanos=METER_LEAST_NANOS, measure=MEASURES[question.measure]
+    )  # fmt: skip
+    for call in found:
+        row = rows[(call["model"] if question.by is Level.MODEL else call["member"]) or NOBODY]
+        place = count - (question.first_at - call["admitted_at"] // question.width * question.width) // question.width
+        row[place] = max(0, row[place] - (call["amount"] or 0))
+    return len(found)
 
 
 def _instant(at: Any) -> int:
@@ -349,6 +370,11 @@ def _notes(question: ForecastQuestion, usage: UsagePast, found: Outlook) -> tupl
     if usage.unknown_count:
         notes.append(
             f"{usage.unknown_count} sums of the past tell no {question.measure.called} and count as nothing: the figures are too low"
+        )
+    if usage.left_out_count:
+        notes.append(
+            f"{usage.left_out_count} calls cost more than {METER_TIMES_MAX} times what their model tokens usually cost (W12): "
+            "their meter cannot be right, and they are left out"
         )
     still = (question.first_at - usage.newest_at) // DAY_MICROS
     if still >= _STALE_DAYS:

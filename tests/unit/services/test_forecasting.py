@@ -252,3 +252,14 @@ def test_without_the_extra_one_is_told_what_to_install(steady, monkeypatch):
 def test_a_lake_that_ended_long_ago_says_that_its_silence_counts(steady):
     found = asked(steady, first_at=AFTER + 10 * DAY)
     assert any("the 10 days since count as zero; --from 2026-03-01" in one for one in found.notes)
+
+
+@pytest.mark.parametrize("by", [Level.MEMBER, Level.MODEL, Level.COMPANY])
+def test_a_call_that_nobody_can_have_spent_is_left_out(lake, by):
+    """Ada's 120 model tokens cost 3 USD a day; one call of as many told 900."""
+    wrong = event(9_000, AFTER - DAY, source="codex", member="Ada", list_cost_nanos=900 * USD)
+    large = event(9_001, AFTER - DAY, source="codex", member="Bo", list_cost_nanos=30 * USD, requested_model="opus")
+    found = asked(lake([*used({"Ada": 3}), wrong, large]), by=by, horizon=7)
+    assert found.usage.left_out_count == 1
+    assert np.nansum(found.usage.past.actual) == (3 * DAYS + 30) * USD
+    assert any(note.startswith("1 calls cost more than 20 times") for note in found.notes)
