@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tokenroll.cli.analyse import right_aligned, write_whole
-from tokenroll.cli.console import Json, note, noun_app, reports, say, show, table
+from tokenroll.cli.console import Json, amount_option, credits_text, note, noun_app, reports, say, show, table
 from tokenroll.cli.program import Failure
 from tokenroll.cli.usage import lake_failures, seal_for_question
-from tokenroll.model.limits import FORECAST_DAYS_AHEAD_MAX, FORECAST_HOURS_AHEAD_MAX, FORECAST_SHOWN_ROWS_MAX
+from tokenroll.model.limits import FORECAST_DAYS_AHEAD_MAX, FORECAST_HOURS_AHEAD_MAX, FORECAST_SHOWN_ROWS_MAX, GPUS_MAX
 from tokenroll.settings import load_settings
 
 if TYPE_CHECKING:
+    from tokenroll.insight.infrastructure import GpuUse
     from tokenroll.services.forecasting import Change, Forecasted, ForecastQuestion
+    from tokenroll.services.infrastructure_lines import Infrastructure
     from tokenroll.services.wallet_runways import WalletRunway
     from tokenroll.store.lake import LakeView
 
@@ -199,6 +201,85 @@ def show_runway(
         )
 
     show(result, as_json=as_json, human=human)
+
+
+@app.command("infrastructure")
+def show_infrastructure(
+    *,
+    seats: Annotated[
+        Path | None, typer.Option(help="TOML or CSV of seats: name, usd (a month), count, members.", dir_okay=False)
+    ] = None,
+    gpu_jobs: Annotated[
+        Path | None,
+        typer.Option(help="Jobs of `sacct --allocations --parsable2` (times in UTC) or OpenCost's allocations as CSV, of the 30 days before.", dir_okay=False),
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, max=GPUS_MAX, help="How many GPUs are owned.")] = None,
+    gpu_hour_price: Annotated[str | None, typer.Option(help="What an hour of one costs in USD, used or not.")] = None,
+    measure: MeasureOption = "list",
+    from_date: From = None,
+    where: Where = None,
+    seal_first: Seal = True,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show what calls, seats and GPUs cost in 30 days: calls as forecast, the others as owned, and how much of it was idle.
+
+    It names members whose seats had no usage in the 30 days before: a command for whoever assigns them.
+    """
+    if (gpus is None) != (gpu_hour_price is None) or (gpu_jobs is not None and gpus is None):
+        raise _usage("GPUs are told by --gpus and --gpu-hour-price, and what had them by --gpu-jobs")
+    with _failures(), _lake(seal=seal_first, as_json=as_json) as view:
+        from tokenroll.services.importers.infrastructure_files import read_gpu_jobs, read_seats
+        from tokenroll.services.importers.intake import SourceError
+        from tokenroll.services.infrastructure_lines import OwnedGpus, infrastructure, infrastructure_json
+
+        asked = _question("company", measure, "light", (DAYS, None, from_date), where or [], "", (), hourly=False, cycle_end=False)  # fmt: skip
+        try:
+            known = () if seats is None else read_seats(seats)
+            jobs = () if gpu_jobs is None else read_gpu_jobs(gpu_jobs)
+        except SourceError as error:
+            raise Failure(str(error), kind="infrastructure_file", code=2) from error
+        price = amount_option(gpu_hour_price, "--gpu-hour-price")
+        owned = None if gpus is None or price is None else OwnedGpus(count=gpus, hour_nanos=price, jobs=jobs)
+        found = infrastructure(view, asked, known, owned)
+    show(infrastructure_json(found), as_json=as_json, human=lambda: _infrastructure(found))
+
+
+def _infrastructure(found: "Infrastructure") -> None:
+    from tokenroll.services.forecast_texts import backtest_text, headline
+
+    if found.metered is None:
+        say(f"Calls: {found.metered_missing}")
+    else:
+        say(f"Calls. {headline(found.metered)}", backtest_text(found.metered.question, found.metered.tested))
+    say("")
+    if found.seats:
+        rows = [
+            {
+                "name": one.seat.name, "seat_count": one.seat.count, "month_nanos": one.month_cost_nanos, "idle_nanos": one.idle_cost_nanos,
+                "nobody_count": one.unassigned_count, "above_count": one.above_count, "idle": ", ".join(one.idle_members) or "nobody",
+            }
+            for one in found.seats
+        ]  # fmt: skip
+        columns = {
+            "name": "seat", "seat_count": "paid", "month_nanos": "USD a month", "idle_nanos": "of it idle, USD", "nobody_count": "nobody's",
+            "above_count": "members above its price at list", "idle": "assigned, without usage in 30 days",
+        }  # fmt: skip
+        table(columns, rows, empty="")
+        say("A seat breaks even with calls where its member's list cost a month is its price.", "")
+    if found.gpus is not None:
+        _gpus(found.gpus)
+
+
+def _gpus(found: "GpuUse") -> None:
+    used = found.used_hour_cost_nanos
+    say(
+        f"GPUs: {credits_text(found.cost_nanos)} USD in 30 days; {found.used_seconds // 3600} of {found.owned_seconds // 3600} hours were used "
+        f"({found.used_millionths / 10_000:.1f} %), {credits_text(found.idle_cost_nanos)} USD of it idle"
+    )
+    if used is not None:
+        say(f"an hour that was used cost {credits_text(used)} USD")
+    rows = [{"account": name, "hour_count": seconds // 3600} for name, seconds in found.by_account]
+    table({"account": "account", "hour_count": "GPU hours"}, rows, empty="no job had a GPU in these days")
 
 
 def _runway(one: "WalletRunway") -> dict[str, Any]:

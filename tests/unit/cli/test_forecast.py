@@ -191,3 +191,32 @@ def test_runway_lists_every_member_and_says_nothing_of_who_has_not_begun(tmp_pat
     assert "Ada" not in shown
     assert "what becomes spendable later in the cycle is not counted" in shown
     assert "no" in said(capsys, "runway", "Dev", code=1).err
+
+
+def test_infrastructure_is_calls_seats_and_gpus(home, capsys):
+    """One GPU at 2 an hour for 720 hours; Ada's job had it for 72 of them. Dev has a seat and used nothing."""
+    seats, jobs = home / "seats.csv", home / "jobs.txt"
+    seats.write_text("name,usd,count,members\nTeam,80,3,Ada;Dev\n")
+    jobs.write_text("JobID|Account|AllocTRES|Elapsed|Start\n1|vision|gres/gpu=1|3-00:00:00|2026-01-20T00:00:00\n")
+    options = ("--seats", str(seats), "--gpu-jobs", str(jobs), "--gpus", "1", "--gpu-hour-price", "2")
+    told = json.loads(said(capsys, "infrastructure", *options, *AFTER, "--json").out)
+    assert (told["metered"]["expected"], told["metered"]["unit"]) == (180.0, "USD")
+    seat = told["seats"][0]
+    assert (seat["idle_members"], seat["unassigned_count"], seat["above_count"]) == (["Dev"], 1, 1)
+    assert (seat["month_cost"]["amount"], seat["idle_cost"]["amount"]) == ("240.000000000", "160.000000000")
+    gpus = told["gpus"]
+    assert (gpus["used_percent"], gpus["month_cost"]["amount"]) == (10.0, "1440.000000000")
+    assert gpus["used_hour_cost"] == {"amount": "20.000000000", "unit": "USD"}
+    shown = said(capsys, "infrastructure", *options, *AFTER).out
+    assert "Calls. The 30 days from 2026-02-09 to 2026-03-10: 180.00 USD of list cost is expected" in shown
+    assert "GPUs: 1 440.00 USD in 30 days; 72 of 720 hours were used (10.0 %), 1 296.00 USD of it idle" in shown
+
+
+def test_infrastructure_without_enough_usage_still_tells_what_is_owned(home, capsys):
+    options = ("--gpus", "1", "--gpu-hour-price", "2", "--from", "2026-01-10", "--no-seal")
+    shown = said(capsys, "infrastructure", *options).out
+    assert "Calls: the usage lake knows 5 days before 2026-01-10" in shown
+    assert "no job had a GPU in these days" in shown
+    assert "are told by --gpus and --gpu-hour-price" in said(capsys, "infrastructure", "--gpus", "1", code=2).err
+    seats = ("--seats", str(home / "none.csv"))
+    assert "cannot be read" in said(capsys, "infrastructure", *seats, *AFTER, code=2).err
