@@ -32,8 +32,8 @@ PAST_HOURS_MIN: Final = 7 * 24
 NOBODY: Final = "nobody named"
 """Usage of which no source tells a member, a department or a model."""
 _STALE_DAYS: Final = 7
-_DAYS_AT_ONCE: Final = 100
-_HOURS_AT_ONCE: Final = 14 * 24
+_DAYS_AT_ONCE: Final = 50
+_HOURS_AT_ONCE: Final = 7 * 24
 
 
 class Level(StrEnum):
@@ -373,8 +373,8 @@ def _notes(question: ForecastQuestion, usage: UsagePast, found: Outlook) -> tupl
         )
     if usage.left_out_count:
         notes.append(
-            f"{usage.left_out_count} calls cost more than {METER_TIMES_MAX} times what their model tokens usually cost (W12): "
-            "their meter cannot be right, and they are left out"
+            f"calls that cost more than {METER_TIMES_MAX} times what their model tokens usually cost (W12) are left out, since their meter "
+            f"cannot be right: {usage.left_out_count}"
         )
     still = (question.first_at - usage.newest_at) // DAY_MICROS
     if still >= _STALE_DAYS:
