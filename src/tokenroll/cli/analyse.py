@@ -179,14 +179,14 @@ def _write_pictures(found: "Analysed", page: Path | None, image: Path | None) ->
         if page is not None:
             from tokenroll.web.analysis_page import analysis_page
 
-            _write(page, analysis_page(found).encode())
+            write_whole(page, analysis_page(found).encode())
         if image is not None:
-            _write(image, drawn_for(image, analysis_picture(found)))
+            write_whole(image, drawn_for(image, analysis_picture(found)))
     except (OSError, PictureError) as error:
         raise Failure(f"the picture cannot be written: {error}", kind="output") from error
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """All of it or nothing: what was there stays until the new one is whole."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -228,7 +228,7 @@ def _shares(what: str, rows: Any) -> None:
     ]
     table(
         {"name": what, "call_count": "calls", "input_tokens": "tokens in", "output_tokens": "tokens out", "usd": "list cost, USD"},
-        _right(shown, "usd"),
+        right_aligned(shown, "usd"),
         empty=f"no {what}",
     )  # fmt: skip
     if len(rows) > _ROWS_SHOWN:
@@ -249,7 +249,11 @@ def _waste(analysis: "Analysis") -> None:
         for one in analysis.waste.findings
     ]
     columns = {"rule": "rule", "what": "what looks wasted", "kind": "", "call_count": "calls", "usd": "avoidable, USD"}
-    table(columns, _right(rows, "usd"), empty="Nothing looks wasted by rules that counts and times alone can answer.")
+    table(
+        columns,
+        right_aligned(rows, "usd"),
+        empty="Nothing looks wasted by rules that counts and times alone can answer.",
+    )
 
 
 def _seat_table(analysis: "Analysis") -> None:
@@ -272,10 +276,11 @@ def _seat_table(analysis: "Analysis") -> None:
         "list": "at list, USD",
         "cost": "as seats, USD",
     }
-    table(columns, _right(rows, "price", "list", "cost"), empty="No seat to compare with.")  # fmt: skip
+    table(columns, right_aligned(rows, "price", "list", "cost"), empty="No seat to compare with.")  # fmt: skip
 
 
-def _right(rows: list[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+def right_aligned(rows: list[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """The same rows with the texts of some columns as wide as their widest: figures stand under each other."""
     for key in keys:
         width = max((len(row[key]) for row in rows), default=0)
         for row in rows:

@@ -11,7 +11,7 @@ import typer
 
 from tokenroll.cli.console import Json, day, facts, note, noun_app, say, show, table
 from tokenroll.cli.program import Failure
-from tokenroll.cli.usage import lake_failures, sealed_for_question
+from tokenroll.cli.usage import lake_failures, seal_for_question
 from tokenroll.settings import load_settings
 
 if TYPE_CHECKING:
@@ -332,7 +332,7 @@ def _view(*, seal: bool) -> Iterator["LakeView"]:
     settings = load_settings()
     with lake_failures():
         if seal:
-            sealed_for_question(settings, quiet=True)
+            seal_for_question(settings, quiet=True)
         from tokenroll.store.lake import read_lake
 
         with read_lake(settings.lake_directory) as view:

@@ -43,6 +43,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "doctor": "one call as a client makes it: what broke, and what to do",
         "call": "one call with its arithmetic and its proof: show",
         "usage": "what everybody used, from every source: query, seal, verify, retain",
+        "forecast": "what comes next and how sure, scenarios, wallets that run dry: show, backtest, runway, infrastructure",
         "payrun": "pay cycles: preview, run, close, reopen, off-cycle, calendar, pay-days, dates, list",
         "payslip": "one person's paper: list, show",
         "reconcile": "settle what is being checked from a provider's bill",

@@ -74,7 +74,7 @@ def query(
         asked = _question(by, measure, where or [], (from_date, until), order, limit)
         settings = load_settings()
         if seal_first:
-            sealed_for_question(settings, quiet=kind != "table")
+            seal_for_question(settings, quiet=kind != "table")
         from tokenroll.store.lake import read_lake
         from tokenroll.store.lake_queries import answer
 
@@ -210,7 +210,7 @@ def _sealed(lake: "Lake", files_min: int, tell: "Tell | None") -> dict[str, Any]
     }
 
 
-def sealed_for_question(settings: Settings, *, quiet: bool) -> None:
+def seal_for_question(settings: Settings, *, quiet: bool) -> None:
     """What a question needs: everything in, and summed. Files are merged only where they are many."""
     from tokenroll.store.lake import LakeBusyError, open_lake
 

@@ -9,6 +9,7 @@ has too few periods to know its own tails, so all share them, each in its own sc
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,8 @@ ORIGINS: Final = 8
 """Past origins that intervals are calibrated at."""
 ORIGIN_DECAY: Final = 0.8
 """What an origin weighs of the one after it."""
+TAILS_MIN: Final = 80
+"""Misses of totals below which both tails are as wide as either: two in each tail of 95 percent are the least that know them apart."""
 SPARSE_SHARE: Final = 0.9
 """A series with more zeros than this is forecast by a rate: where hardly anything happens no place in the week is better known."""
 SPARSE_DECAY: Final = 0.98
@@ -167,6 +170,9 @@ def calibrated(
         upper = np.maximum(upper, top + move * last.scale)
         if origins:
             sinks, rises = (_pooled(total_misses, share / 200) for share in (100 - level, 100 + level))
+            if sum(one.size for one in total_misses) < TAILS_MIN:
+                either = _either_way(total_misses, level)
+                sinks, rises = min(sinks, -either), max(rises, either)
             low, high = (np.maximum(total + way * last.scale.sum(1), 0.0) for way in (sinks, rises))
         else:
             low, high = lower.sum(1), upper.sum(1)
@@ -175,6 +181,16 @@ def calibrated(
     return Forecast(
         method=method, point=last.quantiles[middle], expected=last.expected, bands=tuple(found), origins=len(origins)
     )
+
+
+def _either_way(misses: list[Floats], level: int) -> float:
+    """How far a total lies off with that chance, to either side: as seen, and at least as if the few misses were those of a normal one."""
+    known = [np.abs(one[~np.isnan(one)]) for one in misses]
+    values = np.concatenate([*known, np.zeros(0)])
+    if not values.size:
+        return 0.0
+    spread = float(np.sqrt(np.mean(values**2)))
+    return max(_pooled(known, level / 100), NormalDist().inv_cdf((100 + level) / 200) * spread)
 
 
 def _misses(past: Guess, truth: Floats, place: int) -> Floats:

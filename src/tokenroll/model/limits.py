@@ -385,6 +385,24 @@ USAGE_SHOWN_ROWS_MAX: Final = 1_000
 """Rows of an answer that are printed as a table; the others are counted, and a file holds them all."""
 USAGE_CONDITIONS_MAX: Final = 64
 """Conditions of one question."""
+FORECAST_PAST_DAYS_MAX: Final = 400
+"""Days that a forecast looks back: a year and what is needed to see it come again; older ones have no weight left."""
+FORECAST_PAST_HOURS_MAX: Final = 60 * 24
+"""Hours that one by the hour looks back: eight weeks, of which the last weighs nothing any more."""
+FORECAST_DAYS_AHEAD_MAX: Final = 366
+"""Days ahead: nobody's usage of a year from now is known any better."""
+FORECAST_HOURS_AHEAD_MAX: Final = 14 * 24
+"""Hours ahead: beyond two weeks an hour is like any other of its weekday, and days say the same."""
+FORECAST_SHOWN_ROWS_MAX: Final = 1_000
+"""Rows of a forecast that are printed, the largest; `--json` has them all."""
+INFRASTRUCTURE_FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A file of seats or GPU jobs: a month of half a million jobs; it is read whole."""
+GPU_HOURS_MAX: Final = 10**9
+"""GPU hours of one line: a hundred thousand GPUs for a year; more is a counter that is broken."""
+GPUS_MAX: Final = 1_000_000
+"""GPUs that somebody owns: more is a slip of the keyboard."""
+RUNWAY_PAST_DAYS_MAX: Final = 180
+"""Days of spending that a wallet's runway draws from: who worked otherwise half a year ago works otherwise by now."""
 RETENTION_DAYS_MAX: Final = 36_500
 """A hundred years: whoever means longer sets no retention."""
 

@@ -147,7 +147,7 @@ def condition_from_text(text: str) -> Condition:
 def expression(query: UsageQuery, rows: Any, *, kind: str, fits: bool) -> Any:
     """The question as an expression over a table of this kind of rows. `fits`: int64 holds every sum of it."""
     is_rollup = kind != USAGE
-    kept = _filtered(query, rows, kind)
+    kept = kept_by(query, rows, kind)
     if TAG in query.by:
         kept = kept.mutate(tag=_tags(kept, is_rollup=is_rollup).unnest())
     groups = {_column_of(name): _dimension(kept, name) for name in query.by}
@@ -200,7 +200,8 @@ def _sum(rows: Any, name: str, *, is_rollup: bool, fits: bool) -> Any:
     return total.fill_null(0) if name == CALLS else total
 
 
-def _filtered(query: UsageQuery, rows: Any, kind: str) -> Any:
+def kept_by(query: UsageQuery, rows: Any, kind: str) -> Any:
+    """The rows of this kind that a question is about."""
     at = {USAGE: "admitted_at", ROLLUP: "hour_at"}.get(kind, "day")
     wanted = []
     if query.from_at is not None:
@@ -238,10 +239,10 @@ def answer(
     view: LakeView, query: UsageQuery, *, threads: int = 0, kinds: Sequence[str] = (DAILY, ROLLUP, USAGE)
 ) -> UsageAnswer:
     """The answer, from the first of these kinds of rows that knows it: sums if they are complete, else events. Raises QuestionError."""
-    events = _within(view.manifest.of_kind(USAGE), query)
+    events = within(view.manifest.of_kind(USAGE), query)
     is_summed = all(one.rolled for one in events)
     kind = next(one for one in (*kinds, USAGE) if one == USAGE or (is_summed and query.known_to(one)))
-    files = events if kind == USAGE else _within(view.manifest.of_kind(kind), query)
+    files = events if kind == USAGE else within(view.manifest.of_kind(kind), query)
     currency = _currency_of(query, files)
     with lake_engine(view.directory, threads=threads) as engine:
         show_rows(engine, view.directory, files, kind)
@@ -254,7 +255,7 @@ def answer(
     return UsageAnswer(table=_narrowed(table), kind=kind, currency=currency)
 
 
-def _within(files: Iterable[LakeFile], query: UsageQuery) -> list[LakeFile]:
+def within(files: Iterable[LakeFile], query: UsageQuery) -> list[LakeFile]:
     """Files that have anything of the period: of sums their hours and days are told by their beginnings, as periods are that they know."""
     from_at, until = query.from_at, query.until
     return [

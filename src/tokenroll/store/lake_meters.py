@@ -1,0 +1,42 @@
+"""Calls in the lake whose cost their model tokens cannot explain: a wrong price row or a broken counter, which nobody spent."""
+
+from typing import Any
+
+from tokenroll.store.lake import LakeView
+from tokenroll.store.lake_files import lake_engine, show_rows, table_of
+from tokenroll.store.lake_libraries import ibis
+from tokenroll.store.lake_queries import UsageQuery, kept_by, within
+from tokenroll.store.lake_rollups import compiled
+from tokenroll.store.lake_schema import USAGE
+
+
+def broken_meters(
+    view: LakeView, query: UsageQuery, *, times_max: int, least_nanos: int, measure: str
+) -> list[dict[str, Any]]:
+    """The calls of a question's period and conditions that cost at least `least_nanos` and `times_max` times their model's median.
+
+    Each with its `admitted_at`, `member`, `model`, and the column `measure` as `amount`. The median is that of what a model token cost, so
+    that long calls are not suspicious. Lakes without any large call, which most are, are looked through once and nothing is sorted.
+    """
+    files = within(view.manifest.of_kind(USAGE), query)
+    if not files:
+        return []
+    usage = kept_by(query, table_of(USAGE), USAGE)
+    told = usage.mutate(cost=ibis().coalesce(usage.billed_cost_nanos, usage.list_cost_nanos))
+    told = told.filter(told.cost.notnull(), told.model_tokens > 0)
+    large = told.filter(told.cost >= least_nanos)
+    with lake_engine(view.directory) as engine:
+        show_rows(engine, view.directory, files, USAGE)
+        models = [row[0] for row in engine.sql(compiled(large.select("model").distinct())).fetchall()]
+        if not models:
+            return []
+        price = told.filter(told.model.isin(models))
+        usual = price.group_by("model").aggregate(usual=(price.cost / price.model_tokens).median())
+        both = large.join(usual, "model")
+        expected = ibis().greatest((both.usual * both.model_tokens).round(), 1)
+        found = both.filter(both.cost >= times_max * expected)
+        found = found.select("admitted_at", "member", "model", amount=found[measure]).order_by("admitted_at", "member")
+        return [
+            dict(zip(("admitted_at", "member", "model", "amount"), row, strict=True))
+            for row in engine.sql(compiled(found)).fetchall()
+        ]

@@ -1,0 +1,65 @@
+"""Runways from the ledger's own days: Ada spends 8 credits a day, Bo 1, Cleo nothing yet, each of 100 in January."""
+
+from datetime import date
+
+import pytest
+
+from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
+from tokenroll.services.wallet_runways import members_only, wallet_runways
+from tokenroll.store.cycles import CycleBook
+from tokenroll.store.rollups import roll_up, sums_of
+
+
+@pytest.fixture
+def firm():
+    one = Firm()
+    one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
+    for name in ("Ada", "Bo", "Cleo"):
+        one.hire(name)
+        one.do("grant.create", to=name, plan="tools")
+    for day in range(10):
+        one.now = JANUARY + day * DAY + 12 * HOUR
+        for name, spent in (("Ada", 8), ("Bo", 1)):
+            one.call(name, one.lot_ids(name)[0], spent * CREDIT)
+    one.now = JANUARY + 10 * DAY + 9 * HOUR
+    return one
+
+
+def told(firm):
+    books = firm.reports
+    return {one.name: one for one in wallet_runways(books.connection, books.now, members_only(books.wallets()))}
+
+
+def test_who_spends_eight_a_day_of_twenty_is_dry_on_the_third_day(firm):
+    found = told(firm)
+    ada, bo, cleo = (found[name] for name in ("Ada", "Bo", "Cleo"))
+    assert list(found) == ["Ada", "Bo", "Cleo"]
+    assert (ada.left_nanos, ada.days_left, ada.last_on, ada.past_days) == (20 * CREDIT, 21, date(2026, 1, 31), 10)
+    assert (ada.chance, ada.dry_on) == (1.0, (date(2026, 1, 13),) * 3)
+    assert bo.chance is not None
+    assert bo.chance < 0.01
+    assert bo.dry_on == (None, None, None)
+    assert (cleo.chance, cleo.past_days, cleo.left_nanos) == (None, 0, 100 * CREDIT)
+
+
+def test_it_is_the_same_whether_the_ledger_has_summed_its_calls_or_not(firm):
+    before = told(firm)
+    books = firm.reports
+    assert roll_up(books.connection, sums_of(books.connection, CycleBook(books.connection))) == 20
+    books.connection.commit()
+    assert told(firm) == before
+
+
+def test_a_wallet_that_is_dry_is_dry_today(firm):
+    firm.now = JANUARY + 10 * DAY + 10 * HOUR
+    firm.call("Ada", firm.lot_ids("Ada")[0], 20 * CREDIT, bound=20 * CREDIT)
+    ada = told(firm)["Ada"]
+    assert (ada.left_nanos, ada.chance, ada.dry_on) == (0, 1.0, (date(2026, 1, 11),) * 3)
+
+
+def test_pools_are_asked_for_by_name(firm):
+    firm.do("pool.create", name="Engineering pool", department="Engineering")
+    books = firm.reports
+    names = {row["name"] for row in books.wallets()}
+    assert "Engineering pool" in names
+    assert {row["name"] for row in members_only(books.wallets())} == {"Ada", "Bo", "Cleo"}
