@@ -104,7 +104,8 @@ def checked_rows(given: Any) -> Any:
             columns[name] = _cast(table.column(name), name, kind)
         else:
             value = _DEFAULTS.get(name)
-            columns[name] = pa.repeat(pa.scalar([] if name in _LISTS else value, kind), table.num_rows)
+            same = pa.scalar([] if name in _LISTS else value, kind)
+            columns[name] = pa.repeat(same, table.num_rows) if table.num_rows else pa.array([], kind)
     _check_texts(columns)
     _check_numbers(columns)
     _check_tags(columns["tags"])
