@@ -5,6 +5,7 @@ mark says how many rows of the file are gone through, from which the next import
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,15 @@ def bulk_tables(
                 yield BulkSlice(rows, through)
             elif reader.is_named:
                 bulk.rows(cells, Intake())
+
+
+def slices_ahead(slices: Iterator[BulkSlice]) -> Iterator[BulkSlice]:
+    """The same slices, each read on a thread of its own while the one before is written: two at most are in memory."""
+    with ThreadPoolExecutor(1, thread_name_prefix="slices-ahead") as pool:
+        reading = pool.submit(next, slices, None)
+        while (found := reading.result()) is not None:
+            reading = pool.submit(next, slices, None)
+            yield found
 
 
 def _without_header(pieces: Iterator[Cells], path: Path, intake: Intake, skip_rows: int) -> None:
