@@ -98,18 +98,26 @@ def checked_rows(given: Any) -> Any:
     _refuse([name for name in COLUMNS if name not in names | set(_DEFAULTS) | set(COUNTS)], "rows lack the column")
     schema = usage_schema()
     columns = {}
+    untold: dict[tuple[Any, Any], Any] = {}
     for name in COLUMNS:
         kind = schema.field(name).type
         if name in names:
             columns[name] = _cast(table.column(name), name, kind)
         else:
             value = _DEFAULTS.get(name)
-            same = pa.scalar([] if name in _LISTS else value, kind)
-            columns[name] = pa.repeat(same, table.num_rows) if table.num_rows else pa.array([], kind)
+            if (kind, value) not in untold:
+                untold[kind, value] = _untold(kind, [] if name in _LISTS else value, table.num_rows)
+            columns[name] = untold[kind, value]
     _check_texts(columns)
     _check_numbers(columns)
     _check_tags(columns["tags"])
     return pa.table([*columns.values(), *_derived(columns)], schema=schema)
+
+
+def _untold(kind: Any, value: object, rows: int) -> Any:
+    """A column that the source left out: its default in each row."""
+    pa = arrow()
+    return pa.repeat(pa.scalar(value, kind), rows) if rows else pa.array([], kind)
 
 
 def _refuse(names: Iterable[str], why: str) -> None:

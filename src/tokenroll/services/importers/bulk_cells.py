@@ -137,7 +137,11 @@ class _Blocks:
             raise error
         if self._is_ended:
             return line
-        more: bytes = self._stream.readline(limit - len(line))
+        try:
+            more: bytes = self._stream.readline(limit - len(line))
+        except TORN:
+            self._is_ended = True
+            raise
         return line + more
 
 
