@@ -87,24 +87,24 @@ class _Blocks:
         self._stream: Any = stream
         self._ready = io.BytesIO()
         self._torn: Exception | None = None
-        self._is_ended = False
+        self.is_ended = False
 
     def block(self) -> bytes:
         """The next lines, as many as fit; of a line that is longer, what fits. Nothing at the end, and at a tear."""
         parts = [self._ready.read()]
         self._ready = io.BytesIO()
         size = len(parts[0])
-        while size < IMPORT_BLOCK_BYTES and not self._is_ended:
+        while size < IMPORT_BLOCK_BYTES and not self.is_ended:
             try:
                 data = self._stream.read1(IMPORT_BLOCK_BYTES - size)
             except TORN as error:
                 self._torn = error
                 data = b""
-            self._is_ended = not data
+            self.is_ended = not data
             parts.append(data)
             size += len(data)
         whole = b"".join(parts)
-        if self._is_ended and self._torn is None:
+        if self.is_ended and self._torn is None:
             return whole
         end = whole.rfind(b"\n") + 1
         if self._torn is None and not end:
@@ -135,12 +135,12 @@ class _Blocks:
             return line
         if error := self.torn:
             raise error
-        if self._is_ended:
+        if self.is_ended:
             return line
         try:
             more: bytes = self._stream.readline(limit - len(line))
         except TORN:
-            self._is_ended = True
+            self.is_ended = True
             raise
         return line + more
 
@@ -229,6 +229,8 @@ class TableCells:
 
     def _is_plain(self, block: bytes) -> bool:
         """Whether both readers take its bytes for the same, as far as bytes tell; and no quoted cell goes on behind it."""
+        if not block.endswith(b"\n") and not self._blocks.is_ended:
+            return False
         if len(self.header) < 2 or block.startswith(_MARK) or b"\0" in block:
             return False
         if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
