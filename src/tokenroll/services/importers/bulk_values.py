@@ -22,8 +22,7 @@ _MICROS_DIGITS: Final = {"seconds": 6, "milliseconds": 3, "microseconds": 0}
 _WHOLE_DIGITS_MAX: Final = 9
 _MINUTE_MICROS: Final = 60 * MICROS_PER_SECOND
 _DAY_SECONDS: Final = 86_400
-_NINE: Final = ord("9")
-_ZERO: Final = ord("0")
+_ZERO: Final = np.uint8(ord("0"))
 _SPANS: Final = {"Z": 1, "offset": 6, "UTC": 4, "": 0}
 
 
@@ -313,13 +312,16 @@ def _instants_of_grid(grid: Any) -> tuple[Any, Any, Any]:
 
 
 def _numbers(grid: Any, is_read: Any) -> Callable[[int, int], Any]:
+    """Reads so many digits from a place on. Whatever else stands there is taken off the rows that are read: bytes wrap around."""
+
     def number(start: int, size: int) -> Any:
-        value = np.zeros(grid.shape[1], np.int64)
+        value = np.zeros(grid.shape[1], np.int32)
         for place in range(start, start + size):
-            digit = grid[place]
-            np.logical_and(is_read, (digit >= _ZERO) & (digit <= _NINE), out=is_read)
-            value = value * 10 + (digit.astype(np.int64) - _ZERO)
-        return value
+            digit = grid[place] - _ZERO
+            np.logical_and(is_read, digit <= 9, out=is_read)
+            value *= 10
+            value += digit
+        return value.astype(np.int64)
 
     return number
 
