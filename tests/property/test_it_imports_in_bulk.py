@@ -201,8 +201,36 @@ def test_bulk_rows_are_those_of_the_row_path(given_table, slice_rows, block_byte
         assert whole(slices).to_pylist() == expected.to_pylist()
         assert all(one.rows.num_rows <= slice_rows for one in slices)
         if slices:
-            cut = data.draw(st.integers(0, len(slices) - 1))
-            rest, later = in_bulk(path, told, slice_rows=slice_rows + 1, skip_rows=slices[cut].row_count_through)
-            begun, earlier = in_bulk(path, told, slice_rows=slice_rows)
-            assert whole([*begun[: cut + 1], *rest]).to_pylist() == expected.to_pylist()
-            assert later.row_count == earlier.row_count - slices[cut].row_count_through
+            assert_resumes(path, told, slice_rows, data.draw(st.integers(0, len(slices) - 1)), counted, expected)
+
+
+def assert_resumes(path, told, slice_rows, cut, counted, expected):
+    """Stopped behind any slice and gone on from its mark, in slices of another size: the rows and counts of both are those of all."""
+    intake = Intake()
+    reading = bulk_tables(path, "cy", PRICES, intake, column_map=told, slice_rows=slice_rows)
+    begun = [next(reading) for _ in range(cut + 1)]
+    reading.close()
+    rest, later = in_bulk(path, told, slice_rows=slice_rows + 1, skip_rows=begun[-1].row_count_through)
+    intake.add(later)
+    assert facts(intake) == facts(counted)
+    assert whole([*begun, *rest]).to_pylist() == expected.to_pylist()
+
+
+RAW = st.text(alphabet='ab",\r\n ', max_size=8)
+RAW_MAP = ColumnMap(
+    columns={"time": "time", "output_tokens": "output_tokens", "member": "member"}, zone=ZoneInfo("UTC")
+)
+
+
+@given(st.lists(st.tuples(RAW, RAW), max_size=12), st.sampled_from([40, 8 * 1024 * 1024]))
+def test_both_readers_take_any_text_for_the_same_cells(raw, block_bytes):
+    lines = [f"2026-01-05,{number}{left},{right}\n" for number, (left, right) in enumerate(raw)]
+    content = "".join(["time,output_tokens,member\n2026-01-05,1,ada\n", *lines]).encode()
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tokenroll.services.importers.bulk_cells.IMPORT_BLOCK_BYTES", block_bytes)
+        path = Path(folder) / "t.csv"
+        path.write_bytes(content)
+        expected, counted = row_by_row(path, RAW_MAP)
+        slices, intake = in_bulk(path, RAW_MAP)
+        assert facts(intake) == facts(counted)
+        assert whole(slices).to_pylist() == expected.to_pylist()
