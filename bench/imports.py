@@ -146,9 +146,10 @@ def make_log(path: Path, lines: int) -> None:
             stream.write(json.dumps(line) + "\n")
 
 
-def read_log(path: Path) -> int:
-    """How many events there are in one log."""
-    return sum(1 for _ in claude_code_events(path, "", prices_read_once(), Intake()))
+def read_log(path: Path) -> tuple[int, float]:
+    """How many events there are in one log, and the CPU-seconds that it took."""
+    prices, spent = prices_read_once(), time.process_time()
+    return sum(1 for _ in claude_code_events(path, "", prices, Intake())), time.process_time() - spent
 
 
 @cache
@@ -167,9 +168,15 @@ def logs(folder: Path, lines: int) -> dict[str, Any]:
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         pool.map(read_log, [small] * 4 * PROCESSES, chunksize=1)
         began = time.perf_counter()
-        count = sum(pool.map(read_log, paths, chunksize=1))
+        done = pool.map(read_log, paths, chunksize=1)
         seconds = time.perf_counter() - began
-    return {"lines": count, "seconds": round(seconds, 2), "lines_per_second": round(count / seconds)}
+    count, cpu_seconds = (sum(figures) for figures in zip(*done, strict=True))
+    return {
+        "lines": count,
+        "seconds": round(seconds, 2),
+        "lines_per_second": round(count / seconds),
+        "lines_per_cpu_second": round(count / cpu_seconds),
+    }
 
 
 def main() -> None:

@@ -20,12 +20,11 @@ from tokenroll.services.importers.tables import TextLines, header_of, origin_of,
 from tokenroll.store.lake_libraries import arrow, arrow_csv
 
 _MARK: Final = b"\xef\xbb\xbf"
-_NEWLINE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Rows of a table as Arrow columns by their places, with the line of each, and the lines that are no rows of it, with the reason."""
+    """Rows of a table as chunked Arrow columns by their places, with the line of each, and the lines that are no rows of it, with the reason."""
 
     columns: dict[int, Any]
     lines: Any
@@ -35,6 +34,10 @@ class Cells:
     def row_count(self) -> int:
         """Rows gone through, bad ones included."""
         return len(self.lines) + len(self.bad)
+
+    def combined(self) -> "Cells":
+        """The same with each column in one piece of memory."""
+        return Cells({place: _array(column) for place, column in self.columns.items()}, self.lines, self.bad)
 
     def cut(self, count: int) -> "tuple[Cells, Cells]":
         """The first so many rows, and the rest."""
@@ -53,11 +56,19 @@ class Cells:
         return Cells(columns, self.lines[start:end], bad)
 
 
+def _array(column: Any) -> Any:
+    pa = arrow()
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+
+
 def joined(parts: Sequence[Cells]) -> Cells:
     """All rows of these in one."""
     if len(parts) == 1:
         return parts[0]
-    columns = {place: arrow().concat_arrays([part.columns[place] for part in parts]) for place in parts[0].columns}
+    columns = {
+        place: arrow().chunked_array([chunk for part in parts for chunk in part.columns[place].chunks], column.type)
+        for place, column in parts[0].columns.items()
+    }
     return Cells(
         columns, np.concatenate([part.lines for part in parts]), tuple(bad for part in parts for bad in part.bad)
     )
@@ -180,7 +191,7 @@ class TableCells:
         self, rows: Sequence[tuple[int, Sequence[str]]], places: Sequence[int], bad: tuple[tuple[int, str], ...] = ()
     ) -> Cells:
         pa = arrow()
-        columns = {place: pa.array([cells[place] for _, cells in rows], pa.string()) for place in places}
+        columns = {place: pa.chunked_array([[cells[place] for _, cells in rows]], pa.string()) for place in places}
         return Cells(columns, np.array([line for line, _ in rows], np.int64), (*self._noted.taken(), *bad))
 
     def _split(self, block: bytes, places: Sequence[int]) -> Cells:
@@ -196,12 +207,9 @@ class TableCells:
         return self._cells(rows, places)
 
     def _plain(self, block: bytes, places: Sequence[int]) -> Cells | None:
-        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
-        is_open = not block.endswith(b"\n")
-        count = len(ends) + is_open
-        longest = max(np.diff(ends, prepend=-1).max(initial=0), len(block) - ends[-1] if len(ends) else len(block))
-        if not self._is_plain(block) or longest >= min(csv.field_size_limit(), IMPORT_LINE_BYTES_MAX):
+        if not self._is_plain(block):
             return None
+        count = block.count(b"\n") + (not block.endswith(b"\n"))
         pa, reader = arrow(), arrow_csv()
         is_quoted = b'"' in block
         names = [str(place) for place in range(len(self.header))]
@@ -221,17 +229,16 @@ class TableCells:
             return None
         first = self._number + 1
         self._number += count
-        columns = {place: table.column(str(place)).combine_chunks() for place in places}
-        return Cells(
-            {place: _whole(column) for place, column in columns.items()},
-            np.arange(first, first + count, dtype=np.int64),
-        )
+        columns = {place: table.column(str(place)) for place in places}
+        return Cells(columns, np.arange(first, first + count, dtype=np.int64))
 
     def _is_plain(self, block: bytes) -> bool:
         """Whether both readers take its bytes for the same, as far as bytes tell; and no quoted cell goes on behind it."""
         if not block.endswith(b"\n") and not self._blocks.is_ended:
             return False
         if len(self.header) < 2 or block.startswith(_MARK) or b"\0" in block:
+            return False
+        if _may_be_long(block, min(csv.field_size_limit(), IMPORT_LINE_BYTES_MAX)):
             return False
         if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
             return False
@@ -241,7 +248,7 @@ class TableCells:
         return len(list(csv.reader([last, "next"], delimiter=self._separator))) == 2
 
 
-def _whole(column: Any) -> Any:
-    """One array, where an older Arrow still has chunks."""
-    pa = arrow()
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+def _may_be_long(block: bytes, limit: int) -> bool:
+    """Whether a line may have so many bytes: not if each stretch of half of them has an end of a line."""
+    size = max(limit // 2, 1)
+    return any(block.find(b"\n", start, start + size) < 0 for start in range(0, len(block) - size + 1, size))

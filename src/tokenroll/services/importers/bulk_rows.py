@@ -72,6 +72,7 @@ class BulkReader:
 
     def rows(self, cells: Cells, intake: Intake) -> Any:
         """The rows of the lake that these cells are; what else they are is counted."""
+        cells = cells.combined()
         unnamed = self._unnamed(cells.lines)
         told = self._told(cells, unnamed)
         events, refused = self._asked(cells, np.flatnonzero(~told.is_sound), unnamed, told)

@@ -165,4 +165,4 @@ def _cells(column: Any) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     is_text = pa.types.is_large_string(column.type) or pa.types.is_binary(column.type)
-    return column.cast(pa.string()) if is_text else column
+    return pa.chunked_array([column.cast(pa.string()) if is_text else column])
