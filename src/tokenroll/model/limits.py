@@ -537,6 +537,12 @@ IMPORT_FILES_MAX: Final = 1_000_000
 """Files of one import: ten years of logs of a company; a folder with more is not one of usage."""
 IMPORT_HEAD_BYTES: Final = 64 * 1024
 """First bytes of a file, by which its kind is known: an agent's log may begin with a line that long."""
+IMPORT_BLOCK_BYTES: Final = 8 * 1024 * 1024
+"""Of a large table that are taken apart at once: some 70,000 rows, so that starting costs nothing and memory stays flat."""
+IMPORT_SLICE_ROWS: Final = 250_000
+"""Rows of a large table that become one slice: some 200 MB while they are read, and what a crash has to repeat at most."""
+IMPORT_SLICE_ROWS_MAX: Final = 1_000_000
+"""Rows of the largest slice, which the lake takes in one append."""
 IMPORT_RULES_MAX: Final = 10_000
 """Rules of attribution, each of which may be asked about each event: more are a table of people, which is imported as such."""
 

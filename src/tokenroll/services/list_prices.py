@@ -50,16 +50,21 @@ class ListPrices:
 
     def card(self, provider: str, model: str, at: Instant) -> RateCard | None:
         """The card of a model then; the first one there is for what was used before it; None for an unknown name."""
-        asked = (provider, model)
-        spans = self._found.get(asked)
-        if spans is None:
-            spans = self._found[asked] = self._spans(provider, model)
+        spans = self.cards(provider, model)
         found = spans[0] if spans else None
         for card in spans[1:]:
             if card.effective_at > at:
                 break
             found = card
         return found
+
+    def cards(self, provider: str, model: str) -> Sequence[RateCard]:
+        """All cards of a model, each for the time from its day to the next one's; the first is for all that was before, too."""
+        asked = (provider, model)
+        spans = self._found.get(asked)
+        if spans is None:
+            spans = self._found[asked] = self._spans(provider, model)
+        return spans
 
     def cost(
         self, provider: str, model: str, at: Instant, tier: str, usage: Usage, *, context_tokens: int | None = None
@@ -73,10 +78,10 @@ class ListPrices:
             return UNPRICED
         try:
             if context_tokens is not None:
-                rates = rates_for(card.list_prices[_sold(card, tier)], context_tokens)
+                rates = rates_for(card.list_prices[sold_tier(card, tier)], context_tokens)
                 attos = charge_attos(rates, usage.counts, model)
                 return ListCost(round_half_even(attos, ATTOS_PER_NANO), card.digest)
-            return ListCost(charge_nanos(card.list_prices, _sold(card, tier), usage, model), card.digest)
+            return ListCost(charge_nanos(card.list_prices, sold_tier(card, tier), usage, model), card.digest)
         except UnpricedError:
             return UNPRICED
 
@@ -85,7 +90,7 @@ class ListPrices:
         card = self.card(event.provider, event.model, event.admitted_at)
         if card is None:
             return {}
-        return rates_at(card.list_prices[_sold(card, event.service_tier)], event.usage.counts)
+        return rates_at(card.list_prices[sold_tier(card, event.service_tier)], event.usage.counts)
 
     def base_rates(self, provider: str, model: str, at: Instant) -> Rates | None:
         """A model's rates for short calls, for asking what another model would have cost."""
@@ -108,7 +113,7 @@ def published_list_prices() -> ListPrices:
     return ListPrices(prepare().cards)
 
 
-def _sold(card: RateCard, tier: str) -> str:
+def sold_tier(card: RateCard, tier: str) -> str:
     """The tier if the card prices it, else standard: a log may name a tier that has no price of its own."""
     return tier if tier in card.list_prices else "standard"
 

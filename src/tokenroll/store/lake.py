@@ -221,7 +221,9 @@ def _flocked(path: Path, kind: int, *, waits: bool = False) -> Iterator[bool]:
 def _by_day(table: Any) -> Iterator[tuple[str, Any]]:
     """The rows of each day in the order in which they lie in a file."""
     pc = arrow_compute()
-    ordered = table.sort_by([(name, "ascending") for name in ORDER])
+    places = pc.sort_indices(table, [(name, "ascending") for name in ORDER])
+    is_ordered = not pc.any(pc.less(pc.pairwise_diff(places.cast("int64")), 0)).as_py()
+    ordered = table if is_ordered else table.take(places)
     start = 0
     for counted in pc.value_counts(ordered.column("day")).to_pylist():
         yield counted["values"].isoformat(), ordered.slice(start, counted["counts"])

@@ -20,6 +20,8 @@ _FIRST_DAY: Final = date(1970, 1, 1)
 _NAME_CHARACTERS: Final = 32
 _GLOB: Final = re.compile(r"([*?\[])")
 """What DuckDB takes for a pattern in a path, and means itself in brackets."""
+_OF_ONE_CALL: Final = ("event_id", "call_id")
+"""Texts that no two rows share. Dictionaries of them, and of numbers, make files a quarter larger and take a fifth longer."""
 _SPILL: Final = "spill"
 """Where the engine puts what does not fit into its memory."""
 
@@ -119,7 +121,8 @@ def seal(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     half = folder / "half"
     facts = _Facts({USAGE: "admitted_at", ROLLUP: "hour_at"}.get(kind, "day"))
-    with arrow_parquet().ParquetWriter(half, schema, compression="zstd") as writer:
+    coded = [one.name for one in schema if one.type == arrow().string() and one.name not in _OF_ONE_CALL]
+    with arrow_parquet().ParquetWriter(half, schema, compression="zstd", use_dictionary=coded) as writer:
         for table in tables:
             rows = table.select(schema.names).cast(schema)
             if rows.num_rows:

@@ -28,6 +28,11 @@ def arrow_compute() -> ModuleType:
     return _library("pyarrow.compute")
 
 
+def arrow_csv() -> ModuleType:
+    """`pyarrow.csv`. Raises LakeLibraryError."""
+    return _library("pyarrow.csv")
+
+
 def arrow_parquet() -> ModuleType:
     """`pyarrow.parquet`. Raises LakeLibraryError."""
     return _library("pyarrow.parquet")

@@ -40,19 +40,19 @@ from tokenroll.services.list_prices import ListPrices
 __all__ = ["ColumnMap", "column_events", "column_map_from_toml", "guessed_map", "is_table"]
 
 _Cells: TypeAlias = Sequence[str]
-_INSIDE_INPUT: Final = (
+INSIDE_INPUT: Final = (
     "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "input_audio_tokens", "input_image_tokens",
 )  # fmt: skip
-_INSIDE_OUTPUT: Final = ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")
-_CONTEXT: Final = ("input_tokens", *_INSIDE_INPUT)
-_PLAIN: Final = (
+INSIDE_OUTPUT: Final = ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")
+CONTEXT: Final = ("input_tokens", *INSIDE_INPUT)
+PLAIN: Final = (
     "department", "cost_centre", "project", "session", "finish", "deployment", "outcome", "purpose", "call_id",
 )  # fmt: skip
 """Texts that become the event's own field of that name as they stand."""
 _FAILED: Final = frozenset({"failure", "failed", "error", "fail", "false"})
 _FINE: Final = frozenset({"", "success", "ok", "succeeded", "completed", "true", "200"})
-_TIERS: Final = {"default": "standard", "auto": "standard", "": "standard"}
-_WORTH: Final = {cost: f"{cost}_nanos" for cost in COSTS}
+TIERS: Final = {"default": "standard", "auto": "standard", "": "standard"}
+WORTH: Final = {cost: f"{cost}_nanos" for cost in COSTS}
 
 
 def is_table(head: bytes) -> bool:
@@ -79,16 +79,7 @@ def column_events(
     table = table_of(path, member, intake)
     if not table.header:
         return
-    chosen = column_map or guessed_map(table.header)
-    if chosen is None:
-        raise SourceError(
-            f"{path}: its columns ({', '.join(table.header)[:400]}) do not say which of them is the time and which are the counts: "
-            "name them in a mapping file"
-        )
-    lacking = [f"{column!r} ({name})" for name, column in chosen.columns.items() if column not in table.header]
-    if lacking:
-        raise SourceError(f"{path} has no column {', '.join(lacking)}; its columns are {', '.join(table.header)[:400]}")
-    reader = _Reader(chosen, table.header, member, prices, model, chosen.starts_at if starts_at is None else starts_at)
+    reader = row_reader(path, table.header, member, prices, column_map=column_map, model=model, starts_at=starts_at)
     seen = Seen()
     for line, cells in table.rows:
         try:
@@ -104,29 +95,54 @@ def column_events(
             yield event
 
 
-class _Reader:
+def row_reader(
+    path: Path,
+    header: Sequence[str],
+    member: str,
+    prices: ListPrices,
+    *,
+    column_map: ColumnMap | None = None,
+    model: str = "",
+    starts_at: Instant | None = None,
+) -> "RowReader":
+    """What reads the rows below this header. Raises SourceError as `column_events` does."""
+    chosen = column_map or guessed_map(header)
+    if chosen is None:
+        raise SourceError(
+            f"{path}: its columns ({', '.join(header)[:400]}) do not say which of them is the time and which are the counts: "
+            "name them in a mapping file"
+        )
+    lacking = [f"{column!r} ({name})" for name, column in chosen.columns.items() if column not in header]
+    if lacking:
+        raise SourceError(f"{path} has no column {', '.join(lacking)}; its columns are {', '.join(header)[:400]}")
+    return RowReader(chosen, header, member, prices, model, chosen.starts_at if starts_at is None else starts_at)
+
+
+class RowReader:
     """A mapping with the places of its columns, which are looked up once."""
 
     def __init__(
         self, told: ColumnMap, header: Sequence[str], member: str, prices: ListPrices, model: str, starts_at: Instant
     ) -> None:
         places = {name: header.index(column) for name, column in told.columns.items()}
-        self._told = told
-        self._member = member
-        self._prices = prices
-        self._model = model
+        self.places = places
+        self.told = told
+        self.member = member
+        self.prices = prices
+        self.model = model
+        self.starts_at = starts_at
         self._texts: dict[str, int] = {name: places[name] for name in TEXTS if name in places}
-        self._plain = [(name, places[name]) for name in _PLAIN if name in places]
+        self._plain = [(name, places[name]) for name in PLAIN if name in places]
         self._counts = [(name, places[name]) for name in COUNTS if name in places]
         self._means = [(name.replace("_mean", ""), places[name]) for name in MEANS if name in places]
-        self._costs = [(_WORTH[name], places[name]) for name in COSTS if name in places]
+        self._costs = [(WORTH[name], places[name]) for name in COSTS if name in places]
         self._time, self._ended = (places.get(name, -1) for name in TIMES)
         self._instant = self._instant_reader(starts_at)
         self.is_named = "event_id" in self._texts
-        self._is_listed = "list_cost" not in places and bool(self._counts or self._means)
+        self.is_listed = "list_cost" not in places and bool(self._counts or self._means)
 
     def _instant_reader(self, starts_at: Instant) -> Callable[[str], Instant]:
-        unit, zone = self._told.time_unit, self._told.zone
+        unit, zone = self.told.time_unit, self.told.zone
         if unit in {"rfc3339", "date"}:
             zone = zone or (UTC if unit == "date" else None)
             return lambda text: instant_of_text(text, zone)
@@ -138,25 +154,25 @@ class _Reader:
 
     def _whose(self, cells: _Cells) -> str:
         member, scope = self._text("member", cells), self._text("member_scope", cells)
-        return f"{scope}/{member}" if scope and member else member or self._member
+        return f"{scope}/{member}" if scope and member else member or self.member
 
     def event(self, unnamed: str, cells: _Cells) -> UsageEvent | None:
         """The row's call or calls; None for one that names none and says nothing, as exports have for a day without any."""
-        told, text = self._told, self._text
+        told, text = self.told, self._text
         at = self._instant(cells[self._time])
         used = self._used(cells)
-        requested, answered = text("requested_model", cells), text("model", cells) or self._model
+        requested, answered = text("requested_model", cells), text("model", cells) or self.model
         provider = text("provider", cells) or told.provider
         tier = text("service_tier", cells)
-        tier = _TIERS.get(tier, tier)
+        tier = TIERS.get(tier, tier)
         costs: dict[str, int | None] = {name: _nanos(cells[place], told.cost_unit) for name, place in self._costs}
         ident = text("event_id", cells)
         if not ident and not any(count is not None for count in (*used.counts, *costs.values())):
             return None
         plain: dict[str, Any] = {name: name_of(cells[place]) for name, place in self._plain}
         digest = ""
-        if self._is_listed:
-            listed = self._prices.cost(
+        if self.is_listed:
+            listed = self.prices.cost(
                 provider,
                 answered or requested,
                 at,
@@ -181,7 +197,7 @@ class _Reader:
             service_tier=tier,
             member=self._whose(cells),
             key=key_of(cells[self._texts["key"]]) if "key" in self._texts else "",
-            status="failed" if is_empty else _status(text("status", cells)),
+            status="failed" if is_empty else status_of(text("status", cells)),
             tags=told.tags,
             list_cost_nanos=costs.get("list_cost_nanos"),
             net_cost_nanos=costs.get("net_cost_nanos"),
@@ -191,12 +207,12 @@ class _Reader:
 
     def _context_tokens(self, used: Usage, window: str) -> int | None:
         """How long the input of an average call of a row is that stands for many; None for a call's own row."""
-        if window.startswith(">") or window == LONG_CONTEXT:
+        if is_long(window):
             return LONG_TOKENS
         calls = used.request_count
         if not calls:
-            return 0 if self._told.rows_are_sums or calls == 0 else None
-        return sum(getattr(used, one) or 0 for one in _CONTEXT) // calls
+            return 0 if self.told.rows_are_sums or calls == 0 else None
+        return sum(getattr(used, one) or 0 for one in CONTEXT) // calls
 
     def _used(self, cells: _Cells) -> Usage:
         counts: dict[str, int | None] = {name: count_of(cells[place]) for name, place in self._counts}
@@ -204,10 +220,10 @@ class _Reader:
             calls = counts.get("request_count") or 0
             mean = cells[place]
             counts[name] = int((decimal_of(mean) * calls).to_integral_value()) if mean else None
-        if self._told.input_includes_cached and "input_tokens" in counts:
-            counts["input_tokens"] = fresh_input(counts["input_tokens"], *(counts.get(one) for one in _INSIDE_INPUT))
-        if self._told.output_includes_reasoning and "output_tokens" in counts:
-            counts["output_tokens"] = fresh_input(counts["output_tokens"], *(counts.get(one) for one in _INSIDE_OUTPUT))
+        if self.told.input_includes_cached and "input_tokens" in counts:
+            counts["input_tokens"] = fresh_input(counts["input_tokens"], *(counts.get(one) for one in INSIDE_INPUT))
+        if self.told.output_includes_reasoning and "output_tokens" in counts:
+            counts["output_tokens"] = fresh_input(counts["output_tokens"], *(counts.get(one) for one in INSIDE_OUTPUT))
         return Usage(**counts)
 
 
@@ -215,6 +231,12 @@ def _nanos(text: str, cost_unit: int) -> int | None:
     return nanos_of(decimal_of(text), cost_unit) if text.strip() else None
 
 
-def _status(told: str) -> str:
+def status_of(told: str) -> str:
+    """A call's status: `ok`, `failed`, or what else the source calls it."""
     lower = told.lower()
     return "ok" if lower in _FINE else "failed" if lower in _FAILED else lower
+
+
+def is_long(window: str) -> bool:
+    """Whether a `context_window` is said to be one whose prices are those of long contexts."""
+    return window.startswith(">") or window == LONG_CONTEXT

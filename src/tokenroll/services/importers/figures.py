@@ -1,6 +1,6 @@
 """What importers make of the figures and names that files tell: exact amounts, instants, counts, ids by which a call is known again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b, sha256
@@ -132,11 +132,29 @@ class Seen:
         self._new: set[str] = set()
         self._old: set[str] = set()
 
+    def unseen(self, idents: Sequence[str]) -> list[bool]:
+        """Of each of these whether it was not asked about before, in their order, as `has` would say of one after the other."""
+        found: list[bool] = []
+        while len(found) < len(idents):
+            room = self._most // 2 + 1 - len(self._new)
+            part = idents[len(found) : len(found) + room]
+            together = set(part)
+            if len(together) < len(part) or not self._new.isdisjoint(together) or not self._old.isdisjoint(together):
+                found += [not self.has(one) for one in part]
+                continue
+            found += [True] * len(part)
+            self._new |= together
+            self._forget()
+        return found
+
     def has(self, ident: str) -> bool:
         """Whether it was asked about before; from now on it was."""
         if ident in self._new or ident in self._old:
             return True
         self._new.add(ident)
+        self._forget()
+        return False
+
+    def _forget(self) -> None:
         if len(self._new) * 2 > self._most:
             self._old, self._new = self._new, set()
-        return False

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 import zstandard
 
@@ -20,6 +20,13 @@ _PACKED_BYTES: Final = 4 * 1024
 """Packed bytes unpacked at once: a block of 4 bytes may stand for 128 KiB, so this many for 128 MiB at most."""
 TORN: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a packed file raises where it is not whole."""
+
+
+class Lines(Protocol):
+    """What lines are read from."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next line with its end, or its first so many bytes; nothing at the end."""
 
 
 class SourceError(Exception):
@@ -150,24 +157,33 @@ def opened(path: Path) -> IO[bytes]:
 def lines_of(path: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
     """Each line of a file with its number, without its end; one that is too long is a bad row, and so is the rest of a torn file."""
     with opened(path) as stream:
-        number = 0
-        while True:
-            try:
+        yield from lines_in(stream, path, intake)
+
+
+def lines_in(stream: Lines, path: Path, intake: Intake, number: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Each line of a stream that goes on after so many lines of its file, as `lines_of` has them."""
+    while True:
+        try:
+            line = stream.readline(IMPORT_LINE_BYTES_MAX)
+        except TORN as error:
+            intake.row_count += 1
+            intake.is_bad(str(path), number + 1, not_whole(error))
+            return
+        if not line:
+            return
+        number += 1
+        if len(line) == IMPORT_LINE_BYTES_MAX and not line.endswith(b"\n"):
+            intake.row_count += 1
+            intake.is_bad(str(path), number, f"the line is longer than {IMPORT_LINE_BYTES_MAX} bytes")
+            while line and not line.endswith(b"\n"):
                 line = stream.readline(IMPORT_LINE_BYTES_MAX)
-            except TORN as error:
-                intake.row_count += 1
-                intake.is_bad(str(path), number + 1, f"the file is not whole: {error}")
-                return
-            if not line:
-                return
-            number += 1
-            if len(line) == IMPORT_LINE_BYTES_MAX and not line.endswith(b"\n"):
-                intake.row_count += 1
-                intake.is_bad(str(path), number, f"the line is longer than {IMPORT_LINE_BYTES_MAX} bytes")
-                while line and not line.endswith(b"\n"):
-                    line = stream.readline(IMPORT_LINE_BYTES_MAX)
-                continue
-            yield number, line
+            continue
+        yield number, line
+
+
+def not_whole(error: Exception) -> str:
+    """Why the rest of a torn file is a bad row."""
+    return f"the file is not whole: {error}"
 
 
 def read_text(path: Path, limit_bytes: int) -> str:

@@ -4,7 +4,7 @@ Rows come as lists in the order of their columns; who reads them looks a column'
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,14 +28,14 @@ class Table:
     origin: str
 
 
-class _Lines:
+class TextLines:
     """A file's lines as text, with the number of the last one."""
 
-    def __init__(self, path: Path, intake: Intake) -> None:
-        self._lines = lines_of(path, intake)
-        self.number = 0
+    def __init__(self, lines: Iterator[tuple[int, bytes]], number: int = 0) -> None:
+        self._lines = lines
+        self.number = number
 
-    def __iter__(self) -> "_Lines":
+    def __iter__(self) -> "TextLines":
         return self
 
     def __next__(self) -> str:
@@ -54,28 +54,33 @@ def separator_of(header: str) -> str:
 
 def table_of(path: Path, member: str, intake: Intake) -> Table:
     """The table of a file; an empty file has no columns. Raises SourceError for UTF-16."""
-    lines = _Lines(path, intake)
+    lines = TextLines(lines_of(path, intake))
+    header, separator = header_of(path, lines)
+    rows = rows_of(path, lines, separator, len(header), intake)
+    second = next(rows, None)
+    return Table(header, _again(second, rows), origin_of(member, header, second[1] if second else ()))
+
+
+def origin_of(member: str, header: Sequence[str], first: Sequence[str]) -> str:
+    """What rows without a name of their own are named after."""
+    return digest_of(member, *header, *first)
+
+
+def header_of(path: Path, lines: TextLines) -> tuple[tuple[str, ...], str]:
+    """The columns of a file and what stands between them. Raises SourceError for UTF-16."""
     try:
         first = next(lines, "")
     except SourceError as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
     separator = separator_of(first)
-    header = _header(first, separator, lines)
-    rows = _rows(path, lines, separator, len(header), intake)
-    second = next(rows, None)
-    origin = digest_of(member, *header, *(second[1] if second else ()))
-    return Table(header, _again(second, rows), origin)
-
-
-def _header(first: str, separator: str, lines: _Lines) -> tuple[str, ...]:
     reader = csv.reader(_joined(first, lines), delimiter=separator)
     try:
-        return tuple(cell.strip() for cell in next(reader, []))
+        return tuple(cell.strip() for cell in next(reader, [])), separator
     except csv.Error:
-        return ()
+        return (), separator
 
 
-def _joined(first: str, lines: _Lines) -> Iterator[str]:
+def _joined(first: str, lines: TextLines) -> Iterator[str]:
     yield first
     yield from lines
 
@@ -88,7 +93,9 @@ def _again(
     yield from rows
 
 
-def _rows(path: Path, lines: _Lines, separator: str, width: int, intake: Intake) -> Iterator[tuple[int, list[str]]]:
+def rows_of(
+    path: Path, lines: TextLines, separator: str, width: int, intake: Intake
+) -> Iterator[tuple[int, list[str]]]:
     """Rows as wide as the header; the line of a row is its first one."""
     reader = csv.reader(lines, delimiter=separator)
     line = lines.number + 1
