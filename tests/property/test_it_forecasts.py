@@ -57,7 +57,8 @@ def test_another_order_of_series_gives_the_same_forecasts_in_it(history, luck):
     luck.shuffle(order)
     plain, shuffled = (forecast(one, SMALL, horizon=HORIZON) for one in (history, history[order]))
     for one, other in zip(figures(plain), figures(shuffled), strict=True):
-        assert one[order].tolist() == other.tolist()
+        # sums over series in another order differ in their last bit
+        np.testing.assert_allclose(one[order], other, rtol=1e-9, atol=1e-12)
 
 
 @given(st.integers(1, 40))

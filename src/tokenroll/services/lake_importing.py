@@ -14,9 +14,11 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IMPORT_SLICE_EVENTS
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.importers.attribution import Attribution
+from tokenroll.services.importers.bulk_attribution import attributed
+from tokenroll.services.importers.bulk_tables import bulk_tables, is_parquet, slices_ahead
 from tokenroll.services.importers.columns import ColumnMap
-from tokenroll.services.importers.detecting import UsageFile, events_of
-from tokenroll.services.importers.intake import Intake
+from tokenroll.services.importers.detecting import COLUMNS, UsageFile, events_of, head_of, source_of
+from tokenroll.services.importers.intake import Intake, SourceError
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake import Lake
 from tokenroll.store.lake_overlaps import Overlaps
@@ -74,8 +76,45 @@ class _Taking:
         if done == WHOLE:
             self._intake.is_other(KNOWN_FILES)
             return
-        self._read(file, mark, done if isinstance(done, int) else 0)
+        through = done if isinstance(done, int) else 0
+        try:
+            if self._is_large_table(file.path):
+                self._read_table(file, mark, through)
+            else:
+                self._read(file, mark, through)
+        except SourceError as error:
+            self._intake.row_count += 1
+            self._intake.is_bad(str(file.path), 0, str(error))
+            return
         self._marks[mark] = WHOLE
+
+    def _is_large_table(self, path: Path) -> bool:
+        """Tables are read column by column; what is no table by its first bytes is not one by a mapping either."""
+        if is_parquet(path):
+            return True
+        head = head_of(path)
+        is_mapped = self._reading.column_map is not None and head.lstrip()[:1] not in {b"{", b"["}
+        return is_mapped or source_of(path, head) == COLUMNS
+
+    def _read_table(self, file: UsageFile, mark: str, done: int) -> None:
+        self.flush()
+        reading, intake = self._reading, self._intake
+        intake.file_count += 1
+        slices = bulk_tables(
+            file.path,
+            file.member,
+            reading.prices,
+            intake,
+            column_map=reading.column_map,
+            model=reading.model,
+            starts_at=reading.starts_at or None,
+            skip_rows=done,
+        )
+        for one in slices_ahead(slices):
+            rows = self._overlaps.kept(one.rows)
+            if rows.num_rows < one.rows.num_rows:
+                intake.other[OVERLAPS] = intake.other.get(OVERLAPS, 0) + one.rows.num_rows - rows.num_rows
+            self.count += self._lake.append(attributed(rows, reading.attribution), {mark: one.row_count_through})
 
     def _read(self, file: UsageFile, mark: str, done: int) -> None:
         reading = self._reading

@@ -5,13 +5,14 @@ while the first was under way, are one: counts of thousands agree by chance abou
 """
 
 from collections import defaultdict
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tokenroll.model.instant import HOUR_MICROS, MICROS_PER_SECOND, Instant
 from tokenroll.model.usage import fresh_input_tokens, output_tokens
 from tokenroll.model.usage_event import GATEWAY, UsageEvent
 from tokenroll.store.lake import Lake
 from tokenroll.store.lake_files import lake_engine, show_rows
+from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_schema import COUNTS, USAGE
 
 BEFORE_MICROS: Final = 5 * MICROS_PER_SECOND
@@ -39,14 +40,29 @@ class Overlaps:
 
     def take(self, event: UsageEvent) -> bool:
         """Whether this is a call of the gateway that nobody took yet; then it is taken."""
-        counts = _counts(event.usage.counts)
-        if event.source == GATEWAY or sum(counts) < TOKENS_MIN or not counts.out:
+        return event.source != GATEWAY and self._take(event.admitted_at, event.usage.counts)
+
+    def kept(self, rows: Any) -> Any:
+        """The rows of an Arrow table without the gateway's calls; each of those is taken once."""
+        days = arrow_compute().unique(arrow_compute().divide(rows.column("admitted_at"), _DAY_MICROS)).to_pylist()
+        if not any(self._of(near) for day in days for near in (day, day - 1)):
+            return rows
+        columns = [rows.column(name).to_pylist() if name in rows.column_names else None for name in COUNTS]
+        stays = [
+            not self._take(at, tuple(column[place] if column else None for column in columns))
+            for place, at in enumerate(rows.column("admitted_at").to_pylist())
+        ]
+        return rows.filter(arrow().array(stays))
+
+    def _take(self, at: Instant, told: tuple[int | None, ...]) -> bool:
+        counts = _counts(told)
+        if sum(counts) < TOKENS_MIN or not counts.out:
             return False
-        day = event.admitted_at // _DAY_MICROS
+        day = at // _DAY_MICROS
         for near in (day, day - 1):
             calls = self._of(near).get(counts, [])
             for place, (admitted_at, ended_at) in enumerate(calls):
-                if admitted_at - BEFORE_MICROS <= event.admitted_at <= ended_at + AFTER_MICROS:
+                if admitted_at - BEFORE_MICROS <= at <= ended_at + AFTER_MICROS:
                     del calls[place]
                     return True
         return False

@@ -116,6 +116,28 @@ def test_a_call_through_the_gateway_is_not_counted_again(tmp_path: Path, prices:
     assert ids(tmp_path / "lake") == ["msg-1", "msg-2", "msg-2:req-2", "msg-3:req-3"]
 
 
+def test_a_table_is_taken_in_column_by_column_with_the_same_care(tmp_path: Path, prices: ListPrices):
+    through = event(
+        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
+    )
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([through], {GATEWAY: 1})
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "calls.csv").write_text(
+        "time,id,user,model,input_tokens,output_tokens,cost\n"
+        "2026-01-05T00:00:30Z,msg-a,ada,claude-haiku-4-5,1000,50,0.00125\n"
+        "2026-01-05T00:00:30Z,msg-b,ada,claude-haiku-4-5,1000,60,0.0013\n"
+        "2026-01-05T00:00:30Z,msg-c,ada,claude-haiku-4-5,many,60,0.0013\n"
+        "2026-01-05T00:00:30Z,msg-b,ada,claude-haiku-4-5,1000,60,0.0013\n"
+    )
+    rules = attribution_from_toml('[[rule]]\nwhen = { member = "ada" }\nset = { member = "Ada Lovelace" }\n')
+    intake = taken(tmp_path / "logs", tmp_path / "lake", prices, rules)
+    assert (intake.row_count, intake.repeat_count, intake.bad_rows[0].line, intake.other) == (4, 1, 4, {OVERLAPS: 1})
+    assert ids(tmp_path / "lake") == ["msg-1", "msg-b"]
+    assert any("Ada Lovelace" in row for row in told(tmp_path / "lake"))
+    assert taken(tmp_path / "logs", tmp_path / "lake", prices, rules).other == {KNOWN_FILES: 1}
+
+
 def test_small_calls_are_never_taken_for_each_other(tmp_path: Path, prices: ListPrices):
     with open_lake(tmp_path / "lake") as lake:
         lake.append([event(1, MONDAY, source=GATEWAY, usage=Usage(input_tokens=100, output_tokens=50))], {GATEWAY: 1})

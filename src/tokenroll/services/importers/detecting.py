@@ -43,7 +43,7 @@ _TABLES: Final[tuple[tuple[str, Callable[[bytes], bool], _Events], ...]] = (
     (COLUMNS, is_table, column_events),
 )
 IMPORTERS: Final[Mapping[str, _Events]] = {name: events for name, _, events in (*_JSON, *_TABLES)}
-_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".log", ".txt")
+_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".log", ".txt")
 _PACKED: Final = (".gz", ".zst")
 _TABLE_ENDINGS: Final = (".csv", ".tsv", ".txt")
 _PROGRAM_FOLDERS: Final = (".claude", ".codex")
