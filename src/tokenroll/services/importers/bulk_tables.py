@@ -4,7 +4,7 @@ A table of a hundred million calls is read column by column, a slice at a time: 
 mark says how many rows of the file are gone through, from which the next import goes on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def bulk_tables(
     starts_at: Instant | None = None,
     skip_rows: int = 0,
     slice_rows: int = IMPORT_SLICE_ROWS,
-) -> Iterator[BulkSlice]:
+) -> Generator[BulkSlice, None, None]:
     """The rows of one table in slices of so many, behind the first `skip_rows`, which are in already and are not counted again.
 
     Rows, counts and bad rows are those of `column_events`. Ids that repeat are known again from all rows before, skipped ones, too.
