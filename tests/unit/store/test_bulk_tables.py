@@ -226,6 +226,38 @@ def test_parquet_s_bad_rows_are_named_by_their_number(tmp_path, read):
     assert listed(read(path, skip_rows=3)[0]) == listed(slices)[1:]
 
 
+def test_parquet_s_times_of_no_year_are_bad_rows(tmp_path, read):
+    times = [MONDAY, 2**62, -1, MONDAY, MONDAY]
+    ends = [MONDAY + 1, MONDAY, MONDAY, None, 2**62]
+    for kind in (pa.timestamp("us", "Europe/Berlin"), pa.timestamp("us", "UTC")):
+        path = parquet(tmp_path / "usage.parquet", time=pa.array(times, kind), ended_at=pa.array(ends, kind))
+        slices, intake = read(path)
+        assert [bad.line for bad in intake.bad_rows] == [2, 3] + [5] * (intake.bad_count - 2)
+        assert [row["ended_at"] for row in listed(slices)][:2] == [MONDAY + 1, None]
+
+
+def test_parquet_s_columns_of_any_plain_kind_are_cells(tmp_path, read):
+    path = parquet(
+        tmp_path / "usage.parquet",
+        time=["2026-01-05T08:00:00Z"] * 3,
+        input_tokens=pa.array([1, None, 2**63], pa.uint64()),
+        project=pa.array(["p", None, "p"], pa.large_string()),
+        user=pa.array([7, 8, None], pa.int16()),
+        session=pa.array([b"s", None, b"t"], pa.binary()),
+        status=pa.array([True, False, None]),
+        team=pa.nulls(3),
+        cost=pa.array([Decimal("1E+3"), Decimal("0.5"), None], pa.decimal128(20, 12)),
+    )
+    slices, intake = read(path)
+    rows = listed(slices)
+    assert [(row["member"], row["project"], row["session"], row["status"]) for row in rows] == [
+        ("7", "p", "s", "ok"),
+        ("8", "", "", "failed"),
+    ]
+    assert [row["billed_cost_nanos"] for row in rows] == [10**12, 5 * 10**8]
+    assert [bad.line for bad in intake.bad_rows] == [3]
+
+
 def test_parquet_s_local_times_need_a_zone(tmp_path, read):
     path = parquet(tmp_path / "usage.parquet", time=pa.array([date(2026, 1, 5)]))
     slices, intake = read(path)

@@ -12,7 +12,6 @@ import numpy as np
 from tokenroll.model.checks import name_checked
 from tokenroll.model.instant import INSTANT_MAX
 from tokenroll.model.limits import TAGS_MAX
-from tokenroll.model.usage import METER_INDEX
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.importers.anthropic_reports import LONG_TOKENS
 from tokenroll.services.importers.bulk_cells import Cells
@@ -28,7 +27,7 @@ from tokenroll.services.importers.bulk_values import (
     nanos,
     text_of,
 )
-from tokenroll.services.importers.column_maps import COSTS, COUNTS, MEANS
+from tokenroll.services.importers.column_maps import COSTS, COUNTS, MEANS, TIMES
 from tokenroll.services.importers.columns import (
     CONTEXT,
     INSIDE_INPUT,
@@ -47,7 +46,6 @@ from tokenroll.store.lake_schema import COUNTS as USAGE_COUNTS
 from tokenroll.store.lake_schema import rows_of_events
 
 _METERS: Final = {name: place for place, name in enumerate(USAGE_COUNTS)}
-_USAGE_PLACES: Final = tuple(METER_INDEX.values())
 
 
 @dataclass(slots=True)
@@ -117,11 +115,14 @@ class BulkReader:
 
     def _texts(self, column: Any, place: int) -> Sequence[str]:
         pa, reader = arrow(), self._reader
-        if place == reader.places["time"] and (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        is_time = place in {reader.places.get(name) for name in TIMES}
+        if is_time and (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
             found = instants(column, reader.told.time_unit, reader.told.zone, reader.starts_at)
             whole = text_of(column).to_pylist()
             return [
-                instant_text(at, reader.told.time_unit, reader.starts_at) if is_read else whole[number]
+                instant_text(at, reader.told.time_unit, reader.starts_at)
+                if is_read and 0 <= at <= INSTANT_MAX
+                else whole[number]
                 for number, (at, is_read) in enumerate(zip(found.values.tolist(), found.is_read.tolist(), strict=True))
             ]
         texts: list[str] = text_of(column).to_pylist()
@@ -247,7 +248,7 @@ class BulkReader:
     def _names_of(self, cells: Cells, rows: int) -> dict[str, Any]:
         pc = arrow_compute()
         reader, told = self._reader, self._reader.told
-        answered = self._text(cells, "model", reader.model, _stands if "model" in reader.places else str)
+        answered = self._text(cells, "model", reader.model)
         asked = answered
         if "requested_model" in reader.places:
             asked = self._text(cells, "requested_model", "")
@@ -325,10 +326,6 @@ class BulkReader:
             if name in used:
                 tokens = tokens + _sums(used[name])
         return arrow_compute().if_else(arrow().array(tokens == 0), "failed", status)
-
-
-def _stands(text: str) -> str:
-    return text
 
 
 def _zeros(rows: int) -> Any:

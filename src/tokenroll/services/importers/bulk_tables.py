@@ -54,7 +54,7 @@ def bulk_tables(
     starts_at: Instant | None = None,
     skip_rows: int = 0,
     slice_rows: int = IMPORT_SLICE_ROWS,
-) -> Generator[BulkSlice]:
+) -> Generator[BulkSlice, None, None]:
     """The rows of one table in slices of so many, behind the first `skip_rows`, which are in already and are not counted again.
 
     Rows, counts and bad rows are those of `column_events`. Ids that repeat are known again from all rows before, skipped ones, too.
@@ -146,7 +146,7 @@ class _Parquet:
         pa = arrow()
         schema = self._file.schema_arrow
         for place in places:
-            if pa.types.is_nested(schema.types[place]):
+            if not _is_of_cells(schema.types[place]):
                 raise SourceError(
                     f"{self._path}: the column {self.header[place]!r} holds {schema.types[place]}, not cells"
                 )
@@ -160,9 +160,26 @@ class _Parquet:
             raise SourceError(f"{self._path} cannot be read: {error}") from error
 
 
+def _is_of_cells(kind: Any) -> bool:
+    """Whether a column holds texts, numbers, truths or times, each of which a cell of a table in text could be."""
+    types = arrow().types
+    if types.is_dictionary(kind):
+        return _is_of_cells(kind.value_type)
+    return any(
+        fits(kind)
+        for fits in (
+            types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, types.is_integer, types.is_float32,
+            types.is_float64, types.is_decimal, types.is_boolean, types.is_timestamp, types.is_date, types.is_null,
+        )
+    )  # fmt: skip
+
+
 def _cells(column: Any) -> Any:
     pa = arrow()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    is_text = pa.types.is_large_string(column.type) or pa.types.is_binary(column.type)
+    types = pa.types
+    is_text = any(
+        fits(column.type) for fits in (types.is_large_string, types.is_binary, types.is_large_binary, types.is_null)
+    )
     return pa.chunked_array([column.cast(pa.string()) if is_text else column])

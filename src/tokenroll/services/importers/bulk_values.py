@@ -41,6 +41,8 @@ class Figures(NamedTuple):
 def text_of(column: Any) -> Any:
     """A column's cells as a table in text would have them: empty for null."""
     pa, pc = arrow(), arrow_compute()
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        column = column.cast(pa.timestamp(column.type.unit, "UTC"))
     text = column if column.type == pa.string() else column.cast(pa.string())
     return pc.fill_null(text, "") if text.null_count else text
 
