@@ -17,6 +17,7 @@ import typer
 from tokenroll.cli.console import Json, note, say, table
 from tokenroll.cli.program import Failure, put
 from tokenroll.model.amount import AmountError, nanos_from_text
+from tokenroll.model.instant import instant_from_datetime
 
 if TYPE_CHECKING:
     from tokenroll.insight.analysis import Analysis
@@ -56,7 +57,10 @@ def analyse_command(
     """
     zone_found = _zone(zone)
     _check_image(image)
+    if sample and logs:
+        raise Failure("--sample analyses made-up logs: name none beside it", kind="usage", code=2)
     with _paths(logs or [], sample=sample) as paths:
+        _check_outputs(paths, page, image)
         found = _analysed(paths, member, zone_found, _seats(seat or []), _column_map(mapping), quiet=as_json)
     if page is not None or image is not None:
         _write_pictures(found, page, image)
@@ -102,7 +106,14 @@ def _analysed(
     with _progress(quiet=quiet) as on_file:
         try:
             return analyse(
-                paths, member=member, zone=zone, zone_name=zone.key, seats=seats, column_map=column_map, on_file=on_file
+                paths,
+                member=member,
+                zone=zone,
+                zone_name=zone.key,
+                now=instant_from_datetime(datetime.now(UTC)),
+                seats=seats,
+                column_map=column_map,
+                on_file=on_file,
             )
         except SourceError as error:
             raise Failure(str(error), kind="no_usage") from error
@@ -162,6 +173,28 @@ def _seats(texts: list[str]) -> "list[Seat]":
 
 def _no_seat(text: str) -> Failure:
     return Failure(f"--seat: {text!r} is no NAME=USD, such as Team=30 or anthropic:Team=30", kind="usage", code=2)
+
+
+def _check_outputs(paths: list[Path], page: Path | None, image: Path | None) -> None:
+    """What is written is neither one of the files that are read nor the same file twice."""
+    from tokenroll.services.importers.detecting import usage_files
+    from tokenroll.services.importers.intake import SourceError
+
+    asked = [path for path in (page, image) if path is not None]
+    if len({path.resolve() for path in asked}) < len(asked):
+        raise Failure("--page and --image are the same file: name two", kind="usage", code=2)
+    for path in asked:
+        if not path.resolve().parent.is_dir():
+            raise Failure(f"{path} cannot be written: there is no folder {path.parent}", kind="usage", code=2)
+    if not any(path.exists() for path in asked):
+        return
+    try:
+        read = {file.path.resolve() for file in usage_files(paths)}
+    except SourceError as error:
+        raise Failure(str(error), kind="no_usage") from error
+    for path in asked:
+        if path.resolve() in read:
+            raise Failure(f"{path} is one of the files that are read: write elsewhere", kind="usage", code=2)
 
 
 def _check_image(image: Path | None) -> None:

@@ -147,7 +147,7 @@ def outcomes(
     seal: Seal = True,
     as_json: Json = False,
 ) -> None:
-    """What an accepted outcome costs, failures included: spend tagged `outcome=…`, joined to a log of what became of each."""
+    """What an accepted outcome costs, failures included: spend with an outcome (the tag `outcome=…`, or a column), joined to a log of what became of each."""
     from tokenroll.services.cost_answers import outcome_cost
     from tokenroll.services.importers.intake import Intake, SourceError
     from tokenroll.services.outcomes import read_outcomes

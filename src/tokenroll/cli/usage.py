@@ -256,16 +256,19 @@ def import_usage(
             say(f"  {number} {kind}")
         if intake.repeat_count:
             say(f"  {intake.repeat_count} repeats of a call")
+        for name in intake.unknown_files[:_BAD_SHOWN]:
+            note(f"  {name} is of no known kind; a table whose columns are called otherwise needs --map")
         if intake.bad_count:
             note(f"{intake.bad_count} rows could not be read:")
             note(*(f"  {bad.file}, line {bad.line}: {bad.reason}" for bad in intake.bad_rows[:_BAD_SHOWN]))
 
     show(result, as_json=as_json, human=human)
-    if intake.bad_count:
+    if intake.bad_count or {str(one) for one in sources} & set(intake.unknown_files):
         raise typer.Exit(1)
 
 
 def _reading(rules: Path | None, mapping: Path | None, model: str, starts_at: int) -> "Reading":
+    from tokenroll.app import clock_of
     from tokenroll.model.limits import IMPORT_SETTINGS_BYTES_MAX
     from tokenroll.services.importers.attribution import Attribution, AttributionError, attribution_from_toml
     from tokenroll.services.importers.column_maps import ColumnMapError
@@ -281,7 +284,8 @@ def _reading(rules: Path | None, mapping: Path | None, model: str, starts_at: in
         raise Failure(
             f"{mapping if isinstance(error, ColumnMapError) else rules}: {error}", kind="usage", code=2
         ) from error
-    return Reading(published_list_prices(), attribution, column_map, model, starts_at)
+    now = clock_of(load_settings())()
+    return Reading(published_list_prices(), attribution, column_map, model, starts_at, now)
 
 
 def _imported(
@@ -314,10 +318,19 @@ def _imported(
                 if tell is not None:
                     tell(f"reading file {number + 1} of {len(files)}: {file.path}, {intake.row_count} rows so far")
 
+            before = _row_count(lake)
             count = import_files(lake, files, reading, intake, on_file)
             lake.compact(2, tell)
             lake.roll_up(tell)
-    return count
+            new = _row_count(lake) - before
+            intake.repeat_count += count - new
+    return new
+
+
+def _row_count(lake: "Lake") -> int:
+    from tokenroll.store.lake_schema import USAGE
+
+    return sum(one.row_count for one in lake.manifest.of_kind(USAGE))
 
 
 @app.command("focus")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 from tokenroll.model.checks import name_checked
@@ -81,6 +82,9 @@ class UsageEvent:
             if nanos is not None and not -AMOUNT_NANOS_MAX <= nanos <= AMOUNT_NANOS_MAX:
                 message = f"{what} must lie within {AMOUNT_NANOS_MAX} nanos, not {nanos}"
                 raise ValueError(message)
+        if not _texts_of(self).isprintable():
+            message = "names of a usage event are printable: control characters and halves of characters are none"
+            raise ValueError(message)
         if len(self.tags) > TAGS_MAX:
             message = f"at most {TAGS_MAX} tags, not {len(self.tags)}"
             raise ValueError(message)
@@ -89,3 +93,18 @@ class UsageEvent:
     def model(self) -> str:
         """The model whose price counts: what answered, else what was resolved, else what was asked for."""
         return self.answered_model or self.resolved_model or self.requested_model
+
+
+def printable(name: str) -> str:
+    """The same name with a mark in place of every character that cannot be shown, such as a half of one in a folder's name."""
+    return name if name.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in name)
+
+
+_TEXTS = attrgetter(
+    "provider", "requested_model", "resolved_model", "answered_model", "call_id", "deployment", "service_tier", "rate_card_digest",
+    "currency", "member", "department", "cost_centre", "key", "project", "session", "outcome", "purpose", "status", "finish",
+)  # fmt: skip
+
+
+def _texts_of(event: UsageEvent) -> str:
+    return "".join((*_TEXTS(event), *event.tags))

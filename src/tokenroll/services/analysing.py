@@ -12,9 +12,11 @@ from tokenroll.insight.analysis import Analysis, analysed
 from tokenroll.insight.seats import Seat
 from tokenroll.insight.usage_shares import PricedEvent
 from tokenroll.model.amount import nanos_from_text
+from tokenroll.model.instant import Instant
 from tokenroll.model.rate_card import Rates
 from tokenroll.model.usage import model_tokens
 from tokenroll.model.usage_event import UsageEvent
+from tokenroll.services.importers.clocks import AHEAD_MICROS, clock_problem
 from tokenroll.services.importers.columns import ColumnMap
 from tokenroll.services.importers.detecting import events_of, usage_files
 from tokenroll.services.importers.intake import Intake, SourceError
@@ -39,6 +41,7 @@ def analyse(
     member: str,
     zone: tzinfo,
     zone_name: str,
+    now: Instant,
     seats: Sequence[Seat] = (),
     column_map: ColumnMap | None = None,
     on_file: Callable[[int, int], None] | None = None,
@@ -52,6 +55,9 @@ def analyse(
         if on_file is not None:
             on_file(number, len(files))
         for event in events_of([file], prices, intake, column_map=column_map):
+            if event.admitted_at > now + AHEAD_MICROS:
+                intake.is_bad(str(file.path), 0, f"{event.event_id}: {clock_problem(event.admitted_at, now)}")
+                continue
             key = (event.source, event.event_id)
             before = kept.get(key)
             if before is not None:

@@ -12,7 +12,6 @@ from tokenroll.insight.unit_economics import UnitCost, joined, unit_cost
 from tokenroll.insight.what_if import Answer, ModelUse, Scenario, what_if
 from tokenroll.model.instant import Instant, instant_from_datetime
 from tokenroll.model.rate_card import Rates
-from tokenroll.model.tag import OUTCOME
 from tokenroll.model.usage import METERS
 from tokenroll.model.usage_event import GATEWAY
 from tokenroll.services.list_prices import ListPrices
@@ -131,17 +130,11 @@ def broken_meters(view: LakeView) -> tuple[BrokenMeter, ...]:
 
 
 def outcome_cost(view: LakeView, accepted: Mapping[str, bool], *, money: str, period: Period | None = None) -> UnitCost:
-    """What an accepted outcome costs: spend joined to a log of outcomes by the tag `outcome`; the rest of all spend is unattributed."""
+    """What an accepted outcome costs: spend joined to a log of outcomes by name; the rest of all spend is unattributed."""
     column = _money(money)
     span = period or Period(None, None)
-    marked = Condition(dimension="tag", operator="~", value=f"{OUTCOME}=")
-    tagged = UsageQuery(by=("tag",), measures=(money,), where=(marked,), from_at=span.from_at, until=span.until)
-    rows = answer(view, tagged).rows()
-    spend = {
-        str(row["tag"]).removeprefix(f"{OUTCOME}="): row[column] or 0
-        for row in rows
-        if str(row["tag"]).startswith(f"{OUTCOME}=")
-    }
+    asked = UsageQuery(by=("outcome",), measures=(money,), from_at=span.from_at, until=span.until)
+    spend = {str(row["outcome"]): row[column] or 0 for row in answer(view, asked).rows() if row["outcome"]}
     whole = answer(view, UsageQuery(measures=(money,), from_at=span.from_at, until=span.until)).rows()
     total = (whole[0][column] or 0) if whole else 0
     outcomes, elsewhere = joined(spend, accepted)

@@ -18,7 +18,7 @@ from tokenroll.model.limits import LAKE_SLICE_SETTLEMENTS, TAGS_MAX
 from tokenroll.model.member import MemberChange, MemberField
 from tokenroll.model.tag import COST_CENTRE, OUTCOME, PROJECT, PURPOSE, SESSION, TAG_NAMES, Purpose
 from tokenroll.model.usage import Usage, UsageSource
-from tokenroll.model.usage_event import GATEWAY, UsageEvent
+from tokenroll.model.usage_event import GATEWAY, UsageEvent, printable
 from tokenroll.services.members import changes_of
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, HoldRecord, hold_key, parse_record
@@ -99,7 +99,7 @@ class SettlementEvents:
         place = hold_key(row.hold_key)
 
         def name(name_id: int) -> str:
-            return self._name_of(place.worker, place.epoch, name_id) if name_id else ""
+            return printable(self._name_of(place.worker, place.epoch, name_id)) if name_id else ""
 
         key = self._key(hold.api_key_id)
         department = self._department(key, hold.admitted_at)

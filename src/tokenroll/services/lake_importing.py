@@ -8,19 +8,22 @@ are told again: compaction keeps each once.
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from tokenroll.model.instant import Instant
-from tokenroll.model.limits import IMPORT_SLICE_EVENTS
+from tokenroll.model.instant import INSTANT_MAX, Instant
+from tokenroll.model.limits import ENTERED_AT_MIN, IMPORT_SLICE_EVENTS
+from tokenroll.model.usage import model_tokens
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.importers.attribution import Attribution
 from tokenroll.services.importers.bulk_attribution import attributed
 from tokenroll.services.importers.bulk_tables import bulk_tables, is_parquet, slices_ahead
+from tokenroll.services.importers.clocks import AHEAD_MICROS, clock_problem
 from tokenroll.services.importers.columns import ColumnMap
 from tokenroll.services.importers.detecting import COLUMNS, UsageFile, events_of, head_of, source_of
 from tokenroll.services.importers.intake import Intake, SourceError
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake import Lake
+from tokenroll.store.lake_libraries import arrow_compute
 from tokenroll.store.lake_overlaps import Overlaps
 
 WHOLE: Final = "whole"
@@ -37,6 +40,8 @@ class Reading(NamedTuple):
     column_map: ColumnMap | None = None
     model: str = ""
     starts_at: Instant = 0
+    now: Instant = INSTANT_MAX
+    """Events further ahead than this are refused."""
 
 
 def import_files(
@@ -63,7 +68,7 @@ class _Taking:
         self._reading = reading
         self._intake = intake
         self._overlaps = Overlaps(lake)
-        self._events: list[UsageEvent] = []
+        self._events: dict[tuple[str, str], UsageEvent] = {}
         self._marks: dict[str, int | str] = {}
 
     def file(self, file: UsageFile) -> None:
@@ -78,15 +83,14 @@ class _Taking:
             return
         through = done if isinstance(done, int) else 0
         try:
-            if self._is_large_table(file.path):
-                self._read_table(file, mark, through)
-            else:
-                self._read(file, mark, through)
+            read = self._read_table if self._is_large_table(file.path) else self._read
+            is_usage = read(file, mark, through) > 0
         except SourceError as error:
             self._intake.row_count += 1
             self._intake.is_bad(str(file.path), 0, str(error))
             return
-        self._marks[mark] = WHOLE
+        if is_usage:  # a file that gave nothing may give something when it is read with a mapping
+            self._marks[mark] = WHOLE
 
     def _is_large_table(self, path: Path) -> bool:
         """Tables are read column by column; what is no table by its first bytes is not one by a mapping either."""
@@ -96,7 +100,7 @@ class _Taking:
         is_mapped = self._reading.column_map is not None and head.lstrip()[:1] not in {b"{", b"["}
         return is_mapped or source_of(path, head) == COLUMNS
 
-    def _read_table(self, file: UsageFile, mark: str, done: int) -> None:
+    def _read_table(self, file: UsageFile, mark: str, done: int) -> int:
         self.flush()
         reading, intake = self._reading, self._intake
         intake.file_count += 1
@@ -110,13 +114,28 @@ class _Taking:
             starts_at=reading.starts_at or None,
             skip_rows=done,
         )
+        found = done
         for one in slices_ahead(slices):
             rows = self._overlaps.kept(one.rows)
             if rows.num_rows < one.rows.num_rows:
                 intake.other[OVERLAPS] = intake.other.get(OVERLAPS, 0) + one.rows.num_rows - rows.num_rows
+            rows = self._timely(rows, file)
             self.count += self._lake.append(attributed(rows, reading.attribution), {mark: one.row_count_through})
+            found += one.rows.num_rows
+        return found
 
-    def _read(self, file: UsageFile, mark: str, done: int) -> None:
+    def _timely(self, rows: Any, file: UsageFile) -> Any:
+        """The rows that can have been when they say."""
+        pc, at = arrow_compute(), rows.column("admitted_at")
+        is_good = pc.and_(
+            pc.greater_equal(at, ENTERED_AT_MIN), pc.less_equal(at, min(INSTANT_MAX, self._reading.now + AHEAD_MICROS))
+        )
+        wrong = at.filter(pc.invert(is_good)).to_pylist()
+        for one in wrong:
+            self._intake.is_bad(str(file.path), 0, clock_problem(one, self._reading.now))
+        return rows.filter(is_good) if wrong else rows
+
+    def _read(self, file: UsageFile, mark: str, done: int) -> int:
         reading = self._reading
         told = events_of(
             [file],
@@ -126,23 +145,36 @@ class _Taking:
             model=reading.model,
             starts_at=reading.starts_at,
         )
+        number = 0
         for number, event in enumerate(told, 1):
             is_overlap = self._overlaps.take(event)
             if number <= done:
                 continue
             if is_overlap:
                 self._intake.is_other(OVERLAPS)
+            elif problem := clock_problem(event.admitted_at, reading.now):
+                self._intake.is_bad(str(file.path), 0, f"{event.event_id}: {problem}")
             else:
-                self._events.append(reading.attribution.applied(event))
+                self._keep(reading.attribution.applied(event))
             self._marks[mark] = number
             if len(self._events) >= IMPORT_SLICE_EVENTS:
                 self.flush()
+        return number
+
+    def _keep(self, event: UsageEvent) -> None:
+        """Of two tellings of one call the fuller one: sessions are resumed and forked, and logs are copied."""
+        key = (event.source, event.event_id)
+        before = self._events.get(key)
+        if before is not None:
+            self._intake.repeat_count += 1
+        if before is None or model_tokens(event.usage.counts) > model_tokens(before.usage.counts):
+            self._events[key] = event
 
     def flush(self) -> None:
         """What was read so far is in the lake, with its marks."""
         if self._events or self._marks:
-            self.count += self._lake.append(self._events, self._marks)
-        self._events, self._marks = [], {}
+            self.count += self._lake.append(list(self._events.values()), self._marks)
+        self._events, self._marks = {}, {}
 
 
 def digest_of_file(path: Path) -> str:

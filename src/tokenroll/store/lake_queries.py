@@ -25,7 +25,7 @@ _PLAIN: Final = (
     "member", "department", "cost_centre", "project", "model", "provider", "key", "purpose", "source", "billing", "status",
     "service_tier", "currency",
 )  # fmt: skip
-_ONLY_IN_EVENTS: Final = ("session",)
+_ONLY_IN_EVENTS: Final = ("session", "outcome")
 _KEY_OF: Final = MappingProxyType({"tag": "tags_text", "hour": "hour_at", "week": "day", "month": "day"})
 """Which column of sums a dimension needs, where it is none itself."""
 TIMES: Final = ("hour", "day", "week", "month")

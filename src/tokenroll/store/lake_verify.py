@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tokenroll.store.lake import LakeView
-from tokenroll.store.lake_files import Tell, int64_holds, lake_engine, show_rows, table_of
+from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine, show_rows, table_of
 from tokenroll.store.lake_libraries import arrow, arrow_parquet
 from tokenroll.store.lake_manifest import LakeFile, digest_of
 from tokenroll.store.lake_queries import MEASURES, UsageQuery, expression
-from tokenroll.store.lake_rollups import compiled
+from tokenroll.store.lake_rollups import compiled, told_twice_statement
 from tokenroll.store.lake_schema import KINDS, SUM_KEYS, USAGE, VERSION, VERSION_KEY
 
 
@@ -22,7 +22,21 @@ def verify_lake(view: LakeView, tell: Tell | None = None) -> list[str]:
         if tell is not None:
             tell(f"reading {one.path}, {number} of {len(files)} files")
         found += _problems(view.directory, one)
-    return found or list(_different_sums(view))
+    return found or [*_told_twice(view), *_different_sums(view)]
+
+
+def _told_twice(view: LakeView) -> Iterator[str]:
+    """Days of one file each in which an event is told twice: where there are more files they may be, until they are merged."""
+    days: dict[str, list[LakeFile]] = {}
+    for one in view.manifest.of_kind(USAGE):
+        days.setdefault(one.day, []).append(one)
+    with lake_engine(view.directory) as engine:
+        for day, files in sorted(days.items()):
+            if len(files) == 1:
+                show_rows(engine, view.directory, files)
+                count = count_of(engine, told_twice_statement())
+                if count:
+                    yield f"{day} has {count} events more than once: `tokenroll usage seal` does not mend it; move the day's file aside and import it again"
 
 
 def _problems(directory: Path, one: LakeFile) -> list[str]:

@@ -118,6 +118,28 @@ def test_what_a_log_says_cannot_become_part_of_the_page(tmp_path: Path):
     assert "&lt;b&gt;model" in text
 
 
+def test_it_writes_over_nothing_that_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"sessionId": "s"}\n')
+    assert analyse(str(log), "--page", str(log)) == 2
+    assert "one of the files that are read" in capsys.readouterr().err
+    assert log.read_text() == '{"sessionId": "s"}\n'
+    assert analyse(str(log), "--page", str(tmp_path / "a.svg"), "--image", str(tmp_path / "a.svg")) == 2
+    assert analyse(str(log), "--page", str(tmp_path / "nowhere" / "a.html")) == 2
+
+
+def test_a_clock_of_the_year_9999_spoils_no_report(year: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    line = {
+        "timestamp": "9999-12-31T23:59:59Z",
+        "sessionId": "s",
+        "message": {"id": "m", "model": "claude-haiku-4-5", "usage": {"input_tokens": 1, "output_tokens": 1}},
+    }
+    (tmp_path / "log.jsonl").write_text(json.dumps(line) + "\n")
+    found = answer(capsys, str(year), str(tmp_path))
+    assert found["total"]["list_cost"] == "874.5733475"
+    assert "ahead of this machine's clock" in found["intake"]["bad_rows"][0]["reason"]
+
+
 def test_a_seat_of_ones_own_is_compared(year: Path, capsys: pytest.CaptureFixture[str]):
     found = answer(capsys, str(year), "--seat", "anthropic:Team=30", "--seat", "Everything=55.50")
     everything, team = found["seats"]

@@ -32,8 +32,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
             [
                 used(1, FEBRUARY, "Ada", "small", 100, 100 * USD),
                 used(2, FEBRUARY, "Bo", "large", 100, 900 * USD),
-                used(3, MARCH, "Ada", "small", 100, 100 * USD, tags=("outcome=pr-1",)),
-                used(4, MARCH + HOUR, "Bo", "large", 300, 2400 * USD, tags=("outcome=pr-2", "draft")),
+                used(3, MARCH, "Ada", "small", 100, 100 * USD, outcome="pr-1"),
+                used(4, MARCH + HOUR, "Bo", "large", 300, 2400 * USD, outcome="pr-2", tags=("draft",)),
             ],
             {"claude-code": 4},
         )

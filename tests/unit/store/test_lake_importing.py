@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from tests.lake_kit import HOUR, MONDAY, FailingDisk, Stopped, agrees, event, to
 from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import GATEWAY
 from tokenroll.services.importers.attribution import Attribution, attribution_from_toml
+from tokenroll.services.importers.columns import column_map_from_toml
 from tokenroll.services.importers.detecting import usage_files
 from tokenroll.services.importers.intake import Intake
 from tokenroll.services.lake_importing import KNOWN_FILES, OVERLAPS, Reading, import_files
 from tokenroll.services.list_prices import ListPrices, published_list_prices
-from tokenroll.store.lake import open_lake
+from tokenroll.store.lake import LakeView, open_lake
+from tokenroll.store.lake_verify import verify_lake
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,57 @@ def test_it_is_there_once_however_often_it_is_imported(tmp_path: Path, prices: L
     assert (again.event_count, again.other) == (0, {KNOWN_FILES: 2})
     assert ids(tmp_path / "lake") == ["msg-1:req-1", "msg-2:req-2", "msg-3:req-3"]
     assert agrees(tmp_path / "lake")
+
+
+def test_a_session_that_was_resumed_in_another_file_counts_once(tmp_path: Path, prices: ListPrices):
+    path = log(tmp_path / "logs", "ada", line(1), line(2, tokens=900))
+    (path.parent / "resumed.jsonl").write_text(f"{line(1)}\n{line(2)}\n{line(3)}\n")
+    intake = taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert ids(tmp_path / "lake") == ["msg-1:req-1", "msg-2:req-2", "msg-3:req-3"]
+    assert intake.repeat_count == 2
+    assert _model_tokens(tmp_path / "lake") == 3150, "the fuller telling of the second stays"
+    assert verify_lake(LakeView(tmp_path / "lake")) == []
+
+
+def test_a_table_that_gave_nothing_is_read_again_with_its_mapping(tmp_path: Path, prices: ListPrices):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "calls.csv").write_text("When,Which,In\n2026-01-05T00:00:00Z,claude-haiku-4-5,1000\n")
+    first = taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert first.unknown_files == [str(tmp_path / "logs" / "calls.csv")]
+    told_map = column_map_from_toml('[columns]\ntime = "When"\nmodel = "Which"\ninput_tokens = "In"\n')
+    intake = Intake()
+    with open_lake(tmp_path / "lake") as lake:
+        files = usage_files([tmp_path / "logs"])
+        assert import_files(lake, files, Reading(prices, Attribution(), told_map), intake) == 1
+    assert (intake.bad_count, intake.other) == (0, {})
+
+
+def test_times_that_cannot_be_are_named_and_left_out(tmp_path: Path, prices: ListPrices):
+    later = line(2).replace("2026-01-05", "2999-01-05")
+    log(tmp_path / "logs", "ada", line(1), later, line(3).replace("2026-01-05", "1970-01-05"))
+    intake = Intake()
+    with open_lake(tmp_path / "lake") as lake:
+        import_files(lake, usage_files([tmp_path / "logs"]), Reading(prices, Attribution(), now=MONDAY), intake)
+    assert ids(tmp_path / "lake") == ["msg-1:req-1"]
+    assert [bad.reason for bad in intake.bad_rows] == [
+        "msg-2:req-2: it will be at 2999-01-05, which is ahead of this machine's clock",
+        "msg-3:req-3: it was at 1970-01-05: a recording with a clock of its own needs --starts-at",
+    ]
+
+
+def test_a_folder_whose_name_is_half_a_character_is_read(tmp_path: Path, prices: ListPrices):
+    folder = tmp_path / "logs" / os.fsdecode(b"bad\xff") / ".claude/projects/p"
+    folder.mkdir(parents=True)
+    (folder / "s.jsonl").write_text(line(1) + "\n")
+    assert taken(tmp_path / "logs", tmp_path / "lake", prices).bad_count == 0
+    assert ids(tmp_path / "lake") == ["msg-1:req-1"]
+
+
+def test_a_model_that_would_colour_a_terminal_is_a_bad_row(tmp_path: Path, prices: ListPrices):
+    log(tmp_path / "logs", "ada", line(1).replace("claude-haiku-4-5", "claude-\\u001b[31mred"), line(2))
+    intake = taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert ids(tmp_path / "lake") == ["msg-2:req-2"]
+    assert "printable" in intake.bad_rows[0].reason
 
 
 def test_a_log_that_grew_brings_what_is_new(tmp_path: Path, prices: ListPrices):

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from tokenroll.model.instant import instant_from_text
+from tokenroll.model.instant import Instant, instant_from_text
 from tokenroll.model.usage import Usage
-from tokenroll.model.usage_event import Billing, UsageEvent
+from tokenroll.model.usage_event import Billing, UsageEvent, printable
 from tokenroll.services.importers.intake import Intake, lines_of
 from tokenroll.services.list_prices import ListPrices
 
@@ -74,7 +74,7 @@ def is_claude_code(head: bytes) -> bool:
 
 def claude_code_events(path: Path, member: str, prices: ListPrices, intake: Intake) -> Iterator[UsageEvent]:
     """The calls of one log, each once."""
-    project = _project(path)
+    project = printable(_project(path))
     kept: dict[str, UsageEvent] = {}
     for number, line in lines_of(path, intake):
         intake.row_count += 1
@@ -122,8 +122,8 @@ def _event(told: _Line, path: Path, number: int, member: str, project: str, pric
     writes = usage.cache_creation
     tools = usage.server_tool_use
     tier = usage.service_tier if usage.service_tier in _TIERS else "standard"
-    session = told.sessionId or path.stem
-    at = instant_from_text(told.timestamp)
+    session = told.sessionId or printable(path.stem)
+    at = _instant(told.timestamp)
     used = Usage(
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cache_read_input_tokens,
@@ -152,6 +152,15 @@ def _event(told: _Line, path: Path, number: int, member: str, project: str, pric
         finish=message.stop_reason or "",
         tags=("fast",) if usage.speed == "fast" else (),
     )
+
+
+def _instant(timestamp: str) -> Instant:
+    """The instant of a line; its text is not repeated in what is said of a bad one, because it may be anything."""
+    try:
+        return instant_from_text(timestamp)
+    except ValueError:
+        message = "timestamp is no RFC 3339 time with a zone"
+        raise ValueError(message) from None
 
 
 def _project(path: Path) -> str:

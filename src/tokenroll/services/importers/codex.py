@@ -15,7 +15,7 @@ import msgspec
 
 from tokenroll.model.instant import instant_from_text
 from tokenroll.model.usage import Usage
-from tokenroll.model.usage_event import Billing, UsageEvent
+from tokenroll.model.usage_event import Billing, UsageEvent, printable
 from tokenroll.services.importers.intake import Intake, lines_of
 from tokenroll.services.list_prices import ListPrices
 
@@ -109,8 +109,8 @@ class _Session:
     def __init__(self, path: Path, member: str, prices: ListPrices) -> None:
         self.member = member
         self.prices = prices
-        self.session = path.stem
-        self.project = path.parent.name
+        self.session = printable(path.stem)
+        self.project = printable(path.parent.name)
         self.model = ""
         self.totals: _Counts | None = None
 

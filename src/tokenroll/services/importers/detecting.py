@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IMPORT_FILES_MAX, IMPORT_HEAD_BYTES
-from tokenroll.model.usage_event import UsageEvent
+from tokenroll.model.usage_event import UsageEvent, printable
 from tokenroll.services.importers.anthropic_reports import anthropic_report_events, is_anthropic_report
 from tokenroll.services.importers.claude_code import claude_code_events, is_claude_code
 from tokenroll.services.importers.codex import codex_events, is_codex
@@ -92,7 +92,7 @@ def usage_files(paths: Iterable[Path], member: str = "") -> list[UsageFile]:
         if not path.exists():
             raise SourceError(f"there is no {path}: name a file or a folder of usage")
         for one in _files_in(path) if path.is_dir() else (path,):
-            found.setdefault(one.resolve(), UsageFile(one, member_of(one) or member))
+            found.setdefault(one.resolve(), UsageFile(one, printable(member_of(one)) or member))
             if len(found) > IMPORT_FILES_MAX:
                 raise SourceError(f"{path} holds more than {IMPORT_FILES_MAX} files: name a folder of fewer")
     return list(found.values())
@@ -153,7 +153,7 @@ def events_of(
             if is_table_by_name:
                 name = COLUMNS
             if not name:
-                intake.is_other("files of no known kind")
+                intake.is_unknown(str(path))
                 continue
             intake.file_count += 1
             if name == COLUMNS:

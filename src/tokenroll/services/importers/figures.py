@@ -76,7 +76,7 @@ def instant_of_text(text: str, zone: tzinfo | None = None) -> Instant:
     try:
         moment = datetime.fromisoformat(text.removesuffix(" UTC") if text.endswith(" UTC") else text)
     except ValueError:
-        raise ValueError(f"{text[:40]!r} is no time such as 2026-02-03T08:00:00Z") from None
+        raise ValueError("its time is none such as 2026-02-03T08:00:00Z") from None
     if moment.tzinfo is None:
         if text.endswith(" UTC"):
             zone = UTC

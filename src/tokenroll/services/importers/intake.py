@@ -29,6 +29,9 @@ class Lines(Protocol):
         """The next line with its end, or its first so many bytes; nothing at the end."""
 
 
+UNKNOWN_FILES: Final = "files of no known kind"
+
+
 class SourceError(Exception):
     """A file or folder of usage that cannot be read at all; the message says which, why, and what to do."""
 
@@ -52,6 +55,7 @@ class Intake:
     repeat_count: int = 0
     bad_count: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
+    unknown_files: list[str] = field(default_factory=list)
     other: dict[str, int] = field(default_factory=dict)
     """Rows and files that are no usage by their kind."""
 
@@ -64,6 +68,12 @@ class Intake:
     def is_other(self, kind: str) -> None:
         """Count what is something else by its kind."""
         self.other[kind] = self.other.get(kind, 0) + 1
+
+    def is_unknown(self, file: str) -> None:
+        """Count and, while there is room, name a file whose first bytes no importer knows."""
+        self.is_other(UNKNOWN_FILES)
+        if len(self.unknown_files) < IMPORT_BAD_ROWS_NAMED_MAX:
+            self.unknown_files.append(file)
 
     def add(self, more: "Intake") -> None:
         """Count what another process read as well."""
@@ -86,6 +96,7 @@ class Intake:
             "repeat_count": self.repeat_count,
             "bad_count": self.bad_count,
             "bad_rows": [{"file": bad.file, "line": bad.line, "reason": bad.reason} for bad in self.bad_rows],
+            "unknown_files": self.unknown_files,
             "other": dict(sorted(self.other.items())),
         }
 

@@ -123,8 +123,14 @@ def test_what_asked_no_provider_is_no_call(tmp_path: Path, prices: ListPrices):
     [
         ('{"timestamp":"2026-02-03T08:00:00Z","message":{"usage":{"input_tokens":10\n', "truncated"),
         (json.dumps(message("msg-1", -1)) + "\n", "output_tokens must be 0 to"),
-        (json.dumps(message("msg-1", 1) | {"timestamp": "yesterday"}) + "\n", "Invalid isoformat"),
-        (json.dumps(message("msg-1", 1) | {"timestamp": "2026-02-03T08:00:00"}) + "\n", "no time zone"),
+        (
+            json.dumps(message("msg-1", 1) | {"timestamp": "yesterday"}) + "\n",
+            "timestamp is no RFC 3339 time with a zone",
+        ),
+        (
+            json.dumps(message("msg-1", 1) | {"timestamp": "2026-02-03T08:00:00"}) + "\n",
+            "timestamp is no RFC 3339 time with a zone",
+        ),
     ],
 )
 def test_a_bad_row_is_named_and_the_good_ones_count(line: str, reason: str, tmp_path: Path, prices: ListPrices):

@@ -61,7 +61,7 @@ def test_a_spreadsheets_habits_are_read(saved, prices):
         ('2026-02-03T08:00:00Z,10,2,"0,25"', "'0,25' has a comma, which is a decimal point to some"),
         ('2026-02-03T08:00:00Z,"1,000",2,1', "'1,000' has a comma"),
         ("2026-02-03T08:00:00,10,2,1", "has no time zone, and none is named for this file"),
-        ("yesterday,10,2,1", "'yesterday' is no time such as 2026-02-03T08:00:00Z"),
+        ("yesterday,10,2,1", "its time is none such as 2026-02-03T08:00:00Z"),
         ("2026-02-03T08:00:00Z,-1,2,1", "'-1' is no count"),
         ("2026-02-03T08:00:00Z,1.5,2,1", "'1.5' is no count"),
         ("2026-02-03T08:00:00Z,many,2,1", "'many' is no number"),
