@@ -96,14 +96,18 @@ def _draw(found: "Explained", image: Path, before: str, after: str) -> None:
 @app.command("anomalies")
 def anomalies(*, money: Money = "list", seal: Seal = True, as_json: Json = False) -> None:
     """Days with far more cost than those before them make likely, and calls whose meter cannot be right (W12)."""
-    from tokenroll.services.cost_answers import broken_meters, odd_days
+    from tokenroll.services.cost_answers import odd_days, odd_meters
 
     with _view(seal=seal) as view:
-        days, meters = odd_days(view, money=money), broken_meters(view)
+        days, meters = odd_days(view, money=money), odd_meters(view)
     result = {
         "days": [{"on": one.on.isoformat(), "cost": _amount(one.nanos), "usual": _amount(one.usual_nanos), "widths": one.widths} for one in days],
         "meters": [
-            {**one._asdict(), "cost_nanos": _amount(one.cost_nanos), "usual_nanos": _amount(one.usual_nanos)} for one in meters
+            {
+                "source": one.source, "event_id": one.event_id, "member": one.member, "model": one.model,
+                "admitted_at": one.admitted_at, "cost": _amount(one.cost_nanos), "usual": _amount(one.usual_nanos),
+            }
+            for one in meters
         ],
     }  # fmt: skip
 
@@ -175,6 +179,10 @@ def outcomes(
     show(result, as_json=as_json, human=lambda: facts(result))
     for bad in intake.bad_rows[:_MOVERS_SHOWN]:
         note(f"{bad.file}, line {bad.line}: {bad.reason}")
+    if accepted and not found.spend_nanos:
+        note("no usage names any of these outcomes: calls say theirs by the tag outcome=NAME, tables by a column")
+    if intake.bad_count:
+        raise typer.Exit(1)
 
 
 @app.command("what-if")

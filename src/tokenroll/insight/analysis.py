@@ -6,6 +6,7 @@ from datetime import date, timedelta, tzinfo
 from operator import attrgetter
 from typing import Final
 
+from tokenroll.insight.anomalies import MeterAnomaly, meter_anomalies
 from tokenroll.insight.log_waste import Waste, log_waste
 from tokenroll.insight.month_ahead import MonthAhead, month_ahead
 from tokenroll.insight.pictures import Amount
@@ -55,6 +56,7 @@ class Analysis:
     waste: Waste
     seats: tuple[SeatChoice, ...]
     unpriced_models: tuple[Share, ...]
+    meters: tuple[MeterAnomaly, ...]
     cost_ahead: MonthAhead | None
     tokens_ahead: MonthAhead | None
 
@@ -96,6 +98,7 @@ def analysed(
         model_days=_model_days(events, zone),
         waste=log_waste(priced, small_models),
         seats=seat_choices(events, seats, zone),
+        meters=meter_anomalies(priced),
         cost_ahead=month_ahead([day.list_cost_nanos / NANOS_PER_CREDIT for day in past], last_on),
         tokens_ahead=month_ahead([float(day.model_tokens) for day in past], last_on),
         unpriced_models=tuple(

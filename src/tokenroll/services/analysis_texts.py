@@ -15,6 +15,7 @@ UNIT: Final = "USD at list price"
 _MILLION: Final = 1_000_000
 _THOUSAND: Final = 1_000
 _BARS_SHOWN: Final = 8
+_NAMED_MAX: Final = 5
 _WIDTH: Final = 860
 _PAST_SHOWN_DAYS: Final = 90
 
@@ -64,18 +65,25 @@ def notes(found: Analysed) -> tuple[str, ...]:
             "valued at list price, not billed."
         )
     if analysis.unpriced_models:
-        names = ", ".join(one.name for one in analysis.unpriced_models[:5])
+        names = ", ".join(one.name for one in analysis.unpriced_models[:_NAMED_MAX])
         count = sum(one.call_count for one in analysis.unpriced_models)
         lines.append(f"{grouped(count)} calls have no published price and count as nothing: {names}.")
     if analysis.fast_call_count:
         lines.append(
             f"{grouped(analysis.fast_call_count)} calls in fast mode are valued at the standard price, which is too low."
         )
+    lines += [
+        f"{one.event_id} of {one.source} costs {usd(one.cost_nanos)} USD, {grouped(one.times)} times what its tokens cost elsewhere: "
+        "a meter or a price is wrong (W12)."
+        for one in analysis.meters[:_NAMED_MAX]
+    ]
     lines.append(
         f"{grouped(intake.file_count)} files, {grouped(intake.row_count)} rows; {grouped(intake.repeat_count)} were repeats of a call, "
-        f"{grouped(intake.bad_count)} could not be read."
+        f"{grouped(intake.bad_count)} could not be read"
+        + "".join(f"; {grouped(number)} {kind}" for kind, number in sorted(intake.other.items()))
+        + "."
     )
-    lines += [f"  {bad.file}, line {bad.line}: {bad.reason}" for bad in intake.bad_rows[:5]]
+    lines += [f"  {bad.file}, line {bad.line}: {bad.reason}" for bad in intake.bad_rows[:_NAMED_MAX]]
     if found.seats_as_of:
         lines.append(
             f"Prices of seats as published on {found.seats_as_of}, without taxes; what a seat carries has limits that are not published as counts."
@@ -114,6 +122,16 @@ def analysis_json(found: Analysed) -> dict[str, Any]:
             "list_cost": _ahead_json(analysis.cost_ahead),
             "model_tokens": _ahead_json(analysis.tokens_ahead),
         },
+        "broken_meters": [
+            {
+                "source": one.source,
+                "event_id": one.event_id,
+                "model": one.model,
+                "cost": _amount(one.cost_nanos),
+                "usual": _amount(one.usual_nanos),
+            }
+            for one in analysis.meters
+        ],
         "seats": [
             {
                 "name": one.seat.name,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
-from tokenroll.insight.anomalies import METER_LEAST_NANOS, SpendDay, UnusualDay, is_broken_meter, unusual_days
+from tokenroll.insight.anomalies import METER_LEAST_NANOS, METER_TIMES_MAX, SpendDay, UnusualDay, unusual_days
 from tokenroll.insight.changes import Amounts, Change, Mover, change_of, movers
 from tokenroll.insight.metered_share import KeyUse, ProviderShare, key_uses, provider_shares
 from tokenroll.insight.unit_economics import UnitCost, joined, unit_cost
@@ -16,9 +16,9 @@ from tokenroll.model.usage import METERS
 from tokenroll.model.usage_event import GATEWAY
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake import LakeView
-from tokenroll.store.lake_files import lake_engine, show_rows
+from tokenroll.store.lake_meters import BrokenMeter, broken_meters
 from tokenroll.store.lake_queries import MEASURES, Condition, QuestionError, UsageQuery, answer
-from tokenroll.store.lake_schema import COSTS, COUNTS, USAGE
+from tokenroll.store.lake_schema import COSTS, COUNTS
 
 MONEY: Final = ("list", "net", "billed", "charge")
 """The four costs; a question about change asks of one of them."""
@@ -26,14 +26,6 @@ COST_REPORTS: Final = ("openai-costs", "anthropic-costs", "focus")
 """Sources that say what a provider bills in all."""
 USAGE_REPORTS: Final = ("openai-usage", "anthropic-usage")
 """Sources that say which of a provider's keys used how much."""
-_MEDIANS: Final = (
-    "SELECT model, median(coalesce(billed_cost_nanos, list_cost_nanos)::DOUBLE / model_tokens) FROM usage "
-    "WHERE model_tokens > 0 AND coalesce(billed_cost_nanos, list_cost_nanos) IS NOT NULL GROUP BY model"
-)
-_LARGE: Final = (
-    "SELECT source, event_id, model, admitted_at, member, coalesce(billed_cost_nanos, list_cost_nanos), model_tokens FROM usage "
-    "WHERE model_tokens > 0 AND coalesce(billed_cost_nanos, list_cost_nanos) >= ? ORDER BY 6 DESC, event_id"
-)
 
 
 class Period(NamedTuple):
@@ -50,18 +42,6 @@ class Explained:
     change: Change
     movers: tuple[Mover, ...]
     currency: str
-
-
-class BrokenMeter(NamedTuple):
-    """A call whose cost its tokens cannot explain (W12): set aside until somebody says that it is right."""
-
-    source: str
-    event_id: str
-    model: str
-    admitted_at: Instant
-    member: str
-    cost_nanos: int
-    usual_nanos: int
 
 
 def explained(
@@ -112,21 +92,15 @@ def odd_days(view: LakeView, *, money: str) -> tuple[UnusualDay, ...]:
     return unusual_days([SpendDay(on, spent.get(on, 0)) for on in map(date.fromordinal, span)])
 
 
-def broken_meters(view: LakeView) -> tuple[BrokenMeter, ...]:
-    """All calls of the lake whose meter cannot be right, dearest first."""
-    files = view.manifest.of_kind(USAGE)
-    if not files:
-        return ()
-    with lake_engine(view.directory) as engine:
-        show_rows(engine, view.directory, files)
-        usual: dict[str, float] = dict(engine.execute(_MEDIANS).fetchall())
-        large = engine.execute(_LARGE, [METER_LEAST_NANOS]).fetchall()
-    found = []
-    for source, event_id, model, at, member, cost, tokens in large:
-        expected = max(1, round(usual[model] * tokens))
-        if is_broken_meter(cost, expected):
-            found.append(BrokenMeter(source, event_id, model, at, member, cost, expected))
-    return tuple(found)
+def odd_meters(view: LakeView) -> list[BrokenMeter]:
+    """All calls of the lake whose meter cannot be right, dearest first: nobody spent what they cost."""
+    return broken_meters(
+        view,
+        UsageQuery(),
+        times_max=METER_TIMES_MAX,
+        least_nanos=METER_LEAST_NANOS,
+        measure=MEASURES["list"],
+    )
 
 
 def outcome_cost(view: LakeView, accepted: Mapping[str, bool], *, money: str, period: Period | None = None) -> UnitCost:
@@ -158,7 +132,19 @@ def would_cost(
             continue
         counts = tuple(row.get(column) for column in COUNTS)
         uses.append(ModelUse(model=row["model"], counts=counts[: len(METERS)], cost_nanos=cost, rates=rates))
+    _check_models(scenario, {use.model for use in uses})
     return what_if(uses, scenario, _rates_of(scenario, prices, at)), tuple(sorted(set(unpriced)))
+
+
+def _check_models(scenario: Scenario, used: Collection[str]) -> None:
+    """What a scenario names was used, so that a slip of the finger is no answer of nothing."""
+    named = {*scenario.switches, *scenario.discounts, *(model for model, _ in scenario.price_factors)} - {""}
+    others = {other for other, _ in scenario.switches.values()}
+    for model in sorted(named - others):
+        if model not in used:
+            raise QuestionError(
+                f"no {model} with a published price was used then: used were {', '.join(sorted(used)) or 'none'}"
+            )
 
 
 def metered_share(

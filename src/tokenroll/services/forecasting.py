@@ -275,9 +275,9 @@ def _leave_out(view: LakeView, question: ForecastQuestion, count: int, rows: _Ro
         view, asked, times_max=METER_TIMES_MAX, least_nanos=METER_LEAST_NANOS, measure=MEASURES[question.measure]
     )  # fmt: skip
     for call in found:
-        row = rows[(call["model"] if question.by is Level.MODEL else call["member"]) or NOBODY]
-        place = count - (question.first_at - call["admitted_at"] // question.width * question.width) // question.width
-        row[place] = max(0, row[place] - (call["amount"] or 0))
+        row = rows[(call.model if question.by is Level.MODEL else call.member) or NOBODY]
+        place = count - (question.first_at - call.admitted_at // question.width * question.width) // question.width
+        row[place] = max(0, row[place] - (call.amount or 0))
     return len(found)
 
 

@@ -1,7 +1,8 @@
 """Calls in the lake whose cost their model tokens cannot explain: a wrong price row or a broken counter, which nobody spent."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from tokenroll.model.instant import Instant
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_files import lake_engine, show_rows, table_of
 from tokenroll.store.lake_libraries import ibis
@@ -10,13 +11,26 @@ from tokenroll.store.lake_rollups import compiled
 from tokenroll.store.lake_schema import USAGE
 
 
+class BrokenMeter(NamedTuple):
+    """A call that cost what its model tokens cannot explain (W12), and what they cost elsewhere; `amount` is its part of a measure."""
+
+    admitted_at: Instant
+    member: str
+    model: str
+    source: str
+    event_id: str
+    cost_nanos: int
+    usual_nanos: int
+    amount: int | None
+
+
 def broken_meters(
     view: LakeView, query: UsageQuery, *, times_max: int, least_nanos: int, measure: str
-) -> list[dict[str, Any]]:
+) -> list[BrokenMeter]:
     """The calls of a question's period and conditions that cost at least `least_nanos` and `times_max` times their model's median.
 
-    Each with its `admitted_at`, `member`, `model`, and the column `measure` as `amount`. The median is that of what a model token cost, so
-    that long calls are not suspicious. Lakes without any large call, which most are, are looked through once and nothing is sorted.
+    The median is that of what a model token cost, so that long calls are not suspicious; `measure` is the column of `amount`. Lakes
+    without any large call, which most are, are looked through once and nothing is sorted. Dearest first.
     """
     files = within(view.manifest.of_kind(USAGE), query)
     if not files:
@@ -33,10 +47,10 @@ def broken_meters(
         price = told.filter(told.model.isin(models))
         usual = price.group_by("model").aggregate(usual=(price.cost / price.model_tokens).median())
         both = large.join(usual, "model")
-        expected = ibis().greatest((both.usual * both.model_tokens).round(), 1)
-        found = both.filter(both.cost >= times_max * expected)
-        found = found.select("admitted_at", "member", "model", amount=found[measure]).order_by("admitted_at", "member")
-        return [
-            dict(zip(("admitted_at", "member", "model", "amount"), row, strict=True))
-            for row in engine.sql(compiled(found)).fetchall()
-        ]
+        both = both.mutate(expected=ibis().greatest((both.usual * both.model_tokens).round(), 1).cast("int64"))
+        found = both.filter(both.cost >= times_max * both.expected)
+        columns = {"cost_nanos": found.cost, "usual_nanos": found.expected, "amount": found[measure]}
+        told_of = found.select("admitted_at", "member", "model", "source", "event_id", **columns)
+        rows: list[Any] = engine.sql(compiled(told_of)).fetchall()
+    meters = (BrokenMeter(*row) for row in rows)
+    return sorted(meters, key=lambda one: (-one.cost_nanos, one.source, one.event_id))

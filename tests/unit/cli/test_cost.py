@@ -81,7 +81,7 @@ def test_a_meter_that_cannot_be_right_is_told(home: Path, capsys: pytest.Capture
             [*good, used(99, MARCH, "Dev", "haiku", 1000, 1_000_000, billed_cost_nanos=1000 * USD)], {"litellm": 1}
         )
     (found,) = answer(capsys, "anomalies")["meters"]
-    assert (found["event_id"], found["cost_nanos"], found["usual_nanos"]) == ("msg-99", "1000.00", "0.001")
+    assert (found["event_id"], found["cost"], found["usual"]) == ("msg-99", "1000.00", "0.001")
 
 
 def test_another_model_and_a_discount(home: Path, capsys: pytest.CaptureFixture[str]):
@@ -124,8 +124,10 @@ def test_what_of_the_invoice_went_through_the_gateway(home: Path, capsys: pytest
         (["explain", "--month", "2026-03", "--by", "mood"], "there is no dimension 'mood'"),
         (["what-if", "--month", "2026-03", "--price", "small=2"], "MODEL:METER=FACTOR"),
         (["what-if", "--month", "2026-03", "--switch", "small"], "MODEL=OTHER"),
-        (["what-if", "--month", "2026-03", "--switch", "small=nobody"], "no published price for nobody"),
+        (["what-if", "--month", "2026-03", "--switch", "small=nobody"], "no small with a published price was used"),
         (["what-if", "--month", "2026-03", "--discount", "150%"], "between 0 and 1"),
+        (["what-if", "--month", "2026-03", "--price", "nope:output=1"], "no nope with a published price was used"),
+        (["what-if", "--month", "2026-03", "--discount", "nope=10%"], "no nope with a published price was used"),
     ],
 )
 def test_what_cannot_be_asked_says_why(arguments: list[str], says: str, home: Path, capsys: pytest.CaptureFixture[str]):
