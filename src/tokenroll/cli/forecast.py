@@ -256,13 +256,13 @@ def _infrastructure(found: "Infrastructure") -> None:
         rows = [
             {
                 "name": one.seat.name, "seat_count": one.seat.count, "month_nanos": one.month_cost_nanos, "idle_nanos": one.idle_cost_nanos,
-                "nobody_count": one.unassigned_count, "above_count": one.above_count, "idle": ", ".join(one.idle_members) or "nobody",
+                "nobody_count": one.unassigned_count, "above_count": one.above_count, "idle_count": len(one.idle_members),
             }
             for one in found.seats
         ]  # fmt: skip
         columns = {
             "name": "seat", "seat_count": "paid", "month_nanos": "USD a month", "idle_nanos": "of it idle, USD", "nobody_count": "nobody's",
-            "above_count": "members above its price at list", "idle": "assigned, without usage in 30 days",
+            "above_count": "members above its price at list", "idle_count": "assigned, unused in 30 days",
         }  # fmt: skip
         table(columns, rows, empty="")
         say("A seat breaks even with calls where its member's list cost a month is its price.", "")

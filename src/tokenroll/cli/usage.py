@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from tokenroll.cli.analyse import write_whole
 from tokenroll.cli.console import DryRun, Json, facts, instant_option, note, noun_app, reports, say, show, table
 from tokenroll.cli.program import Failure, put
 from tokenroll.model.limits import LAKE_DAY_FILES_MAX, USAGE_SHOWN_ROWS_MAX
@@ -30,6 +31,7 @@ FORMATS: Final = ("table", "csv", "json", "parquet", "xlsx")
 _FILES: Final = ("parquet", "xlsx")
 _NO_PURPOSE: Final = "none"
 _BAD_SHOWN: Final = 20
+_OF_ONE_PERSON: Final = frozenset({"member", "key", "session"})
 
 
 @app.command("query")
@@ -86,8 +88,12 @@ def query(
 def _question(
     by: str, measure: str, where: list[str], period: tuple[str | None, str | None], order: str, limit: int | None
 ) -> "UsageQuery":
-    from tokenroll.store.lake_queries import UsageQuery, condition_from_text
+    from tokenroll.store.lake_queries import QuestionError, UsageQuery, condition_from_text
 
+    if "hour" in _names(by) and set(_names(by)) & _OF_ONE_PERSON:
+        raise QuestionError(
+            "the hours of one person are theirs alone: ask for hours by department, or for persons by day"
+        )
     return UsageQuery(
         by=_names(by),
         measures=_names(measure),
@@ -363,9 +369,8 @@ def focus(
             f"{len(wrong)} rows would be wrong, the first: row {wrong[0].row_number}, {wrong[0].said}", kind="focus"
         )
     schema_file = output.with_name(f"{output.name}.schema.json")
-    with output.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(focus_csv(focus_rows(lines)))
-    schema_file.write_text(schema_json(clock_of(load_settings())() // 10**6 * 10**6), encoding="utf-8")
+    write_whole(schema_file, schema_json(clock_of(load_settings())() // 10**6 * 10**6).encode())
+    write_whole(output, "".join(focus_csv(focus_rows(lines))).encode())
     result = {"month": month, "row_count": len(lines), "file": str(output), "schema_file": str(schema_file)}
     show(result, as_json=as_json, human=lambda: say(f"{len(lines)} rows in {output}, their schema in {schema_file}"))
 
@@ -435,6 +440,7 @@ def lake_failures() -> Iterator[None]:
     from tokenroll.store.lake_libraries import LakeLibraryError
     from tokenroll.store.lake_manifest import LakeError
     from tokenroll.store.lake_queries import QuestionError
+    from tokenroll.store.lake_schema import LakeRowsError
 
     try:
         yield
@@ -442,7 +448,7 @@ def lake_failures() -> Iterator[None]:
         raise Failure(str(error), kind="library") from error
     except QuestionError as error:
         raise Failure(str(error), kind="usage", code=2) from error
-    except LakeError as error:
+    except (LakeError, LakeRowsError) as error:
         raise Failure(str(error), kind="lake") from error
 
 

@@ -25,6 +25,8 @@ LEAST_NANOS: Final = 1_000_000_000
 METER_TIMES_MAX: Final = 20
 """A call whose price for a model token is so many times its model's median, and which is itself large, has a meter that is wrong."""
 METER_LEAST_NANOS: Final = 5_000_000_000
+_SUMS: Final = ("focus", "-usage", "-costs", "-claude-code")
+"""Sources whose rows are sums of many calls: they are no calls that could be judged by others."""
 _WIDTH_OF_NORMAL: Final = 1.4826
 """Makes the median of distances the standard deviation where days are distributed normally."""
 
@@ -88,7 +90,8 @@ def meter_anomalies(priced: Iterable[PricedEvent]) -> tuple[MeterAnomaly, ...]:
         event = one.event
         cost = event.billed_cost_nanos if event.billed_cost_nanos is not None else event.list_cost_nanos
         tokens = model_tokens(event.usage.counts)
-        if cost is not None and tokens:
+        is_call = (event.usage.request_count or 1) <= 1 and not event.source.endswith(_SUMS)
+        if cost is not None and tokens and is_call:
             by_model.setdefault(event.model, []).append((cost, tokens, one))
     found = []
     for model, rows in by_model.items():

@@ -70,9 +70,14 @@ class UsageEvent:
     def __post_init__(self) -> None:
         name_checked(self.source, "source of usage")
         name_checked(self.event_id, "event id")
-        if not 0 <= self.admitted_at <= INSTANT_MAX:
-            message = f"admitted_at must be an instant of the years 1970 to 9999, not {self.admitted_at}"
-            raise ValueError(message)
+        for at, name in (
+            (self.admitted_at, "admitted_at"),
+            (self.first_byte_at, "first_byte_at"),
+            (self.ended_at, "ended_at"),
+        ):
+            if at is not None and not 0 <= at <= INSTANT_MAX:
+                message = f"{name} must be an instant of the years 1970 to 9999, not {at}"
+                raise ValueError(message)
         for nanos, what in (
             (self.list_cost_nanos, "list cost"),
             (self.net_cost_nanos, "net cost"),
@@ -84,6 +89,9 @@ class UsageEvent:
                 raise ValueError(message)
         if not _texts_of(self).isprintable():
             message = "names of a usage event are printable: control characters and halves of characters are none"
+            raise ValueError(message)
+        if any("," in tag or not tag for tag in self.tags):
+            message = "a tag is a text without a comma, and not empty"
             raise ValueError(message)
         if len(self.tags) > TAGS_MAX:
             message = f"at most {TAGS_MAX} tags, not {len(self.tags)}"

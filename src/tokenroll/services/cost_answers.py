@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
+from tokenroll.engine.rating import UnpricedError, charge_attos
 from tokenroll.insight.anomalies import METER_LEAST_NANOS, METER_TIMES_MAX, SpendDay, UnusualDay, unusual_days
 from tokenroll.insight.changes import Amounts, Change, Mover, change_of, movers
 from tokenroll.insight.metered_share import KeyUse, ProviderShare, key_uses, provider_shares
@@ -17,7 +18,7 @@ from tokenroll.model.usage_event import GATEWAY
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_meters import BrokenMeter, broken_meters
-from tokenroll.store.lake_queries import MEASURES, Condition, QuestionError, UsageQuery, answer
+from tokenroll.store.lake_queries import MEASURES, TIMES, Condition, QuestionError, UsageQuery, answer
 from tokenroll.store.lake_schema import COSTS, COUNTS
 
 MONEY: Final = ("list", "net", "billed", "charge")
@@ -49,6 +50,8 @@ def explained(
 ) -> Explained:
     """The change of one cost between two periods. Prices are those of a model token of each model. Raises QuestionError."""
     column = _money(money)
+    if by in TIMES:
+        raise QuestionError(f"a change between two months has no {by}: ask by who or what it was")
     asked: dict[Period, dict[tuple[str, ...], tuple[list[dict[str, Any]], str]]] = {}
     for period in (before, after):
         asked[period] = {}
@@ -66,7 +69,7 @@ def explained(
 
     def parts(period: Period) -> dict[str, Amounts]:
         return {
-            f"{row['provider']}/{row['model']}": Amounts(units=row["model_tokens"] or 0, cost_nanos=row[column] or 0)
+            f"{row['provider']}\n{row['model']}": Amounts(units=row["model_tokens"] or 0, cost_nanos=row[column] or 0)
             for row in asked[period][models][0]
         }
 
@@ -131,6 +134,11 @@ def would_cost(
             unpriced.append(row["model"])
             continue
         counts = tuple(row.get(column) for column in COUNTS)
+        try:
+            charge_attos(rates, counts, row["model"])
+        except UnpricedError:
+            unpriced.append(row["model"])
+            continue
         uses.append(ModelUse(model=row["model"], counts=counts[: len(METERS)], cost_nanos=cost, rates=rates))
     _check_models(scenario, {use.model for use in uses})
     return what_if(uses, scenario, _rates_of(scenario, prices, at)), tuple(sorted(set(unpriced)))

@@ -83,7 +83,7 @@ def infrastructure_json(found: Infrastructure) -> dict[str, Any]:
 def _seat(one: SeatUse) -> dict[str, Any]:
     return {
         "name": one.seat.name, "count": one.seat.count, "assigned_count": len(one.seat.members),
-        "unassigned_count": one.unassigned_count, "idle_members": list(one.idle_members), "above_count": one.above_count,
+        "unassigned_count": one.unassigned_count, "idle_count": len(one.idle_members), "above_count": one.above_count,
         "month_cost_nanos": one.month_cost_nanos, "idle_cost_nanos": one.idle_cost_nanos,
         "break_even_cost_nanos": one.break_even_cost_nanos,
     }  # fmt: skip

@@ -5,18 +5,17 @@ their rows, so whoever is stopped anywhere and runs again makes the same lake. A
 are told again: compaction keeps each once.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tokenroll.model.instant import INSTANT_MAX, Instant
 from tokenroll.model.limits import ENTERED_AT_MIN, IMPORT_SLICE_EVENTS
 from tokenroll.model.usage import model_tokens
-from tokenroll.model.usage_event import UsageEvent
+from tokenroll.model.usage_event import GATEWAY, UsageEvent
 from tokenroll.services.importers.attribution import Attribution
 from tokenroll.services.importers.bulk_attribution import attributed
-from tokenroll.services.importers.bulk_tables import bulk_tables, is_parquet, slices_ahead
+from tokenroll.services.importers.bulk_tables import BulkSlice, bulk_tables, is_parquet, slices_ahead
 from tokenroll.services.importers.clocks import AHEAD_MICROS, clock_problem
 from tokenroll.services.importers.columns import ColumnMap
 from tokenroll.services.importers.detecting import COLUMNS, UsageFile, events_of, head_of, source_of
@@ -24,12 +23,12 @@ from tokenroll.services.importers.intake import Intake, SourceError
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake import Lake
 from tokenroll.store.lake_libraries import arrow_compute
+from tokenroll.store.lake_manifest import digest_of
 from tokenroll.store.lake_overlaps import Overlaps
 
 WHOLE: Final = "whole"
 KNOWN_FILES: Final = "files that are in already"
 OVERLAPS: Final = "calls that went through the gateway"
-_READ_BYTES: Final = 1024 * 1024
 
 
 class Reading(NamedTuple):
@@ -70,10 +69,11 @@ class _Taking:
         self._overlaps = Overlaps(lake)
         self._events: dict[tuple[str, str], UsageEvent] = {}
         self._marks: dict[str, int | str] = {}
+        self._through_gateway: set[tuple[str, str]] = set()
 
     def file(self, file: UsageFile) -> None:
         try:
-            mark = f"file:{digest_of_file(file.path)}"
+            mark = f"file:{digest_of(file.path)}"
         except OSError as error:
             self._intake.is_bad(str(file.path), 0, f"it cannot be read: {error.strerror}")
             return
@@ -104,18 +104,10 @@ class _Taking:
         self.flush()
         reading, intake = self._reading, self._intake
         intake.file_count += 1
-        slices = bulk_tables(
-            file.path,
-            file.member,
-            reading.prices,
-            intake,
-            column_map=reading.column_map,
-            model=reading.model,
-            starts_at=reading.starts_at or None,
-            skip_rows=done,
-        )
+        if done and self._lake.marks.get(GATEWAY):
+            self._take_again(file, done)
         found = done
-        for one in slices_ahead(slices):
+        for one in slices_ahead(self._slices(file, intake, skip_rows=done)):
             rows = self._overlaps.kept(one.rows)
             if rows.num_rows < one.rows.num_rows:
                 intake.other[OVERLAPS] = intake.other.get(OVERLAPS, 0) + one.rows.num_rows - rows.num_rows
@@ -123,6 +115,31 @@ class _Taking:
             self.count += self._lake.append(attributed(rows, reading.attribution), {mark: one.row_count_through})
             found += one.rows.num_rows
         return found
+
+    def _slices(self, file: UsageFile, intake: Intake, *, skip_rows: int) -> Generator[BulkSlice, None, None]:
+        reading = self._reading
+        return bulk_tables(
+            file.path,
+            file.member,
+            reading.prices,
+            intake,
+            column_map=reading.column_map,
+            model=reading.model,
+            starts_at=reading.starts_at or None,
+            skip_rows=skip_rows,
+        )
+
+    def _take_again(self, file: UsageFile, done: int) -> None:
+        """The gateway's calls that rows before the mark were: they are no later row's."""
+        slices = self._slices(file, Intake(), skip_rows=0)
+        through = 0
+        for one in slices:
+            rows = one.rows.slice(0, max(0, done - through)) if one.row_count_through > done else one.rows
+            self._overlaps.kept(rows)
+            through = one.row_count_through
+            if through >= done:
+                break
+        slices.close()
 
     def _timely(self, rows: Any, file: UsageFile) -> Any:
         """The rows that can have been when they say."""
@@ -147,7 +164,7 @@ class _Taking:
         )
         number = 0
         for number, event in enumerate(told, 1):
-            is_overlap = self._overlaps.take(event)
+            is_overlap = self._is_overlap(event)
             if number <= done:
                 continue
             if is_overlap:
@@ -161,13 +178,24 @@ class _Taking:
                 self.flush()
         return number
 
+    def _is_overlap(self, event: UsageEvent) -> bool:
+        """Whether the gateway told this call: a second telling of one that it did is one of them, too."""
+        key = (event.source, event.event_id)
+        if key in self._through_gateway:
+            return True
+        if not self._overlaps.take(event):
+            return False
+        self._through_gateway.add(key)
+        self._events.pop(key, None)
+        return True
+
     def _keep(self, event: UsageEvent) -> None:
         """Of two tellings of one call the fuller one: sessions are resumed and forked, and logs are copied."""
         key = (event.source, event.event_id)
         before = self._events.get(key)
         if before is not None:
             self._intake.repeat_count += 1
-        if before is None or model_tokens(event.usage.counts) > model_tokens(before.usage.counts):
+        if before is None or fullness(event) > fullness(before):
             self._events[key] = event
 
     def flush(self) -> None:
@@ -177,10 +205,8 @@ class _Taking:
         self._events, self._marks = {}, {}
 
 
-def digest_of_file(path: Path) -> str:
-    """sha256 of a file's content, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while data := stream.read(_READ_BYTES):
-            digest.update(data)
-    return digest.hexdigest()
+def fullness(event: UsageEvent) -> tuple[int, int, int, int]:
+    """By which of two tellings of one event is the whole of it, as the lake's compaction has it: model tokens, then costs."""
+    costs = (event.billed_cost_nanos, event.net_cost_nanos, event.list_cost_nanos)
+    billed, net, listed = (-1 if cost is None else abs(cost) for cost in costs)
+    return model_tokens(event.usage.counts), billed, net, listed

@@ -23,7 +23,7 @@ _AROUND: Final = (
     re.compile(r"^(?:[a-z0-9_.-]+/)+"),  # anthropic/, openrouter/openai/
     re.compile(r"^(?:(?:us|eu|apac|jp|au|global)\.)?(?:anthropic|meta|mistral|amazon|cohere|deepseek|openai)\."),
     re.compile(r"[-@:]v\d+(?::\d+)?$"),
-    re.compile(r"(?:-fast|-latest|:free|:thinking)$"),
+    re.compile(r"(?:-latest|:thinking)$"),
     re.compile(r"[-@](?:20\d{6}|20\d\d-\d\d-\d\d)$"),
 )
 

@@ -198,8 +198,9 @@ class LiveUsage:
         rows = connection.execute(query.limit(LAKE_SLICE_SETTLEMENTS)).all()
         if rows:
             told, people = SettlementEvents(connection), _people_by_department(connection)
-            for row in rows:
-                self._count(told.event(row), people)
+            events = [told.event(row) for row in rows]  # all of them are read before any is counted
+            for event in events:
+                self._count(event, people)
             self._through_seq = int(rows[-1].ledger_seq)
         return len(rows) < LAKE_SLICE_SETTLEMENTS
 
@@ -215,6 +216,8 @@ class LiveUsage:
         amounts.charge_nanos += event.charge_nanos or 0
         if event.currency == _USD:
             amounts.list_cost_nanos += event.list_cost_nanos or 0
+        if is_small and sum(count for count in people.values() if count < LIVE_PEOPLE_MIN) < LIVE_PEOPLE_MIN:
+            return  # all small departments together are too few to be told of
         done = _bounded(_NOT_TOLD if is_small else told, self._work)
         work = self._work.setdefault(done, Work(done))
         work.call_count += 1

@@ -29,6 +29,7 @@ from tokenroll.model.limits import (
 )
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.importers.attribution import Attribution
+from tokenroll.services.importers.clocks import clock_problem
 from tokenroll.services.importers.intake import Intake
 from tokenroll.services.importers.otel_spans import decoded_request, request_events
 from tokenroll.services.list_prices import ListPrices, published_list_prices
@@ -93,6 +94,11 @@ class SpanIntake:
                 self._attribution.applied(one)
                 for one in request_events(request, "", prices, intake, around=self._around)
             ]
+            now = time.time_ns() // 1000
+            wrong = [problem for one in events if (problem := clock_problem(one.admitted_at, now))]
+            for problem in wrong:
+                intake.is_bad("request", 0, problem)
+            events = [one for one in events if not clock_problem(one.admitted_at, now)] if wrong else events
             fresh = [one for one in events if one.event_id not in self._known]
             if fresh:
                 self._write(b"".join(msgspec.json.encode(one) + b"\n" for one in fresh))

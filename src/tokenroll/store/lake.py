@@ -40,6 +40,8 @@ from tokenroll.store.lake_schema import KINDS, ORDER, SUM_KEYS, USAGE, LakeRowsE
 
 _LOCK: Final = "lock"
 _READERS: Final = "readers"
+_RETAINED: Final = "retained:"
+"""Marks of a purpose's first day that is still kept."""
 
 
 class LakeBusyError(LakeError):
@@ -79,12 +81,12 @@ class Lake:
         count: int = rows.num_rows if is_arrow else len(rows)
         if count > LAKE_APPEND_ROWS_MAX:
             raise LakeRowsError(f"at most {LAKE_APPEND_ROWS_MAX} events at a time, not {count}: append them in slices")
-        table = checked_rows(rows) if is_arrow else rows_of_events(rows)
+        table = self._not_over(checked_rows(rows) if is_arrow else rows_of_events(rows))
         known = {one.path for one in self.manifest.files}
         made = [seal(self.directory, self._disk, USAGE, day, [part]) for day, part in _by_day(table)]
         more = tuple(one for one in made if one is not None and one.path not in known)
         self._commit(self.manifest.changed(more=more, marks=marks))
-        return count
+        return int(table.num_rows)
 
     def roll_up(self, tell: Tell | None = None) -> int:
         """Every usage file that is not in the roll-ups yet, summed into them; each exactly once. Answers how many there were."""
@@ -131,7 +133,29 @@ class Lake:
             if count and not dry_run:
                 self._rewrite(day, compiled(in_order(usage.filter(~is_over(usage, over)))))
             dropped += count
+        if not dry_run:
+            self._commit(self.manifest.changed(marks=self._horizons(days_kept, today)))
         return dropped
+
+    def _horizons(self, days_kept: Mapping[str, int], today: date) -> dict[str, int | str]:
+        """From which day on events of each purpose are kept, so that a log which grew brings none of them back."""
+        found: dict[str, int | str] = {}
+        for purpose, count in days_kept.items():
+            mark = f"{_RETAINED}{purpose}"
+            found[mark] = max((today - timedelta(days=count)).isoformat(), str(self.manifest.marks.get(mark, "")))
+        return found
+
+    def _not_over(self, table: Any) -> Any:
+        """The rows without those whose purpose is not kept for so long."""
+        pc = arrow_compute()
+        for mark, first in self.manifest.marks.items():
+            if mark.startswith(_RETAINED):
+                is_over = pc.and_(
+                    pc.equal(table.column("purpose"), mark.removeprefix(_RETAINED)),
+                    pc.less(table.column("day"), date.fromisoformat(str(first))),
+                )
+                table = table.filter(pc.invert(is_over))
+        return table
 
     def _show(self, files: Iterable[LakeFile]) -> None:
         show_rows(self._engine, self.directory, files)

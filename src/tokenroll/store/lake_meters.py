@@ -1,6 +1,6 @@
 """Calls in the lake whose cost their model tokens cannot explain: a wrong price row or a broken counter, which nobody spent."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tokenroll.model.instant import Instant
 from tokenroll.store.lake import LakeView
@@ -9,6 +9,16 @@ from tokenroll.store.lake_libraries import ibis
 from tokenroll.store.lake_queries import UsageQuery, kept_by, within
 from tokenroll.store.lake_rollups import compiled
 from tokenroll.store.lake_schema import USAGE
+
+SUM_SOURCES: Final = (
+    "focus",
+    "openai-usage",
+    "openai-costs",
+    "anthropic-usage",
+    "anthropic-costs",
+    "anthropic-claude-code",
+)
+"""Whose rows are sums of many calls, of one meter each or of one day: they are no calls that could be judged by others."""
 
 
 class BrokenMeter(NamedTuple):
@@ -37,7 +47,8 @@ def broken_meters(
         return []
     usage = kept_by(query, table_of(USAGE), USAGE)
     told = usage.mutate(cost=ibis().coalesce(usage.billed_cost_nanos, usage.list_cost_nanos))
-    told = told.filter(told.cost.notnull(), told.model_tokens > 0)
+    is_call = (ibis().coalesce(told.request_count, 1) <= 1) & ~told.source.isin(SUM_SOURCES)
+    told = told.filter(told.cost.notnull(), told.model_tokens > 0, is_call)
     large = told.filter(told.cost >= least_nanos)
     with lake_engine(view.directory) as engine:
         show_rows(engine, view.directory, files, USAGE)

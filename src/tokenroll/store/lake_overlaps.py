@@ -45,7 +45,7 @@ class Overlaps:
     def kept(self, rows: Any) -> Any:
         """The rows of an Arrow table without the gateway's calls; each of those is taken once."""
         days = arrow_compute().unique(arrow_compute().divide(rows.column("admitted_at"), _DAY_MICROS)).to_pylist()
-        if not any(self._of(near) for day in days for near in (day, day - 1)):
+        if not any(self._of(near) for day in days for near in (day - 1, day, day + 1)):
             return rows
         columns = [rows.column(name).to_pylist() if name in rows.column_names else None for name in COUNTS]
         stays = [
@@ -59,7 +59,7 @@ class Overlaps:
         if sum(counts) < TOKENS_MIN or not counts.out:
             return False
         day = at // _DAY_MICROS
-        for near in (day, day - 1):
+        for near in (day, day - 1, (at + BEFORE_MICROS) // _DAY_MICROS):
             calls = self._of(near).get(counts, [])
             for place, (admitted_at, ended_at) in enumerate(calls):
                 if admitted_at - BEFORE_MICROS <= at <= ended_at + AFTER_MICROS:

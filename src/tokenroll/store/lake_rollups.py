@@ -44,8 +44,15 @@ def told_twice(usage: Any) -> Any:
 
 
 def told_once(usage: Any) -> Any:
-    """Of each identity the one telling with the most model tokens: the last line of a log that counted along."""
-    order = [usage.model_tokens.desc(), *(usage[name] for name in _TOTAL_ORDER)]
+    """Of each identity the fullest telling: the most model tokens, then the largest costs.
+
+    A log counts along, and a cost report of a day that is not over is downloaded again when it has grown.
+    """
+    costs = [
+        ibis().coalesce(usage[name].abs(), -1).desc()
+        for name in ("billed_cost_nanos", "net_cost_nanos", "list_cost_nanos")
+    ]
+    order = [usage.model_tokens.desc(), *costs, *(usage[name] for name in _TOTAL_ORDER)]
     placed = usage.mutate(place=ibis().row_number().over(group_by=_IDENTITY, order_by=order))
     return placed.filter(placed.place == 0).drop("place")
 

@@ -122,6 +122,7 @@ def test_what_of_the_invoice_went_through_the_gateway(home: Path, capsys: pytest
         (["explain", "--month", "March"], "--month"),
         (["explain", "--month", "2026-03", "--cost", "hope"], "a cost is one of list, net, billed, charge"),
         (["explain", "--month", "2026-03", "--by", "mood"], "there is no dimension 'mood'"),
+        (["explain", "--month", "2026-03", "--by", "hour"], "no hour"),
         (["what-if", "--month", "2026-03", "--price", "small=2"], "MODEL:METER=FACTOR"),
         (["what-if", "--month", "2026-03", "--switch", "small"], "MODEL=OTHER"),
         (["what-if", "--month", "2026-03", "--switch", "small=nobody"], "no small with a published price was used"),

@@ -106,18 +106,18 @@ def test_a_workbook_loses_no_digit(home, capsys):
     with open_lake(home / "home" / "lake") as lake:
         lake.append(
             [
-                event(4, MONDAY + 7 * HOUR, member="Di", list_cost_nanos=123_456_123_456_789),
-                event(5, member="Ed", list_cost_nanos=1_234_567_123_456_789),
-                event(6, member="Fay", list_cost_nanos=10**18),
+                event(4, MONDAY + 7 * HOUR, project="Di", list_cost_nanos=123_456_123_456_789),
+                event(5, project="Ed", list_cost_nanos=1_234_567_123_456_789),
+                event(6, project="Fay", list_cost_nanos=10**18),
             ],
             {"claude-code": 6},
         )
     book = home / "answer.xlsx"
-    question = ("query", "--by", "member,hour", "--measure", "list", "--format", "xlsx", "--output", str(book))
+    question = ("query", "--by", "project,hour", "--measure", "list", "--format", "xlsx", "--output", str(book))
     assert "list_cost_usd: numbers of more than 15 digits stand there as texts" in said(capsys, *question).err
     sheets = python_calamine.CalamineWorkbook.from_path(book)
     head, *rows = sheets.get_sheet_by_name("usage").to_python()
-    assert head == ["member", "hour_utc", "list_cost_usd"]
+    assert head == ["project", "hour_utc", "list_cost_usd"]
     found = {row[0]: row[2] for row in rows}
     assert (found["Di"], found["Ed"], found["Fay"]) == (123456.123456789, "1234567.123456789", 1e9)
     assert {row[1] for row in rows if row[0] == "Di"} == {datetime(2026, 1, 5, 7)}
@@ -254,3 +254,9 @@ def test_an_import_that_cannot_begin_says_why(arguments, code, says, home, tmp_p
     (tmp_path / "map.toml").write_text("when = 3\n")
     assert main(["usage", "import", *(one.format(tmp=tmp_path) for one in arguments)]) == code
     assert says in capsys.readouterr().err
+
+
+def test_nobody_asks_for_the_hours_of_one_person(home, capsys):
+    for by in ("member,hour", "hour,key", "session,hour"):
+        assert "hours of one person" in said(capsys, "query", "--by", by, code=2).err
+    assert "department" in said(capsys, "query", "--by", "department,hour").out

@@ -1,5 +1,6 @@
 """A wild day is told, a busy one is not; a broken meter is told apart from both."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from tokenroll.insight.anomalies import SpendDay, meter_anomalies, unusual_days
@@ -71,3 +72,10 @@ def test_a_large_call_is_no_broken_meter_and_a_small_one_is_no_matter():
     large = called(98, 10_000_000, 20 * USD)
     small = called(99, 10, 40_000_000)
     assert meter_anomalies([*good, large, small]) == ()
+
+
+def test_rows_that_are_sums_are_no_calls():
+    cheap = [called(number, 100_000_000, 10 * USD) for number in range(3)]
+    reads = [PricedEvent(replace(one.event, source="focus"), {}) for one in cheap]
+    output = PricedEvent(replace(called(9, 2_000_000, 30 * USD).event, source="focus"), {})
+    assert meter_anomalies([*reads, output]) == ()

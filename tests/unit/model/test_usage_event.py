@@ -42,6 +42,10 @@ def test_the_model_that_answered_is_the_one_that_costs():
         ({"admitted_at": -1}, "admitted_at"),
         ({"billed_cost_nanos": 2 * 10**18}, "billed cost"),
         ({"charge_nanos": -(2 * 10**18)}, "charge"),
+        ({"tags": ("a,b",)}, "without a comma"),
+        ({"ended_at": 2**63}, "ended_at"),
+        ({"first_byte_at": -1}, "first_byte_at"),
+        ({"requested_model": "claude-\x1b[31mred"}, "printable"),
         ({"tags": tuple(f"tag{n}" for n in range(17))}, "at most 16 tags"),
     ],
 )

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from tokenroll.services.importers.attribution import Attribution, attribution_fr
 from tokenroll.services.importers.columns import column_map_from_toml
 from tokenroll.services.importers.detecting import usage_files
 from tokenroll.services.importers.intake import Intake
-from tokenroll.services.lake_importing import KNOWN_FILES, OVERLAPS, Reading, import_files
+from tokenroll.services.lake_importing import KNOWN_FILES, OVERLAPS, Reading, fullness, import_files
 from tokenroll.services.list_prices import ListPrices, published_list_prices
 from tokenroll.store.lake import LakeView, open_lake
+from tokenroll.store.lake_manifest import digest_of
 from tokenroll.store.lake_verify import verify_lake
 
 
@@ -190,6 +192,68 @@ def test_a_table_is_taken_in_column_by_column_with_the_same_care(tmp_path: Path,
     assert ids(tmp_path / "lake") == ["msg-1", "msg-b"]
     assert any("Ada Lovelace" in row for row in told(tmp_path / "lake"))
     assert taken(tmp_path / "logs", tmp_path / "lake", prices, rules).other == {KNOWN_FILES: 1}
+
+
+def test_a_call_through_the_gateway_that_two_logs_tell_is_the_gateways_twice(tmp_path: Path, prices: ListPrices):
+    through = event(
+        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
+    )
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([through], {GATEWAY: 1})
+    path = log(tmp_path / "logs", "ada", line(1))
+    (path.parent / "resumed.jsonl").write_text(f"{line(1)}\n{line(2, 1)}\n")
+    assert taken(tmp_path / "logs", tmp_path / "lake", prices).other == {OVERLAPS: 2}
+    assert ids(tmp_path / "lake") == ["msg-1", "msg-2:req-2"]
+
+
+def test_a_call_at_midnight_is_found_on_the_other_day(tmp_path: Path, prices: ListPrices):
+    after = MONDAY + 1_000_000
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([event(1, after, source=GATEWAY, usage=Usage(input_tokens=1000, output_tokens=50))], {GATEWAY: 1})
+    log(tmp_path / "logs", "ada", line(1).replace("2026-01-05T00:00:30", "2026-01-04T23:59:58"))
+    assert taken(tmp_path / "logs", tmp_path / "lake", prices).other == {OVERLAPS: 1}
+
+
+def test_a_table_that_was_stopped_gives_the_gateway_its_call_once(tmp_path: Path, prices: ListPrices):
+    through = event(
+        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
+    )
+    (tmp_path / "logs").mkdir()
+    table = tmp_path / "logs" / "calls.csv"
+    table.write_text(
+        "time,id,user,model,input_tokens,output_tokens\n"
+        "2026-01-05T00:00:20Z,msg-a,ada,claude-haiku-4-5,1000,50\n"
+        "2026-01-05T00:00:30Z,msg-b,ada,claude-haiku-4-5,1000,50\n"
+    )
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([through], {GATEWAY: 1, f"file:{digest_of(table)}": 1})
+    taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert ids(tmp_path / "lake") == ["msg-1", "msg-b"], "the row before the mark was the gateway's call"
+
+
+def test_a_cost_report_that_has_grown_replaces_the_one_of_noon(tmp_path: Path):
+    def report(nanos: int) -> Any:
+        return event(1, MONDAY, source="openai-costs", usage=Usage(), list_cost_nanos=None, billed_cost_nanos=nanos)
+
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([report(10)], {"a": 1})
+        lake.append([report(50)], {"b": 1})
+        lake.compact()
+        lake.append([report(20)], {"c": 1})
+        lake.compact()
+    (row,) = told(tmp_path / "lake")
+    assert 50 in row
+    assert fullness(report(50)) > fullness(report(10)) > fullness(event(1, usage=Usage(), list_cost_nanos=None))
+
+
+def test_what_retention_removed_does_not_come_back_with_a_log_that_grew(tmp_path: Path, prices: ListPrices):
+    log(tmp_path / "logs", "ada", line(1))
+    taken(tmp_path / "logs", tmp_path / "lake", prices)
+    with open_lake(tmp_path / "lake") as lake:
+        assert lake.retain({"": 30}, date(2026, 3, 1)) == 1
+    log(tmp_path / "logs", "ada", line(1), line(2).replace("2026-01-05", "2026-02-20"))
+    taken(tmp_path / "logs", tmp_path / "lake", prices)
+    assert ids(tmp_path / "lake") == ["msg-2:req-2"]
 
 
 def test_small_calls_are_never_taken_for_each_other(tmp_path: Path, prices: ListPrices):

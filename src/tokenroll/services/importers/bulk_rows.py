@@ -39,7 +39,7 @@ from tokenroll.services.importers.columns import (
     is_long,
     status_of,
 )
-from tokenroll.services.importers.figures import Seen, key_of, name_of
+from tokenroll.services.importers.figures import Seen, ident_of, key_of, name_of
 from tokenroll.services.importers.intake import Intake
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_schema import COUNTS as USAGE_COUNTS
@@ -232,7 +232,7 @@ class BulkReader:
         pc = arrow_compute()
         idents = text_of(self._column(cells, "event_id"))
         if not is_plain_text(idents):
-            idents = names(idents, name_of)
+            idents = names(idents, ident_of)
         is_empty = pc.equal(idents, "")
         return pc.if_else(is_empty, unnamed, idents) if pc.any(is_empty).as_py() else idents
 
@@ -242,7 +242,7 @@ class BulkReader:
             said |= figures.is_told
         if said.all() or not self._reader.is_named:
             return ~said
-        idents = names(self._column(cells, "event_id"), name_of)
+        idents = names(self._column(cells, "event_id"), ident_of)
         return ~said & mask_of(arrow_compute().equal(idents, ""))
 
     def _names_of(self, cells: Cells, rows: int) -> dict[str, Any]:

@@ -6,13 +6,14 @@ whole of it. What a subscription pays is not in these logs, so their billing is 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from tokenroll.model.instant import Instant, instant_from_text
-from tokenroll.model.usage import Usage
+from tokenroll.model.usage import Usage, model_tokens
 from tokenroll.model.usage_event import Billing, UsageEvent, printable
 from tokenroll.services.importers.intake import Intake, lines_of
 from tokenroll.services.list_prices import ListPrices
@@ -96,22 +97,11 @@ def claude_code_events(path: Path, member: str, prices: ListPrices, intake: Inta
         before = kept.get(event.event_id)
         if before is not None:
             intake.repeat_count += 1
-            if model_tokens_of(event) <= model_tokens_of(before):
+            if model_tokens(event.usage.counts) <= model_tokens(before.usage.counts):
                 continue
+            event = replace(event, admitted_at=before.admitted_at)
         kept[event.event_id] = event
     yield from kept.values()
-
-
-def model_tokens_of(event: UsageEvent) -> int:
-    """All model tokens of an event: of two tellings of one call, the one with more is the whole of it."""
-    usage = event.usage
-    return (
-        (usage.input_tokens or 0)
-        + (usage.output_tokens or 0)
-        + (usage.cache_read_tokens or 0)
-        + (usage.cache_write_5m_tokens or 0)
-        + (usage.cache_write_1h_tokens or 0)
-    )
 
 
 def _event(told: _Line, path: Path, number: int, member: str, project: str, prices: ListPrices) -> UsageEvent | None:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tokenroll.model.amount import NANOS_PER_CREDIT
 from tokenroll.model.checks import name_checked
 from tokenroll.model.instant import Instant, instant_from_text
-from tokenroll.model.usage_event import Billing
+from tokenroll.model.usage_event import GATEWAY, Billing
 
 TIME_UNITS: Final = ("rfc3339", "seconds", "milliseconds", "microseconds", "date")
 TIMES: Final = ("time", "ended_time")
@@ -66,6 +66,8 @@ class ColumnMap:
         for name in self.columns:
             if name not in FIELDS:
                 raise ColumnMapError(f"columns.{name}: there is no such field; known are {', '.join(FIELDS)}")
+        if self.source == GATEWAY:
+            raise ColumnMapError(f"source is {GATEWAY!r}: that is our own; name the place that the table comes from")
         if "time" not in self.columns:
             raise ColumnMapError("columns.time is missing: every row must say when it was")
         if not {*COUNTS, *MEANS, *COSTS} & set(self.columns):

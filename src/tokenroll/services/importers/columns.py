@@ -27,6 +27,7 @@ from tokenroll.services.importers.figures import (
     count_of,
     decimal_of,
     fresh_input,
+    ident_of,
     instant_of_number,
     instant_of_text,
     key_of,
@@ -166,7 +167,7 @@ class RowReader:
         tier = text("service_tier", cells)
         tier = TIERS.get(tier, tier)
         costs: dict[str, int | None] = {name: _nanos(cells[place], told.cost_unit) for name, place in self._costs}
-        ident = text("event_id", cells)
+        ident = ident_of(cells[self._texts["event_id"]]) if self.is_named else ""
         if not ident and not any(count is not None for count in (*used.counts, *costs.values())):
             return None
         plain: dict[str, Any] = {name: name_of(cells[place]) for name, place in self._plain}

@@ -19,7 +19,7 @@ from tokenroll.model.limits import (
 CENTS: Final = 100
 _AMOUNT_MAX: Final = Decimal(AMOUNT_NANOS_MAX) / NANOS_PER_CREDIT
 _MICROS: Final = {"seconds": Decimal(1_000_000), "milliseconds": Decimal(1_000), "microseconds": Decimal(1)}
-_SECRET_STARTS: Final = ("sk-", "AIza", "gsk_", "xai-", "tr-", "key-")
+_SECRET_STARTS: Final = ("sk-", "AIza", "gsk_", "xai-", "tr-", "key-", "nvapi-", "hf_", "r8_", "pplx-", "fw_", "sess-")
 
 
 def nanos_of(amount: Decimal, per_unit: int = 1) -> int:
@@ -95,16 +95,25 @@ def name_of(text: str | None) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text).strip()
 
 
+def ident_of(text: str | None) -> str:
+    """An id as told; of one that is longer than a name its sha256, because such ids often begin alike."""
+    if text and len(text) > NAME_CHARACTERS_MAX:
+        return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return name_of(text)
+
+
 def key_of(text: str | None) -> str:
     """The name or hash of a key as told; of a key itself only its sha256 stays, by which LiteLLM names it, too."""
-    if text and text.startswith(_SECRET_STARTS) and "…" not in text and "..." not in text:
+    text = (text or "").strip().removeprefix("Bearer ").strip()
+    if text.startswith(_SECRET_STARTS) and "…" not in text and "..." not in text:
         return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return name_of(text)
 
 
 def tags_of(told: Iterable[object]) -> tuple[str, ...]:
     """The first labels that may be tags, each once."""
-    found = dict.fromkeys(one for one in told if isinstance(one, str) and 0 < len(one) <= TAG_CHARACTERS_MAX)
+    parts = (part.strip() for one in told if isinstance(one, str) for part in one.split(","))
+    found = dict.fromkeys(one for one in parts if 0 < len(one) <= TAG_CHARACTERS_MAX)
     return tuple(found)[:TAGS_MAX]
 
 

@@ -19,6 +19,7 @@ from tokenroll.services.importers.figures import (
     Seen,
     digest_of,
     fresh_input,
+    ident_of,
     instant_of_text,
     key_of,
     name_of,
@@ -143,7 +144,7 @@ def _event(told: _Row, member: str, prices: ListPrices) -> UsageEvent:
     tags = tags if isinstance(tags, list) else []
     return UsageEvent(
         source=SOURCE,
-        event_id=name_of(told.request_id)
+        event_id=ident_of(told.request_id)
         or digest_of(told.startTime, told.endTime, told.api_key, told.user, model, used.counts),
         admitted_at=at,
         provider=name_of(provider),

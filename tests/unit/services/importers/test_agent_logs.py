@@ -105,6 +105,13 @@ def test_an_answer_that_streams_is_one_call_and_its_fullest_line_counts(tmp_path
     assert events[0].project == "atlas"
 
 
+def test_an_answer_that_streams_over_midnight_keeps_its_first_time(tmp_path: Path, prices: ListPrices):
+    later = message("msg-1", 40) | {"timestamp": "2026-02-04T00:00:01.000Z"}
+    log = written(tmp_path / "log.jsonl", message("msg-1", 3), later)
+    (event,) = claude_code_events(log, "Ada", prices, Intake())
+    assert (event.usage.output_tokens, event.admitted_at) == (40, 1_770_105_600_000_000)
+
+
 def test_what_asked_no_provider_is_no_call(tmp_path: Path, prices: ListPrices):
     intake = Intake()
     log = written(
@@ -218,3 +225,4 @@ def test_models_are_known_by_the_names_that_clouds_and_proxies_give_them(prices:
         assert card is not None, name
         assert card.model == known
     assert prices.card("openai", "a-model-nobody-sells", at) is None
+    assert prices.card("", "deepseek/deepseek-r1:free", at) is None, "what is free is not priced as what is sold"
