@@ -94,17 +94,17 @@ def focus_lines(connection: Connection, month: date) -> Iterator[Line]:
     facts = _Facts(connection)
     events = SettlementEvents(connection)
     lines: dict[_Line, _Sums] = {}
-    beside: dict[tuple[int, Instant, str], int] = {}
+    beside: dict[tuple[int, Instant, str, str], int] = {}
     for row in connection.execute(query):
         attempt = parse_record(row.record)
         if attempt.settle is not None:
             _add(facts, lines, beside, row.wallet_id, attempt, events.event(row))
     for key in sorted(lines, key=_order):
         yield facts.line(key, lines[key], from_at, until)
-    for (wallet_id, day_at, provider), nanos in sorted(beside.items()):
+    for (wallet_id, day_at, provider, currency), nanos in sorted(beside.items()):
         if nanos:
             yield AccountCharge(
-                billing=facts.billing(provider, "USD", from_at, until),
+                billing=facts.billing(provider, currency, from_at, until),
                 category=ChargeCategory.ADJUSTMENT,
                 description=BILL_DIFFERENCE,
                 start_at=day_at,
@@ -118,7 +118,7 @@ def focus_lines(connection: Connection, month: date) -> Iterator[Line]:
 def _add(
     facts: "_Facts",
     lines: dict[_Line, _Sums],
-    beside: dict[tuple[int, Instant, str], int],
+    beside: dict[tuple[int, Instant, str, str], int],
     wallet_id: int,
     attempt: AttemptRecord,
     event: UsageEvent,
@@ -138,15 +138,18 @@ def _add(
     list_parts, _ = _parted([price.list_attos * count for price, count in used], settle.list_cost_nanos)
     net_parts, over = _parted([price.net_attos * count for price, count in used], settle.net_cost_nanos)
     credit_parts, _ = _parted([price.credit_attos * count for price, count in used], settle.charge_nanos)
+    touched: set[_Line] = set()
     for place, (price, count) in enumerate(used):
-        sums = lines.setdefault(_Line(wallet_id, day_at, price, lots[0] if lots else COMPANY_LOT_ID, tags), _Sums())
+        line = _Line(wallet_id, day_at, price, lots[0] if lots else COMPANY_LOT_ID, tags)
+        sums = lines.setdefault(line, _Sums())
         sums.units += count
-        sums.calls += 1
+        sums.calls += line not in touched  # a call of several passes is one call of a line
+        touched.add(line)
         sums.list_nanos += list_parts[place]
         sums.net_nanos += net_parts[place]
         sums.credit_nanos += credit_parts[place]
     if over:
-        key = (wallet_id, day_at, event.provider)
+        key = (wallet_id, day_at, event.provider, event.currency)
         beside[key] = beside.get(key, 0) + over
 
 
