@@ -127,7 +127,10 @@ def _add(
     if settle is None:
         return
     passes = settle.passes or (PassRecord(attempt.hold.rate_card_id, settle.service_tier, settle.counts),)
-    used = [(price, count) for one in passes for price, count in _prices(facts.card(one.rate_card_id), one)]
+    used: dict[_Price, int] = {}  # passes at one price are one line's, so that a call is rounded there once
+    for one in passes:
+        for price, count in _prices(facts.card(one.rate_card_id), one):
+            used[price] = used.get(price, 0) + count
     day_at = attempt.hold.admitted_at // DAY_MICROS * DAY_MICROS
     lots = [lot_id for lot_id, _ in attempt.consumed]
     tags = tuple(
@@ -135,16 +138,13 @@ def _add(
         for name, value in (("cost_center", event.cost_centre), ("project", event.project))
         if value and value.isprintable()
     )
-    list_parts, _ = _parted([price.list_attos * count for price, count in used], settle.list_cost_nanos)
-    net_parts, over = _parted([price.net_attos * count for price, count in used], settle.net_cost_nanos)
-    credit_parts, _ = _parted([price.credit_attos * count for price, count in used], settle.charge_nanos)
-    touched: set[_Line] = set()
-    for place, (price, count) in enumerate(used):
-        line = _Line(wallet_id, day_at, price, lots[0] if lots else COMPANY_LOT_ID, tags)
-        sums = lines.setdefault(line, _Sums())
+    list_parts, _ = _parted([price.list_attos * count for price, count in used.items()], settle.list_cost_nanos)
+    net_parts, over = _parted([price.net_attos * count for price, count in used.items()], settle.net_cost_nanos)
+    credit_parts, _ = _parted([price.credit_attos * count for price, count in used.items()], settle.charge_nanos)
+    for place, (price, count) in enumerate(used.items()):
+        sums = lines.setdefault(_Line(wallet_id, day_at, price, lots[0] if lots else COMPANY_LOT_ID, tags), _Sums())
         sums.units += count
-        sums.calls += line not in touched  # a call of several passes is one call of a line
-        touched.add(line)
+        sums.calls += 1
         sums.list_nanos += list_parts[place]
         sums.net_nanos += net_parts[place]
         sums.credit_nanos += credit_parts[place]
