@@ -111,9 +111,11 @@ class _Taking:
             rows = self._overlaps.kept(one.rows)
             if rows.num_rows < one.rows.num_rows:
                 intake.other[OVERLAPS] = intake.other.get(OVERLAPS, 0) + one.rows.num_rows - rows.num_rows
+                found += one.rows.num_rows - rows.num_rows
             rows = self._timely(rows, file)
-            self.count += self._lake.append(attributed(rows, reading.attribution), {mark: one.row_count_through})
-            found += one.rows.num_rows
+            found += rows.num_rows
+            if found:
+                self.count += self._lake.append(attributed(rows, reading.attribution), {mark: one.row_count_through})
         return found
 
     def _slices(self, file: UsageFile, intake: Intake, *, skip_rows: int) -> Generator[BulkSlice, None, None]:
@@ -162,7 +164,7 @@ class _Taking:
             model=reading.model,
             starts_at=reading.starts_at,
         )
-        number = 0
+        found = done
         for number, event in enumerate(told, 1):
             is_overlap = self._is_overlap(event)
             if number <= done:
@@ -171,12 +173,14 @@ class _Taking:
                 self._intake.is_other(OVERLAPS)
             elif problem := clock_problem(event.admitted_at, reading.now):
                 self._intake.is_bad(str(file.path), 0, f"{event.event_id}: {problem}")
+                continue
             else:
                 self._keep(reading.attribution.applied(event))
+            found += 1
             self._marks[mark] = number
             if len(self._events) >= IMPORT_SLICE_EVENTS:
                 self.flush()
-        return number
+        return found
 
     def _is_overlap(self, event: UsageEvent) -> bool:
         """Whether the gateway told this call: a second telling of one that it did is one of them, too."""

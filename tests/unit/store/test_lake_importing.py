@@ -111,6 +111,20 @@ def test_times_that_cannot_be_are_named_and_left_out(tmp_path: Path, prices: Lis
     ]
 
 
+def test_a_recording_that_needed_a_beginning_is_read_again_with_it(tmp_path: Path, prices: ListPrices):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "calls.csv").write_text("time,model,input_tokens\n7,claude-haiku-4-5,1000\n")
+    seconds = column_map_from_toml(
+        'time_unit = "seconds"\n[columns]\ntime = "time"\nmodel = "model"\ninput_tokens = "input_tokens"\n'
+    )
+    for starts_at, count in ((0, 0), (MONDAY, 1), (MONDAY, 0)):
+        with open_lake(tmp_path / "lake") as lake:
+            reading = Reading(prices, Attribution(), seconds, starts_at=starts_at)
+            intake = Intake()
+            assert import_files(lake, usage_files([tmp_path / "logs"]), reading, intake) == count
+            assert intake.bad_count == (0 if starts_at else 1)
+
+
 def test_a_folder_whose_name_is_half_a_character_is_read(tmp_path: Path, prices: ListPrices):
     folder = tmp_path / "logs" / os.fsdecode(b"bad\xff") / ".claude/projects/p"
     folder.mkdir(parents=True)
