@@ -63,6 +63,10 @@ def query(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
     output_format: Annotated[str, typer.Option("--format", help="table, csv, json, parquet or xlsx.")] = "table",
     output: Annotated[Path | None, typer.Option(help="A file for the answer; parquet and xlsx need one.")] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(help="Also draw the first cost by day, by another dimension or by both: .png, .svg or .pdf."),
+    ] = None,
     seal_first: Annotated[bool, typer.Option("--seal/--no-seal", help="Take in what the ledger has since.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +86,19 @@ def query(
 
         with read_lake(settings.lake_directory) as view:
             found = answer(view, asked)
+        if image is not None:
+            _draw(asked, found, image)
     _deliver(found, kind, output)
+
+
+def _draw(asked: "UsageQuery", found: "UsageAnswer", image: Path) -> None:
+    from tokenroll.services.drawing import PictureError, drawn_for
+    from tokenroll.services.usage_pictures import answer_picture
+
+    try:
+        write_whole(image, drawn_for(image, answer_picture(asked, found)))
+    except (OSError, PictureError) as error:
+        raise Failure(f"--image: {error}", kind="output") from error
 
 
 def _question(

@@ -260,3 +260,25 @@ def test_nobody_asks_for_the_hours_of_one_person(home, capsys):
     for by in ("member,hour", "hour,key", "session,hour"):
         assert "hours of one person" in said(capsys, "query", "--by", by, code=2).err
     assert "department" in said(capsys, "query", "--by", "department,hour").out
+
+
+@pytest.mark.parametrize("by", ["day,member", "member", "day"])
+def test_an_answer_is_drawn(by, home, capsys):
+    said(capsys, "query", "--by", by, "--measure", "list", "--image", str(home / "answer.svg"))
+    drawn = (home / "answer.svg").read_text()
+    assert "list cost" in drawn
+    assert ("Ada" in drawn) == ("member" in by)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--by", "member,model", "--measure", "list", "--image", "{}/a.svg"), 2, "a picture is of a cost by day"),
+        (("--by", "member", "--measure", "calls", "--image", "{}/a.svg"), 2, "a picture is of a cost by day"),
+        (("--by", "member", "--measure", "list", "--image", "{}/a.gif"), 1, "svg, png, pdf"),
+        (("--by", "member", "--where", "member=Zoe", "--image", "{}/a.svg"), 2, "nothing to draw"),
+    ],
+)
+def test_what_cannot_be_drawn_says_why(arguments, code, says, home, capsys):
+    assert says in said(capsys, "query", *(one.format(home) for one in arguments), code=code).err
+    assert not (home / "a.svg").exists()

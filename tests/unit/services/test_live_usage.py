@@ -19,13 +19,16 @@ def firm():
 
 
 def small_firm(one):
-    """Five people of Engineering and one of Finance; Bo calls and then Fay of Finance does."""
+    """Five people of Engineering, four of Legal and one of Finance; Bo calls and then Fay of Finance does."""
     one.do("ratecard.import", providers=["openai"], models=["gpt-5-mini"])
     one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
     one.do("department.create", name="Finance")
     for name in ("Bo", "Ada", "Cy", "Di", "Ed"):
         one.hire(name)
     one.do("member.create", name="Fay", department="Finance", zone="UTC")
+    one.do("department.create", name="Legal")
+    for name in ("Gus", "Hal", "Ida", "Jo"):
+        one.do("member.create", name=name, department="Legal", zone="UTC")
     for number, name in enumerate(("Bo", "Fay"), 1):
         one.do("grant.create", to=name, plan="tools")
         one.do(
@@ -87,6 +90,17 @@ def test_prometheus_reads_what_was_spent_and_a_small_departments_models_are_not_
     for name, nanos in left.items():
         assert found["tokenroll_available_credits", ("department", name)] == nanos / CREDIT
     assert "Bo" not in prometheus_text(watching(firm, tmp_path).figures())
+
+
+def test_where_all_small_departments_are_few_people_nothing_of_their_work_is_told(firm, tmp_path):
+    firm.do("member.change", member="Jo", department="Engineering", on="2026-01-01")
+    found = values(watching(firm, tmp_path).figures())
+    assert found[labelled("tokenroll_burn_credits_total", "Finance", "other", "other")] == 2.5
+    assert not [
+        name
+        for name in found
+        if name[0] in {"tokenroll_burn_calls_total", "tokenroll_burn_tokens_total"} and ("department", "other") in name
+    ]
 
 
 def test_counters_only_grow_whatever_changes_of_a_department(firm, tmp_path):

@@ -14,9 +14,9 @@ from tokenroll.services.importers.attribution import attribution_from_toml
 from tokenroll.services.list_prices import published_list_prices
 from tokenroll.services.span_intake import MARK, SpanIntake, SpoolError
 from tokenroll.store import lake_libraries
-from tokenroll.store.lake import LakeBusyError, open_lake, read_lake
+from tokenroll.store.lake import Lake, LakeBusyError, open_lake, read_lake
 from tokenroll.store.lake_libraries import LakeLibraryError
-from tokenroll.store.lake_schema import USAGE
+from tokenroll.store.lake_schema import USAGE, LakeRowsError
 
 LIST_COST = 600 * 150 + 400 * 75 + 50 * 600
 
@@ -200,18 +200,38 @@ def test_days_of_many_files_are_merged(tmp_path, started, monkeypatch):
     assert len(calls(tmp_path)) == 4
 
 
-def test_what_the_lake_refuses_is_kept_aside(tmp_path, started, caplog):
+def test_what_the_lake_refuses_is_kept_aside(tmp_path, started, caplog, monkeypatch):
+    def refuse(_lake, _rows, _marks):
+        raise LakeRowsError("rows of another version")
+
+    intake = started()
+    intake.take(exported(span(1)))
+    intake.close()
+    (spooled,) = (tmp_path / "spool").glob("calls-*")
+    again = started()
+    monkeypatch.setattr(Lake, "append", refuse)
+    assert again.drain() == 0
+    assert spooled.with_suffix(".bad").exists()
+    assert "is kept aside" in caplog.text
+    assert again.drain() == 0
+
+
+def test_a_line_that_is_no_call_is_told_and_the_others_count(tmp_path, started, caplog):
     intake = started()
     intake.take(exported(span(1)))
     intake.close()
     (spooled,) = (tmp_path / "spool").glob("calls-*")
     event = json.loads(spooled.read_bytes())
-    spooled.write_text(json.dumps(event | {"tags": ["a,b"]}) + "\n")
-    again = started()
-    assert again.drain() == 0
-    assert spooled.with_suffix(".bad").exists()
-    assert "is kept aside" in caplog.text
-    assert again.drain() == 0
+    wrong = json.dumps(event | {"event_id": "x:y", "tags": ["a,b"]})
+    spooled.write_bytes(wrong.encode() + b"\n" + spooled.read_bytes())
+    assert started().drain() == 1
+    assert "is no call" in caplog.text
+
+
+def test_a_span_of_another_century_is_rejected(started):
+    taken = started().take(exported(span(1) | {"startTimeUnixNano": "1000", "endTimeUnixNano": "2000"}))
+    assert (taken.call_count, taken.rejected_count) == (0, 1)
+    assert "1970" in taken.reason
 
 
 def test_without_the_lakes_libraries_nothing_is_taken(tmp_path, started, monkeypatch):
