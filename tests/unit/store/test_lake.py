@@ -169,8 +169,10 @@ def test_a_purpose_is_kept_for_its_days(home):
         assert lake.retain({"personal": 3}, date(2026, 1, 10)) == 1
         assert lake.retain({"personal": 3}, date(2026, 1, 10)) == 0
         assert lake.retain({"work": 0, "personal": 3}, date(2026, 1, 8)) == 2
-        assert lake.marks == {"claude-code": 7}
-    assert sums(home, USAGE)[0] == 4
+        assert lake.marks == {"claude-code": 7, "retained:personal": "2026-01-07", "retained:work": "2026-01-08"}
+        assert lake.append([week[1], event(9, MONDAY + 2 * DAY, purpose="personal")], {"claude-code": 8}) == 1
+        lake.roll_up()
+    assert sums(home, USAGE)[0] == 5
     assert agrees(home)
 
 
