@@ -151,7 +151,7 @@ def test_prometheus_reads_what_is_burnt_with_an_admin_key(door):
     assert [(one.labels["department"], one.value) for one in found["tokenroll_burn_credits"].samples] == [
         ("Engineering", 3.0)
     ]
-    assert found["tokenroll_burn_calls"].samples[0].labels["department"] == "other", "two people are too few"
+    assert found["tokenroll_burn_calls"].samples == [], "two people are too few to be told of, also under another name"
     assert "Ada" not in text
     assert door.ask("/api/metrics", ADA)[0] == 403
     assert door.ask("/api/metrics")[0] == 401
