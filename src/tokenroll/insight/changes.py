@@ -6,7 +6,7 @@ that is new has no old price and one that is gone no new one: they are told as *
 to the change to the nano, because the last of each kind takes what rounding left.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -88,12 +88,3 @@ def movers(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[Mover, 
         Mover(name=name, before_nanos=before.get(name, 0), after_nanos=after.get(name, 0)) for name in {*before, *after}
     )
     return tuple(sorted(found, key=lambda one: (-abs(one.change_nanos), one.name)))
-
-
-def sums_by(rows: Iterable[tuple[str, int, int]]) -> dict[str, Amounts]:
-    """Rows of name, units and nanos summed by name."""
-    found: dict[str, tuple[int, int]] = {}
-    for name, units, nanos in rows:
-        before = found.get(name, (0, 0))
-        found[name] = (before[0] + units, before[1] + nanos)
-    return {name: Amounts(units=units, cost_nanos=nanos) for name, (units, nanos) in found.items()}

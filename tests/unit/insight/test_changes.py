@@ -1,6 +1,6 @@
 """Why March cost Cleo more than February, worked by hand."""
 
-from tokenroll.insight.changes import Amounts, change_of, movers, sums_by
+from tokenroll.insight.changes import Amounts, change_of, movers
 
 
 def test_a_change_is_taken_apart_into_volume_mix_and_price():
@@ -33,10 +33,3 @@ def test_a_part_without_units_is_no_price():
 def test_the_farthest_move_stands_first():
     found = movers({"Ada": 10, "Bo": 50, "Dev": 5}, {"Ada": 40, "Bo": 5, "Cleo": 3})
     assert [(one.name, one.change_nanos) for one in found] == [("Bo", -45), ("Ada", 30), ("Dev", -5), ("Cleo", 3)]
-
-
-def test_rows_are_summed_by_name():
-    assert sums_by([("Ada", 1, 5), ("Bo", 2, 6), ("Ada", 3, 7)]) == {
-        "Ada": Amounts(units=4, cost_nanos=12),
-        "Bo": Amounts(units=2, cost_nanos=6),
-    }
