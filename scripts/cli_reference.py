@@ -60,18 +60,23 @@ def of_verb(title: str, command: Any) -> Iterator[str]:
     names = " ".join(f"{{{one.name}}}" if one.required else f"[{one.name}]" for one in arguments)
     yield f"### `{title}{names and ' '}{names}`"
     yield ""
-    yield " ".join((command.help or "").split())
+    yield words(command.help)
     yield ""
     rows = [(f"`{one.name}`", one) for one in arguments]
     rows += [(f"`{' / '.join([*one.opts, *one.secondary_opts])}`", one) for one in options if one not in shared]
     for shown, one in rows:
         default = "" if one.required or one.default in {None, "", False} else f" Default `{plain(one.default)}`."
         needed = " Required." if one.required and one.param_type_name == "option" else ""
-        yield f"- {shown} {' '.join((one.help or '').split())}{needed}{default}"
+        yield f"- {shown} {words(one.help)}{needed}{default}"
     common = [f"`{name}`" for one in shared for name in one.opts if name in SHARED and name != "--help"]
     if common:
         yield f"- also {', '.join(common)}"
     yield ""
+
+
+def words(text: str | None) -> str:
+    """Help on one line; a bracket of its own is escaped there, because the terminal takes others for colours."""
+    return " ".join((text or "").split()).replace("\\[", "[")
 
 
 def plain(value: object) -> str:

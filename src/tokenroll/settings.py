@@ -11,8 +11,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tokenroll.settings_table import Listen, SettingsError, Table, line_of
 
 HOME_VARIABLE: Final = "TOKENROLL_HOME"
 CONFIG_NAME: Final = "config.toml"
@@ -46,21 +48,6 @@ WORKERS_MAX: Final = 1
 """Gateway processes of one home: a lease is of whole wallets until leases are sized, so only one worker can hold them."""
 
 CLIENT_KEY_VARIABLE: Final = "TOKENROLL_KEY"
-
-
-class SettingsError(Exception):
-    """A home or a `config.toml` that cannot be used; the message says where and what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listen:
-    """A TCP address to listen on; port 0 lets the kernel choose, and the choice is printed."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +169,15 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeSettings:
+    """By which secrets trackers are known that tell what became of work; an empty one takes nothing."""
+
+    github_secret: str = field(default="", repr=False)
+    gitlab_secret: str = field(default="", repr=False)
+    signing_key: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything a role needs to know before it starts. Two processes that read the same home see the same."""
 
@@ -192,6 +188,7 @@ class Settings:
     deployments: tuple[DeploymentSettings, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    outcomes: OutcomeSettings = field(default_factory=OutcomeSettings)
 
     @property
     def database_path(self) -> Path:
@@ -217,6 +214,11 @@ class Settings:
     def spool_directory(self) -> Path:
         """Calls that programs reported and that are not in the lake yet."""
         return self.home / "spool"
+
+    @property
+    def outcomes_path(self) -> Path:
+        """What trackers told of outcomes."""
+        return self.home / "outcomes.jsonl"
 
     @property
     def run_directory(self) -> Path:
@@ -309,151 +311,7 @@ def load_settings(home: Path | None = None) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path} is not TOML: {error}"
         raise SettingsError(message) from error
-    return _settings_from(place, _Table(path, text, (), document))
-
-
-class _Table:
-    """One table of the file, read key by key; what nobody asked for is an error at the end."""
-
-    def __init__(self, path: Path, text: str, where: tuple[str, ...], values: Mapping[str, Any]) -> None:
-        self.path = path
-        self.text = text
-        self.where = where
-        self.values = values
-        self.asked: set[str] = set()
-
-    def problem(self, key: str, what: str) -> SettingsError:
-        """The error for one key, with its line when it can be found."""
-        line = line_of(self.text, self.where, key)
-        place = f"{self.path}:{line}" if line else str(self.path)
-        return SettingsError(f"{place}: {'.'.join((*self.where, key))} {what}")
-
-    def table(self, key: str) -> "_Table":
-        """The table under `key`, empty when there is none."""
-        self.asked.add(key)
-        value = self.values.get(key, {})
-        if not isinstance(value, dict):
-            raise self.problem(key, "must be a table")
-        return _Table(self.path, self.text, (*self.where, key), value)
-
-    def text_of(self, key: str, default: str | None = None) -> str:
-        """The text under `key`; without a default it must be there."""
-        self.asked.add(key)
-        value = self.values.get(key, default)
-        if value is None:
-            raise self.problem(key, "is missing")
-        if not isinstance(value, str) or not value:
-            raise self.problem(key, f"must be a text, not {value!r}")
-        return value
-
-    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
-        """The text under `key`, one of `choices`."""
-        value = self.text_of(key, default)
-        if value not in choices:
-            raise self.problem(key, f"must be one of {', '.join(choices)}, not {value!r}")
-        return value
-
-    def flag(self, key: str) -> bool:
-        """The truth value under `key`, false when there is none."""
-        self.asked.add(key)
-        value = self.values.get(key, False)
-        if not isinstance(value, bool):
-            raise self.problem(key, f"must be true or false, not {value!r}")
-        return value
-
-    def number(self, key: str, default: int, least: int, most: int) -> int:
-        """The integer under `key`, between `least` and `most`."""
-        self.asked.add(key)
-        value = self.values.get(key, default)
-        if type(value) is not int or not least <= value <= most:
-            span = f"a whole number from {least} to {most}" if least < most else f"{least} in this release"
-            raise self.problem(key, f"must be {span}, not {value!r}")
-        return value
-
-    def numbers(self, key: str, default: tuple[int, ...], least: int, most: int, count_max: int) -> tuple[int, ...]:
-        """The list of integers under `key`, each between `least` and `most`."""
-        self.asked.add(key)
-        value = self.values.get(key, list(default))
-        if not isinstance(value, list) or not all(type(one) is int and least <= one <= most for one in value):
-            raise self.problem(key, f"must be a list of whole numbers from {least} to {most}, not {value!r}")
-        if len(value) > count_max:
-            raise self.problem(key, f"has {len(value)} numbers, more than {count_max}")
-        return tuple(value)
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """The list of texts under `key`."""
-        self.asked.add(key)
-        value = self.values.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
-            raise self.problem(key, "must be a list of texts")
-        return tuple(value)
-
-    def lists(self, key: str) -> dict[str, tuple[str, ...]]:
-        """The table of lists of texts under `key`."""
-        inner = self.table(key)
-        return {name: inner.texts(name) for name in inner.values}
-
-    def pairs(self, key: str) -> dict[str, str]:
-        """The table of texts under `key`."""
-        inner = self.table(key)
-        for name, value in inner.values.items():
-            if not isinstance(value, str) or not value:
-                raise inner.problem(name, "must be a text")
-        return dict(inner.values)
-
-    def listen(self, key: str, default: Listen) -> Listen:
-        """The `host:port` under `key`."""
-        value = self.text_of(key, str(default))
-        try:
-            return listen_from_text(value)
-        except SettingsError as error:
-            raise self.problem(key, str(error)) from error
-
-    def finished(self) -> None:
-        """Every key was known, else SettingsError naming all that were not."""
-        unknown = [key for key in self.values if key not in self.asked]
-        if unknown:
-            known = ", ".join(sorted(self.asked))
-            problems = [str(self.problem(key, f"is not a setting; known here: {known}")) for key in unknown]
-            raise SettingsError("\n".join(problems))
-
-
-def listen_from_text(text: str) -> Listen:
-    """`host:port` or `[v6]:port` as an address. Raises SettingsError."""
-    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:(\d{1,5})|([A-Za-z0-9._-]+):(\d{1,5})", text)
-    if match is None or int(match[2] or match[4]) > 65_535:
-        message = f"must be host:port such as 127.0.0.1:8787, not {text!r}"
-        raise SettingsError(message)
-    return Listen(host=match[1] or match[3], port=int(match[2] or match[4]))
-
-
-def line_of(text: str, where: tuple[str, ...], key: str) -> int:
-    """The line on which `key` of table `where` stands, or its table, or 0; TOML's reader keeps no lines."""
-    table: tuple[str, ...] = ()
-    table_line = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.fullmatch(r"\s*\[\[?(.+?)\]\]?\s*(#.*)?", line):
-            table = _dotted(header[1])
-            if table == where:
-                table_line = number
-            if table[: len(where) + 1] == (*where, key):  # itself, or a table in it
-                return number
-        elif (assignment := re.match(r"\s*([^=#]+?)\s*=", line)) and (*table, *_dotted(assignment[1])) == (*where, key):
-            return number
-    return table_line
-
-
-def _dotted(name: str) -> tuple[str, ...]:
-    """The parts of a key as TOML reads it, dots within quotes and all; none for what is no key."""
-    try:
-        value: Any = tomllib.loads(f"{name.strip()} = 0")
-    except tomllib.TOMLDecodeError:
-        return ()
-    parts: list[str] = []
-    while isinstance(value, dict):
-        ((part, value),) = value.items()
-        parts.append(part)
-    return tuple(parts)
+    return _settings_from(place, Table(path, text, (), document))
 
 
 def entry_place(path: Path, *where: str) -> str:
@@ -462,7 +320,7 @@ def entry_place(path: Path, *where: str) -> str:
     return f"{path}{f':{line}' if line else ''}: {'.'.join(where)}"
 
 
-def _settings_from(home: Path, root: _Table) -> Settings:
+def _settings_from(home: Path, root: Table) -> Settings:
     company, gateway, web, deployments = (root.table(key) for key in ("company", "gateway", "web", "deployments"))
     defaults = Settings(home=home)
     settings = Settings(
@@ -483,13 +341,14 @@ def _settings_from(home: Path, root: _Table) -> Settings:
         deployments=tuple(_deployment(name, deployments.table(name)) for name in deployments.values),
         alerts=_alerts(root.table("alerts")),
         telemetry=_telemetry(root.table("telemetry")),
+        outcomes=_outcomes(root.table("outcomes")),
     )
     for table in (company, gateway, web, root):
         table.finished()
     return settings
 
 
-def _zone(company: _Table) -> str:
+def _zone(company: Table) -> str:
     """The company's zone where the file names one. Whether it is the ledger's, `serve` asks."""
     if "zone" not in company.values:
         company.asked.add("zone")
@@ -502,14 +361,14 @@ def _zone(company: _Table) -> str:
     return name
 
 
-def _empty_wallet_status(table: _Table) -> int:
+def _empty_wallet_status(table: Table) -> int:
     status = table.number("empty_wallet_status", 402, 400, 402)
     if status not in EMPTY_WALLET_STATUSES:
         raise table.problem("empty_wallet_status", f"must be 402 or 400, not {status}")
     return status
 
 
-def _deployment(name: str, table: _Table) -> DeploymentSettings:
+def _deployment(name: str, table: Table) -> DeploymentSettings:
     dialect = table.choice("dialect", table.text_of("dialect"), DIALECTS)
     base_url = table.text_of("base_url").rstrip("/")
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", base_url):
@@ -546,7 +405,7 @@ def _deployment(name: str, table: _Table) -> DeploymentSettings:
     return deployment
 
 
-def _alerts(table: _Table) -> AlertSettings:
+def _alerts(table: Table) -> AlertSettings:
     destinations, smtp = table.table("destinations"), table.table("smtp")
     thresholds = table.numbers("thresholds", (50, 80, 95), 1, 100, THRESHOLDS_MAX)
     if len(destinations.values) > DESTINATIONS_MAX:
@@ -563,7 +422,7 @@ def _alerts(table: _Table) -> AlertSettings:
     return alerts
 
 
-def _destination(name: str, table: _Table) -> DestinationSettings:
+def _destination(name: str, table: Table) -> DestinationSettings:
     url = table.text_of("url").rstrip("/") if "url" in table.values else ""
     email = table.text_of("email") if "email" in table.values else ""
     if bool(url) == bool(email):
@@ -578,7 +437,7 @@ def _destination(name: str, table: _Table) -> DestinationSettings:
     return destination
 
 
-def _refuse_open_url(table: _Table, key: str, url: str) -> None:
+def _refuse_open_url(table: Table, key: str, url: str) -> None:
     """What names amounts crosses no network unprotected."""
     if url and not re.fullmatch(
         r"https://[^\s/?#@]+(/\S*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/\S*)?", url
@@ -586,7 +445,7 @@ def _refuse_open_url(table: _Table, key: str, url: str) -> None:
         raise table.problem(key, f"must be https://host[:port][/path], or http to this machine, not {url!r}")
 
 
-def _telemetry(table: _Table) -> TelemetrySettings:
+def _telemetry(table: Table) -> TelemetrySettings:
     url, rules = (
         table.text_of(key) if key in table.values else "" for key in ("otlp_metrics_url", "attribution_rules")
     )
@@ -603,7 +462,19 @@ def _telemetry(table: _Table) -> TelemetrySettings:
     return telemetry
 
 
-def _smtp(table: _Table) -> SmtpSettings:
+def _outcomes(table: Table) -> OutcomeSettings:
+    secrets = {
+        name: _secret(table, name) if table.values.keys() & {f"{name}_env", f"{name}_file"} else ""
+        for name in ("github_secret", "gitlab_secret")
+    }
+    signs = table.values.keys() & {"signing_key_env", "signing_key_file"}
+    table.asked |= {f"{name}_{where}" for name in (*secrets, "signing_key") for where in ("env", "file")}
+    found = OutcomeSettings(**secrets, signing_key=_signing_key(table) if signs else b"")
+    table.finished()
+    return found
+
+
+def _smtp(table: Table) -> SmtpSettings:
     security = table.choice("security", "starttls", ("starttls", "tls", "none"))
     user = table.text_of("user") if "user" in table.values else ""
     smtp = SmtpSettings(
@@ -621,11 +492,11 @@ def _smtp(table: _Table) -> SmtpSettings:
     return smtp
 
 
-def _ca_file(table: _Table) -> Path | None:
+def _ca_file(table: Table) -> Path | None:
     return Path(table.text_of("ca_file")).expanduser() if "ca_file" in table.values else None
 
 
-def _signing_key(table: _Table) -> bytes:
+def _signing_key(table: Table) -> bytes:
     """The key of a webhook, as its receiver shows it: `whsec_` and 24 to 64 bytes in base64."""
     text = _secret(table, "signing_key")
     if not text:
@@ -640,7 +511,7 @@ def _signing_key(table: _Table) -> bytes:
     return key
 
 
-def _secret(table: _Table, name: str) -> str:
+def _secret(table: Table, name: str) -> str:
     """A secret from the variable or file that the configuration names; a file of it is its owner's alone.
 
     A variable that is not set is an empty secret: only who sends needs it, and every command reads this file.
@@ -660,7 +531,7 @@ def _secret(table: _Table, name: str) -> str:
         raise table.problem(file, f"cannot be read: {error.strerror}") from error
 
 
-def _api_key(table: _Table) -> str:
+def _api_key(table: Table) -> str:
     """The provider's key from the variable or file that the configuration names; keys never stand in the configuration itself."""
     table.asked |= {"api_key_env", "api_key_file"}
     others = [key for key in ("token_command", "keyless") if table.values.get(key)]

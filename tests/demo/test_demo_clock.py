@@ -10,7 +10,8 @@ import pytest
 from tests.cast import utc
 from tokenroll.services.clock import VirtualClock, start_clock_at, system_clock
 from tokenroll.services.entering import make_way_in, use_way_in
-from tokenroll.settings import SettingsError, load_settings
+from tokenroll.settings import load_settings
+from tokenroll.settings_table import SettingsError
 
 BIN = Path(sys.executable).parent
 MINUTE = 60_000_000

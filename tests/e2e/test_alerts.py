@@ -10,7 +10,7 @@ import pytest
 from tests.company import Company
 from tests.e2e.test_it_verifies_the_provider import certificate
 from tests.post_office import MailServer, Receiver, opened
-from tokenroll.services.alert_sending import signature
+from tokenroll.services.signing import signature
 
 KEY = bytes(range(32))
 ASK: dict[str, Any] = {

@@ -18,11 +18,14 @@ from tests.company import CREDIT, Company
 from tokenroll.api import anthropic_usage, openai_usage
 from tokenroll.api.application import Branch, create_api
 from tokenroll.api.openapi import document
+from tokenroll.api.outcomes import OWN_PATH as OUTCOMES
+from tokenroll.api.outcomes import outcome_routes
 from tokenroll.api.scim import PLACE, create_scim
 from tokenroll.api.traces import PATH as TRACES
 from tokenroll.api.traces import traces_route
 from tokenroll.app import Reader
 from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, OPENAI
+from tokenroll.services.outcome_log import OutcomeLog
 from tokenroll.services.span_intake import SpanIntake
 
 ADMIN = "tr-cleo-asks-about-all"
@@ -128,12 +131,15 @@ def test_every_route_stands_in_the_document_and_nothing_else_does(firm):
         *openai_usage.usage_routes(reader, ENDPOINTS.values(), OPENAI),
         *anthropic_usage.usage_routes(reader, ENDPOINTS.values(), ANTHROPIC),
         traces_route(reader, SpanIntake(firm.settings.spool_directory, firm.settings.lake_directory)),
+        *outcome_routes(reader, OutcomeLog(firm.settings.outcomes_path), firm.settings.outcomes, reader.clock),
     ]
     served: dict[str, set[str]] = {}
     for path, methods in addresses([Branch("/api", create_api(reader)), Branch(PLACE, create_scim(reader)), *usage]):
         if "{rest" not in path and not path.endswith(("/Me", "/Bulk")):  # what is answered 404 and 501 by name
-            one_method = {"POST"} if path == TRACES else {"GET"}
-            served.setdefault(path, set()).update(one_method if path.startswith("/v1/") else methods)
+            one_method = {"POST"} if path in {TRACES, OUTCOMES} else {"GET"}
+            served.setdefault(path, set()).update(
+                one_method if path.startswith("/v1/") or path == OUTCOMES else methods
+            )
     reader.close()
     told = {path: {one.upper() for one in operations} for path, operations in document()["paths"].items()}
     assert told == served
@@ -166,6 +172,7 @@ def test_an_address_with_a_line_break_is_answered_by_the_door_it_is_of(firm, pat
         ("TRACE", "/v1/organization/usage/completions?start_time=0", "GET, HEAD"),
         ("OPTIONS", "/v1/organizations/cost_report?starting_at=2026-01-01T00:00:00Z", "GET, HEAD"),
         ("GET", "/v1/traces", "POST"),
+        ("PUT", "/api/outcomes", "POST"),
         ("POST", "/api/metrics", "GET, HEAD"),
         ("OPTIONS", "/scim/v2/Users", "GET, HEAD, POST"),
         ("TRACE", "/scim/v2/Groups/0", "DELETE, GET, HEAD, PATCH, PUT"),

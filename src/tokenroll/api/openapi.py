@@ -14,7 +14,9 @@ from typing import Any, Final
 from tokenroll.api import anthropic_usage, openai_usage
 from tokenroll.api.usage_pages import BUCKET_COUNTS, VALUES_MAX
 from tokenroll.model.instant import INSTANT_MAX, MICROS_PER_SECOND
+from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTCOME_EVENTS_TOLD_MAX
 from tokenroll.services.history import CALLS_SHOWN_MAX
+from tokenroll.services.outcomes import ACCEPTED, REFUSED
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -83,7 +85,7 @@ def document() -> dict[str, Any]:
             "Money is a decimal string with its unit, times are RFC 3339 in UTC.",
         },
         "security": [{"bearer": []}, {"key": []}],
-        "paths": {**_own_paths(), **_traces_path(), **_usage_paths(), **_scim_paths()},
+        "paths": {**_own_paths(), **_traces_path(), **_outcome_paths(), **_usage_paths(), **_scim_paths()},
         "components": {
             "schemas": shapes,
             "securitySchemes": {
@@ -170,6 +172,37 @@ def _traces_path() -> dict[str, Any]:
             "415": _answer("Not as JSON; the answer says how to send it so.", "Problem", PROBLEM),
             "503": _answer("Not now; send it again.", "Problem", PROBLEM, **retry),
         },
+    }}}  # fmt: skip
+
+
+def _outcome_paths() -> dict[str, Any]:
+    """What became of work (`outcomes.py`): ours with a key, trackers' own with their signature where a secret is configured."""
+    word: _Schema = {"type": "string", "enum": sorted(ACCEPTED | REFUSED)}
+    text: _Schema = {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS_MAX}
+    event: _Schema = {
+        "type": "object", "required": ["outcome", "at", "event"], "additionalProperties": False,
+        "properties": {
+            "outcome": text, "at": {"type": "string", "format": "date-time"}, "event": word,
+            "session": {"type": "string", "maxLength": NAME_CHARACTERS_MAX},
+        },
+    }  # fmt: skip
+    several: _Schema = {
+        "type": "object", "required": ["events"], "additionalProperties": False,
+        "properties": {"events": {"type": "array", "items": event, "minItems": 1, "maxItems": OUTCOME_EVENTS_TOLD_MAX}},
+    }  # fmt: skip
+    taken: _Schema = {
+        "type": "object", "required": ["taken"], "additionalProperties": False,
+        "properties": {"taken": {"type": "integer", "minimum": 0}},
+    }  # fmt: skip
+    responses = {
+        "200": {"description": "On disk; how many events.", "content": {JSON: {"schema": taken}}},
+        **_problems("Problem", PROBLEM, 400, 401, 403, 405, 413),
+        "415": _answer("Not as JSON.", "Problem", PROBLEM),
+        "503": _answer("Not now; send it again.", "Problem", PROBLEM, **{"retry-after": "Seconds."}),
+    }
+    return {"/api/outcomes": {"post": {
+        "operationId": "outcomes", "summary": "What became of pieces of work, all of them or none.", "tags": ["outcomes"],
+        "requestBody": {"required": True, "content": {JSON: {"schema": {"oneOf": [event, several]}}}}, "responses": responses,
     }}}  # fmt: skip
 
 

@@ -34,7 +34,7 @@ def list_alerts(
 
 @app.command()
 def destinations(*, as_json: Json = False) -> None:
-    """List who is told, as `[alerts]` in config.toml says."""
+    """List who is told, as the table `alerts` in config.toml says."""
     alerts = load_settings().alerts
     rows = [
         {"destination": one.name, "by": "mail" if one.email else "webhook", "to": one.email or one.url}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -143,26 +144,38 @@ def anomalies(*, money: Money = "list", seal: Seal = True, as_json: Json = False
 @app.command("outcomes")
 def outcomes(
     log: Annotated[
-        Path, typer.Argument(help="A CSV with the columns outcome, at, event (merged, closed, reverted, …).")
-    ],
+        Path | None,
+        typer.Argument(
+            help="A CSV with the columns outcome, at, event (merged, closed, reverted, …) and, where told, session."
+        ),
+    ] = None,
     *,
     month: Annotated[str, typer.Option(help="Only spend of this month, in UTC.", metavar="YYYY-MM")] = "",
     money: Money = "list",
     seal: Seal = True,
     as_json: Json = False,
 ) -> None:
-    """What an accepted outcome costs, failures included: spend with an outcome (the tag `outcome=…`, or a column), joined to a log of what became of each."""
+    """What an accepted outcome costs, failures included: spend with an outcome (the tag `outcome=…`, or a session), joined to what became of each.
+
+    What became of them is what trackers told by webhook, and what a CSV says.
+    """
     from tokenroll.services.cost_answers import outcome_cost
     from tokenroll.services.importers.intake import Intake, SourceError
-    from tokenroll.services.outcomes import read_outcomes
+    from tokenroll.services.outcome_log import OutcomeLog, OutcomeLogError
+    from tokenroll.services.outcomes import outcome_rows, standing
 
     intake = Intake()
     try:
-        accepted = read_outcomes(log, intake)
-    except SourceError as error:
+        kept = OutcomeLog(load_settings().outcomes_path).events()
+        told = standing(chain(kept, outcome_rows(log, intake) if log is not None else ()))
+    except (SourceError, OutcomeLogError) as error:
         raise Failure(str(error), kind="source") from error
+    if not told.accepted and not intake.row_count:
+        raise Failure(
+            "no outcome is known: name a CSV, or let a tracker tell them (`[outcomes]` in config.toml)", kind="source"
+        )
     with _view(seal=seal) as view:
-        found = outcome_cost(view, accepted, money=money, period=_month(month, "--month") if month else None)
+        found = outcome_cost(view, told, money=money, period=_month(month, "--month") if month else None)
     result = {
         "outcome_count": found.outcome_count,
         "accepted_count": found.accepted_count,
@@ -179,7 +192,7 @@ def outcomes(
     show(result, as_json=as_json, human=lambda: facts(result))
     for bad in intake.bad_rows[:_MOVERS_SHOWN]:
         note(f"{bad.file}, line {bad.line}: {bad.reason}")
-    if accepted and not found.spend_nanos:
+    if told.accepted and not found.spend_nanos:
         note("no usage names any of these outcomes: calls say theirs by the tag outcome=NAME, tables by a column")
     if intake.bad_count:
         raise typer.Exit(1)

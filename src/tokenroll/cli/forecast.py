@@ -49,7 +49,7 @@ From = Annotated[
 ]  # fmt: skip
 Hourly = Annotated[bool, typer.Option("--hourly", help="By the hour in place of by the day.")]
 MethodOption = Annotated[
-    str, typer.Option("--method", help="light, or boosted: trees over all series, with the extra `tokenroll[forecast]`.")
+    str, typer.Option("--method", help="light, or boosted: trees over all series, with the extra `tokenroll\\[forecast]`.")
 ]  # fmt: skip
 Where = Annotated[
     list[str] | None, typer.Option(help="Which usage: `department=Engineering`, `currency=EUR`, as `usage query` has it.")

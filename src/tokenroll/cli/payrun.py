@@ -194,7 +194,7 @@ def pay_days(
     *,
     days_after: Annotated[int, typer.Option(help="Days from a cycle's last day to its pay day.", min=0)] = 0,
     country: Annotated[
-        str, typer.Option(help="Whose public holidays count, such as DE; needs tokenroll[calendar].")
+        str, typer.Option(help="Whose public holidays count, such as DE; needs tokenroll\\[calendar].")
     ] = "",
     subdivision: Annotated[str, typer.Option(help="A part of the country with holidays of its own, such as BE.")] = "",
     as_json: Json = False,

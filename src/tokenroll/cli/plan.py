@@ -255,7 +255,7 @@ def try_plan(
 _File = Annotated[
     Path,
     typer.Argument(
-        help="TOML with a table [plans.NAME], or a sheet (.xlsx, .csv) with a row, for each plan.", dir_okay=False
+        help="TOML with a table \\[plans.NAME], or a sheet (.xlsx, .csv) with a row, for each plan.", dir_okay=False
     ),
 ]
 

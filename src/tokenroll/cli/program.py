@@ -163,7 +163,7 @@ def _run_noun(noun: str, arguments: list[str], *, as_json: bool) -> int:
 def failure_from(error: Exception) -> Failure | None:
     """The sentence for errors that a person can act on; None for a defect, which keeps its traceback."""
     from tokenroll.model.amount import AmountError
-    from tokenroll.settings import SettingsError
+    from tokenroll.settings_table import SettingsError
 
     if isinstance(error, Failure):
         return error

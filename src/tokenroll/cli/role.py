@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tokenroll.cli.program import failure_from
-from tokenroll.settings import DURABILITIES, DeploymentSettings, Settings, SettingsError, entry_place, load_settings
+from tokenroll.settings import DURABILITIES, DeploymentSettings, Settings, entry_place, load_settings
+from tokenroll.settings_table import SettingsError
 
 if TYPE_CHECKING:
     from tokenroll.gateway.deployment import Deployment, Target
@@ -257,11 +258,13 @@ def _web(settings: Settings, listening: socket.socket) -> None:
 
     from tokenroll.api import anthropic_usage, openai_usage
     from tokenroll.api.application import Branch, create_api
+    from tokenroll.api.outcomes import outcome_routes
     from tokenroll.api.scim import PLACE, create_scim
     from tokenroll.api.traces import traces_route
     from tokenroll.app import Reader
     from tokenroll.gateway.answers import ANTHROPIC, ENDPOINTS, OPENAI
     from tokenroll.services.live_usage import LiveUsage
+    from tokenroll.services.outcome_log import OutcomeLog
     from tokenroll.web.application import create_application
 
     reader = Reader(settings)
@@ -275,6 +278,7 @@ def _web(settings: Settings, listening: socket.socket) -> None:
         create_application(
             reader,
             [
+                *outcome_routes(reader, OutcomeLog(settings.outcomes_path), settings.outcomes, reader.clock),
                 Branch("/api", create_api(reader, live)),
                 Branch(PLACE, create_scim(reader)),
                 *usage,

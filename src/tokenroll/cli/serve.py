@@ -24,7 +24,8 @@ from tokenroll.cli.console import note, say, settings_with_ledger
 from tokenroll.cli.program import Failure
 from tokenroll.cli.role import refuse_bad_deployments
 from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
-from tokenroll.settings import WORKERS_MAX, Listen, Settings, child_environment, listen_from_text
+from tokenroll.settings import WORKERS_MAX, Settings, child_environment
+from tokenroll.settings_table import Listen, listen_from_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -527,6 +527,14 @@ IMPORT_SLICE_EVENTS: Final = 50_000
 """Events appended to the lake at a time: some 100 MB of them, and a stop loses the work of a second."""
 OUTCOME_ROWS_MAX: Final = 5_000_000
 """Events of a log of outcomes: ten a minute for a year."""
+OUTCOME_LOG_BYTES_MAX: Final = 256 * 1024 * 1024
+"""What webhooks told of outcomes: some two million that still decide."""
+OUTCOME_BODY_BYTES_MAX: Final = 25 * 1024 * 1024
+"""One delivery: as large as GitHub makes them."""
+OUTCOME_EVENTS_TOLD_MAX: Final = 1_000
+"""Events in one delivery of our own shape."""
+OUTCOME_HOOK_AGE_SECONDS_MAX: Final = 300
+"""How far a signed delivery's time may be from ours, as Standard Webhooks asks: an old one may be somebody else's copy."""
 IMPORT_SETTINGS_BYTES_MAX: Final = 1024 * 1024
 """A mapping or a file of rules: thousands of rules have room."""
 IMPORT_BAD_ROWS_NAMED_MAX: Final = 1_000

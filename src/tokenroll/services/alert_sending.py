@@ -4,9 +4,6 @@ Webhooks are signed as Standard Webhooks are: `webhook-id` for telling a repeat,
 `webhook-signature`, an HMAC-SHA256 of both with the body.
 """
 
-import base64
-import hashlib
-import hmac
 import http.client
 import json
 import smtplib
@@ -19,6 +16,7 @@ from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.limits import MESSAGE_SECONDS_MAX
 from tokenroll.services.alerting import Outcome
 from tokenroll.services.posting import post
+from tokenroll.services.signing import signature
 from tokenroll.services.wire import to_wire
 from tokenroll.settings import AlertSettings, DestinationSettings, SmtpSettings
 
@@ -44,12 +42,6 @@ def body_of(told: Mapping[str, Any]) -> bytes:
     kind = f"{told['subject']}.threshold.{told['kind']}" if told["kind"] != "test" else "test"
     data = to_wire(dict(told))
     return json.dumps({"type": kind, "timestamp": data["recorded_at"], "data": data}, separators=(",", ":")).encode()
-
-
-def signature(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
-    """`v1,` and the signature of id, time and body."""
-    signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def _post(chosen: DestinationSettings, message_id: str, told: Mapping[str, Any], now: Instant) -> Outcome:

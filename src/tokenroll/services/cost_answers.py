@@ -1,6 +1,6 @@
 """Why costs changed, what does not fit, what an outcome costs, what would be otherwise: asked of the usage lake, answered by `insight`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
@@ -16,6 +16,7 @@ from tokenroll.model.rate_card import Rates
 from tokenroll.model.usage import METERS
 from tokenroll.model.usage_event import GATEWAY
 from tokenroll.services.list_prices import ListPrices
+from tokenroll.services.outcomes import Standing
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_meters import BrokenMeter, broken_meters
 from tokenroll.store.lake_queries import MEASURES, TIMES, Condition, QuestionError, UsageQuery, answer
@@ -106,15 +107,27 @@ def odd_meters(view: LakeView) -> list[BrokenMeter]:
     )
 
 
-def outcome_cost(view: LakeView, accepted: Mapping[str, bool], *, money: str, period: Period | None = None) -> UnitCost:
-    """What an accepted outcome costs: spend joined to a log of outcomes by name; the rest of all spend is unattributed."""
+def outcome_cost(view: LakeView, told: Standing, *, money: str, period: Period | None = None) -> UnitCost:
+    """What an accepted outcome costs: spend joined to outcomes by its tag, else by its session; the rest of all spend is unattributed."""
     column = _money(money)
     span = period or Period(None, None)
     asked = UsageQuery(by=("outcome",), measures=(money,), from_at=span.from_at, until=span.until)
     spend = {str(row["outcome"]): row[column] or 0 for row in answer(view, asked).rows() if row["outcome"]}
+    if told.outcome_of_session:
+        untagged = UsageQuery(
+            by=("session",),
+            measures=(money,),
+            where=(Condition(dimension="outcome", operator="=", value=""),),
+            from_at=span.from_at,
+            until=span.until,
+        )
+        for row in answer(view, untagged).rows():
+            outcome = told.outcome_of_session.get(str(row["session"]))
+            if outcome is not None:
+                spend[outcome] = spend.get(outcome, 0) + (row[column] or 0)
     whole = answer(view, UsageQuery(measures=(money,), from_at=span.from_at, until=span.until)).rows()
     total = (whole[0][column] or 0) if whole else 0
-    outcomes, elsewhere = joined(spend, accepted)
+    outcomes, elsewhere = joined(spend, told.accepted)
     return unit_cost(outcomes, unattributed_nanos=elsewhere + total - sum(spend.values()))
 
 

@@ -31,7 +31,7 @@ from tokenroll.services.planning import CreatePlan, arguments_of, create_plan, n
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.services.vesting_terms import schedule_text
-from tokenroll.settings import line_of
+from tokenroll.settings_table import line_of
 from tokenroll.store import schema
 
 

@@ -10,6 +10,8 @@ from tests.lake_kit import DAY, HOUR, event
 from tests.made_home import home_of
 from tokenroll.cli import main
 from tokenroll.model.usage import Usage
+from tokenroll.services.outcome_log import OutcomeLog
+from tokenroll.services.outcomes import outcome_event
 from tokenroll.store.lake import open_lake
 
 FEBRUARY = 1_769_904_000_000_000  # 2026-02-01T00:00:00Z
@@ -72,6 +74,29 @@ def test_what_an_outcome_costs_counts_failures_and_what_nobody_named(home: Path,
     assert found["unattributed"] == "0.00"
     # February had no tags: 1,000 more that led nowhere anybody named
     assert answer(capsys, "outcomes", str(log))["per_accepted_with_unattributed"] == "3500.00"
+
+
+def test_a_session_is_the_outcomes_that_named_it_and_trackers_tell_without_a_file(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["cost", "outcomes", "--json"]) == 1
+    assert "`[outcomes]` in config.toml" in capsys.readouterr().err
+    with open_lake(home / "home" / "lake") as lake:
+        lake.append([used(30, MARCH, "Ada", "small", 100, 50 * USD, session="s-7")], {"codex": 1})
+        lake.append([used(31, MARCH, "Ada", "small", 100, 7 * USD, session="s-7", outcome="pr-9")], {"codex": 2})
+    OutcomeLog(home / "home" / "outcomes.jsonl").append(
+        [
+            outcome_event("pr-1", "2026-03-02T00:00:00Z", "merged", "s-7"),
+            outcome_event("pr-2", "2026-03-02T00:00:00Z", "merged"),
+        ]
+    )
+    found = answer(capsys, "outcomes", "--month", "2026-03")
+    # pr-1 100 and its session's 50, pr-2 2,400; what of the session is another outcome's stays that one's
+    assert (found["spend"], found["accepted_count"], found["unattributed"]) == ("2550.00", 2, "7.00")
+    log = home / "outcomes.csv"
+    log.write_text("outcome,at,event\npr-2,2026-03-05T00:00:00Z,reverted\n")
+    found = answer(capsys, "outcomes", str(log), "--month", "2026-03")
+    assert (found["accepted_count"], found["spent_on_failures"]) == (1, "2400.00")
 
 
 def test_a_meter_that_cannot_be_right_is_told(home: Path, capsys: pytest.CaptureFixture[str]):

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from rich.text import Text
 from typer.main import get_command
 
 from tokenroll.cli.program import NOUNS
@@ -46,3 +47,22 @@ def test_every_argument_and_option_is_explained():
     page = (ROOT / "docs/cli.md").read_text()
     bare = [line for line in page.splitlines() if line.startswith("- `") and line.endswith("`")]
     assert bare == []
+
+
+def test_a_bracket_in_help_is_seen_on_a_terminal():
+    """The terminal takes `[forecast]` for a colour and shows nothing, so such brackets are escaped."""
+    told = [
+        text
+        for noun in NOUNS
+        for command in commands_of(noun)
+        for text in (command.help, *(getattr(one, "help", None) for one in command.params))
+        if text
+    ]
+    assert len(told) > 500
+    seen = [Text.from_markup(text).plain for text in told]
+    assert [text for text, shown in zip(told, seen, strict=True) if text.replace("\\[", "[") != shown] == []
+
+
+def commands_of(noun):
+    command = get_command(import_module(f"tokenroll.cli.{noun}").app)
+    return getattr(command, "commands", {"": command}).values()

@@ -8,7 +8,8 @@ from tokenroll import settings
 from tokenroll.cli.role import deployment_of
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.model import limits
-from tokenroll.settings import DeploymentSettings, GatewaySettings, SettingsError, load_settings
+from tokenroll.settings import DeploymentSettings, GatewaySettings, load_settings
+from tokenroll.settings_table import SettingsError
 from tokenroll.upstream.flavours import FLAVOURS
 
 TABLE = """

@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 
 from tokenroll.services.importers.intake import Intake, SourceError
-from tokenroll.services.outcomes import OutcomeEvent, read_outcomes, standing
+from tokenroll.services.outcomes import OutcomeEvent, outcome_rows, standing
 
 
 def written(folder: Path, *lines: str) -> Path:
     path = folder / "outcomes.csv"
     path.write_text("\n".join(("outcome,at,event", *lines)) + "\n")
     return path
+
+
+def read_outcomes(path: Path, intake: Intake) -> dict[str, bool]:
+    return standing(outcome_rows(path, intake)).accepted
 
 
 def test_what_was_reverted_later_is_not_accepted(tmp_path: Path):
@@ -28,8 +32,22 @@ def test_what_was_reverted_later_is_not_accepted(tmp_path: Path):
 
 
 def test_of_one_instant_the_refusal_counts():
-    assert standing([OutcomeEvent("a", 5, False), OutcomeEvent("a", 5, True)]) == {"a": False}
-    assert standing([OutcomeEvent("a", 5, True), OutcomeEvent("a", 5, False)]) == {"a": False}
+    merged, reverted = OutcomeEvent("a", 5, "merged"), OutcomeEvent("a", 5, "reverted")
+    assert standing([reverted, merged]).accepted == {"a": False}
+    assert standing([merged, reverted]).accepted == {"a": False}
+
+
+def test_a_session_belongs_to_the_outcome_that_named_it_last(tmp_path: Path):
+    path = tmp_path / "outcomes.csv"
+    path.write_text(
+        "outcome,at,event,session\n"
+        "pr-1,2026-03-01T10:00:00Z,merged,s-7\n"
+        "pr-2,2026-03-02T10:00:00Z,merged,s-7\n"
+        "pr-2,2026-03-01T09:00:00Z,open,s-8\n"
+    )
+    told = standing(outcome_rows(path, Intake()))
+    assert told.accepted == {"pr-1": True, "pr-2": True}
+    assert told.outcome_of_session == {"s-7": "pr-2", "s-8": "pr-2"}
 
 
 def test_a_row_that_nobody_can_read_is_named_and_the_others_count(tmp_path: Path):

@@ -1,6 +1,7 @@
 import pytest
 
-from tokenroll.settings import Listen, SettingsError, home_from_environment, listen_from_text, load_settings
+from tokenroll.settings import home_from_environment, load_settings
+from tokenroll.settings_table import Listen, SettingsError, listen_from_text
 
 
 def home_with(tmp_path, text):
@@ -87,7 +88,7 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
         ),
         (
             "\n[gateways]\n",
-            ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, telemetry, web",
+            ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, outcomes, telemetry, web",
         ),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
         ("[gateway]\nworkers = 9\n", ":2: gateway.workers must be 1 in this release, not 9"),
@@ -275,3 +276,15 @@ def test_rules_that_cannot_be_followed_end_the_start_and_name_their_place(tmp_pa
     ) as found:
         _span_intake(settings)
     assert says in str(found.value)
+
+
+def test_secrets_of_trackers_come_from_where_the_file_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_HOOK", "between-us")
+    home = home_with(tmp_path, '[outcomes]\ngithub_secret_env = "GITHUB_HOOK"\ngitlab_secret_env = "NOT_SET"\n')
+    outcomes = load_settings(home).outcomes
+    assert (outcomes.github_secret, outcomes.gitlab_secret, outcomes.signing_key) == ("between-us", "", b"")
+    assert "between-us" not in repr(outcomes)
+    monkeypatch.setenv("OURS", "whsec_short")
+    home = home_with(tmp_path, '[outcomes]\nsigning_key_env = "OURS"\n')
+    with pytest.raises(SettingsError, match="must hold whsec_"):
+        load_settings(home)

@@ -17,7 +17,7 @@ from tokenroll.insight.unit_economics import UnitCost, joined, unit_cost
 from tokenroll.model.amount import NANOS_PER_CREDIT
 from tokenroll.services.drawing import drawn
 from tokenroll.services.importers.intake import Intake
-from tokenroll.services.outcomes import read_outcomes
+from tokenroll.services.outcomes import outcome_rows, standing
 
 LETTER: Final = "i"
 HEADING: Final = "What it was for, and what comes next"
@@ -127,7 +127,7 @@ def _changes(stage: Stage, spend: Mapping[str, int]) -> None:
             rows.writerow([name, "2027-03-30T12:00:00Z", "merged"])
             if number % _REVERTED_EVERY == 0:
                 rows.writerow([name, "2027-03-31T12:00:00Z", "reverted"])
-    outcomes, elsewhere = joined(spend, read_outcomes(path, Intake()))
+    outcomes, elsewhere = joined(spend, standing(outcome_rows(path, Intake())).accepted)
     found: UnitCost = unit_cost(outcomes, unattributed_nanos=elsewhere)
     interval = "too few of them for an interval"
     if found.low_nanos is not None and found.high_nanos is not None:
