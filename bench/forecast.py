@@ -3,9 +3,9 @@
 The protocol is that of the decision record 0116: hourly tokens of the clients of `m-small` and `m-mid` that were active in at least
 12 of the first 216 hours, 14 days, hours without a call are zero; four origins a day apart, 24 hours ahead; errors scaled by the
 seasonal naive forecast in sample. Runway: a cycle of seven days with 0.8, 1.0 and 1.3 times the budget of the week before, asked
-after one to five days. Data are read in place and never downloaded.
+after one to five days; `bench.runway` says how far its chances can be trusted. Data are read in place and never downloaded.
 
-usage: python -m bench.forecast [--extra] [--requests] [--data FOLDER] [--json FILE]
+usage: python -m bench.forecast [--extra] [--requests] [--quick] [--data FOLDER] [--json FILE]
 """
 
 import argparse
@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import numpy as np
 from tokenroll.insight.backtesting import Accuracy, backtest
 from tokenroll.insight.boosting import boosted_forecast
 from tokenroll.insight.forecasting import Forecast, forecast
-from tokenroll.insight.runway import runway
+from tokenroll.insight.runway import HABIT, Habit, runway
 from tokenroll.insight.sampling import HOURLY, Floats
 
 FILE = "servegen_clients_10min.csv.gz"
@@ -56,6 +57,11 @@ def extra(history: Floats) -> Forecast:
     return boosted_forecast(history, HOURLY, horizon=24)
 
 
+def default_folder() -> Path:
+    """Where the public traffic lies: beside the checkout, or where the environment says."""
+    return Path(os.environ.get("TOKENROLL_DATA", Path(__file__).resolve().parents[1] / "../shared/data"))
+
+
 def tested(history: Floats, *, boosted: bool) -> list[tuple[Accuracy, float]]:
     """Each core's accuracy and the seconds of its four forecasts."""
     found = []
@@ -66,17 +72,20 @@ def tested(history: Floats, *, boosted: bool) -> list[tuple[Accuracy, float]]:
     return found
 
 
-def exhausted(history: Floats) -> tuple[Floats, Floats, Floats]:
-    """Of each wallet, budget and day: the chance that was told, whether it ran dry, and whether a straight line said so."""
+def exhausted(
+    history: Floats, *, budgets: Sequence[float] = BUDGETS, habit: Habit = HABIT
+) -> tuple[Floats, Floats, Floats]:
+    """Of each day, budget and wallet: the chance that was told, whether it ran dry, and whether a straight line said so."""
     daily = history.reshape(len(history), -1, 24).sum(2)
     daily = daily[daily[:, :WEEK].sum(1) > 0]
     before, cycle = daily[:, :WEEK].sum(1), daily[:, WEEK : 2 * WEEK].sum(1)
     told, came, line = [], [], []
     for days in DAYS_IN:
         used = daily[:, WEEK : WEEK + days].sum(1)
-        for share in BUDGETS:
+        for share in budgets:
             budget = share * before
-            told.append(runway(daily[:, : WEEK + days], budget - used, days_left=WEEK - days, seed=SEED).chance)
+            known, left = daily[:, : WEEK + days], budget - used
+            told.append(runway(known, left, days_left=WEEK - days, seed=SEED, habit=habit).chance)
             came.append(cycle > budget)
             line.append(used / days * WEEK > budget)
     return np.concatenate(told), np.concatenate(came).astype(np.float64), np.concatenate(line).astype(np.float64)
@@ -94,13 +103,13 @@ def brier(told: Floats, came: Floats) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Forecasts held against what came.")
-    default = Path(os.environ.get("TOKENROLL_DATA", Path(__file__).resolve().parents[1] / "../shared/data"))
-    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--data", type=Path, default=default_folder())
     parser.add_argument("--extra", action="store_true", help="the boosted trees, too")
     parser.add_argument("--requests", action="store_true", help="clients without tokens, by their requests")
+    parser.add_argument("--quick", action="store_true", help="a dozen clients: does it work")
     parser.add_argument("--json", type=Path, default=None)
     asked = parser.parse_args()
-    history = clients(asked.data, requests=asked.requests)
+    history = clients(asked.data, requests=asked.requests)[: 12 if asked.quick else None]
     runs = tested(history, boosted=asked.extra)
     naive = runs[0][0]
     print(f"{len(history)} clients")

@@ -1,10 +1,11 @@
 """Runway: how likely a wallet is to run dry before its cycle ends, and when.
 
 Two kinds of scenario are mixed. In the first, the days to come are drawn from the wallet's own days, two in a row, since bursts last
-(circular blocks: Politis, Romano, "A circular block-resampling procedure for stationary data", 1992), a third of them with a level
-that is higher or lower throughout; in the second, the wallet goes on at its recent pace times a growth that some wallet had
-at some past day. Own days know a person's bursts, pooled growth knows that people start and stop; mixed they beat a line drawn through
-what was used so far (analytics, §4, wallet exhaustion; measured in docs/decisions/0116).
+(circular blocks: Politis, Romano, "A circular block-resampling procedure for stationary data", 1992): mostly late days and, once two
+weeks are known, those of the same weekday. Each scenario has a level, higher or lower throughout, that spreads as much as this wallet
+has swung so far: who is steady is told surer chances than who is not. In the second, the wallet goes on at its recent pace times a
+growth that some wallet had at some past day. Own days know a person's bursts, pooled growth knows that people start and stop; mixed
+they beat a line drawn through what was used so far (analytics, §4, wallet exhaustion; measured in docs/decisions/0122).
 """
 
 from dataclasses import dataclass
@@ -19,17 +20,39 @@ PACE_DAYS: Final = 14
 """Days that a pace is taken from."""
 PACE_DAYS_MIN: Final = 3
 """Days before a past day is asked how its pace went on."""
-OWN_SHARE: Final = 0.75
-"""What scenarios of own days weigh; growth has the rest."""
-BLOCK_DAYS: Final = 2
-"""Days in a row that are drawn together."""
-LEVEL_SHARE: Final = 1 / 3
-"""The part of own scenarios that have a level of their own."""
-LEVEL_SPREAD: Final = 0.5
-"""Standard deviation of that level's logarithm."""
+WEEK: Final = 7
+WEEKS_MAX: Final = 8
+"""Weeks that say how much a wallet's level moves."""
 SCENARIOS: Final = 1_000
 SERIES_AT_ONCE: Final = 500
 CHANCES: Final = (0.1, 0.5, 0.9)
+Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habit:
+    """How the days to come are drawn; `python -m bench.runway --choose` shows how clients that were left out chose the values.
+
+    `own_share` is what scenarios of own days weigh; growth has the rest. Of the blocks of `block_days`, a `lasting_share` begins on any
+    known day, a `weekday_share` on the weekday that it stands for, from `weekday_days_min` known days on, a week counting
+    `week_decay` of the one after it; the rest on a late day, each counting `day_decay` of the next. A level's logarithm has
+    `level_share` of a wallet's swing as its standard deviation; `swing_prior` is the swing of who has not shown any, worth one day, and
+    `swing_max` the largest that is believed.
+    """
+
+    own_share: float = 0.85
+    block_days: int = 2
+    lasting_share: float = 0.25
+    day_decay: float = 0.7
+    weekday_share: float = 0.5
+    weekday_days_min: int = 2 * WEEK
+    week_decay: float = 0.8
+    level_share: float = 0.8
+    swing_prior: float = 0.4
+    swing_max: float = 2.5
+
+
+HABIT: Final = Habit()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,7 +65,7 @@ class Runway:
     """
 
     by_day: Floats
-    dry_days: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    dry_days: Counts
 
     @property
     def chance(self) -> Floats:
@@ -52,7 +75,9 @@ class Runway:
         return self.by_day[:, -1]
 
 
-def runway(daily: Floats, left: Floats, *, days_left: int, seed: int, scenarios: int = SCENARIOS) -> Runway:
+def runway(
+    daily: Floats, left: Floats, *, days_left: int, seed: int, scenarios: int = SCENARIOS, habit: Habit = HABIT
+) -> Runway:
     """The chance that each wallet's use in the days to come exceeds what is left of it.
 
     `daily` is wallet × day, oldest first, NaN before a wallet was there. The same seed gives the same answer, whatever the order of
@@ -63,43 +88,103 @@ def runway(daily: Floats, left: Floats, *, days_left: int, seed: int, scenarios:
         raise ValueError(f"use is wallet × day and left one for each: {use.shape}, {budget.shape}, {days_left} days")
     if not days_left or not len(use):
         return Runway(by_day=np.zeros((len(use), days_left)), dry_days=np.zeros((len(use), 3), np.int64))
-    luck = _luck(seed, scenarios, days_left)
-    spread = NormalDist(0.0, LEVEL_SPREAD)
-    moved = round(scenarios * LEVEL_SHARE)
-    factors = np.ones(scenarios)
-    factors[:moved] = [np.exp(spread.inv_cdf((place + 0.5) / moved)) for place in range(moved)]
+    luck = _luck(seed, scenarios, -(-days_left // habit.block_days))
     growth = _growth(use, days_left, scenarios)
-    parts = [
-        _by_day(use[start : start + SERIES_AT_ONCE], budget[start : start + SERIES_AT_ONCE], luck, factors, growth)
-        for start in range(0, len(use), SERIES_AT_ONCE)
-    ]
+    parts = []
+    for start in range(0, len(use), SERIES_AT_ONCE):
+        some, left_some = use[start : start + SERIES_AT_ONCE], budget[start : start + SERIES_AT_ONCE]
+        own = _own_by_day(some, left_some, luck, days_left, habit)
+        paced = _paced_by_day(some, left_some, growth, days_left)
+        parts.append(habit.own_share * own + (1 - habit.own_share) * paced)
     by_day = np.concatenate(parts)
     reached = [np.where(by_day[:, -1] >= one, (by_day < one).sum(1) + 1, 0) for one in CHANCES]
     return Runway(by_day=by_day, dry_days=np.stack(reached, axis=1))
 
 
-def _luck(seed: int, scenarios: int, days_left: int) -> Floats:
-    """Numbers between 0 and 1 (scenario × day), the same for the days of a block; on each day spread evenly over the scenarios."""
+def _luck(seed: int, scenarios: int, blocks: int) -> Floats:
+    """Numbers between 0 and 1 (scenario × block), in each block spread evenly over the scenarios."""
     generator = np.random.default_rng(seed)
-    shape = (scenarios, -(-days_left // BLOCK_DAYS))
-    strata = generator.permuted(np.tile(np.arange(scenarios)[:, None], (1, shape[1])), axis=0)
-    even = (strata + generator.random(shape)) / scenarios
-    return np.repeat(even, BLOCK_DAYS, axis=1)[:, :days_left]
+    shape = (scenarios, blocks)
+    strata = generator.permuted(np.tile(np.arange(scenarios)[:, None], (1, blocks)), axis=0)
+    return np.asarray((strata + generator.random(shape)) / scenarios, np.float64)
 
 
-def _by_day(use: Floats, left: Floats, luck: Floats, factors: Floats, growth: Floats) -> Floats:
-    """The chance to have run dry by each day, of some wallets."""
-    days, horizon = use.shape[1], luck.shape[1]
-    known = (~np.isnan(use)).sum(1)
-    first = np.floor(luck[None] * known[:, None, None]).astype(np.int64)
-    place = (first + np.arange(horizon) % BLOCK_DAYS) % np.maximum(known, 1)[:, None, None]
-    where = days - known[:, None, None] + place
+def _own_by_day(use: Floats, left: Floats, luck: Floats, days_left: int, habit: Habit) -> Floats:
+    """The chance to have run dry by each day if days are like those that were."""
+    scenarios, days = len(luck), use.shape[1]
+    known = np.maximum((~np.isnan(use)).sum(1), 1)[:, None]
     filled = np.nan_to_num(use)
-    drawn = np.take_along_axis(filled, np.minimum(where, days - 1).reshape(len(use), -1), axis=1)
-    own = np.cumsum(drawn.reshape(where.shape) * factors[None, :, None], axis=2)
-    paced = _pace(use)[:, None, None] * growth[None, :, None] * np.arange(1, horizon + 1)
-    dry = [(one > left[:, None, None]).mean(1) for one in (own, paced)]
-    return np.asarray(OWN_SHARE * dry[0] + (1 - OWN_SHARE) * dry[1], np.float64)
+    even = np.array([NormalDist().inv_cdf((place + 0.5) / scenarios) for place in range(scenarios)])
+    factors = np.exp(_level_spread(use, habit)[:, None] * even)
+    total = np.zeros((len(use), scenarios))
+    by_day = np.zeros((len(use), days_left))
+    ages: Counts = np.zeros((len(use), scenarios), np.int64)
+    for day in range(days_left):
+        block, place = divmod(day, habit.block_days)
+        if not place:
+            ages = _ages(luck[:, block], known, day, habit)
+        total += np.take_along_axis(filled, days - 1 - (ages - place) % known, axis=1)
+        by_day[:, day] = (total * factors > left[:, None]).mean(1)
+    return by_day
+
+
+def _ages(luck: Floats, known: Counts, day: int, habit: Habit) -> Counts:
+    """How many days before the last known one each block begins (wallet × scenario) that stands for this day to come."""
+    lasting = habit.lasting_share
+    weekdays = np.where(known >= habit.weekday_days_min, habit.weekday_share, 0.0)
+    late = 1 - lasting - weekdays
+    any_day = np.floor(luck / max(lasting, np.finfo(np.float64).tiny) * known)
+    late_day = _faded((luck - lasting) / late, habit.day_decay, known)
+    nearest = WEEK - 1 - day % WEEK
+    weeks = np.maximum((known - 1 - nearest) // WEEK + 1, 1)
+    with_weekdays = np.where(weekdays > 0, weekdays, 1.0)
+    weekday = nearest + WEEK * _faded((luck - lasting - late) / with_weekdays, habit.week_decay, weeks)
+    found = np.where(luck < lasting, any_day, np.where((luck < lasting + late) | (weekdays == 0), late_day, weekday))
+    return np.asarray(np.minimum(found, known - 1), np.int64)
+
+
+def _faded(luck: Floats, decay: float, count: Counts) -> Floats:
+    """Which of so many, the last one first, each as likely as `decay` times the one before."""
+    even = np.clip(luck, 0.0, 1.0)
+    return np.asarray(np.minimum(np.floor(np.log1p(-even * (1 - decay**count)) / np.log(decay)), count - 1), np.float64)
+
+
+def _level_spread(use: Floats, habit: Habit) -> Floats:
+    """The spread of each wallet's level: from how much its days differ, and, as soon as there are two, rather from its weeks.
+
+    Days of who rests on Sundays differ and the weeks do not, so weeks count for the seven days that they have.
+    """
+    here = ~np.isnan(use)
+    known = np.maximum(here.sum(1), 1)[:, None]
+    age = np.arange(use.shape[1])[::-1]
+    faded = habit.day_decay**age * (1 - habit.day_decay) / (1 - habit.day_decay**known)
+    weights = np.where(here, (1 - habit.lasting_share) * faded + habit.lasting_share / known, 0.0)
+    squared = (weights**2).sum(1)
+    worth = 1 / np.where(squared > 0, squared, 1.0)
+    day_swing = _swing(np.nan_to_num(use), weights, np.ones(len(use)), habit)
+    weeks = min(WEEKS_MAX, max(use.shape[1] // WEEK, 1))
+    whole = np.minimum(known[:, 0] // WEEK, weeks)
+    late = np.zeros((len(use), weeks * WEEK))
+    late[:, -use.shape[1] :] = np.nan_to_num(use[:, -weeks * WEEK :])
+    told = np.where(np.arange(weeks)[::-1] < whole[:, None], 1 / np.maximum(whole, 1)[:, None], 0.0)
+    pairs = np.maximum(whole - 1, 0)
+    week_swing = _swing(late.reshape(len(use), weeks, WEEK).sum(2), told, whole / np.maximum(pairs, 1), habit)
+    total = day_swing**2 * worth + habit.swing_prior**2 + week_swing**2 * WEEK * pairs
+    return np.asarray(habit.level_share * np.sqrt(total / (worth + 1 + WEEK * pairs)), np.float64)
+
+
+def _swing(values: Floats, weights: Floats, corrected: Floats, habit: Habit) -> Floats:
+    """Standard deviation over mean, up to the largest that is believed."""
+    mean = (values * weights).sum(1)
+    variance = ((values - mean[:, None]) ** 2 * weights).sum(1) * corrected
+    swing = np.sqrt(variance) / np.where(mean > 0, mean, 1.0)
+    return np.asarray(np.where(mean > 0, np.minimum(swing, habit.swing_max), 0.0), np.float64)
+
+
+def _paced_by_day(use: Floats, left: Floats, growth: Floats, days_left: int) -> Floats:
+    """The chance to have run dry by each day at the pace of late times a growth that some wallet had."""
+    pace = _pace(use)[:, None] * growth
+    return np.stack([(pace * day > left[:, None]).mean(1) for day in range(1, days_left + 1)], axis=1)
 
 
 def _pace(use: Floats) -> Floats:
