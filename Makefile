@@ -9,7 +9,7 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 LANES := $(BIN)/python scripts/lanes.py
 
-.PHONY: help setup demo quick test bench bench-payrun wheel judges endure lint format types imports tidy docs lock clean
+.PHONY: help setup demo quick test bench bench-usage bench-payrun wheel judges endure lint format types imports tidy docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,9 +31,12 @@ quick: $(VENV)/.ready ## at most 90 s: lint, types, imports, tidy, unit tests, d
 test: $(VENV)/.ready ## quick, then two lanes side by side: laws, crashes, pages · clients, papers, demo
 	@$(LANES) test
 
-bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine
+bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine; then bench-usage (QUICK=1: small)
 	@scripts/system_packages.sh gcc openssl nginx wrk haproxy
 	@PATH="$$PWD/$(BIN):$$PATH" bench/run.sh
+
+bench-usage: $(VENV)/.ready ## the lake and imports against their bars, forecasts and runways against what came (QUICK=1: small)
+	@PATH="$$PWD/$(BIN):$$PATH" bench/usage.sh
 
 bench-payrun: $(VENV)/.ready ## a pay run of a million wallets: seconds, memory, and its curve
 	@scripts/system_packages.sh gcc

@@ -77,17 +77,23 @@ def exhausted(
 ) -> tuple[Floats, Floats, Floats]:
     """Of each day, budget and wallet: the chance that was told, whether it ran dry, and whether a straight line said so."""
     daily = history.reshape(len(history), -1, 24).sum(2)
-    daily = daily[daily[:, :WEEK].sum(1) > 0]
-    before, cycle = daily[:, :WEEK].sum(1), daily[:, WEEK : 2 * WEEK].sum(1)
+    return run_dry(daily[daily[:, :WEEK].sum(1) > 0], first=WEEK, days_in=DAYS_IN, budgets=budgets, habit=habit)
+
+
+def run_dry(
+    daily: Floats, *, first: int, days_in: Sequence[int], length: int = WEEK, budgets: Sequence[float] = BUDGETS, habit: Habit = HABIT
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """The same of one cycle, which begins on the day `first`."""
+    before, cycle = daily[:, first - length : first].sum(1), daily[:, first : first + length].sum(1)
     told, came, line = [], [], []
-    for days in DAYS_IN:
-        used = daily[:, WEEK : WEEK + days].sum(1)
+    for days in days_in:
+        known = daily[:, : first + days]
+        used = known[:, first:].sum(1)
         for share in budgets:
             budget = share * before
-            known, left = daily[:, : WEEK + days], budget - used
-            told.append(runway(known, left, days_left=WEEK - days, seed=SEED, habit=habit).chance)
+            told.append(runway(known, budget - used, days_left=length - days, seed=SEED, habit=habit).chance)
             came.append(cycle > budget)
-            line.append(used / days * WEEK > budget)
+            line.append(used / days * length > budget)
     return np.concatenate(told), np.concatenate(came).astype(np.float64), np.concatenate(line).astype(np.float64)
 
 

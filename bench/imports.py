@@ -4,7 +4,7 @@ Tables are made up, the same on every run: calls in the order of their time, of 
 its own. Reading and pricing is one thread, appending to the lake another; CPU-seconds stand beside the rows per second, for a machine
 that others use, too. Memory is the peak of the process, at two sizes of the table.
 
-usage: python -m bench.imports [--rows 4000000] [--lines 400000]
+usage: python -m bench.imports [--rows 4000000] [--lines 400000] [--quick] [--json FILE]
 """
 
 import argparse
@@ -193,11 +193,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.imports", description=__doc__)
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--lines", type=int, default=400_000)
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the rows and lines: does it work")
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.read:
         print(json.dumps(read_table(asked.read)))
         return
+    if asked.quick:
+        asked.rows, asked.lines = asked.rows // 100, asked.lines // 100
     found: dict[str, Any] = {"python": platform.python_version(), "pyarrow": pa.__version__, "cores": os.cpu_count()}
     found["load"] = round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -212,6 +216,8 @@ def main() -> None:
                 found[kind].append({"bytes": path.stat().st_size, **json.loads(done.stdout)})
                 path.unlink()
     print(json.dumps(found, indent=2))
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

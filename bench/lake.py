@@ -3,7 +3,7 @@
 Rows are made up, the same on every run, in a folder of their own that goes away. Each measurement is a process of its own, ours and
 theirs in turn, so that one cannot warm up the other; seconds are the median of the best of each, memory is the peak of the process.
 
-usage: python -m bench.lake [--rows 20000000] [--calls 100000000] [--rounds 5]
+usage: python -m bench.lake [--rows 20000000] [--calls 100000000] [--rounds 5] [--quick] [--json FILE]
 """
 
 import argparse
@@ -190,12 +190,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--calls", type=int, default=100_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the rows, once: does it work")
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--measure", default="")
     parser.add_argument("--directory", type=Path)
     given = parser.parse_args()
     if given.measure:
         print(json.dumps(measure(given.measure, given.directory)))
         return
+    if given.quick:
+        given.rows, given.calls, given.rounds = given.rows // 100, given.calls // 100, 1
     with tempfile.TemporaryDirectory(prefix="tokenroll-lake-", dir=given.directory) as folder:
         usage, sums = Path(folder) / "usage", Path(folder) / "sums"
         append_seconds = make_usage(usage, given.rows)
@@ -212,6 +216,8 @@ def main() -> None:
                 "seconds": statistics.median(one["seconds"] for one in runs), "peak_gb": max(one["peak_gb"] for one in runs),
             }  # fmt: skip
     print(json.dumps(result, indent=2))
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

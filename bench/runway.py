@@ -5,10 +5,13 @@ clients, and luck is drawn for a forecaster whose every chance is true by constr
 each of its days, in the proportion that makes answers about one client agree as much as they did. `--choose` repeats how the values of
 `Habit` were chosen: for every tenth of the clients by the log loss of the other nine, at more budgets than are judged.
 
-usage: python -m bench.runway [--choose] [--quick] [--data FOLDER] [--json FILE]
+`--weekdays` asks what ServeGen's two weeks cannot show: one developer's 231 days, and made-up people who rest at weekends.
+
+usage: python -m bench.runway [--choose] [--weekdays] [--quick] [--data FOLDER] [--json FILE]
 """
 
 import argparse
+import gzip
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -20,10 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.forecast import BUDGETS, DAYS_IN, SEED, WEEK, brier, clients, default_folder, exhausted
+from bench.forecast import BUDGETS, DAYS_IN, SEED, WEEK, brier, clients, default_folder, exhausted, run_dry
 from tokenroll.insight.runway import HABIT, Habit
 from tokenroll.insight.sampling import Floats
 
+DEVELOPER_FILE = "aider_analytics_2024-08_2025-03.jsonl.gz"
+DEVELOPER_DAYS_MIN = 12
 GROUPS = 10
 POINTS = 5
 """What each group may be off."""
@@ -141,8 +146,11 @@ def candidates(*, quick: bool) -> list[Habit]:
     return found[:2] if quick else found
 
 
-def chosen(sets: Sequence[Floats], *, quick: bool) -> tuple[Answers, list[Habit]]:
-    """What is told about each tenth of the clients with the values that the other nine chose, and those values."""
+def chosen(sets: Sequence[Floats], *, quick: bool) -> tuple[Answers, list[Habit], dict[str, Any]]:
+    """What is told about each tenth of the clients with the values that the other nine chose, those values, and the least log loss.
+
+    Beside it stand ours and the standard error of the difference over clients.
+    """
     habits = candidates(quick=quick)
     judged = [answers(sets, one) for one in habits]
     wide = [answers(sets, one, CHOOSING_BUDGETS) for one in habits]
@@ -155,7 +163,66 @@ def chosen(sets: Sequence[Floats], *, quick: bool) -> tuple[Answers, list[Habit]
         here = np.isin(judged[0].client, fold)
         told[here] = judged[place].told[here]
         best.append(habits[place])
-    return replace(judged[0], told=told), best
+    loss = [float(one.mean()) for one in losses]
+    place = int(np.argmin(loss))
+    ours = log_loss(answers(sets, budgets=CHOOSING_BUDGETS))
+    more = np.bincount(client, ours - losses[place]) / len(ours)
+    error = float(np.sqrt(len(more)) * more.std())
+    return (
+        replace(judged[0], told=told), best,
+        {"log_loss": float(ours.mean()), "least": loss[place], "standard_error": error, "least_with": asdict(habits[place])},
+    )  # fmt: skip
+
+
+def developer(folder: Path) -> Floats:
+    """Tokens by day of one developer: each model with a dozen days of use, and all of them."""
+    used: dict[str, dict[int, float]] = {}
+    with gzip.open(folder / DEVELOPER_FILE, "rt") as file:
+        for line in file:
+            event = json.loads(line)
+            if event["event"] == "message_send":
+                days, day = used.setdefault(event["main_model"], {}), int(event["t"]) // 86_400
+                days[day] = days.get(day, 0.0) + event["prompt_tokens"] + event["completion_tokens"]
+    first, last = (edge(edge(days) for days in used.values()) for edge in (min, max))
+    table = np.array([[days.get(day, 0.0) for day in range(first, last + 1)] for days in used.values()])
+    return np.vstack([table[(table > 0).sum(1) >= DEVELOPER_DAYS_MIN], table.sum(0)])
+
+
+def workers() -> Floats:
+    """Sixty made-up people on ninety days: a level of their own that drifts, one day in ten off, hardly anything at weekends."""
+    generator = np.random.default_rng(3)
+    shape = (60, 90)
+    level = np.cumsum(generator.normal(0, 0.06, shape), 1) + generator.normal(0, 1, (shape[0], 1))
+    daily = np.exp(level + generator.normal(0, 0.6, shape)) * (generator.random(shape) < 0.9)
+    return np.where(np.arange(shape[1]) % WEEK < 5, daily, 0.03 * daily)
+
+
+def longer(daily: Floats, habit: Habit, *, length: int, firsts: Sequence[int], days_in: Sequence[int]) -> float:
+    """The Brier score over many cycles as a part of the straight line's, of series that were used in the cycle before."""
+    runs = [
+        run_dry(daily[daily[:, one - length : one].sum(1) > 0], first=one, days_in=days_in, length=length, habit=habit)
+        for one in firsts
+        if daily[:, one - length : one].any()
+    ]
+    told, came, line = (np.concatenate(part) for part in zip(*runs, strict=True))
+    return brier(told, came) / brier(line, came)
+
+
+def weekdays(folder: Path, *, quick: bool) -> dict[str, list[float]]:
+    """With the habit as it is, and without weekdays."""
+    one, many = developer(folder), workers()
+    week, month = {"length": WEEK, "days_in": DAYS_IN}, {"length": 30, "days_in": (3, 9, 16, 20, 24)}
+    step = 10 if quick else 1
+    asked: dict[str, Any] = {
+        "developer, 7 days": (one, {**week, "firsts": range(21, one.shape[1] - 7, 7 * step)}),
+        "developer, 30 days": (one, {**month, "firsts": range(60, one.shape[1] - 30, 10 * step)}),
+        "workers, second week": (many, {**week, "firsts": (7, 8)}),
+        "workers, third and fourth week": (many, {**week, "firsts": (14, 15, 17, 20)}),
+        "workers, later weeks": (many, {**week, "firsts": range(35, 83, 9 * step)}),
+        "workers, 30 days": (many, {**month, "firsts": range(40, 60, 11 * step)}),
+    }
+    habits = (HABIT, replace(HABIT, weekday_share=0.0))
+    return {name: [longer(daily, habit, **how) for habit in habits] for name, (daily, how) in asked.items()}
 
 
 def said(asked: Answers, *, runs: int) -> dict[str, Any]:
@@ -186,6 +253,7 @@ def main() -> None:
     parser.add_argument(
         "--choose", action="store_true", help="choose the values anew, a tenth of the clients left out in turn"
     )
+    parser.add_argument("--weekdays", action="store_true", help="longer histories, with weekdays and without")
     parser.add_argument("--quick", action="store_true", help="two candidates and little luck: does it work")
     parser.add_argument("--json", type=Path, default=None)
     asked = parser.parse_args()
@@ -200,14 +268,24 @@ def main() -> None:
     }
     result: dict[str, Any] = {"habit": asdict(HABIT)}
     if asked.choose:
-        left_out, habits = chosen([tokens, requests], quick=asked.quick)
+        left_out, habits, result["log_loss"] = chosen([tokens, requests], quick=asked.quick)
         found["all, chosen without them"] = said(left_out, runs=runs)
         result["chosen"] = [asdict(one) for one in habits]
     for name, one in found.items():
         show(name, one)
+    if asked.choose:
+        loss = result["log_loss"]
+        print(
+            f"log loss {loss['log_loss']:.4f}, at least {loss['least']:.4f} (difference ± {loss['standard_error']:.4f})"
+        )
     for name in CHOSEN if asked.choose else ():
         often = Counter(one[name] for one in result["chosen"])
         print(f"{name}: " + ", ".join(f"{value} by {count} of {FOLDS}" for value, count in often.most_common()))
+    if asked.weekdays:
+        result["weekdays"] = weekdays(asked.data, quick=asked.quick)
+        print("\nBrier score as a part of a straight line's: as it is, without weekdays")
+        for name, (here, without) in result["weekdays"].items():
+            print(f"{name:31} {here:.3f}  {without:.3f}")
     if asked.json:
         asked.json.write_text(json.dumps({**result, "sets": found}, indent=1) + "\n")
 

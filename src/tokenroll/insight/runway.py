@@ -145,7 +145,7 @@ def _ages(luck: Floats, known: Counts, day: int, habit: Habit) -> Counts:
 
 def _faded(luck: Floats, decay: float, count: Counts) -> Floats:
     """Which of so many, the last one first, each as likely as `decay` times the one before."""
-    even = np.clip(luck, 0.0, 1.0)
+    even = np.clip(luck, 0.0, np.nextafter(1.0, 0.0))
     return np.asarray(np.minimum(np.floor(np.log1p(-even * (1 - decay**count)) / np.log(decay)), count - 1), np.float64)
 
 

@@ -93,7 +93,7 @@ def test_the_runway_beats_a_straight_line_on_real_clients(trace_folder):
         assert brier(chances, came) <= 0.80 * brier(line, came)
     chances, came = (np.concatenate([tokens[place], requests[place]]) for place in (0, 1))
     gaps = [abs(one - other) for one, other in reliability(chances, came)]
-    # a group is 166 answers about 111 clients, fifteen of each: luck alone moves the middle ones by 4 to 5 points (bench.runway)
+    # a group is 166 answers about 111 clients, fifteen of each: luck alone moves the middle ones by 5 to 6 points (bench.runway)
     assert max(gaps) <= 5
     assert np.mean(gaps) <= 2
 

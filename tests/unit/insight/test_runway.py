@@ -17,6 +17,13 @@ def test_steady_use_runs_dry_when_division_says():
     assert found.dry_days.tolist() == [[3, 4, 4]]
 
 
+def test_half_a_year_of_steady_use_makes_a_chance_surer():
+    found = runway(np.full((1, 180), 10.0), np.array([32.0]), days_left=5, seed=1)
+    # eight weeks that are alike count for 49 days: 0.8 x 0.4 / sqrt(8.33 + 1 + 49) = 0.0419, and 6.2 % of levels are above 1.067
+    assert found.by_day[0, 2] == pytest.approx(0.85 * 0.062, abs=0.003)
+    assert found.dry_days.tolist() == [[4, 4, 4]]
+
+
 def test_who_swings_is_told_a_less_sure_chance_than_who_does_not():
     """Ada uses ten each day, Bo nothing on one day and twenty on the next."""
     firm = np.array([[10.0] * 20, [0.0, 20.0] * 10])
