@@ -112,12 +112,20 @@ def bo(meter: Meter, count: int, price_attos: int, cost_nanos: int, effective_na
     return ada(meter, count, price_attos, cost_nanos, cost_nanos, **facts | changes)
 
 
+def account_charge(category: ChargeCategory, description: str, nanos: int, **changes: Any) -> AccountCharge:
+    """A charge of January by Anthropic, the same by every price."""
+    facts: dict[str, Any] = dict.fromkeys(
+        ("list_cost_nanos", "contracted_cost_nanos", "effective_cost_nanos", "billed_cost_nanos"), nanos
+    )
+    facts |= {"billing": ANTHROPIC, "start_at": at(1, 1), "until": at(2, 1)}
+    return AccountCharge(category=category, description=description, **facts | changes)
+
+
 def story_lines(*, credit: str = "") -> list[Line]:
     """January; with `credit`, Ada's input is charged to her wallet in a virtual currency of that name, 1 credit for 1 USD of list."""
     charge: dict[str, Any] = (
         {"credit_charge": CreditCharge(nanos=3_600_000_000, price_attos=3 * 10**12, currency=credit)} if credit else {}
     )
-    january: dict[str, Any] = {"start_at": at(1, 1), "until": at(2, 1)}
     return [
         ada(Meter.INPUT, 1_200_000, 3 * 10**12, 3_600_000_000, 3_240_000_000, **charge),
         ada(Meter.CACHE_READ, 400_000, 3 * 10**11, 120_000_000, 108_000_000),
@@ -139,21 +147,13 @@ def story_lines(*, credit: str = "") -> list[Line]:
             billing=OPENAI, lot=OLD_BLOCK, start_at=at(1, 1), until=at(1, 2),
             unused_nanos=10 * 10**9, effective_cost_nanos=9 * 10**9,
         ),
-        AccountCharge(
-            billing=ANTHROPIC, category=ChargeCategory.CREDIT, description="Credit for the outage of 12 January",
-            cost_nanos=-1_000_000_000, **january,
-        ),
+        account_charge(ChargeCategory.CREDIT, "Credit for the outage of 12 January", -1_000_000_000),
         ada(
             Meter.OUTPUT, -1_000, 15 * 10**12, -15_000_000, -13_500_000,
             start_at=at(12, 8, year=2025), until=at(12, 9, year=2025), call_count=1, is_correction=True,
         ),
-        AccountCharge(
-            billing=ANTHROPIC, category=ChargeCategory.TAX, description="Sales tax", cost_nanos=500_000_000, **january
-        ),
-        AccountCharge(
-            billing=ANTHROPIC, category=ChargeCategory.ADJUSTMENT, description="Rounding of the invoice to cents",
-            cost_nanos=-2_000_000, **january,
-        ),
+        account_charge(ChargeCategory.TAX, "Sales tax", 500_000_000),
+        account_charge(ChargeCategory.ADJUSTMENT, "Rounding of the invoice to cents", -2_000_000),
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.focus_story import (
     ADA_INPUT,
+    ADJUSTMENT,
     GOLDEN,
     MISSED_BY_THE_VALIDATOR,
     PURCHASE,
@@ -60,6 +61,16 @@ def test_a_month_with_all_its_invoices_fails_in_one_rule_only(tmp_path):
         for line in story_lines()
     ]
     assert judged_rows(focus_rows(lines), tmp_path) == replace(JANUARY, failed=frozenset({"InvoiceId-C-004-C"}))
+
+
+def test_an_adjustment_may_have_four_costs_of_its_own(tmp_path):
+    own = {
+        "ListCost": "0.030000000",
+        "ContractedCost": "0.027000000",
+        "EffectiveCost": "0.025000000",
+        "BilledCost": "0.020000000",
+    }
+    assert judged_rows(mutated(ADJUSTMENT, own), tmp_path) == JANUARY
 
 
 def test_a_wallet_in_credits_is_taken_for_a_malformed_currency(tmp_path):

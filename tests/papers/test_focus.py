@@ -31,6 +31,7 @@ from tests.focus_story import (
     PURCHASE,
     TAX,
     UNUSED,
+    account_charge,
     ada,
     at,
     bo,
@@ -258,6 +259,19 @@ def test_decimals_always_have_a_point():
     ]  # fmt: skip
 
 
+def test_an_adjustment_has_four_costs_of_its_own():
+    """By hand: what was estimated costs 30 USD at list, 27 by contract, of which 20 were billed, and the wallet 15 credits."""
+    line = account_charge(
+        ChargeCategory.ADJUSTMENT, "Estimated", 30 * 10**9, contracted_cost_nanos=27 * 10**9, effective_cost_nanos=25 * 10**9,
+        billed_cost_nanos=20 * 10**9, credit_charge=CreditCharge(nanos=15 * 10**9, price_attos=0, currency="Credits"),
+    )  # fmt: skip
+    [row] = focus_rows([line])
+    assert [row[name] for name in (*COSTS, "PricingCurrency", "PricingCurrencyEffectiveCost")] == [
+        "30.000000000", "27.000000000", "25.000000000", "20.000000000", "Credits", "15.000000000",
+    ]  # fmt: skip
+    assert check_rows([row]) == []
+
+
 # --- the schema that goes with it --------------------------------------------------------------------
 
 
@@ -319,9 +333,11 @@ def test_ten_calls_may_be_ten_nanos_off():
 def test_other_lines_that_cannot_be_are_refused():
     january: dict[str, Any] = {"billing": ANTHROPIC, "start_at": at(1, 1), "until": at(2, 1)}
     with pytest.raises(ValueError, match="its cost is not positive"):
-        AccountCharge(category=ChargeCategory.CREDIT, description="a gift", cost_nanos=1, **january)
+        account_charge(ChargeCategory.CREDIT, "a gift", 1)
+    with pytest.raises(ValueError, match="all what is billed, -2 nanos"):
+        account_charge(ChargeCategory.CREDIT, "a credit", -2, list_cost_nanos=-3)
     with pytest.raises(ValueError, match="has a line of its own"):
-        AccountCharge(category=ChargeCategory.USAGE, description="usage", cost_nanos=1, **january)
+        account_charge(ChargeCategory.USAGE, "usage", 1)
     with pytest.raises(ValueError, match="cannot be left unused"):
         UnusedPrepaid(lot=BLOCK, unused_nanos=BLOCK.face_nanos + 1, effective_cost_nanos=0, **january)
     with pytest.raises(ValueError, match="a face value and a price"):
@@ -480,11 +496,15 @@ def other_lines(draw, number):
     if kind == "lost":
         unused_nanos = draw(st.integers(1, lot.face_nanos))
         return UnusedPrepaid(lot=lot, unused_nanos=unused_nanos, effective_cost_nanos=draw(NANOS), **term)
-    nanos = -draw(NANOS) if kind == "Credit" else draw(st.integers(-(10**15), 10**15))
+    names = ("list_cost_nanos", "contracted_cost_nanos", "effective_cost_nanos", "billed_cost_nanos")
+    own = dict.fromkeys(names, -draw(NANOS))
+    if kind != "Credit":
+        own = {name: draw(st.integers(-(10**15), 10**15)) for name in names}
     wallet_id = draw(st.sampled_from((None, ADA, BO)))
     tags = draw(st.dictionaries(st.sampled_from(sorted(TAG_KEYS)), LABELS))
     return AccountCharge(
-        category=ChargeCategory(kind), description=draw(LABELS), cost_nanos=nanos, wallet_id=wallet_id, tags=tags, **term
+        category=ChargeCategory(kind), description=draw(LABELS), wallet_id=wallet_id, tags=tags, credit_charge=draw(CREDITS),
+        **own, **term,
     )  # fmt: skip
 
 
@@ -497,13 +517,12 @@ def any_lines(draw):
 
 def costs(line):
     """The four costs of a line in nanos, from the words of the specification alone."""
-    if isinstance(line, UsageLine):
+    if isinstance(line, UsageLine | AccountCharge):
         return (line.list_cost_nanos, line.contracted_cost_nanos, line.effective_cost_nanos, line.billed_cost_nanos)
     if isinstance(line, PrepaidPurchase):
         return (line.lot.face_nanos, line.lot.paid_nanos, 0, line.lot.paid_nanos)
-    if isinstance(line, UnusedPrepaid):
-        return (0, 0, line.effective_cost_nanos, 0)
-    return (line.cost_nanos,) * 4
+    assert isinstance(line, UnusedPrepaid)
+    return (0, 0, line.effective_cost_nanos, 0)
 
 
 @given(lines=any_lines())

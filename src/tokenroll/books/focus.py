@@ -159,7 +159,7 @@ def _unused(line: UnusedPrepaid) -> _Cells:
 
 
 def _charge(line: AccountCharge) -> _Cells:
-    cost = text_from_nanos(line.cost_nanos)
+    charge = line.credit_charge
     return {
         **_billing(line.billing, line.category, line.start_at, line.until),
         **({} if line.wallet_id is None else _wallet(line.wallet_id, line.wallet_type, {})),
@@ -167,11 +167,12 @@ def _charge(line: AccountCharge) -> _Cells:
         "ChargeClass": "Correction" if line.is_correction else None,
         "ChargeDescription": line.description,
         "ChargeFrequency": "One-Time",
-        "ListCost": cost,
-        "ContractedCost": cost,
-        "EffectiveCost": cost,
-        "BilledCost": cost,
-        "PricingCurrencyEffectiveCost": cost,
+        "ListCost": text_from_nanos(line.list_cost_nanos),
+        "ContractedCost": text_from_nanos(line.contracted_cost_nanos),
+        "EffectiveCost": text_from_nanos(line.effective_cost_nanos),
+        "BilledCost": text_from_nanos(line.billed_cost_nanos),
+        "PricingCurrency": charge.currency if charge else line.billing.currency,
+        "PricingCurrencyEffectiveCost": text_from_nanos(charge.nanos if charge else line.effective_cost_nanos),
     }
 
 

@@ -85,7 +85,10 @@ class PrepaidLot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditCharge:
-    """What a wallet was charged in its own unit: `nanos` of it in all, at the internal price of `price_attos` for one unit."""
+    """What a wallet was charged in its own unit: `nanos` of it in all, at the internal price of `price_attos` for one unit.
+
+    A charge without usage has no price: nought.
+    """
 
     nanos: int
     price_attos: int
@@ -217,8 +220,8 @@ class UnusedPrepaid:
 class AccountCharge:
     """A charge without usage: a credit by the provider, a tax, or an adjustment such as the rounding of an invoice.
 
-    `cost_nanos` is its billed, effective, contracted and list cost alike (BilledCost is what a credit's others must match:
-    ListCost-C-008, ContractedCost-C-008, EffectiveCost-C-010).
+    Each cost is its own, because what is adjusted at our prices may not be at list; those of a credit are the billed one
+    (ListCost-C-008, ContractedCost-C-008, EffectiveCost-C-010). Without a `credit_charge` a wallet is charged in the billing currency.
     """
 
     billing: Billing
@@ -226,9 +229,13 @@ class AccountCharge:
     description: str
     start_at: Instant
     until: Instant
-    cost_nanos: int
+    list_cost_nanos: int
+    contracted_cost_nanos: int
+    effective_cost_nanos: int
+    billed_cost_nanos: int
     wallet_id: str | None = None
     wallet_type: WalletType = WalletType.EMPLOYEE
+    credit_charge: CreditCharge | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     is_correction: bool = False
 
@@ -241,8 +248,16 @@ class AccountCharge:
         if self.category in {ChargeCategory.USAGE, ChargeCategory.PURCHASE}:
             message = f"a charge of the category {self.category} has a line of its own"
             raise ValueError(message)
-        if self.category is ChargeCategory.CREDIT and self.cost_nanos > 0 and not self.is_correction:
+        if self.category is ChargeCategory.CREDIT:
+            self._check_credit()
+
+    def _check_credit(self) -> None:
+        if self.billed_cost_nanos > 0 and not self.is_correction:
             message = "a credit takes away from what is owed: its cost is not positive"
+            raise ValueError(message)
+        others = {self.list_cost_nanos, self.contracted_cost_nanos, self.effective_cost_nanos}
+        if others != {self.billed_cost_nanos}:
+            message = f"the costs of a credit are all what is billed, {self.billed_cost_nanos} nanos"
             raise ValueError(message)
 
 

@@ -1,8 +1,9 @@
 """FOCUS from the ledger: what each wallet used of each meter a day, at which price, from which grant, as lines of one billing month.
 
 A call was rounded once, and its meters share that: each has its exact cost rounded down, and what is left of the call's nanos goes to
-those that lost most, so no meter is a nano away from its own price and the sum is the ledger's. What a provider's bill made dearer or
-cheaper than prices say is a charge of its own. A call that drew on several lots is told under the first of them.
+those that lost most, so no meter is a nano away from its own price and the sum is the ledger's. What a call cost beyond its prices, or
+below, is a charge of its own, by list, at our prices and in credits apart: each column of a month is the ledger's. A call that drew on
+several lots is told under the first of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,8 @@ from tokenroll.store.attempt_record import AttemptRecord, Outcome, PassRecord, p
 
 DAY_MICROS: Final = 24 * HOUR_MICROS
 CREDITS: Final = "Credits"
-BILL_DIFFERENCE: Final = "Difference between the provider's bill and the price book"
+PRICE_DIFFERENCE: Final = "Difference between the ledger and the price book"
+"""An estimate that met a meter without a price, or that was no more than its hold."""
 SELLERS: Final[Mapping[str, tuple[str, str]]] = {
     "openai": ("OpenAI", "OpenAI API"), "anthropic": ("Anthropic", "Claude API"), "google": ("Google", "Gemini API"),
     "mistral": ("Mistral AI", "Mistral API"), "deepseek": ("DeepSeek", "DeepSeek API"), "x-ai": ("xAI", "xAI API"),
@@ -72,6 +74,25 @@ class _Sums:
     credit_nanos: int = 0
 
 
+class _BesideKey(NamedTuple):
+    """What charges beside the prices are told apart by."""
+
+    wallet_id: int
+    day_at: Instant
+    provider: str
+    currency: str
+    is_in_credits: bool
+
+
+@dataclass(slots=True)
+class _Beside:
+    """What no price explains of the list cost, of the net one, and of the charge to the wallet."""
+
+    list_nanos: int = 0
+    net_nanos: int = 0
+    credit_nanos: int = 0
+
+
 class _Funding(NamedTuple):
     grant_id: str
     policy_version: str
@@ -94,31 +115,22 @@ def focus_lines(connection: Connection, month: date) -> Iterator[Line]:
     facts = _Facts(connection)
     events = SettlementEvents(connection)
     lines: dict[_Line, _Sums] = {}
-    beside: dict[tuple[int, Instant, str, str], int] = {}
+    beside: dict[_BesideKey, _Beside] = {}
     for row in connection.execute(query):
         attempt = parse_record(row.record)
         if attempt.settle is not None:
             _add(facts, lines, beside, row.wallet_id, attempt, events.event(row))
     for key in sorted(lines, key=_order):
         yield facts.line(key, lines[key], from_at, until)
-    for (wallet_id, day_at, provider, currency), nanos in sorted(beside.items()):
-        if nanos:
-            yield AccountCharge(
-                billing=facts.billing(provider, currency, from_at, until),
-                category=ChargeCategory.ADJUSTMENT,
-                description=BILL_DIFFERENCE,
-                start_at=day_at,
-                until=day_at + DAY_MICROS,
-                cost_nanos=nanos,
-                wallet_id=facts.wallet(wallet_id).public_id,
-                wallet_type=facts.wallet(wallet_id).kind,
-            )
+    for place in sorted(beside):
+        if beside[place] != _Beside():
+            yield facts.charge(place, beside[place], from_at, until)
 
 
 def _add(
     facts: "_Facts",
     lines: dict[_Line, _Sums],
-    beside: dict[tuple[int, Instant, str, str], int],
+    beside: dict[_BesideKey, _Beside],
     wallet_id: int,
     attempt: AttemptRecord,
     event: UsageEvent,
@@ -128,8 +140,11 @@ def _add(
         return
     passes = settle.passes or (PassRecord(attempt.hold.rate_card_id, settle.service_tier, settle.counts),)
     used: dict[_Price, int] = {}  # passes at one price are one line's, so that a call is rounded there once
+    is_in_credits = False
     for one in passes:
-        for price, count in _prices(facts.card(one.rate_card_id), one):
+        card = facts.card(one.rate_card_id)
+        is_in_credits = is_in_credits or _is_in_credits(card)
+        for price, count in _prices(card, one):
             used[price] = used.get(price, 0) + count
     day_at = attempt.hold.admitted_at // DAY_MICROS * DAY_MICROS
     lots = [lot_id for lot_id, _ in attempt.consumed]
@@ -138,9 +153,11 @@ def _add(
         for name, value in (("cost_center", event.cost_centre), ("project", event.project))
         if value and value.isprintable()
     )
-    list_parts, _ = _parted([price.list_attos * count for price, count in used.items()], settle.list_cost_nanos)
-    net_parts, over = _parted([price.net_attos * count for price, count in used.items()], settle.net_cost_nanos)
-    credit_parts, _ = _parted([price.credit_attos * count for price, count in used.items()], settle.charge_nanos)
+    list_parts, list_over = _parted([price.list_attos * count for price, count in used.items()], settle.list_cost_nanos)
+    net_parts, net_over = _parted([price.net_attos * count for price, count in used.items()], settle.net_cost_nanos)
+    credit_parts, credit_over = _parted(
+        [price.credit_attos * count for price, count in used.items()], settle.charge_nanos
+    )
     for place, (price, count) in enumerate(used.items()):
         sums = lines.setdefault(_Line(wallet_id, day_at, price, lots[0] if lots else COMPANY_LOT_ID, tags), _Sums())
         sums.units += count
@@ -148,9 +165,16 @@ def _add(
         sums.list_nanos += list_parts[place]
         sums.net_nanos += net_parts[place]
         sums.credit_nanos += credit_parts[place]
-    if over:
-        key = (wallet_id, day_at, event.provider, event.currency)
-        beside[key] = beside.get(key, 0) + over
+    key = _BesideKey(wallet_id, day_at, event.provider, event.currency, is_in_credits)
+    over = beside.setdefault(key, _Beside())
+    over.list_nanos += list_over
+    over.net_nanos += net_over
+    over.credit_nanos += credit_over if is_in_credits else 0
+
+
+def _is_in_credits(card: RateCard) -> bool:
+    """Whether a credit buys something else than a unit of money at list."""
+    return card.internal_prices != card.list_prices
 
 
 def _prices(card: RateCard, one: PassRecord) -> Iterator[tuple[_Price, int]]:
@@ -161,12 +185,18 @@ def _prices(card: RateCard, one: PassRecord) -> Iterator[tuple[_Price, int]]:
         if not count:
             continue
         attos, above = [], 0
-        for prices in (card.list_prices, card.net_prices, card.internal_prices):
-            table = prices[one.service_tier if one.service_tier in prices else "standard"]
+        for table in _tables(card, one.service_tier):
             attos.append(rate_attos(rates_for(table, input_tokens), meter) or 0)
             above = max(above, _tier_start(table, input_tokens))
         if any(attos):
             yield _Price(one.rate_card_id, one.service_tier, above, meter, *attos), count
+
+
+def _tables(card: RateCard, service_tier: str) -> tuple[RateTable, RateTable, RateTable]:
+    """List, net and internal prices of a tier, each as settlements take it: what a card does not list costs as it is charged."""
+    internal = card.internal_prices.get(service_tier, card.internal_prices["standard"])
+    listed = card.list_prices.get(service_tier, internal)
+    return listed, card.net_prices.get(service_tier, listed), internal
 
 
 def _tier_start(table: RateTable, input_tokens: int) -> int:
@@ -269,8 +299,19 @@ class _Facts:
             funding_lot_id=lot_identifier(key.lot_id) if funding else None,
             price_book_version=card.source, price_book_digest=card.digest,
             credit_charge=CreditCharge(nanos=sums.credit_nanos, price_attos=price.credit_attos, currency=CREDITS)
-            if price.credit_attos != price.list_attos else None,
+            if _is_in_credits(card) else None,
             tags=dict(key.tags),
+        )  # fmt: skip
+
+    def charge(self, key: _BesideKey, beside: _Beside, from_at: Instant, until: Instant) -> AccountCharge:
+        wallet = self.wallet(key.wallet_id)
+        return AccountCharge(
+            billing=self.billing(key.provider, key.currency, from_at, until), category=ChargeCategory.ADJUSTMENT,
+            description=PRICE_DIFFERENCE, start_at=key.day_at, until=key.day_at + DAY_MICROS,
+            list_cost_nanos=beside.list_nanos, contracted_cost_nanos=beside.net_nanos,
+            effective_cost_nanos=beside.net_nanos, billed_cost_nanos=beside.net_nanos,
+            wallet_id=wallet.public_id, wallet_type=wallet.kind,
+            credit_charge=CreditCharge(nanos=beside.credit_nanos, price_attos=0, currency=CREDITS) if key.is_in_credits else None,
         )  # fmt: skip
 
 

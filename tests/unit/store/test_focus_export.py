@@ -7,7 +7,7 @@ import pytest
 from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
 from tokenroll.books.focus import focus_csv, focus_rows
 from tokenroll.books.focus_checks import check_rows
-from tokenroll.books.focus_lines import AccountCharge, UsageLine, WalletType
+from tokenroll.books.focus_lines import AccountCharge, Line, UsageLine, WalletType
 from tokenroll.model.usage import Meter
 from tokenroll.services.focus_export import focus_lines
 from tokenroll.store.attempt_record import SettleRecord, pack_settle
@@ -19,6 +19,23 @@ MONTH = date(2026, 1, 1)
 def firm() -> Firm:
     one = Firm()
     one.do("ratecard.import", providers=["openai"], models=["gpt-5-mini"])
+    return staffed(one)
+
+
+@pytest.fixture
+def contracted() -> Firm:
+    """Its model costs 1 USD a million in at list, a tenth less by contract, and half as many credits; flex is listed nowhere."""
+    one = Firm()
+    card = {
+        "provider": "ours", "model": "small", "prices": {"standard": {"input": "1"}}, "net_prices": {"standard": {"input": "0.9"}},
+        "internal_prices": {"standard": {"input": "0.5"}, "flex": {"input": "0.25"}}, "context_window_tokens": 32_768,
+    }  # fmt: skip
+    one.do("ratecard.set", card=card)
+    return staffed(one)
+
+
+def staffed(one: Firm) -> Firm:
+    """Bo and the Nightly agent with a grant and a key each."""
     one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
     one.hire("Bo")
     one.do("member.create", name="Nightly agent", department="Engineering", zone="UTC", kind="service")
@@ -30,15 +47,27 @@ def firm() -> Firm:
     return one
 
 
-def used(firm: Firm, name: str, key: int, at: int, cost_nanos: int, **counts: int) -> None:
-    """A call of gpt-5-mini, which costs 0.25 USD a million in, 0.025 read, 2 out."""
+def used(
+    firm: Firm,
+    name: str,
+    key: int,
+    at: int,
+    cost_nanos: int,
+    *,
+    net_nanos: int | None = None,
+    charge_nanos: int | None = None,
+    tier: str = "standard",
+    **counts: int,
+) -> None:
+    """A call of gpt-5-mini, which costs 0.25 USD a million in, 0.025 read, 2 out; the same net and in credits unless told otherwise."""
     from tokenroll.model.usage import Usage
 
     firm.now = at
     sequence = firm.hold(name, (firm.lot_ids(name)[0], CREDIT), key=key)
     settle = SettleRecord(
-        at + 9, at + 5, cost_nanos, cost_nanos, cost_nanos, 200, 1, 2, "standard", 0, 200, 1, 0, Usage(**counts).counts
-    )
+        at + 9, at + 5, cost_nanos if charge_nanos is None else charge_nanos, cost_nanos, cost_nanos if net_nanos is None else net_nanos,
+        200, 1, 2, tier, 0, 200, 1, 0, Usage(**counts).counts,
+    )  # fmt: skip
     firm._report([pack_settle(sequence, settle)])
 
 
@@ -83,7 +112,45 @@ def test_rounding_is_shared_so_that_no_meter_is_a_nano_off(firm: Firm):
     assert [(line.meter, line.list_cost_nanos) for line in told(firm)] == [(Meter.INPUT, 750), (Meter.CACHE_READ, 75)]
 
 
-def test_what_a_bill_made_dearer_is_a_charge_of_its_own(firm: Firm):
+def columns(lines: list[Line]) -> list[tuple[str | None, ...]]:
+    """The day, the four costs and what the wallet was charged, as the file has them."""
+    rows = list(focus_rows(lines))
+    assert check_rows(rows) == []
+    names = (
+        "ChargeCategory", "ListCost", "ContractedCost", "EffectiveCost", "BilledCost", "PricingCurrency", "PricingCurrencyEffectiveCost",
+    )  # fmt: skip
+    return [(str(row["ChargePeriodStart"])[:10], *(row[name] for name in names)) for row in rows]
+
+
+def test_each_cost_is_adjusted_by_what_its_own_prices_do_not_explain(contracted: Firm):
+    """By hand, of a thousand model tokens: 0.001 USD at list, 0.0009 by contract, 0.0005 credits."""
+    # a meter without a price was estimated: 30,000 nanos at list, 25,000 net, 12,000 in credits
+    used(contracted, "Bo", 1, JANUARY + HOUR, 1_030_000, net_nanos=925_000, charge_nanos=512_000, input_tokens=1000)
+    # two thousand, of which the hold was 10,000 nanos of credits short
+    used(
+        contracted, "Bo", 1, JANUARY + 2 * HOUR, 2_000_000, net_nanos=1_800_000, charge_nanos=990_000, input_tokens=2000
+    )
+    # the list cost alone, 1,000 nanos less
+    used(contracted, "Bo", 1, JANUARY + DAY, 999_000, net_nanos=900_000, charge_nanos=500_000, input_tokens=1000)
+    contracted.connection.rollback()
+    assert columns(list(focus_lines(contracted.connection, MONTH))) == [
+        ("2026-01-01", "Usage", "0.003000000", "0.002700000", "0.002700000", "0.002700000", "Credits", "0.001500000"),
+        ("2026-01-02", "Usage", "0.001000000", "0.000900000", "0.000900000", "0.000900000", "Credits", "0.000500000"),
+        ("2026-01-01", "Adjustment", "0.000030000", "0.000025000", "0.000025000", "0.000025000", "Credits", "0.000002000"),
+        ("2026-01-02", "Adjustment", "-0.000001000", "0.000000000", "0.000000000", "0.000000000", "Credits", "0.000000000"),
+    ]  # fmt: skip
+
+
+def test_a_tier_that_is_not_listed_costs_what_is_charged_for_it(contracted: Firm):
+    """Settlements take it so; at the standard price of the list, 750 nanos of each thousand would be no price's."""
+    used(contracted, "Bo", 1, JANUARY + HOUR, 250_000, tier="flex", input_tokens=1000)
+    contracted.connection.rollback()
+    assert columns(list(focus_lines(contracted.connection, MONTH))) == [
+        ("2026-01-01", "Usage", "0.000250000", "0.000250000", "0.000250000", "0.000250000", "Credits", "0.000250000")
+    ]
+
+
+def test_what_a_call_cost_beyond_its_prices_is_a_charge_of_its_own(firm: Firm):
     used(firm, "Bo", 1, JANUARY + HOUR, 260_000, input_tokens=1000)
     firm.connection.rollback()
     lines = list(focus_lines(firm.connection, MONTH))
@@ -91,7 +158,10 @@ def test_what_a_bill_made_dearer_is_a_charge_of_its_own(firm: Firm):
     usage, beside = lines
     assert isinstance(usage, UsageLine)
     assert isinstance(beside, AccountCharge)
-    assert (usage.billed_cost_nanos, beside.cost_nanos) == (250_000, 10_000)
+    assert columns(lines) == [
+        ("2026-01-01", "Usage", "0.000250000", "0.000250000", "0.000250000", "0.000250000", "USD", "0.000250000"),
+        ("2026-01-01", "Adjustment", "0.000010000", "0.000010000", "0.000010000", "0.000010000", "USD", "0.000010000"),
+    ]
 
 
 def test_nobody_is_named(firm: Firm):
