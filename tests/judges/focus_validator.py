@@ -5,7 +5,6 @@ It is fetched once into `.judges/focus/` and then works without a network: the r
 """
 
 import functools
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,10 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / ".judges" / "focus"
+from tests.judges import own_environment
+from tests.judges.own_environment import EnvironmentUnavailableError, told
+
+FOLDER = own_environment.JUDGES / "focus"
 PACKAGES = ("focus-validator==2.2.1", "pyarrow<21")
 """The newest pyarrow refuses the numpy that the validator asks for."""
 PYTHONS = ("3.12", "3.13")
@@ -25,13 +27,8 @@ CRITERIA = (
     "SUB_ACCOUNT_SUPPORTED", "TAGGING_SUPPORTED", "UNIT_PRICING_SUPPORTED", "USAGE_MEASUREMENT_SUPPORTED", "VIRTUAL_CURRENCY_SUPPORTED",
 )  # fmt: skip
 """14 of 18: zones, regions, capacity reservations and commitment discounts are not claimed (docs/focus.md)."""
-INSTALL_SECONDS_MAX = 400
 NO_PROXY = "http://127.0.0.1:9"
 """Where nobody listens: what would be fetched on the way is missed."""
-
-
-class ValidatorUnavailableError(Exception):
-    """The validator cannot be had here; the message says what was tried."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +47,17 @@ def python() -> str:
         return sys.executable
     found = [path for version in PYTHONS if (path := shutil.which(f"python{version}"))]
     if pyenv := shutil.which("pyenv"):
-        root = Path(_run(pyenv, "root").strip())
+        root = Path(told(pyenv, "root").strip())
         found += [str(path) for version in PYTHONS for path in sorted(root.glob(f"versions/{version}.*/bin/python"))]
     for path in found:
         if subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
             return path
-    raise ValidatorUnavailableError(f"there is no Python {' or '.join(PYTHONS)}")
+    raise EnvironmentUnavailableError(f"there is no Python {' or '.join(PYTHONS)}")
 
 
 def prepare() -> Path:
-    """The validator's program; the second time nothing is done. Raises ValidatorUnavailableError."""
-    program, stamp = FOLDER / "venv" / "bin" / "focus-validator", FOLDER / "ready"
-    wanted = "\n".join(PACKAGES)
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir(parents=True)
-        _run(python(), "-m", "venv", str(FOLDER / "venv"))
-        _run(str(FOLDER / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", *PACKAGES)
-        stamp.write_text(wanted)
-    return program
+    """The validator's program. Raises EnvironmentUnavailableError."""
+    return own_environment.prepare(FOLDER, python(), PACKAGES) / "focus-validator"
 
 
 def judged(file: Path) -> Verdict:
@@ -80,7 +69,7 @@ def judged(file: Path) -> Verdict:
             prepare(), "--data-file", file, "--validate-version", "1.2.0.1", "--focus-dataset", "CostAndUsage", "--block-download",
             "--applicability-criteria", ",".join(CRITERIA), "--output-type", "unittest", "--output-destination", report,
         ],
-        cwd=packages, env=_environment() | {"HTTP_PROXY": NO_PROXY, "HTTPS_PROXY": NO_PROXY}, capture_output=True, text=True,
+        cwd=packages, env=own_environment.variables() | {"HTTP_PROXY": NO_PROXY, "HTTPS_PROXY": NO_PROXY}, capture_output=True, text=True,
         timeout=100, check=False,
     )  # fmt: skip
     assert report.exists(), f"the validator itself broke: {done.stdout[-2000:]}{done.stderr[-2000:]}"
@@ -91,20 +80,3 @@ def judged(file: Path) -> Verdict:
         if case.find("failure") is not None or case.find("error") is not None
     )
     return Verdict(asked=int(str(suites.get("tests"))), skipped=int(str(suites.get("skipped"))), failed=failed)
-
-
-def _environment() -> dict[str, str]:
-    """Without what makes our own Python run as it does."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYENV_VERSION"))}
-
-
-def _run(*command: str) -> str:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX, check=False, env=_environment()
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ValidatorUnavailableError(str(error)) from error
-    if done.returncode:
-        raise ValidatorUnavailableError(f"{' '.join(command[1:4])} …: {done.stderr.strip()[-500:]}")
-    return done.stdout

@@ -20,6 +20,7 @@ from tests.focus_story import (
 )  # fmt: skip
 from tests.judges import focus_validator
 from tests.judges.focus_validator import Verdict, judged
+from tests.judges.own_environment import EnvironmentUnavailableError
 from tokenroll.books.focus import focus_rows
 
 pytestmark = [pytest.mark.judge, pytest.mark.timeout(900)]
@@ -33,7 +34,7 @@ JANUARY = Verdict(asked=578, skipped=290, failed=frozenset(INVOICE_ID))
 def validator():
     try:
         focus_validator.prepare()
-    except focus_validator.ValidatorUnavailableError as error:
+    except EnvironmentUnavailableError as error:
         pytest.skip(f"the official validator of FOCUS cannot be had here: {error}")
 
 

@@ -108,6 +108,7 @@ def test_weeks_begin_on_monday_and_periods_end_before_their_end(view):
         (["member=Ada", "member=Bo"], 18),
         (["member!=Ada"], 10),
         (["model~OPUS"], 9),
+        (["model~OP.S"], 0),
         (["tag=draft"], 9),
         (["tag!=draft"], 10),
         (["tag="], 1),

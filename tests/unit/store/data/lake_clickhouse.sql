@@ -116,7 +116,7 @@ FROM (
         *
       FROM "rollup" AS "t0"
       WHERE
-        position(LOWER("t0"."model"), 'son') > 0
+        match("t0"."model", '(?i)SON')
     ) AS "t1"
   ) AS "t2"
   GROUP BY
@@ -226,7 +226,7 @@ FROM (
         *
       FROM "usage" AS "t0"
       WHERE
-        position(LOWER("t0"."model"), 'son') > 0
+        match("t0"."model", '(?i)SON')
     ) AS "t1"
   ) AS "t2"
   GROUP BY
