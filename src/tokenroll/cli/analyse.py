@@ -247,17 +247,18 @@ def _say(found: "Analysed") -> None:
 
 
 def _shares(what: str, rows: Any) -> None:
-    from tokenroll.services.analysis_texts import usd
+    from tokenroll.services.analysis_texts import usd_parts
 
+    costs = usd_parts([row.list_cost_nanos for row in rows])
     shown = [
         {
             "name": row.name,
             "call_count": row.call_count,
             "input_tokens": row.input_tokens,
             "output_tokens": row.output_tokens,
-            "usd": usd(row.list_cost_nanos),
+            "usd": cost,
         }
-        for row in rows[:_ROWS_SHOWN]
+        for row, cost in zip(rows[:_ROWS_SHOWN], costs[:_ROWS_SHOWN], strict=True)
     ]
     table(
         {"name": what, "call_count": "calls", "input_tokens": "tokens in", "output_tokens": "tokens out", "usd": "list cost, USD"},
@@ -269,7 +270,7 @@ def _shares(what: str, rows: Any) -> None:
 
 
 def _waste(analysis: "Analysis") -> None:
-    from tokenroll.services.analysis_texts import usd
+    from tokenroll.services.analysis_texts import waste_costs
 
     rows = [
         {
@@ -277,9 +278,9 @@ def _waste(analysis: "Analysis") -> None:
             "what": one.rule.title,
             "kind": "hard" if one.rule.is_hard else "soft",
             "call_count": one.call_count,
-            "usd": usd(one.avoidable_nanos),
+            "usd": cost,
         }
-        for one in analysis.waste.findings
+        for one, cost in zip(analysis.waste.findings, waste_costs(analysis.waste), strict=True)
     ]
     columns = {"rule": "rule", "what": "what looks wasted", "kind": "", "call_count": "calls", "usd": "avoidable, USD"}
     table(

@@ -1,7 +1,7 @@
 """`tokenroll cost`: why costs changed, what does not fit, what an outcome costs, what would be otherwise."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Iterable
 from datetime import date
 from fractions import Fraction
 from itertools import chain
@@ -10,22 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tokenroll.cli.console import Json, day, facts, note, noun_app, say, show, table
+from tokenroll.cli.console import CommandId, DryRun, Json, day, facts, note, noun_app, say, show, table
+from tokenroll.cli.lake_door import lake_failures, lake_view
 from tokenroll.cli.program import Failure
-from tokenroll.cli.usage import lake_failures, seal_for_question
 from tokenroll.settings import load_settings
 
 if TYPE_CHECKING:
+    from tokenroll.insight.metered_share import ProviderShare
     from tokenroll.insight.what_if import Scenario
     from tokenroll.services.cost_answers import Explained, Period
-    from tokenroll.store.lake import LakeView
+    from tokenroll.services.meter_quarantine import Deciding, Judged, LeftOut, MeterLine
+    from tokenroll.store.lake_decisions import MeterDecision
+    from tokenroll.store.lake_queries import Condition
 
 app = noun_app(
-    "What stands behind the costs in the usage lake: why they changed, what does not fit, what an accepted outcome costs, what if."
+    "What stands behind the costs in the usage lake: why they changed, what does not fit, which meters are quarantined, what an accepted outcome costs, what if."
 )
 
 _MOVERS_SHOWN: Final = 15
+_CALLS_SHOWN: Final = 50
 Money = Annotated[str, typer.Option("--cost", help="Which cost: list, net, billed or charge.")]
+Where = Annotated[
+    list[str] | None, typer.Option(help="Which events: `currency=EUR`, `department=Engineering`, as in `usage query`.")
+]  # fmt: skip
 Seal = Annotated[bool, typer.Option("--seal/--no-seal", help="Take in what the ledger has since.")]
 
 
@@ -37,7 +44,7 @@ def explain(
     by: Annotated[
         str, typer.Option(help="Whose changes are listed: member, department, project, model, key …")
     ] = "member",
-    where: Annotated[list[str] | None, typer.Option(help="Which events, as in `usage query`.")] = None,
+    where: Where = None,
     money: Money = "list",
     image: Annotated[Path | None, typer.Option(help="Draw the steps, as .png, .svg or .pdf.")] = None,
     seal: Seal = True,
@@ -45,13 +52,11 @@ def explain(
 ) -> None:
     """Why a month cost more or less than another: volume, mix, price, what is new and what is gone, which add up; and who moved most."""
     from tokenroll.services.cost_answers import explained
-    from tokenroll.store.lake_queries import condition_from_text
 
     after = _month(month, "--month")
     before = _month(against or _month_before(month), "--against")
-    with _view(seal=seal) as view:
-        conditions = [condition_from_text(one) for one in where or []]
-        found = explained(view, before, after, by=by, money=money, where=conditions)
+    with lake_view(seal=seal) as view:
+        found = explained(view, before, after, by=by, money=money, where=_conditions(where))
     if image is not None:
         _draw(found, image, against or _month_before(month), month)
     result = {
@@ -95,24 +100,25 @@ def _draw(found: "Explained", image: Path, before: str, after: str) -> None:
 
 
 @app.command("anomalies")
-def anomalies(*, money: Money = "list", seal: Seal = True, as_json: Json = False) -> None:
+def anomalies(*, money: Money = "list", where: Where = None, seal: Seal = True, as_json: Json = False) -> None:
     """Days with far more cost than those before them make likely, and calls whose meter cannot be right (W12)."""
-    from tokenroll.services.cost_answers import odd_days, odd_meters
+    from tokenroll.services.cost_answers import odd_days
+    from tokenroll.services.meter_quarantine import judged_calls
+    from tokenroll.store.lake_queries import UsageQuery
 
-    with _view(seal=seal) as view:
-        days, meters = odd_days(view, money=money), odd_meters(view)
+    with lake_view(seal=seal) as view:
+        conditions = _conditions(where)
+        days, without, currency = odd_days(view, money=money, where=conditions)
+        meters = judged_calls(view, UsageQuery(where=tuple(conditions)))
     result = {
         "days": [{"on": one.on.isoformat(), "cost": _amount(one.nanos), "usual": _amount(one.usual_nanos), "widths": one.widths} for one in days],
-        "meters": [
-            {
-                "source": one.source, "event_id": one.event_id, "member": one.member, "model": one.model,
-                "admitted_at": one.admitted_at, "cost": _amount(one.cost_nanos), "usual": _amount(one.usual_nanos),
-            }
-            for one in meters
-        ],
+        "unit": _unit(currency, money),
+        "left_out": without.json(),
+        "meters": [_call_json(one) for one in meters],
     }  # fmt: skip
 
     def human() -> None:
+        unit = _unit(currency, money)
         rows = [
             {
                 "on": one.on.isoformat(),
@@ -122,23 +128,187 @@ def anomalies(*, money: Money = "list", seal: Seal = True, as_json: Json = False
             }
             for one in days
         ]
-        columns = {"on": "day", "cost_nanos": "cost", "usual_nanos": "usual", "widths": "widths above"}
+        columns = {"on": "day", "cost_nanos": f"cost, {unit}", "usual_nanos": "usual", "widths": "widths above"}
         table(columns, rows, empty="No day is far above those before it.")
-        told = [
-            {"on": day(one.admitted_at, "UTC"), "who": one.member, "model": one.model, "cost_nanos": one.cost_nanos, "usual_nanos": one.usual_nanos, "call": one.event_id}
-            for one in meters
-        ]  # fmt: skip
-        columns = {
-            "on": "day",
-            "who": "who",
-            "model": "model",
-            "cost_nanos": "cost",
-            "usual_nanos": "its tokens cost elsewhere",
-            "call": "call",
-        }
-        table(columns, told, empty="No call costs what its tokens cannot explain.")
+        _say_calls(meters)
 
     show(result, as_json=as_json, human=human)
+    _note_left_out(without, as_json=as_json)
+
+
+def _say_calls(judged: "list[Judged]") -> None:
+    told = [
+        {
+            "on": day(one.call.admitted_at, "UTC"), "who": one.call.member, "model": one.call.model, "cost_nanos": one.call.cost_nanos,
+            "usual_nanos": one.call.usual_nanos, "currency": one.call.currency, "call": one.call.event_id, "state": one.state,
+        }
+        for one in judged[:_CALLS_SHOWN]
+    ]  # fmt: skip
+    columns = {
+        "on": "day", "who": "who", "model": "model", "cost_nanos": "cost", "usual_nanos": "its tokens cost elsewhere",
+        "currency": "in", "call": "call", "state": "state",
+    }  # fmt: skip
+    table(columns, told, empty="No call costs what its tokens cannot explain.")
+    if len(judged) > _CALLS_SHOWN:
+        say(f"  and {len(judged) - _CALLS_SHOWN} more, in --json")
+
+
+def _call_json(one: "Judged") -> dict[str, Any]:
+    call = one.call
+    return {
+        "source": call.source, "event_id": call.event_id, "member": call.member, "model": call.model, "admitted_at": call.admitted_at,
+        "currency": call.currency, "cost": _amount(call.cost_nanos), "usual": _amount(call.usual_nanos),
+        "list_cost": _amount(call.list_cost_nanos), "state": one.state,
+    }  # fmt: skip
+
+
+@app.command("meters")
+def meters(*, where: Where = None, seal: Seal = True, as_json: Json = False) -> None:
+    """What is quarantined: calls whose meter cannot be right (W12), out of every forecast and score until somebody confirms them."""
+    from tokenroll.services.meter_quarantine import WAITING, judged_calls, meter_lines
+    from tokenroll.store.lake_queries import UsageQuery
+
+    with lake_view(seal=seal) as view:
+        judged = judged_calls(view, UsageQuery(where=tuple(_conditions(where))))
+        decisions = view.decisions
+    lines = meter_lines(judged)
+    result = {
+        "meters": [_line_json(one) for one in lines],
+        "decisions": [_decision_json(one) for one in decisions],
+    }
+
+    def human() -> None:
+        rows = [
+            {
+                "source": one.source, "model": one.model, "since": day(one.since_at, "UTC"), "last": day(one.last_at, "UTC"),
+                "call_count": one.call_count, "list_cost_nanos": one.list_cost_nanos, "currency": one.currency,
+                "times": _times(one), "state": _state(one),
+            }
+            for one in lines
+        ]  # fmt: skip
+        columns = {
+            "source": "source", "model": "model", "since": "since (UTC)", "last": "last", "call_count": "calls",
+            "list_cost_nanos": "list cost", "currency": "in", "times": "times too much", "state": "state",
+        }  # fmt: skip
+        table(columns, rows, empty="No call costs what its tokens cannot explain: nothing is quarantined.")
+        if any(one.state == WAITING for one in lines):
+            say(
+                "What waits or is rejected stays in every sum and out of every forecast and score. Decide with",
+                "  tokenroll cost confirm-meter SOURCE MODEL --by NAME --reason TEXT   it is as it should be, and counts",
+                "  tokenroll cost reject-meter SOURCE MODEL --by NAME --reason TEXT    it is wrong, and never does",
+            )
+
+    show(result, as_json=as_json, human=human)
+
+
+def _times(one: "MeterLine") -> str:
+    least, most = (f"{number:,}".replace(",", " ") for number in (one.times_least, one.times_most))
+    return least if least == most else f"{least} to {most}"
+
+
+def _state(one: "MeterLine") -> str:
+    decision = one.decision
+    return one.state if decision is None else f"{one.state} by {decision.by}, {day(decision.decided_at, 'UTC')}"
+
+
+def _line_json(one: "MeterLine") -> dict[str, Any]:
+    return {
+        "source": one.source, "model": one.model, "currency": one.currency, "state": one.state, "since_at": one.since_at,
+        "last_at": one.last_at, "call_count": one.call_count, "list_cost": _amount(one.list_cost_nanos),
+        "times_least": one.times_least, "times_most": one.times_most, "decision_id": one.decision.id if one.decision else None,
+        "event_ids": [call.event_id for call in one.calls],
+    }  # fmt: skip
+
+
+def _decision_json(one: "MeterDecision") -> dict[str, Any]:
+    return {
+        "id": one.id, "verdict": one.verdict.value, "source": one.source, "model": one.model, "by": one.by, "reason": one.reason,
+        "decided_at": one.decided_at, "call_count": len(one.event_ids), "list_cost": _amount(int(one.list_cost_nanos)),
+        "event_ids": list(one.event_ids),
+    }  # fmt: skip
+
+
+Source = Annotated[str, typer.Argument(help="The source of the calls, as `cost meters` lists it.")]
+Model = Annotated[str, typer.Argument(help="Their model.")]
+CallNames = Annotated[
+    list[str] | None, typer.Option("--call", help="Only this call, by its event id in `cost meters --json`; repeat it. Without it: all that wait.")
+]  # fmt: skip
+DecidedBy = Annotated[str, typer.Option("--by", help="Who decides.")]
+Reason = Annotated[str, typer.Option(help="Why.")]
+
+
+@app.command("confirm-meter")
+def confirm_meter(
+    source: Source,
+    model: Model,
+    *,
+    by: DecidedBy,
+    reason: Reason,
+    call: CallNames = None,
+    command_id: CommandId = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Say that quarantined calls cost what they should: they count again in every forecast and score. Kept beside the lake, with who and why."""
+    _decide("confirmed", (source, model), call or [], (by, reason), command_id, dry_run=dry_run, as_json=as_json)
+
+
+@app.command("reject-meter")
+def reject_meter(
+    source: Source,
+    model: Model,
+    *,
+    by: DecidedBy,
+    reason: Reason,
+    call: CallNames = None,
+    command_id: CommandId = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Say that quarantined calls never cost that: they stay out of every forecast and score for good, and in the sums."""
+    _decide("rejected", (source, model), call or [], (by, reason), command_id, dry_run=dry_run, as_json=as_json)
+
+
+def _decide(
+    verdict: str, meter: tuple[str, str], calls: list[str], who: tuple[str, str], command_id: str, *, dry_run: bool, as_json: bool
+) -> None:  # fmt: skip
+    from tokenroll.app import clock_of
+    from tokenroll.services.meter_quarantine import Deciding
+    from tokenroll.store.lake_decisions import Verdict
+
+    asked = Deciding(
+        id=command_id or f"cli-{secrets.token_hex(12)}", verdict=Verdict(verdict), source=meter[0], model=meter[1],
+        event_ids=tuple(calls), by=who[0], reason=who[1],
+    )  # fmt: skip
+    decision = _decision(asked, clock_of(load_settings())(), dry_run=dry_run)
+    result = {**_decision_json(decision), "dry_run": dry_run}
+
+    def human() -> None:
+        count = "1 call" if len(decision.event_ids) == 1 else f"{len(decision.event_ids)} calls"
+        verb = f"would be {verdict}" if dry_run else verdict
+        say(f"{count} of {decision.source} and {decision.model} {verb} by {decision.by}: {decision.reason}")
+        facts({"list cost": result["list_cost"], "decision": decision.id})
+
+    show(result, as_json=as_json, human=human)
+
+
+def _decision(asked: "Deciding", now: int, *, dry_run: bool) -> "MeterDecision":
+    from tokenroll.services.meter_quarantine import DecisionError, decide, decision_of
+    from tokenroll.store.lake import open_lake
+
+    try:
+        if dry_run:
+            with lake_view(seal=False) as view:
+                return decision_of(view, asked, now)
+        with lake_failures(), open_lake(load_settings().lake_directory) as lake:
+            return decide(lake, asked, now)
+    except DecisionError as error:
+        raise Failure(str(error), kind="meter") from error
+
+
+def _note_left_out(without: "LeftOut", *, as_json: bool) -> None:
+    if without.call_count and not as_json:
+        note(without.text())
 
 
 @app.command("outcomes")
@@ -151,6 +321,7 @@ def outcomes(
     ] = None,
     *,
     month: Annotated[str, typer.Option(help="Only spend of this month, in UTC.", metavar="YYYY-MM")] = "",
+    where: Where = None,
     money: Money = "list",
     seal: Seal = True,
     as_json: Json = False,
@@ -174,9 +345,12 @@ def outcomes(
         raise Failure(
             "no outcome is known: name a CSV, or let a tracker tell them (`[outcomes]` in config.toml)", kind="source"
         )
-    with _view(seal=seal) as view:
-        found = outcome_cost(view, told, money=money, period=_month(month, "--month") if month else None)
+    with lake_view(seal=seal) as view:
+        period = _month(month, "--month") if month else None
+        answered = outcome_cost(view, told, money=money, period=period, where=_conditions(where))
+    found = answered.cost
     result = {
+        "unit": _unit(answered.currency, money),
         "outcome_count": found.outcome_count,
         "accepted_count": found.accepted_count,
         "spend": _amount(found.spend_nanos),
@@ -189,7 +363,8 @@ def outcomes(
         "per_accepted_with_unattributed": _amount(found.whole_nanos),
         "bad_row_count": intake.bad_count,
     }
-    show(result, as_json=as_json, human=lambda: facts(result))
+    show({**result, "left_out": answered.left_out.json()}, as_json=as_json, human=lambda: facts(result))
+    _note_left_out(answered.left_out, as_json=as_json)
     for bad in intake.bad_rows[:_MOVERS_SHOWN]:
         note(f"{bad.file}, line {bad.line}: {bad.reason}")
     if told.accepted and not found.spend_nanos:
@@ -205,6 +380,7 @@ def what_if_command(
     price: Annotated[list[str] | None, typer.Option(help="A price times a factor: `MODEL:METER=0.5`, such as `gpt-5:output=0.5`.")] = None,
     switch: Annotated[list[str] | None, typer.Option(help="Usage of a model that goes to another: `MODEL=OTHER` or `MODEL=OTHER:50%`.")] = None,
     discount: Annotated[list[str] | None, typer.Option(help="What is not charged: `10%` of all, or `MODEL=10%`.")] = None,
+    where: Where = None,
     seal: Seal = True,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -216,33 +392,37 @@ def what_if_command(
     from tokenroll.services.list_prices import published_list_prices
 
     scenario = _scenario(price or [], switch or [], discount or [])
-    with _view(seal=seal) as view:
+    with lake_view(seal=seal) as view:
         try:
-            answers, unpriced = would_cost(
-                view, scenario, published_list_prices(), _month(month, "--month"), clock_of(load_settings())()
-            )
+            found = would_cost(
+                view, scenario, published_list_prices(), _month(month, "--month"), clock_of(load_settings())(),
+                where=_conditions(where),
+            )  # fmt: skip
         except UnpricedError as error:
             raise Failure(f"--switch: {error}", kind="usage", code=2) from error
     rows: list[dict[str, Any]] = [
         {"model": one.model, "now_nanos": one.now_nanos, "then_nanos": one.then_nanos, "saved_nanos": one.now_nanos - one.then_nanos}
-        for one in sorted(answers, key=lambda one: -one.now_nanos)
+        for one in sorted(found.answers, key=lambda one: -one.now_nanos)
     ]  # fmt: skip
+    unit, less = _unit(found.currency, "list"), _amount(saved(found.answers))
     result = {
         "models": [{"model": row["model"], **{name.removesuffix("_nanos"): _amount(row[name]) for name in ("now_nanos", "then_nanos", "saved_nanos")}} for row in rows],
-        "saved": _amount(saved(answers)),
-        "unpriced_models": list(unpriced),
-        "unit": "USD",
+        "saved": less,
+        "unpriced_models": list(found.unpriced),
+        "unit": unit,
+        "left_out": found.left_out.json(),
     }  # fmt: skip
 
     def human() -> None:
-        columns = {"model": "model", "now_nanos": "now, USD", "then_nanos": "then, USD", "saved_nanos": "saved"}
+        columns = {"model": "model", "now_nanos": f"now, {unit}", "then_nanos": f"then, {unit}", "saved_nanos": "saved"}
         table(columns, rows, empty="nothing with a published price was used then")
-        say(f"saved in all: {_amount(saved(answers))} USD")
-        if unpriced:
-            note(f"without a published price, and left out: {', '.join(unpriced)}")
+        say(f"saved in all: {less} {unit}")
+        if found.unpriced:
+            note(f"without a published price, and left out: {', '.join(found.unpriced)}")
         note("Counts stay as they were: another model may need more of them for the same work.")
 
     show(result, as_json=as_json, human=human)
+    _note_left_out(found.left_out, as_json=as_json)
 
 
 @app.command("share")
@@ -250,45 +430,62 @@ def share(
     *,
     month: Annotated[str, typer.Option(help="The month of the invoice, in UTC.", metavar="YYYY-MM")],
     our_key: Annotated[list[str] | None, typer.Option(help="The id of a key that the gateway calls with, as reports name it; repeat it.")] = None,
+    report: Annotated[str, typer.Option(help="Which cost report is the invoice where several tell of one provider: openai-costs, anthropic-costs or focus; else the provider's own.")] = "",
+    where: Where = None,
     seal: Seal = True,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """How much of each provider's invoice went through the gateway, and the keys of its usage reports that are not ours."""
     from tokenroll.services.cost_answers import metered_share
 
-    with _view(seal=seal) as view:
-        providers, keys = metered_share(view, _month(month, "--month"), our_key or [])
-    rows: list[dict[str, Any]] = [
-        {
-            "provider": one.provider, "through_nanos": one.through_nanos, "billed_nanos": one.billed_nanos,
-            "share": "-" if one.permille is None else f"{one.permille / 10:.1f} %",
-        }
-        for one in providers
-    ]  # fmt: skip
+    with lake_view(seal=seal) as view:
+        found = metered_share(view, _month(month, "--month"), our_key or [], report=report, where=_conditions(where))
+    unit = _unit(found.currency, "net")
     result = {
         "providers": [
-            {"provider": one.provider, "through_gateway": _amount(one.through_nanos), "billed": _amount(one.billed_nanos), "share_permille": one.permille}
-            for one in providers
+            {
+                "provider": one.provider, "through_gateway": _amount(one.through_nanos), "billed": _amount(one.billed_nanos),
+                "share_permille": one.permille, "billed_by": one.report or None,
+                "other_reports": [{"source": other.report, "billed": _amount(other.nanos)} for other in one.others],
+            }
+            for one in found.providers
         ],
-        "keys": [{"provider": one.provider, "key": one.key, "model_tokens": one.model_tokens, "is_ours": one.is_ours} for one in keys],
+        "keys": [{"provider": one.provider, "key": one.key, "model_tokens": one.model_tokens, "is_ours": one.is_ours} for one in found.keys],
+        "unit": unit,
     }  # fmt: skip
 
     def human() -> None:
-        columns = {
-            "provider": "provider",
-            "through_nanos": "through the gateway, USD",
-            "billed_nanos": "billed in all, USD",
-            "share": "metered share",
-        }
-        table(columns, rows, empty="nothing went through the gateway then, and no cost report was imported")
+        _say_shares(found.providers, unit)
         told = [
             {"provider": one.provider, "key": one.key or "-", "model_tokens": one.model_tokens, "ours": one.is_ours}
-            for one in keys
+            for one in found.keys
         ]
         columns = {"provider": "provider", "key": "key", "model_tokens": "model tokens", "ours": "ours"}
         table(columns, told, empty="no usage report by key was imported (`tokenroll usage import`)")
 
     show(result, as_json=as_json, human=human)
+
+
+def _say_shares(providers: "Iterable[ProviderShare]", unit: str) -> None:
+    shares = list(providers)
+    rows: list[dict[str, Any]] = [
+        {
+            "provider": one.provider, "through_nanos": one.through_nanos, "billed_nanos": one.billed_nanos, "report": one.report or "-",
+            "share": "-" if one.permille is None else f"{one.permille / 10:.1f} %",
+        }
+        for one in shares
+    ]  # fmt: skip
+    columns = {
+        "provider": "provider", "through_nanos": f"through the gateway, {unit}", "billed_nanos": f"billed in all, {unit}",
+        "report": "by", "share": "metered share",
+    }  # fmt: skip
+    table(columns, rows, empty="nothing went through the gateway then, and no cost report was imported")
+    for one in shares:
+        for other in one.others:
+            note(
+                f"{other.report} bills {_amount(other.nanos)} {unit} of {one.provider}, too: the same invoice, so it is not added; "
+                f"--report {other.report} takes it in place of {one.report}"
+            )
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------
@@ -348,16 +545,10 @@ def _month_before(month: str) -> str:
     return f"{year - (number == 1):04}-{(number - 2) % 12 + 1:02}"
 
 
-@contextmanager
-def _view(*, seal: bool) -> Iterator["LakeView"]:
-    settings = load_settings()
-    with lake_failures():
-        if seal:
-            seal_for_question(settings, quiet=True)
-        from tokenroll.store.lake import read_lake
+def _conditions(texts: list[str] | None) -> "list[Condition]":
+    from tokenroll.store.lake_queries import condition_from_text
 
-        with read_lake(settings.lake_directory) as view:
-            yield view
+    return [condition_from_text(one) for one in texts or []]
 
 
 def _amount(nanos: int | None) -> str | None:

@@ -11,8 +11,8 @@ import typer
 
 from tokenroll.cli.analyse import right_aligned, write_whole
 from tokenroll.cli.console import Json, amount_option, credits_text, note, noun_app, reports, say, show, table
+from tokenroll.cli.lake_door import lake_failures, lake_view
 from tokenroll.cli.program import Failure
-from tokenroll.cli.usage import lake_failures, seal_for_question
 from tokenroll.model.limits import FORECAST_DAYS_AHEAD_MAX, FORECAST_HOURS_AHEAD_MAX, FORECAST_SHOWN_ROWS_MAX, GPUS_MAX
 from tokenroll.settings import load_settings
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tokenroll.services.forecasting import Change, Forecasted, ForecastQuestion
     from tokenroll.services.infrastructure_lines import Infrastructure
     from tokenroll.services.wallet_runways import WalletRunway
-    from tokenroll.store.lake import LakeView
+    from tokenroll.store.lake_meters import MeterCall
 
 app = noun_app(
     "What comes next, with its 80 and 95 % intervals and how far such words were off; and which wallets run dry. Estimates, never amounts of the ledger."
@@ -99,7 +99,7 @@ def show_forecast(
     Rows add up to the company to the unit. It names people where asked by member: a command for whoever administers the home.
     """
     images = _images(image, png, svg)
-    with _failures(), _lake(seal=seal_first, as_json=as_json) as view:
+    with _failures(), lake_view(seal=seal_first, quiet=as_json) as view:
         from tokenroll.services.forecast_texts import backtest_text, forecast_json, headline, rows_of
         from tokenroll.services.forecasting import forecast_usage
 
@@ -135,7 +135,7 @@ def show_backtest(
     as_json: Json = False,
 ) -> None:
     """Try the forecast on the lake's own past, beside repeating the last week: what `forecast show` says of its accuracy."""
-    with _failures(), _lake(seal=seal_first, as_json=as_json) as view:
+    with _failures(), lake_view(seal=seal_first, quiet=as_json) as view:
         from tokenroll.services.forecast_texts import backtest_json, backtest_rows
         from tokenroll.services.forecasting import ForecastError, backtest_usage
 
@@ -145,7 +145,9 @@ def show_backtest(
             raise ForecastError(
                 f"{usage.past.rows.shape[1]} periods of this past are too few, or too even, to try a forecast on"
             )
-    result = {"estimate_of": asked.measure.called, "by": asked.by.value, **(backtest_json(tried) or {})}
+    result = {
+        "estimate_of": asked.measure.called, "by": asked.by.value, **(backtest_json(tried) or {}), "left_out": usage.left_out.json(),
+    }  # fmt: skip
 
     def human() -> None:
         unit = "hours" if asked.is_hourly else "days"
@@ -161,6 +163,8 @@ def show_backtest(
         table(columns, backtest_rows(one), empty="")
 
     show(result, as_json=as_json, human=human)
+    if usage.left_out.call_count and not as_json:
+        note(usage.left_out.text())
 
 
 @app.command("runway")
@@ -169,6 +173,7 @@ def show_runway(
         str, typer.Argument(help="Member (name or id), pool name, or wallet id; without one, all members.")
     ] = "",
     *,
+    seal_first: Seal = True,
     as_json: Json = False,
 ) -> None:
     """Show which wallets run dry before their pay cycle ends, how likely and when, from the ledger's own daily spending.
@@ -179,12 +184,13 @@ def show_runway(
 
     with reports() as books:
         rows = books.wallets()
+        quarantined = _quarantined_of_gateway(seal=seal_first, quiet=as_json)
         if wallet:
             only = books.wallet(wallet)["wallet"]
             rows = [row for row in rows if row["wallet"] == only]
         else:
             rows = members_only(rows)
-        found = wallet_runways(books.connection, books.now, rows)
+        found = wallet_runways(books.connection, books.now, rows, quarantined)
     result = {"estimate_of": "the chance to run dry before the cycle ends", "wallets": [_runway(one) for one in found]}
 
     def human() -> None:
@@ -199,8 +205,29 @@ def show_runway(
         say(
             "Estimates from daily spending. Today counts as a day to come; what becomes spendable later in the cycle is not counted."
         )
+        for one in found:
+            if one.left_out.call_count:
+                note(f"{one.name}: {one.left_out.text()}")
 
     show(result, as_json=as_json, human=human)
+
+
+def _quarantined_of_gateway(*, seal: bool, quiet: bool) -> "list[MeterCall]":
+    """Calls that no pace is taken from. Without the lake's libraries nobody can judge them, and that is told."""
+    from tokenroll.services.meter_quarantine import quarantined
+    from tokenroll.store.lake_libraries import LakeLibraryError
+
+    try:
+        with lake_view(seal=seal, quiet=quiet) as view:
+            from tokenroll.model.usage_event import GATEWAY
+            from tokenroll.store.lake_queries import Condition, UsageQuery
+
+            return quarantined(view, UsageQuery(where=(Condition(dimension="source", operator="=", value=GATEWAY),)))
+    except Failure as failure:
+        if not isinstance(failure.__cause__, LakeLibraryError):
+            raise
+        note(f"meters that cannot be right are not left out: {failure}")
+        return []
 
 
 @app.command("infrastructure")
@@ -227,7 +254,7 @@ def show_infrastructure(
     """
     if (gpus is None) != (gpu_hour_price is None) or (gpu_jobs is not None and gpus is None):
         raise _usage("GPUs are told by --gpus and --gpu-hour-price, and what had them by --gpu-jobs")
-    with _failures(), _lake(seal=seal_first, as_json=as_json) as view:
+    with _failures(), lake_view(seal=seal_first, quiet=as_json) as view:
         from tokenroll.services.importers.infrastructure_files import read_gpu_jobs, read_seats
         from tokenroll.services.importers.intake import SourceError
         from tokenroll.services.infrastructure_lines import OwnedGpus, infrastructure, infrastructure_json
@@ -266,6 +293,9 @@ def _infrastructure(found: "Infrastructure") -> None:
         }  # fmt: skip
         table(columns, rows, empty="")
         say("A seat breaks even with calls where its member's list cost a month is its price.", "")
+    for one in {found.seats_left_out, *([found.metered.usage.left_out] if found.metered else [])}:
+        if one.call_count:
+            note(one.text())
     if found.gpus is not None:
         _gpus(found.gpus)
 
@@ -289,6 +319,7 @@ def _runway(one: "WalletRunway") -> dict[str, Any]:
         "days_left": one.days_left, "past_day_count": one.past_days,
         "chance": None if one.chance is None else round(one.chance, 3),
         **{name: on and on.isoformat() for name, on in days.items()},
+        "left_out": one.left_out.json(),
     }  # fmt: skip
 
 
@@ -420,17 +451,6 @@ def _usage(message: str) -> Failure:
 
 
 # ---- what is told -------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _lake(*, seal: bool, as_json: bool) -> "Iterator[LakeView]":
-    settings = load_settings()
-    if seal:
-        seal_for_question(settings, quiet=as_json)
-    from tokenroll.store.lake import read_lake
-
-    with read_lake(settings.lake_directory) as view:
-        yield view
 
 
 @contextlib.contextmanager

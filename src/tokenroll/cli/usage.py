@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import sys
-from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -12,15 +10,15 @@ import typer
 
 from tokenroll.cli.analyse import write_whole
 from tokenroll.cli.console import DryRun, Json, facts, instant_option, note, noun_app, reports, say, show, table
+from tokenroll.cli.lake_door import lake_failures, lake_view, telling
 from tokenroll.cli.program import Failure, put
-from tokenroll.model.limits import LAKE_DAY_FILES_MAX, USAGE_SHOWN_ROWS_MAX
+from tokenroll.model.limits import USAGE_SHOWN_ROWS_MAX
 from tokenroll.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from tokenroll.services.importers.intake import Intake
     from tokenroll.services.lake_importing import Reading
     from tokenroll.store.lake import Lake
-    from tokenroll.store.lake_files import Tell
     from tokenroll.store.lake_queries import UsageAnswer, UsageQuery
 
 app = noun_app(
@@ -31,7 +29,6 @@ FORMATS: Final = ("table", "csv", "json", "parquet", "xlsx")
 _FILES: Final = ("parquet", "xlsx")
 _NO_PURPOSE: Final = "none"
 _BAD_SHOWN: Final = 20
-_OF_ONE_PERSON: Final = frozenset({"member", "key", "session"})
 
 
 @app.command("query")
@@ -78,13 +75,9 @@ def query(
         raise Failure(f"--format {kind} is written into a file: name it with --output", kind="usage", code=2)
     with lake_failures():
         asked = _question(by, measure, where or [], (from_date, until), order, limit)
-        settings = load_settings()
-        if seal_first:
-            seal_for_question(settings, quiet=kind != "table")
-        from tokenroll.store.lake import read_lake
-        from tokenroll.store.lake_queries import answer
+        with lake_view(seal=seal_first, quiet=kind != "table") as view:
+            from tokenroll.store.lake_queries import answer
 
-        with read_lake(settings.lake_directory) as view:
             found = answer(view, asked)
         if image is not None:
             _draw(asked, found, image)
@@ -104,16 +97,18 @@ def _draw(asked: "UsageQuery", found: "UsageAnswer", image: Path) -> None:
 def _question(
     by: str, measure: str, where: list[str], period: tuple[str | None, str | None], order: str, limit: int | None
 ) -> "UsageQuery":
-    from tokenroll.store.lake_queries import QuestionError, UsageQuery, condition_from_text
+    from tokenroll.store.lake_queries import OF_ONE_PERSON, QuestionError, UsageQuery, condition_from_text
 
-    if "hour" in _names(by) and set(_names(by)) & _OF_ONE_PERSON:
+    conditions = tuple(condition_from_text(one) for one in where)
+    one_person = {one.dimension for one in conditions if one.operator == "="} | set(_names(by))
+    if "hour" in _names(by) and one_person & OF_ONE_PERSON:
         raise QuestionError(
             "the hours of one person are theirs alone: ask for hours by department, or for persons by day"
         )
     return UsageQuery(
         by=_names(by),
         measures=_names(measure),
-        where=tuple(condition_from_text(one) for one in where),
+        where=conditions,
         from_at=_time(period[0], "--from"),
         until=_time(period[1], "--until"),
         order=_names(order),
@@ -198,49 +193,16 @@ def seal(*, as_json: Json = False, dry_run: DryRun = False) -> None:
                 with reports() as books:
                     result: dict[str, Any] = {"waiting_count": waiting_count(books.connection, lake), "dry_run": True}
             else:
-                with _telling(quiet=as_json) as tell:
-                    result = {**_sealed(lake, 2, tell), "dry_run": False}
+                from tokenroll.services.lake_sealing import sealed
+
+                with telling(quiet=as_json) as tell:
+                    result = {**sealed(lake, reports, files_min=2, tell=tell), "dry_run": False}
 
     def human() -> None:
         say("would seal" if dry_run else "sealed")
         facts(result)
 
     show(result, as_json=as_json, human=human)
-
-
-def _sealed(lake: "Lake", files_min: int, tell: "Tell | None") -> dict[str, Any]:
-    from tokenroll.services.lake_feeding import feed_slice
-
-    events = 0
-    while True:
-        with (
-            reports() as books
-        ):  # a snapshot for each slice, so that a long feed does not keep the ledger's log from ending
-            fed = feed_slice(books.connection, lake)
-        if not fed.event_count:
-            break
-        events += fed.event_count
-        if tell is not None:
-            tell(f"{events} settlements taken in")
-    days = lake.compact(files_min, tell)
-    return {
-        "event_count": events,
-        "merged_day_count": days,
-        "summed_file_count": lake.roll_up(tell),
-        "through_seq": fed.through_seq,
-        "file_count": len(lake.manifest.files),
-    }
-
-
-def seal_for_question(settings: Settings, *, quiet: bool) -> None:
-    """What a question needs: everything in, and summed. Files are merged only where they are many."""
-    from tokenroll.store.lake import LakeBusyError, open_lake
-
-    try:
-        with open_lake(settings.lake_directory) as lake, _telling(quiet=quiet) as tell:
-            _sealed(lake, LAKE_DAY_FILES_MAX + 1, tell)
-    except LakeBusyError as error:
-        note(f"{error}; the answer is of what is sealed so far")
 
 
 @app.command("import")
@@ -322,10 +284,11 @@ def _imported(
 ) -> int:
     from tokenroll.services.importers.detecting import events_of, usage_files
     from tokenroll.services.lake_importing import import_files
+    from tokenroll.services.lake_sealing import sealed
     from tokenroll.store.lake import open_lake
 
     files = usage_files(sources, member)
-    with _telling(quiet=quiet) as tell:
+    with telling(quiet=quiet) as tell:
         if dry_run:
             told = events_of(
                 files, reading.prices, intake,
@@ -334,7 +297,7 @@ def _imported(
             return len({(event.source, event.event_id) for event in told})
         with open_lake(settings.lake_directory) as lake:
             if settings.database_path.exists():
-                _sealed(lake, LAKE_DAY_FILES_MAX + 1, tell)
+                sealed(lake, reports, tell=tell)
 
             def on_file(number: int, file: Any) -> None:
                 if tell is not None:
@@ -395,7 +358,7 @@ def focus(
 def verify(*, as_json: Json = False) -> None:
     """Read every file of the lake: digests, row counts, and the sums against the events."""
     settings = load_settings()
-    with lake_failures(), _telling(quiet=as_json) as tell:
+    with lake_failures(), telling(quiet=as_json) as tell:
         from tokenroll.store.lake import read_lake
         from tokenroll.store.lake_schema import USAGE
         from tokenroll.store.lake_verify import verify_lake
@@ -448,33 +411,3 @@ def _kept(text: str) -> tuple[str, int]:
     if not mark or not purpose or not (days.isascii() and days.isdigit()):
         raise Failure(f"--keep: {text!r} is not a purpose and its days, such as personal=90", kind="usage", code=2)
     return "" if purpose == _NO_PURPOSE else purpose, int(days)
-
-
-@contextlib.contextmanager
-def lake_failures() -> Iterator[None]:
-    """What the lake cannot do, as what a person is told."""
-    from tokenroll.store.lake_libraries import LakeLibraryError
-    from tokenroll.store.lake_manifest import LakeError
-    from tokenroll.store.lake_queries import QuestionError
-    from tokenroll.store.lake_schema import LakeRowsError
-
-    try:
-        yield
-    except LakeLibraryError as error:
-        raise Failure(str(error), kind="library") from error
-    except QuestionError as error:
-        raise Failure(str(error), kind="usage", code=2) from error
-    except (LakeError, LakeRowsError) as error:
-        raise Failure(str(error), kind="lake") from error
-
-
-@contextlib.contextmanager
-def _telling(*, quiet: bool) -> Iterator[Callable[[str], None] | None]:
-    """What is being done, on standard error while it is done, where a person looks at it."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("opening the usage lake") as status:
-        yield status.update

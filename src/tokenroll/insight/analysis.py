@@ -6,7 +6,7 @@ from datetime import date, timedelta, tzinfo
 from operator import attrgetter
 from typing import Final
 
-from tokenroll.insight.anomalies import MeterAnomaly, meter_anomalies
+from tokenroll.insight.broken_meters import MeterAnomaly, meter_anomalies
 from tokenroll.insight.log_waste import Waste, log_waste
 from tokenroll.insight.month_ahead import MonthAhead, month_ahead
 from tokenroll.insight.pictures import Amount
@@ -25,6 +25,7 @@ from tokenroll.insight.usage_shares import (
 )
 from tokenroll.model.amount import NANOS_PER_CREDIT
 from tokenroll.model.instant import Instant
+from tokenroll.model.limits import PEOPLE_TOLD_MIN
 from tokenroll.model.rate_card import Rates
 from tokenroll.model.usage import Meter
 from tokenroll.model.usage_event import Billing, UsageEvent
@@ -51,7 +52,9 @@ class Analysis:
     by_source: tuple[Share, ...]
     by_month: tuple[Share, ...]
     days: tuple[Day, ...]
-    hours_of_week: tuple[tuple[int, ...], ...]
+    hours_of_week: tuple[tuple[int, ...], ...] | None
+    """None where two people or a few more are in it, whose hours it would tell to each other (law 10)."""
+    member_count: int
     model_days: tuple[Amount, ...]
     waste: Waste
     seats: tuple[SeatChoice, ...]
@@ -68,13 +71,20 @@ def analysed(
     seats: Sequence[Seat],
     small_models: Mapping[str, Rates],
 ) -> Analysis:
-    """The analysis of at least one event. Raises ValueError for none."""
+    """The analysis of at least one event. Raises ValueError for none.
+
+    Calls whose meter cannot be right are in every sum, and in nothing that is said of waste, of seats and of the month ahead.
+    """
     if not priced:
         message = "there is no usage to analyse"
         raise ValueError(message)
     events = [one.event for one in priced]
     by_day = days(events, zone)
-    past = _whole_days(by_day)
+    meters = meter_anomalies(priced)
+    broken = {(one.source, one.event_id) for one in meters}
+    sound = [one for one in priced if (one.event.source, one.event.event_id) not in broken]
+    past = _whole_days(by_day, days([one.event for one in sound], zone))
+    member_count = len({event.member for event in events})
     last_on = by_day[-1].on - timedelta(days=1)
     admitted = [event.admitted_at for event in events]
     return Analysis(
@@ -94,11 +104,12 @@ def analysed(
             sorted(shares(events, lambda event: f"{local(event.admitted_at, zone):%Y-%m}"), key=attrgetter("name"))
         ),
         days=by_day,
-        hours_of_week=hours_of_week(events, zone),
+        hours_of_week=hours_of_week(events, zone) if may_tell_habits(member_count) else None,
+        member_count=member_count,
         model_days=_model_days(events, zone),
-        waste=log_waste(priced, small_models),
-        seats=seat_choices(events, seats, zone),
-        meters=meter_anomalies(priced),
+        waste=log_waste(sound, small_models),
+        seats=seat_choices([one.event for one in sound], seats, zone),
+        meters=meters,
         cost_ahead=month_ahead([day.list_cost_nanos / NANOS_PER_CREDIT for day in past], last_on),
         tokens_ahead=month_ahead([float(day.model_tokens) for day in past], last_on),
         unpriced_models=tuple(
@@ -107,9 +118,15 @@ def analysed(
     )
 
 
-def _whole_days(found: Sequence[Day]) -> Sequence[Day]:
-    """The days that a forecast learns from: the last one may not be over, so it is left out."""
-    return found[:-1]
+def may_tell_habits(member_count: int) -> bool:
+    """Whether hours may be told of so many people together: of oneself, or of enough that nobody is told alone (law 10)."""
+    return member_count <= 1 or member_count >= PEOPLE_TOLD_MIN
+
+
+def _whole_days(found: Sequence[Day], sound: Sequence[Day]) -> list[Day]:
+    """What a forecast learns from: each day without what is quarantined, and without the last one, which may not be over."""
+    known = {day.on: day for day in sound}
+    return [known.get(day.on, Day(on=day.on, call_count=0, model_tokens=0, list_cost_nanos=0)) for day in found[:-1]]
 
 
 def _model_days(events: Sequence[UsageEvent], zone: tzinfo) -> tuple[Amount, ...]:

@@ -2,18 +2,23 @@
 
 Outcomes are merged changes, closed tickets or any other event with a name; one that was reverted or undone is not accepted. Spend that
 belongs to no outcome is told apart and, in `whole_nanos`, divided all the same: money that led nowhere was spent, too. The interval is
-a percentile bootstrap over outcomes (Efron 1979), the same from the same seed; below five accepted outcomes there is none.
+a percentile bootstrap over outcomes (Efron 1979), the same from the same seed; below five accepted outcomes there is none. Of more
+outcomes than `DRAWN_MAX` so many are drawn each time, and the distances from the cost itself shrink with the root of the number (Bickel,
+Götze, van Zwet 1997): the time no longer grows, and the width is right to some two percent.
 """
 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import Final
 
 from tokenroll.engine.rating import round_half_even
 
 ACCEPTED_MIN: Final = 5
 RESAMPLES: Final = 2_000
+DRAWN_MAX: Final = 5_000
+"""Outcomes of one resampling: ten million draws in all, some seconds however many outcomes there are."""
 _LOW, _HIGH = 0.025, 0.975
 
 
@@ -79,14 +84,28 @@ def joined(spend: Mapping[str, int], accepted: Mapping[str, bool]) -> tuple[tupl
 
 def _interval(outcomes: Sequence[OutcomeSpend], seed: int) -> tuple[int | None, int | None]:
     chance = random.Random(seed)  # noqa: S311 - a resampling that anybody can repeat, no secret
+    count, standing = min(len(outcomes), DRAWN_MAX), sum(one.is_accepted for one in outcomes)
+    if standing * count < ACCEPTED_MIN * len(outcomes):
+        return None, None  # so few of so many that most draws would have none
     ratios = []
     for _ in range(RESAMPLES):
-        drawn = chance.choices(outcomes, k=len(outcomes))
+        drawn = chance.choices(outcomes, k=count)
         accepted = sum(one.is_accepted for one in drawn)
         if accepted:
             ratios.append(sum(one.spend_nanos for one in drawn) // accepted)
     ratios.sort()
-    return ratios[int(_LOW * len(ratios))], ratios[min(len(ratios) - 1, int(_HIGH * len(ratios)))]
+    ends = ratios[int(_LOW * len(ratios))], ratios[min(len(ratios) - 1, int(_HIGH * len(ratios)))]
+    if count == len(outcomes):
+        return ends
+    cost = sum(one.spend_nanos for one in outcomes) // standing
+    low, high = (cost + _shrunk(end - cost, count, len(outcomes)) for end in ends)
+    return max(0, low), high
+
+
+def _shrunk(distance: int, count: int, whole: int) -> int:
+    """A distance times the root of `count` over `whole`, in integers."""
+    size = isqrt(distance * distance * count // whole)
+    return size if distance >= 0 else -size
 
 
 def _divided(nanos: int, count: int) -> int | None:

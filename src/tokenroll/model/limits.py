@@ -377,6 +377,10 @@ LAKE_THREADS_MAX: Final = 8
 """Threads of one question: each takes memory of its own, and a ledger may be working on the same machine."""
 LAKE_DAY_FILES_MAX: Final = 16
 """Files of one day that a question reads as they are; of more it has them merged first, since each costs as much as thousands of rows."""
+METER_DECIDED_CALLS_MAX: Final = 500_000
+"""Calls that decisions about broken meters name, some 20 MB of identities: a meter that is wrong more often is mended, and its calls imported anew."""
+METER_REASON_CHARACTERS_MAX: Final = 1_000
+"""Of the reason that a decision gives: a few sentences, and no place for documents."""
 USAGE_MARK_CHARACTERS_MAX: Final = 4_096
 """How far a source is taken in, in its importer's own words: a cursor, a date, a list of offsets is longer only by mistake."""
 USAGE_ANSWER_ROWS_MAX: Final = 2_000_000
@@ -559,8 +563,8 @@ LIVE_AGE_SECONDS_MAX: Final = 5
 """Sums that are younger are told again as they are: several that watch cost one reading."""
 LIVE_READ_SECONDS_MAX: Final = 2
 """So long one question counts on: watchers give up after ten seconds, and the next question goes on."""
-LIVE_PEOPLE_MIN: Final = 5
-"""With fewer people than this a department's models and tokens would be those of persons (law 10)."""
+PEOPLE_TOLD_MIN: Final = 5
+"""What fewer people than this do, when and with which model, would be the habits of persons: it is withheld (law 10)."""
 LIVE_SERIES_MAX: Final = 5_000
 """Sets of department, model and provider that are told apart, some 15,000 series of tokens: more would burden who stores them."""
 LIVE_AVAILABLE_SECONDS: Final = 60

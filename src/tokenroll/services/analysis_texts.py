@@ -1,14 +1,19 @@
 """An analysis in words, in JSON and as one picture: what the terminal, the page and programs say alike."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from tokenroll.insight import pictures
 from tokenroll.insight.analysis import Analysis
+from tokenroll.insight.broken_meters import SEEN_WITH
+from tokenroll.insight.log_waste import Waste
 from tokenroll.insight.month_ahead import MonthAhead
 from tokenroll.insight.pictures import Picture
 from tokenroll.insight.usage_shares import Share
 from tokenroll.model.amount import NANOS_PER_CREDIT, text_from_nanos
 from tokenroll.model.instant import text_from_instant
+from tokenroll.model.limits import PEOPLE_TOLD_MIN
+from tokenroll.services.accuracy_texts import accuracy_json
 from tokenroll.services.analysing import Analysed
 
 UNIT: Final = "USD at list price"
@@ -72,11 +77,12 @@ def notes(found: Analysed) -> tuple[str, ...]:
         lines.append(
             f"{grouped(analysis.fast_call_count)} calls in fast mode are valued at the standard price, which is too low."
         )
-    lines += [
-        f"{one.event_id} of {one.source} costs {usd(one.cost_nanos)} USD, {grouped(one.times)} times what its tokens cost elsewhere: "
-        "a meter or a price is wrong (W12)."
-        for one in analysis.meters[:_NAMED_MAX]
-    ]
+    if analysis.hours_of_week is None:
+        lines.append(
+            f"Hours are withheld: of {analysis.member_count} people they would tell each one's habits. They are drawn for one person, "
+            f"or for {PEOPLE_TOLD_MIN} and more."
+        )
+    lines += _meter_notes(analysis)
     lines.append(
         f"{grouped(intake.file_count)} files, {grouped(intake.row_count)} rows; {grouped(intake.repeat_count)} were repeats of a call, "
         f"{grouped(intake.bad_count)} could not be read"
@@ -89,6 +95,26 @@ def notes(found: Analysed) -> tuple[str, ...]:
             f"Prices of seats as published on {found.seats_as_of}, without taxes; what a seat carries has limits that are not published as counts."
         )
     return tuple(lines)
+
+
+def _meter_notes(analysis: Analysis) -> list[str]:
+    """What is quarantined, and where somebody can decide about it."""
+    meters = analysis.meters
+    if not meters:
+        return []
+    cost = usd(sum(one.list_cost_nanos for one in meters))
+    calls, stand = ("1 call", "stands") if len(meters) == 1 else (f"{grouped(len(meters))} calls", "stand")
+    first = (
+        f"{calls} with {cost} USD of list cost {stand} in every sum and in nothing that is said of the month ahead, of seats and of waste, "
+        f"since a meter or a price is wrong (W12). Once in a lake (`tokenroll usage import`) somebody can decide: `{SEEN_WITH}`."
+    )
+    return [
+        first,
+        *(
+            f"  {one.event_id} of {one.source} costs {usd(one.cost_nanos)} {one.currency}, {grouped(one.times)} times what its tokens cost elsewhere"
+            for one in meters[:_NAMED_MAX]
+        ),
+    ]
 
 
 def analysis_json(found: Analysed) -> dict[str, Any]:
@@ -116,7 +142,9 @@ def analysis_json(found: Analysed) -> dict[str, Any]:
             }
             for day in analysis.days
         ],
-        "hours_of_week": [[_amount(nanos) for nanos in row] for row in analysis.hours_of_week],
+        "hours_of_week": None
+        if analysis.hours_of_week is None
+        else [[_amount(nanos) for nanos in row] for row in analysis.hours_of_week],
         "waste": _waste_json(analysis),
         "month_ahead": {
             "list_cost": _ahead_json(analysis.cost_ahead),
@@ -160,11 +188,15 @@ def analysis_parts(found: Analysed) -> dict[str, Picture]:
         **({"ahead": pictures.document(pictures.sized(fan, _WIDTH - 100, 200), "The month ahead")} if fan else {}),
         "spend": pictures.document(pictures.sized(spend, _WIDTH - 220, 240), f"List cost a {step}, by model"),
         "mix": pictures.document(pictures.sized(mix, _WIDTH - 220, 160), "Mix of models"),
-        "hours": pictures.document(
-            pictures.sized(pictures.hours_of_week(analysis.hours_of_week, unit="USD at list"), _WIDTH - 220, 170),
-            "When",
-        ),
+        **_hours_part(analysis),
     }
+
+
+def _hours_part(analysis: Analysis) -> dict[str, Picture]:
+    if analysis.hours_of_week is None:
+        return {}
+    hours = pictures.hours_of_week(analysis.hours_of_week, unit="USD at list")
+    return {"hours": pictures.document(pictures.sized(hours, _WIDTH - 220, 170), "When")}
 
 
 def analysis_picture(found: Analysed) -> Picture:
@@ -174,16 +206,13 @@ def analysis_picture(found: Analysed) -> Picture:
     step = _step(analysis)
     spend = pictures.spend_by_name(analysis.model_days, unit="USD", what="model", step=step)
     half = (_WIDTH - 140) // 2
+    projects = pictures.titled(pictures.bars(_bar_rows(analysis.by_project), unit=UNIT), "By project")
+    below = pictures.sized(projects, half - 60 if analysis.hours_of_week else _WIDTH - 220, 150)
+    if analysis.hours_of_week:
+        hours = pictures.titled(pictures.hours_of_week(analysis.hours_of_week, unit="USD"), "When")
+        below = pictures.beside_each_other(below, pictures.sized(hours, half - 40, 150))
     view = pictures.above_each_other(
-        pictures.sized(pictures.titled(spend, f"List cost a {step}, by model"), _WIDTH - 60, 220),
-        pictures.beside_each_other(
-            pictures.sized(
-                pictures.titled(pictures.bars(_bar_rows(analysis.by_project), unit=UNIT), "By project"), half - 60, 150
-            ),
-            pictures.sized(
-                pictures.titled(pictures.hours_of_week(analysis.hours_of_week, unit="USD"), "When"), half - 40, 150
-            ),
-        ),
+        pictures.sized(pictures.titled(spend, f"List cost a {step}, by model"), _WIDTH - 60, 220), below
     )
     fan = _fan(analysis)
     if fan is not None:
@@ -197,6 +226,28 @@ def usd(nanos: int) -> str:
     cents = round(nanos, -7) // (NANOS_PER_CREDIT // 100)
     sign = "-" if cents < 0 else ""
     return f"{sign}{grouped(abs(cents) // 100)}.{abs(cents) % 100:02d}"
+
+
+def usd_parts(nanos: Sequence[int]) -> list[str]:
+    """Parts as `usd` prints their sum: their cents add up to it. What rounding leaves over goes to the largest remainders."""
+    cent = NANOS_PER_CREDIT // 100
+    cents = [one // cent for one in nanos]
+    left = round(sum(nanos), -7) // cent - sum(cents)
+    by_remainder = sorted(range(len(nanos)), key=lambda place: (-(nanos[place] % cent), place))
+    for place in by_remainder[:left]:
+        cents[place] += 1
+    return [usd(one * cent) for one in cents]
+
+
+def waste_costs(waste: Waste) -> list[str]:
+    """What could have been avoided, finding by finding: those of a kind add up to what is said of the kind."""
+    places = [place for kind in (True, False) for place, one in enumerate(waste.findings) if one.rule.is_hard is kind]
+    texts = [
+        text
+        for kind in (True, False)
+        for text in usd_parts([one.avoidable_nanos for one in waste.findings if one.rule.is_hard is kind])
+    ]
+    return [text for _, text in sorted(zip(places, texts, strict=True))]
 
 
 def _plain(estimate: float) -> str:
@@ -235,7 +286,11 @@ def _caching(analysis: Analysis) -> str:
     if not cache.saved_nanos and not cache.premium_nanos:
         return "No call read from a provider's cache or wrote to one."
     verb = "saved" if cache.net_nanos >= 0 else "cost more than it saved, by"
-    return f"Prompt caching {verb} {usd(abs(cache.net_nanos))} USD: {usd(cache.saved_nanos)} on reads, less {usd(cache.premium_nanos)} for writes"
+    less = min(cache.saved_nanos, cache.premium_nanos)
+    net, part = usd_parts([abs(cache.net_nanos), less])
+    whole = usd(less + abs(cache.net_nanos))
+    saved, premium = (whole, part) if cache.net_nanos >= 0 else (part, whole)
+    return f"Prompt caching {verb} {net} USD: {saved} on reads, less {premium} for writes"
 
 
 def _fan(analysis: Analysis) -> dict[str, Any] | None:
@@ -262,18 +317,7 @@ def _ahead_json(ahead: MonthAhead | None) -> dict[str, Any] | None:
             {"on": day.on.isoformat(), "middle": day.middle, "low_80": day.low_80, "high_80": day.high_80}
             for day in ahead.days
         ],
-        "backtest": None
-        if tried is None
-        else {
-            "origins": tried.origins,
-            "mase": tried.mase,
-            "wape": tried.wape,
-            "total_wape": tried.total_wape,
-            "naive_mase": tried.naive_mase,
-            "naive_wape": tried.naive_wape,
-            "naive_total_wape": tried.naive_total_wape,
-            "coverage": {str(one.level): one.percent for one in tried.coverages},
-        },
+        "backtest": None if tried is None else accuracy_json(tried, len(ahead.days)),
     }
 
 

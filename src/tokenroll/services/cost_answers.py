@@ -6,20 +6,21 @@ from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
 from tokenroll.engine.rating import UnpricedError, charge_attos
-from tokenroll.insight.anomalies import METER_LEAST_NANOS, METER_TIMES_MAX, SpendDay, UnusualDay, unusual_days
+from tokenroll.insight.anomalies import SpendDay, UnusualDay, unusual_days
 from tokenroll.insight.changes import Amounts, Change, Mover, change_of, movers
 from tokenroll.insight.metered_share import KeyUse, ProviderShare, key_uses, provider_shares
 from tokenroll.insight.unit_economics import UnitCost, joined, unit_cost
 from tokenroll.insight.what_if import Answer, ModelUse, Scenario, what_if
-from tokenroll.model.instant import Instant, instant_from_datetime
+from tokenroll.model.instant import Instant, datetime_from_instant, instant_from_datetime
 from tokenroll.model.rate_card import Rates
 from tokenroll.model.usage import METERS
 from tokenroll.model.usage_event import GATEWAY
 from tokenroll.services.list_prices import ListPrices
+from tokenroll.services.meter_quarantine import LeftOut, amount_of, left_out, quarantined
 from tokenroll.services.outcomes import Standing
 from tokenroll.store.lake import LakeView
-from tokenroll.store.lake_meters import BrokenMeter, broken_meters
-from tokenroll.store.lake_queries import MEASURES, TIMES, Condition, QuestionError, UsageQuery, answer
+from tokenroll.store.lake_meters import MeterCall
+from tokenroll.store.lake_queries import MEASURES, TIMES, Condition, QuestionError, UsageAnswer, UsageQuery, answer
 from tokenroll.store.lake_schema import COSTS, COUNTS
 
 MONEY: Final = ("list", "net", "billed", "charge")
@@ -84,63 +85,93 @@ def explained(
     )
 
 
-def odd_days(view: LakeView, *, money: str) -> tuple[UnusualDay, ...]:
-    """Days with far more of one cost than the days before them make likely; days without usage count as nothing spent."""
+def odd_days(
+    view: LakeView, *, money: str, where: Sequence[Condition] = ()
+) -> tuple[tuple[UnusualDay, ...], LeftOut, str]:
+    """Days with far more of one cost than the days before them make likely, what is quarantined from them, and the currency.
+
+    Days without usage count as nothing spent.
+    """
     column = _money(money)
-    rows = answer(view, UsageQuery(by=("day",), measures=(money,), order=("day",))).rows()
-    spent = {date.fromisoformat(row["day"]): row[column] or 0 for row in rows}
+    asked = UsageQuery(by=("day",), measures=(money,), order=("day",), where=tuple(where))
+    found = answer(view, asked)
+    spent = {date.fromisoformat(row["day"]): row[column] or 0 for row in found.rows()}
+    without = quarantined(view, asked)
+    for call in without:
+        spent[datetime_from_instant(call.admitted_at).date()] -= amount_of(call, money)
+    told = left_out(without, money, found.currency)
     if not spent:
-        return ()
+        return (), told, found.currency
     first, last = min(spent), max(spent)
     span = range(first.toordinal(), last.toordinal() + 1)
-    return unusual_days([SpendDay(on, spent.get(on, 0)) for on in map(date.fromordinal, span)])
+    days = unusual_days([SpendDay(on, spent.get(on, 0)) for on in map(date.fromordinal, span)])
+    return days, told, found.currency
 
 
-def odd_meters(view: LakeView) -> list[BrokenMeter]:
-    """All calls of the lake whose meter cannot be right, dearest first: nobody spent what they cost."""
-    return broken_meters(
-        view,
-        UsageQuery(),
-        times_max=METER_TIMES_MAX,
-        least_nanos=METER_LEAST_NANOS,
-        measure=MEASURES["list"],
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What an accepted outcome costs, in which currency, and what is quarantined from it."""
+
+    cost: UnitCost
+    currency: str
+    left_out: LeftOut
 
 
-def outcome_cost(view: LakeView, told: Standing, *, money: str, period: Period | None = None) -> UnitCost:
+def outcome_cost(
+    view: LakeView, told: Standing, *, money: str, period: Period | None = None, where: Sequence[Condition] = ()
+) -> Outcomes:
     """What an accepted outcome costs: spend joined to outcomes by its tag, else by its session; the rest of all spend is unattributed."""
     column = _money(money)
     span = period or Period(None, None)
-    asked = UsageQuery(by=("outcome",), measures=(money,), from_at=span.from_at, until=span.until)
-    spend = {str(row["outcome"]): row[column] or 0 for row in answer(view, asked).rows() if row["outcome"]}
-    if told.outcome_of_session:
-        untagged = UsageQuery(
-            by=("session",),
-            measures=(money,),
-            where=(Condition(dimension="outcome", operator="=", value=""),),
-            from_at=span.from_at,
-            until=span.until,
-        )
-        for row in answer(view, untagged).rows():
-            outcome = told.outcome_of_session.get(str(row["session"]))
-            if outcome is not None:
-                spend[outcome] = spend.get(outcome, 0) + (row[column] or 0)
-    whole = answer(view, UsageQuery(measures=(money,), from_at=span.from_at, until=span.until)).rows()
-    total = (whole[0][column] or 0) if whole else 0
+    asked = UsageQuery(
+        by=("outcome", "session") if told.outcome_of_session else ("outcome",), measures=(money,), from_at=span.from_at,
+        until=span.until, where=tuple(where),
+    )  # fmt: skip
+    found = answer(view, asked)
+    spend: dict[str, int] = {}
+
+    def add(outcome: str, session: str, nanos: int) -> None:
+        name = outcome or told.outcome_of_session.get(session, "")
+        spend[name] = spend.get(name, 0) + nanos
+
+    for row in found.rows():
+        add(row["outcome"] or "", row.get("session") or "", row[column] or 0)
+    without = quarantined(view, asked)
+    for call in without:
+        add(call.outcome, call.session, -amount_of(call, money))
+    nameless = spend.pop("", 0)
     outcomes, elsewhere = joined(spend, told.accepted)
-    return unit_cost(outcomes, unattributed_nanos=elsewhere + total - sum(spend.values()))
+    return Outcomes(
+        cost=unit_cost(outcomes, unattributed_nanos=elsewhere + nameless),
+        currency=found.currency,
+        left_out=left_out(without, money, found.currency),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WouldCost:
+    """Each model's usage now and under a scenario, models without a price, the currency, and what is quarantined from both sides."""
+
+    answers: tuple[Answer, ...]
+    unpriced: tuple[str, ...]
+    currency: str
+    left_out: LeftOut
 
 
 def would_cost(
-    view: LakeView, scenario: Scenario, prices: ListPrices, period: Period, at: Instant
-) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
-    """The list cost of a period's usage by model, now and under a scenario; and the models that have no price to ask about."""
+    view: LakeView, scenario: Scenario, prices: ListPrices, period: Period, at: Instant,
+    *, where: Sequence[Condition] = (),
+) -> WouldCost:  # fmt: skip
+    """The list cost of a period's usage by model, now and under a scenario, in the currency that it is told in."""
     meters = {column: name for name, column in MEASURES.items() if column in COUNTS}
     query = UsageQuery(
-        by=("provider", "model"), measures=(*meters.values(), "list"), from_at=period.from_at, until=period.until
-    )
+        by=("provider", "model"), measures=(*meters.values(), "list"), from_at=period.from_at, until=period.until,
+        where=tuple(where),
+    )  # fmt: skip
+    found = answer(view, query)
+    without = quarantined(view, query)
     uses, unpriced = [], []
-    for row in answer(view, query).rows():
+    for row in _rows_without(found.rows(), without):
         rates = prices.base_rates(row["provider"], row["model"], at)
         cost = row["list_cost_nanos"]
         if rates is None or cost is None:
@@ -154,7 +185,24 @@ def would_cost(
             continue
         uses.append(ModelUse(model=row["model"], counts=counts[: len(METERS)], cost_nanos=cost, rates=rates))
     _check_models(scenario, {use.model for use in uses})
-    return what_if(uses, scenario, _rates_of(scenario, prices, at)), tuple(sorted(set(unpriced)))
+    return WouldCost(
+        answers=what_if(uses, scenario, _rates_of(scenario, prices, at)),
+        unpriced=tuple(sorted(set(unpriced))),
+        currency=found.currency,
+        left_out=left_out(without, "list", found.currency),
+    )
+
+
+def _rows_without(rows: list[dict[str, Any]], without: Sequence[MeterCall]) -> list[dict[str, Any]]:
+    """Sums by provider and model, less what is quarantined of them."""
+    by_model = {(row["provider"], row["model"]): row for row in rows}
+    for call in without:
+        row = by_model[call.provider, call.model]
+        amounts = dict(zip(COUNTS, call.counts, strict=True)) | {"list_cost_nanos": call.list_cost_nanos}
+        for column, amount in amounts.items():
+            if amount:
+                row[column] -= amount
+    return rows
 
 
 def _check_models(scenario: Scenario, used: Collection[str]) -> None:
@@ -168,27 +216,47 @@ def _check_models(scenario: Scenario, used: Collection[str]) -> None:
             )
 
 
+class Metered(NamedTuple):
+    """Each provider's share, the keys of usage reports, and the currency of the amounts."""
+
+    providers: tuple[ProviderShare, ...]
+    keys: tuple[KeyUse, ...]
+    currency: str
+
+
 def metered_share(
-    view: LakeView, period: Period, ours: Collection[str]
-) -> tuple[tuple[ProviderShare, ...], tuple[KeyUse, ...]]:
-    """What of each provider's cost report went through the gateway, and the keys of its usage reports. Raises QuestionError."""
+    view: LakeView, period: Period, ours: Collection[str], *, report: str = "", where: Sequence[Condition] = ()
+) -> Metered:
+    """What of each provider's cost report went through the gateway, and the keys of its usage reports. Raises QuestionError.
 
-    def sums(money: str, *where: Condition) -> dict[str, int]:
-        query = UsageQuery(by=("provider",), measures=(money,), where=where, from_at=period.from_at, until=period.until)
-        column = _money(money)
-        return {row["provider"]: row[column] for row in answer(view, query).rows() if row[column] is not None}
+    `report` is the one that is the invoice where several tell of one provider; else the provider's own comes before FOCUS.
+    """
+    if report and report not in COST_REPORTS:
+        raise QuestionError(f"a cost report is one of {', '.join(COST_REPORTS)}, not {report!r}")
+    if any(one.dimension == "source" for one in where):
+        raise QuestionError("a share compares sources: name the cost report in place of a condition on source")
 
-    through = sums("net", _source(GATEWAY))
-    billed = sums("billed", *map(_source, COST_REPORTS))
-    reported = UsageQuery(
-        by=("provider", "key"),
-        measures=("model_tokens",),
-        where=tuple(map(_source, USAGE_REPORTS)),
-        from_at=period.from_at,
-        until=period.until,
+    def asked(by: tuple[str, ...], measure: str, *sources: str) -> UsageAnswer:
+        conditions = (*where, *map(_source, sources))
+        return answer(
+            view,
+            UsageQuery(by=by, measures=(measure,), where=conditions, from_at=period.from_at, until=period.until),
+        )
+
+    settled = asked(("provider",), "net", GATEWAY)
+    billed = asked(("provider", "source"), "billed", *COST_REPORTS)
+    reported = asked(("provider", "key"), "model_tokens", *USAGE_REPORTS)
+    keys = [(row["provider"], row["key"], row["model_tokens"] or 0) for row in reported.rows()]
+    shares = provider_shares(
+        [(row["provider"], row["net_cost_nanos"]) for row in settled.rows() if row["net_cost_nanos"] is not None],
+        [
+            (row["provider"], row["source"], row["billed_cost_nanos"])
+            for row in billed.rows()
+            if row["billed_cost_nanos"] is not None
+        ],
+        (*((report,) if report else ()), *COST_REPORTS),
     )
-    keys = [(row["provider"], row["key"], row["model_tokens"] or 0) for row in answer(view, reported).rows()]
-    return provider_shares(through, billed), key_uses(keys, ours)
+    return Metered(shares, key_uses(keys, ours), settled.currency or billed.currency)
 
 
 def _source(name: str) -> Condition:

@@ -13,6 +13,7 @@ from tokenroll.insight.backtesting import Accuracy
 from tokenroll.insight.outlook import Line, TriedOut
 from tokenroll.insight.pictures import FanPoint, Picture
 from tokenroll.insight.sampling import Floats
+from tokenroll.services.accuracy_texts import accuracy_json
 from tokenroll.services.forecasting import Forecasted, ForecastQuestion, Level, UsagePast
 
 _WIDTH: Final = 860
@@ -88,7 +89,8 @@ def forecast_json(found: Forecasted) -> dict[str, Any]:
         "first": _start_text(asked, 0),
         "until": _start_text(asked, asked.horizon),
         "past_period_count": usage.past.rows.shape[1],
-        "left_out_call_count": usage.left_out_count,
+        "left_out": usage.left_out.json(),
+        "told_together": list(usage.together),
         "methods": list(found.outlook.methods),
         "total": {key: value for key, value in _row(found.outlook.company, 0, usage, "").items() if key != "name"},
         "rows": [] if asked.by is Level.COMPANY else rows_of(found),
@@ -99,25 +101,8 @@ def forecast_json(found: Forecasted) -> dict[str, Any]:
 
 
 def backtest_json(tried: TriedOut | None) -> dict[str, Any] | None:
-    """A backtest for programs."""
-    if tried is None:
-        return None
-    one = tried.accuracy
-    return {
-        "method": one.method,
-        "series_count": one.series,
-        "origin_count": one.origins,
-        "period_count": tried.periods,
-        "mase": one.mase,
-        "wape": one.wape,
-        "total_wape": one.total_wape,
-        "coverage": {str(band.level): band.percent for band in one.coverages},
-        "total_coverage": {str(band.level): band.total_percent for band in one.coverages},
-        "naive_mase": one.naive_mase,
-        "naive_wape": one.naive_wape,
-        "naive_total_wape": one.naive_total_wape,
-        "ratio_to_naive": one.ratio,
-    }
+    """A backtest for programs; None where the past was too short for one."""
+    return None if tried is None else accuracy_json(tried.accuracy, tried.periods)
 
 
 def backtest_rows(one: Accuracy) -> list[dict[str, str]]:

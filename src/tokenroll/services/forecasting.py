@@ -9,26 +9,28 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from importlib.util import find_spec
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tokenroll.insight.anomalies import METER_LEAST_NANOS, METER_TIMES_MAX
 from tokenroll.insight.outlook import DAYS_PER_WEEK, Method, Outlook, Past, TriedOut, outlook, tried_out, under_factors
 from tokenroll.insight.sampling import Flags, Floats
 from tokenroll.insight.scenarios import headcount_factors, price_factors, rollout_factors
+from tokenroll.insight.small_groups import told_together
 from tokenroll.model.amount import NANOS_PER_CREDIT
 from tokenroll.model.instant import HOUR_MICROS, Instant, datetime_from_instant
-from tokenroll.model.limits import FORECAST_PAST_DAYS_MAX, FORECAST_PAST_HOURS_MAX
+from tokenroll.model.limits import FORECAST_PAST_DAYS_MAX, FORECAST_PAST_HOURS_MAX, PEOPLE_TOLD_MIN
+from tokenroll.services.meter_quarantine import LeftOut, amount_of, left_out, quarantined
 from tokenroll.services.wire import CREDITS
 from tokenroll.store.lake import LakeView
-from tokenroll.store.lake_meters import broken_meters
-from tokenroll.store.lake_queries import MEASURES, Condition, UsageQuery, answer
+from tokenroll.store.lake_queries import MEASURES, OF_ONE_PERSON, Condition, UsageQuery, answer
 from tokenroll.store.lake_schema import DAY_MICROS, USAGE
 
 PAST_DAYS_MIN: Final = 21
 """Days without which nothing is said: three weeks, of which one tests what two have learned."""
 PAST_HOURS_MIN: Final = 7 * 24
+TOGETHER: Final = "small groups together"
+"""Teams or models of too few people, whose hours are told in one row."""
 NOBODY: Final = "nobody named"
 """Usage of which no source tells a member, a department or a model."""
 _STALE_DAYS: Final = 7
@@ -142,9 +144,11 @@ class UsagePast:
     """How many of the whole units that are added up make one of `unit`."""
     unknown_count: int
     """Sums of whose parts nobody told the measure: they count as nothing."""
-    left_out_count: int
-    """Calls whose meter cannot be right (W12): they are no part of the past."""
+    left_out: LeftOut
+    """Calls whose meter cannot be right (W12) and that nobody confirmed: they are no part of the past."""
     newest_at: Instant
+    together: tuple[str, ...]
+    """Teams or models whose hours are told in one row, because one of them would tell of too few people (law 10)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -182,13 +186,15 @@ def past_of(view: LakeView, question: ForecastQuestion) -> UsagePast:
         raise ForecastError(
             "boosted trees need a library that is not installed: install `tokenroll[forecast]`, or ask with --method light"
         )
+    _refuse_hours_of_one(question)
     files = view.manifest.of_kind(USAGE)
     earliest = min((one.admitted_from_at for one in files), default=question.first_at)
     most = FORECAST_PAST_HOURS_MAX if question.is_hourly else FORECAST_PAST_DAYS_MAX
     count = min(most, -(-(question.first_at - earliest) // question.width))
     _refuse_short(question, count)
     rows, names, groups, unit, unknown = _read(view, question, count)
-    left_out = _leave_out(view, question, count, rows)
+    without = _leave_out(view, question, count, rows, unit)
+    rows, names, groups, together = _told_apart(view, question, count, (rows, names, groups))
     if not rows or not any(any(one.values()) for one in rows.values()):
         raise ForecastError(
             f"none of the {count} {_periods(question)} before {question.start_of(0):%Y-%m-%d} has any {question.measure.called}: "
@@ -214,8 +220,9 @@ def past_of(view: LakeView, question: ForecastQuestion) -> UsagePast:
         unit=unit,
         scale=float(NANOS_PER_CREDIT) if question.measure.is_cost else 1.0,
         unknown_count=unknown,
-        left_out_count=left_out,
+        left_out=without,
         newest_at=max(one.admitted_last_at for one in files),
+        together=together,
     )  # fmt: skip
 
 
@@ -266,19 +273,79 @@ def _read(
     return rows, tuple(sorted(rows)), groups, unit or (named[0] if named else "USD"), unknown
 
 
-def _leave_out(view: LakeView, question: ForecastQuestion, count: int, rows: _Rows) -> int:
-    """Takes calls out of the rows whose meter cannot be right, and says how many: nobody spent what they cost."""
+def _leave_out(view: LakeView, question: ForecastQuestion, count: int, rows: _Rows, unit: str) -> LeftOut:
+    """Takes calls out of the rows that are quarantined, and says how many and how much: nobody spent what they cost."""
     asked = UsageQuery(
         where=question.where, from_at=question.first_at - count * question.width, until=question.first_at
     )  # fmt: skip
-    found = broken_meters(
-        view, asked, times_max=METER_TIMES_MAX, least_nanos=METER_LEAST_NANOS, measure=MEASURES[question.measure]
-    )  # fmt: skip
+    found = quarantined(view, asked)
     for call in found:
         row = rows[(call.model if question.by is Level.MODEL else call.member) or NOBODY]
         place = count - (question.first_at - call.admitted_at // question.width * question.width) // question.width
-        row[place] = max(0, row[place] - (call.amount or 0))
-    return len(found)
+        row[place] = max(0, row[place] - amount_of(call, question.measure))
+    return left_out(found, question.measure, unit)
+
+
+_Told: TypeAlias = tuple[_Rows, tuple[str, ...], dict[str, str]]
+
+
+def _refuse_hours_of_one(question: ForecastQuestion) -> None:
+    """Hours of one person are theirs alone, whether asked by member or with a condition that leaves one."""
+    if question.is_hourly and question.by is Level.MEMBER:
+        raise ScenarioError("the hours of one person are theirs alone: ask for hours by team, or for members by day")
+    named = [one.dimension for one in question.where if one.dimension in OF_ONE_PERSON and one.operator == "="]
+    if question.is_hourly and named:
+        raise ScenarioError(
+            f"the hours of one {named[0]} are one person's alone: ask without --where {named[0]}=, or by day"
+        )
+
+
+def _told_apart(
+    view: LakeView, question: ForecastQuestion, count: int, known: _Told
+) -> tuple[_Rows, tuple[str, ...], dict[str, str], tuple[str, ...]]:
+    """Of hours, teams and models of too few people as one, and which they are; of days everything as it is (law 10)."""
+    rows, names, groups = known
+    if not question.is_hourly:
+        return rows, names, groups, ()
+    users = _users(view, question, count, known)
+    everybody = set().union(*users.values()) if users else set()
+    if 0 < len(everybody) < PEOPLE_TOLD_MIN:
+        raise ForecastError(
+            f"the hours of {len(everybody)} people would tell of each: they are withheld below {PEOPLE_TOLD_MIN}; ask by day"
+        )
+    together = told_together({name: len(people) for name, people in users.items()})
+    if not together or question.by is Level.COMPANY:
+        return rows, names, groups, ()
+    if question.by is Level.TEAM:
+        return (
+            rows,
+            names,
+            {name: TOGETHER if team in together else team for name, team in groups.items()},
+            tuple(sorted(together)),
+        )
+    merged: _Rows = {}
+    for name, row in rows.items():
+        found = merged.setdefault(TOGETHER if name in together else name, {})
+        for place, amount in row.items():
+            found[place] = found.get(place, 0) + amount
+    return merged, tuple(sorted(merged)), groups, tuple(sorted(together))
+
+
+def _users(view: LakeView, question: ForecastQuestion, count: int, known: _Told) -> dict[str, set[str]]:
+    """Which named people used something under each team or model."""
+    rows, _, groups = known
+    found: dict[str, set[str]] = {}
+    if question.by is not Level.MODEL:
+        for name in rows:
+            found.setdefault(groups[name], set()).update({name} - {NOBODY})
+        return found
+    asked = UsageQuery(
+        by=("model", "member"), measures=("calls",), where=question.where,
+        from_at=question.first_at - count * question.width, until=question.first_at,
+    )  # fmt: skip
+    for row in answer(view, asked).rows():
+        found.setdefault(row["model"] or NOBODY, set()).update({row["member"]} - {""})
+    return found
 
 
 def _instant(at: Any) -> int:
@@ -371,10 +438,12 @@ def _notes(question: ForecastQuestion, usage: UsagePast, found: Outlook) -> tupl
         notes.append(
             f"{usage.unknown_count} sums of the past tell no {question.measure.called} and count as nothing: the figures are too low"
         )
-    if usage.left_out_count:
+    if usage.left_out.call_count:
+        notes.append(usage.left_out.text())
+    if usage.together:
         notes.append(
-            f"calls that cost more than {METER_TIMES_MAX} times what their model tokens usually cost (W12) are left out, since their meter "
-            f"cannot be right: {usage.left_out_count}"
+            f"withheld one by one, since fewer than {PEOPLE_TOLD_MIN} people's hours would be told: {', '.join(usage.together)}; they are "
+            f"in {TOGETHER!r}"
         )
     still = (question.first_at - usage.newest_at) // DAY_MICROS
     if still >= _STALE_DAYS:

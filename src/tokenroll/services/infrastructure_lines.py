@@ -11,7 +11,9 @@ from typing import Any, Final
 from tokenroll.insight.infrastructure import GpuJob, GpuUse, OwnedSeat, SeatUse, gpu_use, seat_uses
 from tokenroll.services.forecast_texts import backtest_json
 from tokenroll.services.forecasting import Forecasted, ForecastError, ForecastQuestion, forecast_usage
+from tokenroll.services.meter_quarantine import LeftOut, amount_of, left_out, quarantined
 from tokenroll.store.lake import LakeView
+from tokenroll.store.lake_meters import MeterCall
 from tokenroll.store.lake_queries import UsageQuery, answer
 from tokenroll.store.lake_schema import DAY_MICROS
 
@@ -26,6 +28,8 @@ class Infrastructure:
     metered: Forecasted | None
     metered_missing: str
     seats: tuple[SeatUse, ...]
+    seats_left_out: LeftOut
+    """What seats are compared without."""
     gpus: GpuUse | None
 
 
@@ -48,10 +52,13 @@ def infrastructure(
         metered = forecast_usage(view, question)
     except ForecastError as error:
         missing = str(error)
+    known = UsageQuery(by=("member",), measures=("list",), from_at=from_at, until=question.first_at)
+    without = quarantined(view, known) if seats else []
     return Infrastructure(
         metered=metered,
         metered_missing=missing,
-        seats=seat_uses(seats, _costs_by_member(view, from_at, question.first_at)) if seats else (),
+        seats=seat_uses(seats, _costs_by_member(view, known, without)) if seats else (),
+        seats_left_out=left_out(without, "list", "USD"),
         gpus=None if owned is None else gpu_use(
             owned.jobs, gpu_count=owned.count, hour_nanos=owned.hour_nanos, from_at=from_at, until=question.first_at
         ),
@@ -71,6 +78,7 @@ def infrastructure_json(found: Infrastructure) -> dict[str, Any]:
         },
         "metered_missing": found.metered_missing,
         "seats": [_seat(one) for one in found.seats],
+        "left_out": (found.seats_left_out if metered is None else metered.usage.left_out).json(),
         "gpus": None if gpus is None else {
             "owned_seconds": gpus.owned_seconds, "used_seconds": gpus.used_seconds, "used_percent": gpus.used_millionths / 10_000,
             "month_cost_nanos": gpus.cost_nanos, "idle_cost_nanos": gpus.idle_cost_nanos,
@@ -89,7 +97,10 @@ def _seat(one: SeatUse) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _costs_by_member(view: LakeView, from_at: int, until: int) -> dict[str, int]:
-    """What each member with any call used at list; 0 where nobody told a cost."""
-    asked = UsageQuery(by=("member",), measures=("list",), from_at=from_at, until=until)
-    return {row["member"]: row["list_cost_nanos"] or 0 for row in answer(view, asked).rows() if row["member"]}
+def _costs_by_member(view: LakeView, known: UsageQuery, without: Sequence[MeterCall]) -> dict[str, int]:
+    """What each member with any call used at list, without what is quarantined; 0 where nobody told a cost."""
+    costs = {row["member"]: row["list_cost_nanos"] or 0 for row in answer(view, known).rows() if row["member"]}
+    for call in without:
+        if call.member:
+            costs[call.member] -= amount_of(call, "list")
+    return costs

@@ -79,6 +79,11 @@ def _refuse_other_ledger(connection: Connection, after: int) -> None:
         )
 
 
+def event_id_of(hold: HoldRecord) -> str:
+    """The identity of an attempt among the events of our own gateway."""
+    return f"{call_identifier(hold.call_number)}:{hold.attempt}"
+
+
 class SettlementEvents:
     """Settlements as events. What names, keys, members, departments and cards say is read once each."""
 
@@ -104,12 +109,11 @@ class SettlementEvents:
         key = self._key(hold.api_key_id)
         department = self._department(key, hold.admitted_at)
         card = self._card(hold.rate_card_id)
-        call_id = call_identifier(hold.call_number)
         tags = name(hold.tags_name)
         named = {one: value for one, _, value in (tag.partition("=") for tag in tags.split(",")) if one in TAG_NAMES}
         status, finish, ended_at = _ending(attempt)
         return UsageEvent(
-            source=GATEWAY, event_id=f"{call_id}:{hold.attempt}", call_id=call_id, attempt=hold.attempt,
+            source=GATEWAY, event_id=event_id_of(hold), call_id=call_identifier(hold.call_number), attempt=hold.attempt,
             admitted_at=hold.admitted_at, provider=card.provider, requested_model=name(hold.model_name),
             answered_model=name(settle.answered_model_name) if settle else "", deployment=name(hold.deployment_name),
             usage=settle.usage if settle else Usage(),

@@ -23,7 +23,7 @@ from tokenroll.services.importers.intake import Intake, SourceError
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake import Lake
 from tokenroll.store.lake_libraries import arrow_compute
-from tokenroll.store.lake_manifest import digest_of
+from tokenroll.store.lake_manifest import file_digest
 from tokenroll.store.lake_overlaps import Overlaps
 
 WHOLE: Final = "whole"
@@ -73,7 +73,7 @@ class _Taking:
 
     def file(self, file: UsageFile) -> None:
         try:
-            mark = f"file:{digest_of(file.path)}"
+            mark = f"file:{file_digest(file.path)}"
         except OSError as error:
             self._intake.is_bad(str(file.path), 0, f"it cannot be read: {error.strerror}")
             return

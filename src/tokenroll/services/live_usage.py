@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
@@ -22,9 +22,9 @@ from tokenroll.model.limits import (
     LAKE_SLICE_SETTLEMENTS,
     LIVE_AGE_SECONDS_MAX,
     LIVE_AVAILABLE_SECONDS,
-    LIVE_PEOPLE_MIN,
     LIVE_READ_SECONDS_MAX,
     LIVE_SERIES_MAX,
+    PEOPLE_TOLD_MIN,
 )
 from tokenroll.model.member import MemberKind
 from tokenroll.model.usage import METERS, TOKEN_METER_COUNT
@@ -38,10 +38,12 @@ OTHER: Final = "other"
 """What is not told apart: a small department's models, and what is beyond the number of series."""
 NONE: Final = "none"
 """What has no name, such as a call whose provider no rate card names."""
-_VERSION: Final = 1
+_VERSION: Final = 2
 _PAUSE_SECONDS: Final = 0.1
 """In which questions find the sums free."""
 _USD: Final = "USD"
+_KEYS_AT_ONCE: Final = 500
+"""Keys that one question to the database names."""
 
 Questions: TypeAlias = Callable[[], AbstractContextManager[Reports]]
 Labels: TypeAlias = tuple[str, str, str]
@@ -73,6 +75,8 @@ class _Kept(msgspec.Struct):
     through_seq: int
     amounts: list[Amounts]
     work: list[Work]
+    people: list[tuple[Labels, list[int]]]
+    """Who has used what, as far as it takes to know that they are enough: inside numbers of members."""
 
 
 class LiveFigures(NamedTuple):
@@ -108,6 +112,7 @@ class LiveUsage:
         self._through_seq = 0
         self._amounts: dict[Labels, Amounts] = {}
         self._work: dict[Labels, Work] = {}
+        self._people: dict[Labels, set[int]] = {}
         self._read = False
         self._whole_at: float | None = None
         self._available: Mapping[str, int] = {}
@@ -133,6 +138,7 @@ class LiveUsage:
                 [
                     msgspec.structs.replace(self._work[labels], counts=list(self._work[labels].counts))
                     for labels in sorted(self._work)
+                    if labels[1] != OTHER or labels == _NOT_TOLD or self._may_tell(labels)
                 ],
                 self._available_now(),
             )
@@ -182,6 +188,7 @@ class LiveUsage:
                 self._through_seq = kept.through_seq
                 self._amounts = {one.labels: one for one in kept.amounts}
                 self._work = {one.labels: one for one in kept.work}
+                self._people = {labels: set(people) for labels, people in kept.people}
         elif ledger.digest != self._ledger.digest and self._ledger.digest:
             self._forget()
         if ledger.last_seq < self._through_seq:
@@ -189,7 +196,7 @@ class LiveUsage:
         self._ledger = ledger
 
     def _forget(self) -> None:
-        self._through_seq, self._amounts, self._work, self._whole_at = 0, {}, {}, None
+        self._through_seq, self._amounts, self._work, self._people, self._whole_at = 0, {}, {}, {}, None
 
     def _count_slice(self, connection: Connection) -> bool:
         """The next settlements counted; whether there were no more than these."""
@@ -199,30 +206,46 @@ class LiveUsage:
         if rows:
             told, people = SettlementEvents(connection), _people_by_department(connection)
             events = [told.event(row) for row in rows]  # all of them are read before any is counted
+            person_of = _person_by_key(connection, {event.key for event in events})
             for event in events:
-                self._count(event, people)
+                self._count(event, people, person_of.get(event.key, 0))
             self._through_seq = int(rows[-1].ledger_seq)
         return len(rows) < LAKE_SLICE_SETTLEMENTS
 
-    def _count(self, event: UsageEvent, people: Mapping[str, int]) -> None:
+    def _count(self, event: UsageEvent, people: Mapping[str, int], person: int) -> None:
         """Amounts of a department are told of any; what its people do with which model only where they are enough (law 10)."""
         if event.status != OK and not event.status.startswith("http_"):
             return
         department = event.department or NONE
         told: Labels = (department, event.model or NONE, event.provider or NONE)
-        is_small = people.get(department, 0) < LIVE_PEOPLE_MIN
-        spent = (department, OTHER, OTHER) if is_small else told
+        is_small = people.get(department, 0) < PEOPLE_TOLD_MIN
+        rest: Labels = (department, OTHER, OTHER)
+        if not is_small and person:
+            self._note_person(told, person)
+        spent = told if not is_small and self._may_tell(told) else rest
+        if not is_small and spent == rest:
+            self._note_person(rest, person)
         amounts = self._amounts.setdefault(spent := _bounded(spent, self._amounts), Amounts(spent))
         amounts.charge_nanos += event.charge_nanos or 0
         if event.currency == _USD:
             amounts.list_cost_nanos += event.list_cost_nanos or 0
-        if is_small and sum(count for count in people.values() if count < LIVE_PEOPLE_MIN) < LIVE_PEOPLE_MIN:
+        if is_small and sum(count for count in people.values() if count < PEOPLE_TOLD_MIN) < PEOPLE_TOLD_MIN:
             return  # all small departments together are too few to be told of
-        done = _bounded(_NOT_TOLD if is_small else told, self._work)
+        done = _bounded(_NOT_TOLD if is_small else spent, self._work)
         work = self._work.setdefault(done, Work(done))
         work.call_count += 1
         for place, count in enumerate(event.usage.counts[:TOKEN_METER_COUNT]):
             work.counts[place] += count or 0
+
+    def _note_person(self, labels: Labels, person: int) -> None:
+        """One more of those who are counted under these labels; as many as are enough are remembered, and no more."""
+        known = self._people.setdefault(labels, set())
+        if person and len(known) < PEOPLE_TOLD_MIN:
+            known.add(person)
+
+    def _may_tell(self, labels: Labels) -> bool:
+        """Whether nobody, or enough people, are counted under these labels."""
+        return len(self._people.get(labels, ())) in {0, PEOPLE_TOLD_MIN}
 
     def _kept(self) -> _Kept | None:
         try:
@@ -235,7 +258,12 @@ class LiveUsage:
     def _keep(self) -> None:
         """A file that cannot be written costs the next start its time, and nothing else."""
         kept = _Kept(
-            _VERSION, self._ledger.digest, self._through_seq, [*self._amounts.values()], [*self._work.values()]
+            _VERSION,
+            self._ledger.digest,
+            self._through_seq,
+            [*self._amounts.values()],
+            [*self._work.values()],
+            [(labels, sorted(people)) for labels, people in self._people.items()],
         )
         new = self._path.with_suffix(".new")
         with contextlib.suppress(OSError):
@@ -265,6 +293,22 @@ def _people_by_department(connection: Connection) -> dict[str, int]:
         .group_by(departments.name)
     )
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _person_by_key(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    """Whose keys these are: a person's inside number. An agent's key is nobody's."""
+    members, api_keys = schema.members.c, schema.api_keys.c
+    query = (
+        select(api_keys.public_id, members.id)
+        .select_from(schema.api_keys.join(schema.members, api_keys.member_id == members.id))
+        .where(members.kind == MemberKind.PERSON.value)
+    )
+    wanted = sorted(keys)
+    return {
+        row[0]: row[1]
+        for start in range(0, len(wanted), _KEYS_AT_ONCE)
+        for row in connection.execute(query.where(api_keys.public_id.in_(wanted[start : start + _KEYS_AT_ONCE])))
+    }
 
 
 KINDS: Final = tuple(meter.value for meter in METERS[:TOKEN_METER_COUNT])

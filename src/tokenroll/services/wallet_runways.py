@@ -2,11 +2,13 @@
 
 Days are those of the wallet's zone. Today is not over, so it counts as a whole day to come and its spending is not yet past. What
 becomes spendable before the cycle ends is not counted, and neither is what the company carries: an estimate for whoever refills.
+Calls whose meter cannot be right (W12) were taken from the wallet all the same: they are no part of the pace, and what is left is left.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,12 +21,19 @@ from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import RUNWAY_PAST_DAYS_MAX
 from tokenroll.model.wallet import HolderKind
+from tokenroll.services.lake_feeding import event_id_of
+from tokenroll.services.meter_quarantine import LeftOut
+from tokenroll.services.wire import CREDITS
 from tokenroll.store import schema
+from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import CycleBook
+from tokenroll.store.lake_meters import MeterCall
 from tokenroll.store.rollups import rolled_through, sums_of
 
 SEED: Final = 20_261
 """The same question has the same answer."""
+_INSTANTS_AT_ONCE: Final = 500
+"""Of calls that are looked up together: a database bounds what one question may name."""
 SPENT_DAYS_MIN: Final = 3
 """Days since a wallet's first spending below which nothing is said of it."""
 
@@ -41,6 +50,8 @@ class WalletRunway:
     past_days: int
     chance: float | None
     dry_on: tuple[date | None, date | None, date | None]
+    left_out: LeftOut
+    """What its pace does without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +60,21 @@ class _Asked:
     today: date
     until_on: date
     daily: list[int]
+    left_out: LeftOut
 
     @property
     def days_left(self) -> int:
         return (self.until_on - self.today).days
 
 
-def wallet_runways(connection: Connection, now: Instant, rows: list[dict[str, Any]]) -> list[WalletRunway]:
-    """The runways of these wallets, given as a listing has them, the likeliest to run dry first."""
-    asked = _asked(connection, now, rows)
+def wallet_runways(
+    connection: Connection, now: Instant, rows: list[dict[str, Any]], quarantined: Collection[MeterCall] = ()
+) -> list[WalletRunway]:
+    """The runways of these wallets, given as a listing has them, the likeliest to run dry first.
+
+    `quarantined` are calls of the gateway, as the lake tells them, that no pace is taken from.
+    """
+    asked = _asked(connection, now, rows, quarantined)
     found = []
     for days_left in sorted({one.days_left for one in asked}):
         found += _answered([one for one in asked if one.days_left == days_left], days_left)
@@ -69,21 +86,29 @@ def members_only(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["holder_kind"] == HolderKind.MEMBER.value]
 
 
-def _asked(connection: Connection, now: Instant, rows: list[dict[str, Any]]) -> list[_Asked]:
+def _asked(
+    connection: Connection, now: Instant, rows: list[dict[str, Any]], quarantined: Collection[MeterCall]
+) -> list[_Asked]:
     book = CycleBook(connection)
     wallets = schema.wallets.c
     known = {
         row.public_id: row for row in connection.execute(select(wallets.id, wallets.public_id, wallets.zone)).all()
     }
     spent = _spent_by_day(connection, book)
+    without = _left_out(connection, book, quarantined)
     found = []
     for row in rows:
         wallet = known[row["wallet"]]
         today = day_at(now, ZoneInfo(wallet.zone))
         days = spent.get(wallet.id, {})
         first = max(min(days, default=today.toordinal()), today.toordinal() - RUNWAY_PAST_DAYS_MAX)
-        daily = [days.get(day, 0) for day in range(first, today.toordinal())]
-        found.append(_Asked(row=row, today=today, until_on=cycle_on(book.calendars, today).until_on, daily=daily))
+        less = without.get(wallet.id, {})
+        span = range(first, today.toordinal())
+        daily = [days.get(day, 0) - less.get(day, _NOTHING).nanos for day in span]
+        seen = [one for day, one in less.items() if day in span]
+        told = LeftOut(sum(one.call_count for one in seen), sum(one.nanos for one in seen), CREDITS, "charge")
+        until_on = cycle_on(book.calendars, today).until_on
+        found.append(_Asked(row=row, today=today, until_on=until_on, daily=daily, left_out=told))
     return found
 
 
@@ -113,6 +138,43 @@ def _spent_by_day(connection: Connection, book: CycleBook) -> dict[int, dict[int
     return found
 
 
+class _Less(NamedTuple):
+    """What is taken out of one wallet's day."""
+
+    call_count: int = 0
+    nanos: int = 0
+
+
+_NOTHING: Final = _Less()
+
+
+def _left_out(
+    connection: Connection, book: CycleBook, quarantined: Collection[MeterCall]
+) -> dict[int, dict[int, _Less]]:
+    """What calls took of each wallet's own lots by day, as `_spent_by_day` has it."""
+    wanted = {one.event_id for one in quarantined}
+    found: dict[int, dict[int, _Less]] = {}
+    settlements = schema.settlements.c
+    instants = sorted({one.admitted_at for one in quarantined})
+    for start in range(0, len(instants), _INSTANTS_AT_ONCE):
+        query = select(schema.settlements).where(
+            settlements.admitted_at.in_(instants[start : start + _INSTANTS_AT_ONCE])
+        )
+        for row in connection.execute(query).all():
+            if event_id_of(parse_record(row.record).hold) not in wanted:
+                continue
+            took = sums_of(connection, book)
+            took.add_row(row.hold_key, row.wallet_id, row.cycle, row.outcome, row.record)
+            own: dict[tuple[int, int], int] = {}
+            for key, (nanos, _) in took.sums.items():
+                if nanos and key.lot_id != COMPANY_LOT_ID:
+                    own[key.wallet_id, key.day] = own.get((key.wallet_id, key.day), 0) + nanos
+            for (wallet_id, day), nanos in own.items():
+                before = found.setdefault(wallet_id, {}).get(day, _NOTHING)
+                found[wallet_id][day] = _Less(before.call_count + 1, before.nanos + nanos)
+    return found
+
+
 def _answered(asked: list[_Asked], days_left: int) -> list[WalletRunway]:
     """Wallets whose cycles have as many days left meet the same luck."""
     left = np.asarray([one.row["left_nanos"] for one in asked], np.float64)
@@ -136,6 +198,7 @@ def _answered(asked: list[_Asked], days_left: int) -> list[WalletRunway]:
                 past_days=len(one.daily),
                 chance=chance,
                 dry_on=(low, middle, high),
+                left_out=one.left_out,
             )
         )
     return answers

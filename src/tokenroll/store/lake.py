@@ -16,7 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
-from tokenroll.model.limits import LAKE_APPEND_ROWS_MAX, RETENTION_DAYS_MAX, USAGE_MARK_CHARACTERS_MAX
+from tokenroll.model.limits import (
+    LAKE_APPEND_ROWS_MAX,
+    METER_DECIDED_CALLS_MAX,
+    RETENTION_DAYS_MAX,
+    USAGE_MARK_CHARACTERS_MAX,
+)
+from tokenroll.store.lake_decisions import MeterDecision, read_decisions, write_decisions
 from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine, seal, show_rows, table_of, tables_of
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_manifest import (
@@ -87,6 +93,22 @@ class Lake:
         more = tuple(one for one in made if one is not None and one.path not in known)
         self._commit(self.manifest.changed(more=more, marks=marks))
         return int(table.num_rows)
+
+    def decide(self, decision: MeterDecision) -> MeterDecision:
+        """A decision added to those there are; under an id that is taken, the one that has it. Raises LakeError if that says something else."""
+        before = read_decisions(self.directory)
+        for one in before:
+            if one.id == decision.id:
+                same = msgspec.structs.replace(decision, decided_at=one.decided_at, list_cost_nanos=one.list_cost_nanos)
+                if one != same:
+                    raise LakeError(f"{decision.id} is the id of another decision: give this one an id of its own")
+                return one
+        if sum(len(one.event_ids) for one in before) + len(decision.event_ids) > METER_DECIDED_CALLS_MAX:
+            raise LakeError(
+                f"decisions name at most {METER_DECIDED_CALLS_MAX} calls: mend the price or the counter and import these calls anew"
+            )
+        write_decisions(self.directory, (*before, decision), self._disk)
+        return decision
 
     def roll_up(self, tell: Tell | None = None) -> int:
         """Every usage file that is not in the roll-ups yet, summed into them; each exactly once. Answers how many there were."""
@@ -202,6 +224,7 @@ class LakeView:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.manifest = read_manifest(directory)
+        self.decisions = read_decisions(directory)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tokenroll.model.limits import LAKE_MEMORY_BYTES, LAKE_ROW_GROUP_ROWS, LAKE_THREADS_MAX
 from tokenroll.store.lake_libraries import arrow, arrow_compute, arrow_parquet, duckdb, ibis
-from tokenroll.store.lake_manifest import Disk, LakeFile, digest_of
+from tokenroll.store.lake_manifest import Disk, LakeFile, file_digest
 from tokenroll.store.lake_schema import DAY_MICROS, ROLLUP, SUMMED, USAGE, VERSION, schema_of
 
 INT64_MAX: Final = 2**63 - 1
@@ -132,7 +132,7 @@ def seal(
         disk.remove(half)
         return None
     disk.sync(half)
-    digest = digest_of(half)
+    digest = file_digest(half)
     name = digest if kind == USAGE else hashlib.sha256("\n".join(sorted(of)).encode()).hexdigest()
     path = folder / f"{name[:_NAME_CHARACTERS]}.parquet"
     disk.rename(half, path)

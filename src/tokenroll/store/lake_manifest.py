@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from tokenroll.model.instant import Instant
 from tokenroll.store.lake_schema import VERSION
 
 NAME: Final = "manifest.json"
+_Whole = TypeVar("_Whole", bound=msgspec.Struct)
 
 
 class LakeError(Exception):
@@ -88,18 +89,10 @@ class Disk:
 def read_manifest(directory: Path) -> Manifest:
     """What the lake holds; an empty one if there is none yet. Raises LakeError for a manifest that cannot be believed."""
     path = directory / NAME
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    mending = "put it back from your backup, or move the lake aside and run `tokenroll usage seal`"
+    manifest = read_whole(path, Manifest, mending)
+    if manifest is None:
         return Manifest()
-    digest, _, body = data.partition(b"\n")
-    damaged = f"{path} is damaged: put it back from your backup, or move the lake aside and run `tokenroll usage seal`"
-    if digest != hashlib.sha256(body).hexdigest().encode():
-        raise LakeError(damaged)
-    try:
-        manifest = msgspec.json.decode(body, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise LakeError(damaged) from error
     if manifest.version != VERSION:
         raise LakeError(f"{path} is of version {manifest.version}, this release reads {VERSION}: use a newer release")
     return manifest
@@ -107,15 +100,36 @@ def read_manifest(directory: Path) -> Manifest:
 
 def write_manifest(directory: Path, manifest: Manifest, disk: Disk) -> None:
     """The manifest replaced: all of it or nothing, whenever the process or its machine dies."""
-    body = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    half = directory / f"{NAME}.new"
+    write_whole(directory / NAME, manifest, disk)
+
+
+def read_whole(path: Path, kind: type[_Whole], mending: str) -> _Whole | None:
+    """What a file says that `write_whole` wrote; None if there is none. Raises LakeError, with what mends it, for one that is not whole."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    digest, _, body = data.partition(b"\n")
+    damaged = f"{path} is damaged: {mending}"
+    if digest != hashlib.sha256(body).hexdigest().encode():
+        raise LakeError(damaged)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise LakeError(damaged) from error
+
+
+def write_whole(path: Path, says: msgspec.Struct, disk: Disk) -> None:
+    """A small file replaced behind its own digest: all of it or nothing, whenever the process or its machine dies."""
+    body = msgspec.json.format(msgspec.json.encode(says), indent=1)
+    half = path.with_name(f"{path.name}.new")
     half.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     disk.sync(half)
-    disk.rename(half, directory / NAME)
-    disk.sync(directory)
+    disk.rename(half, path)
+    disk.sync(path.parent)
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

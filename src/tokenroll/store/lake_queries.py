@@ -29,6 +29,8 @@ _PLAIN: Final = (
 _ONLY_IN_EVENTS: Final = ("session", "outcome")
 _KEY_OF: Final = MappingProxyType({"tag": "tags_text", "hour": "hour_at", "week": "day", "month": "day"})
 """Which column of sums a dimension needs, where it is none itself."""
+OF_ONE_PERSON: Final = frozenset({"member", "key", "session"})
+"""Dimensions that tell one person apart."""
 TIMES: Final = ("hour", "day", "week", "month")
 """A week is told by its Monday, a month by its first day, an hour by its beginning; all in UTC."""
 TAG: Final = "tag"

@@ -8,7 +8,7 @@ from typing import Any
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine, show_rows, table_of
 from tokenroll.store.lake_libraries import arrow, arrow_parquet
-from tokenroll.store.lake_manifest import LakeFile, digest_of
+from tokenroll.store.lake_manifest import LakeFile, file_digest
 from tokenroll.store.lake_queries import MEASURES, UsageQuery, expression
 from tokenroll.store.lake_rollups import compiled, told_twice_statement
 from tokenroll.store.lake_schema import KINDS, SUM_KEYS, USAGE, VERSION, VERSION_KEY
@@ -43,7 +43,7 @@ def _problems(directory: Path, one: LakeFile) -> list[str]:
     path = directory / one.path
     if not path.is_file():
         return [f"{one.path} is gone: the manifest says it has {one.row_count} rows"]
-    digest = digest_of(path)
+    digest = file_digest(path)
     found = [f"{one.path} has the digest {digest}, the manifest says {one.digest}"] if digest != one.digest else []
     try:
         metadata = arrow_parquet().read_metadata(path)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tokenroll.cli.program import run
+from tokenroll.services.analysis_texts import usd_parts
 from tokenroll.services.sample_logs import write_sample_logs
 
 UNTIL = datetime(2026, 11, 27, tzinfo=UTC)
@@ -40,7 +41,7 @@ def test_a_year_is_answered_for(year: Path, capsys: pytest.CaptureFixture[str]):
     ]
     assert [one["rule"] for one in found["waste"]["findings"]] == ["W9", "W5", "W5", "W6"]
     assert found["intake"]["bad_count"] == 0
-    assert found["month_ahead"]["list_cost"]["backtest"]["origins"] == 4
+    assert found["month_ahead"]["list_cost"]["backtest"]["origin_count"] == 4
 
 
 def test_every_way_to_sum_gives_the_same_sum(year: Path, capsys: pytest.CaptureFixture[str]):
@@ -48,7 +49,21 @@ def test_every_way_to_sum_gives_the_same_sum(year: Path, capsys: pytest.CaptureF
     whole = _nanos(found["total"]["list_cost"])
     for name in ("by_member", "by_model", "by_project", "by_source", "by_month", "days"):
         assert sum(_nanos(one["list_cost"]) for one in found[name]) == whole, name
-    assert sum(_nanos(nanos) for row in found["hours_of_week"] for nanos in row) == whole
+    assert found["hours_of_week"] is None, "the hours of two people would tell each one's"
+    bo = answer(capsys, str(year / "bo"))
+    assert sum(_nanos(nanos) for row in bo["hours_of_week"] for nanos in row) == _nanos(bo["total"]["list_cost"])
+
+
+def test_printed_parts_add_up_to_the_printed_total(year: Path, capsys: pytest.CaptureFixture[str]):
+    """853.765036 and 20.8083115 would print as 853.77 and 20.81, which is a cent above 874.57."""
+    assert usd_parts([853_765_036_000, 20_808_311_500]) == ["853.76", "20.81"]
+    assert usd_parts([3_333_333_333] * 3) == ["3.34", "3.33", "3.33"]
+    assert usd_parts([-5_000_000, 15_000_000]) == ["0.00", "0.01"]
+    assert usd_parts([]) == []
+    assert analyse(str(year)) == 0
+    told = capsys.readouterr()
+    assert "874.57 USD at list price" in told.out
+    assert "Hours are withheld: of 2 people they would tell each one's habits" in told.err
 
 
 def test_the_same_logs_twice_count_once(year: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

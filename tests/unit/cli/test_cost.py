@@ -20,9 +20,10 @@ USD = 10**9
 
 
 def used(number: int, at: int, member: str, model: str, tokens: int, cost_nanos: int, **more: Any) -> Any:
+    facts = {"provider": "anthropic"} | more
     return event(
-        number, at, member=member, provider="anthropic", requested_model=model, usage=Usage(input_tokens=tokens, output_tokens=0),
-        list_cost_nanos=cost_nanos, **more,
+        number, at, member=member, requested_model=model, usage=Usage(input_tokens=tokens, output_tokens=0),
+        list_cost_nanos=cost_nanos, **facts,
     )  # fmt: skip
 
 
@@ -133,12 +134,68 @@ def test_what_of_the_invoice_went_through_the_gateway(home: Path, capsys: pytest
         )
     found = answer(capsys, "share", "--month", "2026-03", "--our-key", "apikey_ours", "--no-seal")
     assert found["providers"] == [
-        {"provider": "anthropic", "through_gateway": "30.00", "billed": "40.00", "share_permille": 750}
+        {
+            "provider": "anthropic",
+            "through_gateway": "30.00",
+            "billed": "40.00",
+            "share_permille": 750,
+            "billed_by": "anthropic-costs",
+            "other_reports": [],
+        }
     ]
     assert [(one["key"], one["model_tokens"], one["is_ours"]) for one in found["keys"]] == [
         ("apikey_of_nobody", 4, False),
         ("apikey_ours", 10, True),
     ]
+
+
+def test_the_same_provider_meets_its_invoice_however_it_is_spelled(home: Path, capsys: pytest.CaptureFixture[str]):
+    """Azure bills as Microsoft: 40 in FOCUS. OpenAI's own report says 20 and FOCUS 21 of the same invoice."""
+    with open_lake(home / "home" / "lake") as lake:
+        lake.append(
+            [
+                used(40, MARCH, "Ada", "m", 10, 0, source="gateway", net_cost_nanos=30 * USD, provider="azure"),
+                used(41, MARCH, "", "", 0, 0, source="focus", billed_cost_nanos=40 * USD, provider="microsoft"),
+                used(42, MARCH, "Bo", "m", 10, 0, source="gateway", net_cost_nanos=10 * USD, provider="openai"),
+                used(43, MARCH, "", "", 0, 0, source="openai-costs", billed_cost_nanos=20 * USD, provider="openai"),
+                used(44, MARCH, "", "", 0, 0, source="focus", billed_cost_nanos=21 * USD, provider="openai, llc"),
+            ],
+            {"focus": 1},
+        )
+
+    def told(*more: str) -> list[tuple[Any, ...]]:
+        found = answer(capsys, "share", "--month", "2026-03", "--no-seal", *more)["providers"]
+        return [(one["provider"], one["share_permille"], one["billed_by"], one["other_reports"]) for one in found]
+
+    assert told() == [
+        ("azure", 750, "focus", []),
+        ("openai", 500, "openai-costs", [{"source": "focus", "billed": "21.00"}]),
+    ]
+    assert told("--report", "focus")[1] == ("openai", 476, "focus", [{"source": "openai-costs", "billed": "20.00"}])
+    assert main(["cost", "share", "--month", "2026-03", "--no-seal"]) == 0
+    assert "focus bills 21.00 USD of openai, too: the same invoice" in capsys.readouterr().err
+
+
+def test_a_lake_of_two_currencies_is_asked_by_one_and_told_in_it(home: Path, capsys: pytest.CaptureFixture[str]):
+    with open_lake(home / "home" / "lake") as lake:
+        lake.append(
+            [
+                used(50, MARCH, "Cleo", "claude-sonnet-4-5", 1_000_000, 4 * USD, currency="EUR", outcome="pr-7"),
+                used(51, MARCH, "", "", 0, 0, source="anthropic-costs", billed_cost_nanos=5 * USD, currency="EUR"),
+            ],
+            {"csv": 1},
+        )
+    log = home / "outcomes.csv"
+    log.write_text("outcome,at,event\npr-7,2026-03-02T00:00:00Z,merged\n")
+    euro = ("--where", "currency=EUR")
+    assert main(["cost", "outcomes", str(log)]) == 2
+    assert "ask by currency, or where currency=EUR" in capsys.readouterr().err
+    found = answer(capsys, "outcomes", str(log), *euro)
+    assert (found["per_accepted"], found["unit"]) == ("4.00", "EUR")
+    half = ("--switch", "claude-sonnet-4-5=claude-haiku-4-5:50%")
+    found = answer(capsys, "what-if", "--month", "2026-03", *half, *euro)
+    assert (found["saved"], found["unit"]) == ("1.333333333", "EUR"), "haiku costs a third, and half of it goes there"
+    assert answer(capsys, "share", "--month", "2026-03", *euro)["unit"] == "EUR"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +205,9 @@ def test_what_of_the_invoice_went_through_the_gateway(home: Path, capsys: pytest
         (["explain", "--month", "2026-03", "--cost", "hope"], "a cost is one of list, net, billed, charge"),
         (["explain", "--month", "2026-03", "--by", "mood"], "there is no dimension 'mood'"),
         (["explain", "--month", "2026-03", "--by", "hour"], "no hour"),
+        (["share", "--month", "2026-03", "--where", "source=focus"], "name the cost report"),
+        (["share", "--month", "2026-03", "--report", "mine"], "a cost report is one of openai-costs"),
+        (["anomalies", "--where", "mood"], "is no condition"),
         (["what-if", "--month", "2026-03", "--price", "small=2"], "MODEL:METER=FACTOR"),
         (["what-if", "--month", "2026-03", "--switch", "small"], "MODEL=OTHER"),
         (["what-if", "--month", "2026-03", "--switch", "small=nobody"], "no small with a published price was used"),

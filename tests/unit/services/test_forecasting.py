@@ -22,6 +22,7 @@ from tokenroll.services.forecasting import (
 )
 from tokenroll.store.lake import open_lake, read_lake
 from tokenroll.store.lake_manifest import Disk
+from tokenroll.store.lake_queries import Condition
 
 USD = 10**9
 TEAMS = {"Ada": "Engineering", "Bo": "Engineering", "Cleo": "Design"}
@@ -176,11 +177,55 @@ def test_who_moved_takes_their_past_along(lake):
     assert told(asked(lake([*used({"Ada": 3}), *bo, moved]), by=Level.TEAM)) == {"Engineering": 90.0, "Design": 30.0}
 
 
+def hourly(people):
+    """A dollar an hour of each of these people of teams, for two weeks; Ada uses a model of her own."""
+    return [
+        event(
+            1_000 * place + hour, MONDAY + hour * HOUR, member=name, department=team, list_cost_nanos=USD,
+            requested_model="opus" if name == "Ada" else "haiku",
+        )
+        for place, (name, team) in enumerate(people.items())
+        for hour in range(14 * 24)
+    ]  # fmt: skip
+
+
+ENGINEERS = dict.fromkeys(("Ada", "Bo", "Eve", "Fay", "Gus"), "Engineering")
+HOURS = {"first_at": MONDAY + 14 * DAY, "horizon": 48, "is_hourly": True}
+
+
 def test_hours_have_their_own_pace(lake):
-    events = [event(number, MONDAY + number * HOUR, list_cost_nanos=USD) for number in range(14 * 24)]
-    found = asked(lake(events), first_at=MONDAY + 14 * DAY, horizon=48, is_hourly=True)
-    assert found.outlook.company.totals == [48 * USD]
+    found = asked(lake(hourly(ENGINEERS)), **HOURS)
+    assert found.outlook.company.totals == [5 * 48 * USD]
     assert rows_of(found)[47]["name"] == "2026-01-20T23:00Z"
+
+
+def test_hours_of_a_small_team_are_told_with_the_next_larger_one(lake):
+    """Two of Design are too few; with the five of Engineering they are seven. Six of Legal are told apart."""
+    legal = dict.fromkeys(("Hal", "Ida", "Jo", "Kim", "Lou", "Max"), "Legal")
+    found = asked(lake(hourly({**ENGINEERS, "Cleo": "Design", "Dev": "Design", **legal})), by=Level.TEAM, **HOURS)
+    assert found.usage.names == ("Legal", "small groups together")
+    assert found.usage.together == ("Design", "Engineering")
+    assert any("fewer than 5 people's hours would be told: Design, Engineering" in note for note in found.notes)
+
+
+def test_hours_of_a_model_that_one_person_uses_are_not_told_alone(lake):
+    found = asked(lake(hourly({**ENGINEERS, "Hal": "Engineering"})), by=Level.MODEL, **HOURS)
+    assert found.usage.names == ("small groups together",)
+    assert found.usage.together == ("haiku", "opus")
+
+
+@pytest.mark.parametrize(
+    ("people", "more", "says"),
+    [
+        (ENGINEERS, {"by": Level.MEMBER}, "the hours of one person are theirs alone"),
+        (ENGINEERS, {"where": (Condition(dimension="member", operator="=", value="Ada"),)}, "ask without --where member="),
+        (ENGINEERS, {"where": (Condition(dimension="member", operator="!=", value="Ada"),)}, "the hours of 4 people"),
+        ({"Ada": "Engineering"}, {}, "the hours of 1 people would tell"),
+    ],
+)  # fmt: skip
+def test_hours_of_few_people_are_withheld(lake, people, more, says):
+    with pytest.raises(ForecastError, match=says):
+        asked(lake(hourly(people)), **HOURS, **more)
 
 
 def test_holidays_are_like_days_on_which_nobody_works(lake):
@@ -260,6 +305,9 @@ def test_a_call_that_nobody_can_have_spent_is_left_out(lake, by):
     wrong = event(9_000, AFTER - DAY, source="codex", member="Ada", list_cost_nanos=900 * USD)
     large = event(9_001, AFTER - DAY, source="codex", member="Bo", list_cost_nanos=30 * USD, requested_model="opus")
     found = asked(lake([*used({"Ada": 3}), wrong, large]), by=by, horizon=7)
-    assert found.usage.left_out_count == 1
+    assert (found.usage.left_out.call_count, found.usage.left_out.amount) == (1, 900 * USD)
     assert np.nansum(found.usage.past.actual) == (3 * DAYS + 30) * USD
-    assert any(note.endswith("(W12) are left out, since their meter cannot be right: 1") for note in found.notes)
+    assert (
+        "1 call with 900.00 USD of list cost left out, since its meter cannot be right (W12), until somebody confirms it: `tokenroll cost meters`"
+        in found.notes
+    )

@@ -19,7 +19,7 @@ def firm():
 
 
 def small_firm(one):
-    """Five people of Engineering, four of Legal and one of Finance; Bo calls and then Fay of Finance does."""
+    """Five people of Engineering, four of Legal and one of Finance. The others of Engineering call, then Bo, then Fay of Finance."""
     one.do("ratecard.import", providers=["openai"], models=["gpt-5-mini"])
     one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
     one.do("department.create", name="Finance")
@@ -29,12 +29,14 @@ def small_firm(one):
     one.do("department.create", name="Legal")
     for name in ("Gus", "Hal", "Ida", "Jo"):
         one.do("member.create", name=name, department="Legal", zone="UTC")
-    for number, name in enumerate(("Bo", "Fay"), 1):
+    for number, name in enumerate(("Bo", "Fay", "Ada", "Cy", "Di", "Ed"), 1):
         one.do("grant.create", to=name, plan="tools")
         one.do(
             "key.create", member=name, name="k", scope="inference", secret_hash=f"{number:064x}", shown_prefix="tr-…"
         )
     one.now = JANUARY + DAY + HOUR
+    for number, name in enumerate(("Ada", "Cy", "Di", "Ed"), 3):
+        call(one, name, number, 1)
     call(one, "Bo", 1, 3)
     call(one, "Fay", 2, 2_500_000_000)
     one.release(one.hold("Bo", (one.lot_ids("Bo")[0], CREDIT), key=1))
@@ -86,10 +88,24 @@ def test_prometheus_reads_what_was_spent_and_a_small_departments_models_are_not_
     assert found[labelled("tokenroll_burn_calls_total", "other", "other", "other")] == 1
     assert not [one for one in found if ("department", "Finance") in one and "tokens" in one[0]]
     assert found["tokenroll_burn_data_age_seconds",] == 0
-    left = {name: 100 * CREDIT - spent for name, spent in (("Engineering", 3), ("Finance", 2_500_000_000))}
+    left = {"Engineering": 500 * CREDIT - 7, "Finance": 100 * CREDIT - 2_500_000_000}
     for name, nanos in left.items():
         assert found["tokenroll_available_credits", ("department", name)] == nanos / CREDIT
     assert "Bo" not in prometheus_text(watching(firm, tmp_path).figures())
+
+
+def test_a_model_is_told_from_the_fifth_of_its_people_on_and_nobody_is_told_alone(firm, tmp_path):
+    """Four of Engineering called before Bo: their amounts are the department's, and their calls and tokens are withheld."""
+    live = watching(firm, tmp_path)
+    found = values(live.figures())
+    others = ("Engineering", "other", "other")
+    assert found[labelled("tokenroll_burn_credits_total", *others)] == 4e-9
+    assert labelled("tokenroll_burn_calls_total", *others) not in found
+    for number, name in enumerate(("Ada", "Cy", "Di", "Ed"), 3):
+        call(firm, name, number, 1)
+    assert values(live.figures())[labelled("tokenroll_burn_calls_total", "Engineering", "gpt-5-mini", "openai")] == 5
+    again = values(watching(firm, tmp_path).figures())
+    assert labelled("tokenroll_burn_calls_total", *others) not in again, "who is enough is remembered over a start"
 
 
 def test_where_all_small_departments_are_few_people_nothing_of_their_work_is_told(firm, tmp_path):
@@ -131,7 +147,7 @@ def test_a_long_ledger_is_counted_over_several_questions(firm, tmp_path, monkeyp
     monkeypatch.setattr(live_usage, "LIVE_READ_SECONDS_MAX", 0)
     monkeypatch.setattr(LiveUsage, "_go_on", lambda _: None)
     live = watching(firm, tmp_path)
-    for _ in range(3):
+    for _ in range(7):
         with pytest.raises(NotCountedYetError, match="of its journal"):
             live.figures()
     assert sum(one.call_count for one in live.figures().work) == 2
@@ -169,7 +185,7 @@ def test_labels_beyond_the_limit_are_one(firm, tmp_path, monkeypatch):
     monkeypatch.setattr(live_usage, "LIVE_SERIES_MAX", 1)
     figures = watching(firm, tmp_path).figures()
     assert [one.labels[0] for one in figures.amounts] == ["Engineering", "other"]
-    assert sum(one.charge_nanos for one in figures.amounts) == 2_500_000_003
+    assert sum(one.charge_nanos for one in figures.amounts) == 2_500_000_007
 
 
 def test_a_name_cannot_break_out_of_its_label(firm, tmp_path):
@@ -185,7 +201,7 @@ def test_opentelemetry_is_told_the_same(firm, tmp_path):
     metrics = {one["name"]: one for one in told["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]}
     spent = metrics["tokenroll.burn.credits"]["sum"]
     assert (spent["isMonotonic"], spent["aggregationTemporality"]) == (True, 2)
-    assert [one["asDouble"] for one in spent["dataPoints"]] == [3e-9, 2.5]
+    assert [one["asDouble"] for one in spent["dataPoints"]] == [3e-9, 4e-9, 2.5]
     assert spent["dataPoints"][0]["startTimeUnixNano"] == f"{figures.since_at * 1000}"
     assert metrics["tokenroll.burn.calls"]["sum"]["dataPoints"][0]["asInt"] == "1"
     assert metrics["tokenroll.burn.data_age"]["gauge"]["dataPoints"][0]["asInt"] == "0"

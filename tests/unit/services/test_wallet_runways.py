@@ -5,8 +5,12 @@ from datetime import date
 import pytest
 
 from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
+from tokenroll.services.lake_feeding import feed_slice
+from tokenroll.services.meter_quarantine import quarantined
 from tokenroll.services.wallet_runways import members_only, wallet_runways
 from tokenroll.store.cycles import CycleBook
+from tokenroll.store.lake import open_lake, read_lake
+from tokenroll.store.lake_queries import UsageQuery
 from tokenroll.store.rollups import roll_up, sums_of
 
 
@@ -63,3 +67,25 @@ def test_pools_are_asked_for_by_name(firm):
     names = {row["name"] for row in books.wallets()}
     assert "Engineering pool" in names
     assert {row["name"] for row in members_only(books.wallets())} == {"Ada", "Bo", "Cleo"}
+
+
+def test_a_call_whose_meter_is_broken_is_gone_from_the_wallet_and_from_the_pace(firm, tmp_path):
+    """Bo, at a credit a day, is charged 80 on the tenth: 10 of his 100 are left, for 21 days at his pace and for none at the other."""
+    firm.now = JANUARY + 9 * DAY + 13 * HOUR
+    firm.call("Bo", firm.lot_ids("Bo")[0], 80 * CREDIT, bound=80 * CREDIT)
+    firm.now = JANUARY + 10 * DAY + 9 * HOUR
+    books = firm.reports
+    rows = [row for row in books.wallets() if row["name"] == "Bo"]
+    with open_lake(tmp_path) as lake:
+        feed_slice(books.connection, lake)
+    with read_lake(tmp_path) as view:
+        found = quarantined(view, UsageQuery())
+    assert [(one.member, one.charge_nanos) for one in found] == [("Bo", 80 * CREDIT)]
+    (with_it,) = wallet_runways(books.connection, books.now, rows)
+    (without,) = wallet_runways(books.connection, books.now, rows, found)
+    assert (without.left_nanos, without.past_days, without.left_out.call_count) == (10 * CREDIT, 10, 1)
+    assert without.left_out.amount == 80 * CREDIT
+    assert (with_it.left_out.call_count, with_it.left_nanos) == (0, 10 * CREDIT)
+    assert with_it.dry_on[0] is not None
+    assert without.dry_on[0] is not None
+    assert with_it.dry_on[0] < without.dry_on[0]

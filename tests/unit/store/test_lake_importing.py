@@ -19,7 +19,7 @@ from tokenroll.services.importers.intake import Intake
 from tokenroll.services.lake_importing import KNOWN_FILES, OVERLAPS, Reading, fullness, import_files
 from tokenroll.services.list_prices import ListPrices, published_list_prices
 from tokenroll.store.lake import LakeView, open_lake
-from tokenroll.store.lake_manifest import digest_of
+from tokenroll.store.lake_manifest import file_digest
 from tokenroll.store.lake_verify import verify_lake
 
 
@@ -240,7 +240,7 @@ def test_a_table_that_was_stopped_gives_the_gateway_its_call_once(tmp_path: Path
         "2026-01-05T00:00:30Z,msg-b,ada,claude-haiku-4-5,1000,50\n"
     )
     with open_lake(tmp_path / "lake") as lake:
-        lake.append([through], {GATEWAY: 1, f"file:{digest_of(table)}": 1})
+        lake.append([through], {GATEWAY: 1, f"file:{file_digest(table)}": 1})
     taken(tmp_path / "logs", tmp_path / "lake", prices)
     assert ids(tmp_path / "lake") == ["msg-1", "msg-b"], "the row before the mark was the gateway's call"
 
