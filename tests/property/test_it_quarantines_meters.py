@@ -10,11 +10,12 @@ from tests.lake_kit import DAY, MONDAY, FailingDisk, Stopped, event
 from tokenroll.insight.broken_meters import meter_anomalies
 from tokenroll.insight.usage_shares import PricedEvent
 from tokenroll.model.usage import Usage
+from tokenroll.services.cost_answers import outcome_cost
 from tokenroll.services.meter_quarantine import judged_calls, quarantined
 from tokenroll.store.lake import open_lake, read_lake
 from tokenroll.store.lake_decisions import MeterDecision, Verdict, read_decisions
 from tokenroll.store.lake_manifest import Disk
-from tokenroll.store.lake_queries import Condition, UsageQuery, answer
+from tokenroll.store.lake_queries import Condition, UsageQuery
 
 USD = 10**9
 CALLS = st.lists(
@@ -62,14 +63,12 @@ def test_events_in_hand_and_the_lake_agree_and_both_parts_are_all(drawn):
             ]
             for currency in ("USD", "EUR"):
                 where = (Condition(dimension="currency", operator="=", value=currency),)
-                asked = UsageQuery(measures=("list",), where=where)
-                rows = answer(view, asked).rows()
-                without = {one.event_id: one.list_cost_nanos for one in quarantined(view, asked)}
-                whole = (rows[0]["list_cost_nanos"] or 0) if rows else 0
-                others = sum(
-                    one.list_cost_nanos for one in events if one.currency == currency and one.event_id not in without
-                )
-                assert whole == sum(without.values()) + others
+                without = quarantined(view, UsageQuery(where=where))
+                included = outcome_cost(view, {}, money="list", where=where)
+                whole = sum(one.list_cost_nanos or 0 for one in events if one.currency == currency)
+                assert included.left_out.call_count == len(without)
+                assert included.left_out.amount == sum(one.list_cost_nanos or 0 for one in without)
+                assert included.cost.unattributed_nanos + included.left_out.amount == whole
 
 
 def decision(number, *ids):

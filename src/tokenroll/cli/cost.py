@@ -1,7 +1,7 @@
 """`tokenroll cost`: why costs changed, what does not fit, what an outcome costs, what would be otherwise."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from fractions import Fraction
 from itertools import chain
@@ -237,36 +237,32 @@ DecidedBy = Annotated[str, typer.Option("--by", help="Who decides.")]
 Reason = Annotated[str, typer.Option(help="Why.")]
 
 
-@app.command("confirm-meter")
-def confirm_meter(
-    source: Source,
-    model: Model,
-    *,
-    by: DecidedBy,
-    reason: Reason,
-    call: CallNames = None,
-    command_id: CommandId = "",
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Say that quarantined calls cost what they should: they count again in every forecast and score. Kept beside the lake, with who and why."""
-    _decide("confirmed", (source, model), call or [], (by, reason), command_id, dry_run=dry_run, as_json=as_json)
+def _deciding(verdict: str, says: str) -> Callable[..., None]:
+    """The command of one verdict: both are asked alike."""
+
+    def command(
+        source: Source,
+        model: Model,
+        *,
+        by: DecidedBy,
+        reason: Reason,
+        call: CallNames = None,
+        command_id: CommandId = "",
+        dry_run: DryRun = False,
+        as_json: Json = False,
+    ) -> None:
+        _decide(verdict, (source, model), call or [], (by, reason), command_id, dry_run=dry_run, as_json=as_json)
+
+    command.__doc__ = says
+    return command
 
 
-@app.command("reject-meter")
-def reject_meter(
-    source: Source,
-    model: Model,
-    *,
-    by: DecidedBy,
-    reason: Reason,
-    call: CallNames = None,
-    command_id: CommandId = "",
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Say that quarantined calls never cost that: they stay out of every forecast and score for good, and in the sums."""
-    _decide("rejected", (source, model), call or [], (by, reason), command_id, dry_run=dry_run, as_json=as_json)
+app.command("confirm-meter")(
+    _deciding("confirmed", "Say that quarantined calls cost what they should: they count again in every forecast and score.")
+)  # fmt: skip
+app.command("reject-meter")(
+    _deciding("rejected", "Say that quarantined calls never cost that: they stay in every sum, and out of every forecast and score for good.")
+)  # fmt: skip
 
 
 def _decide(

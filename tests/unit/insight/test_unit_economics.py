@@ -73,5 +73,6 @@ def test_many_outcomes_are_drawn_from_in_bounded_time_and_the_width_is_that_of_t
     assert found.low_nanos is not None
     assert found.high_nanos is not None
     assert (found.high_nanos - found.low_nanos) / 10**6 == pytest.approx(1.262, rel=0.1)
+    assert found.per_accepted_nanos is not None
     assert found.low_nanos < found.per_accepted_nanos < found.high_nanos
     assert unit_cost(many) == found
