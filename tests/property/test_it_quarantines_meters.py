@@ -12,6 +12,7 @@ from tokenroll.insight.usage_shares import PricedEvent
 from tokenroll.model.usage import Usage
 from tokenroll.services.cost_answers import outcome_cost
 from tokenroll.services.meter_quarantine import judged_calls, quarantined
+from tokenroll.services.outcomes import standing
 from tokenroll.store.lake import open_lake, read_lake
 from tokenroll.store.lake_decisions import MeterDecision, Verdict, read_decisions
 from tokenroll.store.lake_manifest import Disk
@@ -64,7 +65,7 @@ def test_events_in_hand_and_the_lake_agree_and_both_parts_are_all(drawn):
             for currency in ("USD", "EUR"):
                 where = (Condition(dimension="currency", operator="=", value=currency),)
                 without = quarantined(view, UsageQuery(where=where))
-                included = outcome_cost(view, {}, money="list", where=where)
+                included = outcome_cost(view, standing([]), money="list", where=where)
                 whole = sum(one.list_cost_nanos or 0 for one in events if one.currency == currency)
                 assert included.left_out.call_count == len(without)
                 assert included.left_out.amount == sum(one.list_cost_nanos or 0 for one in without)
