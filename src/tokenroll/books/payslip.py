@@ -53,6 +53,7 @@ def slip_notes(slip: Mapping[str, Any]) -> list[SlipLine]:
     notes = (
         SlipLine("granted in this cycle", slip["granted_nanos"]),
         SlipLine(f"of {words.SPENT}, {words.PERSONAL}", slip["personal_nanos"]),
+        SlipLine(f"of {words.SPENT}, {words.CHARGED_AROUND}", slip["around_nanos"]),
         SlipLine(f"of closing, {words.ROLLED_OVER}", slip["rolled_over_nanos"]),
         SlipLine(f"of closing, {words.BEING_CHECKED}", slip["suspense_nanos"]),
         SlipLine(words.CARRIED, slip["company_carried_nanos"]),

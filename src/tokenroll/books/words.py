@@ -88,6 +88,7 @@ TRANSFERRED_IN: Final = "transferred in"
 TRANSFERRED_OUT: Final = "transferred out"
 FINAL_COST: Final = "final cost"
 CARRIED: Final = "carried by the company"
+CHARGED_AROUND: Final = "used around the gateway"
 USAGE_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "reported": "reported by the provider",

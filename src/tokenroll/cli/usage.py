@@ -9,9 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tokenroll.cli.analyse import write_whole
-from tokenroll.cli.console import DryRun, Json, facts, instant_option, note, noun_app, reports, say, show, table
+from tokenroll.cli.console import (
+    DryRun,
+    Json,
+    facts,
+    instant_option,
+    note,
+    noun_app,
+    reports,
+    say,
+    settings_with_ledger,
+    show,
+    table,
+)
 from tokenroll.cli.lake_door import lake_failures, lake_view, telling
 from tokenroll.cli.program import Failure, put
+from tokenroll.cli.usage_charges import Seats, charged, list_charges, trial_lake
+from tokenroll.cli.usage_charges import charge as charge_usage
+from tokenroll.cli.usage_charges import tell as tell_charges
 from tokenroll.model.limits import USAGE_SHOWN_ROWS_MAX
 from tokenroll.settings import Settings, load_settings
 
@@ -216,21 +231,34 @@ def import_usage(
     starts_at: Annotated[
         str | None, typer.Option(help="When traces with a clock of their own began, RFC 3339.")
     ] = None,
+    charges: Annotated[
+        bool, typer.Option("--charge", help="Then charge wallets what the usage of these files' sources cost.")
+    ] = False,
+    seats: Seats = False,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
     """Take usage that went around the gateway into the lake: logs, reports, exports, traces; each call once, also when run again."""
     from tokenroll.services.importers.intake import Intake, SourceError
 
-    settings = load_settings()
+    if seats and not charges:
+        raise Failure("--seats says what --charge charges: give both", kind="usage", code=2)
+    settings = settings_with_ledger() if charges else load_settings()
     intake = Intake()
+    charge: dict[str, Any] | None = None
     try:
         reading = _reading(rules, mapping, model, instant_option(starts_at, "--starts-at") or 0)
-        with lake_failures():
-            count = _imported(settings, sources, member, reading, intake, quiet=as_json, dry_run=dry_run)
+        with lake_failures(), contextlib.ExitStack() as stack:
+            directory = settings.lake_directory
+            if charges and dry_run:
+                directory = stack.enter_context(trial_lake(directory))
+            imported = _imported if charges or not dry_run else _read_only
+            count = imported(settings, directory, sources, member, reading, intake, quiet=as_json)
+            if charges:
+                charge = charged(settings, directory, intake.sources, seats=seats, dry_run=dry_run, quiet=as_json)
     except SourceError as error:
         raise Failure(str(error), kind="source") from error
-    result = {"event_count": count, **intake.summary(), "dry_run": dry_run}
+    result = {"event_count": count, **intake.summary(), "dry_run": dry_run} | ({"charge": charge} if charge else {})
 
     def human() -> None:
         say(
@@ -245,6 +273,8 @@ def import_usage(
         if intake.bad_count:
             note(f"{intake.bad_count} rows could not be read:")
             note(*(f"  {bad.file}, line {bad.line}: {bad.reason}" for bad in intake.bad_rows[:_BAD_SHOWN]))
+        if charge is not None:
+            tell_charges(charge)
 
     show(result, as_json=as_json, human=human)
     if intake.bad_count or {str(one) for one in sources} & set(intake.unknown_files):
@@ -272,43 +302,58 @@ def _reading(rules: Path | None, mapping: Path | None, model: str, starts_at: in
     return Reading(published_list_prices(), attribution, column_map, model, starts_at, now)
 
 
-def _imported(
-    settings: Settings,
+def _read_only(
+    _settings: Settings,
+    _directory: Path,
     sources: list[Path],
     member: str,
     reading: "Reading",
     intake: "Intake",
     *,
     quiet: bool,
-    dry_run: bool,
 ) -> int:
+    """How many events the files hold, without the lake."""
     from tokenroll.services.importers.detecting import events_of, usage_files
+
+    with telling(quiet=quiet):
+        told = events_of(
+            usage_files(sources, member), reading.prices, intake,
+            column_map=reading.column_map, model=reading.model, starts_at=reading.starts_at,
+        )  # fmt: skip
+        return len({(event.source, event.event_id) for event in told})
+
+
+def _imported(
+    settings: Settings,
+    directory: Path,
+    sources: list[Path],
+    member: str,
+    reading: "Reading",
+    intake: "Intake",
+    *,
+    quiet: bool,
+) -> int:
+    """How many events are in that lake which were not before."""
+    from tokenroll.services.importers.detecting import usage_files
     from tokenroll.services.lake_importing import import_files
     from tokenroll.services.lake_sealing import sealed
     from tokenroll.store.lake import open_lake
 
     files = usage_files(sources, member)
-    with telling(quiet=quiet) as tell:
-        if dry_run:
-            told = events_of(
-                files, reading.prices, intake,
-                column_map=reading.column_map, model=reading.model, starts_at=reading.starts_at,
-            )  # fmt: skip
-            return len({(event.source, event.event_id) for event in told})
-        with open_lake(settings.lake_directory) as lake:
-            if settings.database_path.exists():
-                sealed(lake, reports, tell=tell)
+    with telling(quiet=quiet) as tell, open_lake(directory) as lake:
+        if settings.database_path.exists():
+            sealed(lake, reports, tell=tell)
 
-            def on_file(number: int, file: Any) -> None:
-                if tell is not None:
-                    tell(f"reading file {number + 1} of {len(files)}: {file.path}, {intake.row_count} rows so far")
+        def on_file(number: int, file: Any) -> None:
+            if tell is not None:
+                tell(f"reading file {number + 1} of {len(files)}: {file.path}, {intake.row_count} rows so far")
 
-            before = _row_count(lake)
-            count = import_files(lake, files, reading, intake, on_file)
-            lake.compact(2, tell)
-            lake.roll_up(tell)
-            new = _row_count(lake) - before
-            intake.repeat_count += count - new
+        before = _row_count(lake)
+        count = import_files(lake, files, reading, intake, on_file)
+        lake.compact(2, tell)
+        lake.roll_up(tell)
+        new = _row_count(lake) - before
+        intake.repeat_count += count - new
     return new
 
 
@@ -316,6 +361,10 @@ def _row_count(lake: "Lake") -> int:
     from tokenroll.store.lake_schema import USAGE
 
     return sum(one.row_count for one in lake.manifest.of_kind(USAGE))
+
+
+app.command("charge")(charge_usage)
+app.command("charges")(list_charges)
 
 
 @app.command("focus")

@@ -188,6 +188,7 @@ def _human(found: dict[str, Any], recent: list[dict[str, Any]]) -> None:
         found["words_unvested"]: found["unvested_nanos"],
     }
     rarer = {
+        f"of {words.SPENT}, {words.CHARGED_AROUND}": found["charged_around_nanos"],
         words.CARRIED: found["company_carried_nanos"],
         words.RECEIVED: found["received_nanos"],
         words.PASSED_ON: found["passed_on_nanos"],

@@ -161,6 +161,7 @@ _TAKEN_FIELDS: Final = {
     RecallPurpose.VOID: "voided_nanos",
     RecallPurpose.TRANSFER: "transferred_out_nanos",
     RecallPurpose.RESCHEDULE: "transferred_out_nanos",
+    RecallPurpose.CHARGE: "spent_nanos",
 }
 
 

@@ -45,6 +45,7 @@ class EntryKind(StrEnum):
     VOID = "void"
     TRANSFER = "transfer"
     RESCHEDULE = "reschedule"
+    CHARGE = "charge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

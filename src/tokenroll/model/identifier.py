@@ -11,7 +11,7 @@ PREFIXES: Final = frozenset(
     {
         "member", "department", "plan", "grant", "lot", "wallet", "key", "ratecard", "call", "entry",
         "payrun", "payslip", "command", "batch", "adjustment", "absence", "request", "offer", "proposal", "calendar", "reversal",
-        "limit", "override", "refill", "alert", "message", "refusal",
+        "limit", "override", "refill", "alert", "message", "refusal", "charge",
     }
 )  # fmt: skip
 _TEXT = re.compile(r"([a-z]+)_([0-9a-f]{32})")

@@ -15,6 +15,7 @@ class RecallPurpose(StrEnum):
     VOID = "void"
     TRANSFER = "transfer"
     RESCHEDULE = "reschedule"
+    CHARGE = "charge"
 
 
 class RecallMode(StrEnum):

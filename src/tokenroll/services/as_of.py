@@ -19,6 +19,7 @@ from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome, parse_record
 
 _FIELDS: Final = {
+    Account.SPENT: "spent_nanos",
     Account.SUSPENSE: "suspense_nanos",
     Account.FORFEITED: "forfeited_nanos",
     Account.CLAWED_BACK: "clawed_back_nanos",
@@ -55,7 +56,8 @@ class _Later:
         """The lot's state without them; what was held is its remainder's."""
         moved = self._moved.get(state.lot.id, {})
         fields = {name: getattr(state, name) - moved.get(name, 0) for name in _FIELDS.values()}
-        return LotState(lot=state.lot, spent_nanos=state.spent_nanos - self._spent.get(state.lot.id, 0), **fields)
+        fields["spent_nanos"] -= self._spent.get(state.lot.id, 0)
+        return LotState(lot=state.lot, **fields)
 
     def _read_entries(self, connection: Connection, wallet_id: int, through: int) -> None:
         postings = schema.postings.c

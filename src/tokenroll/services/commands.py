@@ -66,6 +66,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "key.change": "keyring.change_key",
         "key.rotate": "keyring.rotate_key",
         "key.revoke": "keyring.revoke_key",
+        "usage.charge": "charging.charge",
         "ratecard.import": "pricing.import_cards",
         "ratecard.set": "pricing.set_card",
         "limit.create": "limiting.create_limit",

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from tokenroll.books import journal_text as books
 from tokenroll.books.journal_text import Assertion, JournalText, Leg, Movement, OpenAccount
-from tokenroll.books.words import OPENING_VALUE, words_of
+from tokenroll.books.words import CARRIED, CHARGED_AROUND, OPENING_VALUE, words_of
 from tokenroll.model.entry import Account, EntryKind
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant, datetime_from_instant
@@ -68,7 +68,7 @@ class _Export:
 
     def journal(self, title: str) -> JournalText:
         movements = [
-            *self._grants(), *self._recalls(), *self._settlements(), *self._suspense(), *self._breakage(), *self._variances(),
+            *self._grants(), *self._recalls(), *self._settlements(), *self._charges(), *self._suspense(), *self._breakage(), *self._variances(),
         ]  # fmt: skip
         movements.sort(key=lambda one: one.on)
         closed = self._closed_cycles()
@@ -161,6 +161,24 @@ class _Export:
         for on, (nanos, count) in sorted(carried.items()):
             legs = (Leg(books.COMPANY_OVERAGE, -nanos), Leg(books.COMPANY_SPENT, nanos))
             yield Movement(on=on, text=f"{count} draws of calls carried by the company", legs=legs)
+
+    def _charges(self) -> Iterable[Movement]:
+        """One movement per wallet and day, as of calls: each charge is in the ledger by itself."""
+        entries, parts = schema.entries.c, schema.usage_charge_parts.c
+        query = select(parts.wallet_id, parts.lot_id, parts.nanos, entries.effective_at).join(
+            schema.entries, entries.ledger_seq == parts.ledger_seq
+        )
+        sums: dict[tuple[date, int, bool], int] = {}
+        for wallet_id, lot_id, nanos, at in self.connection.execute(query.where(entries.effective_at <= self.now)):
+            key = (self._day(wallet_id, at), wallet_id, lot_id == COMPANY_LOT_ID)
+            sums[key] = sums.get(key, 0) + nanos
+        for (on, wallet_id, is_carried), nanos in sorted(sums.items()):
+            if is_carried:
+                legs = (Leg(books.COMPANY_OVERAGE, -nanos), Leg(books.COMPANY_SPENT, nanos))
+                yield Movement(on=on, text=f"{CHARGED_AROUND}, {CARRIED}", legs=legs)
+            else:
+                legs = (Leg(books.available(wallet_id), -nanos), Leg(books.spent(wallet_id), nanos))
+                yield Movement(on=on, text=CHARGED_AROUND, legs=legs)
 
     def _booked_on(self, owner: int, admitted_at: Instant, cycle: int) -> date:
         """The day of admission, or the first day of the cycle that a late call is booked to."""

@@ -59,14 +59,15 @@ class UsualDay:
 
 
 class DaySums:
-    """What a wallet's calls cost per day of their admission, in its zone. Remembers, so a later question reads only new calls."""
+    """What a wallet's calls, and its charged usage around the gateway, cost per day in its zone. Remembers, so a later question reads only new calls."""
 
-    __slots__ = ("_days", "_head", "_lock", "wallet_id", "zone")
+    __slots__ = ("_charges_through", "_days", "_head", "_lock", "wallet_id", "zone")
 
     def __init__(self, wallet_id: int, zone: str) -> None:
         self.wallet_id = wallet_id
         self.zone = ZoneInfo(zone)
         self._head = 0
+        self._charges_through = 0
         self._lock = threading.Lock()
         self._days: dict[int, int] = {}
 
@@ -75,12 +76,24 @@ class DaySums:
         since = now - DAYS_REMEMBERED * 86_400 * MICROS_PER_SECOND
         head = head_of(connection, self.wallet_id)
         with self._lock:
+            self._read_charges(connection, since)
             for row in walk(connection, head, CALLS_WALKED_MAX, self._head):
                 if row.admitted_at >= since:
                     day = self._day(row.admitted_at)
                     self._days[day] = self._days.get(day, 0) + row.charge_nanos
             # another thread's snapshot may have been newer than this one
             self._head = max(head, self._head)
+
+    def _read_charges(self, connection: Connection, since: Instant) -> None:
+        """What usage around the gateway was charged since the last reading."""
+        charges = schema.usage_charges.c
+        query = select(charges.id, charges.used_at, charges.charged_nanos).where(
+            charges.wallet_id == self.wallet_id, charges.used_at >= since, charges.id > self._charges_through
+        )
+        for charge_id, used_at, nanos in connection.execute(query.order_by(charges.id)):
+            day = self._day(used_at)
+            self._days[day] = self._days.get(day, 0) + nanos
+            self._charges_through = charge_id
 
     def usual_day(self, now: Instant) -> UsualDay:
         """The mean over the days with a charge among the last USUAL_DAYS, today included."""

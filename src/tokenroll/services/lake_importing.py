@@ -27,6 +27,9 @@ from tokenroll.store.lake_manifest import file_digest
 from tokenroll.store.lake_overlaps import Overlaps
 
 WHOLE: Final = "whole"
+_FILE: Final = "file:"
+_SOURCES: Final = "sources of "
+"""Of a file's mark: another mark, which says of which sources its events are, so that they are known when it is not read again."""
 KNOWN_FILES: Final = "files that are in already"
 OVERLAPS: Final = "calls that went through the gateway"
 
@@ -70,17 +73,21 @@ class _Taking:
         self._events: dict[tuple[str, str], UsageEvent] = {}
         self._marks: dict[str, int | str] = {}
         self._through_gateway: set[tuple[str, str]] = set()
+        self._sources: set[str] = set()
 
     def file(self, file: UsageFile) -> None:
         try:
-            mark = f"file:{file_digest(file.path)}"
+            mark = f"{_FILE}{file_digest(file.path)}"
         except OSError as error:
             self._intake.is_bad(str(file.path), 0, f"it cannot be read: {error.strerror}")
             return
         done = self._marks.get(mark, self._lake.marks.get(mark, 0))
+        of = f"{_SOURCES}{mark}"
         if done == WHOLE:
             self._intake.is_other(KNOWN_FILES)
+            self._intake.sources |= set(filter(None, str(self._lake.marks.get(of, "")).split("\n")))
             return
+        self._sources = set()
         through = done if isinstance(done, int) else 0
         try:
             read = self._read_table if self._is_large_table(file.path) else self._read
@@ -91,6 +98,8 @@ class _Taking:
             return
         if is_usage:  # a file that gave nothing may give something when it is read with a mapping
             self._marks[mark] = WHOLE
+            self._marks[of] = "\n".join(sorted(self._sources))
+        self._intake.sources |= self._sources
 
     def _is_large_table(self, path: Path) -> bool:
         """Tables are read column by column; what is no table by its first bytes is not one by a mapping either."""
@@ -114,6 +123,7 @@ class _Taking:
                 found += one.rows.num_rows - rows.num_rows
             rows = self._timely(rows, file)
             found += rows.num_rows
+            self._sources.update(arrow_compute().unique(rows.column("source")).to_pylist())
             if found:
                 self.count += self._lake.append(attributed(rows, reading.attribution), {mark: one.row_count_through})
         return found
@@ -167,6 +177,7 @@ class _Taking:
         found = done
         for number, event in enumerate(told, 1):
             is_overlap = self._is_overlap(event)
+            self._sources.add(event.source)
             if number <= done:
                 continue
             if is_overlap:

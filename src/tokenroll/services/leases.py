@@ -116,6 +116,9 @@ class Leases:
         for change in delta.lots:
             self._apply_lot(change)
         self._answer(delta.recalls, now)
+        for wallet_id, nanos in delta.spent.items():
+            if wallet_id in self.wallets:
+                self.wallets[wallet_id].spent_nanos += nanos
         self._apply_keys(delta.keys)
         for card in cards:
             self.prices.add(card)

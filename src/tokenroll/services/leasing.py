@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from tokenroll.model.enforcement import CapPolicy, Enforcement
+from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import CLIENT_CALL_IDS_REMEMBERED_MAX, OUTPUT_CAP_DEFAULT_TOKENS
 from tokenroll.model.lot import Lot
@@ -206,7 +207,10 @@ class _Pools:
 
 def _wallet_query() -> Select[Any]:
     wallets, values = schema.wallets, schema.wallet_values
-    query = select(wallets, values.c.company_nanos).outerjoin(values, values.c.wallet_id == wallets.c.id)
+    parts = schema.usage_charge_parts.c
+    carried = select(func.sum(parts.nanos)).where(parts.wallet_id == wallets.c.id, parts.lot_id == COMPANY_LOT_ID)
+    query = select(wallets, values.c.company_nanos, carried.scalar_subquery().label("carried_nanos"))
+    query = query.outerjoin(values, values.c.wallet_id == wallets.c.id)
     return query.order_by(wallets.c.id)
 
 
@@ -245,7 +249,7 @@ def _wallet_terms(
                 row.id, row.public_id, row.name, row.holder_kind, row.zone,
                 [one for lot in own if (one := _leased_lot(lot, now)) is not None],
                 policy.enforcement, policy.cap_policy, policy.output_cap_tokens,
-                max(0, policy.overage_nanos_max - (row.company_nanos or 0)),
+                max(0, policy.overage_nanos_max - (row.carried_nanos or 0) - (row.company_nanos or 0)),
                 sum(lot.spent_nanos for lot in own), sum(lot.held_nanos for lot in own),
                 sum(lot.suspense_nanos for lot in own), row.company_nanos or 0, list(access.models), list(access.service_tiers),
                 floor.model if floor else "", pools.get(floor.pool, 0) if floor else 0,

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
-from tokenroll.services import leasing, recalling, refilling
+from tokenroll.services import charging, leasing, recalling, refilling
 from tokenroll.services.ageing import is_due
 from tokenroll.services.approvers_told import is_told, tell_denials
 from tokenroll.services.clock import Clock
@@ -199,7 +199,7 @@ class Ledger:
             )
             result_json = canonical(handler(work, command.arguments)).decode()
             if not self._leased:
-                recalling.collect(work)
+                charging.collect(work)
             work.write()
             delta = self._store_delta(work.delta(self._last_delta + 1), now)
             if command.dry_run:
@@ -295,7 +295,8 @@ class Ledger:
         recalls = recalling.open_recalls(self.connection)
         if not recalls:
             return None
-        return Delta(number=number, wallets=[], lots=[], keys=[], cards=[], settings={}, recalls=recalls)
+        lots = charging.lots_asked_again(self.connection, self._mirror.left)
+        return Delta(number=number, wallets=[], lots=lots, keys=[], cards=[], settings={}, recalls=recalls)
 
     def resign(self, message: Resign) -> None:
         """A life ended in order: the lease is back, and what is still asked for the ledger gives by itself.
@@ -311,7 +312,7 @@ class Ledger:
                 update(table).where(table.c.worker == message.worker).values(ready_at=None, resigned_at=now)
             )
             worker.ready_at, worker.resigned = None, True
-            delta = None if self._leased else self._alone("resign", recalling.collect, now)
+            delta = None if self._leased else self._alone("resign", charging.collect, now)
             self._journal.close_batch(now)
         self._publish(delta)
 
@@ -388,7 +389,7 @@ class Ledger:
         """What a report gave back of leased lots goes where it was asked for, in the report's own transaction."""
         if not self._fold.gives:
             return None
-        return self._alone("fold", lambda work: recalling.book(work, self._fold.gives), now)
+        return self._alone("fold", lambda work: charging.book(work, self._fold.gives), now)
 
     def open_sequences(self, worker: int, epoch: int) -> set[int]:
         """Sequences of that epoch's holds that are not ended: a tape segment with one of them is not deleted."""

@@ -30,7 +30,7 @@ from tokenroll.store.journal import slip_digest
 SUMMED: Final = (
     "opening_nanos", "granted_nanos", "vested_nanos", "transferred_in_nanos", "spent_nanos",
     "adjustments_nanos", "breakage_nanos", "forfeited_nanos", "clawed_back_nanos", "voided_nanos", "transferred_out_nanos",
-    "closing_nanos", "rolled_over_nanos", "suspense_nanos", "company_carried_nanos", "call_count", "personal_nanos",
+    "closing_nanos", "rolled_over_nanos", "suspense_nanos", "company_carried_nanos", "call_count", "personal_nanos", "around_nanos",
 )  # fmt: skip
 _NOTHING: Final[Mapping[str, int | None]] = {
     **dict.fromkeys(SUMMED, 0),

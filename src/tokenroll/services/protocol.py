@@ -253,6 +253,8 @@ class Delta(msgspec.Struct, tag="delta", frozen=True):
     recalls: list[RecallTerms] = []
     limits: list[LimitTerms] = []
     counters: list[CounterChange] = []
+    spent: dict[int, int] = {}
+    """By wallet: what it spent around the gateway, out of lots that gave it to recalls."""
 
 
 class Applied(msgspec.Struct, tag="applied", frozen=True):

@@ -12,11 +12,13 @@ from sqlalchemy import Connection, Row, case, func, select, update
 from tokenroll.engine.posting import moved_postings, taken_postings, unvest_postings
 from tokenroll.model.entry import Account, Entry, EntryKind, Posting
 from tokenroll.model.grant import GrantKind
+from tokenroll.model.hold import Slice
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot
 from tokenroll.model.recall import Recall, RecallMode, RecallPurpose
 from tokenroll.model.vesting import Vesting
 from tokenroll.services import granting
+from tokenroll.services.charge_booking import book_slices, charge_named
 from tokenroll.services.holdings import lot_from_row
 from tokenroll.services.planning import plan_from_row
 from tokenroll.services.protocol import RecallTerms
@@ -64,8 +66,12 @@ def ask(
     reference: str,
     reason: str = "",
     to: Destination = NOWHERE,
+    command_id: str = "",
 ) -> int:
-    """Asks for these parts as one group, nothing for none; how many nanos were asked for. `reference` is what its entries name."""
+    """Asks for these parts as one group, nothing for none; how many nanos were asked for. `reference` is what its entries name.
+
+    `command_id`: whose answer waits for it, where that is not the present command.
+    """
     asked_nanos = group_id = 0
     for part in parts:
         if not part.nanos:
@@ -84,7 +90,7 @@ def ask(
         work.connection.execute(
             schema.recalls.insert().values(
                 id=recall.id, group_id=recall.group_id, purpose=purpose.value, mode=mode.value, wallet_id=recall.wallet_id,
-                lot_id=recall.lot_id, wanted_nanos=recall.wanted_nanos, command_id=work.command_id, reason=reason,
+                lot_id=recall.lot_id, wanted_nanos=recall.wanted_nanos, command_id=command_id or work.command_id, reason=reason,
                 reference=reference, target_wallet_id=to.wallet_id, new_effective_at=to.effective_at,
                 new_expires_at=to.expires_at, recorded_at=work.now,
             )
@@ -150,11 +156,14 @@ def end_spent(connection: Connection, now: Instant) -> None:
     connection.execute(update(recalls).where(where).values(ended_at=now))
 
 
-def collect(work: UnitOfWork) -> None:
-    """Gives what is asked for as far as it is there. Only while nobody has a lease: what is left, the ledger knows then."""
+def collect(work: UnitOfWork) -> set[str]:
+    """Gives what is asked for as far as it is there, and answers as `book` does.
+
+    Only while nobody has a lease: what is left, the ledger knows then.
+    """
     terms = open_recalls(work.connection)
     if not terms:
-        return
+        return set()
     lots = _lots(work.connection, {one.lot_id for one in terms if one.mode == RecallMode.WHOLE})
     over = {lot.id for lot in lots.values() if lot.expires_at is not None and lot.expires_at <= work.now}
     short = {
@@ -168,15 +177,16 @@ def collect(work: UnitOfWork) -> None:
         nanos = min(left_nanos, one.wanted_nanos)
         work.take(one.lot_id, nanos)
         gives.append(Give(one.id, one.lot_id, nanos, work.now))
-    book(work, gives)
+    charges = book(work, gives)
     end_spent(work.connection, work.now)
     work.recalls_answered()
+    return charges
 
 
-def book(work: UnitOfWork, gives: Sequence[Give]) -> None:
+def book(work: UnitOfWork, gives: Sequence[Give]) -> set[str]:
     """Entries, values and new lots of what was given; it has left the lots in the mirror already.
 
-    Raises FoldHalt for a give that nobody asked for, or of more than was asked.
+    Answers which charges of usage were given something or had to hear that there is nothing. Raises FoldHalt for a give that nobody asked for, or of more than was asked.
     """
     rows = _rows(work.connection, {one.recall_id for one in gives})
     groups: dict[int, list[tuple[Row[Any], Give]]] = {}
@@ -205,10 +215,20 @@ def book(work: UnitOfWork, gives: Sequence[Give]) -> None:
                 ended_at=row.ended_at or (work.now if done else None),
             )
         )
+    charges: set[str] = set()
     for parts in groups.values():
-        taken = _summed(work, parts)
-        if taken:
+        if parts[0][0].purpose == RecallPurpose.CHARGE:
+            charges.add(parts[0][0].reference)
+            _book_charge(work, parts)
+        elif taken := _summed(work, parts):
             _book_group(work, taken)
+    return charges
+
+
+def _book_charge(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> None:
+    slices = [Slice(one.lot_id, one.nanos) for _, one in parts if one.nanos]
+    if slices:
+        book_slices(work, charge_named(work.connection, parts[0][0].reference), slices)
 
 
 def _summed(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> list[tuple[Row[Any], Give]]:

@@ -105,7 +105,9 @@ def _standing(connection: Connection) -> Standing:
     return Standing(
         ledger_seq=number(select(func.max(schema.settlements.c.ledger_seq))),
         settlements=number(select(func.count()).select_from(schema.settlements)),
-        spent_nanos=number(select(func.sum(schema.lot_values.c.spent_nanos))),
+        # by calls alone: what was charged of usage around the gateway is on no bill of a call
+        spent_nanos=number(select(func.sum(schema.lot_values.c.spent_nanos)))
+        - number(select(func.sum(schema.usage_charge_parts.c.nanos))),
         charged_nanos=number(select(func.sum(schema.wallet_values.c.charged_nanos))),
         open_holds=number(select(func.count()).select_from(schema.holds)),
     )

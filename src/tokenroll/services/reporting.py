@@ -21,6 +21,7 @@ from tokenroll.model.wallet import HolderKind
 from tokenroll.services import (
     alerting,
     approving,
+    charge_reports,
     history,
     limit_reports,
     offering,
@@ -430,7 +431,9 @@ class Reports:
             "cycle_ends_at": cycle.end_until,
             "spent_this_cycle_nanos": days.spent_since(cycle.start_at),
             "call_count": 0 if totals is None else totals.call_count,
-            "company_carried_nanos": 0 if totals is None else totals.company_nanos,
+            "company_carried_nanos": (0 if totals is None else totals.company_nanos)
+            + charge_reports.carried_nanos(self.connection, row.id),
+            "charged_around_nanos": charge_reports.charged_nanos(self.connection, row.id),
             "classifications": classifications,
             "words_vests": "becomes spendable" if len(classifications) > 1 else words.vests,
             "words_unvested": "not yet spendable" if len(classifications) > 1 else words.unvested,
@@ -479,6 +482,11 @@ class Reports:
         """The newest ended calls that a slip counts."""
         row = find_wallet(self.connection, reference)
         return history.calls_of_cycle(self.connection, row.id, find_cycle(self._cycles, cycle).number, limit)
+
+    def usage_charges(self, wallet: str | None = None, *, limit: int) -> list[dict[str, Any]]:
+        """The newest charges of usage around the gateway, of one wallet or of all, and who paid them."""
+        wallet_id = None if wallet is None else find_wallet(self.connection, wallet).id
+        return charge_reports.charges_told(self.connection, wallet_id, limit)
 
     # ---- usage --------------------------------------------------------------------------------------------------
 
@@ -554,7 +562,7 @@ class Reports:
         return self._cycles.span_at(zone, self.now)
 
     def spent_this_cycle(self, wallet_id: int) -> int:
-        """What a wallet's calls of this cycle cost, whoever paid."""
+        """What a wallet's calls of this cycle cost, and its usage around the gateway that was charged; whoever paid."""
         if self._spent_this_cycle is None:
             self._spent_this_cycle = self._spent_by_wallet()
         return self._spent_this_cycle.get(wallet_id, 0)
@@ -573,11 +581,16 @@ class Reports:
             .where(settlements.c.cycle.in_(sorted(set(cycles.values()))))
             .group_by(settlements.c.wallet_id, settlements.c.cycle)
         )
-        return {
+        spent = {
             wallet_id: int(whole) * NANOS + int(rest)
             for wallet_id, cycle, whole, rest in rows
             if cycle == cycles[zones[wallet_id]]
         }
+        starts = {zone: self.cycle(zone).start_at for zone in cycles}
+        for wallet_id, used_at, nanos in charge_reports.charged_since(self.connection, min(starts.values(), default=0)):
+            if used_at >= starts[zones[wallet_id]]:
+                spent[wallet_id] = spent.get(wallet_id, 0) + nanos
+        return spent
 
     def _spent_by_department(self) -> dict[int, int]:
         members, wallets = schema.members, schema.wallets

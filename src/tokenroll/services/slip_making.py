@@ -105,6 +105,8 @@ class SlipMaker:
         """By lot: what recalls took within the cycle, and later."""
         self.rescheduled: dict[int, list[int]] = {}
         """By wallet: what only changed its dates, unvested and vested."""
+        self.around: dict[int, int] = {}
+        """By wallet: what its lots paid in the cycle of usage around the gateway."""
         self._touched: set[int] = set()
         self._lifetimes: dict[Rolling, tuple[Instant, Instant]] = {}
         """The ends of the first and the second one, found before."""
@@ -158,6 +160,8 @@ class SlipMaker:
             amounts["call_count"] = calls
         if personal:
             amounts["personal_nanos"] = personal
+        if wallet_id in self.around:
+            amounts["around_nanos"] = self.around[wallet_id]
         return WalletSlip(wallet_id, zone, kinds, amounts, models, projects, states)
 
     def _net_rescheduled(self, wallet_id: int, amounts: dict[str, int]) -> None:

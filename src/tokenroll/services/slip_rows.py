@@ -94,6 +94,7 @@ class SlipRows:
         self._read_holds()
         self._read_unrolled()
         self._read_taken()
+        self._read_charges()
         self._maker.begin()
         self._query, self._parameters = self._reading()
 
@@ -178,6 +179,24 @@ class SlipRows:
                 # out of one lot and into another of the same wallet is no transfer: neither line tells it
                 net = self._maker.rescheduled.setdefault(row.wallet_id, [0, 0])
                 net[row.effective_at <= row.given_at] += row.nanos
+
+    def _read_charges(self) -> None:
+        """What lots paid within the cycle of usage around the gateway: roll-ups have it among what was spent."""
+        parts, entries, wallets = schema.usage_charge_parts.c, schema.entries.c, schema.wallets.c
+        query = (
+            select(parts.wallet_id, parts.nanos, entries.effective_at, wallets.zone)
+            .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
+            .join(schema.wallets, wallets.id == parts.wallet_id)
+            .where(
+                parts.lot_id != COMPANY_LOT_ID,
+                entries.effective_at >= self._book.span(self._days, "UTC").start_at - _DAY,
+            )
+        )
+        around = self._maker.around
+        for wallet_id, nanos, at, zone in self._connection.execute(query):
+            start_at, end_until = self._span(zone)
+            if start_at <= at < end_until:
+                around[wallet_id] = around.get(wallet_id, 0) + nanos
 
     def _read_unrolled(self) -> None:
         """The settlements that no roll-up holds yet, as roll-ups would tell them."""

@@ -21,6 +21,7 @@ from tokenroll.services.protocol import CounterChange, Delta, LotChange, RecallT
 from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome, SettleRecord, counted, hold_key, pack_settle
+from tokenroll.store.cycles import CycleBook
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.mirror import OpenHold
@@ -51,6 +52,7 @@ class UnitOfWork:
         self._recalls: list[RecallTerms] = []
         self._limits: set[int] = set()
         self._counters: list[CounterChange] = []
+        self._spent: dict[int, int] = {}
 
     def new_id(self, table: str) -> int:
         """The next inside id of a table: dense and ascending, so that ids index arrays (store/mirror.py)."""
@@ -113,6 +115,14 @@ class UnitOfWork:
         if change_nanos or spent_nanos:
             self._lots.append(LotChange(wallet_id, lot_id, change_nanos, None, spent_nanos))
 
+    def lot_told(self, lot: Lot, left_nanos: int) -> None:
+        """A lot that its worker may not know, such as one that expired before it began; one that it knows stays as it is there."""
+        self._lots.append(LotChange(lot.wallet_id, lot.id, 0, leasing.lot_terms(lot, left_nanos)))
+
+    def spent_elsewhere(self, wallet_id: int, nanos: int) -> None:
+        """What a wallet spent around the gateway: its worker tells it with what it settled itself."""
+        self._spent[wallet_id] = self._spent.get(wallet_id, 0) + nanos
+
     def recall(self, terms: RecallTerms) -> None:
         """A part of a lot is asked back: whoever has the lease hears of it."""
         self._recalls.append(terms)
@@ -125,6 +135,11 @@ class UnitOfWork:
         """When something that was true at `at` is booked: then, or now if the cycle of it is closed (DESIGN §5)."""
         zone, cycles = self._changes.mirror.zone(wallet_id), self._changes.cycles
         return at if cycles.booked(zone, at) == cycles.of_admission(zone, at) else max(at, self.now)
+
+    @property
+    def cycles(self) -> CycleBook:
+        """Which cycles there are, and how far they are closed."""
+        return self._changes.cycles
 
     def left_nanos(self, lot_id: int) -> int:
         """What nobody had taken of a lot as of the last fold; with a lease out, its worker may hold of it since."""
@@ -190,6 +205,7 @@ class UnitOfWork:
         """Everything said, as one message; None when workers need not know of it."""
         told = (
             self._wallets, self._lots, self._keys, self._cards, self._settings, self._recalls, self._limits, self._counters,
+            self._spent,
         )  # fmt: skip
         if not any(told):
             return None
@@ -203,6 +219,7 @@ class UnitOfWork:
             recalls=list(self._recalls),
             limits=limit_terms(self.connection, self.now, self._limits) if self._limits else [],
             counters=list(self._counters),
+            spent=dict(self._spent),
         )
 
     def write(self) -> None:

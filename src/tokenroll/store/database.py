@@ -29,7 +29,7 @@ _STORAGE_CODES: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 )
 _DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-SCHEMA_HEAD: Final = "0011"
+SCHEMA_HEAD: Final = "0012"
 """The newest migration; a database at it needs no look at Alembic."""
 
 

@@ -9,6 +9,7 @@ A cycle's sums follow these rules, which are those of the slips:
 
 - nanos are told to the wallet whose lot they came from, the company's (lot 0) to the wallet that called;
 - the cycle is that of the settlement; a pool whose zone is in a later cycle already takes its draw into that one;
+- a charge of usage around the gateway is written when it is booked, to the cycle of its entry, and counts no call;
 - a call is counted once, with its own wallet: at its first own lot, else at lot 0; one that was released is not counted.
 """
 
@@ -129,6 +130,13 @@ class SpendSums:
         if uncounted:
             self._sum(wallet_id, cycle, COMPANY_LOT_ID, label, hold.admitted_at, own=True)[1] += 1
 
+    def add_charged(
+        self, wallet_id: int, lot_id: int, model: str, nanos: int, *, used_at: Instant, booked_at: Instant
+    ) -> None:
+        """What a charge of usage around the gateway took of a lot, as a call of that model: told to the cycle it is booked to."""
+        cycle = self._book.of_admission(self._zone_of(wallet_id), booked_at)
+        self._sum(wallet_id, cycle, lot_id, (model, "", False), used_at, own=True)[0] += nanos
+
     def _label(self, hold_number: int, model_name: int, tags_name: int, personal: int) -> tuple[str, str, bool]:
         key = hold_key(hold_number)
         model = self._name_of(key.worker, key.epoch, model_name) if model_name else ""
@@ -221,6 +229,18 @@ def roll_up(connection: Connection, sums: SpendSums, limit: int = SLICE_SETTLEME
         return 0
     for _, number, wallet_id, cycle, outcome, record in rows:
         sums.add_row(number, wallet_id, cycle, outcome, record)
+    _write(connection, sums)
+    raw_connection(connection).execute("INSERT OR REPLACE INTO rollup_marks VALUES (?,?)", (MARK, rows[-1][0]))
+    return len(rows)
+
+
+def add_charged(connection: Connection, sums: SpendSums) -> None:
+    """What charges took put into `spend_rollups`, in the transaction that books them: no mark waits for it."""
+    _write(connection, sums)
+
+
+def _write(connection: Connection, sums: SpendSums) -> None:
+    """The sums added to their rows, and emptied."""
     labels = _labels(connection, (key[3:6] for key in sums.sums))
     raw_connection(connection).executemany(
         _UPSERT,
@@ -230,8 +250,6 @@ def roll_up(connection: Connection, sums: SpendSums, limit: int = SLICE_SETTLEME
         ),
     )
     sums.clear()
-    raw_connection(connection).execute("INSERT OR REPLACE INTO rollup_marks VALUES (?,?)", (MARK, rows[-1][0]))
-    return len(rows)
 
 
 def _labels(connection: Connection, wanted: Iterable[tuple[str, str, bool]]) -> dict[tuple[str, str, bool], int]:

@@ -459,6 +459,26 @@ recall_gives: Final = Table(
 Index("recall_gives_by_time", recall_gives.c.given_at)
 Index("recalls_by_end", recalls.c.ended_at)
 Index("recalls_by_command", recalls.c.command_id)
+usage_charges: Final = Table(
+    "usage_charges", metadata, _id(), _public_id(), _text("source"), _int("member_id", ForeignKey("members.id")),
+    _int("wallet_id", ForeignKey("wallets.id")), _text("day"), _text("model"), _nanos("total_nanos"),
+    _nanos("charged_nanos"), _int("used_at"), _text("command_id"), _int("recorded_at"),
+    UniqueConstraint("member_id", "source", "day", "model", "total_nanos"), **_STRICT,
+)  # fmt: skip
+"""What usage around the gateway was charged: `total_nanos` is what a member's day with a model cost by a source in all, and
+`charged_nanos` by how much that is more than was charged before. `day` is a date of UTC, `used_at` when the latest of it was used."""
+usage_charge_parts: Final = Table(
+    "usage_charge_parts", metadata, Column("ledger_seq", _INT, ForeignKey("entries.ledger_seq"), primary_key=True, autoincrement=False),
+    Column("lot_id", _INT, primary_key=True, autoincrement=False), _int("charge_id", ForeignKey("usage_charges.id")),
+    _int("wallet_id"), _nanos("nanos"), **_KEYED,
+)  # fmt: skip
+"""What such a charge took of each lot, when its entry was booked; lot 0 is what the company carries of it for that wallet."""
+Index("usage_charges_by_wallet", usage_charges.c.wallet_id, usage_charges.c.used_at)
+Index("usage_charge_parts_by_charge", usage_charge_parts.c.charge_id)
+Index(
+    "usage_charge_parts_carried", usage_charge_parts.c.wallet_id,
+    sqlite_where=text("lot_id = 0"), postgresql_where=text("lot_id = 0"),
+)  # fmt: skip
 alert_states: Final = Table(
     "alert_states", metadata,
     Column("subject", Text, primary_key=True), Column("subject_id", _INT, primary_key=True, autoincrement=False),
@@ -482,7 +502,7 @@ variances: Final = Table(
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
     pay_calendars, pay_runs, pay_run_reversals, pay_slips, tape_segments, variances, awards, openings, recall_gives, refill_grants,
-    limit_overrides, alerts,
+    limit_overrides, alerts, usage_charges, usage_charge_parts,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
 ADDED_LATER: Final = frozenset(

@@ -32,6 +32,7 @@ from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.rollups import SpendSums, rolled_through
 from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
 from tokenroll.store.usage_rollups import usage_rolled_through
+from tokenroll.store.verify_charges import SPENT_ACCOUNTS, ChargeReplay
 from tokenroll.store.verify_pay import check_rollups, check_slips
 from tokenroll.store.verify_usage import UsageReplay
 
@@ -46,7 +47,7 @@ _AWARDING: Final = frozenset({EntryKind.GRANT, EntryKind.OPEN})
 """Entries that bring a lot into being."""
 _FACTS: Final = (
     schema.grants, schema.lots, schema.rate_cards, schema.pay_calendars, schema.pay_runs, schema.pay_run_reversals,
-    schema.pay_slips,
+    schema.pay_slips, schema.usage_charges,
 )  # fmt: skip
 """Tables with a fact per row, except as `_check_facts` says."""
 
@@ -134,9 +135,10 @@ class Verifier:
         self._closings: list[tuple[int, int, int]] = []
         self._rolled_through = rolled_through(connection)
         self._spend = SpendSums(
-            self._cycles, owner_of=self._owner, zone_of=lambda wallet_id: self._zones.get(wallet_id, "UTC"),
+            self._cycles, owner_of=self._owner, zone_of=self._zone,
             name_of=self._name,
         )  # fmt: skip
+        self._charges = ChargeReplay(connection, self._spend, self._cycles, self._differs, self._zone)
         self._usage_rolled_through = usage_rolled_through(connection)
         self._usage = UsageReplay(self._name, self._cards.get)
         self._streams = {
@@ -156,8 +158,12 @@ class Verifier:
         self._check_facts()
         self._counts["rollups"] = check_rollups(self._connection, self._spend.sums, self._differs)
         self._counts["usage rollups"] = self._usage.check(self._connection, self._differs)
+        self._counts["usage charges"] = self._charges.check()
         self._counts["slips"] = check_slips(self._connection, self._differs)
         return Verified(dict(self._counts), head, self._found, self._found_count)
+
+    def _zone(self, wallet_id: int) -> str:
+        return self._zones.get(wallet_id, "UTC")
 
     def _name(self, worker: int, epoch: int, name_id: int) -> str:
         return self._names.get((worker, epoch, name_id), "")
@@ -318,6 +324,11 @@ class Verifier:
                 self._lot(leg.lot_id).vested += leg.nanos
             elif leg.account is Account.SUSPENSE and entry.kind is EntryKind.SUSPEND:
                 self._lot(leg.lot_id).suspense += leg.nanos
+        if entry.kind is EntryKind.CHARGE:
+            self._charges.replay(entry)
+            for leg in entry.postings:
+                if leg.account in SPENT_ACCOUNTS:
+                    self._lot(leg.lot_id).spent += leg.nanos
         if entry.kind is EntryKind.SUSPEND:
             key = int(entry.reference.removeprefix("hold "))
             if key in self._suspended or key in self._ended:

@@ -58,6 +58,8 @@ class Intake:
     unknown_files: list[str] = field(default_factory=list)
     other: dict[str, int] = field(default_factory=dict)
     """Rows and files that are no usage by their kind."""
+    sources: set[str] = field(default_factory=set)
+    """Of the events that files held, also of files that were read before."""
 
     def is_bad(self, file: str, line: int, reason: str) -> None:
         """Count and, while there is room, name a row that should have been usage."""

@@ -1,0 +1,256 @@
+"""Usage around the gateway is charged once, out of the lots that could have paid it then, and the rest is the company's."""
+
+import pytest
+
+from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
+from tokenroll.books.payslip import slip_lines, slip_notes
+
+
+@pytest.fixture
+def firm() -> Firm:
+    """Ada and Bo have 10 credits each that last through January."""
+    firm = Firm()
+    for name in ("Ada", "Bo"):
+        firm.hire(name)
+    firm.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=10 * CREDIT, lifetime="1m")
+    for name in ("Ada", "Bo"):
+        firm.do("grant.create", to=name, plan="tools")
+    firm.now = JANUARY + 10 * DAY
+    return firm
+
+
+def row(total, *, name="Ada", model="sonnet", at=JANUARY + 5 * DAY, source="claude-code"):
+    return {"source": source, "member": name, "model": model, "total_nanos": total, "used_at": at}
+
+
+def charge(firm, *rows):
+    return firm.do("usage.charge", rows=list(rows))
+
+
+def told(firm, name="Ada"):
+    """Left, spent and carried by the company, in whole credits and what is beyond them."""
+    seen = firm.reports.wallet(name)
+    return seen["left_nanos"], seen["spent_nanos"], seen["company_carried_nanos"]
+
+
+def test_a_total_is_charged_once_and_later_only_its_growth(firm):
+    first = charge(firm, row(3 * CREDIT))
+    assert (first["charged_nanos"], first["charges"][0]["state"], first["charges"][0]["day"]) == (
+        3 * CREDIT, "charged", "2026-01-06",
+    )  # fmt: skip
+    again = charge(firm, row(3 * CREDIT))
+    assert (again["charged_nanos"], again["charges"][0]["state"], again["charges"][0]["charge"]) == (
+        0,
+        "unchanged",
+        None,
+    )
+    assert charge(firm, row(4 * CREDIT))["charged_nanos"] == CREDIT
+    assert told(firm) == (6 * CREDIT, 4 * CREDIT, 0)
+    firm.verified()
+
+
+def test_a_total_that_shrank_moves_nothing_and_grows_from_the_highest(firm):
+    charge(firm, row(4 * CREDIT))
+    shrunk = charge(firm, row(CREDIT))
+    assert (shrunk["charged_nanos"], shrunk["charges"][0]["state"], shrunk["charges"][0]["before_nanos"]) == (
+        0, "shrunk", 4 * CREDIT,
+    )  # fmt: skip
+    assert charge(firm, row(4 * CREDIT + 5))["charged_nanos"] == 5
+    assert told(firm) == (6 * CREDIT - 5, 4 * CREDIT + 5, 0)
+    firm.verified()
+
+
+def test_days_models_members_and_sources_are_charged_apart(firm):
+    answer = charge(
+        firm, row(CREDIT), row(CREDIT, model="opus"), row(CREDIT, at=JANUARY + 6 * DAY), row(CREDIT, source="codex"),
+        row(CREDIT, name="Bo"),
+    )  # fmt: skip
+    assert answer["charged_nanos"] == 5 * CREDIT
+    assert told(firm) == (6 * CREDIT, 4 * CREDIT, 0)
+    assert told(firm, "Bo") == (9 * CREDIT, CREDIT, 0)
+    firm.verified()
+
+
+def test_what_no_lot_can_pay_is_the_companys_and_said(firm):
+    answer = charge(firm, row(8 * CREDIT), row(5 * CREDIT, model="opus"))
+    assert [one["carried_nanos"] for one in answer["charges"]] == [0, 3 * CREDIT]
+    assert told(firm) == (0, 10 * CREDIT, 3 * CREDIT)
+    (opus, sonnet) = firm.reports.usage_charges("Ada", limit=10)
+    assert (opus["model"], opus["paid_nanos"], opus["carried_nanos"], opus["asked_nanos"]) == (
+        "opus", 2 * CREDIT, 3 * CREDIT, 0,
+    )  # fmt: skip
+    assert (sonnet["paid_nanos"], sonnet["carried_nanos"]) == (8 * CREDIT, 0)
+    firm.verified()
+
+
+def test_what_a_call_holds_is_not_taken(firm):
+    (lot,) = firm.lot_ids("Ada")
+    hold = firm.hold("Ada", (lot, 7 * CREDIT))
+    answer = charge(firm, row(5 * CREDIT))
+    assert answer["carried_nanos"] == 2 * CREDIT
+    firm.settle(hold, 6 * CREDIT)
+    assert told(firm) == (CREDIT, 9 * CREDIT, 2 * CREDIT)
+    firm.verified()
+
+
+def test_a_lot_that_came_into_use_meanwhile_gives_less_and_another_is_asked(firm):
+    firm.now = JANUARY + DAY
+    firm.do("plan.create", name="more", kind="stipend", classification="tool", amount_nanos=CREDIT, priority=200)
+    firm.do("grant.create", to="Ada", plan="more", amount_nanos=4 * CREDIT)
+    firm.now = JANUARY + 10 * DAY
+    first, _second = firm.lot_ids("Ada")
+    firm.gives = False
+    firm.ledger.take_deltas()
+    answer = charge(firm, row(6 * CREDIT))
+    assert (answer["delivery"], answer["carried_nanos"]) == ("pending", 0)
+    firm.verified()  # what is still asked for is no difference
+    hold = firm.hold("Ada", (first, 7 * CREDIT))  # its worker had not heard of it
+    firm.answer_recalls()
+    firm.answer_recalls()
+    assert told(firm) == (CREDIT, 6 * CREDIT, 0)  # 3 of the first lot, 3 of the second
+    firm.settle(hold, 7 * CREDIT)
+    assert told(firm) == (CREDIT, 13 * CREDIT, 0)
+    firm.verified()
+
+
+def test_a_slow_worker_leads_to_the_company_in_the_end(firm):
+    (lot,) = firm.lot_ids("Ada")
+    firm.gives = False
+    firm.ledger.take_deltas()
+    charge(firm, row(6 * CREDIT))
+    firm.settle(firm.hold("Ada", (lot, 8 * CREDIT)), 8 * CREDIT)
+    firm.answer_recalls()
+    assert told(firm) == (0, 10 * CREDIT, 4 * CREDIT)
+    firm.verified()
+
+
+def test_a_lot_pays_only_usage_since_it_was_spendable(firm):
+    firm.do("grant.create", to="Ada", plan="tools")  # on the 11th
+    charge(firm, row(15 * CREDIT))
+    assert told(firm) == (10 * CREDIT, 10 * CREDIT, 5 * CREDIT)
+    charge(firm, row(4 * CREDIT, at=JANUARY + 10 * DAY))
+    assert told(firm) == (6 * CREDIT, 14 * CREDIT, 5 * CREDIT)
+    firm.verified()
+
+
+def test_an_expired_lot_pays_what_was_used_before_while_its_cycle_is_open(firm):
+    firm.now = FEBRUARY + HOUR
+    charge(firm, row(3 * CREDIT, at=FEBRUARY - HOUR))
+    seen = firm.reports.wallet("Ada")
+    assert (seen["left_nanos"], seen["spent_nanos"], seen["expired_nanos"]) == (0, 3 * CREDIT, 7 * CREDIT)
+    firm.do("payrun.close", cycle="2026-01")
+    slip = firm.reports.payslip("Ada", "2026-01")
+    assert [(line.text, line.nanos) for line in slip_lines(slip)] == [
+        ("opening", 0), ("unlocked", 10 * CREDIT), ("spent", -3 * CREDIT), ("expired unused", -7 * CREDIT), ("closing", 0),
+    ]  # fmt: skip
+    assert ("of spent, used around the gateway", 3 * CREDIT) in [tuple(one) for one in slip_notes(slip)]
+    assert slip["spent_by_model"] == [{"model": "sonnet", "spent_nanos": 3 * CREDIT}]
+    firm.verified()
+
+
+def test_what_a_closed_cycle_lost_stays_lost_and_the_company_carries_late_usage(firm):
+    firm.now = FEBRUARY + HOUR
+    firm.do("payrun.close", cycle="2026-01")
+    charge(firm, row(3 * CREDIT, at=FEBRUARY - HOUR))
+    assert told(firm) == (0, 0, 3 * CREDIT)
+    assert firm.reports.payslip("Ada", "2026-01")["company_carried_nanos"] == 0
+    assert firm.reports.payslip("Ada", "2026-02")["company_carried_nanos"] == 3 * CREDIT
+    firm.verified()
+
+
+def test_late_usage_that_a_living_lot_pays_is_an_adjustment(firm):
+    firm.do("plan.create", name="years", kind="stipend", classification="tool", amount_nanos=20 * CREDIT)
+    firm.do("grant.create", to="Bo", plan="years")
+    firm.now = FEBRUARY + HOUR
+    firm.do("payrun.close", cycle="2026-01")
+    charge(firm, row(3 * CREDIT, name="Bo", at=FEBRUARY - HOUR))
+    firm.now = FEBRUARY + 2 * DAY
+    slip = firm.reports.payslip("Bo", "2026-02")
+    assert (slip["adjustments_nanos"], slip["spent_nanos"], slip["closing_nanos"]) == (3 * CREDIT, 0, 17 * CREDIT)
+    firm.verified()
+
+
+def test_the_pool_pays_in_the_order_in_which_calls_draw_it(firm):
+    firm.now = JANUARY + 2 * DAY
+    firm.do("pool.create", name="Engineering pool", department="Engineering", draw_rule="pool_first")
+    firm.do("grant.create", to="Engineering pool", plan="tools", amount_nanos=4 * CREDIT)
+    firm.now = JANUARY + 10 * DAY
+    charge(firm, row(5 * CREDIT))
+    assert told(firm, "Engineering pool")[:2] == (0, 4 * CREDIT)
+    assert told(firm) == (9 * CREDIT, CREDIT, 0)
+    firm.verified()
+
+
+def test_a_dry_run_says_it_and_moves_nothing(firm):
+    reply = firm.ask("usage.charge", dry_run=True, rows=[row(12 * CREDIT)])
+    assert (reply.result["charged_nanos"], reply.result["carried_nanos"]) == (12 * CREDIT, 2 * CREDIT)
+    assert told(firm) == (10 * CREDIT, 0, 0)
+    assert firm.reports.usage_charges(limit=10) == []
+    firm.verified()
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([row(1, name="Zoe")], "Zoe"),
+        ([row(1, source="gateway")], "by the gateway"),
+        ([row(1), row(2)], "stands twice"),
+        ([row(1, at=JANUARY + 11 * DAY)], "lies ahead"),
+        ([row(-1)], "total"),
+        (
+            [row(number, at=JANUARY + 60_000_000 * number, model=f"m{number}") for number in range(1, 252)],
+            "at most 250",
+        ),
+    ],
+)
+def test_what_cannot_be_charged_is_refused_whole(firm, rows, says):
+    reply = firm.ask("usage.charge", rows=[row(1, model="first"), *rows])
+    assert says in reply.problem
+    assert told(firm) == (10 * CREDIT, 0, 0)
+
+
+def test_the_overage_limit_of_the_plan_counts_what_was_carried(firm):
+    firm.do(
+        "plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=10 * CREDIT, lifetime="1m",
+        overage_nanos_max=5 * CREDIT,
+    )  # fmt: skip
+    firm.gives = False
+    firm.ledger.take_deltas()
+    charge(firm, row(12 * CREDIT))
+    terms = [terms for delta in firm.ledger.take_deltas() for terms in delta.wallets if terms.name == "Ada"]
+    assert [one.overage_nanos_left for one in terms] == [3 * CREDIT]
+
+
+def test_usual_work_and_what_was_on_record_before_know_it(firm):
+    before = firm.now
+    firm.now += HOUR
+    charge(firm, row(3 * CREDIT), row(5 * CREDIT, at=JANUARY + 6 * DAY))
+    seen = firm.reports.wallet("Ada")
+    assert (seen["usual_work"]["mean_nanos"], seen["charged_around_nanos"]) == (4 * CREDIT, 8 * CREDIT)
+    assert (seen["spent_this_cycle_nanos"], firm.reports.spent_this_cycle(firm.wallet_id("Ada"))) == (
+        8 * CREDIT, 8 * CREDIT,
+    )  # fmt: skip
+    then = firm.reports.wallet_as_of("Ada", before)
+    assert (then["left_nanos"], then["spent_nanos"]) == (10 * CREDIT, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("UPDATE usage_charge_parts SET nanos = nanos + 1", "its part says"),
+        ("DELETE FROM usage_charge_parts", "its part says None"),
+        ("UPDATE usage_charges SET charged_nanos = 5", "had grown"),
+        ("UPDATE usage_charges SET model = 'opus'", "not the row that the chain holds"),
+    ],
+)
+def test_who_changes_a_charge_behind_the_ledger_is_found(firm, change, says):
+    from tokenroll.store.verify import verify
+
+    charge(firm, row(3 * CREDIT))
+    firm.connection.rollback()
+    for table in ("usage_charges", "usage_charge_parts"):
+        for verb in ("update", "delete"):
+            firm.connection.exec_driver_sql(f"DROP TRIGGER {table}_refuses_{verb}")
+    firm.connection.exec_driver_sql(change)
+    found = [one.message for one in verify(firm.connection, firm.now).differences]
+    assert any(says in one for one in found), found
