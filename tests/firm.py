@@ -61,6 +61,11 @@ class Firm:
             pass
         self._report([pack_name(1, "gpt-5-mini")])
 
+    def begin_again(self) -> None:
+        """The worker's next life."""
+        self._sequence = 1
+        self._begin()
+
     def do(self, name_: str, **arguments: Any) -> dict[str, Any]:
         """The answer of a command that must succeed."""
         reply = self.ask(name_, **arguments)

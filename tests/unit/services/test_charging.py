@@ -170,6 +170,33 @@ def test_late_usage_that_a_living_lot_pays_is_an_adjustment(firm):
     firm.verified()
 
 
+def test_a_worker_that_began_after_the_lot_expired_is_told_of_it(firm):
+    firm.now = FEBRUARY + HOUR
+    firm.gives = False
+    firm.ledger.take_deltas()
+    (lot,) = firm.lot_ids("Ada")
+    charge(firm, row(3 * CREDIT, at=FEBRUARY - HOUR))
+    (asked,) = firm.ledger.take_deltas()
+    assert [(one.lot_id, one.terms.available_nanos) for one in asked.lots] == [(lot, 10 * CREDIT)]
+    firm.begin_again()
+    (again,) = firm.ledger.take_deltas()
+    assert [(one.lot_id, one.terms.available_nanos) for one in again.lots] == [(lot, 10 * CREDIT)]
+    assert [(one.lot_id, one.wanted_nanos, one.mode) for one in again.recalls] == [(lot, 3 * CREDIT, "left")]
+
+
+def test_where_no_gateway_runs_the_ledger_gives_by_itself():
+    firm = Firm(worker=False)
+    firm.hire("Ada")
+    firm.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=10 * CREDIT)
+    firm.do("grant.create", to="Ada", plan="tools")
+    firm.now = JANUARY + 10 * DAY
+    assert charge(firm, row(12 * CREDIT))["recalled"] == {
+        "state": "done", "asked_nanos": 10 * CREDIT, "given_nanos": 10 * CREDIT,
+    }  # fmt: skip
+    assert told(firm) == (0, 10 * CREDIT, 2 * CREDIT)
+    firm.verified()
+
+
 def test_the_pool_pays_in_the_order_in_which_calls_draw_it(firm):
     firm.now = JANUARY + 2 * DAY
     firm.do("pool.create", name="Engineering pool", department="Engineering", draw_rule="pool_first")

@@ -5,7 +5,7 @@ import pytest
 from tests.cast import CREDIT, T0
 from tests.desk import BOUND, Desk, lot, make_silent_meter, wallet
 from tokenroll.model.hold import ReleaseReason
-from tokenroll.services.protocol import Delta, LotChange, RecallTerms
+from tokenroll.services.protocol import Delta, LotChange, LotTerms, RecallTerms
 from tokenroll.store.tape import Finish
 
 
@@ -88,3 +88,15 @@ def test_what_has_expired_is_not_passed_on_any_more(tmp_path):
         recall(1, RecallTerms(7, 7, 1, 1, CREDIT, "whole"), RecallTerms(8, 7, 1, 2, CREDIT, "whole"))
     )
     assert desk.gives() == [(7, 1, 0), (8, 2, 0)]
+
+
+def test_a_lot_that_expired_before_the_worker_began_is_told_with_the_recall_and_given(tmp_path):
+    """A charge of usage from before: the ledger knows what is left of the lot, because nobody has spent of it since."""
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)))
+    gone = LotChange(1, 5, 0, LotTerms(5, 100, 0, T0 - 1, 3 * CREDIT, "tool"))
+    known = LotChange(1, 1, 0, LotTerms(1, 100, 0, 0, 99 * CREDIT, "tool"))
+    asked = [RecallTerms(7, 7, 1, 5, 2 * CREDIT, "left"), RecallTerms(8, 7, 1, 1, 4 * CREDIT, "left")]
+    desk.spending.apply_delta(Delta(1, [], [gone, known], [], [], {}, asked, spent={1: 5}))
+    assert desk.gives() == [(7, 5, 2 * CREDIT), (8, 1, CREDIT)]
+    assert desk.available() == 0
+    assert desk.spending.wallets[1].spent_nanos == 5
