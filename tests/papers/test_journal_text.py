@@ -263,3 +263,65 @@ def test_it_cannot_be_born_out_of_balance():
 
     with pytest.raises(AssertionError, match="out of balance by 1 nanos"):
         Movement(on=date(2026, 1, 1), text="x", legs=(Leg("Assets:A", 2), Leg("Assets:B", -1)))
+
+
+@pytest.fixture(scope="module")
+def around() -> JournalText:
+    """Usage around the gateway in four zones' days: in time, after its lot's end, after its cycle's close, and more than there was.
+
+    Ada has 10 credits of January and 20 for ever, the pool 6 of January; she uses 4 and 3 in January, of which the second is told
+    in February, then 2 after the close, then 30. Bo has nothing and uses 8, for which there are the pool's 6.
+    """
+    firm = Firm()
+    for name, zone in (("Ada", "Europe/Berlin"), ("Bo", "America/New_York")):
+        firm.hire(name, zone=zone)
+    firm.do("pool.create", name="Engineering pool", department="Engineering")
+    firm.do("plan.create", name="month", kind="stipend", classification="tool", amount_nanos=10 * CREDIT, lifetime="1m")
+    firm.do("plan.create", name="ever", kind="signing_bonus", classification="compensation", amount_nanos=20 * CREDIT)
+    firm.do("grant.create", to="Ada", plan="month")
+    firm.do("grant.create", to="Ada", plan="ever")
+    firm.do("grant.create", to="Engineering pool", plan="month", amount_nanos=6 * CREDIT)
+    charges = (
+        (JANUARY + 9 * DAY, "Ada", JANUARY + 8 * DAY, 4), (FEBRUARY + 2 * HOUR, "Ada", FEBRUARY - 2 * HOUR, 3),
+        (FEBRUARY + 3 * HOUR, "Bo", FEBRUARY - HOUR, 8), (FEBRUARY + 2 * DAY, "Ada", FEBRUARY - 3 * HOUR, 2 + 3),
+        (FEBRUARY + 3 * DAY, "Ada", FEBRUARY + DAY, 30),
+    )  # fmt: skip
+    for now, name, used_at, total in charges:
+        firm.now = now
+        if now == FEBRUARY + 2 * DAY:
+            firm.do("payrun.close", cycle="2026-01")
+        row = {"source": "codex", "member": name, "model": "m", "total_nanos": total * CREDIT, "used_at": used_at}
+        firm.do("usage.charge", rows=[row])
+    firm.now = MARCH - 5 * DAY
+    firm.connection.rollback()
+    firm.verified()
+    return journal_of(firm.connection, firm.now, "Around the gateway")
+
+
+def test_usage_around_the_gateway_satisfies_bean_check_and_not_with_one_nano_more(around, tmp_path):
+    text = beancount_text(around)
+    done = check([str(BEAN_CHECK)], text, tmp_path)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert '2026-01-09 * "used around the gateway"' in text
+    wrong = text.replace("4.000000000 CREDIT", "4.000000001 CREDIT", 1)
+    assert wrong != text
+    assert check([str(BEAN_CHECK)], wrong, tmp_path).returncode == 1
+
+
+@pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
+def test_usage_around_the_gateway_satisfies_hledger(around, tmp_path):
+    done = check(["hledger", "check", "--strict", "-f"], hledger_text(around), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    balance = subprocess.run(
+        ["hledger", "-f", tmp_path / "journal.txt", "balance", "Expenses", "-N", "--flat"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    # of January's 10, 7 were used in time and told before the close; what was told after it comes out of the 20 that last
+    assert [line.split() for line in balance.splitlines()] == [
+        ["3.000000000", "CREDIT", "Expenses:Breakage:W1"],
+        ["14.000000000", "CREDIT", "Expenses:Company:Spent"],
+        ["27.000000000", "CREDIT", "Expenses:Spent:W1"],
+        ["6.000000000", "CREDIT", "Expenses:Spent:W3"],
+    ]

@@ -211,7 +211,7 @@ def tell(result: dict[str, Any]) -> None:
     for one in result["not_charged"]:
         advice = _NEXT.get(one["reason"], "")
         note(
-            f"not charged: {one['event_count']} events of {one['member'] or 'nobody named'} by {one['source']}, {one['reason']} "
+            f"not charged: {one['event_count']} {'event' if one['event_count'] == 1 else 'events'} of {one['member'] or 'nobody named'} by {one['source']}, {one['reason']} "
             f"({', '.join(one['models'])})" + (f": {advice}" if advice else "")
         )
 

@@ -304,3 +304,15 @@ def _model_tokens(home: Path) -> int:
     from tests.lake_kit import sums
 
     return sums(home, "usage")[1]
+
+
+def test_of_which_sources_a_file_is_stays_known_when_it_is_not_read_again(tmp_path, prices):
+    logs = log(tmp_path / "logs", "ada", line(1))
+    table = tmp_path / "proxy.csv"
+    table.write_text("time,model,user,input_tokens,output_tokens\n2026-01-05T09:00:00Z,gpt-4o,ada,10,5\n")
+    first = taken(logs, tmp_path / "lake", prices)
+    assert (first.sources, first.other.get(KNOWN_FILES)) == ({"claude-code"}, None)
+    again = taken(logs, tmp_path / "lake", prices)
+    assert (again.sources, again.other[KNOWN_FILES]) == ({"claude-code"}, 1)
+    assert taken(table, tmp_path / "lake", prices).sources == {"csv"}
+    assert taken(table, tmp_path / "lake", prices).sources == {"csv"}

@@ -1,0 +1,88 @@
+"""`tokenroll usage charge` and `usage charges`: what finance reads, and what they are told when nothing can be charged."""
+
+import pytest
+
+from tests.lake_kit import event
+from tests.made_home import home_of
+from tokenroll.cli import main
+from tokenroll.model.usage_event import Billing
+from tokenroll.store.lake import open_lake
+
+MADE = (
+    ("init", "--name", "Acme", "--zone", "UTC"),
+    ("department", "create", "Engineering"),
+    ("member", "create", "Ada", "--department", "Engineering"),
+)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, capsys):
+    """Ada has no lot, so that the company carries what she used; Zoe is nobody, and one event is of a seat."""
+    home_of(tmp_path, monkeypatch, *MADE)
+    with open_lake(tmp_path / "home" / "lake") as lake:
+        lake.append(
+            [
+                event(1, list_cost_nanos=2_500_000_000), event(2, member="Zoe"), event(3, billing=Billing.SEAT),
+                event(4, requested_model="own", list_cost_nanos=None), event(5, source="codex"),
+            ],
+            {},
+        )  # fmt: skip
+    capsys.readouterr()
+    return tmp_path
+
+
+def said(capsys, *arguments, code=0):
+    assert main(["usage", *arguments]) == code
+    return capsys.readouterr()
+
+
+def test_a_dry_run_a_charge_and_again(home, capsys):
+    tried = said(capsys, "charge", "--source", "claude-code", "--dry-run")
+    assert "would charge 2.50 credits, of which the company carries 2.50 that no lot could pay" in tried.out
+    done = said(capsys, "charge", "--source", "claude-code")
+    *_, ada, summary = (line for line in done.out.splitlines() if line.strip())
+    assert ada.split() == ["Ada", "claude-code", "1", "2.50", "0.00", "2.50"]
+    assert summary == "charged 2.50 credits, of which the company carries 2.50 that no lot could pay"
+    assert done.err.splitlines() == [
+        "not charged: 1 event of Ada by claude-code, of a seat, not billed by use (sonnet): `--seats` charges it at list prices",
+        "not charged: 1 event of Ada by claude-code, without a price (own): neither your rate cards nor the published prices had one when it was used",
+        "not charged: 1 event of Zoe by claude-code, of nobody who is a member (sonnet): `tokenroll member create NAME` under that very name, then `tokenroll usage charge`",
+    ]
+    again = said(capsys, "charge", "--source", "claude-code")
+    assert "charged 0.00 credits\n" in again.out
+    listed = said(capsys, "charges").out
+    assert [line.split()[:6] for line in listed.splitlines() if "Ada" in line] == [
+        ["Ada", "claude-code", "2026-01-05", "sonnet", "2.50", "0.00"]
+    ]
+
+
+def test_a_total_that_shrank_is_named(home, capsys):
+    said(capsys, "charge", "--source", "claude-code", "--seats")
+    told = said(capsys, "charge", "--source", "claude-code")
+    assert (
+        "Ada's 2026-01-05 with sonnet by claude-code is 2.50 now and was charged as 2.500001: nothing is given back by "
+        "itself; `tokenroll grant create` can"
+    ) in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("charge",), "say which usage: --source; the lake has claude-code, codex"),
+        (("charge", "--source", "litellm"), "nothing in the lake is of litellm; the lake has claude-code, codex"),
+        (("import", "logs", "--seats"), "--seats says what --charge charges: give both"),
+    ],
+)
+def test_what_is_not_said_is_asked_for(home, capsys, arguments, says):
+    assert says in said(capsys, *arguments, code=2).err
+
+
+def test_a_home_without_a_ledger_takes_nothing_in(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "none"))
+    (tmp_path / "log.csv").write_text("time,model\n")
+    assert "run `tokenroll init` first" in said(capsys, "import", str(tmp_path / "log.csv"), "--charge", code=1).err
+    assert not (tmp_path / "none").exists()
+
+
+def test_nothing_was_charged_yet(home, capsys):
+    assert "nothing was charged yet: `tokenroll usage import FILE --charge`" in said(capsys, "charges").out

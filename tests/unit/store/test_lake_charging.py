@@ -1,0 +1,127 @@
+"""What the lake's events cost in credits: each once, by what was known when it was used, and what is left out by its reason."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.firm import JANUARY, Firm
+from tests.lake_kit import DAY, HOUR, MONDAY, event
+from tokenroll.model.usage import Usage
+from tokenroll.model.usage_event import Billing
+from tokenroll.services.lake_charging import AHEAD, TOO_MUCH, ChargeRates, DayKey, costs_of, members_by_name
+from tokenroll.store.lake import open_lake, read_lake
+
+NOW = MONDAY + 10 * DAY
+OWN = {"provider": "anthropic", "model": "sonnet", "prices": {"standard": {"input": "3", "output": "15"}}}
+"""3,000 nanos a model token in and 15,000 out: 600,000 for an event of the kit."""
+
+
+@pytest.fixture
+def firm() -> Firm:
+    firm = Firm(JANUARY)
+    for name in ("Ada", "Bo"):
+        firm.hire(name)
+    firm.do("pool.create", name="Engineering pool", department="Engineering")
+    return firm
+
+
+def costs(firm, directory: Path, *batches, sources=("claude-code",), seats=False):
+    with open_lake(directory) as lake:
+        for batch in batches:
+            lake.append(list(batch), {})
+    firm.connection.rollback()
+    with read_lake(directory) as view:
+        found = costs_of(
+            view, sources, ChargeRates(firm.connection), members_by_name(firm.connection), now=NOW, seats=seats
+        )
+    names = {one: name for name, one in members_by_name(firm.connection).items() if name != one}
+    totals = {
+        (key.source, names[key.member], key.day, key.model): (one.nanos, one.used_at) for key, one in found.rows()
+    }
+    left = {key: (one.event_count, sorted(one.models)) for key, one in found.left_out.items()}
+    return totals, left
+
+
+def test_events_are_added_up_by_source_member_day_and_model(firm, tmp_path):
+    events = [
+        event(1), event(2, MONDAY + HOUR), event(3, MONDAY + DAY), event(4, member="Bo"),
+        event(5, requested_model="opus", list_cost_nanos=7), event(6, source="codex"),
+    ]  # fmt: skip
+    totals, left = costs(firm, tmp_path / "lake", events)
+    assert totals == {
+        ("claude-code", "Ada", "2026-01-05", "sonnet"): (2_000, MONDAY + HOUR),
+        ("claude-code", "Ada", "2026-01-05", "opus"): (7, MONDAY),
+        ("claude-code", "Ada", "2026-01-06", "sonnet"): (1_000, MONDAY + DAY),
+        ("claude-code", "Bo", "2026-01-05", "sonnet"): (1_000, MONDAY),
+    }
+    assert left == {}
+
+
+def test_an_event_that_was_told_again_and_longer_counts_once_and_whole(firm, tmp_path):
+    longer = event(1, usage=Usage(input_tokens=200, output_tokens=20), list_cost_nanos=1_500)
+    totals, _ = costs(firm, tmp_path / "lake", [event(1)], [longer], [event(1), event(2)])
+    assert totals == {("claude-code", "Ada", "2026-01-05", "sonnet"): (2_500, MONDAY)}
+
+
+def test_a_member_is_known_by_name_and_id_and_a_pool_is_none(firm, tmp_path):
+    ada = members_by_name(firm.connection)["Ada"]
+    events = [
+        event(1),
+        event(2, member=ada),
+        event(3, member="Engineering pool"),
+        event(4, member=""),
+        event(5, member="Zoe"),
+    ]
+    totals, left = costs(firm, tmp_path / "lake", events)
+    assert totals == {("claude-code", "Ada", "2026-01-05", "sonnet"): (2_000, MONDAY)}
+    assert left == {
+        ("claude-code", name, "of nobody who is a member"): (1, ["sonnet"]) for name in ("", "Engineering pool", "Zoe")
+    }
+
+
+def test_what_is_not_charged_is_counted_by_its_reason(firm, tmp_path):
+    events = [
+        event(1, billing=Billing.SEAT), event(2, currency="EUR"), event(3, list_cost_nanos=None, requested_model="own"),
+        event(4, NOW + 1), event(5, source="gateway"),
+    ]  # fmt: skip
+    totals, left = costs(firm, tmp_path / "lake", events, sources=("claude-code", "gateway"))
+    assert totals == {}
+    assert left == {
+        ("claude-code", "Ada", "of a seat, not billed by use"): (1, ["sonnet"]),
+        ("claude-code", "Ada", "in another currency than the price list"): (1, ["sonnet"]),
+        ("claude-code", "Ada", "without a price"): (1, ["own"]),
+        ("claude-code", "Ada", AHEAD): (1, ["sonnet"]),
+        ("gateway", "Ada", "went through the gateway"): (1, ["sonnet"]),
+    }
+    totals, _ = costs(firm, tmp_path / "lake", seats=True)
+    assert totals == {("claude-code", "Ada", "2026-01-05", "sonnet"): (1_000, MONDAY)}
+
+
+def test_a_card_counts_from_when_it_holds_and_is_on_record(firm, tmp_path):
+    firm.now = MONDAY + DAY
+    firm.do("ratecard.set", card=OWN)
+    firm.now = MONDAY + 3 * DAY
+    firm.do("ratecard.set", provider="anthropic", model="sonnet", multiply="0.5")
+    events = [event(number, MONDAY + number * DAY) for number in range(5)]
+    totals, _ = costs(firm, tmp_path / "lake", events)
+    assert [nanos for nanos, _ in totals.values()] == [1_000, 600_000, 600_000, 300_000, 300_000]
+
+
+def test_a_day_that_costs_more_than_a_row_may_hold_is_left_out(firm, tmp_path):
+    events = [event(1, list_cost_nanos=10**18), event(2, list_cost_nanos=1)]
+    totals, left = costs(firm, tmp_path / "lake", events)
+    assert totals == {}
+    ada = members_by_name(firm.connection)["Ada"]
+    assert left == {("claude-code", ada, TOO_MUCH): (1, ["sonnet"])}
+
+
+def test_the_rows_of_a_member_stand_together_in_the_order_of_days(firm, tmp_path):
+    events = [event(1, MONDAY + DAY), event(2, member="Bo"), event(3)]
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append(events, {})
+    with read_lake(tmp_path / "lake") as view:
+        found = costs_of(view, ["claude-code"], ChargeRates(firm.connection), {"Ada": "a", "Bo": "b"}, now=NOW)
+    assert [key for key, _ in found.rows()] == [
+        DayKey("claude-code", "a", "2026-01-05", "sonnet"), DayKey("claude-code", "a", "2026-01-06", "sonnet"),
+        DayKey("claude-code", "b", "2026-01-05", "sonnet"),
+    ]  # fmt: skip
