@@ -35,11 +35,11 @@ Seats = Annotated[
     bool,
     typer.Option(
         "--seats",
-        help="Charge usage of seats, too, at list prices: logs of Claude Code and Codex do not say how they were paid.",
+        help="Charge usage of seats, too: logs of Claude Code and Codex do not say how they were paid.",
     ),
 ]
 _NEXT: Final = {
-    "of a seat, not billed by use": "`--seats` charges it at list prices",
+    "of a seat, not billed by use": "`--seats` charges it, too",
     "of nobody who is a member": "`tokenroll member create NAME` under that very name, then `tokenroll usage charge`",
     "without a price": "neither your rate cards nor the published prices had one when it was used",
     "in another currency than the price list": "credits are bought with USD",

@@ -44,7 +44,7 @@ def test_a_dry_run_a_charge_and_again(home, capsys):
     assert ada.split() == ["Ada", "claude-code", "1", "2.50", "0.00", "2.50"]
     assert summary == "charged 2.50 credits, of which the company carries 2.50 that no lot could pay"
     assert done.err.splitlines() == [
-        "not charged: 1 event of Ada by claude-code, of a seat, not billed by use (sonnet): `--seats` charges it at list prices",
+        "not charged: 1 event of Ada by claude-code, of a seat, not billed by use (sonnet): `--seats` charges it, too",
         "not charged: 1 event of Ada by claude-code, without a price (own): neither your rate cards nor the published prices had one when it was used",
         "not charged: 1 event of Zoe by claude-code, of nobody who is a member (sonnet): `tokenroll member create NAME` under that very name, then `tokenroll usage charge`",
     ]
