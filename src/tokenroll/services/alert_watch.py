@@ -31,7 +31,7 @@ class AlertWatch:
         self._thresholds = tuple(thresholds)
         self._seq: int | None = None
         self._spent: dict[tuple[int, int], int] = {}
-        """By wallet and cycle: what its calls cost, less what pools paid of it; for a pool what it paid."""
+        """By wallet and cycle: what its calls and charged usage cost, less what pools paid of it; for a pool what it paid."""
 
     def changes(
         self, connection: Connection, open_raises: Mapping[tuple[int, Instant], int], now: Instant
@@ -83,11 +83,25 @@ class AlertWatch:
             self._add(wallet_id, cycle, -nanos)
             self._add(pool_id, cycle, nanos)
             touched.add(pool_id)
+        self._read_charges(connection, last)
         postings = schema.postings.c
         granted = select(postings.wallet_id).where(postings.ledger_seq > self._seq, postings.ledger_seq <= last)
         touched.update(connection.scalars(granted.distinct()))
         self._seq = last
         return touched - {0}
+
+    def _read_charges(self, connection: Connection, last: int) -> None:
+        """What wallets and pools paid of usage around the gateway, or the company for them; their postings say whom it touched."""
+        parts, entries, wallets = schema.usage_charge_parts.c, schema.entries.c, schema.wallets.c
+        query = (
+            select(parts.wallet_id, parts.nanos, entries.effective_at, wallets.zone)
+            .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
+            .join(schema.wallets, wallets.id == parts.wallet_id)
+            .where(parts.ledger_seq > self._seq, parts.ledger_seq <= last)
+        )
+        book = CycleBook(connection)
+        for wallet_id, nanos, at, zone in connection.execute(query):
+            self._add(wallet_id, book.of_admission(zone, at), nanos)
 
     @staticmethod
     def _first_seq(connection: Connection, now: Instant) -> int:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
 from tokenroll.books.payslip import slip_lines, slip_notes
+from tokenroll.services.alert_watch import AlertWatch
 
 
 @pytest.fixture
@@ -246,6 +247,14 @@ def test_the_overage_limit_of_the_plan_counts_what_was_carried(firm):
     charge(firm, row(12 * CREDIT))
     terms = [terms for delta in firm.ledger.take_deltas() for terms in delta.wallets if terms.name == "Ada"]
     assert [one.overage_nanos_left for one in terms] == [3 * CREDIT]
+
+
+def test_a_charge_crosses_the_thresholds_that_calls_cross(firm):
+    watch = AlertWatch((50, 80))
+    assert watch.changes(firm.connection, {}, firm.now) == []
+    charge(firm, row(6 * CREDIT))
+    (found,) = watch.changes(firm.connection, {}, firm.now)
+    assert (found["subject_id"], found["used"], found["threshold"]) == (firm.wallet_id("Ada"), 6 * CREDIT, 50)
 
 
 def test_usual_work_and_what_was_on_record_before_know_it(firm):
