@@ -92,6 +92,19 @@ def check(program: list[str], text: str, folder: Path) -> subprocess.CompletedPr
     return subprocess.run([*program, str(path)], capture_output=True, text=True, check=False, timeout=60)
 
 
+def hledger_balance(journal: JournalText, folder: Path, *accounts: str) -> list[list[str]]:
+    """The balances of these accounts as hledger has them, which finds nothing wrong with the journal."""
+    done = check(["hledger", "check", "--strict", "-f"], hledger_text(journal), folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    balance = subprocess.run(
+        ["hledger", "-f", folder / "journal.txt", "balance", *accounts, "-N", "--flat"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [line.split() for line in balance.splitlines()]
+
+
 def test_it_satisfies_bean_check(journal, tmp_path):
     done = check([str(BEAN_CHECK)], beancount_text(journal), tmp_path)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -104,16 +117,9 @@ def test_endings_and_transfers_satisfy_bean_check(endings, tmp_path):
 
 @pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
 def test_endings_and_transfers_satisfy_hledger(endings, tmp_path):
-    done = check(["hledger", "check", "--strict", "-f"], hledger_text(endings), tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    balance = subprocess.run(
-        ["hledger", "-f", tmp_path / "journal.txt", "balance", "Expenses", "Equity", "-N", "--flat"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    balance = hledger_balance(endings, tmp_path, "Expenses", "Equity")
     # a year's stay is asked, and 6 whole months are stayed (the 7th ends an hour too late): 6 of 12 parts of the 55 left of 60
-    assert [line.split() for line in balance.splitlines()] == [
+    assert balance == [
         ["-79.000000000", "CREDIT", "Equity:Granted:W1"],
         ["5.000000000", "CREDIT", "Equity:Transferred:W1"],
         ["-5.000000000", "CREDIT", "Equity:Transferred:W2"],
@@ -133,15 +139,8 @@ def test_it_makes_bean_check_object_to_one_nano(journal, tmp_path):
 
 @pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
 def test_it_satisfies_hledger(journal, tmp_path):
-    done = check(["hledger", "check", "--strict", "-f"], hledger_text(journal), tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    balance = subprocess.run(
-        ["hledger", "-f", tmp_path / "journal.txt", "balance", "Expenses", "-N", "--flat"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert [line.split() for line in balance.splitlines()] == [
+    balance = hledger_balance(journal, tmp_path, "Expenses")
+    assert balance == [
         ["86.999999987", "CREDIT", "Expenses:Breakage:W1"],
         ["98.000000000", "CREDIT", "Expenses:Breakage:W2"],
         ["96.000000000", "CREDIT", "Expenses:Breakage:W4"],
@@ -202,15 +201,8 @@ def test_opening_values_come_out_of_equity_and_satisfy_bean_check(opened, tmp_pa
 
 @pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
 def test_opening_values_satisfy_hledger_and_stand_apart_from_grants(opened, tmp_path):
-    done = check(["hledger", "check", "--strict", "-f"], hledger_text(opened), tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    balance = subprocess.run(
-        ["hledger", "-f", tmp_path / "journal.txt", "balance", "-N", "--flat", "Equity", "Expenses", "Assets"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert [line.split() for line in balance.splitlines()] == [
+    balance = hledger_balance(opened, tmp_path, "Equity", "Expenses", "Assets")
+    assert balance == [
         ["240.000000000", "CREDIT", "Assets:Wallets:W1:Spendable:Available"],
         ["17.000000000", "CREDIT", "Assets:Wallets:W2:Spendable:Available"],
         ["-50.000000000", "CREDIT", "Equity:Granted:W2"],
@@ -310,16 +302,9 @@ def test_usage_around_the_gateway_satisfies_bean_check_and_not_with_one_nano_mor
 
 @pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
 def test_usage_around_the_gateway_satisfies_hledger(around, tmp_path):
-    done = check(["hledger", "check", "--strict", "-f"], hledger_text(around), tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    balance = subprocess.run(
-        ["hledger", "-f", tmp_path / "journal.txt", "balance", "Expenses", "-N", "--flat"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    balance = hledger_balance(around, tmp_path, "Expenses")
     # of January's 10, 7 were used in time and told before the close; what was told after it comes out of the 20 that last
-    assert [line.split() for line in balance.splitlines()] == [
+    assert balance == [
         ["3.000000000", "CREDIT", "Expenses:Breakage:W1"],
         ["14.000000000", "CREDIT", "Expenses:Company:Spent"],
         ["27.000000000", "CREDIT", "Expenses:Spent:W1"],

@@ -92,6 +92,7 @@ Pay slip and allowance statement - Dev - 2026-W07
   closing                         75.50 credits
 
   of spent, personal: 4.50
+  of spent, used around the gateway: 2.50
   of closing, rolled over: 5.25
 
   spent by model:
@@ -113,7 +114,7 @@ Pay slip and allowance statement - Dev - 2026-W07
 
 def test_it_prints_every_line_there_is(capsys):
     credits_of = {
-        "opening": 100, "vested": 20, "rolled_over": 5.25, "transferred_in": 7, "spent": 30.5, "personal": 4.5, "adjustments": 1,
+        "opening": 100, "vested": 20, "rolled_over": 5.25, "transferred_in": 7, "spent": 30.5, "personal": 4.5, "around": 2.5, "adjustments": 1,
         "breakage": 2, "forfeited": 3, "clawed_back": 4, "voided": 5, "transferred_out": 6, "closing": 75.5,
         "granted": 0, "suspense": 0, "company_carried": 0, "next_vest": 12, "next_expiry": 8,
     }  # fmt: skip

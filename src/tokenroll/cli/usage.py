@@ -252,8 +252,10 @@ def import_usage(
             directory = settings.lake_directory
             if charges and dry_run:
                 directory = stack.enter_context(trial_lake(directory))
-            imported = _imported if charges or not dry_run else _read_only
-            count = imported(settings, directory, sources, member, reading, intake, quiet=as_json)
+            if dry_run and not charges:
+                count = _read_only(sources, member, reading, intake, quiet=as_json)
+            else:
+                count = _imported(settings, directory, sources, member, reading, intake, quiet=as_json)
             if charges:
                 charge = charged(settings, directory, intake.sources, seats=seats, dry_run=dry_run, quiet=as_json)
     except SourceError as error:
@@ -302,16 +304,7 @@ def _reading(rules: Path | None, mapping: Path | None, model: str, starts_at: in
     return Reading(published_list_prices(), attribution, column_map, model, starts_at, now)
 
 
-def _read_only(
-    _settings: Settings,
-    _directory: Path,
-    sources: list[Path],
-    member: str,
-    reading: "Reading",
-    intake: "Intake",
-    *,
-    quiet: bool,
-) -> int:
+def _read_only(sources: list[Path], member: str, reading: "Reading", intake: "Intake", *, quiet: bool) -> int:
     """How many events the files hold, without the lake."""
     from tokenroll.services.importers.detecting import events_of, usage_files
 

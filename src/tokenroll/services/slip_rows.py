@@ -181,11 +181,13 @@ class SlipRows:
                 net[row.effective_at <= row.given_at] += row.nanos
 
     def _read_charges(self) -> None:
-        """What lots paid within the cycle of usage around the gateway: roll-ups have it among what was spent."""
+        """What lots paid of the cycle's usage around the gateway: roll-ups have it among what was spent, and what is late as adjustment."""
         parts, entries, wallets = schema.usage_charge_parts.c, schema.entries.c, schema.wallets.c
+        charges = schema.usage_charges.c
         query = (
-            select(parts.wallet_id, parts.nanos, entries.effective_at, wallets.zone)
+            select(parts.wallet_id, parts.nanos, entries.effective_at, charges.used_at, wallets.zone)
             .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
+            .join(schema.usage_charges, charges.id == parts.charge_id)
             .join(schema.wallets, wallets.id == parts.wallet_id)
             .where(
                 parts.lot_id != COMPANY_LOT_ID,
@@ -193,9 +195,9 @@ class SlipRows:
             )
         )
         around = self._maker.around
-        for wallet_id, nanos, at, zone in self._connection.execute(query):
+        for wallet_id, nanos, at, used_at, zone in self._connection.execute(query):
             start_at, end_until = self._span(zone)
-            if start_at <= at < end_until:
+            if start_at <= used_at and start_at <= at < end_until:
                 around[wallet_id] = around.get(wallet_id, 0) + nanos
 
     def _read_unrolled(self) -> None:

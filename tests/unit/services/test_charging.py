@@ -168,6 +168,7 @@ def test_late_usage_that_a_living_lot_pays_is_an_adjustment(firm):
     firm.now = FEBRUARY + 2 * DAY
     slip = firm.reports.payslip("Bo", "2026-02")
     assert (slip["adjustments_nanos"], slip["spent_nanos"], slip["closing_nanos"]) == (3 * CREDIT, 0, 17 * CREDIT)
+    assert slip["around_nanos"] == 0  # of what was spent; it is none of it
     firm.verified()
 
 
