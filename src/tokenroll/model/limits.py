@@ -555,8 +555,9 @@ IMPORT_SLICE_ROWS: Final = 250_000
 """Rows of a large table that become one slice: some 200 MB while they are read, and what a crash has to repeat at most."""
 IMPORT_SLICE_ROWS_MAX: Final = 1_000_000
 """Rows of the largest slice, which the lake takes in one append."""
-CHARGE_ROWS_MAX: Final = 250
-"""Days of a member's usage that one command charges: some 0.2 s, for which no report of a gateway waits longer than it notices."""
+CHARGE_ROWS_MAX: Final = 50
+"""Days of a member's usage with a model that one command charges: twenty statements each, a fraction of a second in all, for which
+reports of a gateway wait."""
 CHARGES_LISTED_MAX: Final = 1_000
 """Charges of one listing: a screen shows fewer."""
 IMPORT_RULES_MAX: Final = 10_000

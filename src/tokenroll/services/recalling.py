@@ -186,7 +186,7 @@ def collect(work: UnitOfWork) -> set[str]:
 def book(work: UnitOfWork, gives: Sequence[Give]) -> set[str]:
     """Entries, values and new lots of what was given; it has left the lots in the mirror already.
 
-    Answers which charges of usage were given something or had to hear that there is nothing. Raises FoldHalt for a give that nobody asked for, or of more than was asked.
+    Answers which charges of usage were answered and not given all of what they are. Raises FoldHalt for a give that nobody asked for, or of more than was asked.
     """
     rows = _rows(work.connection, {one.recall_id for one in gives})
     groups: dict[int, list[tuple[Row[Any], Give]]] = {}
@@ -218,17 +218,20 @@ def book(work: UnitOfWork, gives: Sequence[Give]) -> set[str]:
     charges: set[str] = set()
     for parts in groups.values():
         if parts[0][0].purpose == RecallPurpose.CHARGE:
-            charges.add(parts[0][0].reference)
-            _book_charge(work, parts)
+            if not _book_charge(work, parts):
+                charges.add(parts[0][0].reference)
         elif taken := _summed(work, parts):
             _book_group(work, taken)
     return charges
 
 
-def _book_charge(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> None:
+def _book_charge(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> bool:
+    """Whether that is all of the charge, as it mostly is."""
     slices = [Slice(one.lot_id, one.nanos) for _, one in parts if one.nanos]
+    charge = charge_named(work.connection, parts[0][0].reference)
     if slices:
-        book_slices(work, charge_named(work.connection, parts[0][0].reference), slices)
+        book_slices(work, charge, slices)
+    return sum(one.nanos for one in slices) == int(charge.charged_nanos)
 
 
 def _summed(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> list[tuple[Row[Any], Give]]:

@@ -227,8 +227,8 @@ def test_a_dry_run_says_it_and_moves_nothing(firm):
         ([row(1, at=JANUARY + 11 * DAY)], "lies ahead"),
         ([row(-1)], "total"),
         (
-            [row(number, at=JANUARY + 60_000_000 * number, model=f"m{number}") for number in range(1, 252)],
-            "at most 250",
+            [row(number, at=JANUARY + 60_000_000 * number, model=f"m{number}") for number in range(1, 52)],
+            "at most 50",
         ),
     ],
 )
