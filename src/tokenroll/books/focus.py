@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
+from tokenroll.books.cells import neutral
 from tokenroll.books.focus_lines import (
     AccountCharge,
     Billing,
@@ -253,6 +254,7 @@ def _json(said: Mapping[str, str]) -> str:
 def _cell(value: str | None) -> str:
     if value is None:
         return ""
-    if any(mark in value for mark in ',"\r\n'):
-        return '"' + value.replace('"', '""') + '"'
-    return value
+    text = neutral(value)
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

@@ -24,7 +24,7 @@ from tokenroll.cli.console import (
 )
 from tokenroll.cli.lake_door import lake_failures, lake_view, telling
 from tokenroll.cli.program import Failure, put
-from tokenroll.cli.usage_charges import Seats, charged, list_charges, trial_lake
+from tokenroll.cli.usage_charges import Seats, charged, list_charges, refuse_charged, trial_lake
 from tokenroll.cli.usage_charges import charge as charge_usage
 from tokenroll.cli.usage_charges import tell as tell_charges
 from tokenroll.model.limits import USAGE_SHOWN_ROWS_MAX
@@ -275,6 +275,8 @@ def import_usage(
         if intake.bad_count:
             note(f"{intake.bad_count} rows could not be read:")
             note(*(f"  {bad.file}, line {bad.line}: {bad.reason}" for bad in intake.bad_rows[:_BAD_SHOWN]))
+        if intake.notes:
+            note(*intake.notes[:_BAD_SHOWN])
         if charge is not None:
             tell_charges(charge)
 
@@ -341,6 +343,7 @@ def _imported(
             if tell is not None:
                 tell(f"reading file {number + 1} of {len(files)}: {file.path}, {intake.row_count} rows so far")
 
+        lake.compact(2, tell)  # so that what others told twice is not taken for less that is new
         before = _row_count(lake)
         count = import_files(lake, files, reading, intake, on_file)
         lake.compact(2, tell)
@@ -348,6 +351,46 @@ def _imported(
         new = _row_count(lake) - before
         intake.repeat_count += count - new
     return new
+
+
+@app.command("forget")
+def forget_usage(
+    what: Annotated[str, typer.Argument(help="A file that was imported, or the name of a source.")],
+    *,
+    member: Annotated[str, typer.Option(help="Whose usage it was imported as.")] = "",
+    mapping: Annotated[Path | None, typer.Option("--map", help="The mapping that it was imported with.")] = None,
+    also_charged: Annotated[bool, typer.Option("--charged", help="Also days of which wallets were charged: what they paid stays paid, and only what is above it is charged later.")] = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:  # fmt: skip
+    """Take an import back: a file's events or a whole source's are out of the lake and its sums, and may be imported anew."""
+    from tokenroll.services.forgetting import ForgettingError, forget, of_file, of_source
+    from tokenroll.services.importers.detecting import usage_files
+    from tokenroll.services.importers.intake import SourceError
+    from tokenroll.store.lake import open_lake
+
+    settings = load_settings()
+    reading = _reading(None, mapping, "", 0)
+    try:
+        with lake_failures(), open_lake(settings.lake_directory) as lake:
+            if Path(what).is_file():
+                (file,) = usage_files([Path(what)], member)
+                found = of_file(lake, file, reading)
+            else:
+                found = of_source(lake, what)
+            if not also_charged:
+                refuse_charged(found.chosen.source, found.days)
+            if not dry_run:
+                forget(lake, found, what, reading.now)
+    except (ForgettingError, SourceError) as error:
+        raise Failure(str(error), kind="source") from error
+    result = {"source": found.chosen.source, "event_count": found.event_count, "days": found.days, "dry_run": dry_run}
+
+    def human() -> None:
+        say(f"{'would forget' if dry_run else 'forgot'} {found.event_count} events of {found.chosen.source}")
+        note("calls that other files of this source tell, too, are in again after the next import of these")
+
+    show(result, as_json=as_json, human=human)
 
 
 def _row_count(lake: "Lake") -> int:

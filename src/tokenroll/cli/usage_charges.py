@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -26,7 +26,7 @@ from tokenroll.cli.console import (
 from tokenroll.cli.program import Failure
 from tokenroll.model.limits import CHARGE_ROWS_MAX, CHARGES_LISTED_MAX
 from tokenroll.model.usage_event import GATEWAY
-from tokenroll.settings import Settings
+from tokenroll.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from tokenroll.services.lake_charging import Costs, DayKey, DayTotal
@@ -42,6 +42,7 @@ _NEXT: Final = {
     "of a seat, not billed by use": "`--seats` charges it, too",
     "of nobody who is a member": "`tokenroll member create NAME` under that very name, then `tokenroll usage charge`",
     "without a price": "neither your rate cards nor the published prices had one when it was used",
+    "of a meter that cannot be right (W12)": "`tokenroll cost meters` tells them; those confirmed are charged",
     "in another currency than the price list": "credits are bought with USD",
 }
 _KEPT_OUT: Final = ("lock", "readers", "half", "spill")
@@ -249,3 +250,19 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     ) as bar:
         task = bar.add_task("charging", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def refuse_charged(source: str, days: Collection[str]) -> None:
+    """What wallets paid is not taken out of the lake without a word. Raises Failure."""
+    from tokenroll.services.charge_reports import charged_days
+
+    if not load_settings().database_path.exists():
+        return
+    with reports() as books:
+        paid = charged_days(books.connection, source, days)
+    if paid:
+        raise Failure(
+            f"wallets were charged for {source} on {len(paid)} of these days, the first {paid[0]}: `tokenroll usage charges` tells it; "
+            "with --charged the usage is forgotten and what they paid stays paid",
+            kind="charged",
+        )

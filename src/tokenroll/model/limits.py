@@ -383,6 +383,14 @@ METER_REASON_CHARACTERS_MAX: Final = 1_000
 """Of the reason that a decision gives: a few sentences, and no place for documents."""
 USAGE_MARK_CHARACTERS_MAX: Final = 4_096
 """How far a source is taken in, in its importer's own words: a cursor, a date, a list of offsets is longer only by mistake."""
+LAKE_MARKS_FOLDED_AT: Final = 1_000
+"""Marks of imported files in the lake's manifest, some 100 kB, above which they are folded into a file of their own."""
+LAKE_MARKS_MAX: Final = 10_000
+"""The most of them where folding is work, a megabyte in a manifest that each append writes."""
+LAKE_OVERLAPS_HELD_MAX: Final = 500_000
+"""The gateway's calls that an import compares with and holds in memory, some 150 MB; those of other days lie beside the lake."""
+LAKE_HISTORY_MAX: Final = 1_000
+"""Withdrawals of usage that the lake's manifest tells of: each is one person's word, and the manifest is written often."""
 USAGE_ANSWER_ROWS_MAX: Final = 2_000_000
 """Rows of one answer: a year of days of 5,000 people. Whoever wants more asks by month, or reads the files."""
 USAGE_SHOWN_ROWS_MAX: Final = 1_000
@@ -584,8 +592,8 @@ SPANS_SPOOL_BYTES_MAX: Final = 256 * 1024 * 1024
 """Calls that were taken and are not in the usage lake yet, some 500,000 of them: further ones are answered 503, which exporters try again."""
 SPANS_FILE_BYTES: Final = 16 * 1024 * 1024
 """A file of them is ended after so much: one at a time is in memory when they are brought in."""
-SPANS_IDS_REMEMBERED_MAX: Final = 200_000
-"""Span ids by which what is sent again is known, some 20 MB: exporters try again within minutes."""
+SPANS_INDEXED_MAX: Final = 4_000_000
+"""Spans on disk by which repeats and frameworks' spans around calls are known, some 400 MB: the calls of a day of a large company."""
 SPANS_DRAIN_SECONDS: Final = 10
 """How often what was taken is brought into the usage lake: each time makes a file for each day."""
 SPANS_DRAIN_EVENTS: Final = 20_000

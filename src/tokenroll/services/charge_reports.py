@@ -1,6 +1,6 @@
 """What was charged of usage around the gateway, and who paid it: lots of the member or of a pool, or the company."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -46,6 +46,13 @@ def charged_before(connection: Connection, sources: Sequence[str]) -> dict[tuple
         .group_by(charges.source, members.public_id, charges.day, charges.model)
     )
     return {(source, member, day, model): nanos for source, member, day, model, nanos in connection.execute(query)}
+
+
+def charged_days(connection: Connection, source: str, days: Collection[str]) -> list[str]:
+    """Of these days those on which something of a source was charged."""
+    charges = schema.usage_charges.c
+    query = select(charges.day).where(charges.source == source).distinct().order_by(charges.day)
+    return [day for day in connection.scalars(query) if day in days]
 
 
 def charges_told(connection: Connection, wallet_id: int | None, limit: int) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ Every event is rated by itself, as a call is, and by what was known when it was:
 is on record. So what an event costs never changes, and a total grows by new events alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -18,18 +18,21 @@ from tokenroll.model.limits import AMOUNT_NANOS_MAX
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import Usage
 from tokenroll.services.list_prices import ListPrices
+from tokenroll.services.meter_quarantine import quarantined
 from tokenroll.store import schema
 from tokenroll.store.lake import LakeView
 from tokenroll.store.lake_files import lake_engine, show_rows, table_of, tables_of
+from tokenroll.store.lake_queries import UsageQuery
 from tokenroll.store.lake_rollups import compiled, told_once
 from tokenroll.store.lake_schema import COUNTS, USAGE
 
 UNKNOWN_MEMBER: Final = "of nobody who is a member"
 AHEAD: Final = "with a time that is to come"
+BROKEN: Final = "of a meter that cannot be right (W12)"
 TOO_MUCH: Final = "of a day that costs more than a row may hold"
 _MODELS_NAMED_MAX: Final = 5
 _COLUMNS: Final = (
-    "source", "member", "day", "model", "provider", "service_tier", "currency", "billing", "list_cost_nanos", "admitted_at", *COUNTS,
+    "source", "event_id", "member", "day", "model", "provider", "service_tier", "currency", "billing", "list_cost_nanos", "admitted_at", *COUNTS,
 )  # fmt: skip
 
 
@@ -128,12 +131,13 @@ def costs_of(
     usage = usage.filter(usage.source.isin(sorted(wanted)))
     if len({one.day for one in files}) < len(files):
         usage = told_once(usage)
+    broken = {(one.source, one.event_id) for one in quarantined(view, UsageQuery()) if one.source in wanted}
     total = sum(one.row_count for one in files)
     done = 0
     with lake_engine(view.directory) as engine:
         show_rows(engine, view.directory, files, USAGE)
         for table in tables_of(engine, compiled(usage.select(*_COLUMNS))):
-            _add(costs, table.to_pylist(), rates, members, now=now, seats=seats)
+            _add(costs, table.to_pylist(), rates, members, broken, now=now, seats=seats)
             done += table.num_rows
             if on_events is not None:
                 on_events(done, total)
@@ -142,8 +146,8 @@ def costs_of(
 
 
 def _add(
-    costs: Costs, rows: Iterable[Mapping[str, Any]], rates: ChargeRates, members: Mapping[str, str], *, now: Instant,
-    seats: bool,
+    costs: Costs, rows: Iterable[Mapping[str, Any]], rates: ChargeRates, members: Mapping[str, str],
+    broken: Collection[tuple[str, str]], *, now: Instant, seats: bool,
 ) -> None:  # fmt: skip
     for row in rows:
         source, name, model = row["source"], row["member"], row["model"]
@@ -159,6 +163,8 @@ def _add(
             costs.leave_out(source, name, UNKNOWN_MEMBER, model)
         elif row["admitted_at"] > now:
             costs.leave_out(source, name, AHEAD, model)
+        elif (source, row["event_id"]) in broken:
+            costs.leave_out(source, name, BROKEN, model)
         else:
             one = costs.totals.setdefault(DayKey(source, members[name], row["day"].isoformat(), model), DayTotal())
             one.nanos += nanos

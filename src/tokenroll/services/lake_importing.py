@@ -5,6 +5,7 @@ their rows, so whoever is stopped anywhere and runs again makes the same lake. A
 are told again: compaction keeps each once.
 """
 
+import contextlib
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,21 +16,22 @@ from tokenroll.model.usage import model_tokens
 from tokenroll.model.usage_event import GATEWAY, UsageEvent
 from tokenroll.services.importers.attribution import Attribution
 from tokenroll.services.importers.bulk_attribution import attributed
-from tokenroll.services.importers.bulk_tables import BulkSlice, bulk_tables, is_parquet, slices_ahead
+from tokenroll.services.importers.bulk_tables import BulkSlice, bulk_tables, slices_ahead
 from tokenroll.services.importers.clocks import AHEAD_MICROS, clock_problem
 from tokenroll.services.importers.columns import ColumnMap
 from tokenroll.services.importers.detecting import COLUMNS, UsageFile, events_of, head_of, source_of
 from tokenroll.services.importers.intake import Intake, SourceError
+from tokenroll.services.importers.origins import MARK as TABLE_MARK
+from tokenroll.services.importers.origins import Origins
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake import Lake
 from tokenroll.store.lake_libraries import arrow_compute
 from tokenroll.store.lake_manifest import file_digest
 from tokenroll.store.lake_overlaps import Overlaps
 
+FILE_MARK: Final = "file:"
+"""Begins the lake's mark of a file: the digest of its content, and how many of its rows are in, or that all are and of which source."""
 WHOLE: Final = "whole"
-_FILE: Final = "file:"
-_SOURCES: Final = "sources of "
-"""Of a file's mark: another mark, which says of which sources its events are, so that they are known when it is not read again."""
 KNOWN_FILES: Final = "files that are in already"
 OVERLAPS: Final = "calls that went through the gateway"
 
@@ -55,11 +57,13 @@ def import_files(
 ) -> int:
     """Take files into the lake; answers how many events came in. What became of every row is counted in `intake`."""
     taken = _Taking(lake, reading, intake)
-    for number, file in enumerate(files):
-        if on_file is not None:
-            on_file(number, file)
-        taken.file(file)
-    taken.flush()
+    with contextlib.closing(taken.overlaps):
+        for number, file in enumerate(files):
+            if on_file is not None:
+                on_file(number, file)
+            taken.file(file)
+        taken.flush()
+    lake.fold_marks((FILE_MARK, TABLE_MARK))
     return taken.count
 
 
@@ -69,42 +73,39 @@ class _Taking:
         self._lake = lake
         self._reading = reading
         self._intake = intake
-        self._overlaps = Overlaps(lake)
+        self.overlaps = Overlaps(lake)
+        intake.origins = Origins(lake.marks_that_begin)
         self._events: dict[tuple[str, str], UsageEvent] = {}
         self._marks: dict[str, int | str] = {}
-        self._through_gateway: set[tuple[str, str]] = set()
         self._sources: set[str] = set()
+        self._through_gateway: set[tuple[str, str]] = set()
 
     def file(self, file: UsageFile) -> None:
         try:
-            mark = f"{_FILE}{file_digest(file.path)}"
+            mark = f"{FILE_MARK}{file_digest(file.path)}"
         except OSError as error:
             self._intake.is_bad(str(file.path), 0, f"it cannot be read: {error.strerror}")
             return
-        done = self._marks.get(mark, self._lake.marks.get(mark, 0))
-        of = f"{_SOURCES}{mark}"
-        if done == WHOLE:
+        done = self._marks.get(mark) or self._lake.mark(mark) or 0
+        if is_whole(done):
             self._intake.is_other(KNOWN_FILES)
-            self._intake.sources |= set(filter(None, str(self._lake.marks.get(of, "")).split("\n")))
+            self._intake.sources |= sources_of_mark(done)
             return
-        self._sources = set()
         through = done if isinstance(done, int) else 0
         try:
             read = self._read_table if self._is_large_table(file.path) else self._read
+            self._sources.clear()
             is_usage = read(file, mark, through) > 0
         except SourceError as error:
             self._intake.row_count += 1
             self._intake.is_bad(str(file.path), 0, str(error))
             return
         if is_usage:  # a file that gave nothing may give something when it is read with a mapping
-            self._marks[mark] = WHOLE
-            self._marks[of] = "\n".join(sorted(self._sources))
+            self._marks[mark] = f"{WHOLE}:" + "\n".join(sorted(self._sources))
         self._intake.sources |= self._sources
 
     def _is_large_table(self, path: Path) -> bool:
         """Tables are read column by column; what is no table by its first bytes is not one by a mapping either."""
-        if is_parquet(path):
-            return True
         head = head_of(path)
         is_mapped = self._reading.column_map is not None and head.lstrip()[:1] not in {b"{", b"["}
         return is_mapped or source_of(path, head) == COLUMNS
@@ -113,19 +114,20 @@ class _Taking:
         self.flush()
         reading, intake = self._reading, self._intake
         intake.file_count += 1
-        if done and self._lake.marks.get(GATEWAY):
+        if done and self._lake.mark(GATEWAY):
             self._take_again(file, done)
         found = done
         for one in slices_ahead(self._slices(file, intake, skip_rows=done)):
-            rows = self._overlaps.kept(one.rows)
+            self._sources.update(one.rows.column("source").unique().to_pylist())
+            rows = self.overlaps.kept(one.rows)
             if rows.num_rows < one.rows.num_rows:
                 intake.other[OVERLAPS] = intake.other.get(OVERLAPS, 0) + one.rows.num_rows - rows.num_rows
                 found += one.rows.num_rows - rows.num_rows
             rows = self._timely(rows, file)
             found += rows.num_rows
-            self._sources.update(arrow_compute().unique(rows.column("source")).to_pylist())
             if found:
-                self.count += self._lake.append(attributed(rows, reading.attribution), {mark: one.row_count_through})
+                marks = {mark: one.row_count_through, **intake.origins.taken()}
+                self.count += self._lake.append(attributed(rows, reading.attribution), marks)
         return found
 
     def _slices(self, file: UsageFile, intake: Intake, *, skip_rows: int) -> Generator[BulkSlice, None, None]:
@@ -143,11 +145,11 @@ class _Taking:
 
     def _take_again(self, file: UsageFile, done: int) -> None:
         """The gateway's calls that rows before the mark were: they are no later row's."""
-        slices = self._slices(file, Intake(), skip_rows=0)
+        slices = self._slices(file, Intake(origins=self._intake.origins), skip_rows=0)
         through = 0
         for one in slices:
             rows = one.rows.slice(0, max(0, done - through)) if one.row_count_through > done else one.rows
-            self._overlaps.kept(rows)
+            self.overlaps.kept(rows)
             through = one.row_count_through
             if through >= done:
                 break
@@ -176,8 +178,8 @@ class _Taking:
         )
         found = done
         for number, event in enumerate(told, 1):
-            is_overlap = self._is_overlap(event)
             self._sources.add(event.source)
+            is_overlap = self._is_overlap(event)
             if number <= done:
                 continue
             if is_overlap:
@@ -198,7 +200,7 @@ class _Taking:
         key = (event.source, event.event_id)
         if key in self._through_gateway:
             return True
-        if not self._overlaps.take(event):
+        if not self.overlaps.take(event):
             return False
         self._through_gateway.add(key)
         self._events.pop(key, None)
@@ -216,8 +218,19 @@ class _Taking:
     def flush(self) -> None:
         """What was read so far is in the lake, with its marks."""
         if self._events or self._marks:
-            self.count += self._lake.append(list(self._events.values()), self._marks)
+            marks = {**self._marks, **self._intake.origins.taken()}
+            self.count += self._lake.append(list(self._events.values()), marks)
         self._events, self._marks = {}, {}
+
+
+def is_whole(mark: int | str) -> bool:
+    """Whether a file's mark says that all of it is in."""
+    return isinstance(mark, str) and mark.partition(":")[0] == WHOLE
+
+
+def sources_of_mark(mark: int | str) -> set[str]:
+    """Of which sources a file's events are whose mark this is; none where the mark does not say."""
+    return set(filter(None, mark.partition(":")[2].split("\n"))) if isinstance(mark, str) else set()
 
 
 def fullness(event: UsageEvent) -> tuple[int, int, int, int]:

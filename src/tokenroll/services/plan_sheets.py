@@ -16,6 +16,7 @@ from string import ascii_letters
 from typing import Any, Final
 from xml.parsers import expat
 
+from tokenroll.books.cells import neutral
 from tokenroll.model.checks import name_checked
 from tokenroll.model.limits import (
     PLAN_FILE_BYTES_MAX,
@@ -31,7 +32,6 @@ from tokenroll.services.plan_files import PlanEntry, PlanFileError, problems_of
 SHEET: Final = "plans"
 NAME: Final = "name"
 COLUMNS: Final = (NAME, *FIELDS)
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 # ---- out ------------------------------------------------------------------------------------------------------------------
@@ -86,11 +86,6 @@ def _rows(plans: Iterable[Mapping[str, Any]]) -> list[list[str]]:
             cells.append("" if value is None else field.kind.cell(value))
         rows.append([neutral(cell) for cell in cells])
     return rows
-
-
-def neutral(cell: str) -> str:
-    """The cell as no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 # ---- in -------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from tokenroll.books.cells import neutral
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import text_from_instant
 from tokenroll.services.wire import CREDITS, to_wire
@@ -54,9 +55,7 @@ def _cell(column: str, value: Any) -> str:
         return text_from_nanos(value)
     if column.endswith("_at"):
         return text_from_instant(value)
-    text = str(value)
-    # a spreadsheet would take such a text for a formula, and names come from outside
-    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@")) else text
+    return neutral(str(value))
 
 
 def write_json(answer: UsageAnswer, file: TextIO) -> None:

@@ -8,16 +8,17 @@ it reads the marks and goes on, and what a half-done step left behind is removed
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
+from msgspec.structs import replace as replaced
 
 from tokenroll.model.limits import (
     LAKE_APPEND_ROWS_MAX,
+    LAKE_ROW_GROUP_ROWS,
     METER_DECIDED_CALLS_MAX,
     RETENTION_DAYS_MAX,
     USAGE_MARK_CHARACTERS_MAX,
@@ -31,10 +32,14 @@ from tokenroll.store.lake_manifest import (
     LakeError,
     LakeFile,
     Manifest,
+    Withdrawn,
     read_manifest,
     write_manifest,
 )
+from tokenroll.store.lake_marks import FOLDER, FoldedMarks, folded, folding_is_due
 from tokenroll.store.lake_rollups import (
+    CHOSEN,
+    Chosen,
     compiled,
     in_order,
     is_over,
@@ -60,6 +65,7 @@ class Lake:
     def __init__(self, directory: Path, disk: Disk, resources: contextlib.ExitStack) -> None:
         self.directory = directory
         self.manifest = read_manifest(directory)
+        self._folded = FoldedMarks(directory, self.manifest.folded)
         self._disk = disk
         self._resources = resources
         self._remove_leftovers()
@@ -73,6 +79,23 @@ class Lake:
     def marks(self) -> Mapping[str, int | str]:
         """How far each source is taken in, in its own words: what an importer goes on from."""
         return dict(self.manifest.marks)
+
+    def mark(self, name: str) -> int | str | None:
+        """How far this one source is taken in, also where its mark is folded."""
+        found = self.manifest.marks.get(name)
+        return self._folded.get(name) if found is None else found
+
+    def marks_that_begin(self, prefix: str) -> dict[str, int | str]:
+        """The marks whose names begin so, folded ones, too."""
+        own = {name: mark for name, mark in self.manifest.marks.items() if name.startswith(prefix)}
+        return {**self._folded.that_begin(prefix), **own}
+
+    def fold_marks(self, prefixes: tuple[str, ...]) -> None:
+        """Texts that mark what begins so are in a file of their own if the manifest has too many; to `mark` nothing changes."""
+        due = folding_is_due(self.manifest.marks, self.manifest.folded, prefixes)
+        if due:
+            sealed = folded(self.directory, self._disk, self._folded, due)
+            self._commit(replaced(self.manifest.changed(unmarked=set(due)), folded=sealed))
 
     def append(self, rows: Any, marks: Mapping[str, int | str]) -> int:
         """A sequence of UsageEvents, or an Arrow RecordBatch or Table of their columns, with the marks that say they are in: all or nothing.
@@ -99,7 +122,7 @@ class Lake:
         before = read_decisions(self.directory)
         for one in before:
             if one.id == decision.id:
-                same = msgspec.structs.replace(decision, decided_at=one.decided_at, list_cost_nanos=one.list_cost_nanos)
+                same = replaced(decision, decided_at=one.decided_at, list_cost_nanos=one.list_cost_nanos)
                 if one != same:
                     raise LakeError(f"{decision.id} is the id of another decision: give this one an id of its own")
                 return one
@@ -113,10 +136,12 @@ class Lake:
     def roll_up(self, tell: Tell | None = None) -> int:
         """Every usage file that is not in the roll-ups yet, summed into them; each exactly once. Answers how many there were."""
         waiting = _days([one for one in self.manifest.of_kind(USAGE) if not one.rolled])
-        for number, (day, files) in enumerate(waiting.items(), 1):
-            _told(tell, f"summing {day}, {number} of {len(waiting)} days")
-            made = self._rollup(day, files)
-            rolled = tuple(_rolled(one) for one in files)
+        number = 0
+        for together in _together(waiting):
+            number += len(together)
+            _told(tell, f"summing up to {max(together)}, {number} of {len(waiting)} days")
+            made = self._rollups(together)
+            rolled = tuple(_rolled(one) for files in together.values() for one in files)
             self._commit(self.manifest.changed(more=(*rolled, *made)))
         return sum(len(files) for files in waiting.values())
 
@@ -159,6 +184,50 @@ class Lake:
             self._commit(self.manifest.changed(marks=self._horizons(days_kept, today)))
         return dropped
 
+    def withdraw(
+        self,
+        chosen: Chosen,
+        idents: Sequence[str] = (),
+        *,
+        days: Collection[str] | None = None,
+        unmarked: Callable[[str, int | str], bool] | None = None,
+        told: Withdrawn | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, int]:
+        """Chosen events are gone from files and sums, and marks with them, at one instant. Answers how many of which days.
+
+        `unmarked` says of each mark whether it goes, too; `idents` are the chosen ids where it is by them. Horizons of retention stay, so nothing comes back that is over.
+        """
+        if chosen.by_table:
+            self._engine.register(CHOSEN, arrow().table({"event_id": arrow().array(idents, arrow().string())}))
+        counts: dict[str, int] = {}
+        less: set[str] = set()
+        more: list[LakeFile] = []
+        for day, files in _days(self.manifest.of_kind(USAGE)).items():
+            is_asked = days is None or day in days
+            if not is_asked or not any(chosen.source in one.sources for one in files):
+                continue
+            self._show(files)
+            count = count_of(self._engine, chosen.count_statement())
+            if not count:
+                continue
+            counts[day] = count
+            if not dry_run:
+                merged = seal(
+                    self.directory, self._disk, USAGE, day, tables_of(self._engine, chosen.others_statement())
+                )
+                more += (_rolled(merged), *self._rollup(day, [merged])) if merged else ()
+                less |= {one.path for one in self.manifest.files if one.day == day}
+        if not dry_run and (counts or unmarked):
+            news = () if told is None else (replaced(told, event_count=sum(counts.values()), days=tuple(counts)),)
+            gone = {name for name, mark in self.manifest.marks.items() if unmarked is not None and unmarked(name, mark)}
+            sealed = self.manifest.folded
+            if sealed is not None and unmarked is not None:
+                sealed = folded(self.directory, self._disk, self._folded, {}, unmarked)
+            changed = self.manifest.changed(less=less, more=tuple(more), unmarked=gone, told=news)
+            self._commit(replaced(changed, folded=sealed))
+        return counts
+
     def _horizons(self, days_kept: Mapping[str, int], today: date) -> dict[str, int | str]:
         """From which day on events of each purpose are kept, so that a log which grew brings none of them back."""
         found: dict[str, int | str] = {}
@@ -190,22 +259,31 @@ class Lake:
         self._commit(self.manifest.changed(less=less, more=more))
 
     def _rollup(self, day: str, files: Sequence[LakeFile]) -> tuple[LakeFile, ...]:
-        self._show(files)
+        return self._rollups({day: files})
+
+    def _rollups(self, days: Mapping[str, Sequence[LakeFile]]) -> tuple[LakeFile, ...]:
+        """The sums of each of these days, by one statement for all of them."""
+        every = [one for files in days.values() for one in files]
+        self._show(every)
         made = []
         for kind in SUM_KEYS:
-            sums = tables_of(self._engine, rollup_statement(kind, fits=int64_holds(files)))
-            made.append(seal(self.directory, self._disk, kind, day, sums, of=[one.digest for one in files]))
+            sums = tables_of(self._engine, rollup_statement(kind, fits=int64_holds(every)))
+            parts = _sums_by_day(sums) if len(days) > 1 else ((day, sums) for day in days)
+            for day, tables in parts:
+                made.append(seal(self.directory, self._disk, kind, day, tables, of=[one.digest for one in days[day]]))
         return tuple(one for one in made if one is not None)
 
     def _commit(self, manifest: Manifest) -> None:
-        before = {one.path for one in self.manifest.files}
+        before = self.manifest
         write_manifest(self.directory, manifest, self._disk)
         self.manifest = manifest
-        self._remove(self.directory / path for path in before - {one.path for one in manifest.files})
+        if manifest.folded != before.folded:
+            self._folded = FoldedMarks(self.directory, manifest.folded)
+        self._remove(self.directory / path for path in _paths(before) - _paths(manifest))
 
     def _remove_leftovers(self) -> None:
-        known = {self.directory / one.path for one in self.manifest.files}
-        found = [path for kind in KINDS for path in (self.directory / kind).rglob("*") if path.is_file()]
+        known = {self.directory / path for path in _paths(self.manifest)}
+        found = [path for kind in (*KINDS, FOLDER) for path in (self.directory / kind).rglob("*") if path.is_file()]
         self._remove(path for path in [*found, self.directory / f"{NAME}.new"] if path not in known)
 
     def _remove(self, paths: Iterable[Path]) -> None:
@@ -284,8 +362,38 @@ def _days(files: Iterable[LakeFile]) -> dict[str, list[LakeFile]]:
     return found
 
 
+def _together(waiting: Mapping[str, Sequence[LakeFile]]) -> Iterator[dict[str, Sequence[LakeFile]]]:
+    """Days that are summed by one statement: a person's year has few calls a day, and a statement for each takes longer than they do.
+
+    Sums of small days are whole in one table each, so they are the same files as if each day were summed alone.
+    """
+    found: dict[str, Sequence[LakeFile]] = {}
+    for day, files in waiting.items():
+        every = [one for some in (*found.values(), files) for one in some]
+        if found and (sum(one.row_count for one in every) > LAKE_ROW_GROUP_ROWS or not int64_holds(every)):
+            yield found
+            found = {}
+        found[day] = files
+    if found:
+        yield found
+
+
+def _sums_by_day(tables: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Sums of several days, which lie in the order of their days, parted by them."""
+    whole = arrow().concat_tables(list(tables))
+    start = 0
+    for counted in arrow_compute().value_counts(whole.column("day")).to_pylist():
+        yield counted["values"].isoformat(), [whole.slice(start, counted["counts"])]
+        start += counted["counts"]
+
+
+def _paths(manifest: Manifest) -> set[str]:
+    """Every file that a manifest names."""
+    return {one.path for one in manifest.files} | ({manifest.folded.path} if manifest.folded else set())
+
+
 def _rolled(file: LakeFile) -> LakeFile:
-    return msgspec.structs.replace(file, rolled=True)
+    return replaced(file, rolled=True)
 
 
 def _told(tell: Tell | None, what: str) -> None:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from tokenroll.model.instant import Instant
+from tokenroll.model.limits import LAKE_HISTORY_MAX
 from tokenroll.store.lake_schema import VERSION
 
 NAME: Final = "manifest.json"
@@ -43,12 +44,34 @@ class LakeFile(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the rows of a usage file are in the roll-ups of its day."""
 
 
+class SealedMarks(msgspec.Struct, frozen=True, kw_only=True):
+    """The file of marks that are not in the manifest itself; `path` is relative to the lake."""
+
+    path: str
+    digest: str
+    count: int
+
+
+class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """That usage was taken out again by somebody's word: when, what, and how many events of which days."""
+
+    at: Instant
+    what: str
+    source: str
+    event_count: int
+    days: tuple[str, ...]
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is in the lake. `marks` say in the words of each source how far it is taken in."""
 
     version: int = VERSION
     marks: dict[str, int | str] = msgspec.field(default_factory=dict)
     files: tuple[LakeFile, ...] = ()
+    history: tuple[Withdrawn, ...] = ()
+    """The newest last."""
+    folded: SealedMarks | None = None
+    """Marks of files that were imported, where they are many."""
 
     def of_kind(self, kind: str) -> tuple[LakeFile, ...]:
         """The files of events, or those of one kind of sums."""
@@ -60,10 +83,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         less: "frozenset[str] | set[str]" = frozenset(),
         more: tuple[LakeFile, ...] = (),
         marks: Mapping[str, int | str] | None = None,
+        unmarked: "frozenset[str] | set[str]" = frozenset(),
+        told: tuple[Withdrawn, ...] = (),
     ) -> "Manifest":
-        """The same without some paths and with some files more, in the order of their paths."""
+        """The same without some paths and marks and with some files and marks more, in the order of their paths."""
         files = {one.path: one for one in self.files if one.path not in less} | {one.path: one for one in more}
-        return Manifest(marks={**self.marks, **(marks or {})}, files=tuple(files[path] for path in sorted(files)))
+        kept = {name: mark for name, mark in self.marks.items() if name not in unmarked}
+        return Manifest(
+            marks={**kept, **(marks or {})},
+            files=tuple(files[path] for path in sorted(files)),
+            history=(*self.history, *told)[-LAKE_HISTORY_MAX:],
+            folded=self.folded,
+        )
 
 
 class Disk:

@@ -5,13 +5,15 @@ in one, so where int64 might not hold a sum, no more than eight events go into a
 """
 
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tokenroll.store.lake_files import table_of
 from tokenroll.store.lake_libraries import ibis
 from tokenroll.store.lake_schema import COLUMNS, ORDER, SUM_KEYS, SUMMED, USAGE
 
 PART_EVENTS: Final = 8
+CHOSEN: Final = "chosen"
+"""The engine's table of chosen ids."""
 
 
 def rollup_of(usage: Any, kind: str, *, fits: bool) -> Any:
@@ -60,6 +62,32 @@ def told_once(usage: Any) -> Any:
 def is_over(usage: Any, purposes: list[str]) -> Any:
     """Whether an event is of one of these purposes."""
     return usage.purpose.isin(purposes)
+
+
+class Chosen(NamedTuple):
+    """Events of one source: all, those whose ids begin so, or those whose ids the engine's table `chosen` has."""
+
+    source: str
+    begins: str = ""
+    by_table: bool = False
+
+    def of(self, usage: Any) -> Any:
+        """Whether an event is one of them, as an expression."""
+        is_chosen = usage.source == self.source
+        if self.by_table:
+            idents = ibis().table({"event_id": "string"}, name=CHOSEN)
+            is_chosen &= usage.event_id.isin(idents.event_id)
+        return is_chosen & usage.event_id.startswith(self.begins) if self.begins else is_chosen
+
+    def count_statement(self) -> str:
+        """How many there are."""
+        usage = table_of(USAGE)
+        return compiled(usage.filter(self.of(usage)).count().as_table())
+
+    def others_statement(self) -> str:
+        """All other events, as a merged file has them."""
+        usage = table_of(USAGE)
+        return compiled(in_order(usage.filter(~self.of(usage))))
 
 
 @cache

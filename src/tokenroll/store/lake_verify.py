@@ -22,7 +22,17 @@ def verify_lake(view: LakeView, tell: Tell | None = None) -> list[str]:
         if tell is not None:
             tell(f"reading {one.path}, {number} of {len(files)} files")
         found += _problems(view.directory, one)
+    found += _folded_problems(view)
     return found or [*_told_twice(view), *_different_sums(view)]
+
+
+def _folded_problems(view: LakeView) -> Iterator[str]:
+    sealed = view.manifest.folded
+    path = view.directory / sealed.path if sealed else view.directory
+    if sealed and not path.is_file():
+        yield f"{sealed.path} is gone: the manifest says it has {sealed.count} marks of files that are in"
+    elif sealed and file_digest(path) != sealed.digest:
+        yield f"{sealed.path} is not as it was written: the manifest says its digest is {sealed.digest}"
 
 
 def _told_twice(view: LakeView) -> Iterator[str]:

@@ -282,3 +282,29 @@ def test_an_answer_is_drawn(by, home, capsys):
 def test_what_cannot_be_drawn_says_why(arguments, code, says, home, capsys):
     assert says in said(capsys, "query", *(one.format(home) for one in arguments), code=code).err
     assert not (home / "a.svg").exists()
+
+
+def test_an_import_is_taken_back_and_says_so(home, tmp_path, capsys):
+    trace = tmp_path / "azure.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-05 08:00:00,1000,50\n")
+    assert main(["usage", "import", str(trace)]) == 0
+    assert main(["usage", "forget", str(trace), "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert told == {"source": "azure-trace", "event_count": 1, "days": {"2026-01-05": 1}, "dry_run": True}
+    assert main(["usage", "forget", str(trace)]) == 0
+    assert "forgot 1 events of azure-trace" in capsys.readouterr().out
+    assert main(["usage", "forget", "azure-trace"]) == 1
+    assert "is neither a file nor a source that is in" in capsys.readouterr().err
+    assert main(["usage", "import", str(trace), "--model", "gpt-4o-mini"]) == 0
+    assert "took 1 events" in capsys.readouterr().out
+    assert main(["usage", "verify"]) == 0
+
+
+def test_what_others_told_twice_is_not_taken_for_less_that_is_new(home, tmp_path, capsys):
+    for number in range(2):
+        with open_lake(home / "home" / "lake") as lake:
+            lake.append([event(7), event(8), event(10 + number)], {"others": number})
+    trace = tmp_path / "azure.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-05 08:00:00,1000,50\n")
+    assert main(["usage", "import", str(trace)]) == 0
+    assert "took 1 events" in capsys.readouterr().out

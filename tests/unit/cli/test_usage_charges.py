@@ -86,3 +86,12 @@ def test_a_home_without_a_ledger_takes_nothing_in(tmp_path, monkeypatch, capsys)
 
 def test_nothing_was_charged_yet(home, capsys):
     assert "nothing was charged yet: `tokenroll usage import FILE --charge`" in said(capsys, "charges").out
+
+
+def test_what_wallets_paid_for_is_forgotten_only_by_who_says_so(home, capsys):
+    said(capsys, "charge", "--source", "claude-code")
+    told = said(capsys, "forget", "claude-code", code=1).err
+    assert "wallets were charged for claude-code on 1 of these days, the first 2026-01-05" in told
+    assert "would forget 1 events of codex" in said(capsys, "forget", "codex", "--dry-run").out
+    assert "forgot 4 events of claude-code" in said(capsys, "forget", "claude-code", "--charged").out
+    assert [line.split()[4] for line in said(capsys, "charges").out.splitlines() if "Ada" in line] == ["2.50"]

@@ -16,11 +16,11 @@ USED = Usage(input_tokens=100, output_tokens=20)
 
 
 def told(**changes):
-    facts = {
-        "source": "claude-code", "billing": "metered", "currency": "USD", "service_tier": "standard", "usage": USED,
-        "list_cost_nanos": 600_000, "is_sum": False,
-    }  # fmt: skip
-    return Told(**facts | changes)
+    facts = Told(
+        source="claude-code", billing="metered", currency="USD", service_tier="standard", usage=USED,
+        list_cost_nanos=600_000, is_sum=False,
+    )  # fmt: skip
+    return facts._replace(**changes)
 
 
 def test_the_companys_own_price_counts_and_the_list_where_it_has_none():

@@ -8,7 +8,7 @@ import pytest
 
 from tests.firm import CREDIT, Firm
 from tokenroll.services.plan_files import PlanFileError
-from tokenroll.services.plan_sheets import COLUMNS, column_letters, csv_from_plans, neutral, xlsx_from_plans
+from tokenroll.services.plan_sheets import COLUMNS, column_letters, csv_from_plans, xlsx_from_plans
 from tokenroll.services.plan_sources import plan_source, read_plan_source, write_plan_source
 
 PLANS = [
@@ -53,22 +53,6 @@ def test_a_ledger_goes_out_is_edited_and_comes_in(tmp_path, name):
     assert firm.reports.plan_differences(path)[1]["changes"] == [{"field": "amount", "was": "80", "becomes": "95"}]
     firm.do("plan.apply", plans=[dict(one.arguments) for one in read_plan_source(path)])
     assert [(one["name"], one["version"]) for one in firm.reports.plans()] == [("=HYPERLINK(1)", 1), ("tools", 2)]
-
-
-@pytest.mark.parametrize(
-    ("text", "cell"),
-    [
-        ("=1+1", "'=1+1"),
-        ("+49", "'+49"),
-        ("-1", "'-1"),
-        ("@SUM(A1)", "'@SUM(A1)"),
-        ("\tx", "'\tx"),
-        ("'quoted", "''quoted"),
-        ("a=b", "a=b"),
-    ],
-)
-def test_no_cell_is_a_formula(text, cell):
-    assert neutral(text) == cell
 
 
 def test_no_cell_of_a_workbook_is_a_formula_or_a_link(tmp_path):

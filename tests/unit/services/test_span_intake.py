@@ -8,15 +8,16 @@ from types import SimpleNamespace
 import pytest
 
 from tests.lake_kit import columns, told
-from tests.span_kit import SECRET_WORDS, exported, span
-from tokenroll.services import span_intake
+from tests.span_kit import SECRET_WORDS, TRACE, exported, span
+from tokenroll.services import span_index, span_intake
 from tokenroll.services.importers.attribution import attribution_from_toml
 from tokenroll.services.list_prices import published_list_prices
 from tokenroll.services.span_intake import MARK, SpanIntake, SpoolError
 from tokenroll.store import lake_libraries
 from tokenroll.store.lake import Lake, LakeBusyError, open_lake, read_lake
 from tokenroll.store.lake_libraries import LakeLibraryError
-from tokenroll.store.lake_schema import USAGE, LakeRowsError
+from tokenroll.store.lake_schema import USAGE, LakeRowsError, rows_of_events
+from tokenroll.store.lake_verify import verify_lake
 
 LIST_COST = 600 * 150 + 400 * 75 + 50 * 600
 
@@ -55,7 +56,7 @@ def calls(tmp_path, *names):
 def test_a_call_is_safe_when_it_is_taken_and_in_the_lake_after_a_round(tmp_path, started):
     intake = started()
     assert intake.take(exported(span(1), span(2)))[:3] == (2, 0, 0)
-    assert [path.stat().st_mode & 0o077 for path in (tmp_path / "spool").iterdir()] == [0, 0]
+    assert [path.stat().st_mode & 0o077 for path in (tmp_path / "spool").iterdir()] == [0] * 5
     assert intake.drain() == 2
     assert (
         calls(
@@ -71,7 +72,7 @@ def test_a_call_is_safe_when_it_is_taken_and_in_the_lake_after_a_round(tmp_path,
         )
         == [("ada@acme.example", "atlas", "gpt-4o-mini-2024-07-18", 600, 400, 50, LIST_COST, "otel")] * 2
     )
-    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["lock"]
+    assert not list((tmp_path / "spool").glob("calls-*"))
     assert intake.drain() == 0
 
 
@@ -125,6 +126,63 @@ def test_a_frameworks_span_around_a_call_may_come_in_a_later_request(tmp_path, s
     intake.take(exported(span(1, parent=f"{2:016x}")))
     assert intake.take(exported(span(2)))[0] == 0
     assert intake.drain() == 1
+
+
+def test_a_frameworks_span_is_known_by_the_next_process_and_when_its_call_is_in_the_lake_long_since(tmp_path, started):
+    intake = started()
+    intake.take(exported(span(1, parent=f"{2:016x}")))
+    intake.close()
+    assert started().drain() == 1, "the index is made again of what waits"
+    assert started().take(exported(span(2)))[:2] == (0, 0)
+    (tmp_path / "spool" / "spans.sqlite3").unlink()
+    assert started().take(exported(span(3, parent=f"{4:016x}")))[0] == 1
+    for path in (tmp_path / "spool").glob("spans.sqlite3*"):
+        path.unlink()
+    assert started().take(exported(span(4)))[0] == 0, "removed, it is made again of what waits"
+
+
+def test_a_frameworks_span_that_came_first_is_taken_back(tmp_path, started):
+    intake = started()
+    intake.take(exported(span(2)))
+    assert intake.drain() == 1
+    assert calls(tmp_path, "event_id") == [(f"{TRACE}:{2:016x}",)]
+    intake.take(exported(span(5)))
+    assert intake.take(exported(span(1, parent=f"{2:016x}"), span(4, parent=f"{5:016x}")))[0] == 2
+    assert intake.drain() == 2, "the one that waited is not brought at all"
+    assert calls(tmp_path, "event_id") == [(f"{TRACE}:{1:016x}",), (f"{TRACE}:{4:016x}",)]
+    assert intake.take(exported(span(2), span(5)))[:2] == (0, 0)
+    with read_lake(tmp_path / "lake") as lake:
+        assert verify_lake(lake) == []
+
+
+def test_a_frameworks_frameworks_span_is_none_either(started):
+    intake = started()
+    assert intake.take(exported(span(2, parent=f"{3:016x}"), span(1, parent=f"{2:016x}")))[0] == 1
+    assert intake.take(exported(span(3)))[0] == 0
+    assert intake.drain() == 1
+
+
+def test_more_spans_than_are_kept_forget_the_oldest(started, monkeypatch):
+    monkeypatch.setattr(span_index, "SPANS_INDEXED_MAX", 2)
+    intake = started()
+    intake.take(exported(span(1)))
+    intake.take(exported(span(2), span(3)))
+    assert intake.take(exported(span(3)))[:2] == (1, 1)
+    assert intake.take(exported(span(1)))[:2] == (1, 0)
+
+
+def test_an_index_that_is_damaged_is_named_and_nothing_is_taken(tmp_path, started):
+    intake = started()
+    intake.take(exported(span(1)))
+    intake.close()
+    for path in (tmp_path / "spool").glob("spans.sqlite3-*"):
+        path.unlink()
+    (tmp_path / "spool" / "spans.sqlite3").write_bytes(b"no database" * 1_000)
+    again = started()
+    with pytest.raises(SpoolError, match=r"spans\.sqlite3 cannot be used.*remove it"):
+        again.take(exported(span(2)))
+    (tmp_path / "spool" / "spans.sqlite3").unlink()
+    assert again.take(exported(span(1), span(2)))[:2] == (2, 1)
 
 
 def test_spans_that_are_no_calls_are_passed_by_and_bad_ones_are_rejected(started):
@@ -216,6 +274,26 @@ def test_what_the_lake_refuses_is_kept_aside(tmp_path, started, caplog, monkeypa
     assert again.drain() == 0
 
 
+def test_one_call_that_the_lake_refuses_is_kept_aside_and_the_others_are_in(tmp_path, started, monkeypatch):
+    real = rows_of_events
+
+    def strict(events):
+        if any(one.event_id.endswith("2") for one in events):
+            raise LakeRowsError("input_tokens must lie between 0 and 10")
+        return real(events)
+
+    monkeypatch.setattr(span_intake, "rows_of_events", strict)
+    intake = started()
+    intake.take(exported(span(1), span(2), span(3)))
+    assert intake.drain() == 2
+    assert calls(tmp_path) == [(f"{TRACE}:{1:016x}",), (f"{TRACE}:{3:016x}",)]
+    (aside,) = (tmp_path / "spool").glob("*.bad")
+    (bad,) = [json.loads(one) for one in aside.read_text().splitlines()]
+    assert (bad["line"], bad["reason"]) == (2, "input_tokens must lie between 0 and 10")
+    assert bad["call"]["event_id"] == f"{TRACE}:{2:016x}"
+    assert intake.drain() == 0
+
+
 def test_a_line_that_is_no_call_is_told_and_the_others_count(tmp_path, started, caplog):
     intake = started()
     intake.take(exported(span(1)))
@@ -226,6 +304,11 @@ def test_a_line_that_is_no_call_is_told_and_the_others_count(tmp_path, started, 
     spooled.write_bytes(wrong.encode() + b"\n" + spooled.read_bytes())
     assert started().drain() == 1
     assert "is no call" in caplog.text
+    (aside,) = (tmp_path / "spool").glob("*.bad")
+    (bad,) = [json.loads(one) for one in aside.read_text().splitlines()]
+    assert bad["line"] == 1
+    assert "a tag is a text without a comma" in bad["reason"]
+    assert json.loads(bad["call"])["event_id"] == "x:y"
 
 
 def test_a_span_of_another_century_is_rejected(started):

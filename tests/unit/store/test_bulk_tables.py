@@ -11,10 +11,11 @@ from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.importers.attribution import attribution_from_toml
 from tokenroll.services.importers.bulk_attribution import attributed
-from tokenroll.services.importers.bulk_tables import bulk_tables, is_parquet, slices_ahead
+from tokenroll.services.importers.bulk_tables import bulk_tables, slices_ahead
 from tokenroll.services.importers.columns import ColumnMap, column_events
 from tokenroll.services.importers.figures import Seen
 from tokenroll.services.importers.intake import BadRow, Intake, SourceError
+from tokenroll.services.importers.parquet_tables import is_parquet
 from tokenroll.services.list_prices import published_list_prices
 from tokenroll.store.lake import open_lake
 from tokenroll.store.lake_schema import COLUMNS, checked_rows, rows_of_events
@@ -334,3 +335,16 @@ def test_rules_attribute_events_of_any_source():
     applied = rows_of_events([rules.applied(event) for event in events])
     assert checked_rows(attributed(rows, rules)).to_pylist() == applied.to_pylist()
     assert attributed(rows, attribution_from_toml(RULES.replace("source", "key"))).num_rows == 5
+
+
+def test_answers_out_of_a_cache_are_those_of_row_by_row(tmp_path, read, row_by_row):
+    path = tmp_path / "spend.csv"
+    head = "request_id,spend,prompt_tokens,completion_tokens,startTime,model,custom_llm_provider,cache_hit\n"
+    rows = "".join(
+        f"r{n},0,1000,50,2026-02-03 08:00:00,gpt-4o-mini,openai,{hit}\n"
+        for n, hit in enumerate(("True", "False", "None", ""))
+    )
+    path.write_text(head + rows)
+    slices, _ = read(path)
+    assert listed(slices) == rows_of_events(row_by_row(path)[0]).to_pylist()
+    assert [row["tags"] for row in listed(slices)] == [["cache-hit"], [], [], []]

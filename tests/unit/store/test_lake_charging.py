@@ -8,8 +8,10 @@ from tests.firm import JANUARY, Firm
 from tests.lake_kit import DAY, HOUR, MONDAY, event
 from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import Billing
-from tokenroll.services.lake_charging import AHEAD, TOO_MUCH, ChargeRates, DayKey, costs_of, members_by_name
+from tokenroll.services.lake_charging import AHEAD, BROKEN, TOO_MUCH, ChargeRates, DayKey, costs_of, members_by_name
+from tokenroll.services.meter_quarantine import Deciding, decide
 from tokenroll.store.lake import open_lake, read_lake
+from tokenroll.store.lake_decisions import Verdict
 
 NOW = MONDAY + 10 * DAY
 OWN = {"provider": "anthropic", "model": "sonnet", "prices": {"standard": {"input": "3", "output": "15"}}}
@@ -97,6 +99,25 @@ def test_what_is_not_charged_is_counted_by_its_reason(firm, tmp_path):
     assert totals == {("claude-code", "Ada", "2026-01-05", "sonnet"): (1_000, MONDAY)}
 
 
+def test_a_call_of_a_broken_meter_is_charged_once_somebody_confirmed_it(firm, tmp_path):
+    usual = [event(number) for number in range(1, 10)]
+    wrong = event(99, list_cost_nanos=1_000 * 10**9)
+    lake_path = tmp_path / "lake"
+    totals, left = costs(firm, lake_path, [*usual, wrong])
+    assert totals == {("claude-code", "Ada", "2026-01-05", "sonnet"): (9_000, MONDAY)}
+    assert left == {("claude-code", "Ada", BROKEN): (1, ["sonnet"])}
+    with open_lake(lake_path) as lake:
+        why = {"by": "Cleo", "reason": "it was one very long run"}
+        decide(
+            lake,
+            Deciding(id="1", verdict=Verdict.CONFIRMED, source="claude-code", model="sonnet", event_ids=(), **why),
+            NOW,
+        )
+    totals, left = costs(firm, lake_path)
+    assert totals == {("claude-code", "Ada", "2026-01-05", "sonnet"): (1_000_000_009_000, MONDAY)}
+    assert left == {}
+
+
 def test_a_card_counts_from_when_it_holds_and_is_on_record(firm, tmp_path):
     firm.now = MONDAY + DAY
     firm.do("ratecard.set", card=OWN)
@@ -108,7 +129,7 @@ def test_a_card_counts_from_when_it_holds_and_is_on_record(firm, tmp_path):
 
 
 def test_a_day_that_costs_more_than_a_row_may_hold_is_left_out(firm, tmp_path):
-    events = [event(1, list_cost_nanos=10**18), event(2, list_cost_nanos=1)]
+    events = [event(1, list_cost_nanos=10**18), event(2, list_cost_nanos=10**18)]
     totals, left = costs(firm, tmp_path / "lake", events)
     assert totals == {}
     ada = members_by_name(firm.connection)["Ada"]

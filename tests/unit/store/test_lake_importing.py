@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.lake_kit import HOUR, MONDAY, FailingDisk, Stopped, agrees, event, told
+from tests.lake_kit import DAY, HOUR, MONDAY, FailingDisk, Stopped, agrees, event, told
 from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import GATEWAY
 from tokenroll.services.importers.attribution import Attribution, attribution_from_toml
@@ -268,6 +268,31 @@ def test_what_retention_removed_does_not_come_back_with_a_log_that_grew(tmp_path
     log(tmp_path / "logs", "ada", line(1), line(2).replace("2026-01-05", "2026-02-20"))
     taken(tmp_path / "logs", tmp_path / "lake", prices)
     assert ids(tmp_path / "lake") == ["msg-2:req-2"]
+
+
+def test_more_days_of_the_gateway_than_are_held_are_found_each_once(
+    tmp_path: Path, prices: ListPrices, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tokenroll.store.lake_overlaps.LAKE_OVERLAPS_HELD_MAX", 2)
+    through = [
+        event(
+            day,
+            MONDAY + day * DAY,
+            source=GATEWAY,
+            ended_at=MONDAY + day * DAY + 29_000_000,
+            usage=Usage(input_tokens=1000, output_tokens=50),
+        )
+        for day in range(9)
+    ]
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append(through, {GATEWAY: 9})
+    days = [5 + day for day in range(9)]
+    told_of = [line(day).replace("2026-01-05", f"2026-01-{day:02}") for day in days]
+    # each day once more, with another id, after all the other days: only one such call a day went through
+    more = [line(100 + day).replace("2026-01-05", f"2026-01-{day:02}") for day in days]
+    log(tmp_path / "logs", "ada", *told_of, *more)
+    assert taken(tmp_path / "logs", tmp_path / "lake", prices).other == {OVERLAPS: 9}
+    assert len([one for one in ids(tmp_path / "lake") if one.startswith("msg-1") and ":" in one]) == 9
 
 
 def test_small_calls_are_never_taken_for_each_other(tmp_path: Path, prices: ListPrices):

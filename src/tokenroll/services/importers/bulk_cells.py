@@ -79,16 +79,16 @@ class _Noted(Intake):
 
     def __init__(self) -> None:
         super().__init__()
-        self.notes: list[tuple[int, str]] = []
+        self.found: list[tuple[int, str]] = []
 
     def is_bad(self, file: str, line: int, reason: str) -> None:
         del file
-        self.notes.append((line, reason))
+        self.found.append((line, reason))
 
     def taken(self) -> tuple[tuple[int, str], ...]:
-        """What was noted since the last time, by line."""
-        notes, self.notes = self.notes, []
-        return tuple(sorted(notes))
+        """What was found since the last time, by line."""
+        found, self.found = self.found, []
+        return tuple(sorted(found))
 
 
 class _Blocks:
@@ -170,7 +170,7 @@ class TableCells:
         first = next(rows, None)
         self._number = lines.number
         self._first = [first] if first else []
-        self.origin = origin_of(member, self.header, first[1] if first else ())
+        self.begin = origin_of(member, self.header, first[1] if first else ())
 
     def _lines(self) -> TextLines:
         return TextLines(lines_in(self._blocks, self._path, self._noted, self._number), self._number)

@@ -3,8 +3,9 @@
 Whatever does not fit, and whatever may be refused, is handed to that reader, which decides: so there is one rule of what a row says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -39,7 +40,7 @@ from tokenroll.services.importers.columns import (
     is_long,
     status_of,
 )
-from tokenroll.services.importers.figures import Seen, ident_of, key_of, name_of
+from tokenroll.services.importers.figures import Seen, ident_of, name_of
 from tokenroll.services.importers.intake import Intake
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_schema import COUNTS as USAGE_COUNTS
@@ -61,7 +62,7 @@ class _Told:
 class BulkReader:
     """A row reader for many rows at once."""
 
-    def __init__(self, reader: RowReader, path: str, origin: str) -> None:
+    def __init__(self, reader: RowReader, path: str, origin: Callable[[], str]) -> None:
         self._reader = reader
         self._path = path
         self._origin = origin
@@ -71,9 +72,8 @@ class BulkReader:
     def rows(self, cells: Cells, intake: Intake) -> Any:
         """The rows of the lake that these cells are; what else they are is counted."""
         cells = cells.combined()
-        unnamed = self._unnamed(cells.lines)
-        told = self._told(cells, unnamed)
-        events, refused = self._asked(cells, np.flatnonzero(~told.is_sound), unnamed, told)
+        told = self._told(cells)
+        events, refused = self._asked(cells, np.flatnonzero(~told.is_sound), told)
         bad = sorted([*cells.bad, *refused])
         intake.row_count += cells.row_count
         for line, reason in bad:
@@ -82,15 +82,16 @@ class BulkReader:
             intake.is_other("rows without usage")
         return self._once(self._together(told, events), intake)
 
+    def _name(self, line: int) -> str:
+        return f"{self._origin()}:{line}"
+
     def _unnamed(self, lines: Any) -> Any:
         pa, pc = arrow(), arrow_compute()
-        return pc.binary_join_element_wise(self._origin, pa.array(lines).cast(pa.string()), ":")
+        return pc.binary_join_element_wise(self._origin(), pa.array(lines).cast(pa.string()), ":")
 
     # ---- rows that columns do not say -----------------------------------------------------------------------------------
 
-    def _asked(
-        self, cells: Cells, places: Any, unnamed: Any, told: _Told
-    ) -> tuple[dict[int, UsageEvent], list[tuple[int, str]]]:
+    def _asked(self, cells: Cells, places: Any, told: _Told) -> tuple[dict[int, UsageEvent], list[tuple[int, str]]]:
         events: dict[int, UsageEvent] = {}
         refused: list[tuple[int, str]] = []
         if not len(places):
@@ -100,10 +101,9 @@ class BulkReader:
         texts: list[Sequence[str]] = [[""] * len(places)] * width
         for place, column in cells.columns.items():
             texts[place] = self._texts(column.take(taken), place)
-        idents = unnamed.take(taken).to_pylist()
         for number, row in enumerate(zip(*texts, strict=True)):
             try:
-                event = self._reader.event(idents[number], row)
+                event = self._reader.event(partial(self._name, cells.lines[places[number]]), row)
             except (ValueError, OverflowError) as error:
                 refused.append((int(cells.lines[places[number]]), str(error)))
                 continue
@@ -152,7 +152,7 @@ class BulkReader:
 
     # ---- rows that columns say ------------------------------------------------------------------------------------------
 
-    def _told(self, cells: Cells, unnamed: Any) -> _Told:
+    def _told(self, cells: Cells) -> _Told:
         rows = len(cells.lines)
         reader, told = self._reader, self._reader.told
         if not self._is_bulk:
@@ -167,7 +167,10 @@ class BulkReader:
         }
         for figures in (*used.values(), *costs.values()):
             is_sound = is_sound & figures.is_read
-        idents = self._idents(cells, unnamed)
+        if "cache_hit" in reader.places:  # few are, and they have a tag and a cost of their own
+            hits = self._text(cells, "cache_hit", "", str.lower)
+            is_sound = is_sound & ~mask_of(arrow_compute().equal(hits, "true"))
+        idents = self._idents(cells)
         is_silent = is_sound & self._is_silent(cells, used, costs, rows)
         columns: dict[str, Any] = {"source": self._same(told.source, rows), "event_id": idents}
         columns["admitted_at"] = arrow().array(at.values)
@@ -226,15 +229,15 @@ class BulkReader:
                 used[whole] = used[whole]._replace(values=np.where(less <= values, values - less, values))
         return used
 
-    def _idents(self, cells: Cells, unnamed: Any) -> Any:
+    def _idents(self, cells: Cells) -> Any:
         if not self._reader.is_named:
-            return unnamed
+            return self._unnamed(cells.lines)
         pc = arrow_compute()
         idents = text_of(self._column(cells, "event_id"))
         if not is_plain_text(idents):
             idents = names(idents, ident_of)
         is_empty = pc.equal(idents, "")
-        return pc.if_else(is_empty, unnamed, idents) if pc.any(is_empty).as_py() else idents
+        return pc.if_else(is_empty, self._unnamed(cells.lines), idents) if pc.any(is_empty).as_py() else idents
 
     def _is_silent(self, cells: Cells, used: Mapping[str, Figures], costs: Mapping[str, Figures], rows: int) -> Any:
         said = np.zeros(rows, bool)
@@ -261,7 +264,7 @@ class BulkReader:
             "currency": self._currency(cells, rows),
             "billing": self._same(told.billing, rows),
             "member": self._member(cells),
-            "key": names(self._column(cells, "key"), key_of) if "key" in reader.places else self._same("", rows),
+            "key": names(self._column(cells, "key"), reader.key) if "key" in reader.places else self._same("", rows),
         }
         return found | {name: self._text(cells, name, "") for name in PLAIN if name in reader.places}
 

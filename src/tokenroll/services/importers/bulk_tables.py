@@ -4,26 +4,28 @@ A table of a hundred million calls is read column by column, a slice at a time: 
 mark says how many rows of the file are gone through, from which the next import goes on.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IMPORT_SLICE_ROWS, IMPORT_SLICE_ROWS_MAX
+from tokenroll.model.usage import Usage
+from tokenroll.model.usage_event import Billing, UsageEvent
 from tokenroll.services.importers.bulk_cells import Cells, TableCells, joined
 from tokenroll.services.importers.bulk_rows import BulkReader
 from tokenroll.services.importers.columns import ColumnMap, RowReader, row_reader
-from tokenroll.services.importers.intake import Intake, SourceError
-from tokenroll.services.importers.tables import origin_of
+from tokenroll.services.importers.intake import Intake
+from tokenroll.services.importers.parquet_tables import ParquetTable, is_parquet
+from tokenroll.services.importers.tables import text_lines
 from tokenroll.services.list_prices import ListPrices
-from tokenroll.store.lake_libraries import arrow, arrow_parquet
+from tokenroll.store.lake_schema import COUNTS
 
-_MAGIC: Final = b"PAR1"
+_EVENT_ROWS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,6 @@ class BulkSlice:
 
     rows: Any
     row_count_through: int
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether a file says of itself that it is Parquet."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(_MAGIC)) == _MAGIC
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def bulk_tables(
@@ -63,12 +56,14 @@ def bulk_tables(
     if not 1 <= slice_rows <= IMPORT_SLICE_ROWS_MAX:
         raise ValueError(f"a slice has 1 to {IMPORT_SLICE_ROWS_MAX} rows, not {slice_rows}")
     with ExitStack() as resources:
-        table = _Parquet(path, member, resources) if is_parquet(path) else TableCells(path, member, resources)
+        table = ParquetTable(path, member, resources) if is_parquet(path) else TableCells(path, member, resources)
         if not table.header:
             _without_header(table.pieces(()), path, intake, skip_rows)
             return
         reader = row_reader(path, table.header, member, prices, column_map=column_map, model=model, starts_at=starts_at)
-        bulk = BulkReader(reader, str(path), table.origin)
+        lines = table if isinstance(table, ParquetTable) else text_lines(path)
+        origin = cache(lambda: intake.origins.of(path, table.begin, lines, intake.notes))
+        bulk = BulkReader(reader, str(path), origin)
         through = 0
         for cells in _slices(table.pieces(_places(reader)), skip_rows, slice_rows):
             through += cells.row_count
@@ -78,6 +73,28 @@ def bulk_tables(
                 yield BulkSlice(rows, through)
             elif reader.is_named:
                 bulk.rows(cells, Intake())
+
+
+def bulk_events(
+    path: Path,
+    member: str,
+    prices: ListPrices,
+    intake: Intake,
+    *,
+    column_map: ColumnMap | None = None,
+    model: str = "",
+    starts_at: Instant | None = None,
+) -> Iterator[UsageEvent]:
+    """The same rows as events, for whoever has no lake; who takes them counts them."""
+    slices = bulk_tables(
+        path, member, prices, intake, column_map=column_map, model=model, starts_at=starts_at, slice_rows=_EVENT_ROWS
+    )
+    for one in slices:
+        intake.event_count -= one.rows.num_rows
+        for row in one.rows.to_pylist():
+            usage = Usage(**{name: row.pop(name) for name in COUNTS if name in row})
+            told = {**row, "usage": usage, "billing": Billing(row["billing"]), "tags": tuple(row["tags"])}
+            yield UsageEvent(**told)
 
 
 def slices_ahead(slices: Iterator[BulkSlice]) -> Iterator[BulkSlice]:
@@ -124,62 +141,3 @@ def _slices(pieces: Iterator[Cells], skip_rows: int, slice_rows: int) -> Iterato
 
 def _size(through: int, skip_rows: int, slice_rows: int) -> int:
     return min(slice_rows, skip_rows - through) if through < skip_rows else slice_rows
-
-
-class _Parquet:
-    """A Parquet file as a table: the line of a row is its number."""
-
-    def __init__(self, path: Path, member: str, resources: ExitStack) -> None:
-        pa = arrow()
-        try:
-            self._file = resources.enter_context(arrow_parquet().ParquetFile(path))
-        except (OSError, pa.ArrowInvalid) as error:
-            raise SourceError(f"{path} cannot be read: {error}") from error
-        self._path = path
-        self.header: Sequence[str] = tuple(self._file.schema_arrow.names)
-        first = next(self._file.iter_batches(batch_size=1), None)
-        cells = [str(column[0].as_py()) for column in first.columns] if first is not None and first.num_rows else []
-        self.origin = origin_of(member, self.header, cells)
-
-    def pieces(self, places: Sequence[int]) -> Iterator[Cells]:
-        """All rows, with the columns at these places. Raises SourceError for columns that are no cells, and for a torn file."""
-        pa = arrow()
-        schema = self._file.schema_arrow
-        for place in places:
-            if not _is_of_cells(schema.types[place]):
-                raise SourceError(
-                    f"{self._path}: the column {self.header[place]!r} holds {schema.types[place]}, not cells"
-                )
-        start = 1
-        try:
-            for batch in self._file.iter_batches(IMPORT_SLICE_ROWS, columns=[self.header[place] for place in places]):
-                columns = {place: _cells(batch.column(self.header[place])) for place in places}
-                yield Cells(columns, np.arange(start, start + batch.num_rows, dtype=np.int64))
-                start += batch.num_rows
-        except (OSError, pa.ArrowInvalid) as error:
-            raise SourceError(f"{self._path} cannot be read: {error}") from error
-
-
-def _is_of_cells(kind: Any) -> bool:
-    """Whether a column holds texts, numbers, truths or times, each of which a cell of a table in text could be."""
-    types = arrow().types
-    if types.is_dictionary(kind):
-        return _is_of_cells(kind.value_type)
-    return any(
-        fits(kind)
-        for fits in (
-            types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, types.is_integer, types.is_float32,
-            types.is_float64, types.is_decimal, types.is_boolean, types.is_timestamp, types.is_date, types.is_null,
-        )
-    )  # fmt: skip
-
-
-def _cells(column: Any) -> Any:
-    pa = arrow()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    types = pa.types
-    is_text = any(
-        fits(column.type) for fits in (types.is_large_string, types.is_binary, types.is_large_binary, types.is_null)
-    )
-    return pa.chunked_array([column.cast(pa.string()) if is_text else column])

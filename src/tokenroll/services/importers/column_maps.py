@@ -18,10 +18,11 @@ TIME_UNITS: Final = ("rfc3339", "seconds", "milliseconds", "microseconds", "date
 TIMES: Final = ("time", "ended_time")
 TEXTS: Final = (
     "event_id", "model", "requested_model", "provider", "member", "member_scope", "department", "cost_centre", "key", "project", "session", "status",
-    "finish", "service_tier", "deployment", "outcome", "purpose", "call_id", "currency", "context_window",
+    "finish", "service_tier", "deployment", "outcome", "purpose", "call_id", "currency", "context_window", "cache_hit",
 )  # fmt: skip
 """`member_scope` is what a member's name is unique within, where it is not unique by itself: the two are told as `scope/member`. A
-`context_window` above 200,000 tokens (`> 200k`, `200k-1M`) is said so by providers whose prices ask for it."""
+`context_window` above 200,000 tokens (`> 200k`, `200k-1M`) is said so by providers whose prices ask for it; a `cache_hit` that is true, an answer
+that no provider gave, costs nothing at list."""
 COUNTS: Final = (
     "input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "input_audio_tokens", "input_image_tokens",
     "output_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens", "request_count", "web_search_count",
@@ -31,6 +32,7 @@ MEANS: Final = ("input_mean_tokens", "output_mean_tokens")
 """Model tokens of an average call of a row that stands for `request_count` of them."""
 COSTS: Final = ("billed_cost", "net_cost", "list_cost")
 FIELDS: Final = (*TIMES, *TEXTS, *COUNTS, *MEANS, *COSTS)
+LITELLM: Final = "litellm"
 COST_UNIT_MAX: Final = NANOS_PER_CREDIT
 
 
@@ -187,12 +189,12 @@ _SERVEGEN: Final = ({"t_s", "requests", "in_mean", "out_mean", "client"}, {
     "model": "model", "purpose": "category",
 })  # fmt: skip
 _LITELLM: Final = ({"request_id", "spend", "prompt_tokens", "completion_tokens", "starttime"}, {
-    "source": "litellm", "zone": UTC, "input_includes_cached": True, "output_includes_reasoning": True,
+    "source": LITELLM, "zone": UTC, "input_includes_cached": True, "output_includes_reasoning": True,
 }, {
     "event_id": "request_id", "time": "starttime", "ended_time": "endtime", "model": "model", "requested_model": "model_group",
     "provider": "custom_llm_provider", "input_tokens": "prompt_tokens", "output_tokens": "completion_tokens", "net_cost": "spend",
     "member": "user", "department": "team_id", "key": "api_key", "session": "session_id", "status": "status", "deployment": "model_id",
-    "cache_read_tokens": "cache_read_input_tokens", "cache_write_5m_tokens": "cache_creation_input_tokens",
+    "cache_read_tokens": "cache_read_input_tokens", "cache_write_5m_tokens": "cache_creation_input_tokens", "cache_hit": "cache_hit",
 })  # fmt: skip
 _OPENAI_USAGE: Final = ({"start_time", "input_tokens", "output_tokens", "num_model_requests"}, {
     "source": "openai-usage", "time_unit": "seconds", "provider": "openai", "input_includes_cached": True,

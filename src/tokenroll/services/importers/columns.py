@@ -1,20 +1,23 @@
 """Tables of usage (CSV and the like) as usage events, by the names of their columns.
 
-A row without an id is named by its file's first rows and its own line, so that a table which grew since is the same table still.
+A row without an id is named by its table's origin and its own line, so that a table which grew since is the same table still.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from tokenroll.model.instant import Instant
+from tokenroll.model.limits import TAGS_MAX
 from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.importers.anthropic_reports import LONG_CONTEXT, LONG_TOKENS
 from tokenroll.services.importers.column_maps import (
     COSTS,
     COUNTS,
+    LITELLM,
     MEANS,
     TEXTS,
     TIMES,
@@ -52,6 +55,8 @@ PLAIN: Final = (
 """Texts that become the event's own field of that name as they stand."""
 _FAILED: Final = frozenset({"failure", "failed", "error", "fail", "false"})
 _FINE: Final = frozenset({"", "success", "ok", "succeeded", "completed", "true", "200"})
+CACHE_HIT: Final = "cache-hit"
+"""The tag of an answer that no provider gave."""
 TIERS: Final = {"default": "standard", "auto": "standard", "": "standard"}
 WORTH: Final = {cost: f"{cost}_nanos" for cost in COSTS}
 
@@ -84,7 +89,7 @@ def column_events(
     seen = Seen()
     for line, cells in table.rows:
         try:
-            event = reader.event(f"{table.origin}:{line}", cells)
+            event = reader.event(partial(table.name, line), cells)
         except (ValueError, OverflowError) as error:
             intake.is_bad(str(path), line, str(error))
             continue
@@ -153,12 +158,19 @@ class RowReader:
         place = self._texts.get(name)
         return "" if place is None else name_of(cells[place])
 
+    def key(self, cell: str) -> str:
+        """The name or hash of a key that stands in a cell; LiteLLM's is a hash already."""
+        return key_of(cell, hashes_stay=self.told.source == LITELLM)
+
     def _whose(self, cells: _Cells) -> str:
         member, scope = self._text("member", cells), self._text("member_scope", cells)
         return f"{scope}/{member}" if scope and member else member or self.member
 
-    def event(self, unnamed: str, cells: _Cells) -> UsageEvent | None:
-        """The row's call or calls; None for one that names none and says nothing, as exports have for a day without any."""
+    def event(self, unnamed: Callable[[], str], cells: _Cells) -> UsageEvent | None:
+        """The row's call or calls; None for one that names none and says nothing, as exports have for a day without any.
+
+        `unnamed` is asked for the name of a row that has none.
+        """
         told, text = self.told, self._text
         at = self._instant(cells[self._time])
         used = self._used(cells)
@@ -172,7 +184,10 @@ class RowReader:
             return None
         plain: dict[str, Any] = {name: name_of(cells[place]) for name, place in self._plain}
         digest = ""
-        if self.is_listed:
+        is_hit = text("cache_hit", cells).lower() == "true"
+        if is_hit and self.is_listed:
+            costs["list_cost_nanos"] = 0
+        elif self.is_listed:
             listed = self.prices.cost(
                 provider,
                 answered or requested,
@@ -185,7 +200,7 @@ class RowReader:
         is_empty = told.zero_is_failed and not used.input_tokens and not used.output_tokens
         return UsageEvent(
             source=told.source,
-            event_id=ident or unnamed,
+            event_id=ident or unnamed(),
             admitted_at=at,
             ended_at=self._instant(cells[self._ended]) if self._ended >= 0 and cells[self._ended] else None,
             provider=provider,
@@ -197,9 +212,9 @@ class RowReader:
             currency=text("currency", cells).upper() or told.currency,
             service_tier=tier,
             member=self._whose(cells),
-            key=key_of(cells[self._texts["key"]]) if "key" in self._texts else "",
+            key=self.key(cells[self._texts["key"]]) if "key" in self._texts else "",
             status="failed" if is_empty else status_of(text("status", cells)),
-            tags=told.tags,
+            tags=(CACHE_HIT, *told.tags)[:TAGS_MAX] if is_hit else told.tags,
             list_cost_nanos=costs.get("list_cost_nanos"),
             net_cost_nanos=costs.get("net_cost_nanos"),
             billed_cost_nanos=costs.get("billed_cost_nanos"),

@@ -13,20 +13,23 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IMPORT_FILES_MAX, IMPORT_HEAD_BYTES
 from tokenroll.model.usage_event import UsageEvent, printable
 from tokenroll.services.importers.anthropic_reports import anthropic_report_events, is_anthropic_report
+from tokenroll.services.importers.bulk_tables import bulk_events
 from tokenroll.services.importers.claude_code import claude_code_events, is_claude_code
 from tokenroll.services.importers.codex import codex_events, is_codex
 from tokenroll.services.importers.columns import ColumnMap, column_events, is_table
-from tokenroll.services.importers.focus_rows import focus_events, is_focus
+from tokenroll.services.importers.focus_rows import focus_events, is_focus, is_focus_header
 from tokenroll.services.importers.intake import TORN, Intake, SourceError, opened
 from tokenroll.services.importers.litellm_logs import is_litellm, litellm_events
 from tokenroll.services.importers.openai_reports import is_openai_report, openai_report_events
 from tokenroll.services.importers.otel_spans import is_otel, otel_events
+from tokenroll.services.importers.parquet_tables import MAGIC, parquet_header
 from tokenroll.services.importers.trace_files import MODEL_UNTOLD, is_trace, trace_events
 from tokenroll.services.list_prices import ListPrices
 
 _Events: TypeAlias = Callable[[Path, str, ListPrices, Intake], Iterator[UsageEvent]]
 UNKNOWN: Final = ""
 COLUMNS: Final = "columns"
+FOCUS: Final = "focus"
 TRACE: Final = "trace"
 _JSON: Final[tuple[tuple[str, Callable[[bytes], bool], _Events], ...]] = (
     ("otel", is_otel, otel_events),
@@ -39,7 +42,7 @@ _JSON: Final[tuple[tuple[str, Callable[[bytes], bool], _Events], ...]] = (
 )
 """The most telling marks first: an agent's log may hold anything in the words of its lines, but not as a name of its own."""
 _TABLES: Final[tuple[tuple[str, Callable[[bytes], bool], _Events], ...]] = (
-    ("focus", is_focus, focus_events),
+    (FOCUS, is_focus, focus_events),
     (COLUMNS, is_table, column_events),
 )
 IMPORTERS: Final[Mapping[str, _Events]] = {name: events for name, _, events in (*_JSON, *_TABLES)}
@@ -73,6 +76,8 @@ def head_of(path: Path) -> bytes:
 
 def source_of(path: Path, head: bytes) -> str:
     """The importer that reads a file which begins so, by name; UNKNOWN for none. A name's ending only says that it is a table."""
+    if head.startswith(MAGIC):
+        return FOCUS if is_focus_header(parquet_header(path)) else COLUMNS
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     is_named_table = path.name.removesuffix(".gz").removesuffix(".zst").endswith(_TABLE_ENDINGS)
     if begin[:1] and begin[:1] in _JSON_STARTS and not is_named_table:
@@ -157,7 +162,8 @@ def events_of(
                 continue
             intake.file_count += 1
             if name == COLUMNS:
-                events = column_events(
+                read = bulk_events if head.startswith(MAGIC) else column_events
+                events = read(
                     path, member, prices, intake, column_map=column_map, model=model, starts_at=starts_at or None
                 )
             elif name == TRACE:

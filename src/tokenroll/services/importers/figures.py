@@ -1,5 +1,6 @@
 """What importers make of the figures and names that files tell: exact amounts, instants, counts, ids by which a call is known again."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,10 @@ from tokenroll.model.limits import (
 CENTS: Final = 100
 _AMOUNT_MAX: Final = Decimal(AMOUNT_NANOS_MAX) / NANOS_PER_CREDIT
 _MICROS: Final = {"seconds": Decimal(1_000_000), "milliseconds": Decimal(1_000), "microseconds": Decimal(1)}
+_RUN: Final = re.compile(r"[0-9A-Za-z]{32,}")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_RANDOM_KINDS_MIN: Final = 9
+"""Of 32 hexadecimal digits drawn at random one string in 300,000 has fewer different ones."""
 _SECRET_STARTS: Final = ("sk-", "AIza", "gsk_", "xai-", "tr-", "key-", "nvapi-", "hf_", "r8_", "pplx-", "fw_", "sess-")
 
 
@@ -102,12 +107,27 @@ def ident_of(text: str | None) -> str:
     return name_of(text)
 
 
-def key_of(text: str | None) -> str:
-    """The name or hash of a key as told; of a key itself only its sha256 stays, by which LiteLLM names it, too."""
+def key_of(text: str | None, *, hashes_stay: bool = False) -> str:
+    """The name of a key as told; of a key itself only its sha256 stays, by which LiteLLM names it, too.
+
+    A key is what begins as one, and, since Azure's and Mistral's begin as nothing, what has 32 letters and digits in a row that no
+    person would write. `hashes_stay` where the source is known to tell no keys but their sha256.
+    """
     text = (text or "").strip().removeprefix("Bearer ").strip()
-    if text.startswith(_SECRET_STARTS) and "…" not in text and "..." not in text:
+    if hashes_stay and _HASH.fullmatch(text):
+        return text
+    is_key = text.startswith(_SECRET_STARTS) and "…" not in text and "..." not in text
+    if is_key or any(_is_random(run) for run in _RUN.findall(text)):
         return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return name_of(text)
+
+
+def _is_random(run: str) -> bool:
+    """Whether letters and digits in a row are of many kinds and in no order that a name has."""
+    if len(set(run)) < _RANDOM_KINDS_MIN:
+        return False
+    capitals = sum(one.isupper() for one in run)
+    return any(one.isdigit() for one in run) or 4 * capitals >= len(run) > capitals
 
 
 def tags_of(told: Iterable[object]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ other services are none of models.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,8 @@ from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.importers.figures import decimal_of, instant_of_text, name_of, nanos_of
 from tokenroll.services.importers.intake import Intake
-from tokenroll.services.importers.tables import separator_of, table_of
+from tokenroll.services.importers.parquet_tables import any_table_of
+from tokenroll.services.importers.tables import separator_of
 from tokenroll.services.list_prices import ListPrices
 
 SOURCE: Final = "focus"
@@ -39,12 +40,17 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 def is_focus(head: bytes) -> bool:
     """Whether a file's first bytes are the header of such a table."""
     first = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].decode("utf-8", "replace")
-    return {cell.strip().strip('"') for cell in first.split(separator_of(first))} >= _NEEDED
+    return is_focus_header(cell.strip().strip('"') for cell in first.split(separator_of(first)))
+
+
+def is_focus_header(names: Iterable[str]) -> bool:
+    """Whether columns of these names make such a table."""
+    return set(names) >= _NEEDED
 
 
 def focus_events(path: Path, member: str, _prices: ListPrices, intake: Intake) -> Iterator[UsageEvent]:
     """The charges for models in one table. The table says what they cost at list, so no other price is asked."""
-    table = table_of(path, member, intake)
+    table = any_table_of(path, member, intake)
     places = {name: place for place, name in enumerate(table.header)}
     for line, cells in table.rows:
         row = _Charge(places, cells)
@@ -54,7 +60,7 @@ def focus_events(path: Path, member: str, _prices: ListPrices, intake: Intake) -
             intake.is_other("charges of other services")
         else:
             try:
-                yield row.event(f"{table.origin}:{line}", member)
+                yield row.event(table.name(line), member)
             except (ValueError, OverflowError) as error:
                 intake.is_bad(str(path), line, str(error))
 

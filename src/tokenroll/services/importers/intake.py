@@ -14,6 +14,7 @@ from typing import IO, Any, Final, Protocol
 import zstandard
 
 from tokenroll.model.limits import IMPORT_BAD_ROWS_NAMED_MAX, IMPORT_LINE_BYTES_MAX
+from tokenroll.services.importers.origins import Origins
 
 _READ_BYTES: Final = 1024 * 1024
 _PACKED_BYTES: Final = 4 * 1024
@@ -60,6 +61,10 @@ class Intake:
     """Rows and files that are no usage by their kind."""
     sources: set[str] = field(default_factory=set)
     """Of the events that files held, also of files that were read before."""
+    origins: Origins = field(default_factory=Origins)
+    """By what tables without ids are known again."""
+    notes: list[str] = field(default_factory=list)
+    """What could not be made sure of."""
 
     def is_bad(self, file: str, line: int, reason: str) -> None:
         """Count and, while there is room, name a row that should have been usage."""
@@ -100,6 +105,7 @@ class Intake:
             "bad_rows": [{"file": bad.file, "line": bad.line, "reason": bad.reason} for bad in self.bad_rows],
             "unknown_files": self.unknown_files,
             "other": dict(sorted(self.other.items())),
+            "notes": self.notes,
         }
 
 

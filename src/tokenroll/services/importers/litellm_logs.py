@@ -15,6 +15,8 @@ import msgspec
 
 from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import UsageEvent
+from tokenroll.services.importers.column_maps import LITELLM
+from tokenroll.services.importers.columns import CACHE_HIT
 from tokenroll.services.importers.figures import (
     Seen,
     digest_of,
@@ -30,9 +32,7 @@ from tokenroll.services.importers.intake import Intake
 from tokenroll.services.importers.json_values import values_of
 from tokenroll.services.list_prices import ListCost, ListPrices
 
-SOURCE: Final = "litellm"
-CACHE_HIT: Final = "cache-hit"
-"""The tag of an answer that no provider gave."""
+SOURCE: Final = LITELLM
 _NOT_ASKED: Final = ListCost(0, "")
 _MARKS: Final = (b'"request_id"', b'"spend"')
 
@@ -157,7 +157,7 @@ def _event(told: _Row, member: str, prices: ListPrices) -> UsageEvent:
         deployment=name_of(told.model_id),
         member=name_of(metadata.user_api_key_user_email or told.user or metadata.user_api_key_user_id) or member,
         department=name_of(metadata.user_api_key_team_alias or told.team_id),
-        key=key_of(told.api_key),
+        key=key_of(told.api_key, hashes_stay=True),
         session=name_of(told.session_id),
         tags=tags_of((CACHE_HIT, *tags) if is_hit else tags),
         status="failed" if is_failed else "ok",

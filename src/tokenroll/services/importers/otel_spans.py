@@ -170,14 +170,14 @@ def request_events(
     intake: Intake,
     *,
     seen: Seen | None = None,
-    around: set[tuple[str, str]] | None = None,
+    around: set[str] | None = None,
     file: str = "request",
     line: int = 0,
 ) -> Iterator[UsageEvent]:
     """The calls among one request's spans. A span counts as a row; one that cannot be read is named, the others count.
 
-    A span ends after those in it and so may come in a later request than they: `around` keeps the traces and ids of such from one
-    request to the next.
+    A span ends after those in it and so may come in a later request than they: `around` is given the names, `trace:span`, of all that
+    calls of this request say they stand in.
     """
     seen = seen or Seen()
     around = set() if around is None else around
@@ -199,9 +199,9 @@ def request_events(
                     calls.append((span, told))
                 else:
                     intake.is_other("spans that are no call of a model")
-    around |= {(span.traceId, span.parentSpanId) for span, _ in calls if span.parentSpanId}
+    around |= {parent for span, _ in calls if span.parentSpanId and (parent := _name(span.traceId, span.parentSpanId))}
     for span, told in calls:
-        if (span.traceId, span.spanId) in around:
+        if _name(span.traceId, span.spanId) in around:
             intake.is_other("spans around a call that has its own")
             continue
         try:
@@ -213,6 +213,14 @@ def request_events(
             intake.repeat_count += 1
         else:
             yield event
+
+
+def _name(trace_id: str, span_id: str) -> str:
+    """A span's name as an event has it; empty where there is none."""
+    try:
+        return f"{_hexadecimal(trace_id, 32)}:{_hexadecimal(span_id, 16)}"
+    except ValueError:
+        return ""
 
 
 def _is_call(told: _Told) -> bool:

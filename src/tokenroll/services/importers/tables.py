@@ -4,13 +4,15 @@ Rows come as lists in the order of their columns; who reads them looks a column'
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from tokenroll.services.importers.figures import digest_of
-from tokenroll.services.importers.intake import Intake, SourceError, lines_of
+from tokenroll.services.importers.intake import TORN, Intake, SourceError, lines_of, opened
+from tokenroll.services.importers.origins import TextPrefixes, blocks_of
 
 _SEPARATORS: Final = ",;\t|"
 _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -18,14 +20,15 @@ _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: its header, its rows by line, and a name for rows that have none.
-
-    `origin` is made of the header, the first row and whose the file is: the same for a log that grew, or was moved.
-    """
+    """A table: its header, its rows by line, and what rows without a name are named after, which is found out when it is asked for."""
 
     header: tuple[str, ...]
     rows: Iterator[tuple[int, list[str]]]
-    origin: str
+    origin: Callable[[], str]
+
+    def name(self, line: int) -> str:
+        """What a row is called that has no name."""
+        return f"{self.origin()}:{line}"
 
 
 class TextLines:
@@ -53,17 +56,30 @@ def separator_of(header: str) -> str:
 
 
 def table_of(path: Path, member: str, intake: Intake) -> Table:
-    """The table of a file; an empty file has no columns. Raises SourceError for UTF-16."""
+    """The table of a file of text; an empty file has no columns. Raises SourceError for UTF-16."""
     lines = TextLines(lines_of(path, intake))
     header, separator = header_of(path, lines)
     rows = rows_of(path, lines, separator, len(header), intake)
     second = next(rows, None)
-    return Table(header, _again(second, rows), origin_of(member, header, second[1] if second else ()))
+    begin = origin_of(member, header, second[1] if second else ())
+    return Table(
+        header, _again(second, rows), cache(lambda: intake.origins.of(path, begin, text_lines(path), intake.notes))
+    )
 
 
 def origin_of(member: str, header: Sequence[str], first: Sequence[str]) -> str:
-    """What rows without a name of their own are named after."""
+    """What a table's rows are named after if no other begins so."""
     return digest_of(member, *header, *first)
+
+
+def text_lines(path: Path) -> TextPrefixes:
+    """A file of text as lines, by which it is known again."""
+
+    def blocks() -> Iterator[bytes]:
+        with opened(path) as stream:
+            yield from blocks_of(stream, TORN)
+
+    return TextPrefixes(blocks())
 
 
 def header_of(path: Path, lines: TextLines) -> tuple[tuple[str, ...], str]:

@@ -16,6 +16,7 @@ from tokenroll.model.usage_event import Billing, UsageEvent
 from tokenroll.services.importers.columns import column_events
 from tokenroll.services.importers.figures import digest_of, name_of
 from tokenroll.services.importers.intake import Intake, SourceError, lines_of
+from tokenroll.services.importers.tables import text_lines
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.services.traces import Rows, TraceError, read_trace
 
@@ -88,7 +89,7 @@ def _lengths(
         if line.isspace():
             continue
         intake.row_count += 1
-        origin = origin or digest_of(member, line)
+        origin = origin or intake.origins.of(path, digest_of(member, line), text_lines(path), intake.notes)
         try:
             told = _DECODER.decode(line)
             yield _call(told, f"{origin}:{number}", member, prices, model, starts_at)
@@ -123,6 +124,8 @@ def _replayed(
 ) -> Iterator[UsageEvent]:
     """What replays read, as they read it."""
     named = "" if kind == AIDER and model == MODEL_UNTOLD else model
+    begin = digest_of(member, next((line for _, line in lines_of(path, Intake())), b""))
+    origin = intake.origins.of(path, begin, text_lines(path), intake.notes)
     try:
         trace = read_trace(path, kind, model=named)
         for call in trace.calls:
@@ -131,7 +134,7 @@ def _replayed(
             cost = prices.cost("", call.model, at, "standard", used)
             yield UsageEvent(
                 source=kind,
-                event_id=f"{digest_of(member, path.name)}:{call.line}",
+                event_id=f"{origin}:{call.line}",
                 admitted_at=at,
                 provider="",
                 requested_model=call.model,

@@ -83,6 +83,35 @@ def test_names_stay_names():
     assert tags_of(["a", "", "a", 7, "x" * 129]) == ("a",)
 
 
+AZURE_OLD, AZURE = "3f9c1b7e20d84a56b1e7c9a4d2f08b63", "8xQ2mV7bLkR4tYpZ1nWcJ6hGfDsA3eUi" * 2 + "QJ99BGACYeBjFXJ3w3AA"
+MISTRAL, LETTERS = "hT4kWq9ZpL2xVb7NcR5mYs8JdF3gUa1E", "hTkWqZpLxVbNcRmYsJdFgUaEoPiKjQrB"
+
+
+@pytest.mark.parametrize("secret", [AZURE_OLD, AZURE, MISTRAL, LETTERS, f"Bearer {MISTRAL}", f"mistral: {MISTRAL}"])
+def test_a_key_that_begins_as_no_key_is_one_all_the_same(secret):
+    told = key_of(secret)
+    assert len(told) == 64
+    assert secret.removeprefix("Bearer ") not in told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bo-key", "billing-service-of-production-in-europe-west-4", "InternationalPlatformEngineeringTeamBudget", "apikey_01Rj2N8SVvo6BePZj99NhmiT",
+        "0b54f4b0-3f5e-4f6e-9a55-5b1f0d5e6f10", "thekeyofthewholeresearchdepartment", "0" * 40, "key of the team 12345678901234567890",
+    ],
+)  # fmt: skip
+def test_names_and_ids_of_keys_stay(name):
+    assert key_of(name) == name
+
+
+def test_a_hash_of_litellm_stays_the_hash_that_it_is():
+    hashed = key_of("sk-1234")
+    assert key_of(hashed, hashes_stay=True) == hashed
+    assert key_of(MISTRAL, hashes_stay=True) == key_of(MISTRAL) != MISTRAL
+    assert key_of(hashed) != hashed, "nobody knows what 64 digits of another source are"
+
+
 def test_parts_that_are_more_than_the_whole_stand_beside_it():
     assert fresh_input(1_000, 400, None) == 600
     assert fresh_input(10, 400) == 10

@@ -331,3 +331,14 @@ def test_a_torn_table_gives_what_is_whole(tmp_path, prices):
     assert len(some) > 400
     assert intake.row_count == len(some) + intake.bad_count
     assert intake.bad_count >= 1
+
+
+def test_an_answer_out_of_litellms_own_cache_costs_nothing_at_list_in_its_table_as_in_its_json(saved, prices):
+    header = "request_id,api_key,spend,prompt_tokens,completion_tokens,startTime,model,custom_llm_provider,cache_hit"
+    cells = ["8b3f" * 16, "0", "1000", "50", "2026-02-03 08:00:00", "gpt-4o-mini", "openai"]
+    lines = [",".join((f"r{number}", *cells, hit)) for number, hit in enumerate(("True", "False", "", "true"))]
+    events = read(saved("spend.csv", header, *lines), prices)
+    assert [(one.list_cost_nanos, one.tags) for one in events] == [
+        (0, ("cache-hit",)), (1_000 * 150 + 50 * 600, ()), (1_000 * 150 + 50 * 600, ()), (0, ("cache-hit",)),
+    ]  # fmt: skip
+    assert {one.key for one in events} == {"8b3f" * 16}, "LiteLLM's own hash"
