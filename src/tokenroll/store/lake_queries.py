@@ -239,7 +239,12 @@ def _holds(rows: Any, one: Condition, *, is_rollup: bool) -> Any:
 
 
 def _has_part(column: Any, part: str) -> Any:
-    """Whether a text has this part, whatever the case of its letters: ClickHouse's `lower` knows those of ASCII alone."""
+    """Whether a text has this part, whatever the case of its letters: ClickHouse's `lower` knows those of ASCII alone.
+
+    Every text has the empty part, which engines do not agree on where it is a pattern.
+    """
+    if not part:
+        return ibis().literal(value=True)
     return column.re_search(f"(?i){re.escape(part)}")
 
 

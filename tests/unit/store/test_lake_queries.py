@@ -109,6 +109,8 @@ def test_weeks_begin_on_monday_and_periods_end_before_their_end(view):
         (["member!=Ada"], 10),
         (["model~OPUS"], 9),
         (["model~OP.S"], 0),
+        (["model~"], 19),
+        (["tag~"], 19),
         (["tag=draft"], 9),
         (["tag!=draft"], 10),
         (["tag="], 1),
@@ -136,6 +138,7 @@ QUESTIONS = [
     UsageQuery(by=("tag", "week"), measures=tuple(MEASURES), where=(Condition(dimension="model", operator="~", value="SON"),)),
     UsageQuery(by=("department", "month", "hour"), order=("-list",), limit=5, where=(Condition(dimension="tag", operator="!=", value="review"),)),
     UsageQuery(measures=("calls", "charge", "audio_second"), where=(Condition(dimension="tag", operator="=", value=""),)),
+    UsageQuery(by=("member",), where=(Condition(dimension="model", operator="~", value=""), Condition(dimension="tag", operator="~", value=""))),
     UsageQuery(by=("purpose", "currency", "billing"), from_at=MONDAY + DAY, until=MONDAY + 9 * DAY),
 ]  # fmt: skip
 

@@ -328,6 +328,50 @@ SELECT
   *
 FROM (
   SELECT
+    "t1"."member" AS "member",
+    COALESCE(SUM("t1"."call_count"), 0) AS "call_count",
+    SUM("t1"."model_tokens") AS "model_tokens",
+    SUM("t1"."list_cost_nanos") AS "list_cost_nanos"
+  FROM (
+    SELECT
+      *
+    FROM "rollup" AS "t0"
+    WHERE
+      TRUE
+  ) AS "t1"
+  GROUP BY
+    "t1"."member"
+) AS "t2"
+ORDER BY
+  "t2"."member" ASC
+LIMIT 2000001;
+
+SELECT
+  *
+FROM (
+  SELECT
+    "t1"."member" AS "member",
+    COUNT(*) AS "call_count",
+    CAST(SUM(CAST("t1"."model_tokens" AS Nullable(Decimal(38, 0)))) AS Nullable(Decimal(38, 0))) AS "model_tokens",
+    CAST(SUM(CAST("t1"."list_cost_nanos" AS Nullable(Decimal(38, 0)))) AS Nullable(Decimal(38, 0))) AS "list_cost_nanos"
+  FROM (
+    SELECT
+      *
+    FROM "usage" AS "t0"
+    WHERE
+      TRUE
+  ) AS "t1"
+  GROUP BY
+    "t1"."member"
+) AS "t2"
+ORDER BY
+  "t2"."member" ASC
+LIMIT 2000001;
+
+SELECT
+  *
+FROM (
+  SELECT
     "t1"."purpose" AS "purpose",
     "t1"."currency" AS "currency",
     "t1"."billing" AS "billing",
