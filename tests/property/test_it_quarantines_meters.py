@@ -28,6 +28,7 @@ CALLS = st.lists(
         st.one_of(st.integers(0, 6 * USD), st.sampled_from([5 * USD, 20 * USD, 100 * USD, 100 * USD - 1, 10**18 - 1])),
         st.one_of(st.none(), st.integers(0, 200 * USD)),
         st.integers(0, 3),
+        st.one_of(st.none(), st.integers(0, 30 * USD), st.sampled_from([15 * USD, 15 * USD + 1])),
     ),
     min_size=1,
     max_size=25,
@@ -43,9 +44,9 @@ def events_of(drawn):
     return [
         event(
             number, MONDAY + day * DAY, source=source, requested_model=model, currency=currency, list_cost_nanos=cost,
-            billed_cost_nanos=billed, usage=Usage(input_tokens=tokens, output_tokens=0), member="Ada" if number % 2 else "Bo",
+            billed_cost_nanos=billed, net_cost_nanos=net, usage=Usage(input_tokens=tokens, output_tokens=0), member="Ada" if number % 2 else "Bo",
         )
-        for number, (source, model, currency, tokens, cost, billed, day) in enumerate(drawn)
+        for number, (source, model, currency, tokens, cost, billed, day, net) in enumerate(drawn)
     ]  # fmt: skip
 
 

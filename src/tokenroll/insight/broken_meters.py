@@ -2,7 +2,8 @@
 
 A wrong price row or a broken counter makes an amount that nobody spent, and a single one can exceed a year. Such calls are quarantined:
 they stay in every sum of money, and out of every forecast and score, until somebody confirms that they are as they should be. A call is judged
-by what a model token of its model cost in the middle, in its currency, so that long calls are not suspicious.
+by its price in the price list, where its source told another cost, and by what a model token of its model cost in the middle, in its
+currency: so long calls are not suspicious, and a price row that is wrong for all calls of a model is found, too.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ from tokenroll.model.usage_event import UsageEvent
 
 METER_TIMES_MAX: Final = 20
 """A call that costs so many times what its tokens cost in the middle, and which is itself large, has a meter that is wrong."""
+LIST_TIMES_MAX: Final = 3
+"""A large call that costs more than so many times its list price (reference: analytics, W12)."""
 METER_LEAST_NANOS: Final = 5_000_000_000
 """Five units of currency: a call below it moves no forecast."""
 SUM_SOURCES: Final = (
@@ -35,7 +38,7 @@ SEEN_WITH: Final = "tokenroll cost meters"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterAnomaly:
-    """A call whose cost cannot be right, and what its tokens cost elsewhere."""
+    """A call whose cost cannot be right, and what its tokens cost by the price list or elsewhere."""
 
     source: str
     event_id: str
@@ -62,9 +65,16 @@ def usual_nanos(usual_price: float, token_count: int) -> int:
     return max(1, round(usual_price * token_count))
 
 
-def is_broken_meter(cost_nanos: int, expected_nanos: int) -> bool:
-    """Whether a call's cost is so far above what its tokens cost elsewhere that its meter must be wrong."""
-    return cost_nanos >= METER_LEAST_NANOS and cost_nanos >= METER_TIMES_MAX * expected_nanos
+def expected_nanos(cost_nanos: int, usual: int, listed: int | None) -> int | None:
+    """What a call should have cost whose cost is so far off that its meter must be wrong; None for any other.
+
+    `usual` is what its tokens cost elsewhere, `listed` what they cost by the price list.
+    """
+    if cost_nanos < METER_LEAST_NANOS:
+        return None
+    if listed is not None and cost_nanos > LIST_TIMES_MAX * listed:
+        return max(1, listed)
+    return usual if cost_nanos >= METER_TIMES_MAX * usual else None
 
 
 def times_of(cost_nanos: int, expected_nanos: int) -> int:
@@ -73,9 +83,11 @@ def times_of(cost_nanos: int, expected_nanos: int) -> int:
 
 
 def judged_cost(event: UsageEvent) -> int | None:
-    """What a call is judged by: what is billed where it is told, else what is listed. None for what is no call, or cannot be judged."""
-    is_call = (event.usage.request_count or 1) <= CALL_REQUESTS_MAX and event.source not in SUM_SOURCES
-    return (event.list_cost_nanos if event.billed_cost_nanos is None else event.billed_cost_nanos) if is_call else None
+    """What a call is judged by: what is billed, else what is net, else what is listed. None for what is no call, or cannot be judged."""
+    if (event.usage.request_count or 1) > CALL_REQUESTS_MAX or event.source in SUM_SOURCES:
+        return None
+    costs = (event.billed_cost_nanos, event.net_cost_nanos, event.list_cost_nanos)
+    return next((cost for cost in costs if cost is not None), None)
 
 
 def meter_anomalies(priced: Iterable[PricedEvent]) -> tuple[MeterAnomaly, ...]:
@@ -89,8 +101,8 @@ def meter_anomalies(priced: Iterable[PricedEvent]) -> tuple[MeterAnomaly, ...]:
     for (model, currency), rows in by_model.items():
         usual = median_low(token_price(cost, tokens) for cost, tokens, _ in rows)
         for cost, tokens, event in rows:
-            expected = usual_nanos(usual, tokens)
-            if is_broken_meter(cost, expected):
+            expected = expected_nanos(cost, usual_nanos(usual, tokens), event.list_cost_nanos)
+            if expected is not None:
                 found.append(
                     MeterAnomaly(
                         source=event.source,

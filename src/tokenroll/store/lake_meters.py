@@ -6,10 +6,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from tokenroll.insight.broken_meters import (
     CALL_REQUESTS_MAX,
+    LIST_TIMES_MAX,
     METER_LEAST_NANOS,
     METER_TIMES_MAX,
     SUM_SOURCES,
-    is_broken_meter,
+    expected_nanos,
     usual_nanos,
 )
 from tokenroll.model.instant import Instant
@@ -55,7 +56,7 @@ class MeterCall(NamedTuple):
     billed_cost_nanos: int | None
     charge_nanos: int | None
     cost_nanos: int
-    """What it is judged by: billed, else list."""
+    """What it is judged by: billed, else net, else list."""
     usual_nanos: int
     counts: tuple[int | None, ...] = ()
     """Of its meters, in the order of METERS."""
@@ -72,7 +73,7 @@ def meter_calls(view: LakeView, query: UsageQuery) -> list[MeterCall]:
     if not files:
         return []
     usage = table_of(USAGE)
-    cost = ibis().coalesce(usage.billed_cost_nanos, usage.list_cost_nanos)
+    cost = ibis().coalesce(usage.billed_cost_nanos, usage.net_cost_nanos, usage.list_cost_nanos)
     is_call = (ibis().coalesce(usage.request_count, 1) <= CALL_REQUESTS_MAX) & ~usage.source.isin(SUM_SOURCES)
     calls = usage.filter(cost.notnull(), usage.model_tokens > 0, is_call).mutate(cost=cost)
     with lake_engine(view.directory) as engine:
@@ -89,7 +90,10 @@ def meter_calls(view: LakeView, query: UsageQuery) -> list[MeterCall]:
         quotient = price.cost.cast("float64") / price.model_tokens.cast("float64")
         usual = price.group_by(_ALIKE).aggregate(usual=_lower_middle()(quotient, 0.5))
         found = large.join(usual, _ALIKE)
-        found = found.filter(found.cost >= _NEARLY * found.usual * found.model_tokens)
+        is_beyond_list = found.cost > LIST_TIMES_MAX * found.list_cost_nanos.cast("float64")
+        found = found.filter(
+            (found.cost >= _NEARLY * found.usual * found.model_tokens) | is_beyond_list.fill_null(False)
+        )
         if known is not None:
             found = found.union(known.join(usual, _ALIKE))
         asked = kept_by(query, found, USAGE).select(*_TOLD, "cost", "usual", *COUNTS)
@@ -107,12 +111,14 @@ def _shown_keys(engine: Any, decided: _Decided) -> Any:
 
 def _judged(rows: list[Any], decided: _Decided) -> list[MeterCall]:
     tokens = _TOLD.index("model_tokens")
-    calls = (MeterCall._make((*row[:_USUAL], usual_nanos(row[_USUAL], row[tokens]), row[_USUAL + 1 :])) for row in rows)
-    found = [
-        one
-        for one in calls
-        if is_broken_meter(one.cost_nanos, one.usual_nanos) or (one.source, one.event_id) in decided
-    ]
+    listed = _TOLD.index("list_cost_nanos")
+    found = []
+    for row in rows:
+        usual = usual_nanos(row[_USUAL], row[tokens])
+        expected = expected_nanos(row[_USUAL - 1], usual, row[listed])
+        one = MeterCall._make((*row[:_USUAL], usual if expected is None else expected, row[_USUAL + 1 :]))
+        if expected is not None or (one.source, one.event_id) in decided:
+            found.append(one)
     return sorted(found, key=lambda one: (-one.cost_nanos, one.source, one.event_id))
 
 

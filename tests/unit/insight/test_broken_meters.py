@@ -61,3 +61,15 @@ def test_exactly_twenty_times_is_off_and_a_nano_less_is_not():
     good = [called(number, 1000, USD) for number in range(9)]
     assert [one.times for one in meter_anomalies([*good, called(99, 1000, 20 * USD)])] == [20]
     assert meter_anomalies([*good, called(99, 1000, 20 * USD - 1)]) == ()
+
+
+def test_a_price_row_that_is_wrong_for_every_call_is_seen_by_the_price_list():
+    """All cost the same a token, so that none is off the others: 6 USD net where the list says 2, and a nano more."""
+    told = [with_net(number, 6 * USD) for number in range(8)]
+    assert meter_anomalies(told) == ()
+    (found,) = meter_anomalies([*told, with_net(99, 6 * USD + 1)])
+    assert (found.event_id, found.cost_nanos, found.usual_nanos, found.times) == ("call-99", 6 * USD + 1, 2 * USD, 3)
+
+
+def with_net(number: int, net_nanos: int) -> PricedEvent:
+    return PricedEvent(replace(called(number, 1_000_000, 2 * USD).event, net_cost_nanos=net_nanos), {})
