@@ -9,7 +9,7 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 LANES := $(BIN)/python scripts/lanes.py
 
-.PHONY: help setup demo quick test bench bench-usage bench-payrun wheel judges endure lint format types imports tidy docs lock clean
+.PHONY: help setup demo quick test bench bench-usage bench-payrun wheel judge judges endure lint format types imports tidy docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-payrun: $(VENV)/.ready ## a pay run of a million wallets: seconds, memory,
 wheel: $(VENV)/.ready ## what to install where load counts: a wheel in dist/ whose hot path is compiled
 	@scripts/system_packages.sh gcc
 	@scripts/wheel.sh
+
+judge: $(VENV)/.ready ## a gateway's promises about money, tried from outside (JUDGE_ARGS="--gateway otari --only T1,T10")
+	@$(BIN)/python -m judge $(JUDGE_ARGS)
 
 judges: $(VENV)/.ready ## by hand: outside programs judge us; writes results/judges-DATE.md
 	@$(LANES) judges
