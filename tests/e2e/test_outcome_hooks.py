@@ -116,6 +116,13 @@ def test_every_tracker_has_its_own_proof(company):
             415,
             "application/json",
         ),
+        (
+            "/api/outcomes",
+            b'{"outcome": "T-1", "at": "2999-01-01T00:00:00Z", "event": "done"}',
+            {"authorization": f"Bearer {ADMIN}"},
+            400,
+            "T-1: it will be at 2999-01-01",
+        ),
         ("/api/outcomes", b" " * (26 << 20), {"authorization": f"Bearer {ADMIN}"}, 413, "send fewer at once"),
     ],
 )

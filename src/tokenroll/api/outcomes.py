@@ -3,8 +3,9 @@
 A delivery is on disk before it is answered with 200. Hooks that no secret is configured for are not there.
 """
 
+import logging
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -17,12 +18,14 @@ from tokenroll.api.receiving import Taking, body_of
 from tokenroll.app import Reader
 from tokenroll.model.limits import OUTCOME_BODY_BYTES_MAX
 from tokenroll.services.clock import Clock
+from tokenroll.services.importers.clocks import clock_problem
 from tokenroll.services.outcome_hooks import UnsignedError, github_events, gitlab_events, signed_events, told_events
 from tokenroll.services.outcome_log import OutcomeLog, OutcomeLogError
 from tokenroll.services.outcomes import OutcomeEvent
 from tokenroll.settings import OutcomeSettings
 
-OWN_PATH = "/api/outcomes"
+_log = logging.getLogger(__name__)
+OWN_PATH: Final = "/api/outcomes"
 Read: TypeAlias = Callable[[Mapping[str, str], bytes], list[OutcomeEvent]]
 
 
@@ -38,13 +41,19 @@ def outcome_routes(reader: Reader, log: OutcomeLog, settings: OutcomeSettings, c
         "/hooks/gitlab": (settings.gitlab_secret, lambda heads, body: gitlab_events(settings.gitlab_secret, heads, body)),
         "/hooks/outcomes": (settings.signing_key, lambda heads, body: signed_events(settings.signing_key, heads, body, clock())),
     }  # fmt: skip
-    routes = [_route(path, log, read, None) for path, (secret, read) in hooks.items() if secret]
-    return [*routes, _route(OWN_PATH, log, lambda _heads, body: told_events(body), judge)]
+    routes = [_route(path, log, read, clock) for path, (secret, read) in hooks.items() if secret]
+    return [*routes, _route(OWN_PATH, log, lambda _heads, body: told_events(body), clock, judge)]
 
 
-def _route(path: str, log: OutcomeLog, read: Read, judge: Callable[[Request], None] | None) -> Route:
+def _route(
+    path: str, log: OutcomeLog, read: Read, clock: Clock, judge: Callable[[Request], None] | None = None
+) -> Route:
     def take(headers: Mapping[str, str], body: bytes) -> int:
         events = read(headers, body)
+        for event in events:
+            ahead = clock_problem(event.at, clock())
+            if ahead:  # the newest event decides, so that nothing could undo it
+                raise ValueError(f"{event.outcome}: {ahead}")
         log.append(events)
         return len(events)
 
@@ -64,7 +73,10 @@ def _route(path: str, log: OutcomeLog, read: Read, judge: Callable[[Request], No
         except ValueError as error:
             raise HTTPException(400, f"This tells no outcome: {error}.") from error
         except OutcomeLogError as error:
-            raise HTTPException(503, f"{error}", {"retry-after": "60"}) from error
+            _log.exception("outcomes could not be kept")
+            raise HTTPException(
+                503, "Outcomes cannot be kept now; what runs the pages says why. Send it again.", {"retry-after": "60"}
+            ) from error
         return JSONResponse({"taken": count})
 
     return Route(path, Taking(answer, "outcomes"))

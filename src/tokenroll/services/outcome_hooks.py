@@ -17,8 +17,8 @@ from tokenroll.services.outcomes import OutcomeEvent, outcome_event
 from tokenroll.services.signing import signature
 
 _GITHUB_REVERTS: Final = re.compile(r"^Reverts ([\w.-]+/[\w.-]+)?#(\d+)\s*$", re.MULTILINE)
-"""What GitHub's own Revert button writes into the change that it makes."""
-_GITLAB_REVERTS: Final = re.compile(r"This reverts merge request (?:([\w./-]+))?!(\d+)")
+_GITLAB_REVERTS: Final = re.compile(r"^This reverts merge request ([\w./-]+)?!(\d+)\s*$", re.MULTILINE)
+"""What their own Revert buttons write into the change that they make. One of another project is passed by: it is not theirs to undo."""
 _GITLAB_ACTIONS: Final = {"merge": "merged", "close": "abandoned", "reopen": "reopened"}
 _NOT_DONE: Final = frozenset({"not_planned", "duplicate"})
 
@@ -54,8 +54,8 @@ def github_events(secret: str, headers: Mapping[str, str], body: bytes) -> list[
     at = _text(change, "merged_at")
     reverted = _GITHUB_REVERTS.search(str(change.get("body") or ""))
     events = [outcome_event(name, at, "merged")]
-    if reverted is not None:
-        events.append(outcome_event(f"{reverted[1] or repository}#{reverted[2]}", at, "reverted"))
+    if reverted is not None and reverted[1] in {None, repository}:
+        events.append(outcome_event(f"{repository}#{reverted[2]}", at, "reverted"))
     return events
 
 
@@ -90,8 +90,8 @@ def gitlab_events(secret: str, headers: Mapping[str, str], body: bytes) -> list[
     at = _text(told, "updated_at")
     events = [outcome_event(name, at, event)]
     reverted = _GITLAB_REVERTS.search(str(told.get("description") or "")) if event == "merged" else None
-    if reverted is not None:
-        events.append(outcome_event(f"{reverted[1] or project}!{reverted[2]}", at, "reverted"))
+    if reverted is not None and reverted[1] in {None, project}:
+        events.append(outcome_event(f"{project}!{reverted[2]}", at, "reverted"))
     return events
 
 

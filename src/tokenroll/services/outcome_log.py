@@ -10,10 +10,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from tokenroll.model.instant import text_from_instant
 from tokenroll.model.limits import OUTCOME_LOG_BYTES_MAX
 from tokenroll.services.outcomes import OutcomeEvent, outcome_event
+
+_KEPT_EIGHTHS_MAX: Final = 6
+"""A log is written anew only where that makes room for a quarter of its limit: else every delivery would do it."""
 
 
 class OutcomeLogError(Exception):
@@ -25,6 +29,8 @@ class OutcomeLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._full_bytes = -1
+        """How long the log was when nothing of it could be left out: it is not read again to find the same."""
 
     def append(self, events: Sequence[OutcomeEvent]) -> None:
         """Events, on disk all of them or none when this returns. Raises OutcomeLogError."""
@@ -89,9 +95,10 @@ class OutcomeLog:
         size = self._path.stat().st_size if self._path.exists() else 0
         if size + more <= OUTCOME_LOG_BYTES_MAX:
             return
-        lines = b"".join(map(_line, _deciding(self.events())))
-        if len(lines) + more > OUTCOME_LOG_BYTES_MAX:
-            message = f"{self._path} holds {len(lines)} bytes of outcomes, and no more are taken: keep it aside"
+        lines = b"" if size == self._full_bytes else b"".join(map(_line, _deciding(self.events())))
+        if size == self._full_bytes or len(lines) + more > OUTCOME_LOG_BYTES_MAX * _KEPT_EIGHTHS_MAX // 8:
+            self._full_bytes = size
+            message = f"{self._path} holds {size} bytes of outcomes that nearly all decide, and no more are taken: keep it aside"
             raise OutcomeLogError(message)
         half = self._path.with_suffix(".new")
         file = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tokenroll.model.checks import name_checked
-from tokenroll.model.instant import Instant
-from tokenroll.model.limits import OUTCOME_ROWS_MAX
+from tokenroll.model.instant import INSTANT_MAX, Instant
+from tokenroll.model.limits import ENTERED_AT_MIN, OUTCOME_ROWS_MAX
 from tokenroll.services.importers.figures import instant_of_text
 from tokenroll.services.importers.intake import Intake, SourceError
 
@@ -50,7 +50,11 @@ def outcome_event(outcome: str, at: str, event: str, session: str = "") -> Outco
         raise ValueError(message)
     name = name_checked(outcome.strip(), "outcome")
     where = session.strip()
-    return OutcomeEvent(name, instant_of_text(at), told, name_checked(where, SESSION_COLUMN) if where else "")
+    instant = instant_of_text(at)
+    if not ENTERED_AT_MIN <= instant <= INSTANT_MAX:
+        message = f"its time {at[:40]!r} is not of these years"
+        raise ValueError(message)
+    return OutcomeEvent(name, instant, told, name_checked(where, SESSION_COLUMN) if where else "")
 
 
 def standing(events: Iterable[OutcomeEvent]) -> Standing:

@@ -82,7 +82,11 @@ def test_a_change_that_reverts_another_undoes_it():
     ]
     only_said = change(merged=True, merged_at="2026-03-02T12:00:00Z", body="Perhaps this Reverts acme/app#7 one day")
     assert len(github("pull_request", action="closed", pull_request=only_said)) == 1
-    assert gitlab("merge_request", action="merge", description="This reverts merge request !7") == [
+    another = change(merged=True, merged_at="2026-03-02T12:00:00Z", body="Reverts acme/payroll#7")
+    assert len(github("pull_request", action="closed", pull_request=another)) == 1
+    quoted = "Who wrote: This reverts merge request !7"
+    assert len(gitlab("merge_request", action="merge", description=quoted)) == 1
+    assert gitlab("merge_request", action="merge", description="Oh.\n\nThis reverts merge request !7") == [
         OutcomeEvent("acme/app!12", NOON, "merged"),
         OutcomeEvent("acme/app!7", NOON, "reverted"),
     ]
@@ -157,6 +161,8 @@ def test_our_own_shape_is_taken_whole_or_not_at_all():
         ({"events": [one, {**one, "event": "admired"}]}, r"events\[1\]: event is 'admired'"),
         ({"events": [one, {**one, "prompt": "x"}]}, r"events\[1\]: 'prompt' is not known"),
         ({**one, "at": "yesterday"}, "its time is none such as"),
+        ({**one, "at": "9999-12-31T23:59:59-12:00"}, "is not of these years"),
+        ({**one, "at": "1870-01-01T00:00:00Z"}, "is not of these years"),
         ({**one, "outcome": ""}, "outcome must be 1 to"),
         ({**one, "outcome": 5}, "object of texts"),
     ):

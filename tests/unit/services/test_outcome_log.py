@@ -55,7 +55,7 @@ def test_several_who_write_at_once_lose_nothing(tmp_path: Path):
 
     def told(worker: int) -> None:
         for number in range(25):
-            OutcomeLog(path).append([OutcomeEvent(f"pr-{worker}-{number}", number, "merged")])
+            OutcomeLog(path).append([OutcomeEvent(f"pr-{worker}-{number}", MERGED.at + number, "merged")])
 
     threads = [threading.Thread(target=told, args=(worker,)) for worker in range(4)]
     for thread in threads:
@@ -71,18 +71,18 @@ def test_a_log_grown_long_keeps_what_decides(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "outcomes.jsonl"
     log = OutcomeLog(path)
     for number in range(50):
-        log.append([OutcomeEvent("pr-1", number, "merged" if number % 2 else "reopened", "s-1")])
-    log.append([OutcomeEvent("pr-2", 7, "abandoned", "s-2")])
+        log.append([OutcomeEvent("pr-1", MERGED.at + number, "merged" if number % 2 else "reopened", "s-1")])
+    log.append([OutcomeEvent("pr-2", MERGED.at + 7, "abandoned", "s-2")])
     before = standing(log.events())
     monkeypatch.setattr(outcome_log, "OUTCOME_LOG_BYTES_MAX", path.stat().st_size + 10)
-    log.append([OutcomeEvent("pr-3", 8, "merged")])
+    log.append([OutcomeEvent("pr-3", MERGED.at + 8, "merged")])
     assert len(list(log.events())) == 3
     after = standing(log.events())
     assert after.accepted == {**before.accepted, "pr-3": True}
     assert after.outcome_of_session == before.outcome_of_session == {"s-1": "pr-1", "s-2": "pr-2"}
     monkeypatch.setattr(outcome_log, "OUTCOME_LOG_BYTES_MAX", 300)
     with pytest.raises(OutcomeLogError, match="keep it aside"):
-        log.append([OutcomeEvent("pr-4", 9, "merged")])
+        log.append([OutcomeEvent("pr-4", MERGED.at + 9, "merged")])
 
 
 def test_a_damaged_line_is_named(tmp_path: Path):
