@@ -222,3 +222,18 @@ def _hold(
         sum(one.nanos for one in parts), 0, 1, 0, 0, 0, 100, 400, 1, 0,
     )  # fmt: skip
     return head + b"".join(tape.SLICE.pack(*one) for one in parts)
+
+
+def firm_of_ten_days() -> Firm:
+    """The morning of 11 January: Ada spent 8 credits on each of ten days, Bo one, Cleo none; each had 100."""
+    one = Firm()
+    one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
+    for name in ("Ada", "Bo", "Cleo"):
+        one.hire(name)
+        one.do("grant.create", to=name, plan="tools")
+    for day in range(10):
+        one.now = JANUARY + day * DAY + 12 * HOUR
+        for name, spent in (("Ada", 8), ("Bo", 1)):
+            one.call(name, one.lot_ids(name)[0], spent * CREDIT)
+    one.now = JANUARY + 10 * DAY + 9 * HOUR
+    return one

@@ -10,6 +10,7 @@ from tokenroll.services.clock import Clock, VirtualClock, system_clock
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.history import DaySums
 from tokenroll.services.keys import key_hash
+from tokenroll.services.lake_desk import LakeDesk
 from tokenroll.services.ledger_client import LedgerClient
 from tokenroll.services.protocol import KeysUsed
 from tokenroll.services.reporting import Reports, Visitor
@@ -32,6 +33,8 @@ class Reader:
         self._used_in: dict[int, int] = {}
         """By key: the hour in which its last use was told."""
         self._engine = open_reader(settings.database_path)
+        self.lake = LakeDesk(settings.lake_directory, settings.database_path)
+        """Questions to the usage lake, and pictures: answered by processes of their own, which the first question starts."""
 
     @contextmanager
     def reports(self, day_sums: dict[int, DaySums] | None = None) -> Iterator[Reports]:
@@ -55,7 +58,8 @@ class Reader:
         return visitor
 
     def close(self) -> None:
-        """Every connection closed."""
+        """Every connection closed, and whoever answers aside ended."""
+        self.lake.close()
         self._engine.dispose()
 
 

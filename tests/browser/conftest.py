@@ -1,20 +1,18 @@
 """The pages of a small firm in the distribution's own Chromium: a real server, a real ledger, February 2026 on the clock."""
 
 import shutil
-import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, Firm
+from tests.served import served
 from tokenroll.app import Reader
 from tokenroll.cli.init import make_home
 from tokenroll.services.keys import key_hash
@@ -33,6 +31,7 @@ class Site:
     url: str
     firm: Firm
     home: Path
+    reader: Reader
 
 
 @pytest.fixture(scope="session")
@@ -54,14 +53,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     set_clock(home)
     firm = a_firm(home / "ledger.db", settings.pepper())
     reader = Reader(load_settings(home))
-    server = uvicorn.Server(uvicorn.Config(create_application(reader), log_level="warning", lifespan="off"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield Site(f"http://127.0.0.1:{listening.getsockname()[1]}", firm, home)
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
+    with served(create_application(reader)) as port:
+        yield Site(f"http://127.0.0.1:{port}", firm, home, reader)
     reader.close()
     firm.connection.close()
     firm.connection.engine.dispose()

@@ -2,15 +2,13 @@
 
 import http.client
 import json
-import socket
-import threading
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.firm import CREDIT, FEBRUARY, HOUR, JANUARY, Firm
+from tests.served import served
 from tokenroll.api.application import create_api
 from tokenroll.app import Reader
 from tokenroll.cli.init import make_home
@@ -54,16 +52,8 @@ def door(tmp_path_factory):
     firm.now = FEBRUARY + HOUR
     firm.do("payrun.close", cycle="2026-01")
     reader = Reader(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(Starlette(routes=[Mount("/api", create_api(reader))]), log_level="warning", lifespan="off")
-    )
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield Door(listening.getsockname()[1])
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
+    with served(Starlette(routes=[Mount("/api", create_api(reader))])) as port:
+        yield Door(port)
     reader.close()
     firm.connection.close()
     firm.connection.engine.dispose()

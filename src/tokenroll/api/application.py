@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from tokenroll.api.lake_questions import lake_answers, own_runway
 from tokenroll.api.openapi import document
 from tokenroll.app import Reader
 from tokenroll.model.api_key import KeyScope
@@ -55,6 +56,7 @@ def create_api(reader: Reader, live: LiveUsage | None = None) -> Starlette:
         "/me/calls/{call}": lambda request, reports, visitor: reports.call(
             request.path_params["call"], of=visitor.member_id
         ),
+        "/me/runway": own_runway,
         "/me/payslips/{cycle}": lambda request, reports, visitor: reports.payslip(
             visitor.member_id, request.path_params["cycle"]
         ),
@@ -83,6 +85,7 @@ def create_api(reader: Reader, live: LiveUsage | None = None) -> Starlette:
         "/paycalendars": lambda _request, reports, _visitor: reports.pay_calendars(),
         "/payruns": lambda _request, reports, _visitor: reports.pay_runs(),
         "/payruns/{cycle}": lambda request, reports, _visitor: reports.pay_run(request.path_params["cycle"]),
+        **lake_answers(reader),
     }
     return Starlette(
         routes=[

@@ -14,9 +14,16 @@ from typing import Any, Final
 from tokenroll.api import anthropic_usage, openai_usage
 from tokenroll.api.usage_pages import BUCKET_COUNTS, VALUES_MAX
 from tokenroll.model.instant import INSTANT_MAX, MICROS_PER_SECOND
-from tokenroll.model.limits import NAME_CHARACTERS_MAX, OUTCOME_EVENTS_TOLD_MAX
+from tokenroll.model.limits import (
+    FORECAST_DAYS_AHEAD_MAX,
+    NAME_CHARACTERS_MAX,
+    OUTCOME_EVENTS_TOLD_MAX,
+    USAGE_TOLD_ROWS_MAX,
+)
+from tokenroll.services.cost_answers import COST_REPORTS, MONEY
 from tokenroll.services.history import CALLS_SHOWN_MAX
 from tokenroll.services.outcomes import ACCEPTED, REFUSED
+from tokenroll.store.lake_queries import DIMENSIONS, MEASURES
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -28,6 +35,11 @@ MINE: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "/api/me/grants": ("Grants of one's own.", "Grants", ()),
     "/api/me/calls": ("Calls of one's own, newest first.", "Calls", ("limit", "before")),
     "/api/me/calls/{call}": ("One call, its arithmetic and its place in the chain.", "Call", ()),
+    "/api/me/runway": (
+        "How long one's wallet lasts: chances, what was left so far, and the cone of what may be.",
+        "BurnDown",
+        (),
+    ),
     "/api/me/payslips/{cycle}": ("The paper of one pay cycle.", "PaySlip", ()),
 }
 """Any live key: what is asked, its shape, and its parameters."""
@@ -55,8 +67,17 @@ COMPANY: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "/api/paycalendars": ("All pay calendars.", "PayCalendars", ()),
     "/api/payruns": ("All pay runs.", "PayRuns", ()),
     "/api/payruns/{cycle}": ("One pay run with its slips.", "PayRun", ()),
+    "/api/runways": ("Which wallets run dry before their cycle ends, how likely and when.", "Runways", ("wallet",)),
 }
 """Admin keys."""
+LAKE: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
+    "/api/usage": ("Counts and costs of usage by any dimensions, exact.", "UsageAnswer", ("by", "measure", "where", "from", "until", "order", "rows")),
+    "/api/forecasts": ("What comes next, with its bands and how far the same way was off.", "Forecast", ("whom", "amount", "days", "from", "hourly", "where")),
+    "/api/costs/explain": ("Why a month cost more or less than another, and who moved most.", "CostChange", ("month", "against", "mover", "where", "cost")),
+    "/api/costs/anomalies": ("Days that do not fit, and calls whose meter cannot be right (W12).", "CostAnomalies", ("where", "cost")),
+    "/api/costs/share": ("How much of each provider's invoice went through the gateway.", "CostShare", ("month", "our_key", "report", "where")),
+}  # fmt: skip
+"""Admin keys, asked of the usage lake."""
 _NAME: Final = r"^[A-Za-z0-9][^/]*$"
 _IN_PATH: Final[Mapping[str, str]] = {"cycle": r"^20[0-9]{2}-(0[1-9]|1[0-2])$"}
 """What a part of an address looks like, by its name; all others are names or ids."""
@@ -69,6 +90,39 @@ _QUERY: Final[Mapping[str, tuple[str, _Schema]]] = {
     "department": ("Only members of it, by name or id.", {"type": "string", "minLength": 1}),
     "to": ("Only those of this member or pool, by name or id.", {"type": "string", "minLength": 1}),
     "on": ("As it was on that day.", {"type": "string", "format": "date"}),
+    "wallet": ("Only this one: a member, a pool, or the wallet's id.", {"type": "string", "minLength": 1}),
+}
+_TEXT: Final[_Schema] = {"type": "string"}
+_MONTH: Final[_Schema] = {"type": "string", "pattern": r"^20[0-9]{2}-(0[1-9]|1[0-2])$"}
+_TIME: Final[_Schema] = {
+    "type": "string",
+    "pattern": r"^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z)?$",
+}
+_LAKE_QUERY: Final[Mapping[str, tuple[str, str, _Schema]]] = {
+    "by": ("by", f"Dimensions, apart by commas, none for one sum: {', '.join(DIMENSIONS)}.", _TEXT),
+    "measure": ("measure", f"What is added up, apart by commas: {', '.join(MEASURES)}.", _TEXT),
+    "from": ("from", "From this day (UTC) or time on.", _TIME),
+    "until": ("until", "Until this day or time, which no longer counts.", _TIME),
+    "order": ("order", "Columns to order by, apart by commas, `-` before one for the largest first.", _TEXT),
+    "rows": ("limit", "Only so many rows.", {"type": "integer", "minimum": 1, "maximum": USAGE_TOLD_ROWS_MAX}),
+    "whom": ("by", "Whom rows are of.", {"type": "string", "enum": ["company", "team", "member", "model"]}),
+    "amount": ("measure", "What is forecast.", {"type": "string", "enum": ["list", "net", "charge", "model_tokens"]}),
+    "days": ("days", "So many days ahead.", {"type": "integer", "minimum": 1, "maximum": FORECAST_DAYS_AHEAD_MAX}),
+    "hourly": ("hourly", "By the hour in place of by the day.", {"type": "string", "enum": ["false", "true"]}),
+    "month": ("month", "The month, in UTC.", _MONTH),
+    "against": ("against", "The month to compare it with; the one before unless told.", _MONTH),
+    "mover": ("by", "Whose changes are listed.", _TEXT),
+    "report": (
+        "report",
+        "Which cost report is the invoice where several tell of one provider; else the provider's own.",
+        {"type": "string", "enum": list(COST_REPORTS)},
+    ),
+    "cost": ("cost", "Which cost.", {"type": "string", "enum": list(MONEY)}),
+}
+"""By what it is called here: the parameter's name, what it says, its shape."""
+_SEVERAL: Final[Mapping[str, str]] = {
+    "where": "Which usage, such as `member=Ada`, `status!=ok`, `model~sonnet`; may come several times.",
+    "our_key": "The id of a key that the gateway calls with; may come several times.",
 }
 
 
@@ -85,7 +139,9 @@ def document() -> dict[str, Any]:
             "Money is a decimal string with its unit, times are RFC 3339 in UTC.",
         },
         "security": [{"bearer": []}, {"key": []}],
-        "paths": {**_own_paths(), **_traces_path(), **_outcome_paths(), **_usage_paths(), **_scim_paths()},
+        "paths": {
+            **_own_paths(), **_lake_paths(), **_traces_path(), **_outcome_paths(), **_usage_paths(), **_scim_paths()
+        },
         "components": {
             "schemas": shapes,
             "securitySchemes": {
@@ -152,6 +208,36 @@ def _own_paths() -> dict[str, Any]:
             "responses": {"200": _answer(summary, shape), **_problems("Problem", PROBLEM, *statuses)},
         }}  # fmt: skip
     return paths
+
+
+def _lake_paths() -> dict[str, Any]:
+    """Questions to the usage lake, which an install without the extra does not offer and a busy one answers later."""
+    paths: dict[str, Any] = {}
+    for path, (summary, shape, names) in LAKE.items():
+        told = [_lake_parameter(name) for name in names]
+        paths[path] = {"get": {
+            "operationId": path.removeprefix("/api/").replace("/", "_"), "summary": summary, "tags": ["usage lake"], "parameters": told,
+            "responses": {
+                "200": _answer(summary, shape), **_problems("Problem", PROBLEM, 400, 401, 403, 405, 501),
+                "503": _answer("Too many ask, or it takes too long.", "Problem", PROBLEM, **{"retry-after": "Seconds."}),
+            },
+        }}  # fmt: skip
+    return paths
+
+
+def _lake_parameter(name: str) -> dict[str, Any]:
+    if name in _SEVERAL:
+        several = {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": VALUES_MAX}
+        return {
+            "name": name,
+            "in": "query",
+            "description": _SEVERAL[name],
+            "style": "form",
+            "explode": True,
+            "schema": several,
+        }
+    parameter, says, schema = _LAKE_QUERY[name]
+    return {"name": parameter, "in": "query", "description": says, "required": name == "month", "schema": schema}
 
 
 def _traces_path() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable, Iterable
-from datetime import date
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -51,29 +50,22 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Why a month cost more or less than another: volume, mix, price, what is new and what is gone, which add up; and who moved most."""
-    from tokenroll.services.cost_answers import explained
+    from tokenroll.services.cost_answers import explained, month_before
+    from tokenroll.services.cost_texts import change_json
 
     after = _month(month, "--month")
-    before = _month(against or _month_before(month), "--against")
+    before = _month(against or month_before(month), "--against")
     with lake_view(seal=seal) as view:
         found = explained(view, before, after, by=by, money=money, where=_conditions(where))
     if image is not None:
-        _draw(found, image, against or _month_before(month), month)
-    result = {
-        "before": _amount(found.change.before_nanos),
-        "after": _amount(found.change.after_nanos),
-        "steps": {name: _amount(nanos) for name, nanos in found.change.steps},
-        "unit": _unit(found.currency, money),
-        "movers": [
-            {"name": one.name, "before": _amount(one.before_nanos), "after": _amount(one.after_nanos), "change": _amount(one.change_nanos)}
-            for one in found.movers
-        ],
-    }  # fmt: skip
-    show(result, as_json=as_json, human=lambda: _say_explained(found, by, money))
+        _draw(found, image, against or month_before(month), month)
+    show(change_json(found, money), as_json=as_json, human=lambda: _say_explained(found, by, money))
 
 
 def _say_explained(found: "Explained", by: str, money: str) -> None:
-    change, unit = found.change, _unit(found.currency, money)
+    from tokenroll.services.cost_texts import unit_of_cost
+
+    change, unit = found.change, unit_of_cost(found.currency, money)
     steps: list[dict[str, Any]] = [{"step": "before", "amount_nanos": change.before_nanos}]
     steps += [{"step": name, "amount_nanos": nanos} for name, nanos in change.steps]
     steps.append({"step": "after", "amount_nanos": change.after_nanos})
@@ -89,12 +81,11 @@ def _say_explained(found: "Explained", by: str, money: str) -> None:
 
 
 def _draw(found: "Explained", image: Path, before: str, after: str) -> None:
-    from tokenroll.insight.pictures import document, sized, waterfall
+    from tokenroll.services.cost_texts import change_picture
     from tokenroll.services.drawing import PictureError, drawn_for
 
-    view = waterfall((before, found.change.before_nanos), found.change.steps, after, unit=found.currency or "credits")
     try:
-        image.write_bytes(drawn_for(image, document(sized(view, 560, 260), f"Why {after} was not as {before}")))
+        image.write_bytes(drawn_for(image, change_picture(found, before, after)))
     except (OSError, PictureError) as error:
         raise Failure(f"the picture cannot be written: {error}", kind="output") from error
 
@@ -103,6 +94,7 @@ def _draw(found: "Explained", image: Path, before: str, after: str) -> None:
 def anomalies(*, money: Money = "list", where: Where = None, seal: Seal = True, as_json: Json = False) -> None:
     """Days with far more cost than those before them make likely, and calls whose meter cannot be right (W12)."""
     from tokenroll.services.cost_answers import odd_days
+    from tokenroll.services.cost_texts import anomalies_json, unit_of_cost
     from tokenroll.services.meter_quarantine import judged_calls
     from tokenroll.store.lake_queries import UsageQuery
 
@@ -110,15 +102,9 @@ def anomalies(*, money: Money = "list", where: Where = None, seal: Seal = True, 
         conditions = _conditions(where)
         days, without, currency = odd_days(view, money=money, where=conditions)
         meters = judged_calls(view, UsageQuery(where=tuple(conditions)))
-    result = {
-        "days": [{"on": one.on.isoformat(), "cost": _amount(one.nanos), "usual": _amount(one.usual_nanos), "widths": one.widths} for one in days],
-        "unit": _unit(currency, money),
-        "left_out": without.json(),
-        "meters": [_call_json(one) for one in meters],
-    }  # fmt: skip
+    unit = unit_of_cost(currency, money)
 
     def human() -> None:
-        unit = _unit(currency, money)
         rows = [
             {
                 "on": one.on.isoformat(),
@@ -132,7 +118,7 @@ def anomalies(*, money: Money = "list", where: Where = None, seal: Seal = True, 
         table(columns, rows, empty="No day is far above those before it.")
         _say_calls(meters)
 
-    show(result, as_json=as_json, human=human)
+    show(anomalies_json(days, without, unit, meters), as_json=as_json, human=human)
     _note_left_out(without, as_json=as_json)
 
 
@@ -151,15 +137,6 @@ def _say_calls(judged: "list[Judged]") -> None:
     table(columns, told, empty="No call costs what its tokens cannot explain.")
     if len(judged) > _CALLS_SHOWN:
         say(f"  and {len(judged) - _CALLS_SHOWN} more, in --json")
-
-
-def _call_json(one: "Judged") -> dict[str, Any]:
-    call = one.call
-    return {
-        "source": call.source, "event_id": call.event_id, "member": call.member, "model": call.model, "admitted_at": call.admitted_at,
-        "currency": call.currency, "cost": _amount(call.cost_nanos), "usual": _amount(call.usual_nanos),
-        "list_cost": _amount(call.list_cost_nanos), "state": one.state,
-    }  # fmt: skip
 
 
 @app.command("meters")
@@ -327,6 +304,7 @@ def outcomes(
     What became of them is what trackers told by webhook, and what a CSV says.
     """
     from tokenroll.services.cost_answers import outcome_cost
+    from tokenroll.services.cost_texts import unit_of_cost
     from tokenroll.services.importers.intake import Intake, SourceError
     from tokenroll.services.outcome_log import OutcomeLog, OutcomeLogError
     from tokenroll.services.outcomes import outcome_rows, standing
@@ -346,7 +324,7 @@ def outcomes(
         answered = outcome_cost(view, told, money=money, period=period, where=_conditions(where))
     found = answered.cost
     result = {
-        "unit": _unit(answered.currency, money),
+        "unit": unit_of_cost(answered.currency, money),
         "outcome_count": found.outcome_count,
         "accepted_count": found.accepted_count,
         "spend": _amount(found.spend_nanos),
@@ -385,6 +363,7 @@ def what_if_command(
     from tokenroll.engine.rating import UnpricedError
     from tokenroll.insight.what_if import saved
     from tokenroll.services.cost_answers import would_cost
+    from tokenroll.services.cost_texts import unit_of_cost
     from tokenroll.services.list_prices import published_list_prices
 
     scenario = _scenario(price or [], switch or [], discount or [])
@@ -400,7 +379,7 @@ def what_if_command(
         {"model": one.model, "now_nanos": one.now_nanos, "then_nanos": one.then_nanos, "saved_nanos": one.now_nanos - one.then_nanos}
         for one in sorted(found.answers, key=lambda one: -one.now_nanos)
     ]  # fmt: skip
-    unit, less = _unit(found.currency, "list"), _amount(saved(found.answers))
+    unit, less = unit_of_cost(found.currency, "list"), _amount(saved(found.answers))
     result = {
         "models": [{"model": row["model"], **{name.removesuffix("_nanos"): _amount(row[name]) for name in ("now_nanos", "then_nanos", "saved_nanos")}} for row in rows],
         "saved": less,
@@ -433,22 +412,11 @@ def share(
 ) -> None:  # fmt: skip
     """How much of each provider's invoice went through the gateway, and the keys of its usage reports that are not ours."""
     from tokenroll.services.cost_answers import metered_share
+    from tokenroll.services.cost_texts import share_json, unit_of_cost
 
     with lake_view(seal=seal) as view:
         found = metered_share(view, _month(month, "--month"), our_key or [], report=report, where=_conditions(where))
-    unit = _unit(found.currency, "net")
-    result = {
-        "providers": [
-            {
-                "provider": one.provider, "through_gateway": _amount(one.through_nanos), "billed": _amount(one.billed_nanos),
-                "share_permille": one.permille, "billed_by": one.report or None,
-                "other_reports": [{"source": other.report, "billed": _amount(other.nanos)} for other in one.others],
-            }
-            for one in found.providers
-        ],
-        "keys": [{"provider": one.provider, "key": one.key, "model_tokens": one.model_tokens, "is_ours": one.is_ours} for one in found.keys],
-        "unit": unit,
-    }  # fmt: skip
+    unit = unit_of_cost(found.currency, "net")
 
     def human() -> None:
         _say_shares(found.providers, unit)
@@ -459,7 +427,7 @@ def share(
         columns = {"provider": "provider", "key": "key", "model_tokens": "model tokens", "ours": "ours"}
         table(columns, told, empty="no usage report by key was imported (`tokenroll usage import`)")
 
-    show(result, as_json=as_json, human=human)
+    show(share_json(found), as_json=as_json, human=human)
 
 
 def _say_shares(providers: "Iterable[ProviderShare]", unit: str) -> None:
@@ -527,18 +495,12 @@ def _wrong(option: str, text: str, allowed: str) -> Failure:
 
 
 def _month(text: str, option: str) -> "Period":
-    from tokenroll.services.cost_answers import Period, month_of
+    from tokenroll.services.cost_answers import period_of_month
 
     try:
-        first = date.fromisoformat(f"{text}-01")
+        return period_of_month(text)
     except ValueError as error:
         raise _wrong(option, text, "a month such as 2026-11") from error
-    return Period(*month_of(first))
-
-
-def _month_before(month: str) -> str:
-    year, number = (int(part) for part in month.split("-"))
-    return f"{year - (number == 1):04}-{(number - 2) % 12 + 1:02}"
 
 
 def _conditions(texts: list[str] | None) -> "list[Condition]":
@@ -551,7 +513,3 @@ def _amount(nanos: int | None) -> str | None:
     from tokenroll.model.amount import text_from_nanos
 
     return None if nanos is None else text_from_nanos(nanos, 2)
-
-
-def _unit(currency: str, money: str) -> str:
-    return "credits" if money == "charge" else currency or "USD"

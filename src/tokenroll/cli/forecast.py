@@ -18,9 +18,10 @@ from tokenroll.settings import load_settings
 
 if TYPE_CHECKING:
     from tokenroll.insight.infrastructure import GpuUse
+    from tokenroll.insight.pictures import Picture
     from tokenroll.services.forecasting import Change, Forecasted, ForecastQuestion
     from tokenroll.services.infrastructure_lines import Infrastructure
-    from tokenroll.services.wallet_runways import WalletRunway
+    from tokenroll.services.reporting import Reports
     from tokenroll.store.lake_meters import MeterCall
 
 app = noun_app(
@@ -173,6 +174,9 @@ def show_runway(
         str, typer.Argument(help="Member (name or id), pool name, or wallet id; without one, all members.")
     ] = "",
     *,
+    image: Annotated[
+        Path | None, typer.Option(help="Draw the burn-down of the named wallet: .png, .svg or .pdf.")
+    ] = None,
     seal_first: Seal = True,
     as_json: Json = False,
 ) -> None:
@@ -180,25 +184,24 @@ def show_runway(
 
     It lists everybody, as `wallet list` does: a command for whoever administers the home. No call is ever refused because of it.
     """
-    from tokenroll.services.wallet_runways import members_only, wallet_runways
+    from tokenroll.services.wallet_runways import members_only, runway_json, runways_json, wallet_runways
 
+    images = _images(image, None, None)
+    if images and not wallet:
+        raise _usage("--image draws one wallet: name it, such as `tokenroll forecast runway Ada --image ada.png`")
     with reports() as books:
-        rows = books.wallets()
         quarantined = _quarantined_of_gateway(seal=seal_first, quiet=as_json)
-        if wallet:
-            only = books.wallet(wallet)["wallet"]
-            rows = [row for row in rows if row["wallet"] == only]
-        else:
-            rows = members_only(rows)
+        rows = [books.wallet(wallet)] if wallet else members_only(books.wallets())
         found = wallet_runways(books.connection, books.now, rows, quarantined)
-    result = {"estimate_of": "the chance to run dry before the cycle ends", "wallets": [_runway(one) for one in found]}
+        if images:
+            _draw_burn_down(books, rows[0], quarantined, images)
 
     def human() -> None:
         columns = {
             "name": "wallet", "left_nanos": "left, credits", "last_on": "cycle's last day", "days_left": "days to come", "chance": "runs dry",
             "dry_10": "10 % by", "dry_50": "50 % by", "dry_90": "90 % by",
         }  # fmt: skip
-        told = [{**_runway(one), "chance": _percent(one.chance)} for one in found]
+        told = [{**runway_json(one), "chance": _percent(one.chance)} for one in found]
         table(
             columns, told, empty="no wallets of members yet: `tokenroll member create NAME …` makes one"
         )  # fmt: skip
@@ -209,7 +212,7 @@ def show_runway(
             if one.left_out.call_count:
                 note(f"{one.name}: {one.left_out.text()}")
 
-    show(result, as_json=as_json, human=human)
+    show(runways_json(found), as_json=as_json, human=human)
 
 
 def _quarantined_of_gateway(*, seal: bool, quiet: bool) -> "list[MeterCall]":
@@ -310,17 +313,6 @@ def _gpus(found: "GpuUse") -> None:
         say(f"an hour that was used cost {credits_text(used)} USD")
     rows = [{"account": name, "hour_count": seconds // 3600} for name, seconds in found.by_account]
     table({"account": "account", "hour_count": "GPU hours"}, rows, empty="no job had a GPU in these days")
-
-
-def _runway(one: "WalletRunway") -> dict[str, Any]:
-    days = dict(zip(("dry_10", "dry_50", "dry_90"), one.dry_on, strict=True))
-    return {
-        "name": one.name, "wallet": one.wallet, "left_nanos": one.left_nanos, "last_on": one.last_on.isoformat(),
-        "days_left": one.days_left, "past_day_count": one.past_days,
-        "chance": None if one.chance is None else round(one.chance, 3),
-        **{name: on and on.isoformat() for name, on in days.items()},
-        "left_out": one.left_out.json(),
-    }  # fmt: skip
 
 
 def _percent(chance: float | None) -> str | None:
@@ -499,13 +491,26 @@ def _images(image: Path | None, png: Path | None, svg: Path | None) -> list[tupl
     return asked
 
 
-def _write_pictures(found: "Forecasted", images: list[tuple[Path, str]]) -> None:
-    if not images:
-        return
-    from tokenroll.services.drawing import PictureError, drawn_for
-    from tokenroll.services.forecast_texts import forecast_picture
+def _draw_burn_down(
+    books: "Reports", row: dict[str, Any], quarantined: "list[MeterCall]", images: list[tuple[Path, str]]
+) -> None:
+    from tokenroll.services.burn_downs import burn_down_picture, sentences, wallet_burn_down
 
-    picture = forecast_picture(found)
+    found = wallet_burn_down(books.connection, books.now, row, quarantined)
+    title = sentences(found, f"{row['name']}'s wallet")[0]
+    _write(burn_down_picture(found, title), images)
+
+
+def _write_pictures(found: "Forecasted", images: list[tuple[Path, str]]) -> None:
+    if images:
+        from tokenroll.services.forecast_texts import forecast_picture
+
+        _write(forecast_picture(found), images)
+
+
+def _write(picture: "Picture", images: list[tuple[Path, str]]) -> None:
+    from tokenroll.services.drawing import PictureError, drawn_for
+
     try:
         for path, form in images:
             write_whole(path, drawn_for(Path(f"picture.{form}"), picture))

@@ -89,7 +89,10 @@ def query(
     if kind in _FILES and output is None:
         raise Failure(f"--format {kind} is written into a file: name it with --output", kind="usage", code=2)
     with lake_failures():
-        asked = _question(by, measure, where or [], (from_date, until), order, limit)
+        from tokenroll.services.lake_questions import usage_query
+
+        period = (_time(from_date, "--from"), _time(until, "--until"))
+        asked = usage_query(by, measure, where or [], period, order, limit)
         with lake_view(seal=seal_first, quiet=kind != "table") as view:
             from tokenroll.store.lake_queries import answer
 
@@ -107,32 +110,6 @@ def _draw(asked: "UsageQuery", found: "UsageAnswer", image: Path) -> None:
         write_whole(image, drawn_for(image, answer_picture(asked, found)))
     except (OSError, PictureError) as error:
         raise Failure(f"--image: {error}", kind="output") from error
-
-
-def _question(
-    by: str, measure: str, where: list[str], period: tuple[str | None, str | None], order: str, limit: int | None
-) -> "UsageQuery":
-    from tokenroll.store.lake_queries import OF_ONE_PERSON, QuestionError, UsageQuery, condition_from_text
-
-    conditions = tuple(condition_from_text(one) for one in where)
-    one_person = {one.dimension for one in conditions if one.operator == "="} | set(_names(by))
-    if "hour" in _names(by) and one_person & OF_ONE_PERSON:
-        raise QuestionError(
-            "the hours of one person are theirs alone: ask for hours by department, or for persons by day"
-        )
-    return UsageQuery(
-        by=_names(by),
-        measures=_names(measure),
-        where=conditions,
-        from_at=_time(period[0], "--from"),
-        until=_time(period[1], "--until"),
-        order=_names(order),
-        limit=limit,
-    )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
 def _time(text: str | None, option: str) -> int | None:

@@ -27,6 +27,14 @@ OTHERS: Final = "all others"
 SERIES_MAX: Final = len(SERIES_COLOURS)
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DATES: Final = {"format": "%-d %b %Y", "labelOverlap": True, "tickCount": 6}
+MONTHS: Final = {
+    "format": "%b %Y",
+    "labelOverlap": True,
+    "tickCount": {"interval": "month", "step": 1},
+    "labelAlign": "left",
+}
+NARROW_WIDTH: Final = 270
+"""What a telephone of 390 points has beside an axis."""
 _DAYS_SHOWN_MAX: Final = 92
 _WEEKS_SHOWN_MAX: Final = 106
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -70,6 +78,7 @@ def document(view: Mapping[str, Any], title: str, *, subtitle: str = "") -> Pict
         "padding": 8,
         "title": {"text": title, "subtitle": subtitle, "anchor": "start", "color": INK, "subtitleColor": QUIET, "offset": 12},
         "config": {
+            "aria": False,  # who draws names the whole; each mark with a name of its own would be read out one by one
             "font": _FONT,
             "view": {"stroke": None},
             "axis": {
@@ -106,7 +115,7 @@ def spend_by_name(
         "data": {"values": _stacked(rows, names, step, share=share)},
         "mark": {"type": "bar", "stroke": LINE, "strokeWidth": 0.3},
         "encoding": {
-            "x": {"field": "from", "type": "temporal", "title": None, "axis": {"grid": False, **DATES}},
+            "x": {"field": "from", "type": "temporal", "title": None, "axis": {"grid": False, **(MONTHS if step is Step.MONTH else DATES)}},
             "x2": {"field": "until"},
             "y": {
                 "field": "low", "type": "quantitative", "title": f"share of {unit}" if share else f"{unit} a {step}",
@@ -209,7 +218,7 @@ def burn_down(
     picture["layer"].append(
         {
             "data": {"values": [{"on": cycle_ends.isoformat(), "says": "cycle ends"}]},
-            "encoding": {"x": {"field": "on", "type": "temporal"}},
+            "encoding": {"x": {"field": "on", "type": "temporal", "axis": {"grid": False, **DATES}}},
             "layer": [
                 {"mark": {"type": "rule", "color": INK}},
                 {"mark": {"type": "text", "align": "right", "dx": -4, "y": 8, "color": QUIET}, "encoding": {"text": {"field": "says"}}},
@@ -275,6 +284,22 @@ def _whole_bar(name: str, nanos: int) -> dict[str, Any]:
 def sized(view: Mapping[str, Any], width: int, height: int) -> dict[str, Any]:
     """A view of a width and height in pixels."""
     return {**view, "width": width, "height": height}
+
+
+def narrowed(picture: Picture, width: int = NARROW_WIDTH) -> Picture:
+    """The same picture for a telephone: less wide, its title left to the page, its legend below in two columns, fewer dates."""
+    config = picture["config"]
+    legend = {**config["legend"], "orient": "bottom", "columns": 2, "labelLimit": width // 2 - 30}
+    slim = {name: value for name, value in picture.items() if name != "title"}
+    return {**_fewer_dates(slim), "width": width, "config": {**config, "legend": legend}}
+
+
+def _fewer_dates(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if value.get("format") == DATES["format"]:
+            return {**value, "format": "%-d %b", "tickCount": 4}
+        return {name: one if name == "values" else _fewer_dates(one) for name, one in value.items()}
+    return [_fewer_dates(one) for one in value] if isinstance(value, list) else value
 
 
 def titled(view: Mapping[str, Any], title: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ growth that some wallet had at some past day. Own days know a person's bursts, p
 they beat a line drawn through what was used so far (analytics, §4, wallet exhaustion; measured in docs/decisions/0122).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -53,6 +54,11 @@ class Habit:
 
 
 HABIT: Final = Habit()
+
+CONE: Final = (0.025, 0.1, 0.5, 0.9, 0.975)
+"""The parts of scenarios that have no more left than each edge of a cone: its 95 % band, its 80 % band and its middle."""
+_HAIR: Final = 1e-9
+"""Weights that are added up may miss a part by as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,6 +107,34 @@ def runway(
     return Runway(by_day=by_day, dry_days=np.stack(reached, axis=1))
 
 
+def cone(
+    daily: Floats, left: float, *, days_left: int, seed: int, scenarios: int = SCENARIOS, habit: Habit = HABIT
+) -> Floats:
+    """What is left of one wallet at the end of each day to come (edge of CONE × day), by the scenarios its chances are counted in.
+
+    Nothing is left where more would be used: a wallet that is dry stays so, since nothing that is still to come is counted.
+    """
+    use = np.asarray(daily, np.float64)[None, :]
+    if not days_left:
+        return np.zeros((len(CONE), 0))
+    luck = _luck(seed, scenarios, -(-days_left // habit.block_days))
+    weights = np.repeat([habit.own_share, 1 - habit.own_share], scenarios) / scenarios
+    days = zip(
+        _own_use(use, luck, days_left, habit),
+        _paced_use(use, _growth(use, days_left, scenarios), days_left),
+        strict=True,
+    )
+    edges = [_edges(left - np.concatenate([own[0], paced[0]]), weights) for own, paced in days]
+    return np.asarray(np.maximum(np.stack(edges, axis=1), 0.0), np.float64)
+
+
+def _edges(values: Floats, weights: Floats) -> Floats:
+    """The smallest of the values that each part of CONE of the weight does not exceed: of scenarios that were drawn, none in between."""
+    order = np.argsort(values)
+    reached = np.searchsorted(np.cumsum(weights[order]), np.asarray(CONE) - _HAIR)
+    return np.asarray(values[order][reached], np.float64)
+
+
 def _luck(seed: int, scenarios: int, blocks: int) -> Floats:
     """Numbers between 0 and 1 (scenario × block), in each block spread evenly over the scenarios."""
     generator = np.random.default_rng(seed)
@@ -111,21 +145,24 @@ def _luck(seed: int, scenarios: int, blocks: int) -> Floats:
 
 def _own_by_day(use: Floats, left: Floats, luck: Floats, days_left: int, habit: Habit) -> Floats:
     """The chance to have run dry by each day if days are like those that were."""
+    return np.stack([(used > left[:, None]).mean(1) for used in _own_use(use, luck, days_left, habit)], axis=1)
+
+
+def _own_use(use: Floats, luck: Floats, days_left: int, habit: Habit) -> Iterator[Floats]:
+    """What is used up to each day to come (wallet × scenario) if days are like those that were."""
     scenarios, days = len(luck), use.shape[1]
     known = np.maximum((~np.isnan(use)).sum(1), 1)[:, None]
     filled = np.nan_to_num(use)
     even = np.array([NormalDist().inv_cdf((place + 0.5) / scenarios) for place in range(scenarios)])
     factors = np.exp(_level_spread(use, habit)[:, None] * even)
     total = np.zeros((len(use), scenarios))
-    by_day = np.zeros((len(use), days_left))
     ages: Counts = np.zeros((len(use), scenarios), np.int64)
     for day in range(days_left):
         block, place = divmod(day, habit.block_days)
         if not place:
             ages = _ages(luck[:, block], known, day, habit)
         total += np.take_along_axis(filled, days - 1 - (ages - place) % known, axis=1)
-        by_day[:, day] = (total * factors > left[:, None]).mean(1)
-    return by_day
+        yield total * factors
 
 
 def _ages(luck: Floats, known: Counts, day: int, habit: Habit) -> Counts:
@@ -183,8 +220,14 @@ def _swing(values: Floats, weights: Floats, corrected: Floats, habit: Habit) -> 
 
 def _paced_by_day(use: Floats, left: Floats, growth: Floats, days_left: int) -> Floats:
     """The chance to have run dry by each day at the pace of late times a growth that some wallet had."""
+    return np.stack([(used > left[:, None]).mean(1) for used in _paced_use(use, growth, days_left)], axis=1)
+
+
+def _paced_use(use: Floats, growth: Floats, days_left: int) -> Iterator[Floats]:
+    """What is used up to each day to come (wallet × scenario) at the pace of late times a growth that some wallet had."""
     pace = _pace(use)[:, None] * growth
-    return np.stack([(pace * day > left[:, None]).mean(1) for day in range(1, days_left + 1)], axis=1)
+    for day in range(1, days_left + 1):
+        yield pace * day
 
 
 def _pace(use: Floats) -> Floats:

@@ -395,8 +395,30 @@ USAGE_ANSWER_ROWS_MAX: Final = 2_000_000
 """Rows of one answer: a year of days of 5,000 people. Whoever wants more asks by month, or reads the files."""
 USAGE_SHOWN_ROWS_MAX: Final = 1_000
 """Rows of an answer that are printed as a table; the others are counted, and a file holds them all."""
-USAGE_CONDITIONS_MAX: Final = 64
-"""Conditions of one question."""
+USAGE_CONDITIONS_MAX: Final = 1_000
+"""Conditions of one question: a team of a thousand is asked for by its members' names."""
+LAKE_ANSWER_SECONDS_MAX: Final = 20
+"""How long a page or a program waits for an answer from the lake: people leave before, and gateways wait 30 seconds at most."""
+PICTURE_SECONDS_MAX: Final = 15
+"""How long a page waits for one picture: drawing takes a tenth of a second, the first one some; words and tables stand without it."""
+LAKE_ANSWER_MEMORY_BYTES: Final = 2 * 1024 * 1024 * 1024
+"""What whoever answers pages and programs may have: the engine's own limit, the arrays of a forecast of thousands, and V8, which draws."""
+LAKE_ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+"""One answer as it goes to a page or a program."""
+LAKE_ANSWERS_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Answers that are kept for whoever asks the same next: a hundred pages with their pictures."""
+LAKE_FRESH_SECONDS: Final = 60
+"""So old an answer may be before the ledger is asked for what it settled since: pages say of when they are."""
+LAKE_WAITING_MAX: Final = 8
+"""Questions that wait for the lake at once: the pages' process has 40 threads, and the others stay free for wallets."""
+USAGE_TOLD_ROWS_MAX: Final = 10_000
+"""Rows of an answer to a program over HTTP: some 3 MB; who wants more asks by month, or the command line, which writes files."""
+TEAM_SHOWN_MAX: Final = 200
+"""Members of a team whose wallets are listed on its page, those first that are likeliest to run dry; sums are of all."""
+PICTURE_DAYS_MAX: Final = 92
+"""Days of a team's mix and hours: a quarter, before which people worked otherwise."""
+FINANCE_MONTHS: Final = 12
+"""Months in finance's picture of spend: a year, this one last."""
 FORECAST_PAST_DAYS_MAX: Final = 400
 """Days that a forecast looks back: a year and what is needed to see it come again; older ones have no weight left."""
 FORECAST_PAST_HOURS_MAX: Final = 60 * 24

@@ -30,6 +30,8 @@ COST_REPORTS: Final = ("openai-costs", "anthropic-costs", "focus")
 USAGE_REPORTS: Final = ("openai-usage", "anthropic-usage")
 """Sources that say which of a provider's keys used how much."""
 
+_MONTH_CHARACTERS: Final = len("2026-11")
+
 
 class Period(NamedTuple):
     """From an instant until another, exclusive; None leaves an end open."""
@@ -268,6 +270,19 @@ def month_of(month: date) -> tuple[Instant, Instant]:
     first = datetime(month.year, month.month, 1, tzinfo=UTC)
     after = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
     return instant_from_datetime(first), instant_from_datetime(after)
+
+
+def period_of_month(text: str) -> Period:
+    """The month that `2026-11` names. Raises ValueError."""
+    if len(text) != _MONTH_CHARACTERS:
+        raise ValueError(text)
+    return Period(*month_of(date.fromisoformat(f"{text}-01")))
+
+
+def month_before(month: str) -> str:
+    """The month before one that is written so. Raises ValueError."""
+    first = date.fromisoformat(f"{month}-01")
+    return f"{first.year - (first.month == 1):04}-{(first.month - 2) % 12 + 1:02}"
 
 
 def _rates_of(scenario: Scenario, prices: ListPrices, at: Instant) -> dict[str, Rates]:

@@ -1,12 +1,16 @@
 """Pictures drawn: a Vega-Lite document as SVG, PNG or PDF, in this process, without a browser and without the network."""
 
+import re
+from html import escape
 from pathlib import Path
 from typing import Final
 
 import vl_convert
 
-from tokenroll.insight.pictures import SHEET, UNDER_COLOURS, Picture
+from tokenroll.insight.pictures import SHEET, UNDER_COLOURS, Picture, narrowed
 
+_PARTS_TOLD: Final = re.compile(r' (?:role="graphics-[a-z]+"|aria-roledescription="[^"]*")')
+"""What would have each mark of a picture read out by itself, without a name."""
 FORMATS: Final = ("svg", "png", "pdf")
 PNG_SCALE: Final = 2.0
 """Pixels per unit of the picture: sharp where screens have two."""
@@ -22,6 +26,24 @@ def svg_for_page(picture: Picture) -> str:
     for colour, variable in UNDER_COLOURS.items():
         svg = svg.replace(colour, variable)
     return svg
+
+
+def svgs_for_page(picture: Picture, name: str, title: str) -> str:
+    """Two SVG elements of one picture, a wide and a narrow one, of which the page's style shows one.
+
+    Each is one picture to whoever hears the page, with a title; the numbers are in the table beside it.
+    """
+    untitled = {key: value for key, value in picture.items() if key != "title"}
+    return "".join(
+        _named(svg_for_page(one), f"{name}-{size}", size, title)
+        for size, one in (("wide", untitled), ("narrow", narrowed(picture)))
+    )
+
+
+def _named(svg: str, identity: str, size: str, title: str) -> str:
+    head, rest = _PARTS_TOLD.sub("", svg).split(">", 1)
+    head = head.replace('class="marks"', f'class="picture {size}" role="img" aria-labelledby="{identity}"')
+    return f'{head}><title id="{identity}">{escape(title)}</title>{rest}'
 
 
 def drawn(picture: Picture, form: str) -> bytes:

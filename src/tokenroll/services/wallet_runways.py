@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from tokenroll.engine.cycling import cycle_on, day_at
 from tokenroll.insight.runway import CHANCES, runway
@@ -23,12 +23,13 @@ from tokenroll.model.limits import RUNWAY_PAST_DAYS_MAX
 from tokenroll.model.wallet import HolderKind
 from tokenroll.services.lake_feeding import event_id_of
 from tokenroll.services.meter_quarantine import LeftOut
+from tokenroll.services.spent_days import LotDays, spent_by_lot_and_day
 from tokenroll.services.wire import CREDITS
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.lake_meters import MeterCall
-from tokenroll.store.rollups import rolled_through, sums_of
+from tokenroll.store.rollups import sums_of
 
 SEED: Final = 20_261
 """The same question has the same answer."""
@@ -36,6 +37,10 @@ _INSTANTS_AT_ONCE: Final = 500
 """Of calls that are looked up together: a database bounds what one question may name."""
 SPENT_DAYS_MIN: Final = 3
 """Days since a wallet's first spending below which nothing is said of it."""
+
+ESTIMATE_OF: Final = "the chance to run dry before the cycle ends"
+_NAMED_MAX: Final = 500
+"""Of more wallets all are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +52,17 @@ class WalletRunway:
     left_nanos: int
     last_on: date
     days_left: int
-    past_days: int
+    daily: tuple[int, ...]
+    """What was taken of its own lots day by day up to yesterday, less what is left out: its pace is of these days."""
     chance: float | None
     dry_on: tuple[date | None, date | None, date | None]
     left_out: LeftOut
     """What its pace does without."""
+
+    @property
+    def past_days(self) -> int:
+        """How many days its pace is taken from."""
+        return len(self.daily)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,25 +97,42 @@ def members_only(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["holder_kind"] == HolderKind.MEMBER.value]
 
 
+def runway_json(one: WalletRunway) -> dict[str, Any]:
+    """One wallet's runway as every door tells it."""
+    days = dict(zip(("dry_10", "dry_50", "dry_90"), one.dry_on, strict=True))
+    return {
+        "name": one.name, "wallet": one.wallet, "left_nanos": one.left_nanos, "last_on": one.last_on.isoformat(),
+        "days_left": one.days_left, "past_day_count": one.past_days,
+        "chance": None if one.chance is None else round(one.chance, 3),
+        **{name: on and on.isoformat() for name, on in days.items()},
+        "left_out": one.left_out.json(),
+    }  # fmt: skip
+
+
+def runways_json(found: list[WalletRunway]) -> dict[str, Any]:
+    """Runways as every door tells them."""
+    return {"estimate_of": ESTIMATE_OF, "wallets": [runway_json(one) for one in found]}
+
+
 def _asked(
     connection: Connection, now: Instant, rows: list[dict[str, Any]], quarantined: Collection[MeterCall]
 ) -> list[_Asked]:
     book = CycleBook(connection)
     wallets = schema.wallets.c
-    known = {
-        row.public_id: row for row in connection.execute(select(wallets.id, wallets.public_id, wallets.zone)).all()
-    }
-    spent = _spent_by_day(connection, book)
+    query = select(wallets.id, wallets.public_id, wallets.zone)
+    if len(rows) <= _NAMED_MAX:
+        query = query.where(wallets.public_id.in_([row["wallet"] for row in rows]))
+    known = {row.public_id: row for row in connection.execute(query).all()}
+    spent = spent_by_lot_and_day(connection, book, {known[row["wallet"]].id for row in rows})
     without = _left_out(connection, book, quarantined)
     found = []
     for row in rows:
         wallet = known[row["wallet"]]
         today = day_at(now, ZoneInfo(wallet.zone))
-        days = spent.get(wallet.id, {})
-        first = max(min(days, default=today.toordinal()), today.toordinal() - RUNWAY_PAST_DAYS_MAX)
+        taken = _daily_use(spent.get(wallet.id, {}), today)
         less = without.get(wallet.id, {})
-        span = range(first, today.toordinal())
-        daily = [days.get(day, 0) - less.get(day, _NOTHING).nanos for day in span]
+        span = range(today.toordinal() - len(taken), today.toordinal())
+        daily = [nanos - less.get(day, _NOTHING).nanos for day, nanos in zip(span, taken, strict=True)]
         seen = [one for day, one in less.items() if day in span]
         told = LeftOut(sum(one.call_count for one in seen), sum(one.nanos for one in seen), CREDITS, "charge")
         until_on = cycle_on(book.calendars, today).until_on
@@ -112,30 +140,14 @@ def _asked(
     return found
 
 
-def _spent_by_day(connection: Connection, book: CycleBook) -> dict[int, dict[int, int]]:
-    """What was taken of each wallet's own lots by day: the roll-ups, and what was settled since."""
-    sums = schema.spend_rollups.c
-    query = (
-        select(sums.wallet_id, sums.day, func.sum(sums.nanos).label("nanos"))
-        .where(sums.lot_id != COMPANY_LOT_ID)
-        .group_by(sums.wallet_id, sums.day)
-    )
-    found: dict[int, dict[int, int]] = {}
-    for row in connection.execute(query):
-        if row.nanos:
-            found.setdefault(row.wallet_id, {})[row.day] = int(row.nanos)
-    settlements = schema.settlements.c
-    unrolled = select(
-        settlements.hold_key, settlements.wallet_id, settlements.cycle, settlements.outcome, settlements.record
-    ).where(settlements.ledger_seq > rolled_through(connection))
-    since = sums_of(connection, book)
-    for number, wallet_id, cycle, outcome, record in connection.execute(unrolled):
-        since.add_row(number, wallet_id, cycle, outcome, record)
-    for key, (nanos, _) in since.sums.items():
-        if nanos and key.lot_id != COMPANY_LOT_ID:
-            days = found.setdefault(key.wallet_id, {})
-            days[key.day] = days.get(key.day, 0) + nanos
-    return found
+def _daily_use(spent: LotDays, today: date) -> list[int]:
+    """What was taken of a wallet's own lots on each day from the first to yesterday: what the company carried is none of its running dry."""
+    days: dict[int, int] = {}
+    for (lot_id, day), nanos in spent.items():
+        if lot_id != COMPANY_LOT_ID:
+            days[day] = days.get(day, 0) + nanos
+    first = max(min(days, default=today.toordinal()), today.toordinal() - RUNWAY_PAST_DAYS_MAX)
+    return [days.get(day, 0) for day in range(first, today.toordinal())]
 
 
 class _Less(NamedTuple):
@@ -151,7 +163,7 @@ _NOTHING: Final = _Less()
 def _left_out(
     connection: Connection, book: CycleBook, quarantined: Collection[MeterCall]
 ) -> dict[int, dict[int, _Less]]:
-    """What calls took of each wallet's own lots by day, as `_spent_by_day` has it."""
+    """What calls took of each wallet's own lots by day, as `_daily_use` has it."""
     wanted = {one.event_id for one in quarantined}
     found: dict[int, dict[int, _Less]] = {}
     settlements = schema.settlements.c
@@ -195,7 +207,7 @@ def _answered(asked: list[_Asked], days_left: int) -> list[WalletRunway]:
                 left_nanos=one.row["left_nanos"],
                 last_on=one.until_on - timedelta(days=1),
                 days_left=days_left,
-                past_days=len(one.daily),
+                daily=tuple(one.daily),
                 chance=chance,
                 dry_on=(low, middle, high),
                 left_out=one.left_out,

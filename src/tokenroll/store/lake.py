@@ -23,7 +23,7 @@ from tokenroll.model.limits import (
     RETENTION_DAYS_MAX,
     USAGE_MARK_CHARACTERS_MAX,
 )
-from tokenroll.store.lake_decisions import MeterDecision, read_decisions, write_decisions
+from tokenroll.store.lake_decisions import MeterDecision, decisions_and_digest, read_decisions, write_decisions
 from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine, seal, show_rows, table_of, tables_of
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_manifest import (
@@ -33,6 +33,7 @@ from tokenroll.store.lake_manifest import (
     LakeFile,
     Manifest,
     Withdrawn,
+    manifest_and_digest,
     read_manifest,
     write_manifest,
 )
@@ -301,8 +302,10 @@ class LakeView:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.manifest = read_manifest(directory)
-        self.decisions = read_decisions(directory)
+        self.manifest, manifest_digest = manifest_and_digest(directory)
+        self.decisions, decisions_digest = decisions_and_digest(directory)
+        self.digest = f"{manifest_digest} {decisions_digest}"
+        """What tells it from the same lake at another time: forecasts and scores depend on what was decided, too."""
 
 
 @contextlib.contextmanager

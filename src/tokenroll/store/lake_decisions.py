@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tokenroll.model.instant import Instant
-from tokenroll.store.lake_manifest import Disk, LakeError, read_whole, write_whole
+from tokenroll.store.lake_manifest import Disk, LakeError, whole_and_digest, write_whole
 
 DECISIONS: Final = "meter_decisions.json"
 VERSION: Final = 1
@@ -48,13 +48,18 @@ class _Decisions(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_decisions(directory: Path) -> tuple[MeterDecision, ...]:
     """All decisions, the oldest first. Raises LakeError for a file that cannot be believed."""
+    return decisions_and_digest(directory)[0]
+
+
+def decisions_and_digest(directory: Path) -> tuple[tuple[MeterDecision, ...], str]:
+    """All decisions, and the digest that says they are the same; empty if nobody decided yet. Raises LakeError."""
     path = directory / DECISIONS
-    found = read_whole(path, _Decisions, "put it back from your backup, or move it aside and decide anew")
+    found, digest = whole_and_digest(path, _Decisions, "put it back from your backup, or move it aside and decide anew")
     if found is None:
-        return ()
+        return (), digest
     if found.version != VERSION:
         raise LakeError(f"{path} is of version {found.version}, this release reads {VERSION}: use a newer release")
-    return found.decisions
+    return found.decisions, digest
 
 
 def write_decisions(directory: Path, decisions: Iterable[MeterDecision], disk: Disk) -> None:

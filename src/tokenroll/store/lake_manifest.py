@@ -119,14 +119,19 @@ class Disk:
 
 def read_manifest(directory: Path) -> Manifest:
     """What the lake holds; an empty one if there is none yet. Raises LakeError for a manifest that cannot be believed."""
+    return manifest_and_digest(directory)[0]
+
+
+def manifest_and_digest(directory: Path) -> tuple[Manifest, str]:
+    """What the lake holds, and the digest that says it is the same; empty if there is none yet. Raises LakeError."""
     path = directory / NAME
     mending = "put it back from your backup, or move the lake aside and run `tokenroll usage seal`"
-    manifest = read_whole(path, Manifest, mending)
+    manifest, digest = whole_and_digest(path, Manifest, mending)
     if manifest is None:
-        return Manifest()
+        return Manifest(), digest
     if manifest.version != VERSION:
         raise LakeError(f"{path} is of version {manifest.version}, this release reads {VERSION}: use a newer release")
-    return manifest
+    return manifest, digest
 
 
 def write_manifest(directory: Path, manifest: Manifest, disk: Disk) -> None:
@@ -134,18 +139,21 @@ def write_manifest(directory: Path, manifest: Manifest, disk: Disk) -> None:
     write_whole(directory / NAME, manifest, disk)
 
 
-def read_whole(path: Path, kind: type[_Whole], mending: str) -> _Whole | None:
-    """What a file says that `write_whole` wrote; None if there is none. Raises LakeError, with what mends it, for one that is not whole."""
+def whole_and_digest(path: Path, kind: type[_Whole], mending: str) -> tuple[_Whole | None, str]:
+    """What a file says that `write_whole` wrote, and its digest; None and an empty one if there is none.
+
+    Both are of one reading, since the file may be replaced meanwhile. Raises LakeError, with what mends it, for one that is not whole.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return None
+        return None, ""
     digest, _, body = data.partition(b"\n")
     damaged = f"{path} is damaged: {mending}"
     if digest != hashlib.sha256(body).hexdigest().encode():
         raise LakeError(damaged)
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body, type=kind), digest.decode("ascii")
     except msgspec.DecodeError as error:
         raise LakeError(damaged) from error
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tokenroll.app import Reader
 from tokenroll.services.refusal import Refused
 from tokenroll.services.reporting import Visitor
-from tokenroll.web import keys, me, payslips
+from tokenroll.web import finance, keys, me, payslips, team
 from tokenroll.web.door import Door
 
 HERE: Final = Path(__file__).parent
@@ -97,6 +97,8 @@ def create_application(reader: Reader, extra_routes: Sequence[BaseRoute] = ()) -
         Route("/me/keys", keys.keys(door)),
         Route("/me/keys/{key}", keys.key(door)),
         Route("/me/payslips/{cycle}", payslips.payslip(door)),
+        Route("/team", team.team(door)),
+        Route("/finance", finance.finance(door)),
         Route("/healthz", health),
         *extra_routes,
         Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),

@@ -13,14 +13,16 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from tokenroll import __version__
 from tokenroll.app import Reader
 from tokenroll.books import arithmetic, words
-from tokenroll.model.instant import Instant
+from tokenroll.model.instant import HOUR_MICROS, Instant
 from tokenroll.services.entering import use_way_in
 from tokenroll.services.history import DaySums
 from tokenroll.services.reporting import Reports, Visitor
 from tokenroll.services.sessions import SESSION_SECONDS, key_of_session, session_for
+from tokenroll.services.team_reports import manages
 from tokenroll.services.visits import Visits
 from tokenroll.web import showing
 
+DAY_MICROS: Final = 24 * HOUR_MICROS
 COOKIE: Final = "tokenroll_session"
 Page: TypeAlias = Callable[[Request, Reports, Visitor], Response]
 
@@ -58,7 +60,12 @@ class Door:
 
     def page(self, request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
         """The template with its facts; `visitor` is None on pages that anybody may see."""
-        known = {"visitor": None, "path": request.url.path, **facts}
+        known = {
+            "visitor": None,
+            "path": request.url.path,
+            "manages": getattr(request.state, "manages", False),
+            **facts,
+        }
         return HTMLResponse(self._templates.get_template(template).render(known), status_code=status)
 
     def for_visitor(self, page: Page, *, json: bool = False) -> Callable[[Request], Response]:
@@ -71,9 +78,16 @@ class Door:
                     if json:
                         raise HTTPException(401, "Log in first.")
                     return RedirectResponse("/login", status_code=303)
+                if not json:
+                    request.state.manages = manages(reports.connection, visitor.member_id)
                 return page(request, reports, visitor)
 
         return handle
+
+    @staticmethod
+    def today_at(now: Instant) -> Instant:
+        """The beginning of the day in UTC: what a question of the lake is of, so that its answer is kept for a day."""
+        return now // DAY_MICROS * DAY_MICROS
 
     def visitor(self, request: Request, reports: Reports) -> Visitor | None:
         """Whose session the request carries; the key behind it must still live."""

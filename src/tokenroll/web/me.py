@@ -9,10 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tokenroll.books import words
+from tokenroll.services.burn_downs import burn_down_picture, burn_down_rows, sentences, wallet_burn_down
+from tokenroll.services.page_parts import table
 from tokenroll.services.refusal import Refused
 from tokenroll.services.reporting import Reports, Visitor
 from tokenroll.web import showing
 from tokenroll.web.door import COOKIE, Door
+from tokenroll.web.pictures import picture_part
 
 CALLS_PER_PAGE: Final = 20
 GRANTS_PER_PAGE: Final = 100
@@ -106,10 +109,26 @@ def wallet(door: Door) -> Callable[[Request], Response]:
             older=ended[-1]["previous_seq"] if ended else 0,
             first_page=before is None,
             cycles=[found["cycle"], *(run["cycle"] for run in reports.pay_runs() if run["state"] == "closed")],
+            burn_down=_burn_down(door, reports, found) if before is None else None,
             **live_facts(found),
         )
 
     return door.for_visitor(page)
+
+
+def _burn_down(door: Door, reports: Reports, found: dict[str, Any]) -> dict[str, Any]:
+    """How long the wallet lasts: in words, as a picture where there is something to see, and as numbers."""
+    known = wallet_burn_down(reports.connection, reports.now, found)
+    title, *more = sentences(known)
+    picture, tables = None, []
+    if known.ahead:
+        picture = burn_down_picture(known, title)
+        columns = [("Day, at its beginning", False), ("Left, credits", True), ("80 % of what may come", True)]
+        tables.append(table("What was left, and the middle of what may be left", columns, burn_down_rows(known)))
+        more.append(
+            "Today counts as a day to come; what becomes spendable later is not counted. No call is refused because of it."
+        )
+    return picture_part(door.reader.lake, picture, "burn-down", title.rstrip("."), says=more, tables=tables)
 
 
 def wallet_json(door: Door) -> Callable[[Request], Response]:

@@ -66,6 +66,12 @@ def test_the_explanation_is_drawn(home: Path, capsys: pytest.CaptureFixture[str]
     assert "volume" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "begins"), [("why.pdf", b"%PDF"), ("why.png", b"\x89PNG")])
+def test_the_explanation_is_drawn_for_paper_and_screens(home: Path, name: str, begins: bytes):
+    assert main(["cost", "explain", "--month", "2026-03", "--image", str(home / name)]) == 0
+    assert (home / name).read_bytes().startswith(begins)
+
+
 def test_what_an_outcome_costs_counts_failures_and_what_nobody_named(home: Path, capsys: pytest.CaptureFixture[str]):
     log = home / "outcomes.csv"
     log.write_text("outcome,at,event\npr-1,2026-03-02T00:00:00Z,merged\npr-2,2026-03-02T00:00:00Z,abandoned\n")

@@ -191,6 +191,10 @@ def test_runway_lists_every_member_and_says_nothing_of_who_has_not_begun(tmp_pat
     assert "Ada" not in shown
     assert "what becomes spendable later in the cycle is not counted" in shown
     assert "no" in said(capsys, "runway", "Dev", code=1).err
+    for name, start in {"a.png": b"\x89PNG", "b.svg": b"<svg", "c.pdf": b"%PDF"}.items():
+        said(capsys, "runway", "Bo", "--image", str(tmp_path / name))
+        assert (tmp_path / name).read_bytes().startswith(start)
+    assert "--image draws one wallet: name it" in said(capsys, "runway", "--image", str(tmp_path / "a.png"), code=2).err
 
 
 def test_infrastructure_is_calls_seats_and_gpus(home, capsys):

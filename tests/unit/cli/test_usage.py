@@ -259,6 +259,8 @@ def test_an_import_that_cannot_begin_says_why(arguments, code, says, home, tmp_p
 def test_nobody_asks_for_the_hours_of_one_person(home, capsys):
     for by in ("member,hour", "hour,key", "session,hour"):
         assert "hours of one person" in said(capsys, "query", "--by", by, code=2).err
+    for where in ("member=Ada", "member!=Ada", "key~k"):
+        assert "hours of one person" in said(capsys, "query", "--by", "hour", "--where", where, code=2).err
     assert "department" in said(capsys, "query", "--by", "department,hour").out
 
 
@@ -268,6 +270,12 @@ def test_an_answer_is_drawn(by, home, capsys):
     drawn = (home / "answer.svg").read_text()
     assert "list cost" in drawn
     assert ("Ada" in drawn) == ("member" in by)
+
+
+@pytest.mark.parametrize(("name", "begins"), [("answer.pdf", b"%PDF"), ("answer.png", b"\x89PNG")])
+def test_an_answer_is_drawn_for_paper_and_screens(name, begins, home, capsys):
+    said(capsys, "query", "--by", "day,member", "--measure", "list", "--image", str(home / name))
+    assert (home / name).read_bytes().startswith(begins)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tokenroll.insight.runway import Habit, runway
+from tokenroll.insight.runway import CONE, Habit, cone, runway
 
 STEADY = np.full((1, 20), 10.0)
 
@@ -99,3 +99,43 @@ def test_a_cycle_that_is_over_has_no_chance():
 def test_what_does_not_fit_together_is_refused():
     with pytest.raises(ValueError, match="wallet × day"):
         runway(STEADY, np.array([1.0, 2.0]), days_left=3, seed=1)
+
+
+def test_a_cone_is_what_division_says_and_ends_at_nothing():
+    """Of ten a day: 0.85 of all have a level, as many above one as below it; the others go on at ten."""
+    found = cone(np.full(20, 10.0), 32.0, days_left=5, seed=1)
+    assert found.shape == (5, 5)
+    # the middle is of those at ten, with 0.425 on either side of them
+    assert found[2].tolist() == [22.0, 12.0, 2.0, 0.0, 0.0]
+    # the edges are in order, fall day by day, and none is below nothing
+    assert (np.diff(found, axis=0) >= 0).all()
+    assert (np.diff(found, axis=1) <= 0).all()
+    assert found.min() == 0.0
+    # levels spread by 0.0794, as above. A tenth of all are 11.76 % of them: 1.187 widths and more, 10.99 a day or 9.10;
+    # a fortieth of all are 2.94 %: 1.889 widths and more, 11.62 a day or 8.61
+    assert found[:, 0] == pytest.approx([32 - 11.62, 32 - 10.99, 22.0, 32 - 9.10, 32 - 8.61], abs=0.02)
+    # no level changes within a scenario, so that two days are twice as far off
+    assert found[:, 1] == pytest.approx([32 - 23.24, 32 - 21.98, 12.0, 32 - 18.20, 32 - 17.21], abs=0.03)
+
+
+@pytest.mark.parametrize("left", [5.0, 9.0, 15.0])
+def test_a_cone_agrees_with_the_chances(left):
+    use = np.random.default_rng(3).exponential(size=30)
+    chances = runway(use[None, :], np.array([left]), days_left=12, seed=4).by_day[0]
+    edges = cone(use, left, days_left=12, seed=4)
+    # an edge is at nothing on the days on which at least its part of the scenarios is dry, and on no other
+    assert (edges == 0).tolist() == [[chance >= part for chance in chances] for part in CONE]
+    assert 0 < (edges == 0).sum() < edges.size
+
+
+def test_a_cone_follows_weekdays_as_the_chances_do():
+    """Ten a day from Monday to Friday, seven are left on Friday evening: more than a tenth of all scenarios use nothing on the days off."""
+    weeks = np.array(([10.0] * 5 + [0.0] * 2) * 4)
+    friday = cone(weeks[:-2], 7.0, days_left=2, seed=1)
+    assert friday[3].tolist() == [7.0, 7.0]
+    any_day = cone(weeks[:-2], 7.0, days_left=2, seed=1, habit=Habit(weekday_share=0.0))
+    assert any_day[3, 1] < 7.0
+
+
+def test_no_day_left_has_no_cone():
+    assert cone(np.full(20, 10.0), 32.0, days_left=0, seed=1).shape == (5, 0)

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
+from tests.firm import CREDIT, DAY, HOUR, JANUARY, firm_of_ten_days
 from tokenroll.services.lake_feeding import feed_slice
 from tokenroll.services.meter_quarantine import quarantined
 from tokenroll.services.wallet_runways import members_only, wallet_runways
@@ -16,17 +16,7 @@ from tokenroll.store.rollups import roll_up, sums_of
 
 @pytest.fixture
 def firm():
-    one = Firm()
-    one.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=100 * CREDIT)
-    for name in ("Ada", "Bo", "Cleo"):
-        one.hire(name)
-        one.do("grant.create", to=name, plan="tools")
-    for day in range(10):
-        one.now = JANUARY + day * DAY + 12 * HOUR
-        for name, spent in (("Ada", 8), ("Bo", 1)):
-            one.call(name, one.lot_ids(name)[0], spent * CREDIT)
-    one.now = JANUARY + 10 * DAY + 9 * HOUR
-    return one
+    return firm_of_ten_days()
 
 
 def told(firm):
