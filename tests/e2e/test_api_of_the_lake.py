@@ -27,6 +27,24 @@ def at(month, day):
     return int(datetime(2026, month, day, 12, tzinfo=UTC).timestamp()) * 10**6
 
 
+class Asking:
+    """Asks the served interface of one home."""
+
+    def __init__(self, home, reader, port):
+        self.home = home
+        self.reader = reader
+        self._port = port
+
+    def __call__(self, path, secret=CLEO):
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        try:
+            connection.request("GET", path, headers={"authorization": f"Bearer {secret}"})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read()), answer.headers
+        finally:
+            connection.close()
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     """Asks over a real socket; thirty-one days of January went around the gateway, ten days of calls through it."""
@@ -55,21 +73,8 @@ def asked(tmp_path_factory):
         lake.roll_up()
     reader = Reader(settings)
     reader.clock = lambda: firm.now
-    port = []
-
-    def ask(path, secret=CLEO):
-        connection = http.client.HTTPConnection("127.0.0.1", port[0], timeout=60)
-        try:
-            connection.request("GET", path, headers={"authorization": f"Bearer {secret}"})
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read()), answer.headers
-        finally:
-            connection.close()
-
-    ask.home, ask.reader = home, reader
-    with served(Starlette(routes=[Mount("/api", create_api(reader))])) as found:
-        port.append(found)
-        yield ask
+    with served(Starlette(routes=[Mount("/api", create_api(reader))])) as port:
+        yield Asking(home, reader, port)
     reader.close()
     firm.connection.close()
     firm.connection.engine.dispose()

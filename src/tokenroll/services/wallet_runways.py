@@ -5,7 +5,7 @@ becomes spendable before the cycle ends is not counted, and neither is what the 
 Calls whose meter cannot be right (W12) were taken from the wallet all the same: they are no part of the pace, and what is left is left.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
@@ -18,22 +18,23 @@ from tokenroll.engine.cycling import cycle_on, day_at
 from tokenroll.insight.runway import CHANCES, runway
 from tokenroll.insight.sampling import Floats
 from tokenroll.model.hold import COMPANY_LOT_ID
+from tokenroll.model.identifier import hold_key_from_call
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import RUNWAY_PAST_DAYS_MAX
+from tokenroll.model.usage_event import GATEWAY
 from tokenroll.model.wallet import HolderKind
-from tokenroll.services.lake_feeding import event_id_of
 from tokenroll.services.meter_quarantine import LeftOut
 from tokenroll.services.spent_days import LotDays, spent_by_lot_and_day
 from tokenroll.services.wire import CREDITS
 from tokenroll.store import schema
-from tokenroll.store.attempt_record import parse_record
+from tokenroll.store.attempt_record import hold_number
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.lake_meters import MeterCall
 from tokenroll.store.rollups import sums_of
 
 SEED: Final = 20_261
 """The same question has the same answer."""
-_INSTANTS_AT_ONCE: Final = 500
+_CALLS_AT_ONCE: Final = 500
 """Of calls that are looked up together: a database bounds what one question may name."""
 SPENT_DAYS_MIN: Final = 3
 """Days since a wallet's first spending below which nothing is said of it."""
@@ -164,17 +165,12 @@ def _left_out(
     connection: Connection, book: CycleBook, quarantined: Collection[MeterCall]
 ) -> dict[int, dict[int, _Less]]:
     """What calls took of each wallet's own lots by day, as `_daily_use` has it."""
-    wanted = {one.event_id for one in quarantined}
     found: dict[int, dict[int, _Less]] = {}
     settlements = schema.settlements.c
-    instants = sorted({one.admitted_at for one in quarantined})
-    for start in range(0, len(instants), _INSTANTS_AT_ONCE):
-        query = select(schema.settlements).where(
-            settlements.admitted_at.in_(instants[start : start + _INSTANTS_AT_ONCE])
-        )
+    keys = _hold_keys(connection, sorted({one.event_id for one in quarantined if one.source == GATEWAY}))
+    for start in range(0, len(keys), _CALLS_AT_ONCE):
+        query = select(schema.settlements).where(settlements.hold_key.in_(keys[start : start + _CALLS_AT_ONCE]))
         for row in connection.execute(query).all():
-            if event_id_of(parse_record(row.record).hold) not in wanted:
-                continue
             took = sums_of(connection, book)
             took.add_row(row.hold_key, row.wallet_id, row.cycle, row.outcome, row.record)
             own: dict[tuple[int, int], int] = {}
@@ -185,6 +181,25 @@ def _left_out(
                 before = found.setdefault(wallet_id, {}).get(day, _NOTHING)
                 found[wallet_id][day] = _Less(before.call_count + 1, before.nanos + nanos)
     return found
+
+
+def _hold_keys(connection: Connection, event_ids: Sequence[str]) -> list[int]:
+    """The holds of our own gateway's events: of a call's first attempt it is in the call's id, of a later one in a table."""
+    attempts = schema.attempts.c
+    keys = []
+    later: dict[tuple[int, int], None] = {}
+    for event_id in event_ids:
+        call, _, attempt = event_id.rpartition(":")
+        first = hold_number(hold_key_from_call(call))
+        if attempt == "1":
+            keys.append(first)
+        else:
+            later[first, int(attempt)] = None
+    calls = sorted({call for call, _ in later})
+    for start in range(0, len(calls), _CALLS_AT_ONCE):
+        query = select(schema.attempts).where(attempts.call_key.in_(calls[start : start + _CALLS_AT_ONCE]))
+        keys += [row.hold_key for row in connection.execute(query) if (row.call_key, row.attempt) in later]
+    return keys
 
 
 def _answered(asked: list[_Asked], days_left: int) -> list[WalletRunway]:

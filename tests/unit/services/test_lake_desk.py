@@ -4,6 +4,7 @@ import contextlib
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tokenroll.services.meter_quarantine import Deciding, decide
 from tokenroll.store.lake import open_lake
 from tokenroll.store.lake_decisions import Verdict
 
-BY_MEMBER = {
+BY_MEMBER: dict[str, Any] = {
     "by": "member",
     "measure": "calls,list",
     "where": [],
@@ -198,7 +199,15 @@ def test_a_question_that_cannot_be_asked_says_what_can(desk, changed, says):
 
 @pytest.mark.parametrize("changed", [{"by": "member"}, {"where": ["member=Ada"]}, {"where": ["session~x"]}])
 def test_a_forecast_by_the_hour_is_of_no_person(desk, changed):
-    asked = {"by": "company", "measure": "list", "days": None, "from": None, "hourly": True, "where": [], "now": MONDAY}
+    asked: dict[str, Any] = {
+        "by": "company",
+        "measure": "list",
+        "days": None,
+        "from": None,
+        "hourly": True,
+        "where": [],
+        "now": MONDAY,
+    }
     with pytest.raises(LakeDeskError, match="the hours of one person are theirs alone"):
         desk().ask("forecast", {**asked, **changed})
 
