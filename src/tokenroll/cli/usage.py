@@ -233,11 +233,14 @@ def import_usage(
                 count = _read_only(sources, member, reading, intake, quiet=as_json)
             else:
                 count = _imported(settings, directory, sources, member, reading, intake, quiet=as_json)
-            if charges:
+            is_held_back = charges and bool(intake.notes)
+            if charges and not is_held_back:
                 charge = charged(settings, directory, intake.sources, seats=seats, dry_run=dry_run, quiet=as_json)
     except SourceError as error:
         raise Failure(str(error), kind="source") from error
-    result = {"event_count": count, **intake.summary(), "dry_run": dry_run} | ({"charge": charge} if charge else {})
+    result = {"event_count": count, **intake.summary(), "dry_run": dry_run, "charge_held_back": is_held_back} | (
+        {"charge": charge} if charge else {}
+    )
 
     def human() -> None:
         say(
@@ -254,11 +257,13 @@ def import_usage(
             note(*(f"  {bad.file}, line {bad.line}: {bad.reason}" for bad in intake.bad_rows[:_BAD_SHOWN]))
         if intake.notes:
             note(*intake.notes[:_BAD_SHOWN])
+        if is_held_back:
+            note("so nothing is charged yet: see to the above, then `tokenroll usage charge --source SOURCE`")
         if charge is not None:
             tell_charges(charge)
 
     show(result, as_json=as_json, human=human)
-    if intake.bad_count or {str(one) for one in sources} & set(intake.unknown_files):
+    if intake.bad_count or is_held_back or {str(one) for one in sources} & set(intake.unknown_files):
         raise typer.Exit(1)
 
 

@@ -95,3 +95,16 @@ def test_what_wallets_paid_for_is_forgotten_only_by_who_says_so(home, capsys):
     assert "would forget 1 events of codex" in said(capsys, "forget", "codex", "--dry-run").out
     assert "forgot 4 events of claude-code" in said(capsys, "forget", "claude-code", "--charged").out
     assert [line.split()[4] for line in said(capsys, "charges").out.splitlines() if "Ada" in line] == ["2.50"]
+
+
+def test_a_table_that_may_be_a_corrected_copy_is_not_charged_before_somebody_looked(home, capsys):
+    rows = [f"2026-01-0{day}T10:00:00Z,Ada,gpt-5,{day}00000,0" for day in range(2, 9)]
+    first, corrected = home / "first.csv", home / "corrected.csv"
+    first.write_text("\n".join(("time,user,model,input_tokens,output_tokens", *rows, "")))
+    corrected.write_text(first.read_text().replace("500000", "555555"))
+    # 3,500,000 model tokens in at 1.25 a million
+    assert "charged 4.375 credits" in said(capsys, "import", str(first), "--charge").out
+    told = said(capsys, "import", str(corrected), "--charge", code=1)
+    assert "took 7 events" in told.out and "charged" not in told.out  # noqa: PT018 - one sentence, and not the other
+    assert "so nothing is charged yet: see to the above" in told.err
+    assert [line.split()[4] for line in said(capsys, "charges").out.splitlines() if "2026-01-05" in line] == ["0.625"]
