@@ -39,6 +39,10 @@ class Period(NamedTuple):
     from_at: Instant | None
     until: Instant | None
 
+    def has(self, at: Instant) -> bool:
+        """Whether an instant is in it."""
+        return (self.from_at is None or self.from_at <= at) and (self.until is None or at < self.until)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
@@ -122,7 +126,10 @@ class Outcomes:
 def outcome_cost(
     view: LakeView, told: Standing, *, money: str, period: Period | None = None, where: Sequence[Condition] = ()
 ) -> Outcomes:
-    """What an accepted outcome costs: spend joined to outcomes by its tag, else by its session; the rest of all spend is unattributed."""
+    """What an accepted outcome costs: spend joined to outcomes by its tag, else by its session; the rest of all spend is unattributed.
+
+    Of a period those outcomes count that it spent on, or in which it was decided what became of them.
+    """
     column = _money(money)
     span = period or Period(None, None)
     asked = UsageQuery(
@@ -142,7 +149,8 @@ def outcome_cost(
     for call in without:
         add(call.outcome, call.session, -amount_of(call, money))
     nameless = spend.pop("", 0)
-    outcomes, elsewhere = joined(spend, told.accepted)
+    accepted = {name: ok for name, ok in told.accepted.items() if name in spend or span.has(told.decided_at[name])}
+    outcomes, elsewhere = joined(spend, accepted)
     return Outcomes(
         cost=unit_cost(outcomes, unattributed_nanos=elsewhere + nameless),
         currency=found.currency,

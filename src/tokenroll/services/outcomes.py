@@ -36,10 +36,11 @@ class OutcomeEvent(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What outcomes came to: whether each is accepted now, and which outcome a session worked at."""
+    """What outcomes came to: whether each is accepted now and since when that stands, and which outcome a session worked at."""
 
     accepted: dict[str, bool]
     outcome_of_session: dict[str, str]
+    decided_at: dict[str, Instant]
 
 
 def outcome_event(outcome: str, at: str, event: str, session: str = "") -> OutcomeEvent:
@@ -75,6 +76,7 @@ def standing(events: Iterable[OutcomeEvent]) -> Standing:
     return Standing(
         {name: event.is_accepted for name, event in sorted(newest.items())},
         {session: event.outcome for session, event in sorted(sessions.items())},
+        {name: event.at for name, event in sorted(newest.items())},
     )
 
 

@@ -83,6 +83,17 @@ def test_what_an_outcome_costs_counts_failures_and_what_nobody_named(home: Path,
     assert answer(capsys, "outcomes", str(log))["per_accepted_with_unattributed"] == "3500.00"
 
 
+def test_of_a_month_outcomes_count_that_it_worked_at_or_decided(home: Path, capsys: pytest.CaptureFixture[str]):
+    log = home / "outcomes.csv"
+    log.write_text(
+        "outcome,at,event\npr-1,2026-04-02T00:00:00Z,merged\nby-hand,2026-03-31T00:00:00Z,merged\n"
+        "earlier,2026-02-28T23:59:59Z,merged\nlater,2026-04-01T00:00:00Z,merged\n"
+    )
+    found = answer(capsys, "outcomes", str(log), "--month", "2026-03")
+    # pr-1 was worked at in March, by-hand merged then without any spend; pr-2 is in no log
+    assert (found["outcome_count"], found["accepted_count"], found["per_accepted"]) == (2, 2, "50.00")
+
+
 def test_a_session_is_the_outcomes_that_named_it_and_trackers_tell_without_a_file(
     home: Path, capsys: pytest.CaptureFixture[str]
 ):
