@@ -24,7 +24,7 @@ from tokenroll.model.limits import (
     USAGE_MARK_CHARACTERS_MAX,
 )
 from tokenroll.store.lake_decisions import MeterDecision, decisions_and_digest, read_decisions, write_decisions
-from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine, seal, show_rows, table_of, tables_of
+from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine, seal, show_rows, tables_of
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_manifest import (
     NAME,
@@ -41,10 +41,9 @@ from tokenroll.store.lake_marks import FOLDER, FoldedMarks, folded, folding_is_d
 from tokenroll.store.lake_rollups import (
     CHOSEN,
     Chosen,
-    compiled,
-    in_order,
-    is_over,
+    kept_statement,
     merge_statement,
+    over_count_statement,
     rollup_statement,
     told_twice_statement,
 )
@@ -156,8 +155,7 @@ class Lake:
         for number, (day, files) in enumerate(days.items(), 1):
             _told(tell, f"merging {day}, {number} of {len(days)} days")
             self._show(files)
-            once = count_of(self._engine, told_twice_statement()) > 0
-            self._rewrite(day, merge_statement(once=once))
+            self._rewrite(day, merge_statement(once=self._is_told_twice()))
         return len(days)
 
     def retain(self, days_kept: Mapping[str, int], today: date, *, dry_run: bool = False) -> int:
@@ -175,12 +173,14 @@ class Lake:
             over = sorted(purpose for purpose, count in days_kept.items() if age > timedelta(days=count))
             if not over:
                 continue
-            usage = table_of(USAGE)
             self._show(files)
-            count = count_of(self._engine, compiled(usage.filter(is_over(usage, over)).count().as_table()))
-            if count and not dry_run:
-                self._rewrite(day, compiled(in_order(usage.filter(~is_over(usage, over)))))
-            dropped += count
+            count = count_of(self._engine, over_count_statement(over, once=False))
+            if not count:
+                continue
+            once = self._is_told_twice()
+            dropped += count_of(self._engine, over_count_statement(over, once=True)) if once else count
+            if not dry_run:
+                self._rewrite(day, kept_statement(over, once=once))
         if not dry_run:
             self._commit(self.manifest.changed(marks=self._horizons(days_kept, today)))
         return dropped
@@ -214,9 +214,8 @@ class Lake:
                 continue
             counts[day] = count
             if not dry_run:
-                merged = seal(
-                    self.directory, self._disk, USAGE, day, tables_of(self._engine, chosen.others_statement())
-                )
+                others = chosen.others_statement(once=self._is_told_twice())
+                merged = seal(self.directory, self._disk, USAGE, day, tables_of(self._engine, others))
                 more += (_rolled(merged), *self._rollup(day, [merged])) if merged else ()
                 less |= {one.path for one in self.manifest.files if one.day == day}
         if not dry_run and (counts or unmarked):
@@ -251,6 +250,10 @@ class Lake:
 
     def _show(self, files: Iterable[LakeFile]) -> None:
         show_rows(self._engine, self.directory, files)
+
+    def _is_told_twice(self) -> bool:
+        """Whether an event stands in more than one of the rows that are shown: a log that grew tells its earlier ones again."""
+        return count_of(self._engine, told_twice_statement()) > 0
 
     def _rewrite(self, day: str, statement: str) -> None:
         """A day's files and roll-ups replaced by one of each, at one instant; the statement is of the rows that are shown."""

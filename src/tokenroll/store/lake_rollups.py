@@ -59,11 +59,6 @@ def told_once(usage: Any) -> Any:
     return placed.filter(placed.place == 0).drop("place")
 
 
-def is_over(usage: Any, purposes: list[str]) -> Any:
-    """Whether an event is of one of these purposes."""
-    return usage.purpose.isin(purposes)
-
-
 class Chosen(NamedTuple):
     """Events of one source: all, those whose ids begin so, or those whose ids the engine's table `chosen` has."""
 
@@ -80,13 +75,13 @@ class Chosen(NamedTuple):
         return is_chosen & usage.event_id.startswith(self.begins) if self.begins else is_chosen
 
     def count_statement(self) -> str:
-        """How many there are."""
+        """How many there are, each once however often it is told."""
         usage = table_of(USAGE)
-        return compiled(usage.filter(self.of(usage)).count().as_table())
+        return compiled(usage.filter(self.of(usage)).event_id.nunique().as_table())
 
-    def others_statement(self) -> str:
+    def others_statement(self, *, once: bool) -> str:
         """All other events, as a merged file has them."""
-        usage = table_of(USAGE)
+        usage = _merged(once=once)
         return compiled(in_order(usage.filter(~self.of(usage))))
 
 
@@ -99,8 +94,25 @@ def rollup_statement(kind: str, *, fits: bool) -> str:
 @cache
 def merge_statement(*, once: bool) -> str:
     """All events as a merged file has them."""
+    return compiled(in_order(_merged(once=once)))
+
+
+def over_count_statement(purposes: list[str], *, once: bool) -> str:
+    """How many events are of one of these purposes."""
+    usage = _merged(once=once)
+    return compiled(usage.filter(usage.purpose.isin(purposes)).count().as_table())
+
+
+def kept_statement(purposes: list[str], *, once: bool) -> str:
+    """All events of other purposes, as a merged file has them."""
+    usage = _merged(once=once)
+    return compiled(in_order(usage.filter(~usage.purpose.isin(purposes))))
+
+
+def _merged(*, once: bool) -> Any:
+    """The events that a merged file has: a day that is one file is never merged again, so no event may be told twice in it."""
     usage = table_of(USAGE)
-    return compiled(in_order(told_once(usage) if once else usage))
+    return told_once(usage) if once else usage
 
 
 @cache

@@ -81,6 +81,36 @@ def test_a_call_that_another_log_tells_too_is_back_after_the_next_import(tmp_pat
     assert agrees(tmp_path / "lake")
 
 
+def test_a_day_whose_grown_log_was_not_merged_yet_counts_once_after_another_import_is_taken_back(
+    tmp_path: Path, prices: ListPrices
+):
+    log, trace = tmp_path / "log.jsonl", tmp_path / "azure.csv"
+    trace.write_text(AZURE)
+    for lines in (call(1), call(1) + call(2)):  # each import is killed before it merges what it brought
+        log.write_text(lines)
+        with open_lake(tmp_path / "lake") as lake:
+            import_files(lake, usage_files([log]), Reading(prices, Attribution()), Intake())
+    taken_twice = sums(tmp_path / "lake", "usage")[0]
+    with open_lake(tmp_path / "lake") as lake:
+        import_files(lake, usage_files([trace]), Reading(prices, Attribution()), Intake())
+        assert len(lake.manifest.of_kind("usage")) == 4
+    assert taken_twice == 3
+    assert forgotten(tmp_path / "lake", prices, trace) == {"2026-01-05": 1, "2026-01-06": 1}
+    assert sums(tmp_path / "lake", "usage")[:2] == (2, 2_100)
+    assert agrees(tmp_path / "lake")
+    assert verify_lake(LakeView(tmp_path / "lake")) == []
+
+
+def test_of_what_is_told_twice_each_event_is_taken_back_once(tmp_path: Path, prices: ListPrices):
+    log = tmp_path / "log.jsonl"
+    for lines in (call(1), call(1) + call(2)):
+        log.write_text(lines)
+        with open_lake(tmp_path / "lake") as lake:
+            import_files(lake, usage_files([log]), Reading(prices, Attribution()), Intake())
+    assert forgotten(tmp_path / "lake", prices, log) == {"2026-01-05": 2}
+    assert told(tmp_path / "lake") == []
+
+
 def test_a_whole_source_goes_and_others_stay(tmp_path: Path, prices: ListPrices):
     trace, log = tmp_path / "azure.csv", tmp_path / "log.jsonl"
     trace.write_text(AZURE)

@@ -176,6 +176,17 @@ def test_a_purpose_is_kept_for_its_days(home):
     assert agrees(home)
 
 
+def test_retention_on_a_day_that_tells_a_call_twice_leaves_it_there_once(home):
+    half = event(1, purpose="personal", usage=Usage(input_tokens=100))
+    with open_lake(home) as lake:
+        lake.append([half, event(2, purpose="personal")], {"claude-code": 2})
+        lake.append([event(1), event(3)], {"claude-code": 3})
+        assert lake.retain({"personal": 0}, date(2026, 1, 6), dry_run=True) == 1
+        assert lake.retain({"personal": 0}, date(2026, 1, 6)) == 1
+    assert sums(home, USAGE)[:2] == (2, 240)
+    assert agrees(home)
+
+
 @pytest.mark.parametrize("days", [-1, 36_501])
 def test_a_retention_has_bounds(home, days):
     with open_lake(home) as lake, pytest.raises(LakeError, match="is kept for 0 to 36500 days"):
