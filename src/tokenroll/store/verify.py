@@ -138,7 +138,9 @@ class Verifier:
             self._cycles, owner_of=self._owner, zone_of=self._zone,
             name_of=self._name,
         )  # fmt: skip
-        self._charges = ChargeReplay(connection, self._spend, self._cycles, self._differs, self._zone)
+        self._charges = ChargeReplay(
+            connection, self._spend, self._cycles, self._differs, self._zone, self._stored_lots.get
+        )  # fmt: skip
         self._usage_rolled_through = usage_rolled_through(connection)
         self._usage = UsageReplay(self._name, self._cards.get)
         self._streams = {

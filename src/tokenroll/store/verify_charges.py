@@ -5,7 +5,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select
 
-from tokenroll.model.entry import Account, Entry
+from tokenroll.engine.drawing import eligible
+from tokenroll.model.entry import Account, Entry, Posting
+from tokenroll.model.hold import COMPANY_LOT_ID
+from tokenroll.model.lot import Lot
 from tokenroll.model.recall import RecallPurpose
 from tokenroll.store import schema
 from tokenroll.store.cycles import CycleBook
@@ -20,13 +23,15 @@ class ChargeReplay:
 
     def __init__(
         self, connection: Connection, spend: SpendSums, cycles: CycleBook, differs: Callable[[str, str], None],
-        zone_of: Callable[[int], str],
+        zone_of: Callable[[int], str], lot_of: Callable[[int], Lot | None],
     ) -> None:  # fmt: skip
         self._connection = connection
         self._spend = spend
         self._cycles = cycles
         self._differs = differs
         self._zone_of = zone_of
+        self._lot_of = lot_of
+        self._pools = set(connection.scalars(select(schema.pools.c.wallet_id)))
         self._charges: dict[str, Row[Any]] = {
             row.public_id: row for row in connection.execute(select(schema.usage_charges))
         }
@@ -42,7 +47,7 @@ class ChargeReplay:
         self._paid: dict[int, int] = {}
 
     def replay(self, entry: Entry) -> None:
-        """One entry: its charge is there, its cycle was open, and its parts are stored as it has them."""
+        """One entry: its charge is there, its cycle was open, who paid could, and its parts are stored as it has them."""
         charge = self._charges.get(entry.reference)
         if charge is None:
             self._differs("usage_charge", f"entry {entry.public_id} is of charge {entry.reference}, which is gone")
@@ -54,6 +59,7 @@ class ChargeReplay:
             zone = self._zone_of(leg.wallet_id)
             if self._cycles.booked(zone, entry.effective_at) != self._cycles.of_admission(zone, entry.effective_at):
                 self._differs("cycle", f"entry {entry.public_id} is booked into a cycle that was closed")
+            self._check_payer(entry, leg, charge)
             stored = self._parts.pop((seq, leg.lot_id), None)
             if stored != (charge.id, leg.wallet_id, leg.nanos):
                 self._differs(
@@ -64,6 +70,34 @@ class ChargeReplay:
             self._spend.add_charged(
                 leg.wallet_id, leg.lot_id, charge.model, leg.nanos, used_at=charge.used_at, booked_at=entry.effective_at
             )
+
+    def _check_payer(self, entry: Entry, leg: Posting, charge: Row[Any]) -> None:
+        """A lot of the member's or of a pool paid, spendable when the usage was and still when it was booked; or the company did for the member."""
+        if leg.lot_id == COMPANY_LOT_ID:
+            if leg.wallet_id != charge.wallet_id:
+                self._differs(
+                    "payer",
+                    f"entry {entry.public_id} has the company carry for wallet {leg.wallet_id} what wallet {charge.wallet_id} used",
+                )
+            return
+        lot = self._lot_of(leg.lot_id)
+        if lot is None or lot.wallet_id != leg.wallet_id:
+            self._differs(
+                "payer",
+                f"entry {entry.public_id} takes lot {leg.lot_id} from wallet {leg.wallet_id}, which "
+                f"{'is gone' if lot is None else f'is of wallet {lot.wallet_id}'}",
+            )
+            return
+        if leg.wallet_id != charge.wallet_id and leg.wallet_id not in self._pools:
+            self._differs(
+                "payer",
+                f"entry {entry.public_id} lets wallet {leg.wallet_id}, which is no pool, pay what wallet {charge.wallet_id} used",
+            )
+        for at in (charge.used_at, entry.effective_at):
+            if not eligible(lot, at):
+                self._differs(
+                    "eligible", f"entry {entry.public_id} takes of lot {lot.id}, which was not spendable at {at}"
+                )
 
     def check(self) -> int:
         """How many charges there are. All of each is paid by lots and company, or a lot is still asked for it."""

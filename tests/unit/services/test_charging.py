@@ -5,6 +5,7 @@ import pytest
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
 from tokenroll.books.payslip import slip_lines, slip_notes
 from tokenroll.services.alert_watch import AlertWatch
+from tokenroll.store.verify import verify
 
 
 @pytest.fixture
@@ -281,8 +282,6 @@ def test_usual_work_and_what_was_on_record_before_know_it(firm):
     ],
 )
 def test_who_changes_a_charge_behind_the_ledger_is_found(firm, change, says):
-    from tokenroll.store.verify import verify
-
     charge(firm, row(3 * CREDIT))
     firm.connection.rollback()
     for table in ("usage_charges", "usage_charge_parts"):
@@ -291,3 +290,37 @@ def test_who_changes_a_charge_behind_the_ledger_is_found(firm, change, says):
     firm.connection.exec_driver_sql(change)
     found = [one.message for one in verify(firm.connection, firm.now).differences]
     assert any(says in one for one in found), found
+
+
+BO = "(SELECT id FROM wallets WHERE name = 'Bo')"
+BOS_LOT = f"(SELECT id FROM lots WHERE wallet_id = {BO})"
+OF_ADAS_LOT = f"account = 'spent' AND wallet_id != {BO}"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "says"),
+    [
+        (
+            [f"UPDATE postings SET wallet_id = {BO} WHERE account = 'company_spent'", f"UPDATE usage_charge_parts SET wallet_id = {BO} WHERE lot_id = 0"],
+            "payer", "has the company carry for wallet",
+        ),
+        (
+            [f"UPDATE postings SET wallet_id = {BO}, lot_id = {BOS_LOT} WHERE {OF_ADAS_LOT}",
+             f"UPDATE usage_charge_parts SET wallet_id = {BO}, lot_id = {BOS_LOT} WHERE lot_id != 0"],
+            "payer", "which is no pool, pay what wallet",
+        ),
+        ([f"UPDATE postings SET lot_id = {BOS_LOT} WHERE {OF_ADAS_LOT}"], "payer", "from wallet 1, which is of wallet 2"),
+        (["UPDATE postings SET lot_id = 77 WHERE account = 'spent'"], "payer", "from wallet 1, which is gone"),
+        ([f"UPDATE lots SET expires_at = {JANUARY + 5 * DAY}"], "eligible", f"was not spendable at {JANUARY + 5 * DAY}"),
+        ([f"UPDATE entries SET effective_at = {FEBRUARY} WHERE kind = 'charge'"], "eligible", f"was not spendable at {FEBRUARY}"),
+    ],
+)  # fmt: skip
+def test_who_lets_another_pay_a_charge_behind_the_ledger_is_found(firm, change, kind, says):
+    charge(firm, row(12 * CREDIT))
+    firm.verified()
+    for (name,) in firm.connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").all():
+        firm.connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    for statement in change:
+        assert firm.connection.exec_driver_sql(statement).rowcount > 0, "the tampering itself did nothing"
+    found = verify(firm.connection, firm.now).differences
+    assert any(one.kind == kind and says in one.message for one in found), found
