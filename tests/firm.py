@@ -12,7 +12,7 @@ from tests.empty_ledger import empty_ledger
 from tokenroll.model.hold import Slice
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
-from tokenroll.services.protocol import Ack, Applied, Command, Hello, Ready, Report, Welcome
+from tokenroll.services.protocol import Ack, Applied, Command, Hello, Ready, Report, Resign, Welcome
 from tokenroll.services.reporting import Reports
 from tokenroll.store import tape
 from tokenroll.store.attempt_record import (
@@ -66,6 +66,10 @@ class Firm:
         self._sequence = 1
         self._begin()
 
+    def resign(self) -> None:
+        """The worker's life ends in order."""
+        self.ledger.resign(Resign(worker=0, epoch=self._epoch))
+
     def do(self, name_: str, **arguments: Any) -> dict[str, Any]:
         """The answer of a command that must succeed."""
         reply = self.ask(name_, **arguments)
@@ -88,7 +92,7 @@ class Firm:
         gives: list[tuple[int, int, int]] = []
         for one in recalls:
             whole = [other for other in recalls if other.group_id == one.group_id and other.mode == "whole"]
-            left = self.left(one.lot_id)
+            left = self.left(one.lot_id) - sum(nanos for _, lot_id, nanos in gives if lot_id == one.lot_id)
             if any(self.left(other.lot_id) < other.wanted_nanos for other in whole):
                 left = 0
             given = min(left, one.wanted_nanos)

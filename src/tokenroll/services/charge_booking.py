@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects.sqlite import insert
 
+from tokenroll.engine.drawing import eligible
 from tokenroll.engine.posting import settlement_postings
 from tokenroll.model.entry import Entry, EntryKind
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import Instant
+from tokenroll.model.lot import Lot
+from tokenroll.services.holdings import lot_from_row
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.rollups import add_charged, sums_of
@@ -48,20 +51,31 @@ def charge_named(connection: Connection, public_id: str) -> Row[Any]:
     return connection.execute(select(schema.usage_charges).where(schema.usage_charges.c.public_id == public_id)).one()
 
 
-def book_slices(work: UnitOfWork, charge: Row[Any], slices: Sequence[Slice]) -> None:
-    """What lots gave to a charge, or the company carries of it, is spent: as the usage was, or now if that cycle is closed.
+def book_slices(work: UnitOfWork, charge: Row[Any], slices: Sequence[Slice]) -> int:
+    """What lots gave to a charge, or the company carries of it, is spent: as the usage was, or now if that cycle is closed. How much.
 
-    What lots gave has left them in the mirror already.
+    What lots gave has left them in the mirror already. A lot that expired before it is booked pays nothing: its cycle was closed after
+    it was asked and told it as expired, so what it gave goes back to it.
     """
-    owners = _owners(work.connection, slices)
-    dates = lot_dates(work.connection, set(owners.values()))
+    lots = _lots(work.connection, slices)
+    dates = lot_dates(work.connection, {lot.wallet_id for lot in lots.values()})
     by_instant: dict[Instant, list[Slice]] = {}
+    booked_nanos = 0
     for one in slices:
-        known_at = dates[one.lot_id].known_at if one.lot_id != COMPANY_LOT_ID else 0
-        at = work.booked_at(owners.get(one.lot_id, charge.wallet_id), max(charge.used_at, known_at))
+        lot = lots.get(one.lot_id)
+        if lot is None:
+            at = work.booked_at(charge.wallet_id, charge.used_at)
+        else:
+            at = work.booked_at(lot.wallet_id, max(charge.used_at, dates[lot.id].known_at))
+            if not eligible(lot, at):
+                work.lot_returned(lot, one.nanos)
+                continue
         by_instant.setdefault(at, []).append(one)
+        booked_nanos += one.nanos
+    owners = {lot.id: lot.wallet_id for lot in lots.values()}
     for at in sorted(by_instant):
         _book_at(work, charge, by_instant[at], owners, at)
+    return booked_nanos
 
 
 def _book_at(work: UnitOfWork, charge: Row[Any], slices: Sequence[Slice], owners: dict[int, int], at: Instant) -> None:
@@ -93,7 +107,9 @@ def _book_at(work: UnitOfWork, charge: Row[Any], slices: Sequence[Slice], owners
     add_charged(connection, sums)
 
 
-def _owners(connection: Connection, slices: Sequence[Slice]) -> dict[int, int]:
-    lots = schema.lots.c
-    query = select(lots.id, lots.wallet_id).where(lots.id.in_([one.lot_id for one in slices]))
-    return dict(connection.execute(query).all())
+def _lots(connection: Connection, slices: Sequence[Slice]) -> dict[int, Lot]:
+    """Those that are somebody's: not the company's."""
+    ids = [one.lot_id for one in slices if one.lot_id != COMPANY_LOT_ID]
+    return {
+        row.id: lot_from_row(row) for row in connection.execute(select(schema.lots).where(schema.lots.c.id.in_(ids)))
+    }

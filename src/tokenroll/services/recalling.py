@@ -229,9 +229,7 @@ def _book_charge(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> bool:
     """Whether that is all of the charge, as it mostly is."""
     slices = [Slice(one.lot_id, one.nanos) for _, one in parts if one.nanos]
     charge = charge_named(work.connection, parts[0][0].reference)
-    if slices:
-        book_slices(work, charge, slices)
-    return sum(one.nanos for one in slices) == int(charge.charged_nanos)
+    return book_slices(work, charge, slices) == int(charge.charged_nanos)
 
 
 def _summed(work: UnitOfWork, parts: list[tuple[Row[Any], Give]]) -> list[tuple[Row[Any], Give]]:

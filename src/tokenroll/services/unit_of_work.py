@@ -115,6 +115,13 @@ class UnitOfWork:
         if change_nanos or spent_nanos:
             self._lots.append(LotChange(wallet_id, lot_id, change_nanos, None, spent_nanos))
 
+    def lot_returned(self, lot: Lot, nanos: int) -> None:
+        """What a lot gave and what cannot be taken of it after all is left of it again, here and at its worker."""
+        self._changes.mirror.take(lot.id, -nanos)
+        # nothing of it was in suspense: it is told as spent, as all that was given is, and that as come back
+        self.spent_elsewhere(lot.wallet_id, nanos)
+        self.lot_changed(lot.wallet_id, lot.id, nanos, -nanos)
+
     def lot_told(self, lot: Lot, left_nanos: int) -> None:
         """A lot that its worker may not know, such as one that expired before it began; one that it knows stays as it is there."""
         self._lots.append(LotChange(lot.wallet_id, lot.id, 0, leasing.lot_terms(lot, left_nanos)))

@@ -160,6 +160,60 @@ def test_what_a_closed_cycle_lost_stays_lost_and_the_company_carries_late_usage(
     firm.verified()
 
 
+def closed_between_asking_and_giving(firm, name):
+    """The gateway is slow: January is closed after its usage was charged and before a lot gave anything."""
+    firm.now = FEBRUARY + HOUR
+    firm.gives = False
+    firm.ledger.take_deltas()
+    assert charge(firm, row(3 * CREDIT, name=name, at=FEBRUARY - HOUR))["delivery"] == "pending"
+    firm.do("payrun.close", cycle="2026-01")
+    firm.answer_recalls()
+
+
+def test_a_lot_told_as_expired_between_asking_and_giving_gets_back_what_it_gave(firm):
+    (lot,) = firm.lot_ids("Ada")
+    closed_between_asking_and_giving(firm, "Ada")
+    january, february = (firm.reports.payslip("Ada", cycle) for cycle in ("2026-01", "2026-02"))
+    assert (january["breakage_nanos"], january["spent_nanos"]) == (10 * CREDIT, 0)
+    assert (february["breakage_nanos"], february["adjustments_nanos"], february["spent_nanos"]) == (0, 0, 0)
+    assert february["company_carried_nanos"] == 3 * CREDIT
+    assert told(firm) == (0, 0, 3 * CREDIT)
+    assert (firm.left(lot), firm.parts(lot)) == (10 * CREDIT, {})
+    back = [one for delta in firm.ledger.take_deltas() for one in delta.lots]
+    assert [(one.lot_id, one.change_nanos, one.spent_nanos) for one in back] == [(lot, 3 * CREDIT, -3 * CREDIT)]
+    firm.verified()
+
+
+def test_what_an_expired_lot_cannot_pay_any_more_is_asked_of_a_living_one(firm):
+    firm.now = JANUARY + 10 * DAY
+    firm.do("plan.create", name="years", kind="stipend", classification="tool", amount_nanos=20 * CREDIT, priority=200)
+    firm.do("grant.create", to="Bo", plan="years")
+    month, years = firm.lot_ids("Bo")
+    closed_between_asking_and_giving(firm, "Bo")
+    firm.answer_recalls()
+    assert (firm.parts(month), firm.parts(years)) == ({}, {"spent": 3 * CREDIT})
+    slip = firm.reports.payslip("Bo", "2026-02")
+    assert (slip["adjustments_nanos"], slip["breakage_nanos"], slip["company_carried_nanos"]) == (3 * CREDIT, 0, 0)
+    firm.verified()
+
+
+def test_where_the_ledger_gives_by_itself_a_lot_told_as_expired_pays_nothing_either(firm):
+    """The gateway ended while it was asked: the ledger gives in its stead."""
+    (lot,) = firm.lot_ids("Ada")
+    firm.now = FEBRUARY + HOUR
+    firm.gives = False
+    firm.ledger.take_deltas()
+    charge(firm, row(3 * CREDIT, at=FEBRUARY - HOUR))
+    firm.do("payrun.close", cycle="2026-01")
+    firm.resign()
+    assert told(firm) == (0, 0, 3 * CREDIT)
+    assert firm.left(lot) == 10 * CREDIT
+    firm.do("payrun.reopen", cycle="2026-01", reason="January's usage came late")
+    charge(firm, row(12 * CREDIT, at=FEBRUARY - HOUR))  # the cycle is open again, and so the lot pays all of it
+    assert firm.parts(lot) == {"spent": 9 * CREDIT}
+    firm.verified()
+
+
 def test_late_usage_that_a_living_lot_pays_is_an_adjustment(firm):
     firm.do("plan.create", name="years", kind="stipend", classification="tool", amount_nanos=20 * CREDIT)
     firm.do("grant.create", to="Bo", plan="years")

@@ -100,3 +100,11 @@ def test_a_lot_that_expired_before_the_worker_began_is_told_with_the_recall_and_
     assert desk.gives() == [(7, 5, 2 * CREDIT), (8, 1, CREDIT)]
     assert desk.available() == 0
     assert desk.spending.wallets[1].spent_nanos == 5
+
+
+def test_what_was_given_and_could_not_be_taken_is_left_again_and_neither_spent_nor_in_suspense(ada):
+    ada.spending.apply_delta(recall(1, RecallTerms(7, 7, 1, 1, CREDIT, "left")))
+    assert ada.available() == 0
+    ada.spending.apply_delta(Delta(2, [], [LotChange(1, 1, CREDIT, None, -CREDIT)], [], [], {}, spent={1: CREDIT}))
+    seen = ada.spending.wallets[1]
+    assert (ada.available(), seen.spent_nanos, seen.suspense_nanos) == (CREDIT, 0, 0)
