@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 from sqlalchemy.dialects.sqlite import insert
 
 from tokenroll.engine.drawing import eligible
@@ -28,22 +28,28 @@ class LotDates(NamedTuple):
 def lot_dates(connection: Connection, wallet_ids: Iterable[int]) -> dict[int, LotDates]:
     """Of every lot of these wallets."""
     lots, grants = schema.lots, schema.grants
-    origins = lots.alias("origins")
-    query = (
-        select(
-            lots.c.id, lots.c.wallet_id, lots.c.moved_at, grants.c.recorded_at, origins.c.wallet_id.label("origin_id")
-        )
-        .join(grants, grants.c.id == lots.c.grant_id)
-        .outerjoin(origins, origins.c.id == lots.c.origin_lot_id)
-        .where(lots.c.wallet_id.in_(list(wallet_ids)))
-    )
+    own = lots.c.wallet_id.in_(list(wallet_ids))
+    query = select(lots.c.id, lots.c.moved_at, grants.c.recorded_at).join(grants, grants.c.id == lots.c.grant_id)
+    received = _received(connection, own)
     return {
-        row.id: LotDates(
-            row.recorded_at if row.moved_at is None else row.moved_at,
-            row.moved_at if row.origin_id is not None and row.origin_id != row.wallet_id else None,
-        )
-        for row in connection.execute(query)
+        row.id: LotDates(row.recorded_at if row.moved_at is None else row.moved_at, received.get(row.id))
+        for row in connection.execute(query.where(own))
     }
+
+
+def _received(connection: Connection, own: ColumnElement[bool]) -> dict[int, Instant | None]:
+    """By lot: when it, or the lot of the same wallet that it was rescheduled out of, came from another wallet."""
+    lots, origins = schema.lots, schema.lots.alias("origins")
+    first = select(lots.c.id, lots.c.wallet_id, lots.c.moved_at, lots.c.origin_lot_id)
+    chain = first.where(own, lots.c.origin_lot_id.is_not(None)).cte("chain", recursive=True)
+    further = select(chain.c.id, chain.c.wallet_id, origins.c.moved_at, origins.c.origin_lot_id)
+    chain = chain.union_all(
+        further.join(origins, origins.c.id == chain.c.origin_lot_id).where(
+            origins.c.wallet_id == chain.c.wallet_id, origins.c.origin_lot_id.is_not(None)
+        )
+    )
+    query = select(chain.c.id, chain.c.moved_at).join(lots, lots.c.id == chain.c.origin_lot_id)
+    return dict(connection.execute(query.where(lots.c.wallet_id != chain.c.wallet_id)).all())
 
 
 def charge_named(connection: Connection, public_id: str) -> Row[Any]:

@@ -5,6 +5,7 @@ import pytest
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
 from tokenroll.books.payslip import slip_lines, slip_notes
 from tokenroll.services.alert_watch import AlertWatch
+from tokenroll.services.charge_booking import lot_dates
 from tokenroll.store.verify import verify
 
 
@@ -133,6 +134,35 @@ def test_a_lot_pays_only_usage_since_it_was_spendable(firm):
     charge(firm, row(4 * CREDIT, at=JANUARY + 10 * DAY))
     assert told(firm) == (6 * CREDIT, 14 * CREDIT, 5 * CREDIT)
     firm.verified()
+
+
+def moved(firm, lot_id, *, to, day):
+    """A lot of Bo's grant, moved out of this one on a day of January; its id."""
+    made = max(firm.lot_ids("Ada") + firm.lot_ids("Bo")) + 1
+    columns = "priority, classification, amount_nanos, effective_at, expires_at"
+    query = f"""
+        INSERT INTO lots (id, grant_id, wallet_id, {columns}, origin_lot_id, moved_at)
+        SELECT ?, grant_id, ?, {columns}, id, ? FROM lots WHERE id = ?"""
+    firm.connection.exec_driver_sql(query, (made, firm.wallet_id(to), JANUARY + (day - 1) * DAY, lot_id))
+    firm.connection.commit()
+    return made
+
+
+def test_a_lot_is_hers_since_it_came_to_her_however_often_its_dates_were_changed_since(firm):
+    (own,), (bos,) = firm.lot_ids("Ada"), firm.lot_ids("Bo")
+    came = moved(firm, bos, to="Ada", day=12)
+    once = moved(firm, came, to="Ada", day=15)
+    twice = moved(firm, once, to="Ada", day=20)
+    her_own = moved(firm, own, to="Ada", day=21)
+    back = moved(firm, moved(firm, her_own, to="Bo", day=22), to="Ada", day=23)
+    dates = lot_dates(firm.connection, [firm.wallet_id("Ada")])
+    assert {lot_id: (one.known_at - JANUARY) // DAY for lot_id, one in dates.items()} == {
+        own: 0, came: 11, once: 14, twice: 19, her_own: 20, back: 22,
+    }  # fmt: skip
+    assert {lot_id: one.received_at for lot_id, one in dates.items()} == {
+        own: None, came: JANUARY + 11 * DAY, once: JANUARY + 11 * DAY, twice: JANUARY + 11 * DAY, her_own: None,
+        back: JANUARY + 22 * DAY,
+    }  # fmt: skip
 
 
 def test_an_expired_lot_pays_what_was_used_before_while_its_cycle_is_open(firm):
