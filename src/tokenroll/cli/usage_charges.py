@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -41,6 +41,7 @@ Seats = Annotated[
 _NEXT: Final = {
     "of a seat, not billed by use": "`--seats` charges it, too",
     "of nobody who is a member": "`tokenroll member create NAME` under that very name, then `tokenroll usage charge`",
+    "under a name that nobody had then": "let a rule of attribution name the member by id, `tokenroll usage forget` it and import it again",
     "without a price": "neither your rate cards nor the published prices had one when it was used",
     "of a meter that cannot be right (W12)": "`tokenroll cost meters` tells them; those confirmed are charged",
     "in another currency than the price list": "credits are bought with USD",
@@ -116,7 +117,6 @@ def charged(
     wanted = sorted(set(sources) - {GATEWAY})
     with reports() as books, read_lake(lake_directory) as view, _bar(quiet=quiet) as step:
         members = members_by_name(books.connection)
-        names = {public_id: name for name, public_id in members.items() if name != public_id}
         costs = costs_of(
             view, wanted, ChargeRates(books.connection), members, now=clock_of(settings)(), seats=seats,
             on_events=lambda done, total: step("rating usage", done, total),
@@ -125,7 +125,7 @@ def charged(
     grown = [(key, one) for key, one in costs.rows() if one.nanos > before.get(key, 0)]
     with _bar(quiet=quiet) as step:
         answers = list(_answers(grown, step, dry_run=dry_run))
-    return _summary(costs, {**before}, answers, names) | {"sources": wanted, "dry_run": dry_run}
+    return _summary(costs, {**before}, answers, members.names) | {"sources": wanted, "dry_run": dry_run}
 
 
 def _answers(
@@ -147,7 +147,7 @@ def _answers(
 
 
 def _summary(
-    costs: "Costs", before: dict[Any, int], answers: list[dict[str, Any]], names: dict[str, str]
+    costs: "Costs", before: dict[Any, int], answers: list[dict[str, Any]], names: Mapping[str, str]
 ) -> dict[str, Any]:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for key, one in costs.rows():

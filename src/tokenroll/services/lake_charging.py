@@ -6,17 +6,22 @@ is on record. So what an event costs never changes, and a total grows by new eve
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
+from tokenroll.engine.calendar import day_start
 from tokenroll.engine.charging import Told, Uncharged, credits_of
 from tokenroll.engine.rating import card_from_json
 from tokenroll.insight.broken_meters import SUM_SOURCES
-from tokenroll.model.instant import Instant
+from tokenroll.model.instant import INSTANT_MAX, Instant
 from tokenroll.model.limits import AMOUNT_NANOS_MAX
+from tokenroll.model.member import MemberField
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import Usage
+from tokenroll.model.wallet import HolderKind
 from tokenroll.services.list_prices import ListPrices
 from tokenroll.services.meter_quarantine import quarantined
 from tokenroll.store import schema
@@ -27,10 +32,12 @@ from tokenroll.store.lake_rollups import compiled, told_once
 from tokenroll.store.lake_schema import COUNTS, USAGE
 
 UNKNOWN_MEMBER: Final = "of nobody who is a member"
+FORMER_NAME: Final = "under a name that nobody had then"
 AHEAD: Final = "with a time that is to come"
 BROKEN: Final = "of a meter that cannot be right (W12)"
 TOO_MUCH: Final = "of a day that costs more than a row may hold"
 _MODELS_NAMED_MAX: Final = 5
+_DAY: Final = timedelta(days=1)
 _COLUMNS: Final = (
     "source", "event_id", "member", "day", "model", "provider", "service_tier", "currency", "billing", "list_cost_nanos", "admitted_at", *COUNTS,
 )  # fmt: skip
@@ -101,21 +108,79 @@ class ChargeRates:
         return None if found is None or found.effective_at > at else found
 
 
-def members_by_name(connection: Connection) -> dict[str, str]:
-    """The id of each member who has a wallet, by name and by id."""
-    members, wallets = schema.members.c, schema.wallets.c
-    query = select(members.public_id, members.name).join(schema.wallets, wallets.holder_id == members.id)
-    found: dict[str, str] = {}
-    for public_id, name in connection.execute(query.where(wallets.holder_kind == "member")):
-        found |= {public_id: public_id, name: public_id}
-    return found
+class _Bearing(NamedTuple):
+    """From when until when on record a member had a name."""
+
+    since: Instant
+    until: Instant
+    member: str
+
+
+class MemberNames:
+    """Who had which name when: a name that was free again may be another's since."""
+
+    def __init__(self, bearings: Mapping[str, Sequence[_Bearing]], names: Mapping[str, str]) -> None:
+        self._bearings = bearings
+        self.names = names
+        """What each member is called today, by id."""
+
+    def __contains__(self, name: str) -> bool:
+        """Whether anybody is, or was ever, called that; a member's id is a name of nobody else."""
+        return name in self.names or name in self._bearings
+
+    def member(self, name: str, at: Instant) -> str | None:
+        """The id of who had a name then; None while nobody had it.
+
+        Usage from before anybody had it is of the first who did: logs are older than the members whom they name.
+        """
+        if name in self.names:
+            return name
+        bearings = self._bearings.get(name, ())
+        for place, one in enumerate(bearings):
+            if at < one.until and (at >= one.since or place == 0):
+                return one.member
+        return None
+
+
+def members_by_name(connection: Connection) -> MemberNames:
+    """Each member who has a wallet by id, and by every name while it was theirs on record.
+
+    A change of name that was written late ends the old name with its own day, and begins the new one when it was written: between
+    them, what stands under the old name could be anybody's who took it since.
+    """
+    members, wallets, changes = schema.members.c, schema.wallets.c, schema.member_changes.c
+    renamed: dict[int, list[Row[Any]]] = {}
+    query = select(schema.member_changes).where(changes.field == MemberField.NAME.value).order_by(changes.id)
+    for change in connection.execute(query):
+        renamed.setdefault(change.member_id, []).append(change)
+    found: dict[str, list[_Bearing]] = {}
+    names: dict[str, str] = {}
+    query = select(schema.members).join(schema.wallets, wallets.holder_id == members.id)
+    for row in connection.execute(query.where(wallets.holder_kind == HolderKind.MEMBER.value)):
+        names[row.public_id] = row.name
+        since = row.recorded_at
+        for change in renamed.get(row.id, ()):
+            day_over = day_start(date.fromisoformat(change.effective_on) + _DAY, ZoneInfo(row.zone))
+            until = min(change.recorded_at, day_over)
+            found.setdefault(change.was, []).append(_Bearing(since, until, row.public_id))
+            since = change.recorded_at
+        found.setdefault(row.name, []).append(_Bearing(since, INSTANT_MAX, row.public_id))
+    return MemberNames({name: _closed(sorted(bearings)) for name, bearings in found.items()}, names)
+
+
+def _closed(bearings: list[_Bearing]) -> list[_Bearing]:
+    """One after another; whoever got a name back had it all the while, as after a slip of HR's, if nobody else had it between."""
+    return [
+        one._replace(until=after.since) if after is not None and after.member == one.member else one
+        for one, after in zip(bearings, [*bearings[1:], None], strict=True)
+    ]
 
 
 def costs_of(
     view: LakeView,
     sources: Sequence[str],
     rates: ChargeRates,
-    members: Mapping[str, str],
+    members: MemberNames,
     *,
     now: Instant,
     seats: bool = False,
@@ -146,7 +211,7 @@ def costs_of(
 
 
 def _add(
-    costs: Costs, rows: Iterable[Mapping[str, Any]], rates: ChargeRates, members: Mapping[str, str],
+    costs: Costs, rows: Iterable[Mapping[str, Any]], rates: ChargeRates, members: MemberNames,
     broken: Collection[tuple[str, str]], *, now: Instant, seats: bool,
 ) -> None:  # fmt: skip
     for row in rows:
@@ -159,14 +224,14 @@ def _add(
         nanos = credits_of(told, rates.card(row["provider"], model, row["admitted_at"]), seats=seats)
         if isinstance(nanos, Uncharged):
             costs.leave_out(source, name, nanos.value, model)
-        elif name not in members:
-            costs.leave_out(source, name, UNKNOWN_MEMBER, model)
+        elif (member := members.member(name, row["admitted_at"])) is None:
+            costs.leave_out(source, name, FORMER_NAME if name in members else UNKNOWN_MEMBER, model)
         elif row["admitted_at"] > now:
             costs.leave_out(source, name, AHEAD, model)
         elif (source, row["event_id"]) in broken:
             costs.leave_out(source, name, BROKEN, model)
         else:
-            one = costs.totals.setdefault(DayKey(source, members[name], row["day"].isoformat(), model), DayTotal())
+            one = costs.totals.setdefault(DayKey(source, member, row["day"].isoformat(), model), DayTotal())
             one.nanos += nanos
             one.used_at = max(one.used_at, row["admitted_at"])
 

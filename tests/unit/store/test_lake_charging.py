@@ -8,7 +8,16 @@ from tests.firm import JANUARY, Firm
 from tests.lake_kit import DAY, HOUR, MONDAY, event
 from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import Billing
-from tokenroll.services.lake_charging import AHEAD, BROKEN, TOO_MUCH, ChargeRates, DayKey, costs_of, members_by_name
+from tokenroll.services.lake_charging import (
+    AHEAD,
+    BROKEN,
+    FORMER_NAME,
+    TOO_MUCH,
+    ChargeRates,
+    DayKey,
+    costs_of,
+    members_by_name,
+)
 from tokenroll.services.meter_quarantine import Deciding, decide
 from tokenroll.store.lake import open_lake, read_lake
 from tokenroll.store.lake_decisions import Verdict
@@ -36,12 +45,21 @@ def costs(firm, directory: Path, *batches, sources=("claude-code",), seats=False
         found = costs_of(
             view, sources, ChargeRates(firm.connection), members_by_name(firm.connection), now=NOW, seats=seats
         )
-    names = {one: name for name, one in members_by_name(firm.connection).items() if name != one}
+    names = members_by_name(firm.connection).names
     totals = {
         (key.source, names[key.member], key.day, key.model): (one.nanos, one.used_at) for key, one in found.rows()
     }
     left = {key: (one.event_count, sorted(one.models)) for key, one in found.left_out.items()}
     return totals, left
+
+
+def member_id(firm, name):
+    return firm.reports.member(name)["member"]
+
+
+def charged_to(firm, totals):
+    """Nanos by the day of January and the member's name today."""
+    return {(int(day[-2:]), name): nanos for (_, name, day, _), (nanos, _) in totals.items()}
 
 
 def test_events_are_added_up_by_source_member_day_and_model(firm, tmp_path):
@@ -66,7 +84,7 @@ def test_an_event_that_was_told_again_and_longer_counts_once_and_whole(firm, tmp
 
 
 def test_a_member_is_known_by_name_and_id_and_a_pool_is_none(firm, tmp_path):
-    ada = members_by_name(firm.connection)["Ada"]
+    ada = member_id(firm, "Ada")
     events = [
         event(1),
         event(2, member=ada),
@@ -79,6 +97,50 @@ def test_a_member_is_known_by_name_and_id_and_a_pool_is_none(firm, tmp_path):
     assert left == {
         ("claude-code", name, "of nobody who is a member"): (1, ["sonnet"]) for name in ("", "Engineering pool", "Zoe")
     }
+
+
+def test_a_name_that_is_another_members_by_now_is_of_who_had_it_when_it_was_used(firm, tmp_path):
+    firm.now = MONDAY + 2 * DAY + 12 * HOUR
+    firm.do("member.change", member="Ada", name="Ada Smith")
+    lake_path = tmp_path / "lake"
+    events = [event(1), event(2, MONDAY + 2 * DAY), event(3, MONDAY + 3 * DAY), event(4, MONDAY + 5 * DAY)]
+    totals, left = costs(firm, lake_path, events)
+    assert charged_to(firm, totals) == {(5, "Ada Smith"): 1_000, (7, "Ada Smith"): 1_000}
+    assert left == {("claude-code", "Ada", FORMER_NAME): (2, ["sonnet"])}
+
+    firm.now = MONDAY + 4 * DAY
+    firm.hire("Ada")
+    totals, left = costs(firm, lake_path, [event(5, member="Ada Smith"), event(6, member=member_id(firm, "Ada"))])
+    assert charged_to(firm, totals) == {
+        (5, "Ada Smith"): 2_000, (7, "Ada Smith"): 1_000, (10, "Ada"): 1_000, (5, "Ada"): 1_000,
+    }  # fmt: skip
+    assert left == {("claude-code", "Ada", FORMER_NAME): (1, ["sonnet"])}
+
+
+def test_a_name_that_was_changed_as_of_an_earlier_day_ended_with_that_day(firm, tmp_path):
+    firm.now = MONDAY + 6 * DAY
+    firm.do("member.change", member="Ada", name="Ada Smith", on="2026-01-06")
+    firm.hire("Ada")
+    totals, left = costs(firm, tmp_path / "lake", [event(number, MONDAY + number * DAY) for number in range(8)])
+    assert charged_to(firm, totals) == {
+        (5, "Ada Smith"): 1_000, (6, "Ada Smith"): 1_000, (11, "Ada"): 1_000, (12, "Ada"): 1_000,
+    }  # fmt: skip
+    assert left == {("claude-code", "Ada", FORMER_NAME): (4, ["sonnet"])}
+
+
+def test_who_got_a_name_back_had_it_all_the_while(firm, tmp_path):
+    firm.now = MONDAY + 2 * DAY
+    firm.do("member.change", member="Ada", name="Aba", on="2026-01-05")
+    firm.now = MONDAY + 4 * DAY
+    firm.do("member.change", member="Aba", name="Ada")
+    totals, left = costs(firm, tmp_path / "lake", [event(number, MONDAY + number * DAY) for number in range(6)])
+    assert charged_to(firm, totals) == {(day, "Ada"): 1_000 for day in range(5, 11)}
+    assert left == {}
+
+
+def test_usage_from_before_anybody_had_the_name_is_of_the_first_who_had(firm, tmp_path):
+    totals, left = costs(firm, tmp_path / "lake", [event(1, JANUARY - 3 * DAY)])
+    assert (charged_to(firm, totals), left) == ({(29, "Ada"): 1_000}, {})
 
 
 def test_what_is_not_charged_is_counted_by_its_reason(firm, tmp_path):
@@ -132,7 +194,7 @@ def test_a_day_that_costs_more_than_a_row_may_hold_is_left_out(firm, tmp_path):
     events = [event(1, list_cost_nanos=10**18), event(2, list_cost_nanos=10**18)]
     totals, left = costs(firm, tmp_path / "lake", events)
     assert totals == {}
-    ada = members_by_name(firm.connection)["Ada"]
+    ada = member_id(firm, "Ada")
     assert left == {("claude-code", ada, TOO_MUCH): (1, ["sonnet"])}
 
 
@@ -141,8 +203,10 @@ def test_the_rows_of_a_member_stand_together_in_the_order_of_days(firm, tmp_path
     with open_lake(tmp_path / "lake") as lake:
         lake.append(events, {})
     with read_lake(tmp_path / "lake") as view:
-        found = costs_of(view, ["claude-code"], ChargeRates(firm.connection), {"Ada": "a", "Bo": "b"}, now=NOW)
+        members = members_by_name(firm.connection)
+        found = costs_of(view, ["claude-code"], ChargeRates(firm.connection), members, now=NOW)
+    ada, bo = member_id(firm, "Ada"), member_id(firm, "Bo")
     assert [key for key, _ in found.rows()] == [
-        DayKey("claude-code", "a", "2026-01-05", "sonnet"), DayKey("claude-code", "a", "2026-01-06", "sonnet"),
-        DayKey("claude-code", "b", "2026-01-05", "sonnet"),
+        DayKey("claude-code", ada, "2026-01-05", "sonnet"), DayKey("claude-code", ada, "2026-01-06", "sonnet"),
+        DayKey("claude-code", bo, "2026-01-05", "sonnet"),
     ]  # fmt: skip
