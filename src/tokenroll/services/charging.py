@@ -11,6 +11,7 @@ from typing import Any, Final, TypedDict
 
 from sqlalchemy import Connection, Row, func, select
 
+from tokenroll.engine.attributing import value_on
 from tokenroll.engine.charging import ChargeLot, charge_slices, grown_nanos
 from tokenroll.model.amount import amount_nanos_checked
 from tokenroll.model.checks import name_checked
@@ -18,6 +19,7 @@ from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import CHARGE_ROWS_MAX
 from tokenroll.model.lot import LotState
+from tokenroll.model.member import MemberChange, MemberField
 from tokenroll.model.pool import DrawRule
 from tokenroll.model.recall import RecallMode, RecallPurpose
 from tokenroll.model.usage_event import GATEWAY
@@ -26,6 +28,7 @@ from tokenroll.services import leasing, recalling
 from tokenroll.services.charge_booking import LotDates, book_slices, charge_named, lot_dates
 from tokenroll.services.finding import find_member
 from tokenroll.services.holdings import lot_from_row, states_by_wallet
+from tokenroll.services.members import changes_of
 from tokenroll.services.protocol import LotChange
 from tokenroll.services.recalling import Part
 from tokenroll.services.refusal import Refused
@@ -109,7 +112,8 @@ class _Charger:
     def __init__(self, work: UnitOfWork) -> None:
         self._work = work
         self._wallets: dict[int, Row[Any]] = {}
-        self._funds: dict[int, list[int]] = {}
+        self._pools: dict[str | None, tuple[int, bool]] = {}
+        self._departments: dict[int, tuple[list[MemberChange], str | None]] = {}
         self._lots: dict[int, list[tuple[LotState, int]]] = {}
         self._dates: dict[int, LotDates] = {}
         self._promised: dict[int, int] = {}
@@ -163,7 +167,7 @@ class _Charger:
         work = self._work
         groups = [
             [one for one in self._of(wallet_id, row.used_at) if one.state.lot.id not in asked]
-            for wallet_id in self._funding(row.wallet_id)
+            for wallet_id in self._funding(row)
         ]
         slices, missing_nanos = charge_slices(groups, need_nanos, row.used_at)
         known = {one.state.lot.id: one for group in groups for one in group}
@@ -182,15 +186,28 @@ class _Charger:
             book_slices(work, row, [Slice(COMPANY_LOT_ID, missing_nanos)])
         return missing_nanos
 
-    def _funding(self, wallet_id: int) -> list[int]:
-        """A member's wallet and the pool that serves it, in the order in which calls draw them."""
-        if wallet_id not in self._funds:
-            pool_id = leasing.pool_of_wallet(self._work.connection, wallet_id)
+    def _funding(self, charge: Row[Any]) -> list[int]:
+        """A member's wallet and the pool that served it when the usage was, in the order in which calls draw them."""
+        department = self._department(charge.member_id, charge.day)
+        if department not in self._pools:
+            pool_id = leasing.pool_of_department(self._work.connection, department)
             pools = schema.pools.c
             rule = self._work.connection.scalar(select(pools.draw_rule).where(pools.wallet_id == pool_id))
-            found = [wallet_id, pool_id] if pool_id else [wallet_id]
-            self._funds[wallet_id] = found[::-1] if rule == DrawRule.POOL_FIRST else found
-        return self._funds[wallet_id]
+            self._pools[department] = (pool_id, rule == DrawRule.POOL_FIRST)
+        pool_id, is_first = self._pools[department]
+        found = [charge.wallet_id, pool_id] if pool_id else [charge.wallet_id]
+        return found[::-1] if is_first else found
+
+    def _department(self, member_id: int, day: str) -> str | None:
+        """The outside id of a member's department on a day in UTC, as usage reports have it."""
+        connection = self._work.connection
+        if member_id not in self._departments:
+            members, departments = schema.members.c, schema.departments.c
+            query = select(departments.public_id).join(schema.members, members.department_id == departments.id)
+            now = connection.scalar(query.where(members.id == member_id))
+            self._departments[member_id] = (changes_of(connection, member_id), now)
+        changes, now = self._departments[member_id]
+        return value_on(changes, MemberField.DEPARTMENT, date.fromisoformat(day), now)
 
     def _of(self, wallet_id: int, used_at: Instant) -> list[ChargeLot]:
         """The lots of a wallet with what is left of them by now."""

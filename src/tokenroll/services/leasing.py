@@ -158,6 +158,13 @@ def pool_of_wallet(connection: Connection, wallet_id: int) -> int:
     return 0 if row is None else _Pools(connection).nearest(row.department_id)
 
 
+def pool_of_department(connection: Connection, public_id: str | None) -> int:
+    """The wallet id of the pool that serves a department; 0 for none, and without a department."""
+    departments = schema.departments.c
+    department_id = connection.scalar(select(departments.id).where(departments.public_id == public_id))
+    return 0 if department_id is None else _Pools(connection).nearest(department_id)
+
+
 def card_terms(connection: Connection, card_ids: Iterable[int] | None = None) -> list[CardTerms]:
     """These rate cards, or all."""
     cards = schema.rate_cards.c

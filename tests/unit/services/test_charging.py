@@ -295,6 +295,31 @@ def test_the_pool_pays_in_the_order_in_which_calls_draw_it(firm):
     firm.verified()
 
 
+def test_the_pool_of_the_department_in_which_it_was_used_pays(firm):
+    firm.now = JANUARY + 2 * DAY
+    firm.do("department.create", name="Ops")
+    for pool, department in (("Engineering pool", "Engineering"), ("Ops pool", "Ops")):
+        firm.do("pool.create", name=pool, department=department, draw_rule="pool_first")
+        firm.do("grant.create", to=pool, plan="tools", amount_nanos=4 * CREDIT)
+    firm.now = JANUARY + 10 * DAY
+    firm.do("member.change", member="Ada", department="Ops")
+    charge(firm, row(3 * CREDIT), row(CREDIT, at=JANUARY + 10 * DAY), row(2 * CREDIT, name="Bo"))
+    assert told(firm, "Engineering pool")[:2] == (0, 4 * CREDIT)  # 3 of Ada's 6 January, 1 of Bo's
+    assert told(firm, "Ops pool")[:2] == (3 * CREDIT, CREDIT)  # of Ada's 11 January
+    assert (told(firm), told(firm, "Bo")) == ((10 * CREDIT, 0, 0), (9 * CREDIT, CREDIT, 0))
+    firm.verified()
+
+
+def test_the_companys_pool_serves_a_department_without_one_of_its_own(firm):
+    firm.now = JANUARY + 2 * DAY
+    firm.do("pool.create", name="Everybody's pool", draw_rule="pool_first")
+    firm.do("grant.create", to="Everybody's pool", plan="tools", amount_nanos=4 * CREDIT)
+    firm.now = JANUARY + 10 * DAY
+    charge(firm, row(3 * CREDIT))
+    assert told(firm, "Everybody's pool")[:2] == (CREDIT, 3 * CREDIT)
+    firm.verified()
+
+
 def test_a_dry_run_says_it_and_moves_nothing(firm):
     reply = firm.ask("usage.charge", dry_run=True, rows=[row(12 * CREDIT)])
     assert (reply.result["charged_nanos"], reply.result["carried_nanos"]) == (12 * CREDIT, 2 * CREDIT)
