@@ -588,6 +588,9 @@ IMPORT_SLICE_ROWS_MAX: Final = 1_000_000
 CHARGE_ROWS_MAX: Final = 50
 """Days of a member's usage with a model that one command charges: twenty statements each, a fraction of a second in all, for which
 reports of a gateway wait."""
+CHARGE_RECALLS_OPEN_MAX: Final = 2_000
+"""Lots asked by charges that have not answered yet, above which nothing more is charged: a gateway that comes back is asked all of
+them in one message and answers them in one transaction, some seconds long."""
 CHARGES_LISTED_MAX: Final = 1_000
 """Charges of one listing: a screen shows fewer."""
 IMPORT_RULES_MAX: Final = 10_000

@@ -17,7 +17,7 @@ from tokenroll.model.amount import amount_nanos_checked
 from tokenroll.model.checks import name_checked
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import CHARGE_ROWS_MAX
+from tokenroll.model.limits import CHARGE_RECALLS_OPEN_MAX, CHARGE_ROWS_MAX
 from tokenroll.model.lot import LotState
 from tokenroll.model.member import MemberChange, MemberField
 from tokenroll.model.pool import DrawRule
@@ -59,12 +59,14 @@ def charge(work: UnitOfWork, arguments: _Charge) -> dict[str, Any]:
     """What usage cost so far, row by row: {source, member, model, total_nanos, used_at} of one day in UTC, which `used_at` is the latest of.
 
     Charged is what the total has grown by above the highest that was charged. One that shrank gives nothing back and is named.
-    Raises Refused for a member who is not there, usage of the gateway's own, a key that stands twice, and too many rows.
+    Raises Refused for a member who is not there, usage of the gateway's own, a key that stands twice, too many rows, and while
+    too many lots have not answered charges of before.
     """
     rows = arguments["rows"]
     if len(rows) > CHARGE_ROWS_MAX:
         message = f"{len(rows)} rows are more than one command takes: give at most {CHARGE_ROWS_MAX} at once"
         raise Refused("too_many_rows", message)
+    _refuse_unanswered(work.connection)
     charger = _Charger(work)
     told = []
     seen: set[tuple[Any, ...]] = set()
@@ -82,6 +84,19 @@ def charge(work: UnitOfWork, arguments: _Charge) -> dict[str, Any]:
         "charged_nanos": sum(one["charged_nanos"] for one in told),
         "carried_nanos": sum(one["carried_nanos"] for one in told),
     }
+
+
+def _refuse_unanswered(connection: Connection) -> None:
+    """While a gateway is away, what it will be asked at once when it is back grows no further. Raises Refused."""
+    recalls = schema.recalls.c
+    query = select(func.count()).where(recalls.ended_at.is_(None), recalls.purpose == RecallPurpose.CHARGE.value)
+    open_count = connection.scalar(query) or 0
+    if open_count >= CHARGE_RECALLS_OPEN_MAX:
+        message = (
+            f"{open_count} lots were asked to pay charges and have not answered, because no gateway does: start `tokenroll serve`, "
+            "wait until `tokenroll usage charges` shows nothing still asked for, and charge the same again"
+        )
+        raise Refused("unanswered", message)
 
 
 def _stated(work: UnitOfWork, row: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

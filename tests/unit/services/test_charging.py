@@ -4,6 +4,7 @@ import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
 from tokenroll.books.payslip import slip_lines, slip_notes
+from tokenroll.services import charging
 from tokenroll.services.alert_watch import AlertWatch
 from tokenroll.services.charge_booking import lot_dates
 from tokenroll.store.verify import verify
@@ -269,6 +270,22 @@ def test_a_worker_that_began_after_the_lot_expired_is_told_of_it(firm):
     (again,) = firm.ledger.take_deltas()
     assert [(one.lot_id, one.terms.available_nanos) for one in again.lots] == [(lot, 10 * CREDIT)]
     assert [(one.lot_id, one.wanted_nanos, one.mode) for one in again.recalls] == [(lot, 3 * CREDIT, "left")]
+
+
+def test_while_a_gateway_does_not_answer_only_so_many_lots_are_asked(firm, monkeypatch):
+    monkeypatch.setattr(charging, "CHARGE_RECALLS_OPEN_MAX", 3)
+    firm.gives = False
+    firm.ledger.take_deltas()
+    for model in ("a", "b", "c"):
+        charge(firm, row(CREDIT, model=model))
+    reply = firm.ask("usage.charge", rows=[row(CREDIT, model="d")])
+    assert reply.problem.startswith("3 lots were asked to pay charges and have not answered")
+    assert len(firm.reports.usage_charges(limit=10)) == 3
+    firm.answer_recalls()
+    assert charge(firm, row(CREDIT, model="d"))["charged_nanos"] == CREDIT
+    firm.answer_recalls()
+    assert told(firm) == (6 * CREDIT, 4 * CREDIT, 0)
+    firm.verified()
 
 
 def test_where_no_gateway_runs_the_ledger_gives_by_itself():
