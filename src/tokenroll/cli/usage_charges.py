@@ -125,7 +125,11 @@ def charged(
     grown = [(key, one) for key, one in costs.rows() if one.nanos > before.get(key, 0)]
     with _bar(quiet=quiet) as step:
         answers = list(_answers(grown, step, dry_run=dry_run))
-    return _summary(costs, {**before}, answers, members.names) | {"sources": wanted, "dry_run": dry_run}
+    return _summary(costs, {**before}, answers, members.names) | {
+        "sources": wanted,
+        "dry_run": dry_run,
+        "carried_is_least": dry_run and len(grown) > CHARGE_ROWS_MAX,
+    }
 
 
 def _answers(
@@ -188,21 +192,27 @@ def _summary(
 
 def tell(result: dict[str, Any]) -> None:
     """The summary for a person."""
+    least = "at least " if result["carried_is_least"] else ""
     columns = {
         "member": "member",
         "source": "source",
         "day_count": "days",
         "charged_nanos": "charged, credits",
         "before_nanos": "charged before, credits",
-        "carried_nanos": "of it carried by the company, credits",
+        "carried_nanos": f"of it {least}carried by the company, credits",
     }
     table(columns, result["members"], empty="no usage that can be charged")
     would = "would charge" if result["dry_run"] else "charged"
     carried = result["carried_nanos"]
     say(
         f"{would} {credits_text(result['charged_nanos'])} credits"
-        + (f", of which the company carries {credits_text(carried)} that no lot could pay" if carried else "")
+        + (f", of which the company carries {least}{credits_text(carried)} that no lot could pay" if carried else "")
     )
+    if least:
+        note(
+            f"a dry run tries {CHARGE_ROWS_MAX} days of a member with a model at a time, each time with all that lots have now: "
+            "charged one after another, they may leave more to the company"
+        )
     for row in result["members"]:
         for one in row["shrunk"]:
             note(

@@ -1,5 +1,7 @@
 """`tokenroll usage charge` and `usage charges`: what finance reads, and what they are told when nothing can be charged."""
 
+import json
+
 import pytest
 
 from tests.lake_kit import event
@@ -8,6 +10,7 @@ from tokenroll.cli import main
 from tokenroll.model.usage_event import Billing
 from tokenroll.store.lake import open_lake
 
+CREDIT = 1_000_000_000
 MADE = (
     ("init", "--name", "Acme", "--zone", "UTC"),
     ("department", "create", "Engineering"),
@@ -54,6 +57,29 @@ def test_a_dry_run_a_charge_and_again(home, capsys):
     assert [line.split()[:6] for line in listed.splitlines() if "Ada" in line] == [
         ["Ada", "claude-code", "2026-01-05", "sonnet", "2.50", "0.00"]
     ]
+
+
+def test_a_dry_run_of_more_than_one_command_takes_says_what_the_company_carries_at_least(tmp_path, monkeypatch, capsys):
+    """60 of a credit each, 55 in Ada's lot: the first fifty fit, and the last ten would, too, if those were not paid."""
+    since = ("--effective-at", "2026-01-01T00:00:00Z")
+    plan = (
+        ("plan", "create", "tools", "--kind", "stipend", "--classification", "tool", "--amount", "55", *since),
+        ("grant", "create", "Ada", "--plan", "tools", *since),
+    )
+    home_of(tmp_path, monkeypatch, *MADE, *plan)
+    events = [event(number, requested_model=f"m{number}", list_cost_nanos=CREDIT) for number in range(60)]
+    with open_lake(tmp_path / "home" / "lake") as lake:
+        lake.append(events, {})
+    capsys.readouterr()
+    tried = said(capsys, "charge", "--source", "claude-code", "--dry-run")
+    assert "would charge 60.00 credits\n" in tried.out
+    assert "of it at least carried by the company" in " ".join(tried.out.split())
+    assert "they may leave more to the company" in tried.err
+    told = json.loads(said(capsys, "charge", "--source", "claude-code", "--dry-run", "--json").out)
+    assert (told["carried_is_least"], told["carried"]["amount"]) == (True, "0.000000000")
+    done = said(capsys, "charge", "--source", "claude-code")
+    assert "charged 60.00 credits, of which the company carries 5.00 that no lot could pay" in done.out
+    assert "at least" not in done.out + done.err
 
 
 def test_a_total_that_shrank_is_named(home, capsys):
