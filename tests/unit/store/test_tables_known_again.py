@@ -109,6 +109,63 @@ def test_a_row_that_is_half_written_does_not_make_another_table(tmp_path: Path, 
     assert calls_and_tokens(tmp_path / "lake") == (3, 123)
 
 
+@pytest.mark.parametrize(
+    ("known", "other"),
+    [
+        (row(9, 20)[:-1], row(9, 70)[:-1]),
+        (row(9, 20)[:-1], row(9, 5_000)[:-1]),
+        (row(9, 5_000)[:-1], row(9, 20)[:-1]),
+        (row(9, 20)[:-1], row(9, 70) + row(10, 3)),
+        (row(9, 5_000)[:-1], row(9, 20) + row(10, 3)),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_two_tables_whose_last_lines_have_no_end_and_differ_are_two(
+    known: str, other: str, at_once: bool, tmp_path: Path, prices: ListPrices
+):
+    paths = [table(tmp_path, name, row(8, 100), last) for name, last in (("team-a.csv", known), ("team-b.csv", other))]
+    if at_once:
+        (note,) = taken(tmp_path / "lake", prices, *paths).notes
+    else:
+        assert taken(tmp_path / "lake", prices, paths[0]).notes == []
+        (note,) = taken(tmp_path / "lake", prices, paths[1]).notes
+    assert "team-b.csv begins as a table that is in and differs from line 3 on" in note
+    assert calls_and_tokens(tmp_path / "lake")[0] == 4 + other.count("\n") // 2
+    for path in paths:
+        assert taken(tmp_path / "lake", prices, path).event_count == 0
+
+
+def test_three_tables_that_differ_in_such_a_last_line_are_three(tmp_path: Path, prices: ListPrices):
+    paths = [table(tmp_path, f"{tokens}.csv", row(8, 100), row(9, tokens)[:-1]) for tokens in (20, 30, 40)]
+    taken(tmp_path / "lake", prices, *paths)
+    assert calls_and_tokens(tmp_path / "lake") == (6, 390)
+
+
+@pytest.mark.parametrize("half", [row(9, 20)[:-1], row(9, 20)[:-2], row(9, 20)[:-4], "2026"])
+def test_a_last_line_without_its_end_may_grow_in_the_same_table(half: str, tmp_path: Path, prices: ListPrices):
+    path = table(tmp_path, "usage.csv", row(8, 100), half)
+    taken(tmp_path / "lake", prices, path)
+    for lines in ((row(9, 20)[:-1],), (row(9, 20),), (row(9, 20), row(10, 3)[:-1]), (row(9, 20), row(10, 3))):
+        table(tmp_path, "usage.csv", row(8, 100), *lines)
+        assert taken(tmp_path / "lake", prices, path).notes == []
+    assert calls_and_tokens(tmp_path / "lake") == (3, 123)
+
+
+@pytest.mark.parametrize("more", ["", "\n", f"\n{row(10, 3)}"])
+def test_an_earlier_copy_whose_last_line_is_cut_is_the_same_table_and_it_is_said(
+    more: str, tmp_path: Path, prices: ListPrices
+):
+    taken(tmp_path / "lake", prices, table(tmp_path, "usage.csv", row(8, 100), row(9, 20)[:-1] + more))
+    before = calls_and_tokens(tmp_path / "lake")
+    earlier = table(tmp_path, "earlier.csv", row(8, 100), row(9, 20)[:-5])
+    (said,) = taken(tmp_path / "lake", prices, earlier).notes
+    assert "ends before it: its lines from 3 on are taken for the same ones" in said
+    assert calls_and_tokens(tmp_path / "lake") == before
+    # what was known of the whole table is not forgotten for the half of it
+    taken(tmp_path / "lake", prices, table(tmp_path, "other.csv", row(8, 100), row(9, 70)[:-1] + more))
+    assert calls_and_tokens(tmp_path / "lake")[0] == 2 * before[0]
+
+
 def test_stopped_anywhere_and_grown_before_it_goes_on_it_is_the_same_lake(
     tmp_path: Path, prices: ListPrices, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,8 +2,8 @@
 
 Rows that have no name are named by their table's origin and their line. A table that is in and has grown since has the same first
 lines, so it has the same origin and its rows the same names. A table that only begins alike is another one, however many lines are the
-same: its rows get names of their own, and nothing of the one is taken for the other. Lines are those that are ended: the last one of a
-log may be half written.
+same: its rows get names of their own, and nothing of the one is taken for the other. Lines are those that are ended. The last one of a
+log may be half written: of one without its end it is known how it begins, so a table in which that line begins otherwise is another one.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +25,9 @@ _STEPS: Final = 8
 """So many digests each time the lines double: a copy that ends earlier is compared up to eight ninths of it at least."""
 _DIGITS: Final = 12
 _LINE_END: Final = 0x0A
+_BETWEEN_CELLS: Final = b",;\t|"
+_REST: Final = "+"
+"""Begins what a mark tells of a last line without its end."""
 
 
 class Lines(Protocol):
@@ -32,6 +35,43 @@ class Lines(Protocol):
 
     def digests(self, stops: Iterable[int]) -> Iterator[tuple[int, str]]:
         """The digest of the first so many lines for each of these numbers, which rise, and in the end that of all."""
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the last line's end, once `digests` has been through."""
+
+    def line(self, number: int, /) -> tuple[bytes, bool]:
+        """What follows the first so many lines up to the next end, and whether that is there."""
+
+
+class Rest(NamedTuple):
+    """A last line without its end: its bytes, its cells that are ended, and digests of it all and of these cells."""
+
+    size: int
+    cell_count: int
+    whole: str
+    cells: str
+
+    def begins(self, line: bytes, above: str, *, is_ended: bool) -> bool | None:
+        """Whether a line under the same ones begins so; None if it is as much shorter as half of it would be."""
+        if len(line) >= self.size:
+            return _rest_of(line[: self.size], above).whole == self.whole
+        own = _rest_of(line, above)
+        if is_ended or own.cell_count > self.cell_count:
+            return False
+        is_cut_in_last = own.cell_count == self.cell_count
+        return False if is_cut_in_last and own.cells != self.cells else None
+
+
+def _rest_of(line: bytes, above: str) -> Rest:
+    """`above` is the digest of the lines before it."""
+    last = max(line.rfind(one) for one in _BETWEEN_CELLS) + 1
+    return Rest(
+        len(line),
+        sum(line.count(one) for one in _BETWEEN_CELLS),
+        _text_of(above.encode(), line),
+        _text_of(above.encode(), line[:last]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +81,12 @@ class Prefixes:
     line_count: int
     whole: str
     digests: tuple[str, ...]
+    rest: Rest | None = None
 
     def text(self) -> str:
         """As a mark of the lake has it."""
-        return " ".join((str(self.line_count), self.whole, *self.digests))
+        rest = () if self.rest is None else (_REST + ":".join(map(str, self.rest)),)
+        return " ".join((str(self.line_count), self.whole, *self.digests, *rest))
 
     def by_line(self) -> dict[int, str]:
         """All that is known, by the number of first lines."""
@@ -52,8 +94,13 @@ class Prefixes:
 
 
 def _prefixes_of(text: str) -> Prefixes:
-    number, whole, *digests = text.split(" ")
-    return Prefixes(int(number), whole, tuple(digests))
+    known, _, told = text.partition(f" {_REST}")
+    number, whole, *digests = known.split(" ")
+    rest = None
+    if told:
+        size, cell_count, all_of_it, cells = told.split(":")
+        rest = Rest(int(size), int(cell_count), all_of_it, cells)
+    return Prefixes(int(number), whole, tuple(digests), rest)
 
 
 def _places() -> Iterator[int]:
@@ -86,6 +133,7 @@ class Origins:
             line_count,
             own[line_count],
             tuple(own[line] for line in takewhile(lambda line: line <= line_count, _places())),
+            _rest_of(lines.rest, own[line_count]) if lines.rest else None,
         )
         differs_from = 0
         for name, one in alike.items():
@@ -94,9 +142,13 @@ class Origins:
             if same < max(both, default=0):
                 differs_from = max(differs_from, same + 1)
                 continue
-            if one.line_count <= line_count:
+            begins = _goes_on(one, line_count, lines)
+            if begins is False:
+                differs_from = max(differs_from, one.line_count + 1)
+                continue
+            if one.line_count < line_count or (one.line_count == line_count and begins):
                 self._learn(name, told)
-            elif same < line_count:
+            elif same < line_count or lines.rest:
                 notes.append(
                     f"{path} begins as a table that is in and ends before it: its lines from {same + 1} on are taken for the same ones"
                 )
@@ -106,7 +158,7 @@ class Origins:
                 f"{path} begins as a table that is in and differs from line {differs_from} on or soon after: it is taken for another one; "
                 "if it is a corrected copy, `tokenroll usage forget` the first one"
             )
-        name = f"{begin}-{told.whole}" if alike else begin
+        name = f"{begin}-{told.rest.whole if told.rest else told.whole}" if alike else begin
         self._learn(name, told)
         return name
 
@@ -118,6 +170,16 @@ class Origins:
     def _learn(self, name: str, told: Prefixes) -> None:
         self._known[name] = told
         self._new[f"{MARK}{name}"] = told.text()
+
+
+def _goes_on(one: Prefixes, line_count: int, lines: Lines) -> bool | None:
+    """Whether a table of so many lines, whose first are those of a known one, has that one's half line, too; None if it ends before."""
+    if line_count < one.line_count:
+        return None
+    if one.rest is None:
+        return True
+    line, is_ended = (lines.rest, False) if line_count == one.line_count else lines.line(one.line_count)
+    return one.rest.begins(line, one.whole, is_ended=is_ended)
 
 
 class Digest:
@@ -135,18 +197,26 @@ class Digest:
         return self._hash.hexdigest()[:_DIGITS]
 
 
-class TextPrefixes:
-    """A file of text as lines, unpacked."""
+def _text_of(*parts: bytes) -> str:
+    digest = Digest()
+    for part in parts:
+        digest.add(part)
+    return digest.text()
 
-    def __init__(self, blocks: Iterable[bytes]) -> None:
+
+class TextPrefixes:
+    """A file of text as lines, unpacked; `blocks` reads it from its beginning."""
+
+    def __init__(self, blocks: Callable[[], Iterable[bytes]]) -> None:
         self._blocks = blocks
+        self.rest = b""
 
     def digests(self, stops: Iterable[int]) -> Iterator[tuple[int, str]]:
         """As `Lines` has them."""
         digest, through = Digest(), 0
         waiting = iter(stops)
         stop = next(waiting, None)
-        for block in _whole_lines(self._blocks):
+        for block in self._whole_lines():
             number = block.count(b"\n")
             data, start = memoryview(block), 0
             if stop is not None and stop <= through + number:
@@ -162,16 +232,32 @@ class TextPrefixes:
             through += number
         yield through, digest.text()
 
+    def line(self, number: int, /) -> tuple[bytes, bool]:
+        """As `Lines` has it."""
+        found: list[bytes] = []
+        for block in self._blocks():
+            start, ends = 0, block.count(b"\n") if number else 0
+            if ends < number:
+                number -= ends
+                continue
+            for _ in range(number):
+                start = block.index(b"\n", start) + 1
+            number, end = 0, block.find(b"\n", start)
+            if end >= 0:
+                return b"".join((*found, block[start:end])), True
+            found.append(block[start:])
+        return b"".join(found), False
 
-def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks that end where a line does; what follows the last end is left out."""
-    rest: list[bytes] = []
-    for block in blocks:
-        end = block.rfind(b"\n") + 1
-        if end:
-            yield b"".join((*rest, block[:end]))
-            rest = []
-        rest.append(block[end:])
+    def _whole_lines(self) -> Iterator[bytes]:
+        """Blocks that end where a line does; what follows the last end is kept aside."""
+        rest: list[bytes] = []
+        for block in self._blocks():
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield b"".join((*rest, block[:end]))
+                rest = []
+            rest.append(block[end:])
+        self.rest = b"".join(rest)
 
 
 def blocks_of(stream: Any, torn: tuple[type[BaseException], ...]) -> Iterator[bytes]:

@@ -90,6 +90,15 @@ class ParquetTable:
             through += rest.num_rows
         yield through, digest.text()
 
+    @property
+    def rest(self) -> bytes:
+        """None: every row of a Parquet file is whole."""
+        return b""
+
+    def line(self, _number: int, /) -> tuple[bytes, bool]:
+        """As `origins.Lines` has it: asked of lines of text alone."""
+        return b"", False
+
     def _batches(self, size: int, names: Sequence[str]) -> Iterator[Any]:
         try:
             yield from self._file.iter_batches(size, columns=names)

@@ -79,7 +79,7 @@ def text_lines(path: Path) -> TextPrefixes:
         with opened(path) as stream:
             yield from blocks_of(stream, TORN)
 
-    return TextPrefixes(blocks())
+    return TextPrefixes(blocks)
 
 
 def header_of(path: Path, lines: TextLines) -> tuple[tuple[str, ...], str]:
