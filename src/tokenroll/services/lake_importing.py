@@ -7,6 +7,7 @@ are told again: compaction keeps each once.
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,12 +29,15 @@ from tokenroll.store.lake import Lake
 from tokenroll.store.lake_libraries import arrow_compute
 from tokenroll.store.lake_manifest import file_digest
 from tokenroll.store.lake_overlaps import Overlaps
+from tokenroll.store.lake_rollups import Chosen
+from tokenroll.store.lake_schema import DAY_MICROS
 
 FILE_MARK: Final = "file:"
 """Begins the lake's mark of a file: the digest of its content, and how many of its rows are in, or that all are and of which source."""
 WHOLE: Final = "whole"
 KNOWN_FILES: Final = "files that are in already"
 OVERLAPS: Final = "calls that went through the gateway"
+_FIRST_DAY: Final = date(1970, 1, 1)
 
 
 class Reading(NamedTuple):
@@ -79,6 +83,8 @@ class _Taking:
         self._marks: dict[str, int | str] = {}
         self._sources: set[str] = set()
         self._through_gateway: set[tuple[str, str]] = set()
+        self._told_before: dict[tuple[str, str], Instant] = {}
+        """The gateway's calls of which the lake may have an earlier telling."""
 
     def file(self, file: UsageFile) -> None:
         try:
@@ -119,7 +125,7 @@ class _Taking:
         found = done
         for one in slices_ahead(self._slices(file, intake, skip_rows=done)):
             self._sources.update(one.rows.column("source").unique().to_pylist())
-            rows = self.overlaps.kept(one.rows)
+            rows = self._without_gateways(one.rows)
             if rows.num_rows < one.rows.num_rows:
                 intake.other[OVERLAPS] = intake.other.get(OVERLAPS, 0) + one.rows.num_rows - rows.num_rows
                 found += one.rows.num_rows - rows.num_rows
@@ -149,11 +155,23 @@ class _Taking:
         through = 0
         for one in slices:
             rows = one.rows.slice(0, max(0, done - through)) if one.row_count_through > done else one.rows
-            self.overlaps.kept(rows)
+            self._without_gateways(rows)
             through = one.row_count_through
             if through >= done:
                 break
         slices.close()
+
+    def _without_gateways(self, rows: Any) -> Any:
+        """The rows that the gateway does not tell."""
+        kept = self.overlaps.kept(rows)
+        if kept.num_rows < rows.num_rows:
+            pc = arrow_compute()
+            is_kept = pc.is_in(rows.column("event_id"), value_set=kept.column("event_id").unique())
+            for row in rows.select(["source", "event_id", "admitted_at"]).filter(pc.invert(is_kept)).to_pylist():
+                self._told_before[row["source"], row["event_id"]] = row["admitted_at"]
+            if len(self._told_before) >= IMPORT_SLICE_EVENTS:
+                self._take_back()
+        return kept
 
     def _timely(self, rows: Any, file: UsageFile) -> Any:
         """The rows that can have been when they say."""
@@ -204,6 +222,7 @@ class _Taking:
             return False
         self._through_gateway.add(key)
         self._events.pop(key, None)
+        self._told_before[key] = event.admitted_at
         return True
 
     def _keep(self, event: UsageEvent) -> None:
@@ -217,10 +236,23 @@ class _Taking:
 
     def flush(self) -> None:
         """What was read so far is in the lake, with its marks."""
+        self._take_back()
         if self._events or self._marks:
             marks = {**self._marks, **self._intake.origins.taken()}
             self.count += self._lake.append(list(self._events.values()), marks)
         self._events, self._marks = {}, {}
+
+    def _take_back(self) -> None:
+        """Of the gateway's calls no telling is left in the lake: a log that ended while a call was under way told less of it.
+
+        That is before the marks which say that their files are in, so whoever is stopped in between finds these calls again.
+        """
+        calls, self._told_before = self._told_before, {}
+        for source in sorted({source for source, _ in calls}):
+            instants = {ident: at for (name, ident), at in calls.items() if name == source}
+            numbers = {at // DAY_MICROS + aside for at in instants.values() for aside in (-1, 0, 1)}
+            days = {(_FIRST_DAY + timedelta(days=number)).isoformat() for number in numbers}
+            self._lake.withdraw(Chosen(source, by_table=True), list(instants), days=days)
 
 
 def is_whole(mark: int | str) -> bool:

@@ -220,6 +220,72 @@ def test_a_call_through_the_gateway_that_two_logs_tell_is_the_gateways_twice(tmp
     assert ids(tmp_path / "lake") == ["msg-1", "msg-2:req-2"]
 
 
+@pytest.mark.parametrize("slice_events", [1, 1_000])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_call_of_the_gateway_that_a_log_told_half_of_before_is_the_gateways_alone(
+    slice_events: int, at_once: bool, tmp_path: Path, prices: ListPrices, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tokenroll.services.lake_importing.IMPORT_SLICE_EVENTS", slice_events)
+    through = event(
+        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
+    )
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([through], {GATEWAY: 1})
+    half = line(1).replace('"output_tokens": 50', '"output_tokens": 7')
+    path = log(tmp_path / "logs", "ada", half, line(2, 1))
+    if not at_once:
+        taken(tmp_path / "logs", tmp_path / "lake", prices)
+        assert ids(tmp_path / "lake") == ["msg-1", "msg-1:req-1", "msg-2:req-2"]
+    (path.parent / "resumed.jsonl").write_text(f"{line(1)}\n{line(3, 2)}\n")
+    assert taken(tmp_path / "logs", tmp_path / "lake", prices).other[OVERLAPS] == 1
+    assert ids(tmp_path / "lake") == ["msg-1", "msg-2:req-2", "msg-3:req-3"]
+    # 1,050 of the gateway's and of each of the other two
+    assert _model_tokens(tmp_path / "lake") == 3_150
+    assert agrees(tmp_path / "lake")
+    assert verify_lake(LakeView(tmp_path / "lake")) == []
+
+
+def test_stopped_anywhere_a_half_telling_of_the_gateways_call_does_not_stay(
+    tmp_path: Path, prices: ListPrices, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tokenroll.services.lake_importing.IMPORT_SLICE_EVENTS", 1)
+    through = event(
+        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
+    )
+    path = log(tmp_path / "logs", "ada", line(1).replace('"output_tokens": 50', '"output_tokens": 7'))
+    (path.parent / "resumed.jsonl").write_text(f"{line(1)}\n{line(2, 1)}\n")
+    for steps in itertools.count():
+        home = tmp_path / f"stopped-{steps}"
+        with open_lake(home) as lake:
+            lake.append([through], {GATEWAY: 1})
+        try:
+            taken(tmp_path / "logs", home, prices, disk=FailingDisk(steps))
+        except Stopped:
+            taken(tmp_path / "logs", home, prices)
+            assert ids(home) == ["msg-1", "msg-2:req-2"], steps
+        else:
+            break
+    assert steps > 10
+
+
+def test_a_table_that_told_half_of_a_gateways_call_before_gives_it_back(tmp_path: Path, prices: ListPrices):
+    through = event(
+        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
+    )
+    with open_lake(tmp_path / "lake") as lake:
+        lake.append([through], {GATEWAY: 1})
+    table = tmp_path / "calls.csv"
+    for tokens in (7, 50):
+        table.write_text(
+            "time,id,user,model,input_tokens,output_tokens\n"
+            f"2026-01-05T00:00:20Z,msg-a,ada,claude-haiku-4-5,1000,{tokens}\n"
+            "2026-01-05T00:00:30Z,msg-b,ada,claude-haiku-4-5,1000,60\n"
+        )
+        taken(table, tmp_path / "lake", prices)
+    assert ids(tmp_path / "lake") == ["msg-1", "msg-b"]
+    assert agrees(tmp_path / "lake")
+
+
 def test_a_call_at_midnight_is_found_on_the_other_day(tmp_path: Path, prices: ListPrices):
     after = MONDAY + 1_000_000
     with open_lake(tmp_path / "lake") as lake:
