@@ -1,5 +1,6 @@
 """What was charged of usage around the gateway, and who paid it: lots of the member or of a pool, or the company."""
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -29,11 +30,29 @@ def carried_nanos(connection: Connection, wallet_id: int) -> int:
     return connection.scalar(query) or 0
 
 
-def charged_since(connection: Connection, since: Instant) -> list[tuple[int, Instant, int]]:
-    """Wallet, when it was used, and nanos of every charge of usage since then."""
-    charges = schema.usage_charges.c
-    query = select(charges.wallet_id, charges.used_at, charges.charged_nanos).where(charges.used_at >= since)
-    return [(row.wallet_id, row.used_at, row.charged_nanos) for row in connection.execute(query)]
+def seq_before(connection: Connection, at: Instant) -> int:
+    """The newest row of the journal that was written before an instant, 0 for none: nothing booked since then stands before it."""
+    batches = schema.batches.c
+    newest = connection.scalar(select(func.max(batches.number))) or 0
+
+    def closed_at(number: int) -> Instant:
+        return int(connection.execute(select(batches.closed_at).where(batches.number == number)).scalar_one())
+
+    before = bisect_left(range(1, newest + 1), at, key=closed_at)
+    return connection.scalar(select(batches.last_seq).where(batches.number == before)) or 0
+
+
+def booked_since(connection: Connection, since: Instant) -> list[tuple[int, Instant, int]]:
+    """By wallet whose usage it was: what was paid of charges since then, whoever paid, and when that was booked."""
+    parts, charges, entries = schema.usage_charge_parts.c, schema.usage_charges.c, schema.entries.c
+    query = (
+        select(charges.wallet_id, entries.effective_at, parts.nanos)
+        .select_from(schema.usage_charge_parts)
+        .join(schema.usage_charges, charges.id == parts.charge_id)
+        .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
+        .where(parts.ledger_seq > seq_before(connection, since), entries.effective_at >= since)
+    )
+    return [(wallet_id, at, nanos) for wallet_id, at, nanos in connection.execute(query)]
 
 
 def charged_before(connection: Connection, sources: Sequence[str]) -> dict[tuple[str, str, str, str], int]:

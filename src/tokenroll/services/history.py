@@ -59,17 +59,33 @@ class UsualDay:
 
 
 class DaySums:
-    """What a wallet's calls, and its charged usage around the gateway, cost per day in its zone. Remembers, so a later question reads only new calls."""
+    """What a wallet's calls, and its charged usage around the gateway, cost per day in its zone. Remembers, so a later question reads only new calls.
 
-    __slots__ = ("_charges_through", "_days", "_head", "_lock", "wallet_id", "zone")
+    Charges stand twice: on the day of use for what is usual, and on the day that they were booked to for what a cycle spent.
+    """
+
+    __slots__ = (
+        "_booked",
+        "_booked_through",
+        "_calls",
+        "_charges_through",
+        "_head",
+        "_lock",
+        "_used",
+        "wallet_id",
+        "zone",
+    )
 
     def __init__(self, wallet_id: int, zone: str) -> None:
         self.wallet_id = wallet_id
         self.zone = ZoneInfo(zone)
         self._head = 0
         self._charges_through = 0
+        self._booked_through = 0
         self._lock = threading.Lock()
-        self._days: dict[int, int] = {}
+        self._calls: dict[int, int] = {}
+        self._used: dict[int, int] = {}
+        self._booked: dict[int, int] = {}
 
     def read(self, connection: Connection, now: Instant) -> None:
         """Every call that ended since the last reading, and none older than DAYS_REMEMBERED."""
@@ -77,10 +93,11 @@ class DaySums:
         head = head_of(connection, self.wallet_id)
         with self._lock:
             self._read_charges(connection, since)
+            self._read_booked(connection, since)
             for row in walk(connection, head, CALLS_WALKED_MAX, self._head):
                 if row.admitted_at >= since:
                     day = self._day(row.admitted_at)
-                    self._days[day] = self._days.get(day, 0) + row.charge_nanos
+                    self._calls[day] = self._calls.get(day, 0) + row.charge_nanos
             # another thread's snapshot may have been newer than this one
             self._head = max(head, self._head)
 
@@ -92,19 +109,39 @@ class DaySums:
         )
         for charge_id, used_at, nanos in connection.execute(query.order_by(charges.id)):
             day = self._day(used_at)
-            self._days[day] = self._days.get(day, 0) + nanos
+            self._used[day] = self._used.get(day, 0) + nanos
             self._charges_through = charge_id
+
+    def _read_booked(self, connection: Connection, since: Instant) -> None:
+        """What was paid of such usage since the last reading, whoever paid: a late charge is of the cycle that is open."""
+        charges, parts, entries = schema.usage_charges.c, schema.usage_charge_parts.c, schema.entries.c
+        query = (
+            select(parts.ledger_seq, entries.effective_at, parts.nanos)
+            .select_from(schema.usage_charges)
+            .join(schema.usage_charge_parts, parts.charge_id == charges.id)
+            .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
+            .where(
+                charges.wallet_id == self.wallet_id,
+                parts.ledger_seq > self._booked_through,
+                entries.effective_at >= since,
+            )
+        )
+        for seq, booked_at, nanos in connection.execute(query.order_by(parts.ledger_seq)):
+            day = self._day(booked_at)
+            self._booked[day] = self._booked.get(day, 0) + nanos
+            self._booked_through = seq
 
     def usual_day(self, now: Instant) -> UsualDay:
         """The mean over the days with a charge among the last USUAL_DAYS, today included."""
         today = self._day(now)
-        spent = [nanos for day, nanos in self._days.items() if today - USUAL_DAYS < day <= today and nanos]
+        days = range(today - USUAL_DAYS + 1, today + 1)
+        spent = [nanos for day in days if (nanos := self._calls.get(day, 0) + self._used.get(day, 0))]
         return UsualDay(mean_nanos=sum(spent) // len(spent) if spent else 0, active_day_count=len(spent))
 
     def spent_since(self, at: Instant) -> int:
-        """What was charged on the day of `at` and later."""
+        """What calls of the day of `at` and later cost, and what of charges was booked to those days."""
         first = self._day(at)
-        return sum(nanos for day, nanos in self._days.items() if day >= first)
+        return sum(nanos for sums in (self._calls, self._booked) for day, nanos in sums.items() if day >= first)
 
     def _day(self, at: Instant) -> int:
         return datetime_from_instant(at).astimezone(self.zone).toordinal()

@@ -562,7 +562,7 @@ class Reports:
         return self._cycles.span_at(zone, self.now)
 
     def spent_this_cycle(self, wallet_id: int) -> int:
-        """What a wallet's calls of this cycle cost, and its usage around the gateway that was charged; whoever paid."""
+        """What a wallet's calls of this cycle cost, and what was paid in it of its usage around the gateway; whoever paid."""
         if self._spent_this_cycle is None:
             self._spent_this_cycle = self._spent_by_wallet()
         return self._spent_this_cycle.get(wallet_id, 0)
@@ -587,8 +587,10 @@ class Reports:
             if cycle == cycles[zones[wallet_id]]
         }
         starts = {zone: self.cycle(zone).start_at for zone in cycles}
-        for wallet_id, used_at, nanos in charge_reports.charged_since(self.connection, min(starts.values(), default=0)):
-            if used_at >= starts[zones[wallet_id]]:
+        for wallet_id, booked_at, nanos in charge_reports.booked_since(
+            self.connection, min(starts.values(), default=0)
+        ):
+            if booked_at >= starts[zones[wallet_id]]:
                 spent[wallet_id] = spent.get(wallet_id, 0) + nanos
         return spent
 

@@ -20,6 +20,7 @@ from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.pay_cycle import CycleDays
 from tokenroll.model.recall import RecallPurpose
+from tokenroll.services.charge_reports import seq_before
 from tokenroll.services.slip_making import SlipMaker, WalletRow, WalletSlip
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
@@ -184,14 +185,17 @@ class SlipRows:
         """What lots paid of the cycle's usage around the gateway: roll-ups have it among what was spent, and what is late as adjustment."""
         parts, entries, wallets = schema.usage_charge_parts.c, schema.entries.c, schema.wallets.c
         charges = schema.usage_charges.c
+        since = self._book.span(self._days, "UTC").start_at - _DAY
         query = (
             select(parts.wallet_id, parts.nanos, entries.effective_at, charges.used_at, wallets.zone)
+            .select_from(schema.usage_charge_parts)
             .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
             .join(schema.usage_charges, charges.id == parts.charge_id)
             .join(schema.wallets, wallets.id == parts.wallet_id)
             .where(
                 parts.lot_id != COMPANY_LOT_ID,
-                entries.effective_at >= self._book.span(self._days, "UTC").start_at - _DAY,
+                parts.ledger_seq > seq_before(self._connection, since),
+                entries.effective_at >= since,
             )
         )
         around = self._maker.around

@@ -7,6 +7,7 @@ from tokenroll.books.payslip import slip_lines, slip_notes
 from tokenroll.services import charging
 from tokenroll.services.alert_watch import AlertWatch
 from tokenroll.services.charge_booking import lot_dates
+from tokenroll.services.charge_reports import seq_before
 from tokenroll.store.verify import verify
 
 
@@ -396,6 +397,56 @@ def test_usual_work_and_what_was_on_record_before_know_it(firm):
     )  # fmt: skip
     then = firm.reports.wallet_as_of("Ada", before)
     assert (then["left_nanos"], then["spent_nanos"]) == (10 * CREDIT, 0)
+
+
+def spent_this_cycle(firm, name="Ada"):
+    """As her page has it, and as listings have it."""
+    reports = firm.reports
+    return reports.wallet(name)["spent_this_cycle_nanos"], reports.spent_this_cycle(firm.wallet_id(name))
+
+
+def test_a_cycle_spent_what_was_booked_to_it_as_its_slip_says(firm):
+    firm.now = FEBRUARY + HOUR
+    charge(firm, row(2 * CREDIT, at=FEBRUARY - HOUR))  # January is open, so it is January's
+    assert spent_this_cycle(firm) == (0, 0)
+    firm.do("payrun.close", cycle="2026-01")
+    charge(firm, row(5 * CREDIT, at=FEBRUARY - HOUR))
+    assert spent_this_cycle(firm) == (3 * CREDIT, 3 * CREDIT)
+    assert firm.reports.payslip("Ada", "2026-02")["company_carried_nanos"] == 3 * CREDIT
+    firm.now = FEBRUARY + 28 * DAY
+    assert spent_this_cycle(firm) == (0, 0)
+
+
+def test_what_is_still_asked_for_is_not_spent_yet(firm):
+    firm.gives = False
+    firm.ledger.take_deltas()
+    charge(firm, row(3 * CREDIT))
+    assert spent_this_cycle(firm) == (0, 0)
+    firm.answer_recalls()
+    assert spent_this_cycle(firm) == (3 * CREDIT, 3 * CREDIT)
+
+
+def test_her_page_adds_new_charges_to_those_it_has_read(firm):
+    reports = firm.reports
+    for total, spent in ((3 * CREDIT, 3 * CREDIT), (12 * CREDIT, 12 * CREDIT), (12 * CREDIT, 12 * CREDIT)):
+        charge(firm, row(total))
+        firm.connection.rollback()
+        assert reports.wallet("Ada")["spent_this_cycle_nanos"] == spent
+
+
+def test_charges_are_looked_for_only_since_the_cycle_began():
+    """Every command is a batch of its own: one was written before the 5th, one on it, one later."""
+    firm = Firm()
+    seqs = []
+    for day in (3, 5, 7):
+        firm.now = JANUARY + (day - 1) * DAY
+        firm.hire(f"Ada {day}")
+        seqs.append(firm.ledger.last_seq)
+    firm.connection.rollback()
+    fourth, fifth, eighth = (seq_before(firm.connection, JANUARY + (day - 1) * DAY) for day in (4, 5, 8))
+    assert (fourth, fifth, eighth) == (seqs[0], seqs[0], seqs[2])
+    assert seq_before(firm.connection, JANUARY + 5 * DAY) == seqs[1]
+    assert seq_before(firm.connection, JANUARY) == 0
 
 
 @pytest.mark.parametrize(
