@@ -1,6 +1,7 @@
 """`tokenroll usage charge`: usage that went around the gateway, taken out of the wallets of who used it."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import sys
@@ -46,6 +47,7 @@ _NEXT: Final = {
     "of a meter that cannot be right (W12)": "`tokenroll cost meters` tells them; those confirmed are charged",
     "in another currency than the price list": "credits are bought with USD",
 }
+_TRIAL: Final = "lake-trial-"
 _KEPT_OUT: Final = ("lock", "readers", "half", "spill")
 
 
@@ -76,6 +78,7 @@ def charge(
                 raise Failure(f"{message}; the lake has {', '.join(known) or 'none yet'}", kind="usage", code=2)
         if not dry_run:
             with open_lake(settings.lake_directory) as lake:
+                remove_trials(settings.lake_directory)
                 lake.compact(2, None)
         result = charged(settings, settings.lake_directory, wanted, seats=seats, dry_run=dry_run, quiet=as_json)
     show(result, as_json=as_json, human=lambda: tell(result))
@@ -229,17 +232,53 @@ def tell(result: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def trial_lake(lake_directory: Path) -> Iterator[Path]:
-    """A lake that begins as this one is and is gone afterwards: its files are links, because a sealed file never changes."""
-    with tempfile.TemporaryDirectory(dir=lake_directory.parent, prefix="lake-trial-") as folder:
-        trial = Path(folder) / lake_directory.name
-        if lake_directory.is_dir():
-            shutil.copytree(
-                lake_directory,
-                trial,
-                copy_function=os.link,
-                ignore=lambda _, names: [one for one in names if one in _KEPT_OUT],
-            )
+    """A lake that begins as this one is and is gone afterwards: its files are links, because a sealed file never changes.
+
+    Nobody writes the lake while they are linked, else its manifest would name what was not there yet, or a file would be gone. What a
+    killed trial left is removed first. Raises LakeBusyError.
+    """
+    from tokenroll.store.lake import open_lake
+
+    with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as linking:
+            is_there = lake_directory.is_dir()
+            if is_there:
+                linking.enter_context(open_lake(lake_directory))
+                remove_trials(lake_directory)
+            folder = Path(tempfile.mkdtemp(dir=lake_directory.parent, prefix=_TRIAL))
+            held.callback(os.close, _flock(folder))
+            held.callback(shutil.rmtree, folder)
+            trial = folder / lake_directory.name
+            if is_there:
+                shutil.copytree(
+                    lake_directory,
+                    trial,
+                    copy_function=os.link,
+                    ignore=lambda _, names: [one for one in names if one in _KEPT_OUT],
+                )
         yield trial
+
+
+def remove_trials(lake_directory: Path) -> None:
+    """What killed trials left: their links would keep events that the lake itself forgets. Only while the lake is open for writing."""
+    for folder in lake_directory.parent.glob(f"{_TRIAL}*"):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):  # its trial is running, or ended just now
+            descriptor = _flock(folder)
+            try:
+                shutil.rmtree(folder)
+            finally:
+                os.close(descriptor)
+
+
+def _flock(folder: Path) -> int:
+    """The folder held as long as the descriptor is open: the kernel lets go of it when its holder dies. Raises BlockingIOError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ import pytest
 from tests.lake_kit import event
 from tests.made_home import home_of
 from tokenroll.cli import main
+from tokenroll.cli.usage_charges import trial_lake
 from tokenroll.model.usage_event import Billing
-from tokenroll.store.lake import open_lake
+from tokenroll.store.lake import open_lake, read_lake
 
 CREDIT = 1_000_000_000
 MADE = (
@@ -134,3 +135,29 @@ def test_a_table_that_may_be_a_corrected_copy_is_not_charged_before_somebody_loo
     assert "took 7 events" in told.out and "charged" not in told.out  # noqa: PT018 - one sentence, and not the other
     assert "so nothing is charged yet: see to the above" in told.err
     assert [line.split()[4] for line in said(capsys, "charges").out.splitlines() if "2026-01-05" in line] == ["0.625"]
+
+
+def trials(home):
+    return sorted(path.name for path in home.glob("home/lake-trial-*"))
+
+
+def test_what_a_killed_trial_left_is_removed_and_a_running_one_is_not(home, capsys):
+    lake = home / "home" / "lake"
+    (home / "home" / "lake-trial-killed" / "lake").mkdir(parents=True)
+    with trial_lake(lake) as first:
+        assert trials(home) == [first.parent.name]
+        (home / "home" / "lake-trial-killed").mkdir()
+        said(capsys, "charge", "--source", "claude-code")
+        assert trials(home) == [first.parent.name]
+        with trial_lake(lake) as second, read_lake(second) as view:
+            assert trials(home) == sorted([first.parent.name, second.parent.name])
+            assert all((second / one.path).is_file() for one in view.manifest.of_kind("usage"))
+    assert trials(home) == []
+
+
+def test_a_lake_that_somebody_writes_is_not_tried(home, capsys, tmp_path):
+    (tmp_path / "log.csv").write_text("time,model\n")
+    with open_lake(home / "home" / "lake"):
+        told = said(capsys, "import", str(tmp_path / "log.csv"), "--charge", "--dry-run", code=1)
+    assert "another process is writing the usage lake" in told.err
+    assert trials(home) == []
