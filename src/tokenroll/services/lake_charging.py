@@ -1,7 +1,8 @@
 """What usage in the lake cost in credits, by source, member, day and model: the totals that `usage.charge` is told (decision 0119).
 
 Every event is rated by itself, as a call is, and by what was known when it was: a rate card counts from the day on which it holds and
-is on record. So what an event costs never changes, and a total grows by new events alone.
+is on record. So what an event costs never changes, and a total grows by new events. It shrinks where usage is forgotten, and where a
+later import makes an event one of a meter that cannot be right (W12): that is judged over all that the lake has.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -180,6 +180,15 @@ def test_a_call_of_a_broken_meter_is_charged_once_somebody_confirmed_it(firm, tm
     assert left == {}
 
 
+def test_a_later_import_can_show_that_an_event_which_counted_was_of_a_broken_meter(firm, tmp_path):
+    lake_path = tmp_path / "lake"
+    totals, _ = costs(firm, lake_path, [event(99, list_cost_nanos=1_000 * 10**9)])
+    assert charged_to(firm, totals) == {(5, "Ada"): 1_000 * 10**9}
+    totals, left = costs(firm, lake_path, [event(number) for number in range(1, 10)])
+    assert charged_to(firm, totals) == {(5, "Ada"): 9_000}
+    assert left == {("claude-code", "Ada", BROKEN): (1, ["sonnet"])}
+
+
 def test_a_card_counts_from_when_it_holds_and_is_on_record(firm, tmp_path):
     firm.now = MONDAY + DAY
     firm.do("ratecard.set", card=OWN)
