@@ -61,7 +61,9 @@ def credits_of(told: Told, card: RateCard | None, *, seats: bool = False) -> int
         if priced is not None:
             return priced
     elif told.list_cost_nanos is not None and told.list_cost_nanos >= 0:
-        return told.list_cost_nanos
+        # nothing is the list price of counts that nobody told: what it cost is not known
+        is_told = told.list_cost_nanos > 0 or any(count is not None for count in told.usage.counts)
+        return told.list_cost_nanos if is_told else Uncharged.PRICE
     return Uncharged.PRICE
 
 

@@ -23,6 +23,13 @@ def told(**changes):
     return facts._replace(**changes)
 
 
+def test_counts_that_nobody_told_have_no_price_and_none_that_are_told_cost_nothing():
+    untold = Usage(input_tokens=None, output_tokens=None)
+    assert credits_of(told(usage=untold, list_cost_nanos=0), None) is Uncharged.PRICE
+    assert credits_of(told(usage=untold, list_cost_nanos=7), None) == 7
+    assert credits_of(told(usage=Usage(input_tokens=0, output_tokens=0), list_cost_nanos=0), None) == 0
+
+
 def test_the_companys_own_price_counts_and_the_list_where_it_has_none():
     assert credits_of(told(), CARD) == 200_000
     assert credits_of(told(), None) == 600_000
