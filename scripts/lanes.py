@@ -56,12 +56,25 @@ LANES = {
         "tests/crash",
         "tests/simulator",
     ],
+    "postgresql": [
+        "tests/unit/services/test_ledger.py",
+        "tests/unit/services/test_limiting.py",
+        "tests/unit/services/test_pay_cycles.py",
+        "tests/unit/services/test_paying.py",
+        "tests/unit/services/test_recalling.py",
+        "tests/unit/services/test_thrift_reports.py",
+        "tests/unit/services/test_usage_reports.py",
+        "tests/unit/store/test_verify.py",
+        "tests/unit/store/test_verify_pay.py",
+        "tests/unit/store/test_verify_usage.py",
+    ],
     "B": ["tests/judges", "tests/e2e", "tests/demo", "tests/papers"],
     "browser": ["tests/browser"],
     "wheel": ["tests/wheel"],
 }
-"""`browser` and `wheel` follow A on its core. The browser's driver keeps a loop running in the thread that tests start theirs in, so it has
+"""`postgresql` (the tests of ledgers that fold, pay, limit and verify, once more on that database), `browser` and `wheel` follow A on its core. The browser's driver keeps a loop running in the thread that tests start theirs in, so it has
 a process of its own."""
+OPTIONS = {"postgresql": ["--ledger", "postgresql"]}
 # Programs of the distribution that the tests of a folder start.
 PROGRAMS = {
     "tests/browser": ["chromium"],
@@ -73,6 +86,7 @@ LIMIT_SECONDS = {
     "quick": 600,
     "quick 2": 600,
     "A": 2400,
+    "postgresql": 1200,
     "B": 2400,
     "browser": 1200,
     "wheel": 1800,
@@ -113,7 +127,7 @@ def say(text: str) -> None:
 
 
 def has_tests(folder: str) -> bool:
-    return any((ROOT / folder).rglob("test_*.py"))
+    return (ROOT / folder).is_file() or any((ROOT / folder).rglob("test_*.py"))
 
 
 def pytest_run(name: str, folders: list[str], *, profile: str, core: int | None = None, marker: str = "") -> Run | None:
@@ -125,7 +139,12 @@ def pytest_run(name: str, folders: list[str], *, profile: str, core: int | None 
         return None
     junit = OUT / f"{name.replace(' ', '-')}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-ra", "--durations=5", f"--junitxml={junit}"]
-    command += [f"--hypothesis-profile={profile}", *(["-m", marker] if marker else []), *present]
+    command += [
+        f"--hypothesis-profile={profile}",
+        *(["-m", marker] if marker else []),
+        *OPTIONS.get(name, []),
+        *present,
+    ]
     return Run(name, command, LIMIT_SECONDS.get(name, 600), junit=junit, core=core)
 
 

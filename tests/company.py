@@ -26,8 +26,10 @@ from typing import Any, Self
 import anthropic
 import openai
 
+from tests.postgresql_kit import Choice, migrated, new_database, server
 from tokenroll.app import ledger_door, open_reports, random_bits
 from tokenroll.cli.init import make_home
+from tokenroll.ledger_place import LedgerUrl
 from tokenroll.model.amount import nanos_from_text
 from tokenroll.model.instant import MICROS_PER_SECOND
 from tokenroll.services.clock import VirtualClock, system_clock
@@ -73,6 +75,7 @@ DEPARTMENTS = {
 }
 COMPANY_KEY = "sk-the-company"
 READY_SECONDS_MAX = 30
+MADE_DATABASE = "made_home"
 QUIET_SECONDS_MAX = 30
 
 
@@ -109,7 +112,11 @@ class Company:
         moving_clock: bool = False,
         others: tuple[SimulatedProvider, ...] = (),
         messages_flavour: str = "standard",
+        postgresql: bool | None = None,
     ) -> None:
+        self.ledger_url: LedgerUrl | None = None
+        """The database of its ledger, where that is no file: by the argument, else by what the tests were told."""
+        self._postgresql = Choice.postgresql if postgresql is None else postgresql
         self.home = home
         self.durability = durability
         self.observe = observe
@@ -136,7 +143,9 @@ class Company:
     def __enter__(self) -> Self:
         for provider in self.providers:
             provider.start()
-        shutil.copytree(_made_home(), self.home, dirs_exist_ok=True)
+        shutil.copytree(_made_home(self._postgresql), self.home, dirs_exist_ok=True)
+        if self._postgresql:
+            self.ledger_url = new_database(MADE_DATABASE)
         (self.home / "provider-key").write_text(COMPANY_KEY)
         (self.home / "config.toml").write_text(self._config_text())
         if self._moving_clock:
@@ -152,7 +161,7 @@ class Company:
         try:
             self.start_ledger(wait=False)
             self.start_gateway()
-            self.before = standing(self.settings.database_path)
+            self.before = standing(self.settings.ledger_place)
         except BaseException:
             self.__exit__()
             raise
@@ -178,7 +187,8 @@ class Company:
                     f'[deployments.{dialect}{mark}]\ndialect = "{dialect}"\nbase_url = "{url}"\n'
                     f'api_key_file = "{self.home}/provider-key"\nflavour = "{self._flavours[dialect]}"\n{self._deployment}'
                 )
-        return '[company]\nname = "Acme"\nzone = "UTC"\n' + "\n".join(tables) + self._config
+        ledger = f'ledger = "{self.ledger_url.text}"\n' if self.ledger_url else ""
+        return f'{ledger}[company]\nname = "Acme"\nzone = "UTC"\n' + "\n".join(tables) + self._config
 
     def start_ledger(self, *, wait: bool = True) -> None:
         """The ledger's process. It must not run already."""
@@ -416,7 +426,7 @@ class Company:
         return self.stand().charged_nanos
 
     def _open_rows(self) -> list[Any]:
-        reader = open_reader(self.settings.database_path)
+        reader = open_reader(self.settings.ledger_place)
         with reader.connect() as connection:
             rows = connection.exec_driver_sql("SELECT hold_key, wallet_id, state FROM holds").all()
         reader.dispose()
@@ -430,7 +440,7 @@ class Company:
         """
         self.quiet()
         lines = [json.dumps({name: getattr(line, name) for name in line.__struct_fields__}) for line in self.bill()]
-        proof = prove(self.settings.database_path, self.before, lines)
+        proof = prove(self.settings.ledger_place, self.before, lines)
         if not proof.holds:
             raise UnevenError(json.dumps(proof.summary(), indent=2))
         billed = sum(line.cost_nanos for line in self.bill()) - proof.suspense_bill_nanos
@@ -459,7 +469,7 @@ class Company:
 
     def stand(self) -> Standing:
         """Where the ledger stands now."""
-        return standing(self.settings.database_path)
+        return standing(self.settings.ledger_place)
 
     @contextlib.contextmanager
     def moves(self, name: str, nanos: int) -> Iterator[None]:
@@ -509,11 +519,15 @@ class Company:
 
 
 @cache
-def _made_home() -> Path:
-    """A home with secret, ledger, departments and rate cards, made once for all tests of a session."""
+def _made_home(on_postgresql: bool) -> Path:
+    """A home with secret, ledger, departments and rate cards, made once for all tests of a session; its database is a template."""
     folder = Path(tempfile.mkdtemp(prefix="tokenroll-test-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    settings = Settings(home=folder / "home")
+    place = None
+    if on_postgresql:
+        server().run(f"CREATE DATABASE {MADE_DATABASE} TEMPLATE {migrated()} STRATEGY FILE_COPY")
+        place = server().url(MADE_DATABASE)
+    settings = Settings(home=folder / "home", ledger=place)
     make_home(settings, "Acme", "UTC")
     commands: list[tuple[str, dict[str, Any]]] = [
         ("company.set", {"name": "Acme", "zone": "UTC"}),
@@ -525,7 +539,7 @@ def _made_home() -> Path:
         ),
     ]
     with open_ledger(
-        database_path=settings.database_path, lock_path=settings.lock_path, clock=system_clock, commands=COMMANDS,
+        ledger_place=settings.ledger_place, lock_path=settings.lock_path, clock=system_clock, commands=COMMANDS,
         random_bits=random_bits,
     ) as ledger:  # fmt: skip
         for number, (name, arguments) in enumerate(commands):

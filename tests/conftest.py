@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.postgresql_kit import Choice
+
 # `quick` is the same on every run and keeps nothing; `deep` looks for what has never been seen and remembers it.
 settings.register_profile(
     "quick",
@@ -26,6 +28,28 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("quick")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--ledger",
+        choices=("sqlite", "postgresql"),
+        default="sqlite",
+        help="the database that the tests' ledgers are in",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    Choice.postgresql = config.getoption("--ledger") == "postgresql"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about a file of SQLite says nothing of a PostgreSQL."""
+    if Choice.postgresql:
+        left_out = [item for item in items if item.get_closest_marker("sqlite")]
+        items[:] = [item for item in items if not item.get_closest_marker("sqlite")]
+        config.hook.pytest_deselected(items=left_out)
+
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -4,17 +4,19 @@ All are of one engine, which compiles each statement once for all of them; each 
 """
 
 import functools
+import sqlite3
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.pool import NullPool
 
-from tokenroll.store.database import open_writer, raw_connection, writer_engine
+from tests.postgresql_kit import Choice, empty_writer
+from tokenroll.store.database import open_writer, writer_engine
 
 
 @functools.cache
 def _image() -> bytes:
     connection = open_writer(None)
-    image: bytes = raw_connection(connection).serialize()
+    image: bytes = sqlite_connection(connection).serialize()
     connection.close()
     return image
 
@@ -25,8 +27,17 @@ def _engine() -> Engine:
 
 
 def empty_ledger() -> Connection:
-    """A writing connection, as `open_writer(None)` gives one."""
+    """A writing connection, as `open_writer(None)` gives one; with `--ledger postgresql` to a database of its own."""
+    if Choice.postgresql:
+        return empty_writer()
     connection = _engine().connect()
-    raw_connection(connection).deserialize(_image())
+    sqlite_connection(connection).deserialize(_image())
     connection.rollback()
     return connection
+
+
+def sqlite_connection(connection: Connection) -> sqlite3.Connection:
+    """The connection underneath, for what only SQLite can do."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from tests.empty_ledger import empty_ledger
+from tests.postgresql_kit import place_for
 from tokenroll.model.hold import Slice
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.protocol import Ack, Applied, Command, Hello, Ready, Report, Resign, Welcome
 from tokenroll.services.reporting import Reports
-from tokenroll.store import tape
+from tokenroll.store import schema, tape
 from tokenroll.store.attempt_record import (
     LapseRecord,
     ReleaseRecord,
@@ -23,7 +26,7 @@ from tokenroll.store.attempt_record import (
     pack_release,
     pack_settle,
 )
-from tokenroll.store.database import open_writer
+from tokenroll.store.database import open_writer, raw_connection
 from tokenroll.store.tape import RecordType, TapeSource, pack_block, pack_gives, pack_name
 from tokenroll.store.verify import verify
 
@@ -41,7 +44,7 @@ class Firm:
 
     def __init__(self, at: int = JANUARY, path: Path | None = None, *, worker: bool = True) -> None:
         self.now = at
-        self.connection = empty_ledger() if path is None else open_writer(path)
+        self.connection = empty_ledger() if path is None else open_writer(place_for(path))
         self._numbers = itertools.count(1)
         self.ledger = Ledger(
             self.connection, lambda: self.now, COMMANDS, lambda bits: next(self._numbers) % (1 << bits)
@@ -112,8 +115,7 @@ class Firm:
         query = """
             SELECT amount_nanos - held_nanos - suspense_nanos - spent_nanos - forfeited_nanos - clawed_back_nanos - voided_nanos
                 - transferred_out_nanos FROM lots JOIN lot_values ON lot_id = id WHERE id = ?"""
-        found: int = self.connection.exec_driver_sql(query, (lot_id,)).scalar_one()
-        return found
+        return self._number(query, lot_id)
 
     def _pay_owed(self) -> None:
         """What came back of lots that are owed to recalls goes to those first."""
@@ -140,14 +142,18 @@ class Firm:
     def wallet_id(self, name: str) -> int:
         """The inside id of a wallet, for calls."""
         self.connection.rollback()
-        found: int = self.connection.exec_driver_sql("SELECT id FROM wallets WHERE name = ?", (name,)).scalar_one()
-        return found
+        return self._number("SELECT id FROM wallets WHERE name = ?", name)
 
     def lot_ids(self, name: str) -> list[int]:
         """The lots of a wallet, oldest first."""
         self.connection.rollback()
         query = "SELECT id FROM lots WHERE wallet_id = ? ORDER BY id"
-        return [row[0] for row in self.connection.exec_driver_sql(query, (self.wallet_id(name),))]
+        return [row[0] for row in raw_connection(self.connection).execute(query, (self.wallet_id(name),))]
+
+    def _number(self, query: str, value: int | str) -> int:
+        (found,) = raw_connection(self.connection).execute(query, (value,)).fetchone()
+        assert isinstance(found, int)
+        return found
 
     def verified(self) -> None:
         """The whole ledger computed again from its journal, and found the same. Only prices are not asked: calls told by hand have none."""
@@ -158,7 +164,8 @@ class Firm:
     def parts(self, lot_id: int) -> dict[str, int]:
         """Where a lot's nanos went, as far as they went anywhere."""
         self.connection.rollback()
-        row = self.connection.exec_driver_sql("SELECT * FROM lot_values WHERE lot_id = ?", (lot_id,)).mappings().one()
+        values = schema.lot_values
+        row = self.connection.execute(select(values).where(values.c.lot_id == lot_id)).mappings().one()
         return {name.removesuffix("_nanos"): nanos for name, nanos in row.items() if name != "lot_id" and nanos}
 
     # ---- calls as the tape tells them -----------------------------------------------------------------------------

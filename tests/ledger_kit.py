@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tests.cast import make_card
+from tests.empty_ledger import sqlite_connection
+from tests.postgresql_kit import Choice, empty_writer
 from tokenroll.engine.rating import canonical_json, pinned
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
@@ -42,7 +44,7 @@ from tokenroll.store.attempt_record import (
 )
 from tokenroll.store.attempt_record import pack_lapse as lapse_bytes
 from tokenroll.store.attempt_record import pack_release as release_bytes
-from tokenroll.store.database import connect_writer, open_writer, raw_connection
+from tokenroll.store.database import close, connect_writer, open_writer, raw_connection
 from tokenroll.store.tape import RecordType, TapeSource, pack_block, pack_counts, pack_name
 
 __all__ = [
@@ -86,7 +88,7 @@ def new_ledger(connection: Connection, clock: Callable[[], int]) -> Ledger:
 @functools.cache
 def image() -> Connection:
     """The rows of the cast's first day, to be copied."""
-    connection = open_writer(None)
+    connection = empty_writer("image") if Choice.postgresql else open_writer(None)
     ledger = new_ledger(connection, lambda: START)
 
     def do(command_id: str, command: str, /, **arguments: Any) -> None:
@@ -107,17 +109,28 @@ def image() -> Connection:
     return connection
 
 
+@functools.cache
+def _first_day() -> str:
+    """The name of a PostgreSQL database with these rows, for copies; nobody may be connected to it."""
+    connection = image()
+    name = connection.engine.url.database or ""
+    close(connection)
+    return name
+
+
 _connections: dict[str, Connection] = {}
 """One connection for all tests of a process: compiled statements are kept, which is most of what a small test costs."""
 
 
 def connect(factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
     """A connection to the rows as the cast's first day left them. The one before it is gone."""
+    if Choice.postgresql:
+        return empty_writer(template=_first_day())
     if factory.__name__ not in _connections:
         _connections[factory.__name__] = connect_writer(None, factory=factory)
     connection = _connections[factory.__name__]
     connection.rollback()
-    raw_connection(image()).backup(raw_connection(connection))
+    sqlite_connection(image()).backup(sqlite_connection(connection))
     return connection
 
 

@@ -3,8 +3,10 @@
 Every attempt is a HOLD, a share of a DISPATCHED and a SETTLE with four counts, of a wallet drawn evenly from all of them, which is
 the worst case for a page cache. Reports hold `--batch` attempts; attempts overlap by `--open` calls, so that a part of each
 report's holds stays open. The time is the wall clock of `Fold` and commit, without making the tape's bytes.
+With `--postgresql` the rows go to an empty database of that URL; the wall clock has both processes' work in it, and where the server
+is on this machine, so has `cpu_seconds_of_both`.
 
-usage: python bench/micro/fold.py [--wallets 1000000] [--batch 65536] [--reports 12] [--open 512]
+usage: python bench/micro/fold.py [--wallets 1000000] [--batch 65536] [--reports 12] [--open 512] [--postgresql URL]
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from tokenroll.ledger_place import ledger_url
 from tokenroll.store import tape
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.database import checkpoint, open_writer, raw_connection
@@ -38,6 +41,9 @@ FLUSH = 64
 
 def fill(connection: Connection, wallets: int) -> None:
     """A company of so many wallets with one lot each."""
+    if connection.dialect.name == "postgresql":
+        fill_postgresql(connection, wallets)
+        return
     raw = raw_connection(connection)
     raw.execute("BEGIN")
     plan = (
@@ -78,6 +84,23 @@ def fill(connection: Connection, wallets: int) -> None:
     raw.execute("COMMIT")
 
 
+def fill_postgresql(connection: Connection, wallets: int) -> None:
+    """The same company, made by the server itself."""
+    ids = f"FROM generate_series(1, {wallets}) i"
+    for statement in (
+        "INSERT INTO plans VALUES (1,'p','Plan',1,'stipend','tool',0,0,'immediate',0,0,NULL,NULL,100,'enforce','deny',1,0,0,NULL,NULL)",
+        f"INSERT INTO wallets SELECT i, 'w' || i, 'member', i, 'Ada', 'UTC', 0 {ids}",
+        f"INSERT INTO wallet_values SELECT i, 0, 0, 0, 0 {ids}",
+        f"INSERT INTO grants SELECT i, 'g' || i, i, 1, 'stipend', 'tool', {GRANT_NANOS}, 0, 0, 'immediate', 0, 0, NULL, NULL, 100, NULL, NULL {ids}",
+        f"INSERT INTO lots SELECT i, i, i, 'tool', 100, {GRANT_NANOS}, 0, NULL, NULL, NULL {ids}",
+        f"INSERT INTO lot_values(lot_id, spent_nanos) SELECT i, 0 {ids}",
+    ):
+        connection.exec_driver_sql(statement)
+    connection.commit()
+    connection.exec_driver_sql("ANALYZE")
+    connection.commit()
+
+
 def hold(sequence: int, wallet: int) -> bytes:
     call = (AT // 1000 << 80 | 1 << 72 | 1 << 48 | sequence).to_bytes(16, "big")
     return tape.HOLD.pack(
@@ -116,6 +139,19 @@ def reports(wallets: int, batch: int, count: int, overlap: int) -> list[bytes]:
     return done
 
 
+def backend_cpu(connection: Connection) -> float:
+    """The CPU seconds of the server's process for this connection; 0 for SQLite, which has none, and for a server elsewhere."""
+    if connection.dialect.name == "sqlite":
+        return 0.0
+    pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    connection.rollback()
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return 0.0
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(connection: Connection, made: list[bytes]) -> dict[str, object]:
     """The reports folded one after another, each one transaction."""
     mirror, journal = Mirror(), Journal(connection)
@@ -123,6 +159,7 @@ def measure(connection: Connection, made: list[bytes]) -> dict[str, object]:
     connection.rollback()
     fold = Fold(connection, HoldChanges(journal, mirror, CycleBook()))
     sequence, seconds, cpu = 0, [], []
+    backend_before = backend_cpu(connection)
     for report in made:
         started, started_cpu = time.perf_counter(), time.process_time()
         with connection.begin():
@@ -135,6 +172,7 @@ def measure(connection: Connection, made: list[bytes]) -> dict[str, object]:
         "settlements": settled,
         "settlements_per_second": round(settled / sum(seconds)),
         "settlements_per_cpu_second": round(settled / sum(cpu)),
+        "settlements_per_cpu_second_of_both": round(settled / (sum(cpu) + backend_cpu(connection) - backend_before)),
         "best_batch_per_second": round(settled / len(seconds) / min(seconds)),
         "seconds_per_batch": [round(one, 3) for one in seconds],
         "head": journal.head_hash.hex(),
@@ -148,12 +186,14 @@ def main() -> None:
     parser.add_argument("--reports", type=int, default=12)
     parser.add_argument("--open", type=int, default=512)
     parser.add_argument("--folder", default=None)
+    parser.add_argument("--postgresql", default=None, metavar="URL")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        connection = open_writer(Path(folder) / "ledger.db")
+        place = ledger_url(options.postgresql) if options.postgresql else Path(folder) / "ledger.db"
+        connection = open_writer(place)
         connection.rollback()
         fill(connection, options.wallets)
         checkpoint(connection)  # the making of the company is not the folds' to move out of the log; their own rows are
@@ -162,7 +202,16 @@ def main() -> None:
         result = profiler.runcall(measure, connection, made) if options.profile else measure(connection, made)
         if options.profile:
             pstats.Stats(profiler).sort_stats("tottime").print_stats(12)
-        print(json.dumps({"wallets": options.wallets, "batch_attempts": options.batch, **result}))
+        print(
+            json.dumps(
+                {
+                    "database": connection.dialect.name,
+                    "wallets": options.wallets,
+                    "batch_attempts": options.batch,
+                    **result,
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Reader:
         self.clock = clock_of(settings)
         self._used_in: dict[int, int] = {}
         """By key: the hour in which its last use was told."""
-        self._engine = open_reader(settings.database_path)
+        self._engine = open_reader(settings.ledger_place)
         self.lake = LakeDesk(settings.lake_directory, settings.database_path)
         """Questions to the usage lake, and pictures: answered by processes of their own, which the first question starts."""
 
@@ -81,7 +81,7 @@ def ledger_door(settings: Settings, *, may_open: bool = True) -> LedgerClient:
     """
     return LedgerClient(
         socket_path=settings.socket_path,
-        database_path=settings.database_path,
+        ledger_place=settings.ledger_place,
         lock_path=settings.lock_path,
         clock=clock_of(settings),
         commands=COMMANDS,

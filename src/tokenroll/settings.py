@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tokenroll.ledger_place import LedgerPlace, LedgerUrl, LedgerUrlError, ledger_url
 from tokenroll.settings_table import Listen, SettingsError, Table, line_of
 
 HOME_VARIABLE: Final = "TOKENROLL_HOME"
@@ -182,6 +183,8 @@ class Settings:
     """Everything a role needs to know before it starts. Two processes that read the same home see the same."""
 
     home: Path
+    ledger: LedgerUrl | None = None
+    """The PostgreSQL database that is the ledger; None: a file of the home."""
     company: CompanySettings = field(default_factory=CompanySettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     web: WebSettings = field(default_factory=WebSettings)
@@ -192,8 +195,18 @@ class Settings:
 
     @property
     def database_path(self) -> Path:
-        """The ledger."""
+        """The file that is the ledger where no PostgreSQL is named."""
         return self.home / DATABASE_NAME
+
+    @property
+    def ledger_place(self) -> LedgerPlace:
+        """The ledger."""
+        return self.ledger or self.database_path
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether this home was made: what is in a database elsewhere, only that database can tell."""
+        return self.database_path.exists() if self.ledger is None else (self.home / SECRET_NAME).exists()
 
     @property
     def tape_directory(self) -> Path:
@@ -276,7 +289,7 @@ class Settings:
     def secret_lost(self) -> str:
         """What is lost when a home with a ledger has no secret, and what can be done; empty for any other home."""
         path = self.home / SECRET_NAME
-        if path.exists() or not self.database_path.exists():
+        if path.exists() or not self.has_ledger:
             return ""
         return (
             f"{path} is missing: put it back from your backup. Every key of this home is hashed with it, so without it no key "
@@ -325,6 +338,7 @@ def _settings_from(home: Path, root: Table) -> Settings:
     defaults = Settings(home=home)
     settings = Settings(
         home=home,
+        ledger=_ledger(root),
         company=CompanySettings(name=company.text_of("name", defaults.company.name), zone=_zone(company)),
         gateway=GatewaySettings(
             listen=gateway.listen("listen", defaults.gateway.listen),
@@ -346,6 +360,20 @@ def _settings_from(home: Path, root: Table) -> Settings:
     for table in (company, gateway, web, root):
         table.finished()
     return settings
+
+
+def _ledger(root: Table) -> LedgerUrl | None:
+    """The ledger's database, its password where the file says that it is; no message repeats what may hold one."""
+    root.asked |= {"ledger", "ledger_password_env", "ledger_password_file"}
+    if "ledger" not in root.values:
+        return None
+    try:
+        url = ledger_url(str(root.values["ledger"]))
+    except LedgerUrlError as error:
+        raise root.problem("ledger", str(error)) from error
+    kept = root.values.keys() & {"ledger_password_env", "ledger_password_file"}
+    password = _secret(root, "ledger_password") if kept else ""
+    return url.with_password(password) if password else url
 
 
 def _zone(company: Table) -> str:

@@ -42,6 +42,10 @@ class DyingConnection(sqlite3.Connection):
         count()
         return super().execute(*arguments)
 
+    def executemany(self, *arguments):
+        count()
+        return super().executemany(*arguments)
+
     def commit(self):
         count()
         super().commit()

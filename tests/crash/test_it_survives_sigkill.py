@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.test_it_recovers_at_every_boundary import recover
+from tests.empty_ledger import sqlite_connection
 from tests.ledger_kit import (
     ADA_LOT,
     BOOT,
@@ -73,7 +74,7 @@ def test_it_folds_to_the_same_chain_however_often_its_ledger_is_killed(tmp_path)
     begun = tmp_path / "begun.db"
     connection = open_writer(begun)
     connection.rollback()
-    raw_connection(image()).backup(raw_connection(connection))
+    sqlite_connection(image()).backup(sqlite_connection(connection))
     ledger = new_ledger(connection, lambda: START)
     begin_life(ledger)
     raw_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

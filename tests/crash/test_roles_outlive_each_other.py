@@ -82,7 +82,7 @@ class Home:
         self.tapes = folder / "tape"
         self.directory = worker_directory(self.tapes, 0)
         self.files: dict[str, Any] = {
-            "database_path": folder / "ledger.db", "lock_path": folder / "run" / "lock", "clock": lambda: START,
+            "ledger_place": folder / "ledger.db", "lock_path": folder / "run" / "lock", "clock": lambda: START,
             "commands": HANDLERS, "random_bits": lambda bits: next(numbers) % (1 << bits),
         }  # fmt: skip
 
@@ -165,7 +165,7 @@ def test_it_serves_only_its_owner_and_cleans_up(home):
 
     served(home, story)
     assert not home.socket.exists()
-    assert stat.S_IMODE(home.files["database_path"].stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.files["ledger_place"].stat().st_mode) == 0o600
 
 
 def test_it_delivers_a_grant_to_the_worker_before_it_answers(home):

@@ -126,14 +126,14 @@ def test_it_says_what_is_missing():
 
 
 def test_it_replays_into_a_home_that_is_served(ground):
-    place = ["--home", str(ground.database_path.parent), "--provider", f"http://{ground.provider}"]
+    place = ["--home", str(ground.ledger_place.parent), "--provider", f"http://{ground.provider}"]
     done = command(*place, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["served"] == 30
 
 
 def test_it_asks_for_the_provider_of_a_served_home(ground, tmp_path):
-    home = str(ground.database_path.parent)
+    home = str(ground.ledger_place.parent)
     for arguments, said, code in [
         (["--home", home], "--provider URL", 2),
         (["--home", home, "--provider", "somewhere"], "must have a host and a port", 2),

@@ -152,7 +152,7 @@ def _cap_note() -> str:
 
     settings = load_settings()
     policies = {"deny"}
-    if settings.database_path.exists():
+    if settings.has_ledger:
         with open_reports(settings) as books:
             policies = {str(plan["cap_policy"]) for plan in books.plans()} or policies
     return _CAP_NOTE.format(policy=" or ".join(_POLICIES[policy] for policy in sorted(policies)))

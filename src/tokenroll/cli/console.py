@@ -85,7 +85,7 @@ def reports() -> Iterator["Reports"]:
 def settings_with_ledger() -> Settings:
     """The settings of a home that has been made. Raises Failure when there is none."""
     settings = load_settings()
-    if not settings.database_path.exists():
+    if not settings.has_ledger:
         message = f"there is no ledger in {settings.home}: run `tokenroll init` first, or set TOKENROLL_HOME"
         raise Failure(message, kind="no_home")
     return settings

@@ -389,7 +389,7 @@ def _working_days(country: str) -> Any:
     if country:
         name, _, subdivision = country.partition("-")
         rule = PayDayRule(move=next(iter(PayDayMove)), country=name.upper(), subdivision=subdivision)
-    elif load_settings().database_path.exists():
+    elif load_settings().has_ledger:
         with reports() as books:
             rule = pay_day_rule(books.connection)
     if rule is None or not rule.country:

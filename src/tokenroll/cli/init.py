@@ -5,6 +5,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +13,14 @@ import typer
 
 from tokenroll.cli.console import CommandId, DryRun, Json, execute, exit_code, say, show
 from tokenroll.cli.program import Failure
+from tokenroll.ledger_place import LedgerUrlError, ledger_url
 from tokenroll.settings import CONFIG_NAME, SECRET_NAME, Settings, load_settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _CONFIG = """\
 # tokenroll: every setting with its default; a key that is not known is an error. See docs/config.md.
-
+{ledger}
 [company]
 name = "{name}"
 zone = "{zone}"            # IANA zone in which the company's own months begin
@@ -52,23 +54,29 @@ def init(
     *,
     name: Annotated[str, typer.Option(help="What the company is called.")] = "Company",
     zone: Annotated[str, typer.Option(help="IANA time zone of the company.")] = "UTC",
+    ledger: Annotated[
+        str, typer.Option(help="postgresql://user@host/database instead of a file; see docs/postgresql.md.")
+    ] = "",
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
 ) -> None:
     """Make a home. Refuses to touch one that has a ledger."""
-    settings = load_settings()
+    settings = _with_ledger(load_settings(), ledger)
     if settings.secret_lost:
         raise Failure(settings.secret_lost, kind="settings")
     if _knows_its_company(settings):
-        message = (
-            f"{settings.home} has a ledger already: nothing was changed; another home is made with TOKENROLL_HOME=/path"
-        )
-        raise Failure(message, kind="taken")
+        raise Failure(_taken(settings), kind="taken")
     name = name.strip()
     _refuse_unprintable(name)
     _refuse_unknown(zone)
-    result = {"home": str(settings.home), "company": name, "zone": zone, "dry_run": dry_run}
+    result = {
+        "home": str(settings.home),
+        "ledger": str(settings.ledger_place),
+        "company": name,
+        "zone": zone,
+        "dry_run": dry_run,
+    }
     if not dry_run:
         with _alone(settings), _whole_or_nothing(settings):
             make_home(settings, name, zone)
@@ -76,6 +84,8 @@ def init(
 
     def human() -> None:
         say(f"{'would make' if dry_run else 'made'} {settings.home} for {name} ({zone})")
+        if settings.ledger is not None:
+            say(f"ledger: {settings.ledger}")
         say("next: tokenroll ratecard import")
         say("      tokenroll department create Engineering")
         say("      tokenroll member create 'Ada Lovelace' --department Engineering")
@@ -104,9 +114,9 @@ def _knows_its_company(settings: Settings) -> bool:
 
     from tokenroll.app import open_reports
     from tokenroll.services.people import COMPANY_NAME_SETTING
-    from tokenroll.store.database import SchemaError
+    from tokenroll.store.database import SchemaError, is_empty
 
-    if not settings.database_path.exists():
+    if not settings.has_ledger if settings.ledger is None else is_empty(settings.ledger):
         return False
     try:
         with open_reports(settings) as books:
@@ -138,7 +148,8 @@ def _whole_or_nothing(settings: Settings) -> Iterator[None]:
 
     database = settings.database_path
     made = [one for one in (settings.config_path, settings.home / SECRET_NAME) if not one.exists()]
-    is_new = not database.exists() and not log_of(database).exists()  # a log alone is of a ledger that is lost
+    # a log alone is of a ledger that is lost; what a server holds is its own, there whole or not at all
+    is_new = settings.ledger is None and not database.exists() and not log_of(database).exists()
     try:
         yield
     except BaseException:
@@ -149,6 +160,36 @@ def _whole_or_nothing(settings: Settings) -> Iterator[None]:
         raise
 
 
+def _with_ledger(settings: Settings, text: str) -> Settings:
+    """The settings with the ledger that the command line names. Raises Failure for a text that is none, and for another than the file's."""
+    if not text:
+        return settings
+    try:
+        url = ledger_url(text)
+    except LedgerUrlError as error:
+        raise Failure(f"--ledger {error}", kind="usage", code=2) from error
+    if url.has_password:
+        message = (
+            "--ledger must hold no password, for others see command lines: name a file or a variable with "
+            "ledger_password_file or ledger_password_env in config.toml, or use libpq's own .pgpass"
+        )
+        raise Failure(message, kind="usage", code=2)
+    if settings.config_path.exists() and (settings.ledger is None or str(settings.ledger) != str(url)):
+        message = f'{settings.config_path} is there already: write ledger = "{url}" above its first table, and run `tokenroll init` without --ledger'
+        raise Failure(message, kind="taken")
+    return settings if settings.config_path.exists() else replace(settings, ledger=url)
+
+
+def _taken(settings: Settings) -> str:
+    what = f"{settings.home} has a ledger already: nothing was changed; another home is made with TOKENROLL_HOME=/path"
+    if settings.ledger is not None and not (settings.home / SECRET_NAME).exists():
+        what = (
+            f"{settings.ledger} holds the ledger of another home, and only with its secret do keys work: copy the file "
+            f"{SECRET_NAME} from there to {settings.home}, or name an empty database"
+        )
+    return what
+
+
 def make_home(settings: Settings, name: str, zone: str) -> None:
     """Folders, configuration and secret, readable by their owner alone; the ledger is made when it is first opened."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,7 +197,12 @@ def make_home(settings: Settings, name: str, zone: str) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
     _write_new(settings.home / SECRET_NAME, secrets.token_bytes(32))
     if not settings.config_path.exists():
-        _write_new(settings.home / CONFIG_NAME, _CONFIG.format(name=name, zone=zone).encode())
+        _write_new(settings.home / CONFIG_NAME, _config(settings, name, zone).encode())
+
+
+def _config(settings: Settings, name: str, zone: str) -> str:
+    ledger = f'\nledger = "{settings.ledger}"\n' if settings.ledger else ""
+    return _CONFIG.format(name=name, zone=zone, ledger=ledger)
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -186,6 +186,8 @@ def failure_from(error: Exception) -> Failure | None:
         from tokenroll.settings import home_from_environment
 
         trouble = database.storage_problem(error, home_from_environment())
+        if database.is_lost(error):  # what was under way then may have been done
+            return Failure(trouble, kind="storage")
         return Failure(f"{trouble}; nothing was changed", kind="storage") if trouble else None
     return None
 

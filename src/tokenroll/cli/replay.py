@@ -258,7 +258,7 @@ def _ground(home: Path, gateway: str, provider: str, read_bill: Callable[[], lis
     return Ground(
         gateway=_address(f"//{gateway}"),
         provider=_address(provider),
-        database_path=settings.database_path,
+        ledger_place=settings.ledger_place,
         read_bill=read_bill,
         durability=settings.gateway.durability,
         pepper=settings.pepper(),

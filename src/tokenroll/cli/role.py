@@ -30,6 +30,8 @@ _FIRST_FD: Final = 3
 LOCK_SECONDS_MAX: Final = 10.0
 """How long a ledger waits for the one before it, or for a command, to let go of the home's lock."""
 LOCK_RETRY_SECONDS: Final = 0.05
+DATABASE_RETRY_SECONDS: Final = 0.5
+"""How soon it is noticed that a PostgreSQL went away, and that it is back."""
 STOP_SECONDS: Final = 10.0
 """How long calls under way may take to end when the supervisor asks: less than it waits before it kills."""
 
@@ -112,48 +114,69 @@ def _refuse_other_zone(settings: Settings, ledger: "Ledger") -> None:
 
 
 async def _ledger(settings: Settings) -> None:
-    from tokenroll.app import clock_of, random_bits
-    from tokenroll.gateway.asking import Asker
-    from tokenroll.services.alert_desk import AlertDesk
-    from tokenroll.services.commands import COMMANDS
-    from tokenroll.services.enquiry_desk import EnquiryDesk
-    from tokenroll.services.ledger_home import LedgerBusyError, open_ledger
-    from tokenroll.services.ledger_server import LedgerServer
+    from tokenroll.services.ledger_home import LedgerBusyError
+    from tokenroll.store.database import is_lost, storage_problem
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     deadline = loop.time() + LOCK_SECONDS_MAX
-    told = False
-    while True:
+    told = ""
+    while not stopped.is_set():
         try:
-            with open_ledger(
-                database_path=settings.database_path,
-                lock_path=settings.lock_path,
-                clock=clock_of(settings),
-                commands=COMMANDS,
-                random_bits=random_bits,
-            ) as ledger:
-                _refuse_other_zone(settings, ledger)
-                server = LedgerServer(ledger)
-                await server.start(settings.socket_path, settings.tape_directory)
-                alerts = AlertDesk(ledger, settings.alerts)
-                alerts.start()
-                enquiries = EnquiryDesk(ledger, Asker(_sound_targets(settings)), server.publish)
-                enquiries.start()
-                await stopped.wait()
-                await alerts.close()
-                await enquiries.close()
-                await server.close()
-            return
+            await _ledger_life(settings, stopped, has_waited=bool(told))
+            told, deadline = "", loop.time() + LOCK_SECONDS_MAX
+            continue
         except LedgerBusyError as error:
-            if stopped.is_set() or loop.time() > deadline:
+            if loop.time() > deadline:
                 raise SettingsError(str(error)) from error
-            if not told:
-                told = True
-                sys.stderr.write(f"tokenroll ledger: waiting up to {LOCK_SECONDS_MAX:.0f} s, because {error}\n")
-            await asyncio.sleep(LOCK_RETRY_SECONDS)
+            waits, pause = f"waiting up to {LOCK_SECONDS_MAX:.0f} s, because {error}", LOCK_RETRY_SECONDS
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            waits, pause = f"waiting, because {storage_problem(error)}", DATABASE_RETRY_SECONDS
+            deadline = loop.time() + LOCK_SECONDS_MAX
+        if told != waits:
+            told = waits
+            sys.stderr.write(f"tokenroll ledger: {waits}\n")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), pause)
+
+
+async def _ledger_life(settings: Settings, stopped: asyncio.Event, *, has_waited: bool) -> None:
+    """The ledger opened and served, until it is told to stop or its database is gone: then what was committed is read anew."""
+    from tokenroll.app import clock_of, random_bits
+    from tokenroll.gateway.asking import Asker
+    from tokenroll.services.alert_desk import AlertDesk
+    from tokenroll.services.commands import COMMANDS
+    from tokenroll.services.enquiry_desk import EnquiryDesk
+    from tokenroll.services.ledger_home import open_ledger
+    from tokenroll.services.ledger_server import LedgerServer
+    from tokenroll.store.database import is_gone
+
+    with open_ledger(
+        ledger_place=settings.ledger_place,
+        lock_path=settings.lock_path,
+        clock=clock_of(settings),
+        commands=COMMANDS,
+        random_bits=random_bits,
+    ) as ledger:
+        _refuse_other_zone(settings, ledger)
+        server = LedgerServer(ledger)
+        await server.start(settings.socket_path, settings.tape_directory)
+        if has_waited:
+            sys.stderr.write("tokenroll ledger: it goes on\n")
+        alerts = AlertDesk(ledger, settings.alerts)
+        alerts.start()
+        enquiries = EnquiryDesk(ledger, Asker(_sound_targets(settings)), server.publish)
+        enquiries.start()
+        while not stopped.is_set() and not is_gone(ledger.connection):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), DATABASE_RETRY_SECONDS)
+        await alerts.close()
+        await enquiries.close()
+        await server.close()
 
 
 def _sound_targets(settings: Settings) -> "Iterator[Target]":

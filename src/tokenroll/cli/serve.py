@@ -309,7 +309,7 @@ def _announce(settings: Settings, addresses: dict[str, str], *, as_json: bool) -
     say(
         f"gateway     http://{addresses['gateway']}   {settings.gateway.workers} worker(s)",
         f"pages       http://{addresses['web']}/me",
-        f"ledger      {settings.database_path}",
+        f"ledger      {settings.ledger_place}",
         f"durability  {durability}: {MEANING[durability]}",
     )
     if settings.gateway.observe:

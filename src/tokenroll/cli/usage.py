@@ -318,7 +318,7 @@ def _imported(
 
     files = usage_files(sources, member)
     with telling(quiet=quiet) as tell, open_lake(directory) as lake:
-        if settings.database_path.exists():
+        if settings.has_ledger:
             sealed(lake, reports, tell=tell)
 
         def on_file(number: int, file: Any) -> None:

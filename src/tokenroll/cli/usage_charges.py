@@ -305,7 +305,7 @@ def refuse_charged(source: str, days: Collection[str]) -> None:
     """What wallets paid is not taken out of the lake without a word. Raises Failure."""
     from tokenroll.services.charge_reports import charged_days
 
-    if not load_settings().database_path.exists():
+    if not load_settings().has_ledger:
         return
     with reports() as books:
         paid = charged_days(books.connection, source, days)

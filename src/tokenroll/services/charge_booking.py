@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, select
-from sqlalchemy.dialects.sqlite import insert
 
 from tokenroll.engine.drawing import eligible
 from tokenroll.engine.posting import settlement_postings
@@ -16,6 +15,7 @@ from tokenroll.services.holdings import lot_from_row
 from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.rollups import add_charged, sums_of
+from tokenroll.store.statements import insert_into
 
 
 class LotDates(NamedTuple):
@@ -99,7 +99,7 @@ def _book_at(work: UnitOfWork, charge: Row[Any], slices: Sequence[Slice], owners
                 ledger_seq=seq, lot_id=lot_id, charge_id=charge.id, wallet_id=owner, nanos=nanos
             )
         )
-        spent = insert(values).values(lot_id=lot_id, spent_nanos=nanos)
+        spent = insert_into(connection, values).values(lot_id=lot_id, spent_nanos=nanos)
         connection.execute(
             spent.on_conflict_do_update(
                 index_elements=["lot_id"], set_={"spent_nanos": values.c.spent_nanos + spent.excluded.spent_nanos}

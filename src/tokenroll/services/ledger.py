@@ -6,13 +6,13 @@ fold is one transaction and one batch of the chain, so that a crash leaves whole
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
@@ -51,6 +51,7 @@ from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.journal import Journal, canonical, command_leaf
 from tokenroll.store.mirror import Mirror, OpenHold
 from tokenroll.store.rollups import SLICE_SETTLEMENTS, SpendSums, names_of, roll_up, rolled_through
+from tokenroll.store.statements import insert_into
 from tokenroll.store.tape import Finish
 from tokenroll.store.usage_rollups import SLICE_SETTLEMENTS as USAGE_SLICE_SETTLEMENTS
 from tokenroll.store.usage_rollups import roll_up_usage, usage_rolled_through, usage_sums_of
@@ -88,7 +89,10 @@ class _Worker:
 
 
 _NOTE_USE: Final = """
-    INSERT INTO key_uses VALUES (?,?) ON CONFLICT DO UPDATE SET used_at = max(used_at, excluded.used_at)"""
+    INSERT INTO key_uses VALUES (?,?) ON CONFLICT(api_key_id) DO UPDATE SET used_at = excluded.used_at
+    WHERE excluded.used_at > key_uses.used_at"""
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""In JSON. PostgreSQL has no text with that character, and both databases hold the same."""
 _ROLLED_UP_FIRST: Final = frozenset({"payrun.close", "payrun.off_cycle"})
 """Commands that read roll-ups of a million wallets in processes of their own: what is not rolled up by then would be added by one."""
 
@@ -134,7 +138,11 @@ class Ledger:
                 command.id, problem=f"a command id has 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters",
                 problem_kind="argument",
             )  # fmt: skip
-        body_digest = hashlib.sha256(canonical([command.name, command.arguments])).digest()
+        body = canonical([command.name, command.arguments])
+        if _NUL.search(body) or "\0" in command.id:
+            return Reply(command.id, problem="a text holds the character NUL, which no database of ours keeps: leave it out",
+                         problem_kind="argument")  # fmt: skip
+        body_digest = hashlib.sha256(body).digest()
         earlier = self._earlier_answer(command, body_digest)
         if earlier is not None:
             return earlier
@@ -503,7 +511,7 @@ class Ledger:
             "resigned_at": None,
         }  # fmt: skip
         with self._transaction() as now:
-            statement = insert(schema.workers).values(worker=message.worker, hello_at=now, **row)
+            statement = insert_into(self.connection, schema.workers).values(worker=message.worker, hello_at=now, **row)
             self.connection.execute(
                 statement.on_conflict_do_update(index_elements=["worker"], set_={"hello_at": now, **row})
             )

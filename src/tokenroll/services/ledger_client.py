@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tokenroll.ledger_place import LedgerPlace
 from tokenroll.services.clock import Clock
 from tokenroll.services.ledger import Handler, RandomBits
 from tokenroll.services.ledger_home import LedgerBusyError, open_ledger
@@ -33,7 +34,7 @@ class LedgerClient:
         self,
         *,
         socket_path: Path,
-        database_path: Path,
+        ledger_place: LedgerPlace,
         lock_path: Path,
         clock: Clock,
         commands: Mapping[str, Handler],
@@ -43,7 +44,7 @@ class LedgerClient:
         self._may_open = may_open
         self._socket_path = socket_path
         self._own: dict[str, Any] = {
-            "database_path": database_path, "lock_path": lock_path, "clock": clock, "commands": commands,
+            "ledger_place": ledger_place, "lock_path": lock_path, "clock": clock, "commands": commands,
             "random_bits": random_bits,
         }  # fmt: skip
         self._socket: socket.socket | None = None

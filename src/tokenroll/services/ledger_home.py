@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tokenroll.ledger_place import LedgerPlace
 from tokenroll.services.clock import Clock
 from tokenroll.services.ledger import Handler, Ledger, RandomBits
-from tokenroll.store.database import open_writer
+from tokenroll.store.database import LedgerTakenError, close, open_writer
 
 
 class LedgerBusyError(Exception):
@@ -40,13 +41,23 @@ def held_lock(lock_path: Path) -> Iterator[None]:
 
 @contextmanager
 def open_ledger(
-    *, database_path: Path, lock_path: Path, clock: Clock, commands: Mapping[str, Handler], random_bits: RandomBits
+    *,
+    ledger_place: LedgerPlace,
+    lock_path: Path,
+    clock: Clock,
+    commands: Mapping[str, Handler],
+    random_bits: RandomBits,
 ) -> Iterator[Ledger]:
-    """The ledger of a home, its schema up to date. Raises LedgerBusyError."""
+    """The ledger of a home, its schema up to date. Raises LedgerBusyError, and LedgerLostError for a server that does not answer.
+
+    The home's lock keeps a second process from its tapes; of a PostgreSQL that many homes may name, the connection holds one more.
+    """
     with held_lock(lock_path):
-        connection = open_writer(database_path)
+        try:
+            connection = open_writer(ledger_place)
+        except LedgerTakenError as error:
+            raise LedgerBusyError(str(error)) from error
         try:
             yield Ledger(connection, clock, commands, random_bits)
         finally:
-            connection.close()
-            connection.engine.dispose()
+            close(connection)

@@ -31,7 +31,7 @@ from tokenroll.services.protocol import (
     encode,
 )
 from tokenroll.services.retention import delete_folded_segments
-from tokenroll.store.database import storage_problem
+from tokenroll.store.database import is_lost, place_of, storage_problem
 from tokenroll.store.limit_counters import delete_old_counters
 
 DELIVERY_SECONDS_MAX: Final = 1.0
@@ -103,8 +103,8 @@ class LedgerServer:
                 delete_folded_segments(self.ledger, tape_directory)
                 await self._roll_up(self.ledger.roll_up)
                 delete_old_counters(self.ledger.connection, self.ledger.now())
-            except Exception:  # noqa: BLE001 - a door: told, and tried again
-                _log.exception("the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a door: told, and tried again
+                _log_failure(error, "the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
             await asyncio.sleep(HOUSE_SECONDS)
 
     async def _keep_refilling(self) -> None:
@@ -113,8 +113,8 @@ class LedgerServer:
             try:
                 if self.ledger.refill() is not None:
                     self.publish()
-            except Exception:  # noqa: BLE001 - a door: told, and tried again
-                _log.exception("the refills failed; they are tried again in %d s", REFILL_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a door: told, and tried again
+                _log_failure(error, "the refills failed; they are tried again in %d s", REFILL_SECONDS)
             await asyncio.sleep(REFILL_SECONDS)
 
     async def _keep_usage(self) -> None:
@@ -122,8 +122,8 @@ class LedgerServer:
         while True:
             try:
                 await self._roll_up(self.ledger.roll_up_usage)
-            except Exception:  # noqa: BLE001 - a door: told, and tried again
-                _log.exception("usage could not be summed; it is tried again in %d s", USAGE_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a door: told, and tried again
+                _log_failure(error, "usage could not be summed; it is tried again in %d s", USAGE_SECONDS)
             await asyncio.sleep(USAGE_SECONDS)
 
     @staticmethod
@@ -143,8 +143,12 @@ class LedgerServer:
         try:
             return self.ledger.execute(command)
         except Exception as error:  # noqa: BLE001 - a door: logged, and told to whoever asked
-            _log.exception("command %s failed; nothing was changed", command.name)
-            trouble = storage_problem(error, Path(self.ledger.connection.engine.url.database or ".").parent)
+            _log_failure(error, "command %s failed; nothing was changed", command.name)
+            if is_lost(error):
+                problem = f"{storage_problem(error)}; whether it was done is not known: ask again with the same id"
+                return Reply(command.id, problem=problem, problem_kind="storage")
+            place = place_of(self.ledger.connection)
+            trouble = storage_problem(error, place.parent if isinstance(place, Path) else None)
             if trouble:
                 return Reply(command.id, problem=f"{trouble}; nothing was changed", problem_kind="storage")
             return Reply(
@@ -195,6 +199,11 @@ class LedgerConnection(asyncio.Protocol):
                 self._handle(message)
         except ProtocolError:
             self.end()
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            _log_failure(error, "a message cannot be answered")
+            self.end()  # without an answer nothing is done for its sender, who comes again
 
     def write(self, frame: bytes) -> None:
         """The frame to the peer, if it is still there."""
@@ -280,6 +289,14 @@ class LedgerConnection(asyncio.Protocol):
     def _give_up(self, command_id: str, reply: Reply) -> None:
         if self._waiting.pop(command_id, None) is not None:
             self.write(encode(reply))
+
+
+def _log_failure(error: Exception, what: str, *values: object) -> None:
+    """A defect with its traceback; a database that went away in one line, for there is nothing to look for in the code."""
+    if is_lost(error):
+        _log.warning(what + ": %s", *values, storage_problem(error))
+    else:
+        _log.error(what, *values, exc_info=error)
 
 
 def _make_room(path: Path) -> None:

@@ -4,7 +4,7 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from itertools import islice
 from typing import Any, Final, TypedDict
 
 from sqlalchemy import Connection, Row, select
@@ -24,7 +24,7 @@ from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.collector import no_cycle_search
 from tokenroll.store.cycles import REGULAR, CycleBook
-from tokenroll.store.database import raw_connection
+from tokenroll.store.database import place_of, raw_connection
 from tokenroll.store.journal import slip_digest
 
 SUMMED: Final = (
@@ -191,11 +191,11 @@ def close(work: UnitOfWork, arguments: _Close) -> dict[str, Any]:
 def _parts(work: UnitOfWork, book: CycleBook, days: CycleDays) -> Iterator[SlipPart]:
     """Every wallet's slip; of many wallets in processes of their own."""
     rows = SlipRows(work.connection, book, days, work.now)
-    path = raw_connection(work.connection).execute("PRAGMA database_list").fetchone()[2]
+    place = place_of(work.connection)
     ranges = rows.ranges()
-    if path and len(ranges) >= _RANGES_ASIDE_MIN:
+    if place is not None and len(ranges) >= _RANGES_ASIDE_MIN:
         try:
-            yield from parts_aside(Path(path), days.number, work.now, ranges)
+            yield from parts_aside(place, days.number, work.now, ranges)
         except SlipReaderError as error:
             message = f"a process that makes slips died: {error}. Nothing was stored; try again, with more memory if it ran out of it"
             raise Refused("slips_not_made", message) from error
@@ -226,7 +226,11 @@ def store_run(work: UnitOfWork, days: CycleDays, kind: str, parts: Iterable[Slip
                 yield slip_id, slip_name, run_id, wallet_id, text, digest
 
     with no_cycle_search():
-        raw.executemany(_INSERT, rows())
+        made = (
+            rows()
+        )  # which reads from this very connection, so that a statement of many rows cannot ask for them one by one
+        while many := list(islice(made, _SLIPS_PER_STATEMENT)):
+            raw.executemany(_INSERT, many)
     work.connection.execute(
         schema.pay_runs.insert().values(
             id=run_id,

@@ -6,13 +6,13 @@ remembers, so that a replay cannot vouch for itself.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
 from tokenroll.engine.bounding import passes_costs
 from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
+from tokenroll.ledger_place import LedgerPlace
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METERS, UsageSource
 from tokenroll.store import schema
@@ -88,9 +88,9 @@ class Proof:
         }
 
 
-def standing(database_path: Path) -> Standing:
+def standing(place: LedgerPlace) -> Standing:
     """Where the ledger stands now, in one snapshot."""
-    engine = open_reader(database_path)
+    engine = open_reader(place)
     try:
         with engine.connect() as connection:
             return _standing(connection)
@@ -113,10 +113,10 @@ def _standing(connection: Connection) -> Standing:
     )
 
 
-def prove(database_path: Path, before: Standing, bill_lines: Iterable[bytes | str]) -> Proof:
+def prove(place: LedgerPlace, before: Standing, bill_lines: Iterable[bytes | str]) -> Proof:
     """What the calls settled since `before` say, against the provider's bill of the same calls."""
     proof = Proof()
-    engine = open_reader(database_path)
+    engine = open_reader(place)
     try:
         with engine.connect() as connection:
             after = _standing(connection)

@@ -9,11 +9,11 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import uvloop
 
+from tokenroll.ledger_place import LedgerPlace
 from tokenroll.model.amount import NANOS_PER_CREDIT
 from tokenroll.services.keys import key_hash
 from tokenroll.services.replay_client import Exchange, Pool
@@ -52,7 +52,7 @@ class Ground:
 
     gateway: Address
     provider: Address
-    database_path: Path
+    ledger_place: LedgerPlace
     read_bill: Callable[[], Sequence[bytes | str]]
     durability: str
     pepper: bytes
@@ -152,13 +152,13 @@ def _rounded(value: float) -> float:
 def replay(options: ReplayOptions) -> ReplaySummary:
     """Send the trace, wait until the ledger has folded it, and prove the sums. Raises ReplayError."""
     keys = make_members(options.ground, options.members, options.grant_nanos)
-    before = standing(options.ground.database_path)
+    before = standing(options.ground.ledger_place)
     billed_before = frozenset(options.ground.read_bill())
     run = _Run(options, keys)
     uvloop.run(run.all())
     lag = _folded(options.ground, run, before)
     bill = [line for line in options.ground.read_bill() if line not in billed_before]
-    proof = prove(options.ground.database_path, before, bill)
+    proof = prove(options.ground.ledger_place, before, bill)
     return ReplaySummary(
         trace=options.trace_name,
         rows=options.trace.rows.summary(),
@@ -204,7 +204,7 @@ def make_members(ground: Ground, count: int, grant_nanos: int) -> list[str]:
 def _folded(ground: Ground, run: "_Run", before: Standing) -> float:
     """Seconds from the last answer until the ledger had every attempt; given up (and found by the proof) after two minutes."""
     while True:
-        now: Standing = standing(ground.database_path)
+        now: Standing = standing(ground.ledger_place)
         waited = time.monotonic() - run.ended_at
         if (now.open_holds == 0 and now.settlements - before.settlements >= run.served) or waited > FOLD_SECONDS_MAX:
             return waited

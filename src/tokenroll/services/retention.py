@@ -8,7 +8,6 @@ import hashlib
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.recovery import epoch_paths, epochs_on_disk
@@ -57,7 +56,7 @@ def _record(ledger: Ledger, header: tape.SegmentHeader, last_sequence: int, dige
         known = ledger.connection.scalar(select(table.c.digest).where(*key))
         if known is None:
             ledger.connection.execute(
-                insert(table).values(
+                table.insert().values(
                     worker=header.worker, epoch=header.epoch, segment=header.segment,
                     first_sequence=header.first_sequence, last_sequence=last_sequence, digest=digest,
                     recorded_at=ledger.now(),

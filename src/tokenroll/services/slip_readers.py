@@ -20,6 +20,7 @@ from typing import IO, Final, TypeAlias
 
 import msgspec
 
+from tokenroll.ledger_place import SCHEMES, LedgerPlace, LedgerUrl
 from tokenroll.model.instant import Instant
 from tokenroll.services.slip_making import SlipPart, part_of
 from tokenroll.services.slip_rows import SlipRows
@@ -48,7 +49,7 @@ class SlipReaderError(RuntimeError):
     """A reader died, or could not be started: how, in a few words."""
 
 
-def parts_aside(path: Path, cycle: int, now: Instant, ranges: Iterable[Range]) -> Iterator[SlipPart]:
+def parts_aside(place: LedgerPlace, cycle: int, now: Instant, ranges: Iterable[Range]) -> Iterator[SlipPart]:
     """The slips of each range in turn, made by as many processes as there are cores, from what is committed.
 
     For a writer that keeps every other from writing, and that has written nothing yet of which slips are made: then the readers
@@ -58,7 +59,7 @@ def parts_aside(path: Path, cycle: int, now: Instant, ranges: Iterable[Range]) -
     with ExitStack() as stack:
         free: SimpleQueue[_Process] = SimpleQueue()
         for _ in range(count):
-            free.put(stack.enter_context(_reader(path, cycle, now)))
+            free.put(stack.enter_context(_reader(place, cycle, now)))
         pool = ThreadPoolExecutor(count, thread_name_prefix="pay-run")
         stack.callback(pool.shutdown, cancel_futures=True)
         left = iter(ranges)
@@ -75,13 +76,18 @@ def parts_aside(path: Path, cycle: int, now: Instant, ranges: Iterable[Range]) -
 
 
 @contextmanager
-def _reader(path: Path, cycle: int, now: Instant) -> Iterator[_Process]:
-    command = [sys.executable, "-P", "-m", "tokenroll.services.slip_readers", str(path), str(cycle), str(now)]
+def _reader(place: LedgerPlace, cycle: int, now: Instant) -> Iterator[_Process]:
+    """A reader that has been told its ledger: where others cannot read it, for a URL may hold a password."""
+    command = [sys.executable, "-P", "-m", "tokenroll.services.slip_readers", str(cycle), str(now)]
+    where = place.text if isinstance(place, LedgerUrl) else str(place)
     try:
         started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  our own program
     except OSError as error:
         raise SlipReaderError(f"it could not be started: {error}") from error
     try:
+        assert started.stdin is not None
+        with suppress(OSError):  # one that died by now is told of when it is asked
+            started.stdin.write(os.fsencode(where).hex().encode() + b"\n")
         yield started
     finally:
         started.kill()  # it only reads
@@ -120,10 +126,10 @@ def _end_of(reader: _Process) -> str:
     return f"it ended with exit status {reader.returncode}"
 
 
-def serve(path: Path, cycle: int, now: Instant, asked: IO[bytes], told: IO[bytes]) -> None:
-    """Answers ranges, one a line, until there are no more."""
+def serve(cycle: int, now: Instant, asked: IO[bytes], told: IO[bytes]) -> None:
+    """Answers ranges, one a line, until there are no more. The first line says where the ledger is."""
     encoder = msgspec.msgpack.Encoder()
-    engine = open_reader(path)
+    engine = open_reader(_place_from(asked.readline()))
     with engine.connect() as connection, no_cycle_search():
         book = CycleBook(connection)
         rows = SlipRows(connection, book, book.numbered(cycle), now)
@@ -140,6 +146,11 @@ def serve(path: Path, cycle: int, now: Instant, asked: IO[bytes], told: IO[bytes
     engine.dispose()
 
 
+def _place_from(line: bytes) -> LedgerPlace:
+    where = os.fsdecode(bytes.fromhex(line.decode()))
+    return LedgerUrl(where) if where.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) else Path(where)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it decides
-    serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.stdin.buffer, sys.stdout.buffer)
+    serve(int(sys.argv[1]), int(sys.argv[2]), sys.stdin.buffer, sys.stdout.buffer)

@@ -1,13 +1,12 @@
 """What the ledger says of wallets in one pay cycle, read for a thousand of them at a time; `slip_making` makes slips of it.
 
-A pay run of a million wallets reads a hundred million roll-ups. So SQLite does the adding, and answers for a range of wallets
+A pay run of a million wallets reads a hundred million roll-ups. So the database does the adding, and answers for a range of wallets
 with one row of JSON texts.
 
 A cycle's figures stand still once it is closed: calls that end later are booked to the next open cycle (store/cycles.py). The
 opening of a cycle is what the slip before it stored, so slips join without a gap by construction.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,60 +14,22 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from tokenroll.engine import cycling
-from tokenroll.engine.paying import LotOrigin
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.pay_cycle import CycleDays
 from tokenroll.model.recall import RecallPurpose
 from tokenroll.services.charge_reports import seq_before
 from tokenroll.services.slip_making import SlipMaker, WalletRow, WalletSlip
+from tokenroll.services.slip_statements import slip_statements
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import REGULAR, CycleBook
 from tokenroll.store.database import raw_connection
+from tokenroll.store.raw import RawConnection
 from tokenroll.store.rollups import rolled_through, sums_of
 
 WALLETS_PER_READ: Final = 1_000
 """Wallets of one answer: a megabyte of text, and few enough answers that their cost of a hundred microseconds is nothing."""
-_LOTS: Final = f"""
-    SELECT json_group_array(json_array(l.id, l.amount_nanos, l.effective_at, l.expires_at, l.classification,
-        CASE WHEN l.origin_lot_id IS NULL THEN {int(LotOrigin.GRANT)}
-            WHEN o.wallet_id <> l.wallet_id OR o.effective_at <= l.moved_at THEN {int(LotOrigin.TRANSFER)}
-            ELSE {int(LotOrigin.GRANT)} END, coalesce(l.moved_at, g.recorded_at), v.spent_nanos,
-        CASE WHEN v.forfeited_nanos | v.clawed_back_nanos | v.voided_nanos | v.transferred_out_nanos THEN
-            json_array(v.forfeited_nanos, v.clawed_back_nanos, v.voided_nanos, v.transferred_out_nanos) END,
-        CASE WHEN g.rollover_max_nanos > 0 THEN json_array(g.lifetime_count, g.lifetime_unit, CASE
-            WHEN l.origin_lot_id IS NULL THEN json_array(l.effective_at, l.expires_at, w.zone)
-            ELSE (
-                WITH RECURSIVE r(wallet_id, origin_lot_id, effective_at, expires_at) AS (
-                    SELECT wallet_id, origin_lot_id, effective_at, expires_at FROM lots WHERE id = l.origin_lot_id
-                    UNION ALL SELECT p.wallet_id, p.origin_lot_id, p.effective_at, p.expires_at FROM lots p JOIN r ON p.id = r.origin_lot_id
-                ) SELECT json_array(r.effective_at, r.expires_at, z.zone) FROM r JOIN wallets z ON z.id = r.wallet_id
-                WHERE r.origin_lot_id IS NULL
-            ) END) END))
-    FROM lots l JOIN lot_values v ON v.lot_id = l.id JOIN grants g ON g.id = l.grant_id
-        LEFT JOIN lots o ON o.id = l.origin_lot_id
-    WHERE l.wallet_id = w.id AND coalesce(l.moved_at, g.recorded_at) < :until"""  # noqa: S608 - constants of this module
-_GRANTS: Final = """
-    SELECT json_group_array(json_array(max(effective_at, recorded_at), amount_nanos)) FROM grants
-    WHERE wallet_id = w.id AND max(effective_at, recorded_at) BETWEEN :since AND :until"""
-_SPENT: Final = """
-    SELECT json_group_array(json_array(lot_id, label_id, nanos, calls)) FROM (
-        SELECT lot_id, label_id, sum(nanos) AS nanos, sum(call_count) AS calls FROM spend_rollups
-        WHERE cycle = :cycle AND wallet_id = w.id GROUP BY lot_id, label_id)"""
-_LATE: Final = """
-    SELECT json_group_array(json_array(lot_id, label_id, nanos)) FROM spend_rollups INDEXED BY spend_rollups_late
-    WHERE late = 1 AND cycle = :cycle AND wallet_id = w.id"""
-_LATER: Final = """
-    SELECT json_group_array(json_array(lot_id, nanos)) FROM (
-        SELECT lot_id, sum(nanos) AS nanos FROM spend_rollups
-        WHERE cycle IN ({cycles}) AND wallet_id = w.id GROUP BY lot_id)"""
-_OPENED: Final = (
-    "SELECT json_extract(values_json, '$.lots') FROM pay_slips WHERE pay_run_id = :before AND wallet_id = w.id"
-)
-_PART: Final = """
-    SELECT '[' || coalesce(group_concat('[' || w.id || ',' || json_quote(w.zone) || ',' || {columns} || ']'), '') || ']' FROM wallets w
-    WHERE w.id BETWEEN :first AND :last AND w.recorded_at < :until"""
 _NOTHING: Final = "'[]'"
 
 
@@ -124,23 +85,22 @@ class SlipRows:
         zones = self._connection.scalars(select(schema.wallets.c.zone).distinct()).all()
         spans = [self._span(zone) for zone in zones] or [(0, 1)]
         later = ",".join(map(str, _cycles_after(raw_connection(self._connection), self._days.number)))
-        late = raw_connection(self._connection).execute(
-            "SELECT 1 FROM spend_rollups INDEXED BY spend_rollups_late WHERE late = 1 AND cycle = ? LIMIT 1",
-            (self._days.number,),
-        )
+        said = slip_statements(self._connection)
+        late = raw_connection(self._connection).execute(said.any_late, (self._days.number,))
         texts = [
-            _LOTS, _GRANTS, _SPENT, _LATE if late.fetchone() else f"SELECT {_NOTHING}",
-            _LATER.format(cycles=later) if later else f"SELECT {_NOTHING}", _OPENED if self._before else "SELECT 'null'",
+            said.lots, said.grants, said.spent, said.late if late.fetchone() else f"SELECT {_NOTHING}",
+            said.later.format(cycles=later) if later else f"SELECT {_NOTHING}",
+            said.opened if self._before else "SELECT 'null'",
         ]  # fmt: skip
         parameters = {
             "cycle": self._days.number, "before": self._before, "since": min(one[0] for one in spans),
             "until": max(one[1] for one in spans),
         }  # fmt: skip
-        # texts are put together as texts: as JSON, SQLite would read and write each of them again
+        # texts are put together as texts: as JSON, the database would read and write each of them again
         columns = " || ',' || ".join(f"coalesce(({one}), 'null')" for one in texts)
-        return _PART.format(columns=columns), parameters
+        return said.part.format(columns=columns), parameters
 
-    def _read(self, raw: sqlite3.Connection, first: int, last: int) -> str:
+    def _read(self, raw: RawConnection, first: int, last: int) -> str:
         found: str = raw.execute(self._query, {**self._parameters, "first": first, "last": last}).fetchone()[0]
         return found
 
@@ -262,7 +222,7 @@ def run_before(connection: Connection, book: CycleBook, number: int) -> int:
     return connection.scalar(query) or 0
 
 
-def _cycles_after(raw: sqlite3.Connection, number: int) -> Iterator[int]:
+def _cycles_after(raw: RawConnection, number: int) -> Iterator[int]:
     """The cycles with roll-ups after that one: each found by one step into the key."""
     while True:
         (found,) = raw.execute("SELECT min(cycle) FROM spend_rollups WHERE cycle > ?", (number,)).fetchone()

@@ -40,8 +40,8 @@ _HOW: Final = {
     LOOPS: "refused calls; what they would have cost nobody knows",
 }
 _ROWS: Final = """
-    SELECT hold_key, wallet_id, outcome, record FROM settlements
-    WHERE cycle = ? AND (outcome = ? OR hex(substr(record, 2, 1)) >= '20')"""
+    SELECT hold_key, wallet_id, outcome, record FROM settlements WHERE cycle = ? AND (outcome = ? OR {flags})"""
+_FLAGS: Final = {"sqlite": "hex(substr(record, 2, 1)) >= '20'", "postgresql": "get_byte(record, 1) >= 32"}
 """The second byte of a record is its HOLD's flags; what was done to a request is in its bits from 32 on."""
 
 
@@ -77,7 +77,8 @@ class ThriftReport:
         self._plan_of = plans_of(connection)
         self._effects: dict[tuple[str, str], Effect] = {}
         self._groups: dict[tuple[str, int, str], tuple[_Group, _Group]] = {}
-        rows = raw_connection(connection).execute(_ROWS, (cycle, Outcome.RELEASED.value))
+        query = _ROWS.format(flags=_FLAGS[connection.dialect.name])
+        rows = raw_connection(connection).execute(query, (cycle, Outcome.RELEASED.value))
         for number, wallet_id, outcome, record in rows:
             self._add(number, wallet_id, outcome, parse_record(record))
         self._compare()

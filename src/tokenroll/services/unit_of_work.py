@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Table, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from tokenroll.model.entry import Entry
 from tokenroll.model.identifier import identifier
@@ -25,6 +24,7 @@ from tokenroll.store.cycles import CycleBook
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.mirror import OpenHold
+from tokenroll.store.statements import insert_into
 
 RandomBits: TypeAlias = Callable[[int], int]
 """As `secrets.randbits`: so many random bits, injected so that tests repeat."""
@@ -200,7 +200,7 @@ class UnitOfWork:
     def setting_changed(self, name: str, value: str) -> None:
         """A setting that workers obey, stored and sent."""
         row = {"value": value, "recorded_at": self.now}
-        statement = insert(schema.settings).values(name=name, **row)
+        statement = insert_into(self.connection, schema.settings).values(name=name, **row)
         self.connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
         self._settings[name] = value
 
@@ -240,7 +240,7 @@ class UnitOfWork:
         )
 
     def _open_wallet(self, wallet_id: int) -> None:
-        statement = insert(schema.wallet_values).values(
+        statement = insert_into(self.connection, schema.wallet_values).values(
             wallet_id=wallet_id, last_seq=0, call_count=0, charged_nanos=0, company_nanos=0
         )
         self.connection.execute(statement.on_conflict_do_nothing())

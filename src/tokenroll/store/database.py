@@ -1,13 +1,15 @@
-"""Opening the ledger's database: one writer in WAL mode that syncs every commit, and any number of readers.
+"""Opening the ledger's database: one writer that syncs every commit, and any number of readers. A file is SQLite's, a URL PostgreSQL's.
 
 SQLite with `synchronous=FULL` answers a commit when it is on stable storage, which is what an Ack promises. Only the holder of
-the home's lock may open it for writing.
+the home's lock may open it for writing. What PostgreSQL does differently is in `postgresql.py`, which is loaded where one is named.
 """
 
 import os
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,7 +17,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool, StaticPool
 
+from tokenroll.ledger_place import LedgerPlace, LedgerUrl
 from tokenroll.store import schema
+from tokenroll.store.raw import RawConnection
 
 PAGE_BYTES: Final = 8192
 """Of new databases. Larger pages halve what a fold over many wallets writes page by page; a database keeps what it was made with."""
@@ -40,12 +44,27 @@ class SchemaError(Exception):
     """A database that this release cannot use; the message says what to do."""
 
 
-def open_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
+class UnfitDatabaseError(SchemaError):
+    """A server that must not hold a ledger: what it does not promise, and what to change."""
+
+
+class LedgerTakenError(Exception):
+    """Another ledger writes this database; the message says so and what to do."""
+
+
+class LedgerLostError(Exception):
+    """The database cannot be reached, or was and no longer is. Nothing that was not answered may be taken for done."""
+
+
+def open_writer(path: LedgerPlace | None, *, factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connection:
     """The writing connection, its schema brought up to date; `None` opens an empty ledger in memory.
 
     A file that is not there is made. Raises SchemaError for a file without a ledger in it. Transactions begin with BEGIN IMMEDIATE,
-    so that a lock is refused at once and not in the middle. `factory` lets tests fail at any statement.
+    so that a lock is refused at once and not in the middle. `factory` lets tests fail at any statement. Of a PostgreSQL it raises
+    what `postgresql.writer_engine` does.
     """
+    if isinstance(path, LedgerUrl):
+        return _open_server(path)
     if path is not None and not path.exists():
         _make(path, factory)
     elif path is not None and path.stat().st_size == 0:  # before SQLite sees it, which would delete its log, too
@@ -56,6 +75,50 @@ def open_writer(path: Path | None, *, factory: type[sqlite3.Connection] = sqlite
         raise SchemaError(_emptied(path))
     _bring_up_to_date(connection)
     return connection
+
+
+def _open_server(place: LedgerUrl) -> Connection:
+    connection: Connection = _postgresql().writer_engine(place).connect()
+    try:
+        _refuse_newer(schema_version(connection), place)
+        _bring_up_to_date(connection)
+    except BaseException:
+        close(connection)
+        raise
+    return connection
+
+
+def _refuse_newer(found: str, place: LedgerUrl) -> None:
+    """Two nodes may be of two releases: the older one must not write what it does not know. Raises SchemaError."""
+    if found > SCHEMA_HEAD:
+        message = f"the ledger at {place} has schema {found}, newer than this release, which writes {SCHEMA_HEAD}: use the newer one"
+        raise SchemaError(message)
+
+
+def is_empty(place: LedgerUrl) -> bool:
+    """Whether a server has no ledger at that place. Raises as `open_reader` where it does not answer."""
+    engine: Engine = _postgresql().reader_engine(place)
+    try:
+        with engine.connect() as connection:
+            return not schema_version(connection)
+    finally:
+        engine.dispose()
+
+
+def close(connection: Connection) -> None:
+    """A writing connection given back for good, and what it held with it, also when the database is gone."""
+    connection.close()
+    connection.engine.dispose()
+
+
+def _postgresql() -> ModuleType:
+    """The module of PostgreSQL. Raises SchemaError where its driver is not installed."""
+    try:
+        from tokenroll.store import postgresql  # noqa: PLC0415 - an extra: only where a PostgreSQL is named
+    except ImportError as error:
+        message = "config.toml names a PostgreSQL, and its driver is not installed: pip install 'tokenroll[postgresql]'"
+        raise SchemaError(message) from error
+    return postgresql
 
 
 def _make(path: Path, factory: type[sqlite3.Connection]) -> None:
@@ -120,30 +183,47 @@ def writer_engine(
     return engine
 
 
-def open_reader(path: Path) -> Engine:
+def open_reader(path: LedgerPlace) -> Engine:
     """An engine of read-only connections, each transaction a snapshot of one instant. Raises SchemaError if there is no ledger.
 
     A reader never creates, locks or migrates anything; it sees what was committed when its transaction began.
     """
+    engine: Engine = _postgresql().reader_engine(path) if isinstance(path, LedgerUrl) else _file_reader(path)
+    try:
+        with engine.connect() as connection:
+            _refuse_unreadable(schema_version(connection), path)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _refuse_unreadable(found: str, place: LedgerPlace) -> None:
+    """Raises SchemaError for a schema that is not this release's."""
+    if not found:
+        raise SchemaError(_missing(place))
+    if found != SCHEMA_HEAD:
+        raise SchemaError(
+            f"the ledger at {place} has schema {found}, this release reads {SCHEMA_HEAD}: start the ledger once"
+        )
+
+
+def _file_reader(path: Path) -> Engine:
     if not path.is_file():
         raise SchemaError(f"there is no ledger at {path}: run `tokenroll init` first")
     url = URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
     engine = create_engine(url, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", _on_read_connect)
     event.listen(engine, "begin", _on_read_begin)
-    with engine.connect() as connection:
-        found = schema_version(connection)
-    if not found:
-        raise SchemaError(_emptied(path))
-    if found != SCHEMA_HEAD:
-        raise SchemaError(
-            f"the ledger at {path} has schema {found}, this release reads {SCHEMA_HEAD}: start the ledger once"
-        )
     return engine
 
 
 def storage_problem(error: BaseException, home: Path | None = None) -> str:
-    """What is wrong with the disk under the ledger, in one sentence with what to do; empty for any other error."""
+    """What is wrong with the disk or the server under the ledger, in one sentence with what to do; empty for any other error."""
+    # looked up and not imported: who did not load it cannot have raised its errors
+    server = sys.modules.get("tokenroll.store.postgresql")
+    if server is not None and (problem := str(server.problem_of(error))):
+        return problem
     cause = error.orig if isinstance(error, DBAPIError) else error
     # the low byte is the primary code; the others say which system call it was
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF if isinstance(cause, sqlite3.Error) else 0
@@ -160,28 +240,66 @@ def storage_problem(error: BaseException, home: Path | None = None) -> str:
     return f"{place} does not work ({cause}): see to its space and permissions, then ask again"
 
 
+def _missing(place: LedgerPlace) -> str:
+    """What is said of a place that can be read and has no tables: a server's may be new, a file is only there once it is whole."""
+    if isinstance(place, LedgerUrl):
+        return f"there is no ledger at {place}: run `tokenroll init` first"
+    return _emptied(place)
+
+
 def _emptied(path: Path) -> str:
     """What is said of a database without any table. It is never filled anew: that would hide what was in it."""
     return f"the ledger at {path} holds nothing, not even its tables: {_RESTORE}"
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says that the ledger's connection is gone for good, so that its process must end and read anew."""
+    server = sys.modules.get("tokenroll.store.postgresql")
+    return server is not None and bool(server.is_lost(error))
+
+
+def is_gone(connection: Connection) -> bool:
+    """Whether a writing connection is lost: whatever is asked of it from now on is refused."""
+    if connection.dialect.name == "sqlite":
+        return False
+    return connection.invalidated or bool(getattr(connection.connection.driver_connection, "closed", True))
+
+
+def place_of(connection: Connection) -> LedgerPlace | None:
+    """Where the ledger of a connection is, for another process to open; None for one in memory."""
+    url = connection.engine.url
+    if connection.dialect.name == "postgresql":
+        place: LedgerUrl = _postgresql().place_of(url)
+        return place
+    found = raw_connection(connection).execute("PRAGMA database_list").fetchone()[2]
+    return Path(found) if found else None
+
+
 def schema_version(connection: Connection) -> str:
     """The newest migration applied; empty for a database without any."""
-    if connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").scalar() is None:
+    if connection.dialect.name == "postgresql":
+        is_there = _postgresql().has_table(connection, "alembic_version")
+    else:
+        query = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+        is_there = connection.exec_driver_sql(query).scalar() is not None
+    if not is_there:
         return ""
     return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")
 
 
-def raw_connection(connection: Connection) -> sqlite3.Connection:
-    """The sqlite3 connection underneath, for the few statements that run a hundred thousand times a second."""
+def raw_connection(connection: Connection) -> RawConnection:
+    """The driver's connection underneath, for the few statements that run a hundred thousand times a second."""
     raw = connection.connection.driver_connection
-    assert isinstance(raw, sqlite3.Connection)
-    return raw
+    if isinstance(raw, sqlite3.Connection):
+        return raw
+    statements: RawConnection = _postgresql().raw_statements(raw)
+    return statements
 
 
 def checkpoint(connection: Connection) -> None:
-    """Everything committed moved from the log into the database file. Outside a transaction only."""
-    raw_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    """Everything committed is in the database itself. SQLite moves it out of its log, outside a transaction only."""
+    if connection.dialect.name == "sqlite":
+        raw_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _bring_up_to_date(connection: Connection) -> None:

@@ -332,7 +332,7 @@ class Fold:
 
     def _name(self, record: bytes) -> None:
         (name_id,) = tape.NAME_HEAD.unpack_from(record, tape.RECORD_HEAD.size)
-        text = record[tape.RECORD_HEAD.size + tape.NAME_HEAD.size :].decode(errors="replace")
+        text = record[tape.RECORD_HEAD.size + tape.NAME_HEAD.size :].decode(errors="replace").replace("\0", "\ufffd")
         self._names[name_id] = text
         self._changes.batch.names.append((self._worker, self._epoch, name_id, text))
 

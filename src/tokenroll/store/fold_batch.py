@@ -1,6 +1,5 @@
 """FoldBatch: what one fold writes, in few statements: settlements as they fill some, all else gathered and written at its end."""
 
-import sqlite3
 from collections import Counter
 from typing import Any, Final
 
@@ -8,81 +7,28 @@ from sqlalchemy import Connection
 
 from tokenroll.model.instant import Instant
 from tokenroll.store.database import raw_connection
+from tokenroll.store.fold_rows import FoldRows, fold_rows
 from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.mirror import Mirror
+from tokenroll.store.raw import RawConnection
 
 SettlementRow = tuple[int, int, int, int, int, int, int, int, int, bytes]
 """In the order of the columns of `settlements`."""
 
-_ROWS_PER_STATEMENT: Final = (256, 32, 4, 1)
-"""Rows of one INSERT, the most first: a statement's own cost is then shared by so many, which takes a third off each. A short fold's
-rows are few statements, too."""
-
-
-class _Bulk:
-    """An INSERT of many rows at a time; an upsert serves as the UPDATE of many rows that SQLite lacks."""
-
-    __slots__ = ("_most_values", "_statements")
-
-    def __init__(self, table: str, row: str, conflict: str = "") -> None:
-        width = row.count("?")
-        self._statements = [
-            (rows * width, f"INSERT INTO {table} VALUES {','.join([row] * rows)} {conflict}")  # noqa: S608 - constants of this module
-            for rows in _ROWS_PER_STATEMENT
-        ]
-        self._most_values = self._statements[0][0]
-
-    def execute(self, cursor: sqlite3.Cursor, values: list[Any]) -> None:
-        """All rows in their order; `values` are theirs, one row after another, and are taken out of the list."""
-        for step, statement in self._statements:
-            if len(values) >= step:
-                self._execute(cursor, statement, step, values)
-
-    def execute_whole(self, connection: Connection, values: list[Any]) -> None:
-        """The first rows, as many as fill the longest statements; the values of the rest stay."""
-        if len(values) >= self._most_values:
-            step, statement = self._statements[0]
-            self._execute(raw_connection(connection).cursor(), statement, step, values)
-
-    @staticmethod
-    def _execute(cursor: sqlite3.Cursor, statement: str, step: int, values: list[Any]) -> None:
-        whole = len(values) - len(values) % step
-        cursor.executemany(statement, [values[start : start + step] for start in range(0, whole, step)])
-        del values[:whole]
-
-
-_SETTLEMENTS: Final = _Bulk("settlements", "(?,?,?,?,?,?,?,?,?,?)")
-_SPENT: Final = _Bulk(
-    "lot_values(lot_id, spent_nanos)",
-    "(?,?)",
-    "ON CONFLICT(lot_id) DO UPDATE SET spent_nanos = spent_nanos + excluded.spent_nanos",
-)
-_WALLETS: Final = _Bulk(
-    "wallet_values",
-    "(?,?,?,?,0)",
-    "ON CONFLICT(wallet_id) DO UPDATE SET last_seq = excluded.last_seq, call_count = call_count + excluded.call_count, "
-    "charged_nanos = charged_nanos + excluded.charged_nanos",
-)
 _LOTS: Final = """
     UPDATE lot_values SET held_nanos = held_nanos + ?, suspense_nanos = suspense_nanos + ?, spent_nanos = spent_nanos + ?
     WHERE lot_id = ?"""
 _COMPANY: Final = "UPDATE wallet_values SET company_nanos = company_nanos + ? WHERE wallet_id = ?"
-_HOLD: Final = "INSERT OR REPLACE INTO holds VALUES (?,?,?,?,?,?,?)"
+_HOLD: Final = """
+    INSERT INTO holds VALUES (?,?,?,?,?,?,?) ON CONFLICT(hold_key) DO UPDATE SET wallet_id = excluded.wallet_id,
+    state = excluded.state, dispatched_at = excluded.dispatched_at, lapsed_at = excluded.lapsed_at,
+    recorded_at = excluded.recorded_at, record = excluded.record"""
 _NO_HOLD: Final = "DELETE FROM holds WHERE hold_key=?"
 _DRAWS: Final = "INSERT INTO pool_draws VALUES (?,?,?)"
 _ATTEMPTS: Final = "INSERT INTO attempts VALUES (?,?,?)"
 _CLIENT_CALLS: Final = "INSERT INTO client_calls VALUES (?,?,?) ON CONFLICT DO NOTHING"
 """Two workers may each meet the same client id before they hear of each other: the first folded keeps it, and the fold goes on."""
 _NAMES: Final = "INSERT INTO names VALUES (?,?,?,?)"
-
-
-def _flat(*columns: list[int]) -> list[int]:
-    """Row after row: columns are laid in at a stride, which is four times as fast as to chain rows."""
-    width = len(columns)
-    values = [0] * (width * len(columns[0]))
-    for place, column in enumerate(columns):
-        values[place::width] = column
-    return values
 
 
 class FoldBatch:
@@ -140,28 +86,26 @@ class FoldBatch:
         change[2] += spent
 
     def write_settlements(self, connection: Connection) -> None:
-        """The rows of settlements so far, as many as fill statements: what is written soon is still in the processor's cache."""
-        _SETTLEMENTS.execute_whole(connection, self.values)
+        """The rows of settlements so far, as many as are worth it: what is written soon is still in the processor's cache."""
+        fold_rows(connection).settlements_so_far(self.values)
 
     def write(self, connection: Connection, mirror: Mirror, now: Instant) -> None:
         """All that is not written yet, inside the caller's transaction."""
-        cursor = raw_connection(connection).cursor()
-        _SETTLEMENTS.execute(cursor, self.values)
-        self._write_values(cursor, mirror)
-        self._write_holds(cursor, mirror, now)
-        for statement, rows in (
+        raw, rows = raw_connection(connection), fold_rows(connection)
+        rows.settlements(self.values)
+        self._write_values(raw, rows, mirror)
+        self._write_holds(raw, mirror, now)
+        for statement, many in (
             (_DRAWS, self.draws), (_ATTEMPTS, self.attempts), (_CLIENT_CALLS, self.client_calls), (_NAMES, self.names),
         ):  # fmt: skip
-            if rows:
-                cursor.executemany(statement, rows)
-        self.limits.write(cursor)
-        cursor.close()
+            if many:
+                raw.executemany(statement, many)
+        self.limits.write(raw)
 
-    def _write_values(self, cursor: sqlite3.Cursor, mirror: Mirror) -> None:
+    def _write_values(self, raw: RawConnection, rows: FoldRows, mirror: Mirror) -> None:
         """What each lot paid, in the order of lots, because neighbours lie on the same page: mostly that of their wallets, too.
 
-        A wallet has a row for each lot that paid, for these add up, and are not summed before: in SQLite one statement may meet a row
-        of its own again.
+        A wallet has a row for each lot that paid, for these add up.
         """
         lots, last_seq, spent, places = mirror.lots, mirror.last_seq, self.spent, sorted(self.spent)
         nanos = [spent[place] for place in places]
@@ -170,23 +114,30 @@ class FoldBatch:
         if self.again:
             more = Counter(self.again)
             counts = [1 + more.get(place, 0) for place in places]
-        _WALLETS.execute(cursor, _flat(wallets, [last_seq[wallet] for wallet in wallets], counts, nanos))
-        _SPENT.execute(cursor, _flat([place >> 1 for place in places], nanos))
+        rows.add_charged(wallets, [last_seq[wallet] for wallet in wallets], counts, nanos)
+        rows.add_spent([place >> 1 for place in places], nanos)
         others = sorted(self.counts)
         seqs, counts = [last_seq[wallet] for wallet in others], [self.counts[wallet] for wallet in others]
-        _WALLETS.execute(cursor, _flat(others, seqs, counts, [self.charged[wallet] for wallet in others]))
+        rows.add_charged(others, seqs, counts, [self.charged[wallet] for wallet in others])
         if self.changes:
             changes = ((held, suspense, spent, lot) for lot, (held, suspense, spent) in sorted(self.changes.items()))
-            cursor.executemany(_LOTS, changes)
+            raw.executemany(_LOTS, changes)
         if self.company:
-            cursor.executemany(_COMPANY, [(nanos, wallet) for wallet, nanos in sorted(self.company.items())])
+            raw.executemany(_COMPANY, [(nanos, wallet) for wallet, nanos in sorted(self.company.items())])
 
-    def _write_holds(self, cursor: sqlite3.Cursor, mirror: Mirror, now: Instant) -> None:
+    def _write_holds(self, raw: RawConnection, mirror: Mirror, now: Instant) -> None:
         holds = mirror.holds
+        ended: list[tuple[int]] = []
+        open_ones: list[tuple[int, int, str, Instant | None, Instant | None, Instant, bytes]] = []
         for key in sorted(self.touched):
             hold = holds.get(key)
             if hold is None:
-                cursor.execute(_NO_HOLD, (key,))
+                ended.append((key,))
             else:
-                values = (key, hold.wallet_id, hold.state, hold.dispatched_at, hold.lapsed_at, now, hold.record)
-                cursor.execute(_HOLD, values)
+                open_ones.append(
+                    (key, hold.wallet_id, hold.state, hold.dispatched_at, hold.lapsed_at, now, hold.record)
+                )
+        if ended:
+            raw.executemany(_NO_HOLD, ended)
+        if open_ones:
+            raw.executemany(_HOLD, open_ones)

@@ -1,6 +1,5 @@
 """Counters of limits as records tell them: what holds raised, what their ends counted. One sum for the fold and for verifying."""
 
-import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -10,11 +9,14 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limit import LIMIT_MEASURES, LimitMeasure
 from tokenroll.store import tape
 from tokenroll.store.attempt_record import METER_COUNT, LimitRaise, SettleRecord, counted, no_such_raise
+from tokenroll.store.raw import RawConnection
 
 _WRITE: Final = """
     INSERT INTO limit_counters(limit_id, start_at, used, call_count, would_deny_count, overage_count) VALUES (?,?,?,?,?,?)
-    ON CONFLICT(limit_id, start_at) DO UPDATE SET used = used + excluded.used, call_count = call_count + excluded.call_count,
-    would_deny_count = would_deny_count + excluded.would_deny_count, overage_count = overage_count + excluded.overage_count"""
+    ON CONFLICT(limit_id, start_at) DO UPDATE SET used = limit_counters.used + excluded.used,
+    call_count = limit_counters.call_count + excluded.call_count,
+    would_deny_count = limit_counters.would_deny_count + excluded.would_deny_count,
+    overage_count = limit_counters.overage_count + excluded.overage_count"""
 
 
 _CREDITS: Final[int] = LIMIT_MEASURES.index(LimitMeasure.CREDITS)
@@ -110,11 +112,11 @@ class LimitSums:
         for key, sums in self._sums.items():
             yield key, CounterValues(*sums)
 
-    def write(self, cursor: sqlite3.Cursor) -> None:
+    def write(self, raw: RawConnection) -> None:
         """Added to the rows, inside the caller's transaction."""
         self._sum_up()
         if self._sums:
-            cursor.executemany(_WRITE, [(*key, *sums) for key, sums in sorted(self._sums.items())])
+            raw.executemany(_WRITE, [(*key, *sums) for key, sums in sorted(self._sums.items())])
 
     def _sum_up(self) -> None:
         """What `passed` was told, put to the sums."""

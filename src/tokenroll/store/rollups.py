@@ -34,7 +34,10 @@ SLICE_SETTLEMENTS: Final = 2_000
 _NAMES_KEPT: Final = 65_536
 _UPSERT: Final = """
     INSERT INTO spend_rollups VALUES (?,?,?,?,?,?,?,?)
-    ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, call_count = call_count + excluded.call_count"""
+    ON CONFLICT(cycle, wallet_id, lot_id, label_id, day) DO UPDATE SET nanos = spend_rollups.nanos + excluded.nanos,
+    call_count = spend_rollups.call_count + excluded.call_count"""
+_SET_MARK: Final = """
+    INSERT INTO rollup_marks VALUES (?,?) ON CONFLICT(name) DO UPDATE SET ledger_seq = excluded.ledger_seq"""
 _SETTLEMENTS: Final = """
     SELECT ledger_seq, hold_key, wallet_id, cycle, outcome, record FROM settlements
     WHERE ledger_seq > ? ORDER BY ledger_seq LIMIT ?"""
@@ -166,6 +169,11 @@ def rolled_through(connection: Connection) -> int:
     return connection.scalar(select(marks.ledger_seq).where(marks.name == MARK)) or 0
 
 
+def set_mark(connection: Connection, name: str, ledger_seq: int) -> None:
+    """Every settlement up to that sequence is rolled up."""
+    raw_connection(connection).execute(_SET_MARK, (name, ledger_seq))
+
+
 def names_of(connection: Connection) -> Callable[[int, int, int], str]:
     """What the name ids of tapes stand for, the latest remembered: tags name sessions, so there is no end of texts."""
     known: dict[tuple[int, int, int], str] = {}
@@ -230,7 +238,7 @@ def roll_up(connection: Connection, sums: SpendSums, limit: int = SLICE_SETTLEME
     for _, number, wallet_id, cycle, outcome, record in rows:
         sums.add_row(number, wallet_id, cycle, outcome, record)
     _write(connection, sums)
-    raw_connection(connection).execute("INSERT OR REPLACE INTO rollup_marks VALUES (?,?)", (MARK, rows[-1][0]))
+    set_mark(connection, MARK, rows[-1][0])
     return len(rows)
 
 
@@ -256,7 +264,8 @@ def _labels(connection: Connection, wanted: Iterable[tuple[str, str, bool]]) -> 
     table = schema.spend_labels
     known: dict[tuple[str, str, bool], int] = {}
     for label in sorted(set(wanted)):
-        values = dict(zip(("model", "project", "is_personal"), label, strict=True))
+        model, project, is_personal = label
+        values = {"model": model, "project": project, "is_personal": int(is_personal)}
         found = connection.scalar(select(table.c.id).filter_by(**values))
         if found is None:
             found = (connection.scalar(select(func.max(table.c.id))) or 0) + 1

@@ -34,8 +34,12 @@ from tokenroll.model.limits import AMOUNT_NANOS_MAX
 metadata: Final = MetaData()
 
 _INT: Final = BigInteger().with_variant(Integer(), "sqlite")
+_TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared by its bytes, so that orders are the same on both."""
 _STRICT: Final[dict[str, Any]] = {"sqlite_strict": True}
 _KEYED: Final[dict[str, Any]] = {"sqlite_strict": True, "sqlite_with_rowid": False}
+_ROOMY: Final[dict[str, Any]] = {"sqlite_strict": True, "postgresql_with": {"fillfactor": 70}}
+"""Of values that every fold changes: PostgreSQL writes a row's next version beside it, and no index hears of it, while its page has room."""
 
 
 def _id() -> Column[int]:
@@ -43,7 +47,7 @@ def _id() -> Column[int]:
 
 
 def _public_id() -> Column[str]:
-    return Column("public_id", Text, nullable=False, unique=True)
+    return Column("public_id", _TEXT, nullable=False, unique=True)
 
 
 def _int(name: str, *extra: Any, null: bool = False, unique: bool | None = None) -> Column[int]:
@@ -51,7 +55,7 @@ def _int(name: str, *extra: Any, null: bool = False, unique: bool | None = None)
 
 
 def _text(name: str, *, null: bool = False, unique: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null, unique=unique)
+    return Column(name, _TEXT, nullable=null, unique=unique)
 
 
 def _blob(name: str, *, null: bool = False, unique: bool = False) -> Column[bytes]:
@@ -144,7 +148,7 @@ grants: Final = Table(
 )  # fmt: skip
 awards: Final = Table(
     "awards", metadata,
-    Column("id", Text, primary_key=True), _int("grant_id", ForeignKey("grants.id")), _blob("digest"), _int("recorded_at"),
+    Column("id", _TEXT, primary_key=True), _int("grant_id", ForeignKey("grants.id")), _blob("digest"), _int("recorded_at"),
     **_KEYED,
 )  # fmt: skip
 """The rows of spreadsheets that became grants, by their own ids; `digest` is of what the row said."""
@@ -166,7 +170,7 @@ offers: Final = Table(
 """Promises to candidates. `lapses_on`, `starts_on`: ISO dates; `waiting`: `3m`; what became of it is read from its dates."""
 openings: Final = Table(
     "openings", metadata,
-    Column("id", Text, primary_key=True), _int("wallet_id", ForeignKey("wallets.id")),
+    Column("id", _TEXT, primary_key=True), _int("wallet_id", ForeignKey("wallets.id")),
     _int("grant_id", ForeignKey("grants.id"), null=True), _text("granted_on", null=True), _nanos("spent_before_nanos"),
     _blob("digest"), _int("recorded_at"), **_KEYED,
 )  # fmt: skip
@@ -254,7 +258,7 @@ refill_grants: Final = Table(
 """What refills brought, and when."""
 Index("refill_grants_by_refill", refill_grants.c.refill_id)
 settings: Final = Table(
-    "settings", metadata, Column("name", Text, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
+    "settings", metadata, Column("name", _TEXT, primary_key=True), _text("value"), _int("recorded_at"), **_STRICT
 )
 
 Index("absences_by_member", absences.c.member_id)
@@ -279,13 +283,13 @@ lot_values: Final = Table(
     Column("suspense_nanos", _INT, CheckConstraint("suspense_nanos >= 0"), nullable=False, server_default="0"),
     _int("spent_nanos", CheckConstraint("spent_nanos >= 0")),
     _nanos("forfeited_nanos", "0"), _nanos("clawed_back_nanos", "0"), _nanos("voided_nanos", "0"),
-    _nanos("transferred_out_nanos", "0"), **_STRICT,
+    _nanos("transferred_out_nanos", "0"), **_ROOMY,
 )  # fmt: skip
 """Where a lot's nanos are. Lot 0 is the company's (COMPANY_LOT_ID). Apart from `lots`, so that a fold writes few bytes."""
 wallet_values: Final = Table(
     "wallet_values", metadata,
     Column("wallet_id", _INT, primary_key=True, autoincrement=False),
-    _int("last_seq"), _int("call_count"), _int("charged_nanos"), _int("company_nanos"), **_STRICT,
+    _int("last_seq"), _int("call_count"), _int("charged_nanos"), _int("company_nanos"), **_ROOMY,
 )  # fmt: skip
 """`last_seq`: the newest settlement of this wallet, head of the list that `settlements.previous_seq` links (0: none).
 `charged_nanos`: what its calls cost, whoever paid (own lots, pool, company); `company_nanos`: the company's part of it."""
@@ -307,7 +311,7 @@ spend_rollups: Final = Table(
 `wallet_id` is whose lot it is; lot 0 is what the company carried for that wallet. `day` counts from 1 January of the year 1 in the
 wallet's zone. `late` (0 or 1): admitted before the cycle it is booked to, so an adjustment."""
 rollup_marks: Final = Table(
-    "rollup_marks", metadata, Column("name", Text, primary_key=True), _int("ledger_seq"), **_STRICT
+    "rollup_marks", metadata, Column("name", _TEXT, primary_key=True), _int("ledger_seq"), **_STRICT
 )
 """How far the journal is rolled up: every settlement up to that sequence is in `spend_rollups` (`spend`) or `usage_rollups` (`usage`), and none after it."""
 usage_labels: Final = Table(
@@ -370,7 +374,7 @@ attempts: Final = Table(
 client_calls: Final = Table(
     "client_calls", metadata,
     Column("api_key_id", _INT, primary_key=True, autoincrement=False),
-    Column("client_call_id", Text, primary_key=True), _int("hold_key"), **_KEYED,
+    Column("client_call_id", _TEXT, primary_key=True), _int("hold_key"), **_KEYED,
 )  # fmt: skip
 """A client's own call id -> the call it named (law 7)."""
 entries: Final = Table(
@@ -393,7 +397,7 @@ facts: Final = Table(
 """sha256 of an immutable row (grant, lot, rate card, pay slip), so that the chain covers what money depends on."""
 commands: Final = Table(
     "commands", metadata,
-    Column("id", Text, primary_key=True), _int("ledger_seq"), _text("name"), _blob("body_digest"), _text("result_json"),
+    Column("id", _TEXT, primary_key=True), _int("ledger_seq"), _text("name"), _blob("body_digest"), _text("result_json"),
     _int("delta", null=True), _int("recorded_at"), **_STRICT,
 )  # fmt: skip
 """The first answer of every write, by its id (law 7)."""
@@ -481,7 +485,7 @@ Index(
 )  # fmt: skip
 alert_states: Final = Table(
     "alert_states", metadata,
-    Column("subject", Text, primary_key=True), Column("subject_id", _INT, primary_key=True, autoincrement=False),
+    Column("subject", _TEXT, primary_key=True), Column("subject_id", _INT, primary_key=True, autoincrement=False),
     Column("threshold_percent", _INT, primary_key=True, autoincrement=False), _int("window_start_at"), **_KEYED,
 )  # fmt: skip
 """Thresholds that are crossed now, and in which window that was told: a restart repeats nothing."""
@@ -494,7 +498,7 @@ alert_messages: Final = Table(
 Index("alert_messages_due", alert_messages.c.state, alert_messages.c.next_try_at)
 variances: Final = Table(
     "variances", metadata,
-    Column("call_id", Text, primary_key=True), Column("attempt", _INT, primary_key=True, autoincrement=False),
+    Column("call_id", _TEXT, primary_key=True), Column("attempt", _INT, primary_key=True, autoincrement=False),
     _int("ledger_seq", ForeignKey("entries.ledger_seq")), **_KEYED,
 )  # fmt: skip
 """Which differences with a provider's bill are booked already, so that a bill read twice books once."""
@@ -516,12 +520,31 @@ ADDED_LATER: Final = frozenset(
 
 def _refuse_changes() -> None:
     for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            ddl: Any = DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER {table.name}_refuses_{verb.lower()} BEFORE {verb} ON {table.name} "
-                f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only: a correction is a reversal and a replacement'); END"
-            )
-            event.listen(table, "after_create", ddl.execute_if(dialect="sqlite"))
+        for dialect in ("sqlite", "postgresql"):
+            for statement in refusals(table.name, dialect):
+                ddl: Any = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+                event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
+
+
+def refusals(table: str, dialect: str) -> list[str]:
+    """The statements that make a table append-only."""
+    if dialect == "sqlite":
+        return [
+            f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: a correction is a reversal and a replacement'); END"
+            for verb in ("UPDATE", "DELETE")
+        ]
+    return [
+        (
+            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
+            "'% is append-only: a correction is a reversal and a replacement', TG_ARGV[0] USING ERRCODE = '23514'; END $$"
+        ),
+        *(
+            f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
+            f"FOR EACH {'STATEMENT' if verb == 'TRUNCATE' else 'ROW'} EXECUTE FUNCTION refuse_change('{table}')"
+            for verb in ("UPDATE", "DELETE", "TRUNCATE")
+        ),
+    ]
 
 
 _refuse_changes()

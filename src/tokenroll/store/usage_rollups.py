@@ -32,7 +32,7 @@ from tokenroll.store.attempt_record import (
 )
 from tokenroll.store.database import raw_connection
 from tokenroll.store.plain_settlement import HOLD_LABEL, SETTLE_LABEL, settle_offset
-from tokenroll.store.rollups import names_of
+from tokenroll.store.rollups import names_of, set_mark
 from tokenroll.store.tape import SETTLE, unpack_counts
 
 MARK: Final = "usage"
@@ -50,6 +50,9 @@ _LABEL: Final = "SELECT id FROM usage_labels WHERE api_key_id = ? AND model = ? 
 _NEW_LABEL: Final = (
     "INSERT INTO usage_labels SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ?, ? FROM usage_labels RETURNING id"
 )
+_UPSERT: Final = """
+    INSERT INTO usage_rollups VALUES (?,?,?,?,?,?) ON CONFLICT(grain_seconds, start_at, label_id) DO UPDATE SET
+    call_count = excluded.call_count, charge_nanos = excluded.charge_nanos, parts = excluded.parts"""
 _INPUT_INDEXES: Final = tuple(METER_INDEX[meter] for meter in INPUT_METERS)
 _CARDS_KEPT: Final = 4_096
 _LABELS_KEPT: Final = 65_536
@@ -354,7 +357,7 @@ def roll_up_usage(connection: Connection, sums: UsageSums, limit: int = SLICE_SE
         by_span = sums.sums if seconds == MINUTE_SECONDS else coarser(sums.sums, seconds)
         _write(connection, seconds, {(at, labels[label]): one for (at, label), one in by_span.items()})
     sums.clear()
-    raw_connection(connection).execute("INSERT OR REPLACE INTO rollup_marks VALUES (?,?)", (MARK, last_seq))
+    set_mark(connection, MARK, last_seq)
     return count
 
 
@@ -372,7 +375,7 @@ def _write(connection: Connection, seconds: int, sums: dict[tuple[Instant, int],
             stored.add_sum(one)
             one = stored  # noqa: PLW2901 - what is written is the sum of both
         rows.append((seconds, start_at, label_id, one.call_count, one.charge_nanos, one.packed()))
-    raw.executemany("INSERT OR REPLACE INTO usage_rollups VALUES (?,?,?,?,?,?)", rows)
+    raw.executemany(_UPSERT, rows)
 
 
 def _label_ids(connection: Connection, wanted: Iterable[UsageLabel]) -> dict[UsageLabel, int]:
@@ -381,7 +384,7 @@ def _label_ids(connection: Connection, wanted: Iterable[UsageLabel]) -> dict[Usa
     for label in sorted(wanted):
         found = raw.execute(_LABEL, label).fetchone()
         if found is None:
-            found = raw.execute(_NEW_LABEL, label).fetchone()
+            found = raw.execute(_NEW_LABEL, (*label[:4], int(label.is_long))).fetchone()
         known[label] = found[0]
     return known
 

@@ -12,6 +12,7 @@ from sqlalchemy import event
 from tests.e2e.test_it_verifies_the_provider import certificate
 from tests.firm import CREDIT, FEBRUARY, HOUR, JANUARY, Firm
 from tests.post_office import MailServer, Receiver, opened
+from tests.tampering import change
 from tokenroll.model.limits import MESSAGE_ATTEMPTS_MAX
 from tokenroll.services import alerting
 from tokenroll.services.alert_desk import AlertDesk
@@ -115,10 +116,11 @@ def limited(firm, **changes):
 def count(firm, used, start_at, limit_id=1):
     firm.connection.rollback()
     with firm.connection.begin():
-        firm.connection.exec_driver_sql(
-            "INSERT INTO limit_counters VALUES (?, ?, ?, 1, 0, 0) ON CONFLICT DO UPDATE SET used = excluded.used",
-            (limit_id, start_at, used),
-        )
+        change(
+            firm.connection,
+            "INSERT INTO limit_counters VALUES (?, ?, ?, 1, 0, 0) ON CONFLICT(limit_id, start_at) DO UPDATE SET used = excluded.used",
+            limit_id, start_at, used,
+        )  # fmt: skip
 
 
 def test_a_limits_thresholds_are_told_once_a_window(firm):

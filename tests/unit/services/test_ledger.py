@@ -23,6 +23,7 @@ from tests.ledger_kit import (
     lapse_record,
     new_ledger,
     pack_block,
+    pack_name,
     settle_record,
 )
 from tokenroll.services.protocol import Lease, View
@@ -86,6 +87,20 @@ def test_it_keeps_nothing_of_a_refused_command_and_lets_it_be_tried_again(one):
 )
 def test_it_refuses_a_command_that_it_cannot_name(one, command, kind):
     assert one.ledger.execute(command).problem_kind == kind
+
+
+@pytest.mark.parametrize(("command_id", "name"), [("one", "Data\0base"), ("o\0ne", "Database")])
+def test_it_takes_no_text_that_a_database_cannot_keep(one, command_id, name):
+    reply = one.ledger.execute(Command(id=command_id, name="department.create", arguments={"name": name}))
+    assert (reply.problem_kind, reply.problem) == (
+        "argument", "a text holds the character NUL, which no database of ours keeps: leave it out",
+    )  # fmt: skip
+    assert one.do("department.create", name="Data\\u0000base")["name"] == "Data\\u0000base"
+
+
+def test_a_name_on_a_tape_is_kept_without_what_no_database_keeps(one):
+    one.ledger.report(Report(worker=0, epoch=1, blocks=pack_block(1, [pack_name(1, "gpt\0-5")])))
+    assert one.rows("SELECT text FROM names") == [("gpt\ufffd-5",)]
 
 
 def test_it_says_pending_until_the_worker_applied_the_delta(one):

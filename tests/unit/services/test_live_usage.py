@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.firm import COUNTS, CREDIT, DAY, HOUR, JANUARY, Firm
+from tests.postgresql_kit import place_for
 from tokenroll.services import live_available, live_usage
 from tokenroll.services.live_metrics import otlp_metrics, prometheus_text
 from tokenroll.services.live_usage import LiveUsage, NotCountedYetError
@@ -158,7 +159,7 @@ def test_a_long_ledger_is_counted_on_while_nobody_asks(tmp_path, monkeypatch):
     monkeypatch.setattr(live_usage, "LIVE_READ_SECONDS_MAX", 0)
     firm = small_firm(Firm(JANUARY, tmp_path / "ledger.db"))
     firm.connection.rollback()
-    engine = open_reader(tmp_path / "ledger.db")
+    engine = open_reader(place_for(tmp_path / "ledger.db"))
 
     @contextlib.contextmanager
     def questions():

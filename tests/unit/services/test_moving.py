@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, JANUARY, MARCH, Firm
+from tokenroll.store.database import raw_connection
 
 PAY = {"kind": "signing_bonus", "classification": "compensation", "terms": {"transferable": True}}
 
@@ -34,7 +35,7 @@ def test_credits_that_are_passed_on_keep_grant_classification_and_expiry(firm):
     assert reply.result["recalled"] == {"state": "done", "asked_nanos": 12 * CREDIT, "given_nanos": 12 * CREDIT}
     (lot,) = firm.lot_ids("Bo")
     query = "SELECT grant_id, classification, priority, amount_nanos, effective_at, expires_at, origin_lot_id FROM lots WHERE id = ?"
-    row = firm.connection.exec_driver_sql(query, (lot,)).one()
+    row = raw_connection(firm.connection).execute(query, (lot,)).fetchone()
     assert tuple(row) == (1, "compensation", 100, 12 * CREDIT, JANUARY, JANUARY + 90 * DAY, 1)
     ada, bo = firm.reports.wallet("Ada"), firm.reports.wallet("Bo")
     assert (ada["left_nanos"], ada["passed_on_nanos"], ada["granted_nanos"]) == (18 * CREDIT, 12 * CREDIT, 30 * CREDIT)

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, MARCH, Firm
+from tests.tampering import permit_changes
 from tokenroll.services.pay_calendars import WEEKDAYS
 from tokenroll.store.verify import verify
 
@@ -229,7 +230,7 @@ def test_a_reversal_that_is_changed_is_found(firm):
     firm.now = FEBRUARY + HOUR
     firm.do("payrun.close", cycle="2026-01")
     firm.do("payrun.reopen", cycle="2026-01", reason="a grant was missing")
-    firm.connection.exec_driver_sql("DROP TRIGGER pay_run_reversals_refuses_update")
+    permit_changes(firm.connection)
     firm.connection.exec_driver_sql("UPDATE pay_run_reversals SET reason = 'none'")
     firm.connection.commit()
     assert [one.message for one in differences(firm)] == ["pay_run_reversals 1 is not the row that the chain holds"]

@@ -1,10 +1,12 @@
 """What calls consumed, told by day and by who: departments as they were, kinds of members, windows and tiers."""
 
 import pytest
+from sqlalchemy import select
 
 from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
 from tokenroll.services import usage_reports
 from tokenroll.services.usage_reports import Dimension, UsageQuestion
+from tokenroll.store import schema
 
 CHAT = frozenset({0})
 
@@ -44,7 +46,7 @@ def told(firm, *groups, only=None, width=86_400, dialects=CHAT):
 
 
 def named(firm, noun, name):
-    return firm.connection.exec_driver_sql(f"SELECT public_id FROM {noun} WHERE name = ?", (name,)).scalar_one()
+    return firm.connection.scalar(select(schema.metadata.tables[noun].c.public_id).filter_by(name=name))
 
 
 @pytest.mark.parametrize("rolled", [False, True])

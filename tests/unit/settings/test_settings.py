@@ -88,7 +88,7 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
         ),
         (
             "\n[gateways]\n",
-            ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, outcomes, telemetry, web",
+            ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, ledger, ledger_password_env, ledger_password_file, outcomes, telemetry, web",
         ),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
         ("[gateway]\nworkers = 9\n", ":2: gateway.workers must be 1 in this release, not 9"),

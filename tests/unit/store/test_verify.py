@@ -1,6 +1,7 @@
 """`journal verify` believes nothing: each kind of row, changed behind the ledger's back, is found and named."""
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from tests.ledger_kit import (
     ADA_LOT,
@@ -17,6 +18,8 @@ from tests.ledger_kit import (
     pack_name,
     settle_record,
 )
+from tests.postgresql_kit import Choice
+from tests.tampering import change, forbid_changes, permit_changes, trigger_count
 from tokenroll.services.ageing import SUSPENSE_MICROS_MAX
 from tokenroll.store import schema
 from tokenroll.store.call_story import call_story
@@ -125,28 +128,25 @@ TAMPERED = {
 @pytest.mark.parametrize("what", TAMPERED)
 def test_it_names_what_was_tampered_with(books, what):
     statement, kind = TAMPERED[what]
-    raw = books.connection.connection.driver_connection
-    for (name,) in books.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
-        raw.execute(f"DROP TRIGGER {name}")
-    raw.execute("PRAGMA foreign_keys = OFF")
+    permit_changes(books.connection)
     try:
-        assert raw.execute(statement).rowcount > 0, "the tampering itself did nothing"
+        assert change(books.connection, statement) > 0, "the tampering itself did nothing"
+        books.connection.commit()
         assert kind in kinds(books)
     finally:
-        raw.execute("PRAGMA foreign_keys = ON")
+        forbid_changes(books.connection)
 
 
 @pytest.mark.parametrize("table", [str(table.name) for table in schema.APPEND_ONLY])
 def test_it_refuses_to_change_or_delete_a_row_of_the_journal(books, table):
-    raw = books.connection.connection.driver_connection
     column = schema.metadata.tables[table].c[0].name
-    if not raw.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall():
-        triggers = raw.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (table,))
-        assert triggers.fetchone() == (2,)
+    if not books.rows(f"SELECT 1 FROM {table} LIMIT 1"):
+        assert trigger_count(books.connection, table) == (3 if Choice.postgresql else 2)
         return
     for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"):
-        with pytest.raises(raw.IntegrityError, match="append-only"):
-            raw.execute(statement)
+        with pytest.raises(IntegrityError, match="append-only"):
+            change(books.connection, statement)
+        books.connection.rollback()
 
 
 def test_it_tells_a_calls_story_from_bound_to_chain_link(books):
@@ -188,8 +188,9 @@ def test_it_tells_the_story_of_what_is_being_checked_and_of_what_age_decided(boo
 
 
 def test_it_shows_a_broken_proof_as_broken(books):
-    raw = books.connection.connection.driver_connection
-    raw.execute("DROP TRIGGER settlements_refuses_update")
-    raw.execute("UPDATE settlements SET cycle = 202512 WHERE charge_nanos = 4500000")
+    permit_changes(books.connection)
+    change(books.connection, "UPDATE settlements SET cycle = 202512 WHERE charge_nanos = 4500000")
     story = told(books, f"call_{call_number(START, 1, 2):032x}")
+    books.connection.commit()
+    forbid_changes(books.connection)
     assert not story["attempts"][0]["chain"]["proof_verified"]

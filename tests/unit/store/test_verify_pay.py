@@ -3,6 +3,8 @@
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
+from tests.tampering import change as write
+from tests.tampering import forbid_changes, permit_changes
 from tokenroll.store.verify import verify
 
 
@@ -36,11 +38,10 @@ def differences(firm):
 
 
 def change(firm, statement):
-    for table in ("pay_slips", "pay_runs"):
-        for verb in ("update", "delete"):
-            firm.connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{verb}")
-    firm.connection.exec_driver_sql(statement)
+    permit_changes(firm.connection)
+    write(firm.connection, statement)
     firm.connection.commit()
+    forbid_changes(firm.connection)
 
 
 def test_it_finds_nothing_in_an_honest_ledger(firm):
@@ -62,7 +63,7 @@ def test_it_rolls_a_late_call_up_as_such(firm):
         ("UPDATE spend_rollups SET late = 0 WHERE cycle = 202602", ["rollup", "rollup"]),
         ("UPDATE spend_labels SET project = 'moonshot'", ["rollup"] * 4),
         ("DELETE FROM spend_rollups WHERE cycle = 202601", ["rollup"]),
-        ("UPDATE pay_slips SET values_json = replace(values_json, 7, 6) WHERE wallet_id = 1", ["slip", "slips"]),
+        ("UPDATE pay_slips SET values_json = replace(values_json, '7', '6') WHERE wallet_id = 1", ["slip", "slips"]),
         ("UPDATE pay_slips SET digest = x'00' WHERE wallet_id = 1", ["slip"]),
         ("DELETE FROM pay_slips WHERE wallet_id = 2", ["slips"]),
         ("UPDATE pay_runs SET slip_count = 3", ["fact", "slips"]),
@@ -76,7 +77,7 @@ def test_it_finds_what_was_changed(firm, statement, kinds):
 
 
 def test_it_names_the_slip_that_was_changed(firm):
-    change(firm, "UPDATE pay_slips SET values_json = replace(values_json, 7, 6) WHERE wallet_id = 1")
+    change(firm, "UPDATE pay_slips SET values_json = replace(values_json, '7', '6') WHERE wallet_id = 1")
     slip, slips = differences(firm)
     (public_id,) = firm.connection.exec_driver_sql("SELECT public_id FROM pay_slips WHERE wallet_id = 1").one()
     assert slip.message == f"pay slip {public_id} of wallet 1 is not as its run stored it"

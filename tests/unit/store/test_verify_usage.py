@@ -3,6 +3,7 @@
 import pytest
 
 from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
+from tests.tampering import change
 from tokenroll.store.verify import verify
 
 ANOTHER_DAY = """INSERT INTO usage_rollups
@@ -61,7 +62,7 @@ def test_a_call_is_in_its_minute_its_hour_and_its_day(firm):
         ),
         ("DELETE FROM usage_rollups", "key 1, gpt-5-mini on 2026-01-02 is not rolled up"),
         ("DELETE FROM usage_rollups WHERE grain_seconds = 60", "key 1, gpt-5-mini on 2026-01-02 is not rolled up"),
-        ("UPDATE usage_rollups SET parts = x'ff'", "key 1, gpt-5-mini on 2026-01-02 is rolled up to"),
+        ("UPDATE usage_rollups SET parts = ?", "key 1, gpt-5-mini on 2026-01-02 is rolled up to"),
         ("UPDATE usage_labels SET model = 'gpt-nowhere'", "key 1, gpt-nowhere on 2026-01-02 is rolled up to"),
         ("DELETE FROM usage_labels", "an unknown label on 2026-01-02 is rolled up to"),
         # a minute that lost what another gained leaves the day right
@@ -76,7 +77,7 @@ def test_a_call_is_in_its_minute_its_hour_and_its_day(firm):
     ],
 )
 def test_a_changed_sum_is_found(firm, statement, first):
-    firm.connection.exec_driver_sql(statement)
+    change(firm.connection, statement, *([b"\xff"] if "?" in statement else []))
     firm.connection.commit()
     kind, message = differences(firm)[0]
     assert (kind, message[: len(first)]) == ("usage rollup", first)

@@ -79,7 +79,7 @@ def under_way(reports: Reports) -> dict[str, Any]:
 
 def sums(reports: Reports, *, bill: str) -> dict[str, Any]:
     """The provider's whole bill against the whole ledger, call by call."""
-    proof = prove(load_settings().database_path, EMPTY, Path(bill).read_bytes().splitlines())
+    proof = prove(load_settings().ledger_place, EMPTY, Path(bill).read_bytes().splitlines())
     return {
         **proof.summary(),
         "attempts_settled": proof.attempts_settled,

@@ -8,6 +8,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from alembic import op
 
+from tokenroll.store.migrations.types import TEXT, refuse_changes
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -16,6 +18,7 @@ depends_on = None
 _INT: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _STRICT: Final[dict[str, Any]] = {"sqlite_strict": True}
 _KEYED: Final[dict[str, Any]] = {"sqlite_strict": True, "sqlite_with_rowid": False}
+_ROOMY: Final[dict[str, Any]] = {"sqlite_strict": True, "postgresql_with": {"fillfactor": 70}}
 _APPEND_ONLY: Final = (
     "settlements", "pool_draws", "attempts", "client_calls", "entries", "postings", "facts", "commands", "batches", "grants",
     "lots", "rate_cards", "pay_runs", "pay_slips", "tape_segments", "variances",
@@ -32,8 +35,7 @@ def upgrade() -> None:
     _attempts()
     _entries()
     _machinery()
-    if op.get_bind().dialect.name == "sqlite":
-        _refuse_changes()
+    refuse_changes(*_APPEND_ONLY)
 
 
 def downgrade() -> None:
@@ -45,9 +47,9 @@ def _people_and_plans() -> None:
     op.create_table(
         "departments",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
-        sa.Column("name", sa.Text(), nullable=False, unique=True),
-        sa.Column("cost_centre", sa.Text(), nullable=False),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
+        sa.Column("name", TEXT, nullable=False, unique=True),
+        sa.Column("cost_centre", TEXT, nullable=False),
         sa.Column("parent_id", _INT, sa.ForeignKey("departments.id"), nullable=True),
         sa.Column("recorded_at", _INT, nullable=False),
         **_STRICT,
@@ -55,13 +57,13 @@ def _people_and_plans() -> None:
     op.create_table(
         "members",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
-        sa.Column("name", sa.Text(), nullable=False, unique=True),
-        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
+        sa.Column("name", TEXT, nullable=False, unique=True),
+        sa.Column("kind", TEXT, nullable=False),
         sa.Column("department_id", _INT, sa.ForeignKey("departments.id"), nullable=False),
-        sa.Column("zone", sa.Text(), nullable=False),
-        sa.Column("hired_on", sa.Text(), nullable=True),
-        sa.Column("left_on", sa.Text(), nullable=True),
+        sa.Column("zone", TEXT, nullable=False),
+        sa.Column("hired_on", TEXT, nullable=True),
+        sa.Column("left_on", TEXT, nullable=True),
         sa.Column("recorded_at", _INT, nullable=False),
         **_STRICT,
     )
@@ -69,23 +71,23 @@ def _people_and_plans() -> None:
     op.create_table(
         "plans",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
+        sa.Column("name", TEXT, nullable=False),
         sa.Column("version", _INT, nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("classification", sa.Text(), nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("classification", TEXT, nullable=False),
         sa.Column(
             "amount_nanos", _INT, sa.CheckConstraint("amount_nanos BETWEEN 0 AND 1000000000000000000"), nullable=False
         ),
         sa.Column("effective_at", _INT, nullable=False),
-        sa.Column("vesting_kind", sa.Text(), nullable=False),
+        sa.Column("vesting_kind", TEXT, nullable=False),
         sa.Column("vesting_months", _INT, nullable=False),
         sa.Column("cliff_months", _INT, nullable=False),
         sa.Column("lifetime_count", _INT, nullable=True),
-        sa.Column("lifetime_unit", sa.Text(), nullable=True),
+        sa.Column("lifetime_unit", TEXT, nullable=True),
         sa.Column("priority", _INT, nullable=False),
-        sa.Column("enforcement", sa.Text(), nullable=False),
-        sa.Column("cap_policy", sa.Text(), nullable=False),
+        sa.Column("enforcement", TEXT, nullable=False),
+        sa.Column("cap_policy", TEXT, nullable=False),
         sa.Column("output_cap_tokens", _INT, nullable=False),
         sa.Column(
             "overage_nanos_max",
@@ -103,11 +105,11 @@ def _keys_and_wallets() -> None:
     op.create_table(
         "api_keys",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
         sa.Column("member_id", _INT, sa.ForeignKey("members.id"), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("shown_prefix", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("scope", TEXT, nullable=False),
+        sa.Column("shown_prefix", TEXT, nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False, unique=True),
         sa.Column("created_at", _INT, nullable=False),
         sa.Column("expires_at", _INT, nullable=True),
@@ -118,11 +120,11 @@ def _keys_and_wallets() -> None:
     op.create_table(
         "wallets",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
-        sa.Column("holder_kind", sa.Text(), nullable=False),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
+        sa.Column("holder_kind", TEXT, nullable=False),
         sa.Column("holder_id", _INT, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("zone", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("zone", TEXT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
         sa.UniqueConstraint("holder_kind", "holder_id", "name"),
         **_STRICT,
@@ -141,21 +143,21 @@ def _grants() -> None:
     op.create_table(
         "grants",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
         sa.Column("wallet_id", _INT, sa.ForeignKey("wallets.id"), nullable=False),
         sa.Column("plan_id", _INT, sa.ForeignKey("plans.id"), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("classification", sa.Text(), nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("classification", TEXT, nullable=False),
         sa.Column(
             "amount_nanos", _INT, sa.CheckConstraint("amount_nanos BETWEEN 0 AND 1000000000000000000"), nullable=False
         ),
         sa.Column("effective_at", _INT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
-        sa.Column("vesting_kind", sa.Text(), nullable=False),
+        sa.Column("vesting_kind", TEXT, nullable=False),
         sa.Column("vesting_months", _INT, nullable=False),
         sa.Column("cliff_months", _INT, nullable=False),
         sa.Column("lifetime_count", _INT, nullable=True),
-        sa.Column("lifetime_unit", sa.Text(), nullable=True),
+        sa.Column("lifetime_unit", TEXT, nullable=True),
         sa.Column("priority", _INT, nullable=False),
         **_STRICT,
     )
@@ -165,7 +167,7 @@ def _grants() -> None:
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
         sa.Column("grant_id", _INT, sa.ForeignKey("grants.id"), nullable=False),
         sa.Column("wallet_id", _INT, sa.ForeignKey("wallets.id"), nullable=False),
-        sa.Column("classification", sa.Text(), nullable=False),
+        sa.Column("classification", TEXT, nullable=False),
         sa.Column("priority", _INT, nullable=False),
         sa.Column(
             "amount_nanos", _INT, sa.CheckConstraint("amount_nanos BETWEEN 0 AND 1000000000000000000"), nullable=False
@@ -181,14 +183,14 @@ def _cards_and_papers() -> None:
     op.create_table(
         "rate_cards",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
+        sa.Column("provider", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=False),
         sa.Column("effective_at", _INT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
-        sa.Column("currency", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False, unique=True),
+        sa.Column("currency", TEXT, nullable=False),
+        sa.Column("source", TEXT, nullable=False),
+        sa.Column("digest", TEXT, nullable=False, unique=True),
         sa.Column("canonical_json", sa.LargeBinary(), nullable=False),
         **_STRICT,
     )
@@ -196,9 +198,9 @@ def _cards_and_papers() -> None:
     op.create_table(
         "pay_runs",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
         sa.Column("cycle", _INT, nullable=False, unique=True),
-        sa.Column("cycle_name", sa.Text(), nullable=False),
+        sa.Column("cycle_name", TEXT, nullable=False),
         sa.Column("closed_at", _INT, nullable=False),
         sa.Column("ledger_seq", _INT, nullable=False),
         **_STRICT,
@@ -206,18 +208,18 @@ def _cards_and_papers() -> None:
     op.create_table(
         "pay_slips",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
         sa.Column("pay_run_id", _INT, sa.ForeignKey("pay_runs.id"), nullable=False),
         sa.Column("wallet_id", _INT, sa.ForeignKey("wallets.id"), nullable=False),
-        sa.Column("values_json", sa.Text(), nullable=False),
+        sa.Column("values_json", TEXT, nullable=False),
         sa.UniqueConstraint("pay_run_id", "wallet_id"),
         **_STRICT,
     )
     op.create_index("pay_slips_by_wallet", "pay_slips", ["wallet_id"])
     op.create_table(
         "settings",
-        sa.Column("name", sa.Text(), primary_key=True, nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, primary_key=True, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
         **_STRICT,
     )
@@ -260,7 +262,7 @@ def _values() -> None:
             nullable=False,
             server_default="0",
         ),
-        **_STRICT,
+        **_ROOMY,
     )
     op.create_table(
         "wallet_values",
@@ -269,13 +271,13 @@ def _values() -> None:
         sa.Column("call_count", _INT, nullable=False),
         sa.Column("charged_nanos", _INT, nullable=False),
         sa.Column("company_nanos", _INT, nullable=False),
-        **_STRICT,
+        **_ROOMY,
     )
     op.create_table(
         "holds",
         sa.Column("hold_key", _INT, primary_key=True, autoincrement=False, nullable=False),
         sa.Column("wallet_id", _INT, nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
         sa.Column("dispatched_at", _INT, nullable=True),
         sa.Column("lapsed_at", _INT, nullable=True),
         sa.Column("recorded_at", _INT, nullable=False),
@@ -318,7 +320,7 @@ def _attempts() -> None:
     op.create_table(
         "client_calls",
         sa.Column("api_key_id", _INT, primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("client_call_id", sa.Text(), primary_key=True, nullable=False),
+        sa.Column("client_call_id", TEXT, primary_key=True, nullable=False),
         sa.Column("hold_key", _INT, nullable=False),
         **_KEYED,
     )
@@ -328,11 +330,11 @@ def _entries() -> None:
     op.create_table(
         "entries",
         sa.Column("ledger_seq", _INT, primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
-        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
+        sa.Column("kind", TEXT, nullable=False),
         sa.Column("effective_at", _INT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
-        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("reference", TEXT, nullable=False),
         **_STRICT,
     )
     op.create_table(
@@ -346,7 +348,7 @@ def _entries() -> None:
             nullable=False,
         ),
         sa.Column("leg", _INT, primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("account", TEXT, nullable=False),
         sa.Column("wallet_id", _INT, nullable=False),
         sa.Column("lot_id", _INT, nullable=False),
         sa.Column(
@@ -360,7 +362,7 @@ def _entries() -> None:
     op.create_table(
         "facts",
         sa.Column("ledger_seq", _INT, primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("noun", sa.Text(), nullable=False),
+        sa.Column("noun", TEXT, nullable=False),
         sa.Column("row_id", _INT, nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.UniqueConstraint("noun", "row_id"),
@@ -368,11 +370,11 @@ def _entries() -> None:
     )
     op.create_table(
         "commands",
-        sa.Column("id", sa.Text(), primary_key=True, nullable=False),
+        sa.Column("id", TEXT, primary_key=True, nullable=False),
         sa.Column("ledger_seq", _INT, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
         sa.Column("body_digest", sa.LargeBinary(), nullable=False),
-        sa.Column("result_json", sa.Text(), nullable=False),
+        sa.Column("result_json", TEXT, nullable=False),
         sa.Column("delta", _INT, nullable=True),
         sa.Column("recorded_at", _INT, nullable=False),
         **_STRICT,
@@ -403,7 +405,7 @@ def _machinery() -> None:
         sa.Column("hello_at", _INT, nullable=False),
         sa.Column("ready_at", _INT, nullable=True),
         sa.Column("applied_delta", _INT, nullable=False),
-        sa.Column("halt_reason", sa.Text(), nullable=False),
+        sa.Column("halt_reason", TEXT, nullable=False),
         **_STRICT,
     )
     op.create_table(
@@ -429,7 +431,7 @@ def _machinery() -> None:
         sa.Column("worker", _INT, primary_key=True, autoincrement=False, nullable=False),
         sa.Column("epoch", _INT, primary_key=True, autoincrement=False, nullable=False),
         sa.Column("name_id", _INT, primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("text", TEXT, nullable=False),
         **_KEYED,
     )
     op.create_table(
@@ -441,17 +443,8 @@ def _machinery() -> None:
     )
     op.create_table(
         "variances",
-        sa.Column("call_id", sa.Text(), primary_key=True, nullable=False),
+        sa.Column("call_id", TEXT, primary_key=True, nullable=False),
         sa.Column("attempt", _INT, primary_key=True, autoincrement=False, nullable=False),
         sa.Column("ledger_seq", _INT, sa.ForeignKey("entries.ledger_seq"), nullable=False),
         **_KEYED,
     )
-
-
-def _refuse_changes() -> None:
-    for table in _APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: a correction is a reversal and a replacement'); END"
-            )

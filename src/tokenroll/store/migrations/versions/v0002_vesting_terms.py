@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tokenroll.store.migrations.types import TEXT
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -12,4 +14,4 @@ depends_on = None
 def upgrade() -> None:
     """Rows of before keep their columns and their digests (store/schema.py, ADDED_LATER)."""
     for table in ("plans", "grants"):
-        op.add_column(table, sa.Column("vesting_terms", sa.Text(), nullable=True))
+        op.add_column(table, sa.Column("vesting_terms", TEXT, nullable=True))

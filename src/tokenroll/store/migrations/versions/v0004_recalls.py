@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tokenroll.store.migrations.types import TEXT, refuse_changes
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -23,15 +25,15 @@ def upgrade() -> None:
         "recalls",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
         sa.Column("group_id", _INT, nullable=False),
-        sa.Column("purpose", sa.Text(), nullable=False),
-        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("mode", TEXT, nullable=False),
         sa.Column("wallet_id", _INT, nullable=False),
         sa.Column("lot_id", _INT, nullable=False),
         _nanos("wanted_nanos"),
         _nanos("given_nanos", "0"),
-        sa.Column("command_id", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("command_id", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("reference", TEXT, nullable=False),
         sa.Column("target_wallet_id", _INT, nullable=True),
         sa.Column("new_effective_at", _INT, nullable=True),
         sa.Column("new_expires_at", _INT, nullable=True),
@@ -51,21 +53,17 @@ def upgrade() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER recall_gives_refuses_{verb.lower()} BEFORE {verb} ON recall_gives "
-            "BEGIN SELECT RAISE(ABORT, 'recall_gives is append-only: a correction is a reversal and a replacement'); END"
-        )
+    refuse_changes("recall_gives")
     op.create_index("recall_gives_by_time", "recall_gives", ["given_at"])
     op.create_index("recalls_by_end", "recalls", ["ended_at"])
     op.create_index("recalls_by_command", "recalls", ["command_id"])
     op.create_table(
         "absences",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
         sa.Column("member_id", _INT, sa.ForeignKey("members.id"), nullable=False),
-        sa.Column("from_on", sa.Text(), nullable=False),
-        sa.Column("back_on", sa.Text(), nullable=False),
+        sa.Column("from_on", TEXT, nullable=False),
+        sa.Column("back_on", TEXT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
         sqlite_strict=True,
     )
@@ -75,7 +73,7 @@ def upgrade() -> None:
     op.add_column("lots", sa.Column("origin_lot_id", _INT, nullable=True))
     op.add_column("lots", sa.Column("moved_at", _INT, nullable=True))
     op.add_column("grants", sa.Column("rollover_max_nanos", _INT, nullable=True))
-    op.add_column("pools", sa.Column("draw_rule", sa.Text(), nullable=True))
+    op.add_column("pools", sa.Column("draw_rule", TEXT, nullable=True))
     op.add_column("workers", sa.Column("resigned_at", _INT, nullable=True))
     op.create_index("lots_by_grant", "lots", ["grant_id"])
 
@@ -114,13 +112,13 @@ def _approvals() -> None:
     op.create_table(
         "requests",
         _id(),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
         _of("members", "member_id"),
         _nanos("amount_nanos"),
-        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
         sa.Column("requested_at", _INT, nullable=False),
         sa.Column("expires_at", _INT, nullable=False),
-        sa.Column("decision", sa.Text(), nullable=True),
+        sa.Column("decision", TEXT, nullable=True),
         sa.Column("decided_at", _INT, nullable=True),
         _of("members", "decided_by", null=True),
         _of("approvers", "approver_id", null=True),
@@ -135,7 +133,7 @@ def _refills() -> None:
     op.create_table(
         "refills",
         _id(),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
         _of("wallets", "wallet_id"),
         _nanos("below_nanos"),
         _nanos("amount_nanos"),
@@ -143,8 +141,8 @@ def _refills() -> None:
         sa.Column("cool_off_seconds", _INT, nullable=False),
         sa.Column("effective_at", _INT, nullable=False),
         sa.Column("expires_at", _INT, nullable=False),
-        sa.Column("from_time", sa.Text(), nullable=True),
-        sa.Column("until_time", sa.Text(), nullable=True),
+        sa.Column("from_time", TEXT, nullable=True),
+        sa.Column("until_time", TEXT, nullable=True),
         _of("members", "approved_by"),
         _of("approvers", "approver_id"),
         sa.Column("recorded_at", _INT, nullable=False),
@@ -160,9 +158,5 @@ def _refills() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER refill_grants_refuses_{verb.lower()} BEFORE {verb} ON refill_grants "
-            "BEGIN SELECT RAISE(ABORT, 'refill_grants is append-only: a correction is a reversal and a replacement'); END"
-        )
+    refuse_changes("refill_grants")
     op.create_index("refill_grants_by_refill", "refill_grants", ["refill_id"])

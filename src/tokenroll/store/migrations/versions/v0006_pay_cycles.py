@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tokenroll.store.migrations.types import TEXT, refuse_changes
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -30,12 +32,7 @@ def upgrade() -> None:
     op.create_index("pay_runs_by_cycle", "pay_runs", ["cycle"])
     _create_calendars_and_reversals()
     _create_rollups()
-    for table in ("pay_calendars", "pay_runs", "pay_run_reversals", "pay_slips"):
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: a correction is a reversal and a replacement'); END"
-            )
+    refuse_changes("pay_calendars", "pay_runs", "pay_run_reversals", "pay_slips")
 
 
 def _id() -> "sa.Column[int]":
@@ -43,7 +40,7 @@ def _id() -> "sa.Column[int]":
 
 
 def _public_id() -> "sa.Column[str]":
-    return sa.Column("public_id", sa.Text(), nullable=False, unique=True)
+    return sa.Column("public_id", TEXT, nullable=False, unique=True)
 
 
 def _create_runs() -> None:
@@ -52,8 +49,8 @@ def _create_runs() -> None:
         _id(),
         _public_id(),
         sa.Column("cycle", _INT, nullable=False),
-        sa.Column("cycle_name", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("cycle_name", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
         sa.Column("closed_at", _INT, nullable=False),
         sa.Column("ledger_seq", _INT, nullable=False),
         sa.Column("slip_count", _INT, nullable=False),
@@ -74,7 +71,7 @@ def _create_slips() -> None:
             nullable=False,
         ),
         sa.Column("wallet_id", _INT, sa.ForeignKey("wallets.id"), nullable=False),
-        sa.Column("values_json", sa.Text(), nullable=False),
+        sa.Column("values_json", TEXT, nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=True),
         sa.UniqueConstraint("pay_run_id", "wallet_id"),
         sqlite_strict=True,
@@ -86,9 +83,9 @@ def _create_calendars_and_reversals() -> None:
         "pay_calendars",
         _id(),
         _public_id(),
-        sa.Column("effective_on", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("terms_json", sa.Text(), nullable=False),
+        sa.Column("effective_on", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("terms_json", TEXT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
         sqlite_strict=True,
     )
@@ -97,7 +94,7 @@ def _create_calendars_and_reversals() -> None:
         _id(),
         _public_id(),
         sa.Column("pay_run_id", _INT, sa.ForeignKey("pay_runs.id"), nullable=False, unique=True),
-        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
         sa.Column("ledger_seq", _INT, nullable=False),
         sqlite_strict=True,
@@ -108,8 +105,8 @@ def _create_rollups() -> None:
     op.create_table(
         "spend_labels",
         _id(),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("model", TEXT, nullable=False),
+        sa.Column("project", TEXT, nullable=False),
         sa.UniqueConstraint("model", "project"),
         sqlite_strict=True,
     )
@@ -131,7 +128,7 @@ def _create_rollups() -> None:
     )  # fmt: skip
     op.create_table(
         "rollup_marks",
-        sa.Column("name", sa.Text(), primary_key=True, nullable=False),
+        sa.Column("name", TEXT, primary_key=True, nullable=False),
         sa.Column("ledger_seq", _INT, nullable=False),
         sqlite_strict=True,
     )

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tokenroll.store.migrations.types import TEXT, refuse_changes
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -16,7 +18,7 @@ def _int(name: str, *extra: sa.ForeignKey, null: bool = False) -> sa.Column[int]
 
 
 def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text(), nullable=False)
+    return sa.Column(name, TEXT, nullable=False)
 
 
 def _id() -> sa.Column[int]:
@@ -24,7 +26,7 @@ def _id() -> sa.Column[int]:
 
 
 def _public_id() -> sa.Column[str]:
-    return sa.Column("public_id", sa.Text(), nullable=False, unique=True)
+    return sa.Column("public_id", TEXT, nullable=False, unique=True)
 
 
 def upgrade() -> None:
@@ -55,7 +57,7 @@ def upgrade() -> None:
     )  # fmt: skip
     op.create_table(
         "alert_states",
-        sa.Column("subject", sa.Text(), primary_key=True, nullable=False),
+        sa.Column("subject", TEXT, primary_key=True, nullable=False),
         sa.Column("subject_id", _INT, primary_key=True, autoincrement=False, nullable=False),
         sa.Column("threshold_percent", _INT, primary_key=True, autoincrement=False, nullable=False),
         _int("window_start_at"), sqlite_strict=True, sqlite_with_rowid=False,
@@ -67,9 +69,4 @@ def upgrade() -> None:
         _int("recorded_at"), sqlite_strict=True,
     )  # fmt: skip
     op.create_index("alert_messages_due", "alert_messages", ["state", "next_try_at"])
-    for table in ("limit_overrides", "alerts"):
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: a correction is a reversal and a replacement'); END"
-            )
+    refuse_changes("limit_overrides", "alerts")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tokenroll.store.migrations.types import TEXT
+
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
@@ -17,9 +19,9 @@ def upgrade() -> None:
         "usage_labels",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
         sa.Column("api_key_id", _INT, nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("model", TEXT, nullable=False),
         sa.Column("dialect", _INT, nullable=False),
-        sa.Column("service_tier", sa.Text(), nullable=False),
+        sa.Column("service_tier", TEXT, nullable=False),
         sa.Column("is_long", _INT, nullable=False),
         sa.UniqueConstraint("api_key_id", "model", "dialect", "service_tier", "is_long"),
         sqlite_strict=True,

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tokenroll.store.migrations.types import TEXT
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
@@ -17,8 +19,8 @@ def upgrade() -> None:
     op.create_table(
         "spend_labels",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("model", TEXT, nullable=False),
+        sa.Column("project", TEXT, nullable=False),
         sa.Column("is_personal", _INT, nullable=False),
         sa.UniqueConstraint("model", "project", "is_personal"),
         sqlite_strict=True,

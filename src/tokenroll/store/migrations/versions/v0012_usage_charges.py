@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tokenroll.store.migrations.types import TEXT, refuse_changes
+
 revision = "0012"
 down_revision = "0011"
 branch_labels = None
@@ -21,16 +23,16 @@ def upgrade() -> None:
     op.create_table(
         "usage_charges",
         sa.Column("id", _INT, sa.CheckConstraint("id > 0"), primary_key=True, autoincrement=False, nullable=False),
-        sa.Column("public_id", sa.Text(), nullable=False, unique=True),
-        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("public_id", TEXT, nullable=False, unique=True),
+        sa.Column("source", TEXT, nullable=False),
         sa.Column("member_id", _INT, sa.ForeignKey("members.id"), nullable=False),
         sa.Column("wallet_id", _INT, sa.ForeignKey("wallets.id"), nullable=False),
-        sa.Column("day", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("day", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=False),
         _nanos("total_nanos"),
         _nanos("charged_nanos"),
         sa.Column("used_at", _INT, nullable=False),
-        sa.Column("command_id", sa.Text(), nullable=False),
+        sa.Column("command_id", TEXT, nullable=False),
         sa.Column("recorded_at", _INT, nullable=False),
         sa.UniqueConstraint("member_id", "source", "day", "model", "total_nanos"),
         sqlite_strict=True,
@@ -58,9 +60,4 @@ def upgrade() -> None:
         "usage_charge_parts_carried", "usage_charge_parts", ["wallet_id"], sqlite_where=sa.text("lot_id = 0"),
         postgresql_where=sa.text("lot_id = 0"),
     )  # fmt: skip
-    for table in ("usage_charges", "usage_charge_parts"):
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: a correction is a reversal and a replacement'); END"
-            )
+    refuse_changes("usage_charges", "usage_charge_parts")

@@ -1,0 +1,67 @@
+"""The whole product on PostgreSQL: the story of a company, and its server stopped under it."""
+
+import signal
+from datetime import UTC
+from pathlib import Path
+
+from tests.company import Company
+from tests.postgresql_kit import server
+from tokenroll.model.instant import MICROS_PER_SECOND, datetime_from_instant
+
+CREDIT = 1_000_000_000
+DAY = 86_400 * MICROS_PER_SECOND
+
+
+def ask(company: Company, name: str, words: str) -> None:
+    company.openai(name).chat.completions.create(
+        model="gpt-5-mini", messages=[{"role": "user", "content": words}], max_completion_tokens=50
+    )
+
+
+def test_a_grant_becomes_a_call_and_a_pay_slip(tmp_path: Path):
+    with Company(tmp_path / "home", postgresql=True, moving_clock=True) as company:
+        company.hire("Ada", 100 * CREDIT)
+        ask(company, "Ada", "Hello")
+        company.prove()
+        assert not company.settings.database_path.exists()
+        assert company.wallet("Ada").spent == 38_500
+        assert company.ledger_verify()["counts"]["settlements"] == 1
+        cycle = f"{datetime_from_instant(company.clock()).astimezone(UTC):%Y-%m}"
+        company.clock.advance(32 * DAY)
+        closed = company.do("payrun.close", cycle=cycle)
+        assert closed["slip_count"] == 1
+        slip = company.tokenroll("payslip", "show", "Ada", cycle, "--json")
+        assert slip["spent"] == {"amount": "0.000038500", "unit": "credits"}
+        assert company.ledger_verify()["holds"] is True
+
+
+def test_a_server_that_dies_under_load_loses_and_doubles_nothing(tmp_path: Path):
+    with Company(tmp_path / "home", postgresql=True) as company:
+        company.hire("Ada", 100 * CREDIT)
+        for number in range(40):
+            if number == 10:
+                server().stop(signal.SIGQUIT)  # as good as a crash: no transaction under way is kept
+            if number == 30:
+                company.until(lambda: "waiting, because" in company.log("ledger"), "the ledger's word")
+                server().start()
+            ask(company, "Ada", f"call {number}")
+        company.until(lambda: "it goes on" in company.log("ledger"), "the ledger")
+        company.prove()
+        assert len(company.calls("Ada")) == 40
+        assert company.ledger_verify()["counts"]["settlements"] == 40
+
+
+def test_a_second_ledger_on_the_same_database_is_refused(tmp_path: Path):
+    with Company(tmp_path / "home", postgresql=True) as company:
+        assert company.ledger_url is not None
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "config.toml").write_text(f'ledger = "{company.ledger_url.text}"\n')
+        (other / "secret").write_bytes((company.home / "secret").read_bytes())
+        company.home, mine = other, company.home
+        try:
+            said = company.tokenroll("department", "create", "Research", "--json", code=1)
+        finally:
+            company.home = mine
+        assert "another ledger writes postgresql://postgres@/ledger_" in said["problem"]["detail"]
+        company.do("department.create", name="Research")
