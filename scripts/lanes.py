@@ -64,6 +64,7 @@ LANES = {
         "tests/unit/services/test_recalling.py",
         "tests/unit/services/test_thrift_reports.py",
         "tests/unit/services/test_usage_reports.py",
+        "tests/e2e/test_pay_run_in_processes.py",
         "tests/unit/store/test_verify.py",
         "tests/unit/store/test_verify_pay.py",
         "tests/unit/store/test_verify_usage.py",

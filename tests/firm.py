@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.empty_ledger import empty_ledger
-from tests.postgresql_kit import place_for
+from tests.postgresql_kit import kept, place_for
 from tokenroll.model.hold import Slice
 from tokenroll.services.commands import COMMANDS
 from tokenroll.services.ledger import Ledger
@@ -44,7 +44,7 @@ class Firm:
 
     def __init__(self, at: int = JANUARY, path: Path | None = None, *, worker: bool = True) -> None:
         self.now = at
-        self.connection = empty_ledger() if path is None else open_writer(place_for(path))
+        self.connection = empty_ledger() if path is None else kept(open_writer(place_for(path)))
         self._numbers = itertools.count(1)
         self.ledger = Ledger(
             self.connection, lambda: self.now, COMMANDS, lambda bits: next(self._numbers) % (1 << bits)

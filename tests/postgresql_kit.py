@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from tokenroll.ledger_place import LedgerUrl, ledger_url
+from tokenroll.settings import Settings
 from tokenroll.store.database import close, open_writer
 
 _START_SECONDS = 60
@@ -76,7 +78,7 @@ class Server:
         self._process = subprocess.Popen(
             [
                 programs() / "postgres", "-D", self.folder / "data", "-k", self.folder, "-c", "listen_addresses=",
-                "-c", "max_connections=200", *self._options,
+                "-c", "max_connections=500", *self._options,
             ],
             cwd="/", stdout=log, stderr=log, start_new_session=True, **self._as_user,
         )  # fmt: skip
@@ -164,6 +166,23 @@ def empty_writer(kind: str = "ledger", template: str = "") -> Connection:
     return connection
 
 
+_kept: list[Connection] = []
+
+
+def kept(connection: Connection) -> Connection:
+    """A writer that is closed at the end at the latest: who forgets one must not be told of it in the middle of another test."""
+    if Choice.postgresql:
+        if not _kept:
+            atexit.register(_close_kept)
+        _kept.append(connection)
+    return connection
+
+
+def _close_kept() -> None:
+    for one in _kept:
+        close(one)
+
+
 _places: dict[Path, LedgerUrl] = {}
 
 
@@ -174,3 +193,9 @@ def place_for(path: Path) -> Path | LedgerUrl:
     if path not in _places:
         _places[path] = new_database(migrated())
     return _places[path]
+
+
+def with_ledger(settings: Settings) -> Settings:
+    """The same home, its ledger where `place_for` puts the file of it."""
+    place = place_for(settings.database_path)
+    return replace(settings, ledger=place) if isinstance(place, LedgerUrl) else settings

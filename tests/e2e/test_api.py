@@ -51,7 +51,7 @@ def door(tmp_path_factory):
         firm.call("Ada", 1, nanos)
     firm.now = FEBRUARY + HOUR
     firm.do("payrun.close", cycle="2026-01")
-    reader = Reader(settings)
+    reader = Reader(with_ledger(settings))
     with served(Starlette(routes=[Mount("/api", create_api(reader))])) as port:
         yield Door(port)
     reader.close()

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, JANUARY, Firm
+from tests.tampering import change
 from tokenroll.services import paying, slip_rows
 
 PEOPLE = ("Ada", "Bo", "Cleo", "Dev")
@@ -39,7 +40,7 @@ def test_they_make_the_slips_that_the_ledger_would_make(firm):
 
 def test_a_slip_that_does_not_add_up_stores_none(firm):
     lot = firm.lot_ids("Cleo")[0]
-    firm.connection.exec_driver_sql("UPDATE lot_values SET spent_nanos = spent_nanos + 1 WHERE lot_id = ?", (lot,))
+    change(firm.connection, "UPDATE lot_values SET spent_nanos = spent_nanos + 1 WHERE lot_id = ?", lot)
     firm.connection.commit()
     with pytest.raises(AssertionError, match=r"pay slip of wallet \d+ for 2026-01: opening \+ movements = "):
         firm.do("payrun.close", cycle="2026-01")

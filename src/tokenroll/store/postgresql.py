@@ -57,9 +57,12 @@ class RawStatements:
         return self.psycopg.execute(_marked(statement), values or None)
 
     def executemany(self, statement: str, rows: Iterable[Any], /) -> None:
-        """The same statement for each row, sent together."""
-        with self.psycopg.cursor() as cursor:
-            cursor.executemany(_marked(statement), rows)
+        """The same statement for each row, sent together. Raises OverflowError for a number that no row takes, as sqlite3 does."""
+        try:
+            with self.psycopg.cursor() as cursor:
+                cursor.executemany(_marked(statement), rows)
+        except psycopg.errors.NumericValueOutOfRange as error:
+            raise OverflowError(_first_line(error)) from error
 
 
 @lru_cache(maxsize=512)

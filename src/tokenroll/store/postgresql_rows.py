@@ -57,9 +57,19 @@ class PostgresqlRows:
             self.settlements(values)
 
     def settlements(self, values: list[Any]) -> None:
-        """One COPY of every row."""
+        """One COPY of every row. Raises OverflowError for a number that no row takes, as sqlite3 does."""
         if not values:
             return
+        try:
+            packed = self._packed(values)
+        except struct.error as error:
+            raise OverflowError(str(error)) from error
+        with self._raw.cursor() as cursor, cursor.copy(_SETTLEMENTS) as copy:
+            copy.write(packed)
+        values.clear()
+
+    @staticmethod
+    def _packed(values: list[Any]) -> bytes:
         parts: list[bytes | bytearray] = [_COPY_HEAD]
         pack, width, eight = _ROW.pack, _WIDTH, 8
         items = iter(values)
@@ -74,9 +84,7 @@ class PostgresqlRows:
             )  # fmt: skip
             parts.append(record)
         parts.append(_COPY_END)
-        with self._raw.cursor() as cursor, cursor.copy(_SETTLEMENTS) as copy:
-            copy.write(b"".join(parts))
-        values.clear()
+        return b"".join(parts)
 
     def add_spent(self, lots: list[int], nanos: list[int]) -> None:
         """One statement for all lots; one more for those that have no values yet."""

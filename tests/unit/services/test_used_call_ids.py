@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from tests.cast import T0
+from tests.postgresql_kit import kept, place_for
 from tokenroll.services.leasing import client_call_terms, view_parts
 from tokenroll.services.protocol import ClientCallTerms
 from tokenroll.store import schema
@@ -17,7 +18,7 @@ EPOCH = 1 << 40
 
 @pytest.fixture
 def ledger(tmp_path):
-    connection = open_writer(tmp_path / "ledger.db")
+    connection = kept(open_writer(place_for(tmp_path / "ledger.db")))
     yield connection
     connection.close()
 

@@ -6,6 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.firm import Firm
+from tests.postgresql_kit import with_ledger
 from tokenroll.app import Reader
 from tokenroll.cli.init import make_home
 from tokenroll.services.keys import key_hash
@@ -21,7 +22,7 @@ def pages(tmp_path_factory):
     firm.hire("Ada")
     secret_hash = key_hash(settings.pepper(), b"tr-ada").hex()
     firm.do("key.create", member="Ada", name="laptop", secret_hash=secret_hash, shown_prefix="tr-")
-    reader = Reader(settings)
+    reader = Reader(with_ledger(settings))
     with TestClient(create_application(reader), raise_server_exceptions=False) as client:
         yield client
     reader.close()
