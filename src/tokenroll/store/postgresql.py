@@ -208,7 +208,7 @@ def _connected(place: LedgerUrl, arguments: Any, options: dict[str, Any]) -> "ps
             raise UnfitDatabaseError(
                 f"{place} does not let us in ({said}): see to user, password and database in config.toml"
             ) from error
-        raise LedgerLostError(f"{place} does not answer ({said})") from error
+        raise LedgerLostError(f"{place} does not answer ({said}): see that it runs") from error
     raw.adapters.register_loader("numeric", _WholeNumberLoader)
     raw.adapters.register_dumper(bool, _TruthDumper)
     raw.adapters.register_dumper(Int8s, _Int8sDumper)
