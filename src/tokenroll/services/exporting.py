@@ -26,6 +26,8 @@ from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import REGULAR, CycleBook
 
+_ROWS_PER_FETCH: Final = 10_000
+"""A server is asked for so many settlements at a time, instead of for all."""
 _RECALL_TEXTS: Final = {
     EntryKind.FORFEIT.value: "forfeited",
     EntryKind.CLAW_BACK.value: "taken back",
@@ -146,7 +148,8 @@ class _Export:
         columns = (settlements.c.wallet_id, settlements.c.admitted_at, settlements.c.cycle, settlements.c.record)
         sums: dict[tuple[date, int], list[int]] = {}
         carried: dict[date, list[int]] = {}
-        for wallet_id, admitted_at, cycle, blob in self.connection.execute(select(*columns)):
+        query = select(*columns).execution_options(yield_per=_ROWS_PER_FETCH)
+        for wallet_id, admitted_at, cycle, blob in self.connection.execute(query):
             for lot_id, nanos in parse_record(blob).consumed:
                 owner = wallet_id if lot_id == COMPANY_LOT_ID else self.lots[lot_id].lot.wallet_id
                 on = self._booked_on(owner, admitted_at, cycle)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from tokenroll.engine.rating import round_half_even
 from tokenroll.engine.saving import input_cost
@@ -28,7 +28,6 @@ from tokenroll.store.attempt_record import (
     parse_record,
 )
 from tokenroll.store.cache_aids import KEYED, MARKED, cache_aid, marks_effect, priced_counts
-from tokenroll.store.database import raw_connection
 from tokenroll.store.tape import TapeRelease
 from tokenroll.store.usage_rollups import cards_of
 
@@ -39,8 +38,7 @@ _HOW: Final = {
     COALESCING: "what the call whose answer was shared was charged",
     LOOPS: "refused calls; what they would have cost nobody knows",
 }
-_ROWS: Final = """
-    SELECT hold_key, wallet_id, outcome, record FROM settlements WHERE cycle = ? AND (outcome = ? OR {flags})"""
+_ROWS_PER_FETCH: Final = 10_000
 _FLAGS: Final = {"sqlite": "hex(substr(record, 2, 1)) >= '20'", "postgresql": "get_byte(record, 1) >= 32"}
 """The second byte of a record is its HOLD's flags; what was done to a request is in its bits from 32 on."""
 
@@ -77,8 +75,12 @@ class ThriftReport:
         self._plan_of = plans_of(connection)
         self._effects: dict[tuple[str, str], Effect] = {}
         self._groups: dict[tuple[str, int, str], tuple[_Group, _Group]] = {}
-        query = _ROWS.format(flags=_FLAGS[connection.dialect.name])
-        rows = raw_connection(connection).execute(query, (cycle, Outcome.RELEASED.value))
+        table = schema.settlements.c
+        is_marked = (table.outcome == Outcome.RELEASED.value) | text(_FLAGS[connection.dialect.name])
+        query = select(table.hold_key, table.wallet_id, table.outcome, table.record).where(
+            table.cycle == cycle, is_marked
+        )
+        rows = connection.execute(query.execution_options(yield_per=_ROWS_PER_FETCH))
         for number, wallet_id, outcome, record in rows:
             self._add(number, wallet_id, outcome, parse_record(record))
         self._compare()
