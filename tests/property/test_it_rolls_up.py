@@ -37,7 +37,7 @@ def staffed() -> Firm:
 
 def rolled(firm: Firm) -> list[tuple[int, ...]]:
     firm.connection.rollback()
-    return [tuple(row) for row in firm.connection.exec_driver_sql("SELECT * FROM spend_rollups")]
+    return sorted(tuple(row) for row in firm.connection.exec_driver_sql("SELECT * FROM spend_rollups"))
 
 
 def slips(firm: Firm, cycle: str) -> list[dict]:

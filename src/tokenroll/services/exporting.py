@@ -58,12 +58,12 @@ class _Export:
     def __init__(self, connection: Connection, now: Instant) -> None:
         self.connection = connection
         self.now = now
-        rows = connection.execute(select(schema.wallets)).all()
+        rows = connection.execute(select(schema.wallets).order_by(schema.wallets.c.id)).all()
         self.wallets: dict[int, Row[Any]] = {row.id: row for row in rows}
         self.states = states_by_wallet(connection)
         self.lots: dict[int, LotState] = {one.lot.id: one for known in self.states.values() for one in known}
         self.cycles = CycleBook(connection)
-        grants = connection.execute(select(schema.grants)).all()
+        grants = connection.execute(select(schema.grants).order_by(schema.grants.c.id)).all()
         self.grants: dict[int, Row[Any]] = {row.id: row for row in grants}
         opened = schema.openings.c.grant_id
         self.opened = set(connection.scalars(select(opened).where(opened.is_not(None))))
@@ -243,6 +243,7 @@ class _Export:
             .where(
                 (entries.c.kind == EntryKind.VARIANCE.value) & (postings.c.account == Account.PROVIDER_VARIANCE.value)
             )
+            .order_by(entries.c.ledger_seq)
         )
         for at, public_id, _account, wallet_id, nanos in self.connection.execute(query):
             on = self._day(wallet_id, at) if wallet_id in self.wallets else datetime_from_instant(at).date()
