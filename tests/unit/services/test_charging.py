@@ -3,6 +3,7 @@
 import pytest
 
 from tests.firm import CREDIT, DAY, FEBRUARY, HOUR, JANUARY, Firm
+from tests.tampering import permit_changes
 from tokenroll.books.payslip import slip_lines, slip_notes
 from tokenroll.services import charging
 from tokenroll.services.alert_watch import AlertWatch
@@ -461,9 +462,7 @@ def test_charges_are_looked_for_only_since_the_cycle_began():
 def test_who_changes_a_charge_behind_the_ledger_is_found(firm, change, says):
     charge(firm, row(3 * CREDIT))
     firm.connection.rollback()
-    for table in ("usage_charges", "usage_charge_parts"):
-        for verb in ("update", "delete"):
-            firm.connection.exec_driver_sql(f"DROP TRIGGER {table}_refuses_{verb}")
+    permit_changes(firm.connection)
     firm.connection.exec_driver_sql(change)
     found = [one.message for one in verify(firm.connection, firm.now).differences]
     assert any(says in one for one in found), found
