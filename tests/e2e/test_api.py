@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.firm import CREDIT, FEBRUARY, HOUR, JANUARY, Firm
+from tests.postgresql_kit import with_ledger
 from tests.served import served
 from tokenroll.api.application import create_api
 from tokenroll.app import Reader
