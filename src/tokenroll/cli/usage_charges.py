@@ -246,7 +246,7 @@ def trial_lake(lake_directory: Path) -> Iterator[Path]:
                 linking.enter_context(open_lake(lake_directory))
                 remove_trials(lake_directory)
             folder = Path(tempfile.mkdtemp(dir=lake_directory.parent, prefix=_TRIAL))
-            held.callback(os.close, _flock(folder))
+            held.enter_context(_flocked(folder))
             held.callback(shutil.rmtree, folder)
             trial = folder / lake_directory.name
             if is_there:
@@ -262,23 +262,20 @@ def trial_lake(lake_directory: Path) -> Iterator[Path]:
 def remove_trials(lake_directory: Path) -> None:
     """What killed trials left: their links would keep events that the lake itself forgets. Only while the lake is open for writing."""
     for folder in lake_directory.parent.glob(f"{_TRIAL}*"):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError):  # its trial is running, or ended just now
-            descriptor = _flock(folder)
-            try:
-                shutil.rmtree(folder)
-            finally:
-                os.close(descriptor)
+        # one that is running is left, and one may end just now
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), _flocked(folder):
+            shutil.rmtree(folder)
 
 
-def _flock(folder: Path) -> int:
-    """The folder held as long as the descriptor is open: the kernel lets go of it when its holder dies. Raises BlockingIOError."""
+@contextlib.contextmanager
+def _flocked(folder: Path) -> Iterator[None]:
+    """The folder is ours within the block. The kernel lets go of it when its holder dies. Raises BlockingIOError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        yield
+    finally:
         os.close(descriptor)
-        raise
-    return descriptor
 
 
 @contextlib.contextmanager
