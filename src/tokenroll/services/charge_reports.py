@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
@@ -42,17 +42,22 @@ def seq_before(connection: Connection, at: Instant) -> int:
     return connection.scalar(select(batches.last_seq).where(batches.number == before)) or 0
 
 
-def booked_since(connection: Connection, since: Instant) -> list[tuple[int, Instant, int]]:
-    """By wallet whose usage it was: what was paid of charges since then, whoever paid, and when that was booked."""
+def booked_parts(after_seq: int, since: Instant) -> Select[Any]:
+    """Of rows after that one, what was paid of charges and booked since then: row, wallet whose usage it was, when booked, nanos."""
     parts, charges, entries = schema.usage_charge_parts.c, schema.usage_charges.c, schema.entries.c
-    query = (
-        select(charges.wallet_id, entries.effective_at, parts.nanos)
+    return (
+        select(parts.ledger_seq, charges.wallet_id, entries.effective_at, parts.nanos)
         .select_from(schema.usage_charge_parts)
         .join(schema.usage_charges, charges.id == parts.charge_id)
         .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
-        .where(parts.ledger_seq > seq_before(connection, since), entries.effective_at >= since)
+        .where(parts.ledger_seq > after_seq, entries.effective_at >= since)
     )
-    return [(wallet_id, at, nanos) for wallet_id, at, nanos in connection.execute(query)]
+
+
+def booked_since(connection: Connection, since: Instant) -> list[tuple[int, Instant, int]]:
+    """By wallet whose usage it was: what was paid of charges since then, whoever paid, and when that was booked."""
+    rows = connection.execute(booked_parts(seq_before(connection, since), since))
+    return [(wallet_id, at, nanos) for _seq, wallet_id, at, nanos in rows]
 
 
 def charged_before(connection: Connection, sources: Sequence[str]) -> dict[tuple[str, str, str, str], int]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, text
 from tokenroll.model.identifier import call_identifier
 from tokenroll.model.instant import MICROS_PER_SECOND, Instant, datetime_from_instant
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, OUTPUT_METERS
+from tokenroll.services.charge_reports import booked_parts
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, Outcome, hold_key, parse_record
 
@@ -114,19 +115,8 @@ class DaySums:
 
     def _read_booked(self, connection: Connection, since: Instant) -> None:
         """What was paid of such usage since the last reading, whoever paid: a late charge is of the cycle that is open."""
-        charges, parts, entries = schema.usage_charges.c, schema.usage_charge_parts.c, schema.entries.c
-        query = (
-            select(parts.ledger_seq, entries.effective_at, parts.nanos)
-            .select_from(schema.usage_charges)
-            .join(schema.usage_charge_parts, parts.charge_id == charges.id)
-            .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
-            .where(
-                charges.wallet_id == self.wallet_id,
-                parts.ledger_seq > self._booked_through,
-                entries.effective_at >= since,
-            )
-        )
-        for seq, booked_at, nanos in connection.execute(query.order_by(parts.ledger_seq)):
+        query = booked_parts(self._booked_through, since).where(schema.usage_charges.c.wallet_id == self.wallet_id)
+        for seq, _, booked_at, nanos in connection.execute(query.order_by(schema.usage_charge_parts.c.ledger_seq)):
             day = self._day(booked_at)
             self._booked[day] = self._booked.get(day, 0) + nanos
             self._booked_through = seq
