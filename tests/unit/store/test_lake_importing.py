@@ -220,17 +220,20 @@ def test_a_call_through_the_gateway_that_two_logs_tell_is_the_gateways_twice(tmp
     assert ids(tmp_path / "lake") == ["msg-1", "msg-2:req-2"]
 
 
+def through_gateway(home: Path) -> None:
+    """The first call of `line` went through the gateway, which says so."""
+    used = Usage(input_tokens=1000, output_tokens=50)
+    with open_lake(home) as lake:
+        lake.append([event(1, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=used)], {GATEWAY: 1})
+
+
 @pytest.mark.parametrize("slice_events", [1, 1_000])
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_call_of_the_gateway_that_a_log_told_half_of_before_is_the_gateways_alone(
     slice_events: int, at_once: bool, tmp_path: Path, prices: ListPrices, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("tokenroll.services.lake_importing.IMPORT_SLICE_EVENTS", slice_events)
-    through = event(
-        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
-    )
-    with open_lake(tmp_path / "lake") as lake:
-        lake.append([through], {GATEWAY: 1})
+    through_gateway(tmp_path / "lake")
     half = line(1).replace('"output_tokens": 50', '"output_tokens": 7')
     path = log(tmp_path / "logs", "ada", half, line(2, 1))
     if not at_once:
@@ -249,15 +252,11 @@ def test_stopped_anywhere_a_half_telling_of_the_gateways_call_does_not_stay(
     tmp_path: Path, prices: ListPrices, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("tokenroll.services.lake_importing.IMPORT_SLICE_EVENTS", 1)
-    through = event(
-        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
-    )
     path = log(tmp_path / "logs", "ada", line(1).replace('"output_tokens": 50', '"output_tokens": 7'))
     (path.parent / "resumed.jsonl").write_text(f"{line(1)}\n{line(2, 1)}\n")
-    for steps in itertools.count():
+    for steps in itertools.count(0, 3):
         home = tmp_path / f"stopped-{steps}"
-        with open_lake(home) as lake:
-            lake.append([through], {GATEWAY: 1})
+        through_gateway(home)
         try:
             taken(tmp_path / "logs", home, prices, disk=FailingDisk(steps))
         except Stopped:
@@ -269,11 +268,7 @@ def test_stopped_anywhere_a_half_telling_of_the_gateways_call_does_not_stay(
 
 
 def test_a_table_that_told_half_of_a_gateways_call_before_gives_it_back(tmp_path: Path, prices: ListPrices):
-    through = event(
-        1, MONDAY, source=GATEWAY, ended_at=MONDAY + 29_000_000, usage=Usage(input_tokens=1000, output_tokens=50)
-    )
-    with open_lake(tmp_path / "lake") as lake:
-        lake.append([through], {GATEWAY: 1})
+    through_gateway(tmp_path / "lake")
     table = tmp_path / "calls.csv"
     for tokens in (7, 50):
         table.write_text(
