@@ -102,7 +102,11 @@ def test_its_spans_are_taken_as_json_and_it_reads_the_answer(company, spans):
         lines = spooled.read_bytes().splitlines()
     assert status == 200
     assert Parse(body, ExportTraceServiceResponse()).partial_success.rejected_spans == 0
-    (event,) = map(json.loads, lines)
+    around, event = map(json.loads, lines)  # the span of the framework is known by its name from here on
+    (outer,) = (
+        one for scope in told["resourceSpans"][0]["scopeSpans"] for one in scope["spans"] if "parentSpanId" not in one
+    )
+    assert around == [f"{outer['traceId']}:{outer['spanId']}"]
     assert (event["member"], event["project"], event["requested_model"]) == ("ada@acme.example", "atlas", "gpt-4o-mini")
     assert (event["usage"]["input_tokens"], event["list_cost_nanos"]) == (1_000, 1_000 * 150 + 50 * 600)
 

@@ -211,7 +211,10 @@ def test_costs_of_two_currencies_are_never_added(tmp_path):
         ),
         ({"limit": 0}, "a limit is 1 to 2000000 rows"),
         ({"from_at": 5, "until": 5}, "the period ends before it begins"),
-        ({"where": (Condition(dimension="member", operator="=", value="x"),) * 1_001}, "at most 1000 conditions, not 1001"),
+        (
+            {"where": (Condition(dimension="member", operator="=", value="x"),) * 1_001},
+            "at most 1000 conditions, not 1001",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_said_with_what_can(changes, says):
