@@ -537,7 +537,8 @@ def test_any_lines_give_rows_without_failures_that_add_up_to_their_nanos(lines):
         tuple(sums(rows).values()) == tuple(sum(column) for column in zip(*map(costs, lines), strict=True)) or not lines
     )
     read = list(csv.DictReader(io.StringIO("".join(focus_csv(rows)), newline="")))
-    assert [{name: value or None for name, value in row.items()} for row in read] == rows
+    # an apostrophe stands before what a spreadsheet would take for a formula, and before one that was there (books/cells.py)
+    assert [{name: value.removeprefix("'") or None for name, value in row.items()} for row in read] == rows
 
 
 @given(lines=st.lists(usage_lines(0), min_size=1, max_size=3))
