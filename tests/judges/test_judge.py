@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_ours_keeps_what_it_promises_in_a_race_and_in_a_kill():
     assert broken(trial) == {}, table(trial)
     race, kill = (row.finding.seen for row in trial.rows)
     assert race.startswith("10 of 40 served, 30 refused; billed ")
-    assert kill.startswith("14 of 14 served; billed ")
+    # how many the provider had billed when the kill came is a matter of moments; all that the bill leaves room for is served
+    assert re.match(r"(\d+) of \1 served; billed ", kill), kill
 
 
 @pytest.mark.judge
