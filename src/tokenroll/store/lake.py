@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,18 @@ from tokenroll.model.limits import (
     USAGE_MARK_CHARACTERS_MAX,
 )
 from tokenroll.store.lake_decisions import MeterDecision, decisions_and_digest, read_decisions, write_decisions
-from tokenroll.store.lake_files import Tell, count_of, int64_holds, lake_engine, seal, show_rows, tables_of
+from tokenroll.store.lake_files import (
+    Half,
+    Tell,
+    count_of,
+    int64_holds,
+    lake_engine,
+    seal,
+    seal_half,
+    show_rows,
+    tables_of,
+    write_half,
+)
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_manifest import (
     NAME,
@@ -51,6 +63,7 @@ from tokenroll.store.lake_schema import KINDS, ORDER, SUM_KEYS, USAGE, LakeRowsE
 
 _LOCK: Final = "lock"
 _READERS: Final = "readers"
+_WRITERS: Final = 2
 _RETAINED: Final = "retained:"
 """Marks of a purpose's first day that is still kept."""
 
@@ -112,10 +125,18 @@ class Lake:
             raise LakeRowsError(f"at most {LAKE_APPEND_ROWS_MAX} events at a time, not {count}: append them in slices")
         table = self._not_over(checked_rows(rows) if is_arrow else rows_of_events(rows))
         known = {one.path for one in self.manifest.files}
-        made = [seal(self.directory, self._disk, USAGE, day, [part]) for day, part in _by_day(table)]
+        made = [seal_half(self.directory, self._disk, half) for half in self._halves(table)]
         more = tuple(one for one in made if one is not None and one.path not in known)
         self._commit(self.manifest.changed(more=more, marks=marks))
         return int(table.num_rows)
+
+    def _halves(self, table: Any) -> list[Half]:
+        """The rows of each day, written; several days side by side, since packing them is most of the work of an append."""
+        days = list(_by_day(table))
+        if len(days) < 2:
+            return [write_half(self.directory, USAGE, day, [part]) for day, part in days]
+        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="lake-writer") as pool:
+            return list(pool.map(lambda one: write_half(self.directory, USAGE, one[0], [one[1]]), days))
 
     def decide(self, decision: MeterDecision) -> MeterDecision:
         """A decision added to those there are; under an id that is taken, the one that has it. Raises LakeError if that says something else."""

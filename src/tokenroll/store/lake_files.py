@@ -101,21 +101,27 @@ class _Facts:
 def _magnitude(column: Any) -> int:
     """The exact sum of absolute values, which may be wider than int64."""
     pa, pc = arrow(), arrow_compute()
-    sizes = pc.abs(column)
-    most = pc.max(sizes).as_py() or 0
-    if most * len(column) <= INT64_MAX:
-        return pc.sum(sizes).as_py() or 0
+    if column.null_count == len(column):
+        return 0
+    ends = pc.min_max(column).as_py()
+    sizes = pc.abs(column) if ends["min"] < 0 else column
+    if max(-ends["min"], ends["max"]) * len(column) <= INT64_MAX:
+        return int(pc.sum(sizes).as_py())
     return int(pc.sum(sizes.cast(pa.decimal128(38, 0))).as_py())
 
 
-def seal(
-    directory: Path, disk: Disk, kind: str, day: str, tables: Iterable[Any], *, of: Iterable[str] = ()
-) -> LakeFile | None:
-    """One file of these rows of one day, durable and under its own name, which no manifest names yet; None for no rows.
+@dataclass(frozen=True, slots=True)
+class Half:
+    """A file that is written, and neither durable nor under its own name yet."""
 
-    A usage file is named after its bytes, so rows that are written twice are one file. A roll-up is named after the usage files that it
-    is `of`, because two of them may well have the same sums.
-    """
+    path: Path
+    kind: str
+    day: str
+    facts: _Facts
+
+
+def write_half(directory: Path, kind: str, day: str, tables: Iterable[Any]) -> Half:
+    """These rows of one day, written; days can be written side by side."""
     schema = schema_of(kind)
     folder = directory / kind / f"v{VERSION}" / f"day={day}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -128,18 +134,36 @@ def seal(
             if rows.num_rows:
                 facts.add(rows)
                 writer.write_table(rows, row_group_size=LAKE_ROW_GROUP_ROWS)
+    return Half(half, kind, day, facts)
+
+
+def seal(
+    directory: Path, disk: Disk, kind: str, day: str, tables: Iterable[Any], *, of: Iterable[str] = ()
+) -> LakeFile | None:
+    """One file of these rows of one day, durable and under its own name, which no manifest names yet; None for no rows."""
+    return seal_half(directory, disk, write_half(directory, kind, day, tables), of=of)
+
+
+def seal_half(directory: Path, disk: Disk, written: Half, *, of: Iterable[str] = ()) -> LakeFile | None:
+    """A written file as `seal` leaves it.
+
+    A usage file is named after its bytes, so rows that are written twice are one file. A roll-up is named after the usage files that it
+    is `of`, because two of them may well have the same sums.
+    """
+    half, kind, facts = written.path, written.kind, written.facts
     if not facts.row_count:
         disk.remove(half)
         return None
     disk.sync(half)
     digest = file_digest(half)
+    folder = half.parent
     name = digest if kind == USAGE else hashlib.sha256("\n".join(sorted(of)).encode()).hexdigest()
     path = folder / f"{name[:_NAME_CHARACTERS]}.parquet"
     disk.rename(half, path)
     for one in (folder, folder.parent, folder.parent.parent, directory):
         disk.sync(one)
     return LakeFile(
-        path=str(path.relative_to(directory)), kind=kind, day=day, digest=digest, row_count=facts.row_count,
+        path=str(path.relative_to(directory)), kind=kind, day=written.day, digest=digest, row_count=facts.row_count,
         admitted_from_at=facts.first_at, admitted_last_at=facts.last_at, sources=tuple(sorted(facts.sources)),
         currencies=tuple(sorted(facts.currencies)), widest=str(max(facts.sums.values())), rolled=kind != USAGE,
     )  # fmt: skip

@@ -115,11 +115,19 @@ def checked_rows(given: Any) -> Any:
 
 
 def _untold(kind: Any, value: object, rows: int) -> Any:
-    """A column that the source left out: its default in each row. Repeating a list takes Arrow fifty times as long as taking one."""
+    """A column that the source left out: its default in each row."""
     pa = arrow()
-    if isinstance(value, list):
-        return pa.array([value], kind).take(pa.repeat(pa.scalar(0, pa.int32()), rows))
-    return pa.repeat(pa.scalar(value, kind), rows)
+    return same_lists(value, rows) if isinstance(value, list) else pa.repeat(pa.scalar(value, kind), rows)
+
+
+def same_lists(texts: Sequence[str], rows: int) -> Any:
+    """A column with these texts in each row, put together from its parts: Arrow is ten times as slow to repeat a list."""
+    pa = arrow()
+    each = len(texts)
+    ends = (
+        pa.arange(0, rows * each + 1, each).cast(pa.int32()) if each else pa.repeat(pa.scalar(0, pa.int32()), rows + 1)
+    )
+    return pa.ListArray.from_arrays(ends, pa.array(list(texts) * rows, pa.string()))
 
 
 def _refuse(names: Iterable[str], why: str) -> None:

@@ -348,3 +348,36 @@ def test_answers_out_of_a_cache_are_those_of_row_by_row(tmp_path, read, row_by_r
     slices, _ = read(path)
     assert listed(slices) == rows_of_events(row_by_row(path)[0]).to_pylist()
     assert [row["tags"] for row in listed(slices)] == [["cache-hit"], [], [], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"),
+    [("08:00:01Z", 28_801_000_000), ("08:00:01.250Z", 28_801_250_000), ("08:00:01.000007Z", 28_801_000_007)],
+)
+def test_times_that_all_are_universal_are_read_as_one_column(tmp_path, read, text, micros):
+    path = tmp_path / "usage.csv"
+    path.write_text(HEADER + "".join(line(number, at=f"2026-01-05T{text}") for number in range(3)))
+    (one,), _ = read(path)
+    assert one.rows.column("admitted_at").to_pylist() == [MONDAY + micros] * 3
+
+
+@pytest.mark.parametrize(
+    "wrong", ["2026-02-30T08:00:01Z", "1969-12-31T23:59:59Z", "2026-01-05T08:00:60Z", "2026-01-05T8:0000:1Z"]
+)
+def test_among_universal_times_one_that_is_none_is_a_bad_row_alone(tmp_path, read, row_by_row, wrong):
+    path = tmp_path / "usage.csv"
+    path.write_text(HEADER + line(1) + line(2, at=wrong) + line(3))
+    slices, intake = read(path)
+    assert [row["input_tokens"] for row in listed(slices)] == [1, 3]
+    assert [bad.line for bad in intake.bad_rows] == [3]
+    assert intake.bad_rows == row_by_row(path)[1].bad_rows
+
+
+def test_tags_of_a_mapping_stand_in_every_row(tmp_path, read):
+    path = tmp_path / "usage.csv"
+    path.write_text(HEADER + line(1) + line(2))
+    (one,), _ = read(
+        path,
+        column_map=ColumnMap(columns={"time": "time", "input_tokens": "input_tokens"}, tags=("team=search", "batch")),
+    )
+    assert one.rows.column("tags").to_pylist() == [["team=search", "batch"]] * 2

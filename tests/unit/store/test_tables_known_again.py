@@ -18,6 +18,7 @@ from tokenroll.services.list_prices import ListPrices, published_list_prices
 from tokenroll.store.lake import open_lake
 
 HEADER = "time,model,user,input_tokens,output_tokens\n"
+MONDAY_MICROS = 1_767_571_200_000_000
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +184,29 @@ def test_stopped_anywhere_and_grown_before_it_goes_on_it_is_the_same_lake(
         else:
             break
     assert steps > 10
+
+
+def test_a_parquet_table_with_untold_cells_of_every_kind_is_known_again_when_it_grew(
+    tmp_path: Path, prices: ListPrices
+):
+    def parquet(name: str, count: int, group: int) -> Path:
+        path, cents = tmp_path / name, [None if number % 3 else number for number in range(count)]
+        columns = {
+            "time": pa.array([MONDAY_MICROS + number for number in range(count)], pa.timestamp("us", "UTC")),
+            "model": pa.array(["gpt-4o-mini"] * count).dictionary_encode(),
+            "input_tokens": pa.array([1] * count, pa.int32()),
+            "cost": pa.array(cents, pa.decimal128(12, 2)),
+            "ended_time": pa.array(
+                [None if number % 2 else MONDAY_MICROS for number in range(count)], pa.timestamp("us", "UTC")
+            ),
+            "is_cached": pa.array([None if number % 5 else False for number in range(count)]),
+        }
+        pq.write_table(pa.table(columns), path, row_group_size=group)
+        return path
+
+    taken(tmp_path / "lake", prices, parquet("a.parquet", 40, 7))
+    taken(tmp_path / "lake", prices, parquet("grown.parquet", 50, 11))
+    assert calls_and_tokens(tmp_path / "lake") == (50, 50)
 
 
 def test_a_parquet_table_that_grew_is_the_same_however_it_is_laid_out(tmp_path: Path, prices: ListPrices):

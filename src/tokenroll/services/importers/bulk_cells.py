@@ -100,30 +100,38 @@ class _Blocks:
         self._torn: Exception | None = None
         self.is_ended = False
 
-    def block(self) -> bytes:
+    def block(self) -> bytearray:
         """The next lines, as many as fit; of a line that is longer, what fits. Nothing at the end, and at a tear."""
-        parts = [self._ready.read()]
-        self._ready = io.BytesIO()
-        size = len(parts[0])
-        while size < IMPORT_BLOCK_BYTES and not self.is_ended:
-            try:
-                data = self._stream.read1(IMPORT_BLOCK_BYTES - size)
-            except TORN as error:
-                self._torn = error
-                data = b""
-            self.is_ended = not data
-            parts.append(data)
-            size += len(data)
-        whole = b"".join(parts)
+        whole = self._filled()
         if self.is_ended and self._torn is None:
             return whole
         end = whole.rfind(b"\n") + 1
         if self._torn is None and not end:
             return whole
         self._ready = io.BytesIO(b"" if self._torn else whole[end:])
-        return whole[:end]
+        del whole[end:]
+        return whole
 
-    def put_back(self, block: bytes) -> int:
+    def _filled(self) -> bytearray:
+        """What is ready and what is read behind it, in one piece of memory into which the file is read."""
+        ready = self._ready.read()
+        self._ready = io.BytesIO()
+        size = len(ready)
+        whole = bytearray(max(size, IMPORT_BLOCK_BYTES))
+        whole[:size] = ready
+        with memoryview(whole) as place:
+            while size < len(whole) and not self.is_ended:
+                count = 0
+                try:
+                    count = self._stream.readinto1(place[size:])
+                except TORN as error:
+                    self._torn = error
+                self.is_ended = not count
+                size += count
+        del whole[size:]
+        return whole
+
+    def put_back(self, block: bytearray) -> int:
         """What was taken is there again; how far from the end of all that is ready its own end is."""
         rest = self._ready.read()
         self._ready = io.BytesIO(block + rest)
@@ -194,7 +202,7 @@ class TableCells:
         columns = {place: pa.chunked_array([[cells[place] for _, cells in rows]], pa.string()) for place in places}
         return Cells(columns, np.array([line for line, _ in rows], np.int64), (*self._noted.taken(), *bad))
 
-    def _split(self, block: bytes, places: Sequence[int]) -> Cells:
+    def _split(self, block: bytearray, places: Sequence[int]) -> Cells:
         """Row by row, until all of the block is read and no row is begun."""
         behind = self._blocks.put_back(block)
         lines = self._lines()
@@ -206,7 +214,7 @@ class TableCells:
         self._number = lines.number
         return self._cells(rows, places)
 
-    def _plain(self, block: bytes, places: Sequence[int]) -> Cells | None:
+    def _plain(self, block: bytearray, places: Sequence[int]) -> Cells | None:
         if not self._is_plain(block):
             return None
         count = block.count(b"\n") + (not block.endswith(b"\n"))
@@ -232,7 +240,7 @@ class TableCells:
         columns = {place: table.column(str(place)) for place in places}
         return Cells(columns, np.arange(first, first + count, dtype=np.int64))
 
-    def _is_plain(self, block: bytes) -> bool:
+    def _is_plain(self, block: bytearray) -> bool:
         """Whether both readers take its bytes for the same, as far as bytes tell; and no quoted cell goes on behind it."""
         if not block.endswith(b"\n") and not self._blocks.is_ended:
             return False
@@ -248,7 +256,7 @@ class TableCells:
         return len(list(csv.reader([last, "next"], delimiter=self._separator))) == 2
 
 
-def _may_be_long(block: bytes, limit: int) -> bool:
+def _may_be_long(block: bytearray, limit: int) -> bool:
     """Whether a line may have so many bytes: not if each stretch of half of them has an end of a line."""
     size = max(limit // 2, 1)
     return any(block.find(b"\n", start, start + size) < 0 for start in range(0, len(block) - size + 1, size))

@@ -44,7 +44,7 @@ from tokenroll.services.importers.figures import Seen, ident_of, name_of
 from tokenroll.services.importers.intake import Intake
 from tokenroll.store.lake_libraries import arrow, arrow_compute
 from tokenroll.store.lake_schema import COUNTS as USAGE_COUNTS
-from tokenroll.store.lake_schema import rows_of_events
+from tokenroll.store.lake_schema import rows_of_events, same_lists
 
 _METERS: Final = {name: place for place, name in enumerate(USAGE_COUNTS)}
 
@@ -185,7 +185,7 @@ class BulkReader:
         columns["rate_card_digest"] = digests
         columns |= {name: figures.column() for name, figures in (used | costs).items()}
         columns["status"] = self._status(cells, used, rows)
-        columns["tags"] = arrow().array([list(told.tags)], arrow().list_(arrow().string())).take(_zeros(rows))
+        columns["tags"] = same_lists(told.tags, rows)
         return _Told({name: columns[name] for name in self._names()}, is_sound, is_silent)
 
     def _names(self) -> list[str]:
@@ -329,10 +329,6 @@ class BulkReader:
             if name in used:
                 tokens = tokens + _sums(used[name])
         return arrow_compute().if_else(arrow().array(tokens == 0), "failed", status)
-
-
-def _zeros(rows: int) -> Any:
-    return arrow().array(np.zeros(rows, np.int32))
 
 
 def _sums(figures: Figures) -> Any:

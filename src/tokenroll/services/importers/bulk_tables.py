@@ -6,11 +6,11 @@ mark says how many rows of the file are gone through, from which the next import
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IMPORT_SLICE_ROWS, IMPORT_SLICE_ROWS_MAX
@@ -26,6 +26,7 @@ from tokenroll.services.list_prices import ListPrices
 from tokenroll.store.lake_schema import COUNTS
 
 _EVENT_ROWS: Final = 20_000
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def bulk_tables(
         origin = cache(lambda: intake.origins.of(path, table.begin, lines, intake.notes))
         bulk = BulkReader(reader, str(path), origin)
         through = 0
-        for cells in _slices(table.pieces(_places(reader)), skip_rows, slice_rows):
+        slices = _slices(table.pieces(_places(reader)), skip_rows, slice_rows)
+        for cells in resources.enter_context(ahead(slices)):
             through += cells.row_count
             if through > skip_rows:
                 rows = bulk.rows(cells, intake)
@@ -99,11 +101,22 @@ def bulk_events(
 
 def slices_ahead(slices: Iterator[BulkSlice]) -> Iterator[BulkSlice]:
     """The same slices, each read on a thread of its own while the one before is written: two at most are in memory."""
-    with ThreadPoolExecutor(1, thread_name_prefix="slices-ahead") as pool:
-        reading = pool.submit(next, slices, None)
-        while (found := reading.result()) is not None:
-            reading = pool.submit(next, slices, None)
-            yield found
+    with ahead(slices) as found:
+        yield from found
+
+
+@contextmanager
+def ahead(parts: Iterator[_Part]) -> Iterator[Iterator[_Part]]:
+    """The same parts within the block, each made on a thread of its own while the one before is gone through."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+
+        def found() -> Iterator[_Part]:
+            making = pool.submit(next, parts, None)
+            while (part := making.result()) is not None:
+                making = pool.submit(next, parts, None)
+                yield part
+
+        yield found()
 
 
 def _without_header(pieces: Iterator[Cells], path: Path, intake: Intake, skip_rows: int) -> None:

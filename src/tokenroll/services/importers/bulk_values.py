@@ -4,6 +4,7 @@ Common spellings are converted as columns. A cell that is none of them is conver
 what that refuses is marked, and the row's own reader says why.
 """
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -23,6 +24,9 @@ _WHOLE_DIGITS_MAX: Final = 9
 _MINUTE_MICROS: Final = 60 * MICROS_PER_SECOND
 _DAY_SECONDS: Final = 86_400
 _ZERO: Final = np.uint8(ord("0"))
+_Z: Final = np.uint8(ord("Z"))
+_ENDED_BY_Z: Final = frozenset({20, 24, 27})
+"""Lengths of times to the second, the millisecond and the microsecond."""
 _SPANS: Final = {"Z": 1, "offset": 6, "UTC": 4, "": 0}
 
 
@@ -246,10 +250,13 @@ def _offset(moment: datetime, zone: tzinfo) -> int:
 def _written_instants(text: Any, zone: tzinfo | None) -> Figures:
     """`2026-02-03T08:00:00`, with or without three or six digits behind the second and a zone, and `2026-02-03`."""
     rows = len(text)
-    figures = Figures(np.zeros(rows, np.int64), np.zeros(rows, bool), np.zeros(rows, bool))
     offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + rows + 1].astype(np.int64)
     data = np.frombuffer(text.buffers()[2] or b"", np.uint8)
     lengths = np.diff(offsets)
+    if rows and lengths[0] in _ENDED_BY_Z and (lengths == lengths[0]).all() and (data[offsets[1:] - 1] == _Z).all():
+        with contextlib.suppress(arrow().ArrowInvalid):
+            return _universal_instants(text)
+    figures = Figures(np.zeros(rows, np.int64), np.zeros(rows, bool), np.zeros(rows, bool))
     is_local = np.zeros(rows, bool)
     for length in np.unique(lengths).tolist():
         if not (length == 10 or 19 <= length <= 32):
@@ -264,6 +271,14 @@ def _written_instants(text: Any, zone: tzinfo | None) -> Figures:
         figures.values[places], figures.is_read[places], is_local[places] = values, read, local
     figures.is_told[:] = figures.is_read
     return _shifted(figures, zone, is_local & figures.is_read)
+
+
+def _universal_instants(text: Any) -> Figures:
+    """Times that all have the same length and end with Z, as Arrow reads them: of these lengths it knows one spelling each, which is ours."""
+    pa = arrow()
+    values = text.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(zero_copy_only=False).copy()
+    is_read = values >= 0
+    return Figures(values, is_read, is_read.copy())
 
 
 def _instants_of_grid(grid: Any) -> tuple[Any, Any, Any]:

@@ -16,8 +16,6 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from tokenroll.model.limits import IMPORT_BLOCK_BYTES
-
 MARK: Final = "table:"
 """Begins the lake's mark of a table: its origin, and as text the digests of its first lines."""
 _EACH_LINE: Final = 32
@@ -25,6 +23,8 @@ _STEPS: Final = 8
 """So many digests each time the lines double: a copy that ends earlier is compared up to eight ninths of it at least."""
 _DIGITS: Final = 12
 _LINE_END: Final = 0x0A
+_BLOCK_BYTES: Final = 512 * 1024
+"""So much fits into a core's own cache, which it goes through twice."""
 _BETWEEN_CELLS: Final = b",;\t|"
 _REST: Final = "+"
 """Begins what a mark tells of a last line without its end."""
@@ -216,8 +216,15 @@ class TextPrefixes:
         digest, through = Digest(), 0
         waiting = iter(stops)
         stop = next(waiting, None)
-        for block in self._whole_lines():
+        rest: list[bytes] = []
+        """What follows the last end of a line that was seen."""
+        for block in self._blocks():
             number = block.count(b"\n")
+            if not number:
+                rest.append(block)
+                continue
+            for part in rest:
+                digest.add(part)
             data, start = memoryview(block), 0
             if stop is not None and stop <= through + number:
                 ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_END) + 1
@@ -228,8 +235,11 @@ class TextPrefixes:
                         start = end
                         yield stop, digest.text()
                     stop = next(waiting, None)
-            digest.add(data[start:])
+            last = block.rfind(b"\n") + 1
+            digest.add(data[start:last])
+            rest = [block[last:]]
             through += number
+        self.rest = b"".join(rest)
         yield through, digest.text()
 
     def line(self, number: int, /) -> tuple[bytes, bool]:
@@ -248,23 +258,12 @@ class TextPrefixes:
             found.append(block[start:])
         return b"".join(found), False
 
-    def _whole_lines(self) -> Iterator[bytes]:
-        """Blocks that end where a line does; what follows the last end is kept aside."""
-        rest: list[bytes] = []
-        for block in self._blocks():
-            end = block.rfind(b"\n") + 1
-            if end:
-                yield b"".join((*rest, block[:end]))
-                rest = []
-            rest.append(block[end:])
-        self.rest = b"".join(rest)
-
 
 def blocks_of(stream: Any, torn: tuple[type[BaseException], ...]) -> Iterator[bytes]:
     """A stream's bytes as far as they can be read."""
     while True:
         try:
-            block = stream.read1(IMPORT_BLOCK_BYTES)
+            block = stream.read1(_BLOCK_BYTES)
         except torn:
             return
         if not block:

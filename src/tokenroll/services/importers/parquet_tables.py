@@ -76,15 +76,16 @@ class ParquetTable:
         waiting = iter(stops)
         stop = next(waiting, None)
         rest = None
-        for batch in self._batches(_PIECE_ROWS, list(self.header)):
-            rest = batch if rest is None else arrow().concat_batches([rest, batch])
-            while rest.num_rows and (size := _piece(through, stop)) <= rest.num_rows:
-                _add(digest, rest.slice(0, size))
-                rest, through = rest.slice(size), through + size
-                while stop is not None and stop <= through:
-                    if stop == through:
-                        yield stop, digest.text()
-                    stop = next(waiting, None)
+        with arrow_parquet().ParquetFile(self._path) as file:  # one of its own, since rows may be read meanwhile
+            for batch in self._batches(_PIECE_ROWS, list(self.header), file):
+                rest = batch if rest is None else arrow().concat_batches([rest, batch])
+                while rest.num_rows and (size := _piece(through, stop)) <= rest.num_rows:
+                    _add(digest, rest.slice(0, size))
+                    rest, through = rest.slice(size), through + size
+                    while stop is not None and stop <= through:
+                        if stop == through:
+                            yield stop, digest.text()
+                        stop = next(waiting, None)
         if rest is not None and rest.num_rows:
             _add(digest, rest)
             through += rest.num_rows
@@ -99,9 +100,9 @@ class ParquetTable:
         """As `origins.Lines` has it: asked of lines of text alone."""
         return b"", False
 
-    def _batches(self, size: int, names: Sequence[str]) -> Iterator[Any]:
+    def _batches(self, size: int, names: Sequence[str], file: Any = None) -> Iterator[Any]:
         try:
-            yield from self._file.iter_batches(size, columns=names)
+            yield from (file or self._file).iter_batches(size, columns=names)
         except (OSError, arrow().ArrowInvalid) as error:
             raise SourceError(f"{self._path} cannot be read: {error}") from error
 
@@ -144,16 +145,17 @@ def _add(digest: Digest, batch: Any) -> None:
 def _bytes(column: Any) -> Iterator[Any]:
     """The values of a column as bytes that are the same wherever it was cut from."""
     pa, pc = arrow(), arrow_compute()
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        yield np.packbits(mask_of(pc.is_valid(column)))
-        yield np.ascontiguousarray(
-            (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
-        )
+    kind = column.type
+    yield str(kind).encode()
+    width = kind.bit_width // 8 if pa.types.is_primitive(kind) or pa.types.is_decimal(kind) else 0
+    if width:
+        is_valid = mask_of(pc.is_valid(column))
+        start = column.offset * width
+        values = np.frombuffer(column.buffers()[1], np.uint8)[start : start + len(column) * width].reshape(-1, width)
+        yield np.packbits(is_valid)
+        yield np.where(is_valid[:, None], values, 0) if column.null_count else values
         return
-    if _is_of_cells(column.type):
-        text = text_of(_cells(column).combine_chunks())
-    else:
-        text = pa.array(_texts(column), pa.string())
+    text = text_of(_cells(column).combine_chunks()) if _is_of_cells(kind) else pa.array(_texts(column), pa.string())
     ends = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
     yield np.diff(ends)
     yield np.frombuffer(text.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
