@@ -338,7 +338,7 @@ class Leases:
         while waiting:
             wait = waiting[0]
             if wait.wake is None:
-                waiting.popleft()
+                del waiting[0]
                 continue
             if wait.needed_nanos + promised > sum(one.available_nanos for one in wait.wallets):
                 return
