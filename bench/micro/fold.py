@@ -18,6 +18,7 @@ import random
 import struct
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -101,8 +102,8 @@ def fill_postgresql(connection: Connection, wallets: int) -> None:
     connection.commit()
 
 
-def hold(sequence: int, wallet: int) -> bytes:
-    call = (AT // 1000 << 80 | 1 << 72 | 1 << 48 | sequence).to_bytes(16, "big")
+def hold(sequence: int, wallet: int, worker: int = 1, epoch: int = 1) -> bytes:
+    call = (AT // 1000 << 80 | worker << 72 | epoch << 48 | sequence).to_bytes(16, "big")
     return tape.HOLD.pack(
         RecordType.HOLD, 0, tape.HOLD.size + tape.SLICE.size, 1, 1, call, wallet, wallet, 1, AT + sequence, HOLD_NANOS, 0,
         1, 2, 0, 0, 512, 900, 3, 0,
@@ -117,16 +118,16 @@ def settle(opened: int) -> bytes:
     ) + counts  # fmt: skip
 
 
-def reports(wallets: int, batch: int, count: int, overlap: int) -> list[bytes]:
-    """So many reports of so many attempts each."""
+def reports(wallets: int, batch: int, count: int, overlap: int, *, worker: int = 1, epoch: int = 1) -> Iterator[bytes]:
+    """So many reports of so many attempts each, of one life of a worker."""
     rng = random.Random(7)
     waiting: list[int] = []
-    sequence, first, done = 1, 1, []
+    sequence, first = 1, 1
     for _ in range(count):
         blocks = []
         for _ in range(batch // FLUSH):
             opened = list(range(sequence, sequence + FLUSH))
-            records = [hold(one, rng.randrange(1, wallets + 1)) for one in opened]
+            records = [hold(one, rng.randrange(1, wallets + 1), worker, epoch) for one in opened]
             head = tape.DISPATCHED_HEAD.pack(RecordType.DISPATCHED, 0, tape.DISPATCHED_HEAD.size + 8 * FLUSH, AT)
             records.append(head + struct.pack(f"<{FLUSH}Q", *opened))
             waiting += opened
@@ -135,8 +136,7 @@ def reports(wallets: int, batch: int, count: int, overlap: int) -> list[bytes]:
             sequence += len(records)
             blocks.append(tape.pack_block(first, records))
             first = sequence
-        done.append(b"".join(blocks))
-    return done
+        yield b"".join(blocks)
 
 
 def backend_cpu(connection: Connection) -> float:
@@ -197,7 +197,7 @@ def main() -> None:
         connection.rollback()
         fill(connection, options.wallets)
         checkpoint(connection)  # the making of the company is not the folds' to move out of the log; their own rows are
-        made = reports(options.wallets, options.batch, options.reports, options.open)
+        made = list(reports(options.wallets, options.batch, options.reports, options.open))
         profiler = cProfile.Profile()
         result = profiler.runcall(measure, connection, made) if options.profile else measure(connection, made)
         if options.profile:

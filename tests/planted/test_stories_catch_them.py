@@ -155,7 +155,7 @@ def test_it_is_caught_to_apply_a_delta_twice(ada, monkeypatch):
 
     def again(self, delta):
         self.last_delta = delta.number - 1
-        for one in self.wallets.values():
+        for one in self.wallets.hot.values():
             one.lots.pop(2, None)
             one.spent_nanos += 1
         real(self, delta)

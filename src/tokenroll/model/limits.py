@@ -319,8 +319,9 @@ CALLS_REMEMBERED_MAX: Final = 16_384
 """Calls that a worker remembers whole for `GET /me/calls`; the ledger knows all of them."""
 CLIENT_CALL_IDS_REMEMBERED_MAX: Final = 131_072
 """Clients' own call ids that a worker refuses to send again, about 30 MB; the ledger names the last ones when a worker starts."""
-BEARERS_REMEMBERED_MAX: Final = 65_536
-"""Raw bearer tokens that a worker remembers to spare their hashing."""
+BEARERS_REMEMBERED_MAX: Final = 1 << 20
+"""Raw bearer tokens that a worker remembers to spare their hashing: those of a million active members, for who forgets one of each call finds
+one for each call, which costs as much as the call."""
 NAMES_REMEMBERED_MAX: Final = 65_536
 """Texts (models, deployments, tags) that a worker gives a lasting number on its tape; later ones are written each time."""
 CLIENT_CHECK_SECONDS_MAX: Final = 120
@@ -545,6 +546,8 @@ TAPE_SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024
 """A segment is the unit of digest and deletion."""
 TAPE_BLOCK_BYTES_MAX: Final = 4 * 1024 * 1024
 """One write of the tape; a reader never allocates more for one block."""
+UNFOLDED_RECORDS_MAX: Final = 2_000_000
+"""So many records may wait on a worker's tape for the ledger, some 300 MB; above it nobody is admitted: a start would take too long."""
 FOLD_RECORDS_MAX: Final = 65_536
 """Attempts folded in one transaction: larger batches save nothing more and make a crash's repeat longer."""
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024

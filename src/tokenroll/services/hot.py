@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tokenroll.services.hot_prices import HotCard, HotRates
 
 NEVER: Final = INSTANT_MAX + 1
+_PACES: Final[dict[tuple[tuple[LimitMeasure, int], ...], tuple[tuple[LimitMeasure, int], ...]]] = {}
+_DAY_PACES: Final[dict[tuple[tuple[LimitMeasure, int, int], ...], tuple[tuple[LimitMeasure, int, int], ...]]] = {}
+"""Those of wallets of one plan, each kept once: of a wallet's memory they would be a third."""
 Wake = Callable[[], None]
 
 
@@ -140,21 +143,23 @@ class HotWallet:
         """What calls are for that do not say it themselves, as a tag of theirs."""
         self.floor_model = terms.floor_model
         self.floor_pool_id = terms.floor_pool_id
-        self.paces = (
+        paces = (
             (LimitMeasure.CALLS, terms.calls_per_minute_max),
             (LimitMeasure.MODEL_TOKENS, terms.tokens_per_minute_max),
             (LimitMeasure.INPUT_TOKENS, terms.input_tokens_per_minute_max),
             (LimitMeasure.OUTPUT_TOKENS, terms.output_tokens_per_minute_max),
         )
+        self.paces = _PACES.setdefault(paces, paces)
         """How fast its plan gives access, by what is counted in a minute; 0: as fast as anybody."""
         calls, tokens, input_tokens, output_tokens = terms.day_used or (0, 0, 0, 0)
         self.day_start_at = terms.day_start_at
-        self.day_paces = (
+        day_paces = (
             (LimitMeasure.CALLS, terms.calls_per_day_max, calls),
             (LimitMeasure.MODEL_TOKENS, terms.tokens_per_day_max, tokens),
             (LimitMeasure.INPUT_TOKENS, terms.input_tokens_per_day_max, input_tokens),
             (LimitMeasure.OUTPUT_TOKENS, terms.output_tokens_per_day_max, output_tokens),
         )
+        self.day_paces = day_paces if terms.day_used else _DAY_PACES.setdefault(day_paces, day_paces)
         """Likewise in a day of UTC, with what the ledger knew to be used since `day_start_at`."""
         thrift = HotThrift(terms)
         self.thrift = thrift if thrift.does_anything else None

@@ -9,6 +9,7 @@ from tokenroll.model.limits import BEARERS_REMEMBERED_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.recall import RecallMode
 from tokenroll.model.tag import merged_tags
+from tokenroll.services.cold_terms import ColdKeys, Wallets
 from tokenroll.services.fingerprints import Fingerprints
 from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Wait, Wake
 from tokenroll.services.hot_limits import HotLimits
@@ -42,17 +43,14 @@ class Leases:
         self.calendars_told = 0
         self.prices = Prices()
         self.limits = HotLimits()
-        self.wallets: dict[int, HotWallet] = {}
+        self.wallets = Wallets()
         self.last_delta = 0
         self.lease_expires_at: Instant = NEVER
         self._is_whole = False
         """Whether a lease came to its last part: before that nothing was spent here, so what the ledger says last stands."""
         self._pepper = pepper
         self.fingerprints = Fingerprints(pepper)
-        self._terms: dict[bytes, KeyTerms] = {}
-        self._hashes_of: dict[int, list[bytes]] = {}
-        self._works_until: dict[bytes, Instant] = {}
-        """Of secrets that were replaced."""
+        self._keys = ColdKeys()
         self._used_hour = 0
         self._used_in: dict[int, int] = {}
         """By key: the hour in which its last use was noted."""
@@ -82,15 +80,16 @@ class Leases:
             self.calendars = calendars_from_text(settings[CALENDARS_SETTING])
             self.calendars_told += 1
             self.limits.set_calendars(self.calendars)
-            for wallet in self.wallets.values():
+            for wallet in self.wallets.hot.values():
                 wallet.cycle_ends_at = 0  # found again when it is asked for
 
     def apply_lease(self, lease: Lease) -> None:
         """Wallets to spend. One that is leased already keeps its amounts: this worker knows what it holds of them better."""
         for terms in lease.wallets:
-            if not self._is_whole:
-                self.wallets.pop(terms.id, None)
-            self._apply_wallet(terms)
+            if self._is_whole:
+                self.wallets.renew(terms)
+            else:
+                self.wallets.begin(terms)
         self._is_whole = self._is_whole or lease.last
         self.last_delta = max(self.last_delta, lease.delta)
         self.lease_expires_at = lease.expires_at or NEVER
@@ -129,37 +128,32 @@ class Leases:
         self.limits.change(delta.counters)
         self.last_delta = delta.number
         for wallet_id in {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}:
-            self._wake(self.wallets[wallet_id])
+            if wallet_id in self.wallets.hot:  # nobody waits for the others
+                self._wake(self.wallets[wallet_id])
         return True
 
     def _judge_lots(self, delta: Delta) -> None:
         """Raises ProtocolError when a lot changes that neither was leased here nor comes with the delta."""
         coming = {(terms.id, lot.id) for terms in delta.wallets for lot in terms.lots}
-        wallets = self.wallets.keys() | {terms.id for terms in delta.wallets}
+        new = {terms.id for terms in delta.wallets}
         for change in delta.lots:
             wallet_id, lot_id = change.wallet_id, change.lot_id
-            if wallet_id not in wallets:
+            if wallet_id not in self.wallets and wallet_id not in new:
                 raise ProtocolError(f"lot {lot_id} changes in wallet {wallet_id}, which is not leased here")
             if change.terms is not None:
                 coming.add((wallet_id, change.terms.id))
-            elif (wallet_id, lot_id) not in coming and (
-                wallet_id not in self.wallets or lot_id not in self.wallets[wallet_id].lots
-            ):
+            elif (wallet_id, lot_id) not in coming and not self.wallets.has_lot(wallet_id, lot_id):
                 raise ProtocolError(f"lot {lot_id} changes, which wallet {wallet_id} does not have here")
 
     def _apply_wallet(self, terms: WalletTerms) -> None:
-        wallet = self.wallets.get(terms.id)
-        if wallet is None:
-            self.wallets[terms.id] = HotWallet(terms)
+        if self.wallets.renew(terms):
             self._bearers.clear()
-        else:
-            wallet.set_terms(terms)
 
     def _apply_lot(self, change: LotChange) -> None:
-        wallet = self.wallets[change.wallet_id]
         if change.terms is not None:
-            wallet.add_lot(change.terms)
+            self.wallets.add_lot(change.wallet_id, change.terms)
             return
+        wallet = self.wallets[change.wallet_id]
         self.give_back(wallet.lots[change.lot_id], change.change_nanos)
         wallet.suspense_nanos -= change.change_nanos + change.spent_nanos
         wallet.spent_nanos += change.spent_nanos
@@ -212,16 +206,7 @@ class Leases:
             del self._owed[lot.id]
 
     def _apply_keys(self, keys: list[KeyTerms]) -> None:
-        for terms in keys:
-            for known in self._hashes_of.pop(terms.id, ()):
-                del self._terms[known]
-                self._works_until.pop(known, None)
-            if terms.revoked:
-                continue
-            self._hashes_of[terms.id] = [terms.secret_hash, *(secret for secret, _ in terms.former_secrets)]
-            for secret in self._hashes_of[terms.id]:
-                self._terms[secret] = terms
-            self._works_until.update(terms.former_secrets)
+        self._keys.put(keys)
         if keys:
             self._bearers.clear()
 
@@ -266,14 +251,14 @@ class Leases:
 
     def _find_key(self, bearer: bytes, now: Instant) -> HotKey | None:
         secret = key_hash(self._pepper, bearer)
-        terms = self._terms.get(secret)
+        terms = self._keys.find(secret)
         if terms is None:
             return None
         wallet = self.wallets.get(terms.wallet_id) or _no_wallet(terms.member_public_id)
         pool = self.wallets.get(terms.pool_wallet_id)
         key = HotKey(terms.id, terms.public_id, wallet, pool, pool_first=terms.pool_first)
         key.member_public_id = terms.member_public_id
-        key.expires_at = min(terms.expires_at or NEVER, self._works_until.get(secret, NEVER))
+        key.expires_at = min(terms.expires_at or NEVER, dict(terms.former_secrets).get(secret, NEVER))
         key.scope = terms.scope
         key.calls_models = terms.scope == KeyScope.INFERENCE
         key.models = terms.models
