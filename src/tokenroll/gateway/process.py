@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import uvloop
 
+from tokenroll.gateway.backlog import Backlog
 from tokenroll.gateway.deployment import DeploymentError
 from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.settings import GatewaySettings
@@ -164,6 +165,7 @@ class _Life:
         self._spending: Spending
         self._commit: GroupCommit
         self._gateway: Gateway | None = None
+        self._backlog: Backlog
         self._listening: asyncio.Task[None] | None = None
 
     async def run(self, directory: Path, socket_path: Path) -> None:
@@ -234,7 +236,8 @@ class _Life:
             self._stop(f"cannot start: {error}")
             return
         self._gateway.not_ready = _WAITING
-        self._gateway.extra_sources.append(self._link_metrics)
+        self._backlog = Backlog(self._gateway, self._unfolded)
+        self._gateway.extra_sources += (self._link_metrics, self._backlog.metrics)
 
     def apply_view(self, view: View) -> None:
         """See WorkerEvents."""
@@ -251,6 +254,7 @@ class _Life:
             if self._listening is None:
                 loop = asyncio.get_running_loop()
                 _Collector().look_on(loop)
+                self._backlog.look_on(loop)
                 self._listening = loop.create_task(self._listen(self._gateway))
 
     def apply_delta(self, delta: Delta) -> object:
@@ -305,7 +309,9 @@ class _Life:
         sys.stderr.write(f"tokenroll gateway {self._settings.worker}: {why}\n")
         self._ended.set()
 
+    def _unfolded(self) -> int:
+        """By the tape's own count: records that wait for a write, or written ones for the next report, are unfolded too."""
+        return 0 if self._tape is None else max(0, self._tape.next_sequence - 1 - self._core.acked_sequence)
+
     def _link_metrics(self) -> Iterable[tuple[str, str, str, float]]:
-        # from the tape's own count: records that wait for a write, or written ones for the next report, are unfolded too
-        behind = 0 if self._tape is None else self._tape.next_sequence - 1 - self._core.acked_sequence
-        yield "tokenroll_unfolded_records", "gauge", "", max(0, behind)
+        yield "tokenroll_unfolded_records", "gauge", "", self._unfolded()
