@@ -18,6 +18,11 @@ from tokenroll.store.tape import Block, Disk, Finish, KernelDisk, RecordType, Ta
 
 _RECORDS_PER_BLOCK: Final = 4_096
 _OPENED: Final = struct.Struct("<Q")
+_HEAD_BYTES: Final = 4
+_HOLD: Final = int(RecordType.HOLD)
+_DISPATCHED: Final = int(RecordType.DISPATCHED)
+_EVIDENCE: Final = int(RecordType.EVIDENCE)
+_ENDS: Final = frozenset({int(RecordType.SETTLE), int(RecordType.RELEASE), int(RecordType.LAPSE)})
 
 
 class OpenOnTape(NamedTuple):
@@ -66,7 +71,7 @@ def recover_epoch(
     append_segment(
         directory, epoch, end.last_segment + 1, end.next_sequence, records, boot_id=end.boot_id, now=now, disk=disk
     )
-    return read_end(directory, epoch)
+    return TapeEnd(end.next_sequence + len(records), end.last_segment + 1, end.boot_id, ())
 
 
 def cut_torn_tail(directory: Path, epoch: int, disk: Disk) -> int:
@@ -113,7 +118,8 @@ def epoch_blocks(directory: Path, epoch: int, after_sequence: int = 0) -> Iterat
 
 def read_end(directory: Path, epoch: int) -> TapeEnd:
     """The epoch's last sequence and its open holds, from all its segments that are left."""
-    holds: dict[int, list[int]] = {}
+    holds: dict[int, bool] = {}
+    answers: dict[int, int] = {}
     next_sequence = 1
     boot_id, last_segment = bytes(16), 0
     for path in epoch_paths(directory, epoch):
@@ -121,10 +127,9 @@ def read_end(directory: Path, epoch: int) -> TapeEnd:
         boot_id, last_segment = header.boot_id, header.segment
         next_sequence = max(next_sequence, header.first_sequence)
     for block in epoch_blocks(directory, epoch):
-        for sequence, (kind, offset, length) in enumerate(tape.iter_records(block.payload), block.first_sequence):
-            _follow(holds, sequence, kind, block.payload[offset : offset + length])
+        _follow(holds, answers, block)
         next_sequence = block.last_sequence + 1
-    found = tuple(OpenOnTape(sequence, bool(state[0]), state[1]) for sequence, state in sorted(holds.items()))
+    found = tuple(OpenOnTape(sequence, sent, answers.get(sequence, 0)) for sequence, sent in sorted(holds.items()))
     return TapeEnd(next_sequence, last_segment, boot_id, found)
 
 
@@ -156,21 +161,33 @@ def _ending(hold: OpenOnTape, *, same_kernel: bool, now: Instant) -> bytes:
     return pack_lapse(hold.sequence, lapse)
 
 
-def _follow(holds: dict[int, list[int]], sequence: int, kind: int, record: bytes) -> None:
-    """`holds`: open sequence -> [dispatched, answer bytes]."""
-    if kind == RecordType.HOLD:
-        holds[sequence] = [0, 0]
-    elif kind == RecordType.DISPATCHED:
-        count = (len(record) - tape.DISPATCHED_HEAD.size) // _OPENED.size
-        for opened in struct.unpack_from(f"<{count}Q", record, tape.DISPATCHED_HEAD.size):
-            if opened in holds:
-                holds[opened][0] = 1
-    elif kind in {RecordType.SETTLE, RecordType.RELEASE, RecordType.LAPSE}:
-        holds.pop(_OPENED.unpack_from(record, 4)[0], None)
-    elif kind == RecordType.EVIDENCE:
-        values = tape.EVIDENCE.unpack_from(record)
-        if values[3] in holds:
-            holds[values[3]][1] = values[5]
+def _follow(holds: dict[int, bool], answers: dict[int, int], block: Block) -> None:
+    """`holds`: open sequence -> whether it was dispatched; `answers`: bytes of its answer, as the last EVIDENCE says.
+
+    One loop without calls for what there is most of: a tape of two million records is read before anybody is served.
+    """
+    payload, sequence = block.payload, block.first_sequence - 1
+    offset, end = 0, len(block.payload)
+    while offset < end:
+        sequence += 1
+        head = payload[offset : offset + _HEAD_BYTES]
+        length = head[2] | head[3] << 8 if len(head) == _HEAD_BYTES else 0
+        if length < _HEAD_BYTES or offset + length > end:
+            raise TapeError(f"record {sequence} at byte {offset} claims {length} bytes of {end - offset}")
+        kind = head[0]
+        if kind == _HOLD:
+            holds[sequence] = False
+        elif kind in _ENDS:
+            holds.pop(_OPENED.unpack_from(payload, offset + _HEAD_BYTES)[0], None)
+        elif kind == _DISPATCHED:
+            count = (length - tape.DISPATCHED_HEAD.size) // _OPENED.size
+            for opened in struct.unpack_from(f"<{count}Q", payload, offset + tape.DISPATCHED_HEAD.size):
+                if opened in holds:
+                    holds[opened] = True
+        elif kind == _EVIDENCE:
+            values = tape.EVIDENCE.unpack_from(payload, offset)
+            answers[values[3]] = values[5]
+        offset += length
 
 
 def _begins_by(segment: Path, sequence: int) -> bool:
