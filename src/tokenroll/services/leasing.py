@@ -58,7 +58,7 @@ def lease_parts(connection: Connection, delta: int, now: Instant) -> Iterator[Le
         rows = connection.execute(query).all()
         last = len(rows) < WALLETS_PER_MESSAGE
         through = rows[-1].id if rows else after
-        lots = _lots_between(connection, after, through)
+        lots = _lots_between(connection, after, through, now)
         yield Lease(wallets=_wallet_terms(connection, rows, lots, now, used), expires_at=0, delta=delta, last=last)
         if last:
             return
@@ -70,9 +70,8 @@ def view_parts(connection: Connection, now: Instant) -> Iterator[View]:
     names = schema.settings.c
     settings: dict[str, str] = {row[0]: row[1] for row in connection.execute(select(names.name, names.value))}
     yield View(keys=[], cards=[], settings=settings, last=False)
-    keys = key_terms(connection, now)
-    for start in range(0, len(keys), KEYS_PER_MESSAGE):
-        yield View(keys=keys[start : start + KEYS_PER_MESSAGE], cards=[], settings={}, last=False)
+    for keys in _living_keys(connection, now):
+        yield View(keys=keys, cards=[], settings={}, last=False)
     cards = card_terms(connection)
     for start in range(0, len(cards), CARDS_PER_MESSAGE):
         yield View(keys=[], cards=cards[start : start + CARDS_PER_MESSAGE], settings={}, last=False)
@@ -112,30 +111,66 @@ def _state(outcome: int | None) -> str:
 
 def key_terms(connection: Connection, now: Instant, key_ids: Iterable[int] | None = None) -> list[KeyTerms]:
     """These keys, or all that are not revoked; each with its member's wallet, the nearest pool and the secrets that still work."""
-    keys, members = schema.api_keys.c, schema.members.c
-    query = select(schema.api_keys, members.public_id.label("member_public_id"), members.department_id).join(
-        schema.members, members.id == keys.member_id
-    )
-    rows: list[Row[Any]] = []
     if key_ids is None:
-        rows += connection.execute(query.where(keys.revoked_at.is_(None)).order_by(keys.id))
-    else:
-        for part in _parts(sorted(key_ids)):
-            rows += connection.execute(query.where(keys.id.in_(part)).order_by(keys.id))
-    wallets = schema.wallets.c
-    of_members = select(wallets.holder_id, wallets.id).where(wallets.holder_kind == HolderKind.MEMBER.value)
-    wallet_of: dict[int, int] = {row[0]: row[1] for row in connection.execute(of_members)} if rows else {}
-    pools = _Pools(connection)
-    former = _former_secrets(connection, now)
-    return [
-        KeyTerms(
-            row.id, row.public_id, row.secret_hash, row.scope, row.member_id, row.member_public_id,
-            wallet_of.get(row.member_id, 0), pools.nearest(row.department_id), row.expires_at or 0,
-            row.revoked_at is not None, pools.chain(row.department_id), pools.is_first(row.department_id),
-            json.loads(row.models_json) if row.models_json else [], row.tags or "", former.get(row.id, []),
-        )
-        for row in rows
-    ]  # fmt: skip
+        return [key for part in _living_keys(connection, now) for key in part]
+    keys = schema.api_keys.c
+    rows: list[Any] = []
+    for ids in _parts(sorted(key_ids)):
+        rows += connection.execute(_key_query().where(keys.id.in_(ids)).order_by(keys.id))
+    return _key_terms(rows, _Pools(connection), _former_secrets(connection, now))
+
+
+def _living_keys(connection: Connection, now: Instant) -> Iterator[list[KeyTerms]]:
+    """Those that are not revoked, as many at a time as one message takes: all of a million at once would be a gigabyte."""
+    keys = schema.api_keys.c
+    query = _key_query().where(keys.revoked_at.is_(None)).order_by(keys.id).limit(KEYS_PER_MESSAGE)
+    pools, former = _Pools(connection), _former_secrets(connection, now)
+    after = 0
+    while rows := connection.execute(query.where(keys.id > after)).all():
+        yield _key_terms(rows, pools, former)
+        after = rows[-1].id
+
+
+def _key_query() -> Select[Any]:
+    keys, members, wallets = schema.api_keys.c, schema.members.c, schema.wallets.c
+    own = select(func.max(wallets.id)).where(
+        wallets.holder_kind == HolderKind.MEMBER.value, wallets.holder_id == members.id
+    )
+    return select(
+        keys.id, keys.public_id, keys.secret_hash, keys.scope, keys.member_id, members.public_id.label("member_public_id"),
+        own.scalar_subquery().label("wallet_id"), members.department_id, keys.expires_at, keys.revoked_at, keys.models_json, keys.tags,
+    ).join(schema.members, members.id == keys.member_id)  # fmt: skip
+
+
+def _key_terms(rows: Iterable[Any], pools: "_Pools", former: dict[int, list[tuple[bytes, int]]]) -> list[KeyTerms]:
+    of_department: dict[int | None, tuple[int, list[int], bool]] = {}
+    terms = []
+    for row in rows:
+        (
+            key_id,
+            public_id,
+            secret_hash,
+            scope,
+            member,
+            member_public_id,
+            wallet,
+            department,
+            expires_at,
+            revoked_at,
+            models,
+            tags,
+        ) = row
+        told = of_department.get(department)
+        if told is None:
+            pool = pools.nearest(department)
+            told = of_department[department] = (pool, pools.chain(department), pools.is_first(department))
+        terms.append(
+            KeyTerms(
+                key_id, public_id, secret_hash, scope, member, member_public_id, wallet or 0, told[0], expires_at or 0,
+                revoked_at is not None, told[1], told[2], json.loads(models) if models else [], tags or "", former.get(key_id, []),
+            )
+        )  # fmt: skip
+    return terms
 
 
 def _former_secrets(connection: Connection, now: Instant) -> dict[int, list[tuple[bytes, int]]]:
@@ -216,68 +251,114 @@ def _wallet_query() -> Select[Any]:
     wallets, values = schema.wallets, schema.wallet_values
     parts = schema.usage_charge_parts.c
     carried = select(func.sum(parts.nanos)).where(parts.wallet_id == wallets.c.id, parts.lot_id == COMPANY_LOT_ID)
-    query = select(wallets, values.c.company_nanos, carried.scalar_subquery().label("carried_nanos"))
+    named = wallets.c
+    query = select(
+        named.id, named.public_id, named.name, named.holder_kind, named.zone, values.c.company_nanos,
+        carried.scalar_subquery().label("carried_nanos"),
+    )  # fmt: skip
     query = query.outerjoin(values, values.c.wallet_id == wallets.c.id)
     return query.order_by(wallets.c.id)
 
 
-def _lots_between(connection: Connection, after: int, through: int) -> dict[int, list[Row[Any]]]:
-    lots, values = schema.lots, schema.lot_values.c
+class _Lots:
+    """A wallet's lots that may still be held of, and what all of its lots have spent, held and in suspense."""
+
+    __slots__ = ("held_nanos", "leased", "spent_nanos", "suspense_nanos")
+
+    def __init__(self) -> None:
+        self.leased: list[LotTerms] = []
+        self.spent_nanos = self.held_nanos = self.suspense_nanos = 0
+
+
+_NO_LOTS: Final = _Lots()
+
+
+def _lots_between(connection: Connection, after: int, through: int, now: Instant) -> dict[int, _Lots]:
+    """By wallet. A lot that is used up or expired is nobody's business any more, unless some of it is in suspense."""
+    lots, values = schema.lots.c, schema.lot_values.c
     taken = values.forfeited_nanos + values.clawed_back_nanos + values.voided_nanos + values.transferred_out_nanos
     query = (
-        select(lots, values.held_nanos, values.suspense_nanos, values.spent_nanos, taken.label("taken_nanos"))
-        .join(schema.lot_values, values.lot_id == lots.c.id)
-        .where(lots.c.wallet_id > after, lots.c.wallet_id <= through)
-        .order_by(lots.c.wallet_id, lots.c.id)
-    )
-    found: dict[int, list[Row[Any]]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row.wallet_id, []).append(row)
+        select(
+            lots.wallet_id, lots.id, lots.priority, lots.effective_at, lots.expires_at, lots.classification, lots.amount_nanos,
+            values.held_nanos, values.suspense_nanos, values.spent_nanos, taken,
+        )
+        .join(schema.lot_values, values.lot_id == lots.id)
+        .where(lots.wallet_id > after, lots.wallet_id <= through)
+        .order_by(lots.wallet_id, lots.id)
+    )  # fmt: skip
+    found: dict[int, _Lots] = {}
+    # taken apart as tuples, for a million wallets are leased before the first call: names of columns are looked up much more slowly
+    for (
+        wallet_id,
+        lot,
+        priority,
+        effective_at,
+        expires_at,
+        kind,
+        amount,
+        held,
+        suspense,
+        spent,
+        gone,
+    ) in connection.execute(query):
+        own = found.get(wallet_id)
+        if own is None:
+            own = found[wallet_id] = _Lots()
+        own.spent_nanos += spent
+        own.held_nanos += held
+        own.suspense_nanos += suspense
+        left = amount - held - suspense - spent - gone
+        if suspense or (left and (expires_at is None or expires_at > now)):
+            own.leased.append(LotTerms(lot, priority, effective_at, expires_at or 0, left, kind))
     return found
 
 
 def _wallet_terms(
     connection: Connection,
     rows: Iterable[Row[Any]],
-    lots: dict[int, list[Row[Any]]],
+    lots: dict[int, _Lots],
     now: Instant,
     used: UsedToday,
 ) -> list[WalletTerms]:
-    rows = list(rows)
-    policies = _policies(connection, [row.id for row in rows], now)
+    listed: list[Any] = list(rows)
+    policies = _policies(connection, [row.id for row in listed], now)
     pools = _pool_wallets(connection) if any(policy.terms.floor for policy in policies.values()) else {}
+    told: dict[int, dict[str, Any]] = {}
     terms = []
-    for row in rows:
-        own = lots.get(row.id, [])
-        policy = policies.get(row.id, _NO_PLAN)
-        access, floor, thrift = policy.terms.access, policy.terms.floor, policy.terms.thrift
+    for wallet_id, public_id, name, holder_kind, zone, company_nanos, carried_nanos in listed:
+        own = lots.get(wallet_id, _NO_LOTS)
+        policy = policies.get(wallet_id, _NO_PLAN)
+        access = told.get(id(policy))
+        if access is None:
+            access = told[id(policy)] = _access(policy.terms, pools)
+        company = company_nanos or 0
         terms.append(
             WalletTerms(
-                row.id, row.public_id, row.name, row.holder_kind, row.zone,
-                [one for lot in own if (one := _leased_lot(lot, now)) is not None],
+                wallet_id, public_id, name, holder_kind, zone, own.leased,
                 policy.enforcement, policy.cap_policy, policy.output_cap_tokens,
-                max(0, policy.overage_nanos_max - (row.carried_nanos or 0) - (row.company_nanos or 0)),
-                sum(lot.spent_nanos for lot in own), sum(lot.held_nanos for lot in own),
-                sum(lot.suspense_nanos for lot in own), row.company_nanos or 0, list(access.models), list(access.service_tiers),
-                floor.model if floor else "", pools.get(floor.pool, 0) if floor else 0,
-                access.calls_per_minute_max or 0, access.tokens_per_minute_max or 0,
-                access.input_tokens_per_minute_max or 0, access.output_tokens_per_minute_max or 0,
-                thrift.cache_marking, thrift.cache_key, thrift.coalesce, thrift.break_loops or 0, thrift.cap_hints,
-                access.calls_per_day_max or 0, access.tokens_per_day_max or 0,
-                access.input_tokens_per_day_max or 0, access.output_tokens_per_day_max or 0,
-                used.day_start_at, used.of(row.id) if has_day_rate(access) else [], policy.terms.purpose or "",
+                max(0, policy.overage_nanos_max - (carried_nanos or 0) - company),
+                own.spent_nanos, own.held_nanos, own.suspense_nanos, company, **access, day_start_at=used.day_start_at,
+                day_used=used.of(wallet_id) if has_day_rate(policy.terms.access) else [],
             )
         )  # fmt: skip
     return terms
 
 
-def _leased_lot(lot: Row[Any], now: Instant) -> LotTerms | None:
-    """A lot that may still be held of; one that is used up or expired is nobody's business any more."""
-    left = lot.amount_nanos - lot.held_nanos - lot.suspense_nanos - lot.spent_nanos - lot.taken_nanos
-    expired = lot.expires_at is not None and lot.expires_at <= now
-    if (left == 0 or expired) and lot.suspense_nanos == 0:
-        return None
-    return LotTerms(lot.id, lot.priority, lot.effective_at, lot.expires_at or 0, left, lot.classification)
+def _access(terms: PlanTerms, pools: dict[str, int]) -> dict[str, Any]:
+    """What a plan's terms say about all wallets under it alike, by the names of WalletTerms."""
+    access, floor, thrift = terms.access, terms.floor, terms.thrift
+    return {
+        "models": list(access.models), "service_tiers": list(access.service_tiers),
+        "floor_model": floor.model if floor else "", "floor_pool_id": pools.get(floor.pool, 0) if floor else 0,
+        "calls_per_minute_max": access.calls_per_minute_max or 0, "tokens_per_minute_max": access.tokens_per_minute_max or 0,
+        "input_tokens_per_minute_max": access.input_tokens_per_minute_max or 0,
+        "output_tokens_per_minute_max": access.output_tokens_per_minute_max or 0,
+        "cache_marking": thrift.cache_marking, "cache_key": thrift.cache_key, "coalesce": thrift.coalesce,
+        "break_loops": thrift.break_loops or 0, "cap_hints": thrift.cap_hints,
+        "calls_per_day_max": access.calls_per_day_max or 0, "tokens_per_day_max": access.tokens_per_day_max or 0,
+        "input_tokens_per_day_max": access.input_tokens_per_day_max or 0,
+        "output_tokens_per_day_max": access.output_tokens_per_day_max or 0, "purpose": terms.purpose or "",
+    }  # fmt: skip
 
 
 class _Policy(NamedTuple):
