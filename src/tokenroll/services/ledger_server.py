@@ -15,6 +15,7 @@ from typing import Final
 
 from tokenroll.services.ledger import PENDING, Ledger
 from tokenroll.services.protocol import (
+    Ack,
     Applied,
     Command,
     FrameReader,
@@ -40,6 +41,8 @@ DELIVERY_SECONDS_MAX: Final = 1.0
 HOUSE_SECONDS: Final = 60
 REFILL_SECONDS: Final = 2
 """How soon a wallet that runs low is seen: one look is one query where nobody has a refill."""
+RECOVERY_SECONDS: Final = 1.0
+"""After so long without a report of a worker's earlier lives, summing goes on: they are waited for by callers, sums are not."""
 USAGE_SECONDS: Final = 2
 """How soon ended calls are summed for usage reports, so that few are left for a report to add itself."""
 
@@ -126,10 +129,12 @@ class LedgerServer:
                 _log_failure(error, "usage could not be summed; it is tried again in %d s", USAGE_SECONDS)
             await asyncio.sleep(USAGE_SECONDS)
 
-    @staticmethod
-    async def _roll_up(roll_up: Callable[[], int]) -> None:
-        """What was folded summed, a slice at a time, and never for more than a quarter of the time: reports come first."""
-        while True:
+    async def _roll_up(self, roll_up: Callable[[], int]) -> None:
+        """What was folded summed, a slice at a time, and never for more than a quarter of the time: reports come first.
+
+        Nothing while a worker's earlier lives are folded, for until then it serves nobody.
+        """
+        while not any(one.recovers() for one in self.connections):
             started = time.monotonic()
             if not roll_up():
                 return
@@ -180,6 +185,8 @@ class LedgerConnection(asyncio.Protocol):
         self._waiting: dict[str, tuple[Command, asyncio.TimerHandle]] = {}
         self.worker = -1
         self.spends = False
+        self._recovered_at = -RECOVERY_SECONDS
+        """When it said HELLO, or the last report of its earlier lives was folded, by a clock that only goes on."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -215,6 +222,10 @@ class LedgerConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def recovers(self) -> bool:
+        """Whether it is a worker that reports what its earlier lives left. One whose report was refused does not hold others up."""
+        return not self.spends and time.monotonic() < self._recovered_at + RECOVERY_SECONDS
+
     def look_again(self) -> None:
         """Answers the commands whose deltas are applied by now."""
         for command, timer in tuple(self._waiting.values()):
@@ -227,7 +238,10 @@ class LedgerConnection(asyncio.Protocol):
     def _handle(self, message: Message) -> None:
         ledger = self._server.ledger
         if isinstance(message, Report):
-            self.write(encode(ledger.report(message)))
+            answer = ledger.report(message)
+            self.write(encode(answer))
+            if isinstance(answer, Ack):
+                self._recovered_at = time.monotonic()
             if ledger.recalls_answered:
                 self._server.publish()
                 self._server.noticed()
@@ -258,6 +272,7 @@ class LedgerConnection(asyncio.Protocol):
         if isinstance(answer, Refusal):
             return
         self.worker = message.worker
+        self._recovered_at = time.monotonic()
         for other in tuple(self._server.connections):
             if other is not self and other.worker == message.worker:
                 other.end()  # its epoch is over, or this is the same process after a lost connection

@@ -196,3 +196,32 @@ def test_acknowledgments_are_heard_a_moment_later_so_that_reports_hold_more_than
         assert heard == [first, refusal, second], "what a lost connection said is not heard on the next one"
 
     asyncio.run(story())
+
+
+def test_nothing_is_summed_while_an_earlier_life_is_folded(directory, monkeypatch):
+    """Callers wait for the fold; for sums of usage nobody waits, and one whose fold is refused holds them up for a second only."""
+    one = Kit()
+    earlier_life(directory, [hold_record(1, (ADA_LOT, HELD))], [dispatched_record(1)], [settle_record(1, 1_000, 100)])
+    server = LedgerServer(one.ledger)
+    summed = []
+
+    def sums():
+        asyncio.run(server._roll_up(lambda: summed.append("once")))
+        return len(summed)
+
+    seconds = [100.0]
+    monkeypatch.setattr("tokenroll.services.ledger_server.time.monotonic", lambda: seconds[0])
+    assert sums() == 1
+    line = Loopback(server, WorkerCore(0, directory, Life(), boot_id=BOOT, clock=lambda: START))
+    assert line.step()  # HELLO
+    assert sums() == 1
+    seconds[0] += 0.9
+    assert line.step()  # WELCOME
+    assert line.step()  # REPORT
+    seconds[0] += 0.9
+    assert sums() == 1
+    seconds[0] += 0.2
+    assert sums() == 2
+    seconds[0] -= 1
+    line.pump()
+    assert sums() == 3
