@@ -198,7 +198,7 @@ class Fronts:
         return words
 
     def _spent_nanos(self) -> int:
-        return sum(one.spent_nanos for one in self.rig.spending.wallets.values())
+        return sum(one.spent_nanos for one in self.rig.spending.wallets.hot.values())
 
     def leftovers(self) -> list[str]:
         """What is still there although every client has gone."""
