@@ -113,6 +113,7 @@ class Company:
         others: tuple[SimulatedProvider, ...] = (),
         messages_flavour: str = "standard",
         postgresql: bool | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.ledger_url: LedgerUrl | None = None
         """The database of its ledger, where that is no file: by the argument, else by what the tests were told."""
@@ -120,6 +121,8 @@ class Company:
         self.home = home
         self.durability = durability
         self.observe = observe
+        self.environment = environment or {}
+        """What its processes are started with, beside the tests' own."""
         self.provider = provider or SimulatedProvider(seed=7, api_key=COMPANY_KEY)
         self.providers = (self.provider, *others)
         self.settings: Settings
@@ -213,7 +216,7 @@ class Company:
         with (self.home / f"{role}.log").open("ab") as log:
             self._processes[role] = subprocess.Popen(
                 [sys.executable, "-m", "tokenroll.cli.role", role, *arguments],
-                env={**os.environ, "TOKENROLL_HOME": str(self.home)}, pass_fds=(self._listening.fileno(), self._pages.fileno()),
+                env={**os.environ, **self.environment, "TOKENROLL_HOME": str(self.home)}, pass_fds=(self._listening.fileno(), self._pages.fileno()),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

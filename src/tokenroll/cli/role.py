@@ -145,7 +145,7 @@ async def _ledger(settings: Settings) -> None:
 
 
 async def _ledger_life(settings: Settings, stopped: asyncio.Event, *, has_waited: bool) -> None:
-    """The ledger opened and served, until it is told to stop or its database is gone: then what was committed is read anew."""
+    """The ledger opened and served, until it is told to stop or its database is gone or cannot be synced: then what was committed is read anew."""
     from tokenroll.app import clock_of, random_bits
     from tokenroll.gateway.asking import Asker
     from tokenroll.services.alert_desk import AlertDesk
@@ -153,6 +153,7 @@ async def _ledger_life(settings: Settings, stopped: asyncio.Event, *, has_waited
     from tokenroll.services.enquiry_desk import EnquiryDesk
     from tokenroll.services.ledger_home import open_ledger
     from tokenroll.services.ledger_server import LedgerServer
+    from tokenroll.services.restoring import CopyTooOldError, learn_lives
     from tokenroll.store.database import is_gone
 
     with open_ledger(
@@ -163,6 +164,11 @@ async def _ledger_life(settings: Settings, stopped: asyncio.Event, *, has_waited
         random_bits=random_bits,
     ) as ledger:
         _refuse_other_zone(settings, ledger)
+        try:
+            for told in learn_lives(ledger, settings.tape_directory):
+                sys.stderr.write(f"tokenroll ledger: {told}\n")
+        except CopyTooOldError as error:
+            raise SettingsError(str(error)) from error
         server = LedgerServer(ledger)
         await server.start(settings.socket_path, settings.tape_directory)
         if has_waited:
@@ -171,7 +177,7 @@ async def _ledger_life(settings: Settings, stopped: asyncio.Event, *, has_waited
         alerts.start()
         enquiries = EnquiryDesk(ledger, Asker(_sound_targets(settings)), server.publish)
         enquiries.start()
-        while not stopped.is_set() and not is_gone(ledger.connection):
+        while not stopped.is_set() and not server.lost and not is_gone(ledger.connection):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), DATABASE_RETRY_SECONDS)
         await alerts.close()

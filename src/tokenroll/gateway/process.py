@@ -1,6 +1,7 @@
 """The gateway as a process: worker, tape, ledger link and listening socket, from the first HELLO to the last folded record."""
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import os
@@ -26,7 +27,8 @@ from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.protocol import Delta, Lease, LimitTerms, Refusal, View, WalletTerms
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore, WorkerLink, lock_worker
-from tokenroll.store.tape import TapeWriter, kernel_boot_id, worker_directory
+from tokenroll.store.disk_check import NoDisk, disk_problem
+from tokenroll.store.tape import Disk, TapeWriter, kernel_boot_id, worker_directory
 
 SETTLE_SECONDS_MAX: Final = 0.005
 """How long a settlement may wait for the next hold's write. Until it is written a crash leaves its call in suspense, never lost."""
@@ -34,6 +36,8 @@ REPORT_PAUSE_SECONDS: Final = 0.02
 """How long written blocks gather before they are reported: one message and one fold for many calls; the ledger is so much behind."""
 REPORT_SECONDS_MAX: Final = 5.0
 """How long an ending worker waits for the ledger to fold its last words; what is not folded then waits on the tape."""
+DISK_RETRY_SECONDS: Final = 1.0
+"""How soon it is noticed that a disk takes a tape again."""
 _GROWTH_KEPT: Final = 1000
 """So many new objects more between two looks at them are not searched for cycles."""
 _SEARCHED_FROM: Final = 2000
@@ -167,6 +171,7 @@ class _Life:
         self._gateway: Gateway | None = None
         self._backlog: Backlog
         self._listening: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     async def run(self, directory: Path, socket_path: Path) -> None:
         self._directory = directory
@@ -175,7 +180,11 @@ class _Life:
             loop.add_signal_handler(number, self._ended.set)
         self._core = WorkerCore(self._settings.worker, directory, self, boot_id=self._boot_id, clock=self._clock)
         link = WorkerLink(self._core, socket_path)
-        link.start()
+        problem = await loop.run_in_executor(None, disk_problem, directory)
+        if problem:
+            self._refuse_all(problem)
+        else:
+            link.start()
         await self._ended.wait()
         if self._gateway is not None:
             self._gateway.not_ready = self._why or _ENDING
@@ -186,7 +195,8 @@ class _Life:
             self._core.resign()
         await link.close()
         if self._tape is not None:
-            self._tape.close()
+            with contextlib.suppress(OSError):  # of a tape that cannot be written, and that is told already
+                self._tape.close()
         if self._why:
             raise WorkerEndedError(self._why)
 
@@ -208,6 +218,10 @@ class _Life:
         if self._tape is not None:
             self._commit.close()
             self._tape.close()
+        self._make(epoch, None)
+
+    def _make(self, epoch: int, disk: Disk | None) -> None:
+        """Tape, spending and gateway of a life. Raises OSError for a tape that cannot be written."""
         loop = asyncio.get_running_loop()
         self._tape = TapeWriter(
             self._directory,
@@ -215,6 +229,7 @@ class _Life:
             epoch=epoch,
             boot_id=self._boot_id,
             created_at=self._clock(),
+            disk=disk,
         )
         spending = self._spending = Spending(self._tape, self._clock, self._pepper)
         spending.limit_wait_micros = self._settings.limit_wait_seconds * MICROS_PER_SECOND
@@ -299,15 +314,38 @@ class _Life:
             self._ready(port)
 
     def _tape_failed(self, error: OSError) -> None:
-        """A tape that cannot be written admits nobody; a new life begins with a new segment, on a disk that works."""
-        self._stop(f"the tape cannot be written: {error}")
+        """A tape that cannot be written admits nobody; a new life begins with a new segment, on a disk that works.
+
+        Until it does this one stays and says so to every caller: a successor could not begin, and they would wait for it unanswered.
+        """
+        self._say(f"the tape cannot be written: {error.strerror or error}")
+        self._waiting = asyncio.get_running_loop().create_task(self._end_when_disk_works())
+
+    def _refuse_all(self, problem: str) -> None:
+        """A disk that takes nothing already at the start: the door opens, and everybody is told."""
+        self._make(0, NoDisk())
+        self._say(f"the tape cannot be written: {problem}")
+        if self._gateway is not None:
+            loop = asyncio.get_running_loop()
+            self._listening = loop.create_task(self._listen(self._gateway))
+            self._waiting = loop.create_task(self._end_when_disk_works())
+
+    async def _end_when_disk_works(self) -> None:
+        """Tried aside: a disk that fails may take its time over it."""
+        loop = asyncio.get_running_loop()
+        while await loop.run_in_executor(None, disk_problem, self._directory):  # noqa: ASYNC110 - the condition is the disk
+            await asyncio.sleep(DISK_RETRY_SECONDS)
+        self._ended.set()
 
     def _stop(self, why: str) -> None:
+        self._say(why)
+        self._ended.set()
+
+    def _say(self, why: str) -> None:
         self._why = self._why or why
         if self._gateway is not None:
             self._gateway.not_ready = why
         sys.stderr.write(f"tokenroll gateway {self._settings.worker}: {why}\n")
-        self._ended.set()
 
     def _unfolded(self) -> int:
         """By the tape's own count: records that wait for a write, or written ones for the next report, are unfolded too."""

@@ -199,7 +199,8 @@ class Gateway:
             client.close_when_idle()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.stop_seconds):
-                while self.clients or self.spending.open_holds:
+                # what a tape that failed cannot record stays open on it: its next life says what became of it
+                while self.clients or (self.spending.open_holds and self.commit.failure is None):
                     if self.clients:
                         await self._all_gone.wait()
                     else:  # answers that are read on after their clients left

@@ -262,7 +262,8 @@ class Ledger:
                     "worker", f"worker {message.worker} has had {EPOCH_MAX} lives: give the process another number"
                 )
             self._begin_epoch(message, epoch)
-        elif known is None or known.epoch != message.epoch:
+        elif known is None or known.epoch != message.epoch or message.last_delta > self._last_delta:
+            # what it was leased is not all in this ledger: another life has begun, or this is an older copy
             return self._closed(message.worker, message.epoch)
         epoch = self._workers[message.worker].epoch
         folded = {one: sequence for (worker, one), sequence in self._folded.items() if worker == message.worker}
@@ -518,6 +519,20 @@ class Ledger:
             self.connection.execute(schema.tapes.insert().values(worker=message.worker, epoch=epoch, folded_sequence=0))
         self._workers[message.worker] = _Worker(epoch, message.boot_id, None, 0, "")
         self._folded[message.worker, epoch] = 0
+
+    def epoch_of(self, worker: int) -> int:
+        """The number of that worker's present life; 0 for one that never was."""
+        known = self._workers.get(worker)
+        return known.epoch if known else 0
+
+    def has_resigned(self, worker: int) -> bool:
+        """Whether that worker's present life ended in order: then all of its tape is in the ledger."""
+        known = self._workers.get(worker)
+        return known is not None and known.resigned
+
+    def learn_life(self, worker: int, epoch: int, boot_id: bytes) -> None:
+        """A life that this ledger does not know, because it was restored from a copy that is older (services/restoring.py)."""
+        self._begin_epoch(Hello(version=PROTOCOL_VERSION, worker=worker, epoch=0, boot_id=boot_id, last_delta=0), epoch)
 
     def _lapse_earlier(self, worker: int, epoch: int, now: Instant) -> None:
         changes = self._changes

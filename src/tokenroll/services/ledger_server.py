@@ -45,6 +45,8 @@ RECOVERY_SECONDS: Final = 1.0
 """After so long without a report of a worker's earlier lives, summing goes on: they are waited for by callers, sums are not."""
 USAGE_SECONDS: Final = 2
 """How soon ended calls are summed for usage reports, so that few are left for a report to add itself."""
+SAID_AGAIN_SECONDS: Final = 60
+"""How often the same trouble with the disk is told: workers come again several times a second, and a log can fill a disk, too."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +57,9 @@ class LedgerServer:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.connections: set[LedgerConnection] = set()
+        self.lost = False
+        """Whether nobody knows what of the last commit is kept: no more is answered, and whoever serves this reads the ledger anew."""
+        self._said: dict[str, float] = {}
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._chores: asyncio.Task[None] | None = None
@@ -107,7 +112,7 @@ class LedgerServer:
                 await self._roll_up(self.ledger.roll_up)
                 delete_old_counters(self.ledger.connection, self.ledger.now())
             except Exception as error:  # noqa: BLE001 - a door: told, and tried again
-                _log_failure(error, "the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
+                self.note_failure(error, "the ledger's chores failed; they are tried again in %d s", HOUSE_SECONDS)
             await asyncio.sleep(HOUSE_SECONDS)
 
     async def _keep_refilling(self) -> None:
@@ -117,7 +122,7 @@ class LedgerServer:
                 if self.ledger.refill() is not None:
                     self.publish()
             except Exception as error:  # noqa: BLE001 - a door: told, and tried again
-                _log_failure(error, "the refills failed; they are tried again in %d s", REFILL_SECONDS)
+                self.note_failure(error, "the refills failed; they are tried again in %d s", REFILL_SECONDS)
             await asyncio.sleep(REFILL_SECONDS)
 
     async def _keep_usage(self) -> None:
@@ -126,7 +131,7 @@ class LedgerServer:
             try:
                 await self._roll_up(self.ledger.roll_up_usage)
             except Exception as error:  # noqa: BLE001 - a door: told, and tried again
-                _log_failure(error, "usage could not be summed; it is tried again in %d s", USAGE_SECONDS)
+                self.note_failure(error, "usage could not be summed; it is tried again in %d s", USAGE_SECONDS)
             await asyncio.sleep(USAGE_SECONDS)
 
     async def _roll_up(self, roll_up: Callable[[], int]) -> None:
@@ -148,10 +153,11 @@ class LedgerServer:
         try:
             return self.ledger.execute(command)
         except Exception as error:  # noqa: BLE001 - a door: logged, and told to whoever asked
-            _log_failure(error, "command %s failed; nothing was changed", command.name)
             if is_lost(error):
-                problem = f"{storage_problem(error)}; whether it was done is not known: ask again with the same id"
+                self.note_failure(error, "what became of command %s is not known", command.name)
+                problem = f"{storage_problem(error)}; whether it was done is not known: ask again with the same id, {command.id}"
                 return Reply(command.id, problem=problem, problem_kind="storage")
+            self.note_failure(error, "command %s failed; nothing was changed", command.name)
             place = place_of(self.ledger.connection)
             trouble = storage_problem(error, place.parent if isinstance(place, Path) else None)
             if trouble:
@@ -160,6 +166,19 @@ class LedgerServer:
                 command.id, problem=f"the ledger failed inside at {command.name} ({type(error).__name__}); nothing was changed, and "
                 "asking again will not help: the ledger's output says where", problem_kind="internal",
             )  # fmt: skip
+
+    def note_failure(self, error: Exception, what: str, *values: object) -> None:
+        """A defect with its traceback; trouble with the disk or the database in one line, for there is nothing to look for in the code."""
+        self.lost = self.lost or is_lost(error)
+        problem = storage_problem(error)
+        if not problem:
+            _log.error(what, *values, exc_info=error)
+            return
+        said = f"{what % values}: {problem}"
+        now = time.monotonic()
+        if now - self._said.get(said, -SAID_AGAIN_SECONDS) >= SAID_AGAIN_SECONDS:
+            self._said[said] = now
+            _log.warning("%s", said)
 
     def publish(self) -> None:
         """New deltas to every worker that spends."""
@@ -203,13 +222,16 @@ class LedgerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for message in self._reader.feed(data):
+                if self._server.lost:
+                    self.end()
+                    return
                 self._handle(message)
         except ProtocolError:
             self.end()
         except Exception as error:
-            if not is_lost(error):
+            if not storage_problem(error):
                 raise
-            _log_failure(error, "a message cannot be answered")
+            self._server.note_failure(error, "a message cannot be answered")
             self.end()  # without an answer nothing is done for its sender, who comes again
 
     def write(self, frame: bytes) -> None:
@@ -304,14 +326,6 @@ class LedgerConnection(asyncio.Protocol):
     def _give_up(self, command_id: str, reply: Reply) -> None:
         if self._waiting.pop(command_id, None) is not None:
             self.write(encode(reply))
-
-
-def _log_failure(error: Exception, what: str, *values: object) -> None:
-    """A defect with its traceback; a database that went away in one line, for there is nothing to look for in the code."""
-    if is_lost(error):
-        _log.warning(what + ": %s", *values, storage_problem(error))
-    else:
-        _log.error(what, *values, exc_info=error)
 
 
 def _make_room(path: Path) -> None:

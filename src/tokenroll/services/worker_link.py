@@ -196,8 +196,18 @@ class WorkerCore:
         if self._begun and not self.spending:
             self._say(Ready(worker=self.worker, epoch=self.epoch))
             return
+        folded = message.folded_sequences.get(self.epoch, 0)
+        if self.spending and folded < self.acked_sequence:
+            text = f"the ledger has {folded} records of this life and had {self.acked_sequence}: it is an older copy"
+            self._refused(Refusal("closed_epoch", text))
+            return
         if self.spending:
-            self._acknowledged(Ack(epoch=self.epoch, sequence=message.folded_sequences.get(self.epoch, 0)))
+            self._acknowledged(Ack(epoch=self.epoch, sequence=folded))
+            return
+        newest = max(recovery.epochs_on_disk(self._directory), default=0)
+        if newest >= message.epoch:  # its number on a tape a second time: neither life could be read back
+            text = f"the ledger begins life {message.epoch} and the tape has life {newest}: it is an older copy, and does not know this tape"
+            self._refused(Refusal("tape", text))
             return
         self.epoch = message.epoch
         self._recovering = True
@@ -234,12 +244,19 @@ class WorkerCore:
             except TapeError as error:  # a new connection would find the same bytes
                 self._refused(Refusal("tape", f"the tape of an earlier life cannot be read: {error}"))
                 return
+            except OSError as error:
+                self._refused(Refusal("tape", f"the tape of an earlier life cannot be ended: {error}"))
+                return
         if self._unfolded is not None:
             self._send_report(*self._unfolded)
             return
         self._recovering = False
+        try:
+            self._events.begin(self.epoch)
+        except OSError as error:  # a new connection would find the same disk, and cost an epoch
+            self._refused(Refusal("tape", f"a tape cannot be begun: {error}"))
+            return
         self._begun = self.epoch
-        self._events.begin(self.epoch)
         self._say(Ready(worker=self.worker, epoch=self.epoch))
 
     def _next_recovered(self) -> tuple[int, list[bytes]] | None:

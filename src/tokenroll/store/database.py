@@ -32,6 +32,8 @@ FULL_BYTES: Final = 1024 * 1024
 _STORAGE_CODES: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 )
+_UNSYNCED_CODES: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
+"""Extended: what was to be committed is written and not known to be on the disk. A reader after a crash may find it, or not."""
 _DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 SCHEMA_HEAD: Final = "0012"
 """The newest migration; a database at it needs no look at Alembic."""
@@ -224,9 +226,8 @@ def storage_problem(error: BaseException, home: Path | None = None) -> str:
     server = sys.modules.get("tokenroll.store.postgresql")
     if server is not None and (problem := str(server.problem_of(error))):
         return problem
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    # the low byte is the primary code; the others say which system call it was
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF if isinstance(cause, sqlite3.Error) else 0
+    cause, extended = _sqlite_code(error)
+    code = extended & 0xFF  # the primary code; the other bytes say which system call it was
     if code in _DAMAGE_CODES:
         where = "the ledger" if home is None else f"the ledger of {home}"
         return f"{where} is damaged ({cause}): {_RESTORE}"
@@ -237,6 +238,8 @@ def storage_problem(error: BaseException, home: Path | None = None) -> str:
         home is not None and home.exists() and shutil.disk_usage(home).free < FULL_BYTES
     ):
         return f"{place} is full: free some space, then ask again"
+    if extended in _UNSYNCED_CODES:
+        return f"{place} does not keep what is written to it (fsync: {cause}): see to it before anything else"
     return f"{place} does not work ({cause}): see to its space and permissions, then ask again"
 
 
@@ -253,9 +256,21 @@ def _emptied(path: Path) -> str:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an error says that the ledger's connection is gone for good, so that its process must end and read anew."""
+    """Whether nobody can say any more what of the last commit is kept, so that the ledger must be closed and read anew.
+
+    A server that went away may have kept it. A file that could not be synced holds it whole: SQLite takes it back for whoever has the
+    file open, and whoever opens it first after a crash finds it done.
+    """
     server = sys.modules.get("tokenroll.store.postgresql")
-    return server is not None and bool(server.is_lost(error))
+    if server is not None and server.is_lost(error):
+        return True
+    return _sqlite_code(error)[1] in _UNSYNCED_CODES
+
+
+def _sqlite_code(error: BaseException) -> tuple[BaseException | None, int]:
+    """What SQLite's driver raised, and its extended code; 0 for anybody else's error."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return cause, int(getattr(cause, "sqlite_errorcode", 0) or 0) if isinstance(cause, sqlite3.Error) else 0
 
 
 def is_gone(connection: Connection) -> bool:
