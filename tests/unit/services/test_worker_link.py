@@ -205,8 +205,12 @@ def test_nothing_is_summed_while_an_earlier_life_is_folded(directory, monkeypatc
     server = LedgerServer(one.ledger)
     summed = []
 
+    def once() -> int:
+        summed.append("once")
+        return 0
+
     def sums():
-        asyncio.run(server._roll_up(lambda: summed.append("once")))
+        asyncio.run(server._roll_up(once))
         return len(summed)
 
     seconds = [100.0]
