@@ -114,7 +114,10 @@ class Company:
         messages_flavour: str = "standard",
         postgresql: bool | None = None,
         environment: dict[str, str] | None = None,
+        workers: int = 1,
     ) -> None:
+        self.workers = workers
+        """How many gateway processes there are; the first is called "gateway", the second "gateway-1"."""
         self.ledger_url: LedgerUrl | None = None
         """The database of its ledger, where that is no file: by the argument, else by what the tests were told."""
         self._postgresql = Choice.postgresql if postgresql is None else postgresql
@@ -174,7 +177,7 @@ class Company:
         for client in self._clients:
             with contextlib.suppress(Exception):
                 client.close()
-        for name in ("gateway", "web", "ledger"):
+        for name in sorted(self._processes, key=lambda one: (one == "ledger", one == "web")):
             self.end(name, signal.SIGTERM)
         self._pages.close()
         self._listening.close()
@@ -200,11 +203,16 @@ class Company:
             self.until(self._ledger_answers, "the ledger")
 
     def start_gateway(self, *, wait: bool = True) -> None:
-        """The gateway's process, on the listening socket that outlives it, as under `tokenroll serve`."""
+        """The processes of the gateway that do not run, on the listening socket that outlives them, as under `tokenroll serve`."""
         flags = ["--fd", str(self._listening.fileno()), "--durability", self.durability]
-        self._start("gateway", *flags, *(["--observe"] if self.observe else []))
+        flags += ["--workers", str(self.workers), *(["--observe"] if self.observe else [])]
+        for worker in range(self.workers):
+            name = f"gateway-{worker}" if worker else "gateway"
+            if name not in self._processes:
+                self._start(name, *flags, "--worker", str(worker))
         if wait:
             self.until(self.is_admitting, "the gateway")
+            self.until(lambda: self.leases_out() == self.workers, "every gateway's lease")
 
     def start_web(self) -> None:
         """The process of the pages, where the gateway has reports of usage and costs from. Not every company here needs one."""
@@ -213,8 +221,9 @@ class Company:
 
     def _start(self, role: str, *arguments: str) -> None:
         assert role not in self._processes, f"the {role} runs already"
-        with (self.home / f"{role}.log").open("ab") as log:
-            self._processes[role] = subprocess.Popen(
+        name, role = role, role.split("-", maxsplit=1)[0]
+        with (self.home / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "tokenroll.cli.role", role, *arguments],
                 env={**os.environ, **self.environment, "TOKENROLL_HOME": str(self.home)}, pass_fds=(self._listening.fileno(), self._pages.fileno()),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -272,6 +281,11 @@ class Company:
             except OSError:
                 return False
             return True
+
+    def leases_out(self) -> int:
+        """How many workers spend, as the ledger knows it."""
+        with ledger_door(self.settings) as door:
+            return sum(one["ready_at"] is not None for one in door.status().values["workers"])
 
     def is_admitting(self) -> bool:
         """Whether the gateway says that calls are admitted."""
@@ -415,10 +429,18 @@ class Company:
     def _is_quiet(self) -> bool:
         return (
             all(provider.state()["open"] == 0 for provider in self.providers)
-            and self.metric("tokenroll_open_holds") == 0
-            and self.metric("tokenroll_unfolded_records") == 0
+            and not any(self._everywhere("tokenroll_open_holds", "tokenroll_unfolded_records"))
             and all(row.state == "suspense" for row in self._open_rows())
         )
+
+    def _everywhere(self, *names: str) -> list[int]:
+        """These numbers of every worker: who answers on the socket that they share is chance, so it is asked until all have."""
+        found: dict[str, list[int]] = {}
+        while len(found) < self.workers:
+            lines = [line.split() for line in self.get("/metrics")[1].splitlines() if line.startswith(names)]
+            worker = next(line[0] for line in lines).partition('worker="')[2].partition('"')[0]
+            found[worker] = [int(float(line[-1])) for line in lines]
+        return [number for numbers in found.values() for number in numbers]
 
     def calls_open(self) -> list[Any]:
         """Attempts that have not ended in the ledger's books: in use or being checked."""

@@ -45,8 +45,8 @@ WEIGHT_MAX: Final = 100
 PRIORITY_MAX: Final = 100
 ANSWER_SECONDS_MAX: Final = 3_600
 """As DEPLOYMENT_WEIGHT_MAX, DEPLOYMENT_PRIORITY_MAX and CALL_AGE_SECONDS_MAX of model/limits.py, likewise compared by a test."""
-WORKERS_MAX: Final = 1
-"""Gateway processes of one home: a lease is of whole wallets until leases are sized, so only one worker can hold them."""
+WORKERS_MAX: Final = 16
+"""Likewise."""
 
 CLIENT_KEY_VARIABLE: Final = "TOKENROLL_KEY"
 

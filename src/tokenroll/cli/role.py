@@ -41,9 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tokenroll.cli.role", description=__doc__)
     parser.add_argument("role", choices=("ledger", "gateway", "web"))
     parser.add_argument("--worker", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--fd", type=int, default=-1)
     parser.add_argument("--durability", choices=DURABILITIES)
     parser.add_argument("--observe", action="store_true")
+    parser.add_argument("--retire", action="store_true")
     given = parser.parse_args(arguments)
     _end_with_parent()
     _keep_memory_private()
@@ -55,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen = settings.gateway
             if given.durability:
                 chosen = replace(chosen, durability=given.durability)
-            settings = replace(settings, gateway=replace(chosen, observe=given.observe or chosen.observe))
-            _gateway(settings, given.worker, _inherited(given.fd))
+            chosen = replace(chosen, observe=given.observe or chosen.observe, workers=given.workers)
+            settings = replace(settings, gateway=chosen)
+            _gateway(settings, given.worker, None if given.retire else _inherited(given.fd))
         else:
             _web(settings, _inherited(given.fd))
     except Exception as error:
@@ -195,7 +198,8 @@ def _sound_targets(settings: Settings) -> "Iterator[Target]":
             yield Target(deployment_of(one), FAMILIES[one.dialect])
 
 
-def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
+def _gateway(settings: Settings, worker: int, listening: socket.socket | None) -> None:
+    """A worker's life. Without a socket it is its last: nobody calls it, and it ends once it has told everything."""
     from tokenroll.app import clock_of
     from tokenroll.gateway.deployment import DeploymentError
     from tokenroll.gateway.edge import EdgeLimits
@@ -209,6 +213,8 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket) -> None:
             GatewaySettings(
                 home=settings.home,
                 worker=worker,
+                workers=chosen.workers,
+                retires=listening is None,
                 listening=listening,
                 durability=Durability(chosen.durability),
                 deployments=tuple(deployment_of(one) for one in settings.deployments),

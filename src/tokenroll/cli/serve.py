@@ -246,8 +246,15 @@ def _start_all(supervisor: Supervisor, gateway: socket.socket, web: socket.socke
     supervisor.start(ledger)
     note("tokenroll serve: starting the ledger")
     _wait(supervisor, lambda: _ledger_answers(settings), "the ledger")
+    _retire(settings, interpreter)
     note("tokenroll serve: starting gateway and pages; what an earlier life left on the tape is booked first")
-    flags = ["--durability", settings.gateway.durability, *(["--observe"] if settings.gateway.observe else [])]
+    flags = [
+        "--workers",
+        str(settings.gateway.workers),
+        "--durability",
+        settings.gateway.durability,
+        *(["--observe"] if settings.gateway.observe else []),
+    ]
     for worker in range(settings.gateway.workers):
         command = [*interpreter, "gateway", "--worker", str(worker), "--fd", str(gateway.fileno()), *flags]
         role = Role(name=f"gateway-{worker:03d}", command=command, fds=(gateway.fileno(),))
@@ -258,6 +265,27 @@ def _start_all(supervisor: Supervisor, gateway: socket.socket, web: socket.socke
     supervisor.start(pages)
     _wait(supervisor, lambda: _healthy(gateway), "the gateway")
     _wait(supervisor, lambda: _healthy(web), "the pages")
+
+
+def _retire(settings: Settings, interpreter: Sequence[str]) -> None:
+    """Workers of an earlier start with more of them, that did not end in order: a last life of each tells what its tape says.
+
+    Raises Failure for one that cannot: what it was lent waits for it, and nobody may have everything meanwhile.
+    """
+    from tokenroll.app import ledger_door
+
+    with ledger_door(settings) as door:
+        known = door.status().values["workers"]
+    for one in known:
+        worker = one["worker"]
+        if one["lease"] and worker >= settings.gateway.workers:
+            note(
+                f"tokenroll serve: gateway {worker} runs no more; what its tape says is booked, what it was lent comes back"
+            )
+            command = [*interpreter, "gateway", "--worker", str(worker), "--workers", str(worker + 1), "--retire"]
+            ended = subprocess.run(command, env=child_environment(settings.home), check=False)  # noqa: S603 - our own
+            if ended.returncode:
+                raise Failure(f"gateway {worker} could not be retired; its reason stands above", kind="start")
 
 
 def _wait(supervisor: Supervisor, ready: Callable[[], bool], what: str) -> None:

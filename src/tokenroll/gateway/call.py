@@ -140,7 +140,7 @@ class Call(Exchange):
             )
         )
 
-    def admit_again(self, *, may_wait: bool) -> None:
+    def admit_again(self, *, may_wait: bool, asked: Wait | None = None) -> None:
         """Admission once more: after waiting, or for a further attempt, which is authorised on its own."""
         elsewhere = self._reroute
         self._admitted(
@@ -155,6 +155,7 @@ class Call(Exchange):
                 previous=self._previous,
                 may_wait=may_wait,
                 reroute=elsewhere,
+                asked=asked,
             )
         )
 
@@ -172,7 +173,7 @@ class Call(Exchange):
             self._give(self._dialect.denial(answer, gateway.settings.empty_wallet_status))
         elif type(answer) is Wait:
             self._state = _WAITING
-            if self._waiting is None:
+            if self._waiting is None or self._waiting.closed:
                 self._waiting = Waiting(self)
             self._waiting.begin(answer)
         elif type(answer) is Reroute:

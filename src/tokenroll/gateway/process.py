@@ -21,10 +21,21 @@ from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.worker import Gateway
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND
-from tokenroll.model.limits import BODY_BYTES_MAX
+from tokenroll.model.limits import BODY_BYTES_MAX, LEASE_IDLE_SECONDS
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
-from tokenroll.services.protocol import Delta, Lease, LimitTerms, Refusal, View, WalletTerms
+from tokenroll.services.protocol import (
+    AskBack,
+    Delta,
+    Lacking,
+    Lease,
+    Lent,
+    LimitTerms,
+    Refusal,
+    View,
+    WalletTerms,
+    Want,
+)
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore, WorkerLink, lock_worker
 from tokenroll.store.disk_check import NoDisk, disk_problem
@@ -163,6 +174,8 @@ class _Life:
         self._ended = asyncio.Event()
         self._unreported: list[bytes] = []
         self._why = ""
+        self._hurries = False
+        """Whether another worker waits for what the next block says."""
         self._core: WorkerCore
         self._directory: Path
         self._tape: TapeWriter | None = None
@@ -178,7 +191,10 @@ class _Life:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
-        self._core = WorkerCore(self._settings.worker, directory, self, boot_id=self._boot_id, clock=self._clock)
+        chosen = self._settings
+        self._core = WorkerCore(
+            chosen.worker, directory, self, boot_id=self._boot_id, clock=self._clock, of=chosen.workers
+        )
         link = WorkerLink(self._core, socket_path)
         problem = await loop.run_in_executor(None, disk_problem, directory)
         if problem:
@@ -203,10 +219,13 @@ class _Life:
     # ---- what the ledger says ---------------------------------------------------------------------------------------
 
     def _block_written(self, block: bytes) -> None:
-        """A block is on the tape: reported with those that come in the next moment."""
+        """A block is on the tape: reported with those that come in the next moment, or at once where another worker waits for it."""
         if not self._unreported:
             asyncio.get_running_loop().call_later(REPORT_PAUSE_SECONDS, self._report)
         self._unreported.append(block)
+        if self._hurries:
+            self._hurries = False
+            self._report()
 
     def _report(self) -> None:
         blocks, self._unreported = self._unreported, []
@@ -263,8 +282,11 @@ class _Life:
     def apply_lease(self, lease: Lease) -> None:
         """See WorkerEvents. The last part opens the door."""
         self._spending.apply_lease(msgspec.structs.replace(lease, wallets=self._policed(lease.wallets)))
-        if lease.last and self._gateway is not None:
+        if lease.last and self._settings.retires:
+            self._ended.set()
+        elif lease.last and self._gateway is not None:
             self._gateway.not_ready = ""
+            self._begin_returning()
             _quiet_collector()
             if self._listening is None:
                 loop = asyncio.get_running_loop()
@@ -282,6 +304,24 @@ class _Life:
             self._commit.soon()
         return applied
 
+    def lent(self, lent: Lent) -> None:
+        """See WorkerEvents."""
+        if self._spending.sized is not None:
+            self._spending.sized.lent(lent)
+
+    def lacking(self, lacking: Lacking) -> None:
+        """See WorkerEvents."""
+        if self._spending.sized is not None:
+            self._spending.sized.lacking(lacking)
+
+    def ask_back(self, asked: AskBack) -> None:
+        """See WorkerEvents. Calls that were woken by what was lent just now come first: it is theirs."""
+        asyncio.get_running_loop().call_soon(self._give_back, asked)
+
+    def wants(self) -> list[Want]:
+        """See WorkerEvents."""
+        return [] if self._spending.sized is None else self._spending.sized.wants()
+
     def take_used(self, keys_max: int) -> list[int]:
         """See WorkerEvents."""
         return self._spending.take_used(self._clock(), keys_max)
@@ -289,6 +329,32 @@ class _Life:
     def ended(self, refusal: Refusal) -> None:
         """See WorkerEvents."""
         self._stop(refusal.text if refusal.kind == "tape" else f"the ledger refuses this worker: {refusal.text}")
+
+    # ---- a sized lease ----------------------------------------------------------------------------------------------
+
+    def _begin_returning(self) -> None:
+        """What is wanted is said on the link; what lies idle goes back now and then."""
+        sized = self._spending.sized
+        if sized is not None:
+            sized.say = self._core.want
+            asyncio.get_running_loop().call_later(LEASE_IDLE_SECONDS, self._return_idle)
+
+    def _give_back(self, asked: AskBack) -> None:
+        sized = self._spending.sized
+        if sized is not None and not self._ended.is_set():
+            self._spending.returned(sized.give_back(asked, self._clock()), asked.number)
+            self._hurries = True
+            self._commit.soon()
+
+    def _return_idle(self) -> None:
+        sized = self._spending.sized
+        if sized is None or self._ended.is_set():
+            return
+        parts = sized.idle()
+        if parts:
+            self._spending.returned(parts)
+            self._commit.soon()
+        asyncio.get_running_loop().call_later(LEASE_IDLE_SECONDS, self._return_idle)
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
@@ -353,3 +419,7 @@ class _Life:
 
     def _link_metrics(self) -> Iterable[tuple[str, str, str, float]]:
         yield "tokenroll_unfolded_records", "gauge", "", self._unfolded()
+        sized = None if self._tape is None else self._spending.sized
+        if sized is not None:
+            yield "tokenroll_lease_wants_total", "counter", "", sized.want_count
+            yield "tokenroll_lease_lacks_total", "counter", "", sized.lack_count

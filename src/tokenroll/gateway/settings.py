@@ -20,6 +20,10 @@ class GatewaySettings:
 
     home: Path
     worker: int = 0
+    workers: int = 1
+    """How many processes like this one there are: of several each has a sized lease."""
+    retires: bool = False
+    """A last life: it tells what the tape of earlier ones says, returns what they were lent, and ends."""
     host: str = "127.0.0.1"
     port: int = 0
     listening: socket.socket | None = None

@@ -1,4 +1,4 @@
-"""Calls that wait a moment for parallel calls of their wallet to settle, or for a pace, instead of being denied at once (DESIGN §6)."""
+"""Calls that wait a moment for parallel calls of their wallet to settle, for a pace, or for what the ledger may lend (DESIGN §6)."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 class Waiting:
     """One call's waiting: woken by settlements and by the turn of a window, ended by the wheel at its time limit."""
 
-    __slots__ = ("_call", "_gateway", "_timer", "_wait", "closed", "deadline")
+    __slots__ = ("_asked", "_call", "_gateway", "_timer", "_wait", "closed", "deadline")
 
     def __init__(self, call: "Call") -> None:
         gateway = call.gateway
         self._call = call
         self._gateway = gateway
         self._wait: Wait | None = None
+        self._asked: Wait | None = None
+        """For what the ledger was asked in vain."""
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         self.deadline = gateway.wheel.now + gateway.ticks.wait
@@ -54,15 +56,19 @@ class Waiting:
         self._try()
 
     def _wake(self) -> None:
+        wait = self._wait
+        self._asked = wait if wait is not None and wait.lacked else None
         self._leave()
         self._gateway.loop.call_soon(self._try)
 
     def _try(self) -> None:
         if not self.closed:
-            self._call.admit_again(may_wait=True)
+            asked, self._asked = self._asked, None
+            self._call.admit_again(may_wait=True, asked=asked)
             self.closed = not self._call.is_waiting
 
     def deadline_passed(self) -> None:
         """Long enough: admitted or denied for good."""
+        asked = self._wait or Wait()
         self.end()
-        self._call.admit_again(may_wait=False)
+        self._call.admit_again(may_wait=False, asked=asked)

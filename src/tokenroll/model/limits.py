@@ -225,6 +225,18 @@ TOKEN_SECONDS_DEFAULT: Final = 3_600
 """How long a token lives where nothing else is said: an hour, as clouds give them."""
 TOKEN_BYTES_MAX: Final = 16 * 1024
 """Longest token: a header of a provider's takes no more."""
+WORKERS_MAX: Final = 16
+"""Gateway processes of one `tokenroll serve`: each is busy with one core."""
+LEASE_CALLS: Final = 10
+"""A worker is lent money for so many of its dearest calls of late: larger leases save few trips and strand more (reference: 10 or 50 alike)."""
+LEASE_RENEWED_SHARE: Final = 4
+"""It asks for more when a quarter of what it was lent last is left, so that calls need not wait for it."""
+LEASE_IDLE_SECONDS: Final = 30
+"""What a worker did not use for so long goes back."""
+LEASE_ASKED_AGAIN_MILLIS: Final = 50
+"""How soon a call that waits for what calls of other workers hold has it asked for again."""
+LEASE_ANSWER_SECONDS_MAX: Final = 1
+"""How long the ledger waits for another worker to return what it does not use before it says that it is not there."""
 WAITING_CALLS_MAX: Final = 64
 """Calls of one wallet that may wait for its parallel calls to settle; more are denied at once."""
 EVIDENCE_BYTES: Final = 256 * 1024
@@ -350,6 +362,8 @@ LIMIT_OVERRIDES_MAX: Final = 64
 """Overrides of one limit that are not over: they travel with it."""
 LIMIT_WAIT_SECONDS: Final = 2
 """How long a call is held back by default until a pace has room for it: shorter than any client's own first pause is worth."""
+SHARE_WHOLE: Final = 10**12
+"""A worker's share of a limit is told in so many parts of the cap: of the largest cap one part is a thousandth of a credit."""
 LIMIT_RETRY_SECONDS_MAX: Final = 120
 """A client is told to try again when its limit has room within this time, which is as long as the official ones wait by themselves."""
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tokenroll.services.clock import Clock
 from tokenroll.services.hot import HotWallet
 from tokenroll.services.protocol import KeyTerms, LotTerms, WalletTerms
 
@@ -131,10 +132,12 @@ def _long(own: str | bytes, prefix: str) -> str:
 class Wallets:
     """A worker's wallets by id: those in use as objects, the rest packed. Reads like a dictionary; `hot` are those in use."""
 
-    __slots__ = ("_lots", "_rows", "_shared", "_shared_names", "hot")
+    __slots__ = ("_lots", "_rows", "_shared", "_shared_names", "hot", "lent_at")
 
     def __init__(self) -> None:
         self.hot: dict[int, HotWallet] = {}
+        self.lent_at: Clock | None = None
+        """Of a sized lease, the worker's clock: what lots have is the ledger's until it is lent."""
         self._rows = _Rows()
         self._shared, self._lots = _Shared(), _Shared()
         self._shared_names = [one for one in WalletTerms.__struct_fields__ if one not in _OWN_OF_WALLETS]
@@ -147,6 +150,8 @@ class Wallets:
             if terms is not None:
                 known = self.hot[wallet_id] = HotWallet(terms)
                 self._rows.forget(wallet_id)
+                if self.lent_at is not None:
+                    known.lend_nothing(known.lots.values(), self.lent_at())
         return known
 
     def __getitem__(self, wallet_id: int) -> HotWallet:
@@ -192,7 +197,11 @@ class Wallets:
         hot = self.hot.get(wallet_id)
         cold = None if hot is not None else self._unpacked(wallet_id)
         if cold is None:
-            self[wallet_id].add_lot(lot)
+            wallet = self[wallet_id]
+            is_new = lot.id not in wallet.lots
+            wallet.add_lot(lot)
+            if is_new and self.lent_at is not None:
+                wallet.lend_nothing([wallet.lots[lot.id]], self.lent_at())
         elif all(one.id != lot.id for one in cold.lots):
             self._pack(msgspec.structs.replace(cold, lots=[*cold.lots, lot]))
 

@@ -3,7 +3,7 @@
 They mean exactly what the nouns of `model` mean; a property test proves that their numbers equal the engine's (DESIGN §6).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
@@ -50,6 +50,7 @@ class HotLot:
         "left_nanos",
         "place",
         "priority",
+        "told_nanos",
         "wallet",
     )
 
@@ -59,6 +60,8 @@ class HotLot:
         self.effective_at = terms.effective_at
         self.expires_at = terms.expires_at or NEVER
         self.left_nanos = terms.available_nanos
+        self.told_nanos = 0
+        """Of a sized lease: what the ledger said there is, which is not lent here."""
         self.classification = terms.classification
         self.wallet = wallet
         self.drawable = False
@@ -98,11 +101,11 @@ class HotWallet:
     """
 
     __slots__ = (
-        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "day_paces", "day_start_at", "enforcement", "first", "floor_model", "floor_pool_id",
-        "held_nanos", "holder_kind", "id", "is_open", "lots", "models", "name", "next_change_at", "order", "output_cap_tokens",
+        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "day_paces", "day_start_at", "elsewhere_nanos", "enforcement", "first", "floor_model",
+        "floor_pool_id", "held_elsewhere_nanos", "held_nanos", "holder_kind", "id", "is_open", "lots", "low_nanos", "models", "name", "next_change_at", "order", "output_cap_tokens",
         "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "purpose_tag", "service_tiers", "spent_nanos",
         "suspense_nanos", "thrift",
-        "waiting", "zone",
+        "waiting", "worst_nanos", "zone",
     )  # fmt: skip
 
     def __init__(self, terms: WalletTerms) -> None:
@@ -121,6 +124,14 @@ class HotWallet:
         self.cycle_ends_at = 0
         self.waiting: list[Wait] = []
         """Calls that wait for money, in their order; a list, for of a million wallets hardly one has any, and a deque takes ten times as much."""
+        self.elsewhere_nanos = 0
+        """Of a sized lease: what there is that is not lent here, as the ledger said last."""
+        self.held_elsewhere_nanos = 0
+        """Likewise what calls of other workers hold."""
+        self.low_nanos = 0
+        """With less than this more is asked for; 0: it is on its way, or all is here."""
+        self.worst_nanos = 0
+        """The dearest call of late, which loans are sized by."""
         self.overage_held_nanos = 0
         """The company's part of open holds that count against the overage limit."""
         self.company_nanos = 0
@@ -245,11 +256,23 @@ class HotWallet:
 
     def next_arrival(self, now: Instant) -> tuple[Instant, int]:
         """`(when, how many nanos)` become spendable next; (0, 0) when nothing is scheduled."""
-        future = [lot for lot in self.lots.values() if now < lot.effective_at < AWAITED_AT and lot.left_nanos > 0]
+        future = [
+            lot
+            for lot in self.lots.values()
+            if now < lot.effective_at < AWAITED_AT and lot.left_nanos + lot.told_nanos > 0
+        ]
         if not future:
             return 0, 0
         when = min(lot.effective_at for lot in future)
-        return when, sum(lot.left_nanos for lot in future if lot.effective_at == when)
+        return when, sum(lot.left_nanos + lot.told_nanos for lot in future if lot.effective_at == when)
+
+    def lend_nothing(self, lots: Iterable[HotLot], now: Instant) -> None:
+        """Of a sized lease: what the ledger said there is of these lots, it has itself, and lends it when it is wanted."""
+        for lot in lots:
+            lot.told_nanos, lot.left_nanos = lot.left_nanos, 0
+            if lot.effective_at <= now < lot.expires_at:
+                self.elsewhere_nanos += lot.told_nanos
+        self.next_change_at = 0
 
 
 def _names_any(names: list[str], model: str, aliases: tuple[str, ...]) -> bool:
@@ -309,6 +332,13 @@ class HotKey:
         """Rate cards and tiers to which neither its plan nor its own list shuts it: names are compared once for many calls."""
         self.thrift = wallet.thrift
         """Its wallet's, one look nearer."""
+
+    @property
+    def funding_text(self) -> str:
+        """What pays for its calls, in words."""
+        if self.pool is None:
+            return f"The wallet {self.wallet.name}"
+        return f"The wallet {self.wallet.name} with its pool {self.pool.name}"
 
     def shut_to(self, model: str, aliases: tuple[str, ...]) -> str:
         """What of a call it is not for, in words; nothing when it is for it."""
@@ -417,9 +447,12 @@ class HotHold:
 
 
 class Wait:
-    """Not now: other calls of the same wallets hold enough that, once they end, this one may fit; or a limit has room in a moment."""
+    """Not now: other calls of the same wallets hold enough that, once they end, this one may fit; or a limit has room in a moment.
 
-    __slots__ = ("limit", "needed", "needed_nanos", "until", "wake", "wallets")
+    Or, of a sized lease, what is missing may be lent.
+    """
+
+    __slots__ = ("asks", "lacked", "limit", "needed", "needed_nanos", "until", "wake", "wallets")
 
     def __init__(
         self,
@@ -429,6 +462,7 @@ class Wait:
         limit: "HotLimit | None" = None,
         needed: int = 0,
         until: Instant = 0,
+        asks: "list[tuple[HotLimit, int]] | None" = None,
     ) -> None:
         self.needed_nanos = needed_nanos
         self.wallets = wallets
@@ -437,4 +471,8 @@ class Wait:
         """What it would raise the limit by."""
         self.until = until
         """When to ask again though nothing woke it; 0: whenever its caller likes."""
+        self.asks = asks
+        """Of a sized lease: the ledger is asked for what is missing, also for shares that limits lack for these amounts; None: it is not."""
+        self.lacked = False
+        """Whether the ledger answered that there is not so much."""
         self.wake: Wake | None = None

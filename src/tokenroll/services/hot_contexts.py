@@ -10,8 +10,9 @@ from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.limits import BATCH_OUTPUT_TOKENS_MAX, MEDIA_TOKENS_ESTIMATE, SEARCHES_SHARE
 from tokenroll.model.usage import METERS, Meter
 from tokenroll.services.hot import HotHold
-from tokenroll.services.hot_prices import HotCard
+from tokenroll.services.hot_prices import HotCard, HotRates
 from tokenroll.services.limit_rules import CALLS, CREDITS
+from tokenroll.store.tape import SERVICE_TIERS
 from tokenroll.upstream.dialect import BYTES_PER_TOKEN_ESTIMATE, Denial
 from tokenroll.upstream.facts import Batched, Facts
 
@@ -22,6 +23,7 @@ _SOLD_BY_UNITS: Final = (
     (Meter.AUDIO_SECOND, "/v1/audio/transcriptions"),
 )  # fmt: skip
 """Where models are called that have a price for input and none for output, and those that are sold by units."""
+_TIER_INDEX: Final = {tier: index for index, tier in enumerate(SERVICE_TIERS)}
 _BETA_ADVICE: Final = "Leave that beta out, or ask whoever runs the gateway for a rate card with them."
 _IMAGE_WEIGHT_BYTES: Final = MEDIA_TOKENS_ESTIMATE * BYTES_PER_TOKEN_ESTIMATE
 """What stands for an image among a call's bytes, for evidence; a bound has the card's own figure in its place."""
@@ -195,15 +197,25 @@ def _searches_afforded(hold: HotHold, facts: Facts, available: int, context_toke
     most = facts.server_tool_uses_max
     context_grains = context_tokens * token_grains
     rooms = [available] if hold.key.wallet.enforcement == Enforcement.ENFORCE else []
-    for limit in hold.limited.limits if hold.limited is not None else ():
-        if not limit.enforces or limit.measure == CALLS or not limit.id:
+    limited = hold.limited
+    for limit in limited.limits if limited is not None else ():
+        if limited is None or not limit.enforces or limit.measure == CALLS or not limit.id:
             continue
         if limit.measure == CREDITS:
-            rooms.append(limit.cap - limit.used)
+            rooms.append(limited.room(limit))
         else:
-            most = min(most, (limit.cap - limit.used) // SEARCHES_SHARE // context_tokens - 1)
+            most = min(most, limited.room(limit) // SEARCHES_SHARE // context_tokens - 1)
     for room in rooms:
         budget_grains = room // SEARCHES_SHARE * rates.grains_per_nano - context_grains
         per_search_grains = context_grains + rates.web_search_grains
         most = min(most, budget_grains // per_search_grains) if per_search_grains else most
     return max(0, most)
+
+
+def rates_of(card: HotCard, tier: str, facts: Facts) -> HotRates | None:
+    """What a tier's first call finds; None when the card does not sell it, or no output where there would be some."""
+    index = _TIER_INDEX.get(tier, 0)
+    if not facts.is_text:
+        return card.spoken_at_tier(tier, index) if facts.speaks else card.media_at_tier(tier, index)
+    rates = card.at_tier(tier, index)
+    return card.input_at_tier(tier, index) if rates is None and not facts.has_output else rates

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limit import LimitScope
-from tokenroll.model.limits import WAITING_CALLS_MAX
+from tokenroll.model.limits import SHARE_WHOLE, WAITING_CALLS_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, TOKEN_METER_COUNT, Meter
 from tokenroll.services.access_paces import access_rules
@@ -17,6 +17,7 @@ from tokenroll.services.limit_rules import CALLS, LimitRule
 from tokenroll.services.protocol import CounterChange, KeyTerms, LimitTerms
 from tokenroll.services.windows import NO_WINDOW
 from tokenroll.store import tape as tapes
+from tokenroll.store.attempt_record import hold_key
 from tokenroll.upstream.pace import KINDS, Pace
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class HotLimit:
 
     __slots__ = (
         "calendars", "cap", "earlier", "earlier_used", "enforces", "held", "holds", "id", "measure", "overage", "rule", "scope_text",
-        "start_at", "turns_at", "used", "waiting", "window",
+        "share", "start_at", "turns_at", "used", "waiting", "whole_cap", "window",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,8 @@ class HotLimit:
         """The part of `used` that open calls may still give back."""
         self.waiting: list[Wait] = []
         """Calls that are held back until it has room for them."""
+        self.share = SHARE_WHOLE
+        """How much of the cap is this worker's, of SHARE_WHOLE: of a sized lease it counts its own calls alone."""
         self.earlier: dict[Instant, int] = dict(counters)
         self.earlier_used = self.used = sum(self.earlier.values())
         self.start_at: Instant = NO_WINDOW.start_at
@@ -69,10 +72,34 @@ class HotLimit:
         self.scope_text = scope_text
         self.measure = rule.measure
         self.enforces = rule.enforces
-        self.overage = rule.overage
-        self.cap = rule.cap
+        self.whole_cap = rule.cap
+        self.set_share(self.share)
         self.holds = False
         self.turn_again()
+
+    def set_share(self, share: int) -> None:
+        """Another part of the cap is this worker's, and of what may be above it."""
+        self.share = share
+        self.cap, self.overage = self.whole_cap, self.rule.overage
+        if share != SHARE_WHOLE:
+            self.cap = self.cap * share // SHARE_WHOLE
+            self.overage = self.overage * share // SHARE_WHOLE
+
+    def share_for(self, amount: int) -> int:
+        """The share with which a call that raises it by `amount` fits."""
+        return -(-max(0, self.used + amount) * SHARE_WHOLE // max(1, self.whole_cap))
+
+    def spare_share(self, now: Instant) -> int:
+        """The part of its share that its calls have not used."""
+        if now >= self.turns_at:
+            self.look(now)
+        return max(0, self.share - (self.share_for(0) if self.holds else 0))
+
+    def begin_share(self) -> None:
+        """Of a sized lease: nothing is used by this life, and nothing may be."""
+        self.earlier.clear()
+        self.earlier_used = self.used = 0
+        self.set_share(0)
 
     def turn_again(self) -> None:
         """Its window is found again before the next call."""
@@ -85,7 +112,7 @@ class HotLimit:
             self._turn(now)
         rule = self.rule
         turns_at = self.window.turns_at
-        self.cap = rule.cap
+        self.whole_cap = rule.cap
         if rule.effective_at > now:
             turns_at = min(turns_at, rule.effective_at)
         if rule.expires_at > now:
@@ -93,11 +120,12 @@ class HotLimit:
         self.holds = rule.effective_at <= now and (not rule.expires_at or now < rule.expires_at)
         for cap, effective_at, expires_at in rule.overrides:  # oldest first: the newest that holds decides
             if effective_at <= now < expires_at:
-                self.cap = cap
+                self.whole_cap = cap
             if effective_at > now:
                 turns_at = min(turns_at, effective_at)
             if expires_at > now:
                 turns_at = min(turns_at, expires_at)
+        self.set_share(self.share)
         self.turns_at = turns_at
 
     def _turn(self, now: Instant) -> None:
@@ -238,10 +266,13 @@ class Limited:
 
     __slots__ = (
         "amounts",
+        "asks",
         "clamps",
         "flags",
+        "lacks",
         "ledger_places",
         "limits",
+        "may_ask",
         "may_reroute",
         "notes",
         "pace_bits",
@@ -259,12 +290,30 @@ class Limited:
         self.amounts: list[int] = []
         self.flags: dict[int, int] = {}
         """Of those that it would not have fitted, by their place: what the HOLD says of it."""
+        self.may_ask = False
+        """Whether shares that are too small may be asked for, but those that are known to be `lacks`."""
+        self.asks: list[tuple[HotLimit, int]] | None = None
+        self.lacks: list[HotLimit] | None = None
         self.may_reroute = True
         self.would_deny = False
         self.too_fast = False
         """Whether its plan's pace would have refused it."""
         self.notes = b""
         """Header lines: what the client is told of them."""
+
+    def room(self, limit: HotLimit) -> int:
+        """What of a limit is left for the call: of all of it, where more of it may be asked for."""
+        may_ask = self.may_ask and not (self.lacks and limit in self.lacks)
+        return (limit.whole_cap if may_ask else limit.cap) - limit.used
+
+    def asks_for(self, limit: HotLimit, amount: int) -> bool:
+        """Whether another share of a limit could let the call in, which is then asked for."""
+        if not (self.may_ask and limit.id and limit.used + amount <= limit.whole_cap) or limit.share == SHARE_WHOLE:
+            return False
+        if self.lacks is not None and limit in self.lacks:
+            return False
+        self.asks = [*(self.asks or ()), (limit, amount)]
+        return True
 
     def lift(self) -> None:
         """All of them raised by what `fit` found: the hold is drawn."""
@@ -342,7 +391,7 @@ class Reroute:
 class HotLimits:
     """All limits of a worker, and which of them count a key's calls."""
 
-    __slots__ = ("_access", "_by_scope", "_calendars", "_revision", "known")
+    __slots__ = ("_access", "_by_scope", "_calendars", "_revision", "known", "life", "shared")
 
     def __init__(self) -> None:
         self._access: dict[int, list[HotLimit]] = {}
@@ -351,6 +400,10 @@ class HotLimits:
         self._revision = 0
         """How often a limit was made or changed."""
         self.known: dict[int, HotLimit] = {}
+        self.life = (0, 0)
+        """The worker and its epoch."""
+        self.shared = False
+        """Whether others count calls, too: this worker has a share of each limit, at first of nothing."""
         self._by_scope: dict[tuple[str, int], list[HotLimit]] = {}
 
     def apply(self, limits: Iterable[LimitTerms]) -> None:
@@ -363,9 +416,17 @@ class HotLimits:
                 limit.set_rule(rule, terms.scope_text)
                 continue
             limit = HotLimit(rule, terms.id, terms.scope_text, terms.counters, self._calendars)
+            if self.shared:
+                limit.begin_share()
             self.known[terms.id] = limit
             subject = terms.subject_id if terms.scope in _WITH_SUBJECT else 0
             self._by_scope.setdefault((terms.scope, subject), []).append(limit)
+
+    def share(self) -> None:
+        """Of a sized lease: from its first moment, before any call."""
+        self.shared = True
+        for limit in self.known.values():
+            limit.begin_share()
 
     def set_calendars(self, calendars: tuple[PayCalendar, ...]) -> None:
         """Which pay cycles there are: windows of a cycle are found again."""
@@ -385,10 +446,10 @@ class HotLimits:
         self.apply(limits)
 
     def change(self, changes: Iterable[CounterChange]) -> None:
-        """Calls in suspense that the ledger resolved."""
+        """Calls in suspense that the ledger resolved; where it has a share, those of its own life."""
         for one in changes:
             limit = self.known.get(one.limit_id)
-            if limit is not None:
+            if limit is not None and (not self.shared or hold_key(one.hold_key)[:2] == self.life):
                 limit.change(one.start_at, one.change)
 
     def of_key(self, terms: KeyTerms) -> list[HotLimit]:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from tokenroll.engine.calendar_terms import CALENDARS_SETTING, calendars_from_text
 from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import HOUR_MICROS, Instant, text_from_instant
@@ -25,6 +27,7 @@ from tokenroll.services.protocol import (
     View,
     WalletTerms,
 )
+from tokenroll.services.sized_lease import SizedLease
 from tokenroll.upstream.dialect import WHO_RUNS_IT
 
 APPROVER_SETTING: Final = "approver"
@@ -46,6 +49,8 @@ class Leases:
         self.wallets = Wallets()
         self.last_delta = 0
         self.lease_expires_at: Instant = NEVER
+        self.sized: SizedLease | None = None
+        """What this worker has as one of several; None: it has everything."""
         self._is_whole = False
         """Whether a lease came to its last part: before that nothing was spent here, so what the ledger says last stands."""
         self._pepper = pepper
@@ -85,11 +90,15 @@ class Leases:
 
     def apply_lease(self, lease: Lease) -> None:
         """Wallets to spend. One that is leased already keeps its amounts: this worker knows what it holds of them better."""
+        if lease.of > 1 and self.sized is None:
+            self.sized = SizedLease(*self.limits.life, self.wallets, self.limits, lease.of)
+            self.limits.share()
         for terms in lease.wallets:
+            own = self._own_part(terms)
             if self._is_whole:
-                self.wallets.renew(terms)
+                self.wallets.renew(own)
             else:
-                self.wallets.begin(terms)
+                self.wallets.begin(own)
         self._is_whole = self._is_whole or lease.last
         self.last_delta = max(self.last_delta, lease.delta)
         self.lease_expires_at = lease.expires_at or NEVER
@@ -145,8 +154,14 @@ class Leases:
             elif (wallet_id, lot_id) not in coming and not self.wallets.has_lot(wallet_id, lot_id):
                 raise ProtocolError(f"lot {lot_id} changes, which wallet {wallet_id} does not have here")
 
+    def _own_part(self, terms: WalletTerms) -> WalletTerms:
+        """Of several workers each has a part of the limit of overage: together they keep it."""
+        if self.sized is None:
+            return terms
+        return msgspec.structs.replace(terms, overage_nanos_left=terms.overage_nanos_left // self.sized.workers)
+
     def _apply_wallet(self, terms: WalletTerms) -> None:
-        if self.wallets.renew(terms):
+        if self.wallets.renew(self._own_part(terms)):
             self._bearers.clear()
 
     def _apply_lot(self, change: LotChange) -> None:
@@ -154,16 +169,20 @@ class Leases:
             self.wallets.add_lot(change.wallet_id, change.terms)
             return
         wallet = self.wallets[change.wallet_id]
-        self.give_back(wallet.lots[change.lot_id], change.change_nanos)
+        if self.sized is None:  # else it came back to the ledger
+            self.give_back(wallet.lots[change.lot_id], change.change_nanos)
         wallet.suspense_nanos -= change.change_nanos + change.spent_nanos
         wallet.spent_nanos += change.spent_nanos
 
     def _answer(self, recalls: list[RecallTerms], now: Instant) -> None:
-        """Gives what is asked back as far as its mode says. Every recall is answered, be it with nothing."""
+        """Gives what is asked back as far as its mode says. Every recall is answered, be it with nothing.
+
+        One of several workers has not all that there is: it gives what it can, and the ledger decides.
+        """
         short = {
             one.group_id
             for one in recalls
-            if one.mode == RecallMode.WHOLE and self._free_nanos(one, now) < one.wanted_nanos
+            if one.mode == RecallMode.WHOLE and self.sized is None and self._free_nanos(one, now) < one.wanted_nanos
         }
         for one in recalls:
             free_nanos = 0 if one.group_id in short else self._free_nanos(one, now)
@@ -174,15 +193,19 @@ class Leases:
             if wallet is None or lot is None:
                 continue
             wallet.change(lot, -given_nanos)
-            if one.mode == RecallMode.OWED and given_nanos < one.wanted_nanos:
+            if one.mode == RecallMode.OWED and given_nanos < one.wanted_nanos and self._may_return(lot):
                 wallet.change(lot, given_nanos - one.wanted_nanos)
                 self._owed.setdefault(lot.id, []).append([one.id, one.wanted_nanos - given_nanos])
+
+    def _may_return(self, lot: HotLot) -> bool:
+        """Whether calls may return more of a lot here: where others may spend it too, only what was lent here and is held."""
+        return self.sized is None or lot.wallet.held_nanos > 0
 
     def _free_nanos(self, one: RecallTerms, now: Instant) -> int:
         """What the lot has left now; nothing of a lot that is not leased here, nor of an expired one that was to be passed on."""
         wallet = self.wallets.get(one.wallet_id)
         lot = None if wallet is None else wallet.lots.get(one.lot_id)
-        if lot is None or (one.mode == RecallMode.WHOLE and lot.expires_at <= now):
+        if lot is None or (one.mode == RecallMode.WHOLE and lot.expires_at <= now and self.sized is None):
             return 0
         return max(0, lot.left_nanos)
 
@@ -302,6 +325,9 @@ class Leases:
     def wait(self, wait: Wait, wake: Wake) -> None:
         """`wake` is called once, when money or room came back that may suffice; admit again then, but not inside the call."""
         wait.wake = wake
+        if self.sized is not None and wait.asks is not None:
+            self.sized.wait(wait)
+            return
         if wait.limit is not None:
             wait.limit.waiting.append(wait)
         for wallet in wait.wallets:
@@ -310,6 +336,9 @@ class Leases:
     def forget(self, wait: Wait) -> None:
         """The call gave up waiting: its time is over, or its client left."""
         wait.wake = None
+        if self.sized is not None and wait.asks is not None:
+            self.sized.forget(wait)
+            return
         if wait.limit is not None and wait in wait.limit.waiting:
             wait.limit.waiting.remove(wait)
         for wallet in wait.wallets:

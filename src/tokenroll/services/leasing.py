@@ -308,7 +308,8 @@ def _lots_between(connection: Connection, after: int, through: int, now: Instant
         own.held_nanos += held
         own.suspense_nanos += suspense
         left = amount - held - suspense - spent - gone
-        if suspense or (left and (expires_at is None or expires_at > now)):
+        may_come_back = left or held  # what other workers' calls hold
+        if suspense or (may_come_back and (expires_at is None or expires_at > now)):
             own.leased.append(LotTerms(lot, priority, effective_at, expires_at or 0, left, kind))
     return found
 

@@ -20,15 +20,19 @@ from tokenroll.services import charging, leasing, recalling, refilling
 from tokenroll.services.ageing import is_due
 from tokenroll.services.approvers_told import is_told, tell_denials
 from tokenroll.services.clock import Clock
+from tokenroll.services.lending import Lending
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
     Ack,
     Applied,
+    ClientCallTerms,
     Command,
     Delta,
     Hello,
     KeysUsed,
+    Lacking,
     Lease,
+    Lent,
     Ready,
     Refusal,
     Reply,
@@ -36,6 +40,7 @@ from tokenroll.services.protocol import (
     Resign,
     StatusReply,
     View,
+    Want,
     Welcome,
 )
 from tokenroll.services.refusal import Refused
@@ -49,6 +54,7 @@ from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.journal import Journal, canonical, command_leaf
+from tokenroll.store.lease_book import LEASE_NONE, LEASE_SIZED, LEASE_WHOLE, LeaseBook
 from tokenroll.store.mirror import Mirror, OpenHold
 from tokenroll.store.rollups import SLICE_SETTLEMENTS, SpendSums, names_of, roll_up, rolled_through
 from tokenroll.store.statements import insert_into
@@ -74,18 +80,17 @@ class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never mean
 class _Worker:
     """What the ledger knows of one worker."""
 
-    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "ready_at", "resigned")
+    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "lease", "ready_at")
 
     def __init__(
-        self, epoch: int, boot_id: bytes, ready_at: Instant | None, applied_delta: int, halt_reason: str,
-        *, resigned: bool = False,
-    ) -> None:  # fmt: skip
+        self, epoch: int, boot_id: bytes, ready_at: Instant | None, applied_delta: int, halt_reason: str, lease: int
+    ) -> None:
         self.epoch = epoch
         self.boot_id = boot_id
         self.ready_at = ready_at
         self.applied_delta = applied_delta
         self.halt_reason = halt_reason
-        self.resigned = resigned
+        self.lease = lease
 
 
 _NOTE_USE: Final = """
@@ -111,10 +116,16 @@ class Ledger:
         self._mirror = Mirror()
         self._changes = HoldChanges(self._journal, self._mirror, CycleBook())
         self._fold = Fold(connection, self._changes)
+        self._book = LeaseBook(connection, self._journal, self._mirror)
+        self._lending = Lending(connection, self._mirror, self._book)
         self._undelivered: list[Delta] = []
         self._refill_delta = 0
         self.recalls_answered = False
         """Whether the last report gave back parts of lots: commands that wait for them look again."""
+        self.returned: set[int] = set()
+        """The numbers of what the last report returned parts of a lease for."""
+        self.named: list[ClientCallTerms] = []
+        """Calls of the last report that their clients named: other workers refuse them from now on."""
         self._last_at = 0
         self._last_delta = 0
         self._rolled_through = self._usage_rolled_through = 0
@@ -228,8 +239,8 @@ class Ledger:
 
     @property
     def _leased(self) -> bool:
-        """Whether some worker's life may spend: until it resigns, or its next life is ready, only it knows what is left of lots."""
-        return any(not worker.resigned for worker in self._workers.values())
+        """Whether some worker's life may spend everything: until it resigns, or its next life is ready, only it knows what is left."""
+        return any(worker.lease == LEASE_WHOLE for worker in self._workers.values())
 
     def _store_delta(self, delta: Delta | None, now: Instant) -> Delta | None:
         """Inside the transaction: what workers that come later are told first."""
@@ -243,6 +254,7 @@ class Ledger:
         if delta is not None:
             self._last_delta = delta.number
             self._undelivered.append(delta)
+            self._lending.forget()
 
     # ---- workers ------------------------------------------------------------------------------------
 
@@ -277,27 +289,75 @@ class Ledger:
         worker = self._workers.get(message.worker)
         if worker is None or worker.epoch != message.epoch:
             return self._closed(message.worker, message.epoch)
-        others = [
-            number for number, one in self._workers.items() if one.ready_at is not None and number != message.worker
-        ]
-        if others:
-            return Refusal(
-                "leased", f"worker {others[0]} holds every wallet; leases of a part of them come with sized leases"
-            )
+        lease = LEASE_SIZED if message.of > 1 else LEASE_WHOLE
+        refusal = self._unfit(message.worker, lease)
+        if refusal is not None:
+            return refusal
         leased_delta = self._last_delta
         with self._transaction() as now:
             self._lapse_earlier(message.worker, message.epoch, now)
+            self._book.end(message.worker, message.epoch)
             table = schema.workers
-            self.connection.execute(
-                update(table).where(table.c.worker == message.worker).values(ready_at=now, applied_delta=leased_delta)
-            )
+            values = {"ready_at": now, "applied_delta": leased_delta, "lease": lease}
+            self.connection.execute(update(table).where(table.c.worker == message.worker).values(values))
+            worker.lease = lease
             recalling.end_spent(self.connection, now)
-            again = self._store_delta(self._open_recalls(leased_delta + 1), now)
+            if lease == LEASE_SIZED:
+                self._mirror.begin_lease(message.worker)
+                again = None if self._leased else self._alone("ready", charging.collect, now)
+            else:
+                again = self._store_delta(self._open_recalls(leased_delta + 1), now)
             self._journal.close_batch(now)
         self._publish(again)
+        self._lending.forget()
         worker.ready_at = now
         worker.applied_delta = leased_delta
-        return self._lease_messages(leased_delta, now)
+        return self._lease_messages(leased_delta, now, message.of)
+
+    def _unfit(self, worker: int, lease: int) -> Refusal | None:
+        """Why a lease does not go with those that others have: one of everything goes with none.
+
+        `leased` while such a worker lives; `waits` when its next life, or its end, is still to say what its last one left.
+        """
+        for number, one in self._workers.items():
+            if number != worker and one.lease and LEASE_WHOLE in {lease, one.lease}:
+                if one.ready_at is not None:
+                    return Refusal(
+                        "leased", f"worker {number} runs: it is told of how many workers it is one, as each must be"
+                    )
+                return Refusal("waits", f"worker {number} has not yet said what its last life left")
+        return None
+
+    def want(
+        self, message: Want, asked: frozenset[int] = frozenset(), *, sparing: bool = False
+    ) -> Lent | Lacking | set[int] | None:
+        """What a worker is lent for what it wants, durable, or the workers that shall return something first.
+
+        Those that were `asked` did, or are away. `sparing`: nothing beyond what calls need, for others wait. None for a life that is
+        over: it may not spend.
+        """
+        worker = self._workers.get(message.worker)
+        if worker is None or worker.epoch != message.epoch or worker.ready_at is None or worker.lease != LEASE_SIZED:
+            return None
+        now = self.now()
+        if message.again:
+            known = self._book.lent(message.worker, message.epoch, message.number)
+            if known is not None:
+                answer = self._lending.lent(message, known, now)
+                self.connection.rollback()
+                return answer
+        plan = self._lending.plan(message, now, sparing=sparing)
+        if plan.holders - asked and not plan.suffices:
+            self.connection.rollback()
+            return plan.holders - asked
+        if not plan.suffices:
+            elsewhere = self._lending.elsewhere(message, now, here_alone=True)
+            self.connection.rollback()
+            return Lacking(message.number, elsewhere)
+        with self._transaction() as now:
+            self._book.move(message.worker, message.epoch, message.number, plan.parts)
+            self._journal.close_batch(now)
+        return self._lending.lent(message, plan.parts, now)
 
     def _open_recalls(self, number: int) -> Delta | None:
         """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now."""
@@ -318,9 +378,10 @@ class Ledger:
         with self._transaction() as now:
             table = schema.workers
             self.connection.execute(
-                update(table).where(table.c.worker == message.worker).values(ready_at=None, resigned_at=now)
+                update(table).where(table.c.worker == message.worker).values(ready_at=None, resigned_at=now, lease=0)
             )
-            worker.ready_at, worker.resigned = None, True
+            self._book.end(message.worker, message.epoch)
+            worker.ready_at, worker.lease = None, LEASE_NONE
             delta = None if self._leased else self._alone("resign", charging.collect, now)
             self._journal.close_batch(now)
         self._publish(delta)
@@ -371,7 +432,7 @@ class Ledger:
         at = (message.worker, message.epoch)
         if worker is None or at not in self._folded or (message.epoch != worker.epoch and worker.ready_at is not None):
             return self._closed(message.worker, message.epoch)
-        self.recalls_answered = False
+        self.recalls_answered, self.returned, self.named = False, set(), []
         try:
             with self._transaction() as now:
                 first = self._folded[at]
@@ -383,22 +444,28 @@ class Ledger:
                         .where(tapes.c.worker == message.worker, tapes.c.epoch == message.epoch)
                         .values(folded_sequence=folded)
                     )
-                delta = self._book_gives(now)
+                delta = self._book_gives(message, now)
                 self._journal.close_batch(now, (message.worker, message.epoch, first + 1, folded))
         except FoldHalt as halt:
             return self._halted(message, halt)
         self._publish(delta)
-        self.recalls_answered = bool(self._fold.gives)
+        self.recalls_answered = bool(self._fold.gives or self._fold.answered)
+        self.returned = self._fold.returned
+        self.named = [ClientCallTerms(key_id, text, "held", 0) for key_id, text, _ in self._fold.named]
         self._folded[at] = folded
         if worker.halt_reason:
             self._note_halt(message.worker, "")
         return Ack(epoch=message.epoch, sequence=folded)
 
-    def _book_gives(self, now: Instant) -> Delta | None:
+    def _book_gives(self, message: Report, now: Instant) -> Delta | None:
         """What a report gave back of leased lots goes where it was asked for, in the report's own transaction."""
-        if not self._fold.gives:
-            return None
-        return self._alone("fold", lambda work: charging.book(work, self._fold.gives), now)
+        fold = self._fold
+        if fold.returns:
+            self._book.note(message.worker, message.epoch, 0, fold.returns)
+        if fold.answered:
+            recalling.note_answers(self.connection, fold.answered, message.worker)
+            return self._alone("fold", charging.collect, now)
+        return self._alone("fold", lambda work: charging.book(work, fold.gives), now) if fold.gives else None
 
     def open_sequences(self, worker: int, epoch: int) -> set[int]:
         """Sequences of that epoch's holds that are not ended: a tape segment with one of them is not deleted."""
@@ -445,6 +512,7 @@ class Ledger:
                     {
                         "worker": number, "epoch": one.epoch, "ready_at": one.ready_at, "applied_delta": one.applied_delta,
                         "folded_sequence": self._folded.get((number, one.epoch), 0), "halt_reason": one.halt_reason,
+                        "lease": one.lease,
                     }
                     for number, one in sorted(self._workers.items())
                 ],
@@ -517,7 +585,9 @@ class Ledger:
                 statement.on_conflict_do_update(index_elements=["worker"], set_={"hello_at": now, **row})
             )
             self.connection.execute(schema.tapes.insert().values(worker=message.worker, epoch=epoch, folded_sequence=0))
-        self._workers[message.worker] = _Worker(epoch, message.boot_id, None, 0, "")
+        known = self._workers.get(message.worker)
+        lease = LEASE_NONE if known is None else known.lease
+        self._workers[message.worker] = _Worker(epoch, message.boot_id, None, 0, "", lease)
         self._folded[message.worker, epoch] = 0
 
     def epoch_of(self, worker: int) -> int:
@@ -544,10 +614,11 @@ class Ledger:
                 changes.suspend(hold, pack_lapse(key.sequence, lapse), now, now)
         changes.batch.write(self.connection, self._mirror, now)
 
-    def _lease_messages(self, delta: int, now: Instant) -> Iterator[View | Lease]:
+    def _lease_messages(self, delta: int, now: Instant, of: int) -> Iterator[View | Lease]:
         try:
             yield from leasing.view_parts(self.connection, now)
-            yield from leasing.lease_parts(self.connection, delta, now)
+            for part in leasing.lease_parts(self.connection, delta, now):
+                yield msgspec.structs.replace(part, of=of)
         finally:
             self.connection.rollback()
 
@@ -579,6 +650,8 @@ class Ledger:
         connection = self.connection
         self._journal.reload()
         self._mirror.load(connection)
+        self._book.load()
+        self._lending.forget()
         self._changes.cycles.reload(connection)
         self._last_at = self._journal.last_closed_at()
         self._rolled_through = self._usage_rolled_through = 0
@@ -593,7 +666,7 @@ class Ledger:
                 row.ready_at,
                 max(row.applied_delta, ready.get(row.worker, 0)),
                 row.halt_reason,
-                resigned=row.resigned_at is not None,
+                row.lease,
             )
             for row in connection.execute(select(schema.workers))
         }

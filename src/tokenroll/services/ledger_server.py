@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from tokenroll.services.lease_desk import LeaseDesk
 from tokenroll.services.ledger import PENDING, Ledger
 from tokenroll.services.protocol import (
     Ack,
     Applied,
+    ClientCallTerms,
     Command,
     FrameReader,
     Hello,
@@ -29,6 +31,8 @@ from tokenroll.services.protocol import (
     Report,
     Resign,
     Status,
+    View,
+    Want,
     encode,
 )
 from tokenroll.services.retention import delete_folded_segments
@@ -60,6 +64,7 @@ class LedgerServer:
         self.lost = False
         """Whether nobody knows what of the last commit is kept: no more is answered, and whoever serves this reads the ledger anew."""
         self._said: dict[str, float] = {}
+        self.leases = LeaseDesk(ledger)
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._chores: asyncio.Task[None] | None = None
@@ -188,6 +193,18 @@ class LedgerServer:
                 if connection.spends:
                     connection.write(frame)
 
+    def tell_named(self, teller: "LedgerConnection", calls: list[ClientCallTerms]) -> None:
+        """What clients named at one worker, none of the others sends again (law 7)."""
+        frame = encode(View(keys=[], cards=[], settings={}, last=False, client_calls=calls))
+        for connection in self.connections:
+            if connection.spends and connection is not teller:
+                connection.write(frame)
+
+    def begin_those_who_wait(self) -> None:
+        """A lease ended or began: who could not be ready beside what others had may be by now."""
+        for connection in tuple(self.connections):
+            connection.ready_again()
+
     def noticed(self) -> None:
         """A worker applied something: commands that wait for it look again."""
         for connection in tuple(self.connections):
@@ -206,6 +223,7 @@ class LedgerConnection(asyncio.Protocol):
         self.spends = False
         self._recovered_at = -RECOVERY_SECONDS
         """When it said HELLO, or the last report of its earlier lives was folded, by a clock that only goes on."""
+        self._ready_later: Ready | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -214,6 +232,7 @@ class LedgerConnection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._server.connections.discard(self)
+        self._server.leases.left(self)
         for _, timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
@@ -238,6 +257,11 @@ class LedgerConnection(asyncio.Protocol):
         """The frame to the peer, if it is still there."""
         if self._transport is not None:
             self._transport.write(frame)
+
+    def say(self, message: Message) -> None:
+        """The message to the peer, behind what changed before it."""
+        self._server.publish()
+        self.write(encode(message))
 
     def end(self) -> None:
         """The connection closed once what was written is out."""
@@ -264,9 +288,15 @@ class LedgerConnection(asyncio.Protocol):
             self.write(encode(answer))
             if isinstance(answer, Ack):
                 self._recovered_at = time.monotonic()
+            if ledger.named:
+                self._server.tell_named(self, ledger.named)
+            if ledger.returned:
+                self._server.leases.returned(message.worker, ledger.returned)
             if ledger.recalls_answered:
                 self._server.publish()
                 self._server.noticed()
+        elif isinstance(message, Want):
+            self._server.leases.want(self, message)
         elif isinstance(message, Applied):
             ledger.applied(message)
             self._server.noticed()
@@ -279,7 +309,10 @@ class LedgerConnection(asyncio.Protocol):
         elif isinstance(message, Resign):
             self.spends = False
             ledger.resign(message)
+            self._server.leases.ended(message.worker)
+            self._server.publish()
             self._server.noticed()
+            self._server.begin_those_who_wait()
         elif isinstance(message, KeysUsed):
             ledger.keys_used(message)
         elif isinstance(message, Status):
@@ -300,19 +333,33 @@ class LedgerConnection(asyncio.Protocol):
                 other.end()  # its epoch is over, or this is the same process after a lost connection
         if message.epoch:
             self.spends = True
+            self._server.leases.peers[self.worker] = self
             ledger.applied(Applied(worker=message.worker, number=message.last_delta))
             for delta in ledger.missed_deltas(message.worker, message.last_delta):
                 self.write(encode(delta))
 
     def _ready(self, message: Ready) -> None:
         answer = self._server.ledger.ready(message)
+        if isinstance(answer, Refusal) and answer.kind == "waits":
+            self._ready_later = message
+            return
         if isinstance(answer, Refusal):
             self.write(encode(answer))
             return
         for part in answer:
             self.write(encode(part))
         self.spends = True
+        self._server.leases.peers[self.worker] = self
+        self._server.leases.ended(self.worker)
         self._server.publish()  # what earlier lives were asked for and did not give is asked for again
+        self._server.noticed()
+        self._server.begin_those_who_wait()
+
+    def ready_again(self) -> None:
+        """A worker that waited for another's last word asks once more."""
+        message, self._ready_later = self._ready_later, None
+        if message is not None and self._transport is not None:
+            self._ready(message)
 
     def _execute(self, command: Command) -> None:
         reply = self._server.answer(command)

@@ -32,7 +32,7 @@ def fit(
         amount = raises[limit.measure]
         missing = limit.used + amount - limit.cap
         flags = 0
-        if missing > 0:
+        if missing > 0 and not limited.asks_for(limit, amount):
             if not limit.enforces:
                 flags = tapes.RAISE_WOULD_DENY
                 limited.would_deny = True
@@ -77,7 +77,7 @@ def _lower(hold: HotHold, limited: Limited, facts: Facts, available: int, fixed_
     for limit in limited.limits:
         if not (limit.enforces and limit.rule.counts_output and limit.id):
             continue  # a plan's pace guards the provider: it refuses, and shortens nobody's answer
-        room = limit.cap - limit.used
+        room = limited.room(limit)
         if ours:
             cap = min(cap, max(limit.rule.fitting_cap(hold, room // 4, fixed_grains), least))
         elif limit.rule.clamps and limit.rule.amount_of(hold) > room:

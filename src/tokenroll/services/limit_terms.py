@@ -56,12 +56,23 @@ def overrides_of(connection: Connection, limit_ids: Iterable[int]) -> dict[int, 
 
 def counters_of(connection: Connection, limit: Limit, now: Instant) -> list[tuple[Instant, int]]:
     """The counters that count at `now`, oldest first, as `(start_at, used)`."""
-    window = window_at(limit.window, limit.window_seconds, now, ZoneInfo(limit.zone), read_calendars(connection))
     counters = schema.limit_counters.c
     query = select(counters.start_at, counters.used).where(
-        counters.limit_id == limit.id, counters.start_at >= window.counted_from
+        counters.limit_id == limit.id, counters.start_at >= counted_from(connection, limit, now)
     )
     return [(row.start_at, row.used) for row in connection.execute(query.order_by(counters.start_at))]
+
+
+def counted_from(connection: Connection, limit: Limit, now: Instant) -> Instant:
+    """Counters that begin before it count nothing at `now`."""
+    zone = ZoneInfo(limit.zone)
+    return window_at(limit.window, limit.window_seconds, now, zone, read_calendars(connection)).counted_from
+
+
+def least_cap(connection: Connection, limit: Limit, now: Instant) -> int:
+    """The smallest cap that holds now or, as far as is known, later."""
+    overrides = [one for one in overrides_of(connection, [limit.id]).get(limit.id, []) if one.expires_at > now]
+    return min(limit.cap, *(one.cap for one in overrides)) if overrides else limit.cap
 
 
 def limit_terms(connection: Connection, now: Instant, limit_ids: Iterable[int] | None = None) -> list[LimitTerms]:

@@ -157,11 +157,12 @@ class LimitTerms(msgspec.Struct, array_like=True, frozen=True):
 
 
 class CounterChange(msgspec.Struct, array_like=True, frozen=True):
-    """A call in suspense was resolved: its counter moves from what it was raised by to what it cost."""
+    """A call in suspense was resolved: its counter moves from what it was raised by to what it cost. A share counts calls of its life."""
 
     limit_id: int
     start_at: int
     change: int
+    hold_key: int = 0
 
 
 class ClientCallTerms(msgspec.Struct, array_like=True, frozen=True):
@@ -194,10 +195,11 @@ class Welcome(msgspec.Struct, tag="welcome", frozen=True):
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
-    """All earlier epochs are reported: the worker asks for its VIEW and LEASE."""
+    """All earlier epochs are reported: the worker asks for its VIEW and LEASE. It is one `of` so many."""
 
     worker: int
     epoch: int
+    of: int = 1
 
 
 class Resign(msgspec.Struct, tag="resign", frozen=True):
@@ -219,12 +221,66 @@ class View(msgspec.Struct, tag="view", frozen=True):
 
 
 class Lease(msgspec.Struct, tag="lease", frozen=True):
-    """Wallets whose lots this worker may spend. With one host and one worker: whole wallets, `expires_at` 0 (no deadline)."""
+    """Wallets whose lots this worker may spend. With one host and one worker: whole wallets, `expires_at` 0 (no deadline).
+
+    It is one `of` so many workers: of several each has a sized lease. Then lots say what there is; what it may hold it is LENT when it
+    WANTs it.
+    """
 
     wallets: list[WalletTerms]
     expires_at: int
     delta: int
     last: bool
+    of: int = 1
+
+
+class Want(msgspec.Struct, tag="want", frozen=True):
+    """A worker with a sized lease is short: for calls (`need_nanos`, and what its share of limits lacks), or soon (need of nothing).
+
+    `wallets` in the order of draw; `like_nanos` is how much it would have if there is plenty. Numbered in its life: `again` after a
+    lost connection. It is lent all that it needs, or told what is LACKING.
+    """
+
+    worker: int
+    epoch: int
+    number: int
+    wallets: list[int]
+    need_nanos: int
+    like_nanos: int
+    limits: list[tuple[int, int]]
+    again: bool = False
+
+
+class Elsewhere(msgspec.Struct, array_like=True, frozen=True):
+    """What a wallet has that this worker was not lent: at the ledger, at other workers, and what calls of these hold."""
+
+    wallet_id: int
+    left_nanos: int
+    held_nanos: int
+
+
+class Lent(msgspec.Struct, tag="lent", frozen=True):
+    """What a want was given: nanos of lots as `(wallet, lot, nanos)`, shares of limits. Durable at the ledger when it is sent."""
+
+    number: int
+    lots: list[tuple[int, int, int]]
+    shares: list[tuple[int, int]]
+    elsewhere: list[Elsewhere]
+
+
+class Lacking(msgspec.Struct, tag="lacking", frozen=True):
+    """A want cannot be met: every other worker returned what it did not hold, or is away."""
+
+    number: int
+    elsewhere: list[Elsewhere]
+
+
+class AskBack(msgspec.Struct, tag="ask_back", frozen=True):
+    """Another worker is short: what is not held of these wallets, and not used of these limits, is to be returned (a RETURN record)."""
+
+    number: int
+    wallets: list[int]
+    limits: list[int]
 
 
 class LotChange(msgspec.Struct, array_like=True, frozen=True):
@@ -280,7 +336,7 @@ class Ack(msgspec.Struct, tag="ack", frozen=True):
 
 
 class Refusal(msgspec.Struct, tag="refusal", frozen=True):
-    """What the ledger does not do for this worker, and why. `kind` is a fold's halt reason, `closed_epoch` or `leased`.
+    """What the ledger does not do for this worker, and why. `kind` is a fold's halt reason, `closed_epoch`, `leased` or `waits`.
 
     Nothing of the refused message was applied. A closed epoch may never spend again: its process ends.
     """
@@ -331,6 +387,10 @@ Message = (
     Hello
     | Welcome
     | Ready
+    | Want
+    | Lent
+    | Lacking
+    | AskBack
     | Resign
     | KeysUsed
     | View

@@ -26,6 +26,7 @@ from tokenroll.services.unit_of_work import UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.fold import Give
 from tokenroll.store.halt import FoldHalt
+from tokenroll.store.statements import insert_into
 
 _TAKEN: Final = {
     RecallPurpose.FORFEITURE: (EntryKind.FORFEIT, Account.FORFEITED, "forfeited_nanos"),
@@ -123,6 +124,36 @@ def owed_of_lots(
     return {row[0]: int(row[1]) for row in connection.execute(query) if row[0] in known}
 
 
+def owed(connection: Connection) -> dict[int, int]:
+    """The same of every lot."""
+    recalls = schema.recalls.c
+    query = select(recalls.lot_id, func.sum(recalls.wanted_nanos - recalls.given_nanos))
+    return {
+        row[0]: int(row[1])
+        for row in connection.execute(query.where(recalls.ended_at.is_(None)).group_by(recalls.lot_id))
+    }
+
+
+def note_answers(connection: Connection, recall_ids: Iterable[int], worker: int) -> None:
+    """A worker with a sized lease returned what it had of these recalls' lots."""
+    table = schema.recall_answers
+    for recall_id in sorted(recall_ids):
+        statement = insert_into(connection, table).values(recall_id=recall_id, worker=worker)
+        connection.execute(statement.on_conflict_do_nothing())
+
+
+def _here(work: UnitOfWork, terms: list[RecallTerms]) -> list[RecallTerms]:
+    """Those whose lots the ledger can decide about: every worker that has something of them has answered.
+
+    The parts of a group together: all of it or nothing may be wanted.
+    """
+    answers = schema.recall_answers.c
+    rows = work.connection.execute(select(answers.recall_id, answers.worker)).all() if work.is_lent else []
+    answered = {(row.recall_id, row.worker) for row in rows}
+    away = {one.group_id for one in terms for worker in work.lent_to(one.lot_id) if (one.id, worker) not in answered}
+    return [one for one in terms if one.group_id not in away]
+
+
 def outcome(connection: Connection, command_id: str) -> dict[str, Any] | None:
     """What became of a command's recalls so far; None for a command that asked for nothing.
 
@@ -159,9 +190,9 @@ def end_spent(connection: Connection, now: Instant) -> None:
 def collect(work: UnitOfWork) -> set[str]:
     """Gives what is asked for as far as it is there, and answers as `book` does.
 
-    Only while nobody has a lease: what is left, the ledger knows then.
+    Only while nobody has a lease of the lots, or whoever had has answered: what is left, the ledger knows then.
     """
-    terms = open_recalls(work.connection)
+    terms = _here(work, open_recalls(work.connection))
     if not terms:
         return set()
     lots = _lots(work.connection, {one.lot_id for one in terms if one.mode == RecallMode.WHOLE})
@@ -179,7 +210,8 @@ def collect(work: UnitOfWork) -> set[str]:
         gives.append(Give(one.id, one.lot_id, nanos, work.now))
     charges = book(work, gives)
     end_spent(work.connection, work.now)
-    work.recalls_answered()
+    still = {one.id: one for one in open_recalls(work.connection)} if work.is_lent else {}
+    work.recalls_answered({one.id for one in terms}, still)
     return charges
 
 

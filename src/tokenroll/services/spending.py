@@ -14,6 +14,7 @@ from tokenroll.model.identifier import HoldKey, IdentifierError, call_number, ho
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import (
     AMOUNT_NANOS_MAX,
+    LEASE_ASKED_AGAIN_MILLIS,
     NAMES_REMEMBERED_MAX,
     OUTPUT_CAP_FLOOR_TOKENS,
     TAGS_BYTES_MAX,
@@ -24,14 +25,15 @@ from tokenroll.services.above_hold import AboveHold
 from tokenroll.services.call_memory import CallMemory, repeated
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
-from tokenroll.services.hot_contexts import bound_beyond_bytes, no_maximum, not_sold
+from tokenroll.services.hot_contexts import bound_beyond_bytes, no_maximum, not_sold, rates_of
 from tokenroll.services.hot_limits import Reroute, rerouted
-from tokenroll.services.hot_prices import HotCard, HotRates
+from tokenroll.services.hot_prices import HotCard
 from tokenroll.services.leases import Leases
 from tokenroll.services.limit_fitting import fit
 from tokenroll.services.limit_rules import fitting_cap
 from tokenroll.services.metering import charge_of, charge_of_passes, estimated_counts
-from tokenroll.services.protocol import Delta, View
+from tokenroll.services.protocol import Delta, Lease, View
+from tokenroll.services.sized_lease import Part, return_records
 from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view
 from tokenroll.store import tape as tapes
 from tokenroll.store.attempt_record import SettleRecord, pack_settle
@@ -62,8 +64,8 @@ _RELEASES: Final = {
 }
 _OTHER_ENDPOINTS: Final = {"openai": ("anthropic", "/v1/messages"), "anthropic": ("openai", "/v1/chat/completions")}
 """By dialect: the other one's provider, and where its models are called."""
-_TIER_INDEX: Final = {tier: index for index, tier in enumerate(tapes.SERVICE_TIERS)}
 _PERSONAL: Final = named_tag(PURPOSE, Purpose.PERSONAL)
+_ASKED_AGAIN_MICROS: Final = LEASE_ASKED_AGAIN_MILLIS * 1000
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
 _ONCE_NAMES_LAST: Final = (1 << 32) - 1
@@ -78,6 +80,7 @@ class Spending(Leases):
 
     def __init__(self, tape: TapeWriter, clock: Clock, pepper: bytes) -> None:
         super().__init__(pepper)
+        self.limits.life = (tape.worker, tape.epoch)
         self.tape = tape
         self.clock = clock
         self.open_holds: dict[int, HotHold] = {}
@@ -96,6 +99,12 @@ class Spending(Leases):
         super().apply_view(view)
         for terms in view.client_calls:
             self._memory.learn(terms)
+
+    def apply_lease(self, lease: Lease) -> None:
+        """See Leases."""
+        super().apply_lease(lease)
+        if self.sized is not None:
+            self.wallets.lent_at = self.clock
 
     def apply_delta(self, delta: Delta, now: Instant = 0) -> bool:
         """See Leases. What it makes the worker give of its lots is on the tape when this returns."""
@@ -126,25 +135,26 @@ class Spending(Leases):
         tags: str = "",
         may_wait: bool = True,
         reroute: Reroute | None = None,
+        asked: Wait | None = None,
     ) -> HotHold | Denial | Wait | Reroute:
         """A hold whose HOLD record is appended, or why not. Nothing changes unless it is a hold.
 
         `call_id` is the client's own; a repeated one is denied with its state. A further attempt of the same call names the
         `previous` hold; it is authorised and bounded on its own. A `reroute` is what an earlier answer said, with the way to its model.
+        `asked`: for what the ledger was asked and did not lend it, or not in time.
         """
         now = self._stamp(now)
         client_id = ""
         if call_id is not None and previous is None:
             client_id = call_id.decode("utf-8", "replace")
-            known = self._memory.by_client(key.id, client_id)
-            if known is not None:
+            if (known := self._memory.by_client(key.id, client_id)) is not None:
                 return repeated(known, client_id)
         model = deployment.model or facts.model
         card = self.prices.card_for(deployment.provider, model, now)
         if card is None:
             return self._unknown(dialect, facts, deployment.provider, now)
         tier = facts.service_tier or deployment.service_tier
-        rates = (card.rates.get(tier) if facts.is_text else None) or _rates(card, tier, facts)
+        rates = (card.rates.get(tier) if facts.is_text else None) or rates_of(card, tier, facts)
         if rates is None:
             return not_sold(card, tier, facts)
         if reroute is not None and reroute.floor is not None and reroute.deployment is not None:
@@ -154,14 +164,12 @@ class Spending(Leases):
         shut = None if passes else self._shut(key, card, facts, tier)
         if shut is not None and wallet.enforcement == Enforcement.ENFORCE:
             return shut
-        if key.tags or facts.tags:
-            tags = merged_tags(tags, facts.tags, key.tags)
-            if len(tags) > TAGS_BYTES_MAX:
-                return Denial("too_many_tags", model=facts.model, state=str(len(tags)))
+        if (key.tags or facts.tags) and len(tags := merged_tags(tags, facts.tags, key.tags)) > TAGS_BYTES_MAX:
+            return Denial("too_many_tags", model=facts.model, state=str(len(tags)))
         if now >= self.lease_expires_at or wallet.id == 0:
-            return Denial("not_ready", scope=_scope(key))
+            return Denial("not_ready", scope=key.funding_text)
         moves = key.pool is not None or now >= wallet.next_change_at
-        available = self._available(key, now) if moves else wallet.available_nanos
+        available = here = self._available(key, now) if moves else wallet.available_nanos
         hold = HotHold(key, card, rates, facts, dialect.index, model, now)
         hold.client_call_id = client_id
         if deployment.pin_tier and not facts.service_tier:
@@ -170,15 +178,17 @@ class Spending(Leases):
             hold.limited = self.limits.counting(key, card.card.model, tags, now)
         if reroute is not None:
             hold.limited = rerouted(hold.limited, reroute)
+        if (sized := self.sized) is not None:
+            available = sized.begin(hold, here, asked)
         refusal = self._bound(hold, facts, available, may_wait=may_wait)
+        if refusal is None and sized is not None:
+            refusal = sized.ask(hold, here)
         if refusal is not None:
             return refusal
         if not self._draw(hold):
             return self._denial("too_many_lots", hold, available)
         if shut is not None:
             hold.would_deny = True  # after the bound, which decides for itself
-        if hold.limited is not None:
-            hold.limited.lift()
         hold.available_after_nanos = available - hold.bound_nanos + hold.company_nanos
         self._record_hold(hold, facts, deployment.name, tags, previous)
         return hold
@@ -194,10 +204,10 @@ class Spending(Leases):
         model, aliases = card.card.model, card.card.aliases
         what = key.wallet.shut_to(model, aliases, tier)
         if what:
-            return Denial("no_access", scope=_scope(key), model=facts.model, state=what)
+            return Denial("no_access", scope=key.funding_text, model=facts.model, state=what)
         what = key.shut_to(model, aliases)
         if what:
-            return Denial("not_for_model", scope=_scope(key), model=facts.model, state=what)
+            return Denial("not_for_model", scope=key.funding_text, model=facts.model, state=what)
         key.passed.add((card.id, tier))
         return None
 
@@ -283,6 +293,8 @@ class Spending(Leases):
         self, hold: HotHold, facts: Facts, available: int, fixed_grains: int, *, may_wait: bool
     ) -> Denial | Wait | Reroute | None:
         """A hold whose bound is above what is left: made to fit where policy says so (None), else told to wait, else denied."""
+        if self.sized is not None and self.sized.may_ask:
+            return None
         key = hold.key
         wallet = key.wallet
         missing = hold.bound_nanos - available
@@ -308,13 +320,16 @@ class Spending(Leases):
             hold.bound_nanos = -(-(fixed_grains + fitting * per_token_grains) // hold.rates.grains_per_nano)
             return None
         pool = key.pool
-        held = wallet.held_nanos if pool is None else wallet.held_nanos + pool.held_nanos
+        held = wallet.held_nanos + wallet.held_elsewhere_nanos
+        if pool is not None:
+            held += pool.held_nanos + pool.held_elsewhere_nanos
         needed = hold.bound_nanos
         if clamps and may_lower:  # it takes what is there, yet not the first little that comes back
             least_nanos = -(-(fixed_grains + least * per_token_grains) // hold.rates.grains_per_nano)
             needed = min(needed, max(least_nanos, (available + held) // 2))
         if may_wait and needed - available <= held:
-            return Wait(needed, (wallet,) if pool is None else (wallet, pool))
+            until = 0 if self.sized is None else hold.admitted_at + _ASKED_AGAIN_MICROS
+            return Wait(needed, (wallet,) if pool is None else (wallet, pool), until=until)
         # nobody embeds or draws with the floor's model: it talks
         if (
             key.floor is not None
@@ -339,7 +354,7 @@ class Spending(Leases):
         when = min((at for at, _ in arrivals if at), default=0)
         return Denial(
             code,
-            scope=_scope(key),
+            scope=key.funding_text,
             needed_nanos=hold.bound_nanos,
             left_nanos=available,
             held_nanos=key.wallet.held_nanos + (pool.held_nanos if pool is not None else 0),
@@ -348,9 +363,8 @@ class Spending(Leases):
             model=hold.model,
         )
 
-    @staticmethod
-    def _draw(hold: HotHold) -> bool:
-        """Own lots in draw order, then the pool's, or the pool's first by its rule.
+    def _draw(self, hold: HotHold) -> bool:
+        """Own lots in draw order, then the pool's, or the pool's first by its rule; and its limits are raised.
 
         False, and nothing taken, when that needs more slices than a hold may have.
         """
@@ -372,6 +386,10 @@ class Spending(Leases):
         if hold.on_overage:
             key.wallet.overage_left_nanos -= hold.company_nanos
             key.wallet.overage_held_nanos += hold.company_nanos
+        if hold.limited is not None:
+            hold.limited.lift()
+        if self.sized is not None:
+            self.sized.drawn(hold)
         return True
 
     def _record_hold(self, hold: HotHold, facts: Facts, deployment: str, tags: str, previous: HotHold | None) -> None:
@@ -609,6 +627,11 @@ class Spending(Leases):
         for start in range(0, len(given), tapes.GIVES_MAX):
             self.tape.append(tapes.pack_gives(self.last_delta, now, given[start : start + tapes.GIVES_MAX]))
 
+    def returned(self, parts: list[Part], number: int = 0) -> None:
+        """Parts of a sized lease go back, for what was asked under that number: from the tape the ledger has them."""
+        for record in return_records(parts, number, self._stamp(self.clock())):
+            self.tape.append(record)
+
     # ---- questions ------------------------------------------------------------------------------------------------
 
     def available_nanos(self, key: HotKey, now: Instant) -> int:
@@ -668,22 +691,6 @@ class Spending(Leases):
         self._once_names = number + 1
         self.tape.append(tapes.pack_name(number, text))
         return number
-
-
-def _rates(card: HotCard, tier: str, facts: Facts) -> HotRates | None:
-    """What a tier's first call finds; None when the card does not sell it, or no output where there would be some."""
-    index = _TIER_INDEX.get(tier, 0)
-    if not facts.is_text:
-        return card.spoken_at_tier(tier, index) if facts.speaks else card.media_at_tier(tier, index)
-    rates = card.at_tier(tier, index)
-    return card.input_at_tier(tier, index) if rates is None and not facts.has_output else rates
-
-
-def _scope(key: HotKey) -> str:
-    pool = key.pool
-    return (
-        f"The wallet {key.wallet.name}" if pool is None else f"The wallet {key.wallet.name} with its pool {pool.name}"
-    )
 
 
 def _source(meter: CallMeter) -> int:

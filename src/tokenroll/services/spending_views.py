@@ -63,8 +63,9 @@ def _amounts(wallet: HotWallet, now: Instant) -> dict[str, Any]:
     return {
         "wallet": wallet.public_id,
         "name": wallet.name,
-        "left": text_from_nanos(wallet.available_nanos),
-        "in_use_now": text_from_nanos(wallet.held_nanos),
+        # of a sized lease what is elsewhere is told, too: as the ledger said it last
+        "left": text_from_nanos(wallet.available_nanos + wallet.elsewhere_nanos),
+        "in_use_now": text_from_nanos(wallet.held_nanos + wallet.held_elsewhere_nanos),
         "being_checked": text_from_nanos(wallet.suspense_nanos),
         "spent": text_from_nanos(wallet.spent_nanos),
         "arrives_next": _dated(when, nanos),

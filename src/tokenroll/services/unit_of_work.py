@@ -8,7 +8,7 @@ commit, never read a clock and never make ids of their own, so running one twice
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, func, select, update
 
 from tokenroll.model.entry import Entry
 from tokenroll.model.identifier import identifier
@@ -134,9 +134,19 @@ class UnitOfWork:
         """A part of a lot is asked back: whoever has the lease hears of it."""
         self._recalls.append(terms)
 
-    def recalls_answered(self) -> None:
-        """What was asked for was given without a worker: nobody needs to hear of it."""
-        self._recalls.clear()
+    def recalls_answered(self, recall_ids: set[int], still: Mapping[int, RecallTerms]) -> None:
+        """These were given what there was without a worker: nobody needs to hear of them, but of what calls still hold."""
+        told = [still.get(one.id, one) for one in self._recalls]
+        self._recalls = [one for one in told if one.id in still or one.id not in recall_ids]
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether some worker has a sized lease."""
+        return bool(self._changes.mirror.leased)
+
+    def lent_to(self, lot_id: int) -> dict[int, int]:
+        """By worker with a sized lease: what it has left of a lot."""
+        return self._changes.mirror.lent_to(lot_id)
 
     def booked_at(self, wallet_id: int, at: Instant) -> Instant:
         """When something that was true at `at` is booked: then, or now if the cycle of it is closed (DESIGN §5)."""
@@ -174,8 +184,10 @@ class UnitOfWork:
         end = pack_settle(hold_key(hold.key).sequence, settle)
         slices = hold.slices
         self._counters += [
-            CounterChange(one.limit_id, one.start_at, counted(one, settle) - one.amount) for one in hold.raises
+            CounterChange(one.limit_id, one.start_at, counted(one, settle) - one.amount, hold.key)
+            for one in hold.raises
         ]
+        self._count_less(hold, settle)
         returned = dict(self._changes.end(hold, Outcome.RESOLVED, end, settle.charge_nanos))
         back = 0
         for lot_id, nanos in slices:
@@ -185,6 +197,15 @@ class UnitOfWork:
                 self.lot_changed(owner, lot_id, came_back, nanos - came_back)
                 back += came_back
         return back
+
+    def _count_less(self, hold: OpenHold, settle: SettleRecord) -> None:
+        """What a life with a share of a limit counts against it changes, too."""
+        uses, key = schema.limit_uses, hold_key(hold.key)
+        for one in hold.raises if self.is_lent else ():
+            where = (uses.c.worker == key.worker) & (uses.c.epoch == key.epoch)
+            where &= (uses.c.limit_id == one.limit_id) & (uses.c.start_at == one.start_at)
+            change = counted(one, settle) - one.amount
+            self.connection.execute(update(uses).where(where).values(used=uses.c.used + change))
 
     def keys_changed(self, key_ids: Iterable[int]) -> None:
         """Api keys that are new, revoked, or whose member's pool changed."""

@@ -21,11 +21,14 @@ from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
     Ack,
     Applied,
+    AskBack,
     Delta,
     FrameReader,
     Hello,
     KeysUsed,
+    Lacking,
     Lease,
+    Lent,
     Message,
     ProtocolError,
     Ready,
@@ -33,6 +36,7 @@ from tokenroll.services.protocol import (
     Report,
     Resign,
     View,
+    Want,
     Welcome,
     encode,
 )
@@ -66,6 +70,18 @@ class WorkerEvents(Protocol):
     def apply_delta(self, delta: Delta) -> object:
         """One numbered change."""
 
+    def lent(self, lent: Lent) -> None:
+        """What a want was given."""
+
+    def lacking(self, lacking: Lacking) -> None:
+        """A want that cannot be met."""
+
+    def ask_back(self, asked: AskBack) -> None:
+        """Another worker is short: what is not used here goes back."""
+
+    def wants(self) -> list[Want]:
+        """What was wanted and is not answered, for a ledger that may not have heard it."""
+
     def take_used(self, keys_max: int) -> list[int]:
         """Keys that were used and not told of yet, at most so many."""
 
@@ -85,8 +101,11 @@ class WorkerCore:
         boot_id: bytes,
         clock: Clock,
         disk: Disk | None = None,
+        of: int = 1,
     ) -> None:
         self.worker = worker
+        self._of = of
+        """How many workers there are: of several each has a sized lease."""
         self.epoch = 0
         self.spending = False
         self._begun = 0
@@ -144,6 +163,12 @@ class WorkerCore:
             self._events.apply_view(message)
         elif isinstance(message, Lease):
             self._leased(message)
+        elif isinstance(message, Lent):
+            self._events.lent(message)
+        elif isinstance(message, Lacking):
+            self._events.lacking(message)
+        elif isinstance(message, AskBack):
+            self._events.ask_back(message)
         elif isinstance(message, Refusal):
             self._refused(message)
         else:
@@ -160,6 +185,10 @@ class WorkerCore:
             self._waiting.append(block)
             self._waiting_bytes += len(block)
         self._report_next()
+
+    def want(self, want: Want) -> None:
+        """What calls need beyond the lease. A ledger that is away hears of it when it is back."""
+        self._say(want)
 
     def retry(self) -> None:
         """Reports once more what a fold refused; a fold that halted for a passing reason goes on."""
@@ -194,7 +223,7 @@ class WorkerCore:
 
     def _welcomed(self, message: Welcome) -> None:
         if self._begun and not self.spending:
-            self._say(Ready(worker=self.worker, epoch=self.epoch))
+            self._say_ready()
             return
         folded = message.folded_sequences.get(self.epoch, 0)
         if self.spending and folded < self.acked_sequence:
@@ -202,6 +231,8 @@ class WorkerCore:
             self._refused(Refusal("closed_epoch", text))
             return
         if self.spending:
+            for want in self._events.wants() if self._of > 1 else ():
+                self.want(want)
             self._acknowledged(Ack(epoch=self.epoch, sequence=folded))
             return
         newest = max(recovery.epochs_on_disk(self._directory), default=0)
@@ -257,7 +288,10 @@ class WorkerCore:
             self._refused(Refusal("tape", f"a tape cannot be begun: {error}"))
             return
         self._begun = self.epoch
-        self._say(Ready(worker=self.worker, epoch=self.epoch))
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        self._say(Ready(worker=self.worker, epoch=self.epoch, of=self._of))
 
     def _next_recovered(self) -> tuple[int, list[bytes]] | None:
         """An epoch and as many of its blocks as one report takes; None behind the last one."""

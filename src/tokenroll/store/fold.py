@@ -15,7 +15,8 @@ batch and never become an object; everything rarer is handled by named methods o
 | RELEASE provider_error | dispatched | ended: a row without charge |
 | LAPSE | held, dispatched | suspense: an entry |
 
-A LEASE says what the worker gave back of its lots; it leaves them here, and `gives` says so to whoever books it.
+A LEASE says what the worker gave back of its lots; it leaves them here, and `gives` says so to whoever books it. What comes from a sized
+lease, by LEASE or by RETURN, goes back to the ledger's own part of the lot, and `returns` says so.
 """
 
 import struct
@@ -32,12 +33,14 @@ from tokenroll.store import schema, tape
 from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, Outcome, hold_number, parse_record
 from tokenroll.store.collector import no_cycle_search
 from tokenroll.store.cycles import NEVER
+from tokenroll.store.database import raw_connection
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
 from tokenroll.store.hold_changes import HoldChanges
+from tokenroll.store.lease_book import LeasePart
 from tokenroll.store.limit_sums import raises_end
 from tokenroll.store.mirror import OpenHold
-from tokenroll.store.tape import Block, RecordType, TapeError, TapeRelease
+from tokenroll.store.tape import LIMIT, LOT, Block, RecordType, TapeError, TapeRelease
 
 _HOLD: Final[int] = int(RecordType.HOLD)
 _SETTLE: Final[int] = int(RecordType.SETTLE)
@@ -62,6 +65,7 @@ _RARER_MIN: Final = {
     int(RecordType.RELEASE): tape.RELEASE.size,
     int(RecordType.LAPSE): tape.LAPSE.size,
     int(RecordType.LEASE): tape.LEASE.size,
+    int(RecordType.RETURN): tape.RETURN.size,
 }
 _SETTLE_MIN: Final = tape.SETTLE.size + tape.COUNTS_MASK_NARROW.size
 
@@ -104,6 +108,15 @@ class Fold:
         self._names: dict[int, str] = {}
         self.gives: list[Give] = []
         """What the last report gave back of leased lots, in its order. It has left the mirror's lots and is booked nowhere yet."""
+        self.returns: list[LeasePart] = []
+        """What came back from a sized lease, below zero: the nanos are in the mirror's lots, the shares nowhere yet."""
+        self.answered: set[int] = set()
+        """Which recalls a worker with a sized lease has answered by it."""
+        self.returned: set[int] = set()
+        """The numbers of what asked for the returns."""
+        self.named: list[tuple[int, str, int]] = []
+        """Calls that their clients named: key, name and hold."""
+        self._lots = self._mirror.lots
 
     def apply(self, worker: int, epoch: int, blocks: bytes, folded_sequence: int, now: Instant) -> int:
         """The last sequence folded of that worker's epoch. Blocks that were folded before are passed over.
@@ -117,7 +130,9 @@ class Fold:
         self._worker, self._epoch = worker, epoch
         self._base = worker << 56 | epoch << 40
         self._fresh, self._dispatched, self._evidence, self._names = {}, {}, {}, {}
-        self.gives = []
+        self.gives, self.returns, self.named = [], [], []
+        self.answered, self.returned = set(), set()
+        self._lots = self._mirror.lots_of(worker)
         with no_cycle_search():
             try:
                 return self._fold(blocks, folded_sequence, now)
@@ -140,7 +155,14 @@ class Fold:
             sequence = block.last_sequence
         for opened in tuple(self._fresh):
             self._lift(opened)
-        self._changes.batch.write(self._connection, self._mirror, now)
+        batch, lots = self._changes.batch, self._lots
+        batch.write(self._connection, self._mirror, now)
+        if lots is not self._mirror.lots:
+            touched = {place >> 1 for place in batch.spent} | batch.changes.keys() - {COMPANY_LOT_ID}
+            touched |= {one.id for one in self.returns if one.kind == LOT}
+            self._mirror.write_leases(self._connection, self._worker, touched)
+            batch.limits.write_uses(raw_connection(self._connection), self._worker, self._epoch)
+            self.named = batch.client_calls
         return sequence
 
     @staticmethod
@@ -166,7 +188,7 @@ class Fold:
     def _fold_records(self, payload: bytes, first_sequence: int) -> int:
         """The sequence of the last record. One loop without calls for the records of a plain attempt."""
         mirror, journal, batch = self._mirror, self._journal, self._changes.batch
-        lots, last_seq, evidence = mirror.lots, mirror.last_seq, self._evidence
+        lots, last_seq, evidence = self._lots, mirror.last_seq, self._evidence
         fresh, dispatched, values = self._fresh, self._dispatched, batch.values
         spent, limits, again = batch.spent, batch.limits, batch.again.append
         add_hash, new_hash = journal.hashes.append, _SHA256.copy
@@ -244,6 +266,8 @@ class Fold:
             self._name(record)
         elif kind == RecordType.LEASE:
             self._give(sequence, record)
+        elif kind == RecordType.RETURN:
+            self._return(sequence, record)
 
     # ---- beginnings -------------------------------------------------------------------------------
 
@@ -255,7 +279,7 @@ class Fold:
         attempt: int = hot[2]
         slices: int = hot[3]
         wallet, key, admitted, bound, client, lot, nanos = hot[4], hot[5], hot[6], hot[7], hot[8], hot[9], hot[10]
-        lots = self._mirror.lots
+        lots = self._lots
         place = lot + lot
         size = _HOLD_ONE_SLICE
         if flags & _LIMITED and slices == 1:
@@ -292,9 +316,13 @@ class Fold:
                     "lot",
                     f"hold {sequence} takes from lot {lot}, which is neither wallet {hold.wallet_id}'s nor a pool's",
                 )
-            rest = self._mirror.take(lot, nanos)
-            if rest < 0:
-                raise _overdraw(sequence, lot, nanos, rest)
+            self._take(sequence, lot, nanos)
+
+    def _take(self, sequence: int, lot: int, nanos: int) -> None:
+        self._lots[2 * lot] -= nanos
+        rest = self._lots[2 * lot]
+        if rest < 0:
+            raise _overdraw(sequence, lot, nanos, rest)
 
     def _identify(self, sequence: int, record: bytes, attempt: int, key: int, client_name: int) -> None:
         """The other names of an attempt: the call it belongs to, and the client's own id of it."""
@@ -342,10 +370,28 @@ class Fold:
         for recall, lot, nanos in tape.GIVE.iter_unpack(record[tape.LEASE.size :]):
             if nanos < 0 or self._mirror.owner(lot) == 0:
                 raise FoldHalt("lot", f"record {sequence} gives {nanos} of lot {lot}, which cannot be")
-            rest = self._mirror.take(lot, nanos)
-            if rest < 0:
-                raise _overdraw(sequence, lot, nanos, rest)
-            self.gives.append(Give(recall, lot, nanos, at))
+            self._take(sequence, lot, nanos)
+            if self._lots is self._mirror.lots:
+                self.gives.append(Give(recall, lot, nanos, at))
+            else:
+                self._mirror.take(lot, -nanos)
+                self.returns.append(LeasePart(LOT, lot, -nanos))
+                self.answered.add(recall)
+
+    def _return(self, sequence: int, record: bytes) -> None:
+        """Parts of a sized lease that its worker does not need go back to the ledger."""
+        sized = self._lots is not self._mirror.lots
+        for kind, row_id, amount in tape.RETURNED.iter_unpack(record[tape.RETURN.size :]):
+            is_lot = kind == LOT and self._mirror.owner(row_id) > 0
+            if amount < 0 or not sized or not (is_lot or kind == LIMIT):
+                raise FoldHalt("lease", f"record {sequence} returns {amount} of {row_id} ({kind}), which cannot be")
+            if is_lot:
+                self._take(sequence, row_id, amount)
+                self._mirror.take(row_id, -amount)
+            self.returns.append(LeasePart(kind, row_id, -amount))
+        number = tape.RETURN.unpack_from(record)[3]
+        if number:
+            self.returned.add(number)
 
     def _name_text(self, name_id: int) -> str:
         known = self._names.get(name_id)

@@ -74,7 +74,7 @@ class HoldChanges:
                 batch.move(lot, suspense=-nanos)
         for lot, nanos in returned:
             if lot != COMPANY_LOT_ID:
-                mirror.take(lot, -nanos)
+                mirror.give_back(hold, lot, nanos)
         seq = self.journal.next_seq
         for lot, nanos in consumed:
             batch.move(lot, spent=nanos)

@@ -18,6 +18,10 @@ _WRITE: Final = """
     would_deny_count = limit_counters.would_deny_count + excluded.would_deny_count,
     overage_count = limit_counters.overage_count + excluded.overage_count"""
 
+_WRITE_USES: Final = """
+    INSERT INTO limit_uses(worker, epoch, limit_id, start_at, used) VALUES (?,?,?,?,?)
+    ON CONFLICT(worker, epoch, limit_id, start_at) DO UPDATE SET used = limit_uses.used + excluded.used"""
+
 
 _CREDITS: Final[int] = LIMIT_MEASURES.index(LimitMeasure.CREDITS)
 _CALLS: Final[int] = LIMIT_MEASURES.index(LimitMeasure.CALLS)
@@ -117,6 +121,12 @@ class LimitSums:
         self._sum_up()
         if self._sums:
             raw.executemany(_WRITE, [(*key, *sums) for key, sums in sorted(self._sums.items())])
+
+    def write_uses(self, raw: RawConnection, worker: int, epoch: int) -> None:
+        """What of it counts against the shares of a worker's life, added to its rows."""
+        rows = [(worker, epoch, *key, sums[0]) for key, sums in sorted(self._sums.items())]
+        if rows:
+            raw.executemany(_WRITE_USES, rows)
 
     def _sum_up(self) -> None:
         """What `passed` was told, put to the sums."""

@@ -53,10 +53,11 @@ class OpenHold:
 class Mirror:
     """`lots[2 * id]`: what nobody has taken of a lot yet, in nanos; `lots[2 * id + 1]`: whose it is. And the open holds.
 
-    `last_seq[wallet]` is the newest settlement of a wallet, 0 for none.
+    `last_seq[wallet]` is the newest settlement of a wallet, 0 for none. What is lent to a worker with a sized lease is not in `lots` but in
+    an array of its own, laid out in the same way, from which its holds take.
     """
 
-    __slots__ = ("holds", "last_seq", "lots", "pools", "wallet_zone", "zones")
+    __slots__ = ("holds", "last_seq", "leased", "lots", "pools", "wallet_zone", "zones")
 
     def __init__(self) -> None:
         self.lots = array(_INT64)
@@ -65,6 +66,8 @@ class Mirror:
         self.zones: list[str] = []
         self.pools: set[int] = set()
         self.holds: dict[int, OpenHold] = {}
+        self.leased: dict[int, array[int]] = {}
+        """By worker with a sized lease."""
 
     def load(self, connection: Connection) -> None:
         """Everything from the rows."""
@@ -74,6 +77,7 @@ class Mirror:
         self.last_seq = _zeros(wallets)
         self.wallet_zone = _zeros(wallets)
         self.zones = []
+        self._read_leases(connection)
         self._read_lots(connection, _LOTS)
         self._read_wallets(connection, _WALLETS)
         self.pools = set(connection.scalars(select(schema.pools.c.wallet_id)))
@@ -83,7 +87,8 @@ class Mirror:
         """The rows of these lots and wallets again, for instance after a command made them."""
         lots, wallets = sorted(lot_ids), sorted(wallet_ids)
         if lots:
-            _grow(self.lots, 2 * lots[-1] + 2)
+            for values in (self.lots, *self.leased.values()):
+                _grow(values, 2 * lots[-1] + 2)
         if wallets:
             _grow(self.last_seq, wallets[-1] + 1)
             _grow(self.wallet_zone, wallets[-1] + 1)
@@ -107,15 +112,62 @@ class Mirror:
         self.lots[2 * lot] = left
         return left
 
+    def lots_of(self, worker: int) -> "array[int]":
+        """What a worker's holds take from."""
+        return self.leased.get(worker, self.lots)
+
+    def begin_lease(self, worker: int) -> None:
+        """A sized lease of nothing yet."""
+        self.leased[worker] = _zeros(len(self.lots))
+
+    def lend(self, worker: int, lot: int, nanos: int) -> None:
+        """Nanos of a lot to a worker (negative: back)."""
+        leased = self.leased[worker]
+        leased[2 * lot] += nanos
+        leased[2 * lot + 1] = self.lots[2 * lot + 1]
+        self.lots[2 * lot] -= nanos
+
+    def leases_of(self, worker: int) -> list[tuple[int, int]]:
+        """The lots of which a worker's sized lease has something left, and how much."""
+        lefts = self.leased.get(worker, self.lots[:0])[::2]
+        return [(lot, left) for lot, left in enumerate(lefts) if left]
+
+    def lent_to(self, lot: int) -> dict[int, int]:
+        """By worker: what it has left of a lot."""
+        return {worker: one[2 * lot] for worker, one in self.leased.items() if one[2 * lot]}
+
+    def give_back(self, hold: OpenHold, lot: int, nanos: int) -> None:
+        """What a hold did not need goes where it came from; out of suspense it comes to the ledger, for its worker counts on it no more."""
+        lots = self.lots if hold.lapsed_at is not None else self.lots_of(hold.key >> _WORKER_SHIFT)
+        lots[2 * lot] += nanos
+
+    def write_leases(self, connection: Connection, worker: int, lots: Iterable[int]) -> None:
+        """What a worker has left of these lots, as rows."""
+        leased = self.leased[worker]
+        rows = [(worker, lot, leased[2 * lot]) for lot in sorted(lots)]
+        if rows:
+            raw_connection(connection).executemany(_LEASE, rows)
+
     def zone(self, wallet: int) -> str:
         """The time zone in which the wallet's cycles begin."""
         return self.zones[self.wallet_zone[wallet]]
 
     def _read_lots(self, connection: Connection, query: str) -> None:
-        lots = self.lots
+        lots, leased = self.lots, tuple(self.leased.values())
         for lot, wallet, left in raw_connection(connection).execute(query):
             lots[2 * lot] = left
             lots[2 * lot + 1] = wallet
+            for one in leased:
+                lots[2 * lot] -= one[2 * lot]
+                one[2 * lot + 1] = wallet
+
+    def _read_leases(self, connection: Connection) -> None:
+        workers = schema.workers.c
+        self.leased = {}
+        for worker in connection.scalars(select(workers.worker).where(workers.lease == _SIZED)):
+            self.begin_lease(worker)
+        for worker, lot, left in connection.execute(select(schema.lot_leases)):
+            self.leased[worker][2 * lot] = left
 
     def _read_wallets(self, connection: Connection, query: str) -> None:
         indexes = {name: index for index, name in enumerate(self.zones)}
@@ -126,6 +178,13 @@ class Mirror:
         self.zones = list(indexes)
 
 
+_WORKER_SHIFT: Final = 56
+"""Of a hold key."""
+_SIZED: Final = 2
+"""`lease_book.LEASE_SIZED`; a test compares them."""
+_LEASE: Final = """
+    INSERT INTO lot_leases(worker, lot_id, left_nanos) VALUES (?,?,?)
+    ON CONFLICT(worker, lot_id) DO UPDATE SET left_nanos = excluded.left_nanos"""
 _LOTS: Final = """
     SELECT l.id, l.wallet_id, l.amount_nanos - v.held_nanos - v.suspense_nanos - v.spent_nanos - v.forfeited_nanos
         - v.clawed_back_nanos - v.voided_nanos - v.transferred_out_nanos

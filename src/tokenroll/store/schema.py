@@ -2,7 +2,7 @@
 
 Four kinds of tables, and the kind decides who may change a row:
 
-- *journal* (`entries`, `postings`, `settlements`, `facts`, `commands`, `batches`): append-only, refused by triggers otherwise;
+- *journal* (`entries`, `postings`, `settlements`, `lease_moves`, `facts`, `commands`, `batches`): append-only, refused by triggers otherwise;
 - *nouns* (`members` … `lots`, `rate_cards`): written by commands; grants, lots and cards are immutable and chained as facts;
 - *values* (`lot_values`, `wallet_values`, `holds`, `spend_rollups`, `usage_rollups`): derived; replaying the journal from empty gives them again (law 8);
 - *machinery* (`workers`, `tapes`, `names`, `deltas` …): who writes what, and how far the ledger has read.
@@ -401,6 +401,14 @@ commands: Final = Table(
     _int("delta", null=True), _int("recorded_at"), **_STRICT,
 )  # fmt: skip
 """The first answer of every write, by its id (law 7)."""
+lease_moves: Final = Table(
+    "lease_moves", metadata,
+    Column("ledger_seq", _INT, primary_key=True, autoincrement=False),
+    _int("worker"), _int("epoch"), _int("number"), _blob("record"), **_STRICT,
+)  # fmt: skip
+"""Parts of lots and of limits that went to a worker's life, or came back (store/lease_book.py). `number`: of what it wanted, 0 for what
+came back. Nothing is spent by it: it says who may."""
+Index("lease_moves_by_number", lease_moves.c.worker, lease_moves.c.epoch, lease_moves.c.number)
 batches: Final = Table(
     "batches", metadata,
     Column("number", _INT, primary_key=True, autoincrement=False),
@@ -415,9 +423,36 @@ workers: Final = Table(
     "workers", metadata,
     Column("worker", _INT, primary_key=True, autoincrement=False),
     _int("epoch"), _blob("boot_id"), _int("hello_at"), _int("ready_at", null=True), _int("applied_delta"),
-    _text("halt_reason"), _int("resigned_at", null=True), **_STRICT,
+    _text("halt_reason"), _int("resigned_at", null=True), Column("lease", _INT, nullable=False, server_default="0"), **_STRICT,
 )  # fmt: skip
-"""`resigned_at`: the life ended in order and gave its lease back, so that nobody but the ledger may spend; null while one may."""
+"""`resigned_at`: the life ended in order and gave its lease back. `lease` (store/lease_book.py): what the last life that was ready has,
+until it resigns or the next one is ready: only that worker knows what is left of it."""
+lot_leases: Final = Table(
+    "lot_leases", metadata,
+    Column("worker", _INT, primary_key=True, autoincrement=False),
+    Column("lot_id", _INT, primary_key=True, autoincrement=False), _nanos("left_nanos"), **_KEYED,
+)  # fmt: skip
+"""Of a sized lease: what its worker may still hold of a lot. It is no part of what the ledger has left of it."""
+limit_shares: Final = Table(
+    "limit_shares", metadata,
+    Column("worker", _INT, primary_key=True, autoincrement=False),
+    Column("limit_id", _INT, primary_key=True, autoincrement=False), _int("share"), **_KEYED,
+)  # fmt: skip
+"""Of a sized lease: which part of a limit's cap its worker may use, of SHARE_WHOLE; all shares of a limit are the whole at most."""
+limit_uses: Final = Table(
+    "limit_uses", metadata,
+    Column("worker", _INT, primary_key=True, autoincrement=False),
+    Column("epoch", _INT, primary_key=True, autoincrement=False),
+    Column("limit_id", _INT, primary_key=True, autoincrement=False),
+    Column("start_at", _INT, primary_key=True, autoincrement=False), _int("used"), **_KEYED,
+)  # fmt: skip
+"""The part of `limit_counters` that a life with a share counts against it; gone with that life, for then it counts against all."""
+recall_answers: Final = Table(
+    "recall_answers", metadata,
+    Column("recall_id", _INT, primary_key=True, autoincrement=False),
+    Column("worker", _INT, primary_key=True, autoincrement=False), **_KEYED,
+)  # fmt: skip
+"""Which workers with a sized lease have answered a recall: what they have left of its lot afterwards came back later."""
 tapes: Final = Table(
     "tapes", metadata,
     Column("worker", _INT, primary_key=True, autoincrement=False),
@@ -506,7 +541,7 @@ variances: Final = Table(
 APPEND_ONLY: Final = (
     settlements, pool_draws, attempts, client_calls, entries, postings, facts, commands, batches, grants, lots, rate_cards,
     pay_calendars, pay_runs, pay_run_reversals, pay_slips, tape_segments, variances, awards, openings, recall_gives, refill_grants,
-    limit_overrides, alerts, usage_charges, usage_charge_parts,
+    limit_overrides, alerts, usage_charges, usage_charge_parts, lease_moves,
 )  # fmt: skip
 """Tables whose rows are never changed nor deleted (law 8)."""
 ADDED_LATER: Final = frozenset(

@@ -56,6 +56,7 @@ class RecordType(IntEnum):
     RELEASE = 6
     LAPSE = 7
     LEASE = 8
+    RETURN = 9
 
 
 class Finish(IntEnum):
@@ -144,6 +145,14 @@ LAPSE_NAME: Final = struct.Struct("<I")
 LEASE: Final = struct.Struct("<BBHQq")  # type, flags, length; last delta applied, at. Gives follow.
 GIVE: Final = struct.Struct("<qqq")  # recall id, lot id, nanos: what the worker gave back of a leased lot
 GIVES_MAX: Final = (RECORD_BYTES_MAX - LEASE.size) // GIVE.size
+RETURN: Final = struct.Struct(
+    "<BBHQq"
+)  # type, flags, length; number of what asked for it (0: nothing did), at. Parts follow.
+RETURNED: Final = struct.Struct("<qqq")  # LOT or LIMIT, id, how much of it goes back to the ledger
+LOT: Final = 0
+LIMIT: Final = 1
+"""Of what a part of a sized lease is."""
+RETURNED_MAX: Final = (RECORD_BYTES_MAX - RETURN.size) // RETURNED.size
 COUNTS_MASK: Final = struct.Struct("<I")
 COUNTS_MASK_NARROW: Final = struct.Struct("<H")
 COUNT: Final = struct.Struct("<q")
@@ -199,6 +208,12 @@ def pack_gives(delta: int, at: Instant, gives: "list[tuple[int, int, int]]") -> 
     """A LEASE record: what the worker gave back of leased lots, `(recall id, lot id, nanos)` each; at most GIVES_MAX."""
     head = LEASE.pack(RecordType.LEASE, 0, LEASE.size + GIVE.size * len(gives), delta, at)
     return head + b"".join(GIVE.pack(*one) for one in gives)
+
+
+def pack_return(number: int, at: Instant, parts: "list[tuple[int, int, int]]") -> bytes:
+    """A RETURN record: parts of a sized lease that go back, `(kind, id, amount)` each; at most RETURNED_MAX."""
+    head = RETURN.pack(RecordType.RETURN, 0, RETURN.size + RETURNED.size * len(parts), number, at)
+    return head + b"".join(RETURNED.pack(*one) for one in parts)
 
 
 class TapeError(Exception):

@@ -5,7 +5,7 @@ own bytes. Every disagreement is a Difference with a name, never an exception: a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Table, select
@@ -17,7 +17,7 @@ from tokenroll.engine.drawing import eligible, split
 from tokenroll.engine.rating import UnpricedError, card_from_json, charge_nanos
 from tokenroll.model.classification import Classification
 from tokenroll.model.entry import Account, Entry, EntryKind, Posting
-from tokenroll.model.hold import COMPANY_LOT_ID
+from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot, LotState
 from tokenroll.model.rate_card import RateCard
@@ -33,6 +33,7 @@ from tokenroll.store.rollups import SpendSums, rolled_through
 from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
 from tokenroll.store.usage_rollups import usage_rolled_through
 from tokenroll.store.verify_charges import SPENT_ACCOUNTS, ChargeReplay
+from tokenroll.store.verify_leases import LeaseReplay
 from tokenroll.store.verify_pay import check_rollups, check_slips
 from tokenroll.store.verify_usage import UsageReplay
 
@@ -119,6 +120,7 @@ class Verifier:
         self._counts: Counter[str] = Counter()
         self._lots: dict[int, _LotSums] = {}
         self._wallets: dict[int, _WalletSums] = {}
+        self._left_nanos: dict[int, int] = {}
         self._suspended: dict[int, tuple[tuple[int, int], ...]] = {}
         self._draws: dict[tuple[int, int], int] = {}
         self._attempts: dict[tuple[int, int], int] = {}
@@ -126,6 +128,7 @@ class Verifier:
         self._named_again: dict[tuple[int, str], set[int]] = {}
         self._ended: set[int] = set()
         self._limits = LimitSums()
+        self._leases = LeaseReplay(self._differs)
         self._costs: dict[Any, tuple[int, int, int]] = {}
         self._names: dict[tuple[int, int, int], str] = {}
         self._stored_lots: dict[int, Lot] = {}
@@ -145,7 +148,14 @@ class Verifier:
         self._usage = UsageReplay(self._name, self._cards.get)
         self._streams = {
             str(table.name): _Stream(connection, table)
-            for table in (schema.settlements, schema.postings, schema.entries, schema.facts, schema.commands)
+            for table in (
+                schema.settlements,
+                schema.postings,
+                schema.entries,
+                schema.facts,
+                schema.commands,
+                schema.lease_moves,
+            )
         }
 
     def run(self) -> Verified:
@@ -157,6 +167,7 @@ class Verifier:
         self._check_values()
         self._check_indexes()
         self._check_limits()
+        self._counts["leases"] = self._leases.check(self._connection, self._left_nanos)
         self._check_facts()
         self._counts["rollups"] = check_rollups(self._connection, self._spend.sums, self._differs)
         self._counts["usage rollups"] = self._usage.check(self._connection, self._differs)
@@ -261,6 +272,7 @@ class Verifier:
         for kind, rows in (
             ("settlements", self._settlement_leaves(last)), ("entries", self._entry_leaves(last)),
             ("facts", self._fact_leaves(last)), ("commands", self._command_leaves(last)),
+            ("lease moves", self._leases.leaves(self._streams["lease_moves"].through(last))),
         ):  # fmt: skip
             for seq, leaf in rows:
                 self._counts[kind] += 1
@@ -363,10 +375,10 @@ class Verifier:
         if attempt.hold.raises:
             self._limits.opened(attempt.hold.raises)
             self._limits.ended(attempt.hold.raises, attempt.settle)
-        self._end(row, attempt)
+        self._end(row, attempt, consumed)
         self._identify(row.hold_key, attempt.hold)
 
-    def _end(self, row: Any, attempt: AttemptRecord) -> None:
+    def _end(self, row: Any, attempt: AttemptRecord, consumed: Iterable[Slice]) -> None:
         if row.hold_key in self._ended:
             self._differs("transition", f"hold {hold_key(row.hold_key)} has two ends")
         self._ended.add(row.hold_key)
@@ -378,6 +390,8 @@ class Verifier:
             )
         for lot_id, nanos in suspended or ():
             self._lot(lot_id).suspense -= nanos
+        # what came out of suspense came to the ledger: its worker had given it up
+        self._leases.took(row.hold_key, attempt.hold.slices if suspended is not None else consumed)
         own = tuple((lot_id, nanos) for lot_id, nanos in attempt.hold.slices if lot_id != COMPANY_LOT_ID)
         if suspended is not None and suspended != own:
             self._differs("slices", f"hold {hold_key(row.hold_key)} suspended {suspended}, it held {own}")
@@ -502,6 +516,7 @@ class Verifier:
                 continue
             self._check_hold(row, attempt)
             self._identify(row.hold_key, attempt.hold)
+            self._leases.took(row.hold_key, attempt.hold.slices)
             self._limits.opened(attempt.hold.raises)
         for key in self._suspended:
             self._differs("suspense", f"hold {hold_key(key)} went to suspense, never came out, and is gone")
@@ -578,6 +593,7 @@ class Verifier:
             self._differs("conservation", str(error))
             return
         states.setdefault(lot.wallet_id, []).append(state)
+        self._left_nanos[lot.id] = state.remainder_nanos
 
     def _check_wallets(self) -> None:
         seen: set[int] = set()

@@ -184,6 +184,10 @@ def test_a_released_call_counts_nothing(one):
     sound(one)
 
 
+FIRST_HOLD = (1 << 40) + 1
+"""Worker 0, its first life, its first record."""
+
+
 def test_a_lapsed_call_stays_raised_until_it_is_resolved_and_the_worker_is_told(one):
     told(
         one, 1, hold_record(1, (ADA_LOT, HELD), raises=raises()), dispatched_record(1), evidence_record(1, 100, 0),
@@ -198,9 +202,9 @@ def test_a_lapsed_call_stays_raised_until_it_is_resolved_and_the_worker_is_told(
     assert counters(one)[0] == (1, DAY_START, 300_000, 1, 0, 0)
     (delta,) = one.ledger.take_deltas()
     assert delta.counters == [
-        CounterChange(1, DAY_START, 300_000 - HELD),
-        CounterChange(2, DAY_START, 0),
-        CounterChange(3, START, 100 - 2_000),
+        CounterChange(1, DAY_START, 300_000 - HELD, FIRST_HOLD),
+        CounterChange(2, DAY_START, 0, FIRST_HOLD),
+        CounterChange(3, START, 100 - 2_000, FIRST_HOLD),
     ]
     sound(one)
 

@@ -91,7 +91,7 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
             ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, ledger, ledger_password_env, ledger_password_file, outcomes, telemetry, web",
         ),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
-        ("[gateway]\nworkers = 9\n", ":2: gateway.workers must be 1 in this release, not 9"),
+        ("[gateway]\nworkers = 17\n", ":2: gateway.workers must be a whole number from 1 to 16, not 17"),
         ("[gateway]\nobserve = 1\n", ":2: gateway.observe must be true or false, not 1"),
         ('[gateway]\nlisten = "8787"\n', ":2: gateway.listen must be host:port such as 127.0.0.1:8787, not '8787'"),
         ('[gateway]\nlisten = "a:70000"\n', "gateway.listen must be host:port"),

@@ -1,0 +1,249 @@
+"""A sized lease at its worker: what it wants of the ledger, what it was lent, what goes back (DESIGN §5).
+
+Calls that are short wait for one answer together. It asks ahead when little is left, returns what others need and what lay idle.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from tokenroll.model.instant import Instant
+from tokenroll.model.limits import LEASE_CALLS, LEASE_RENEWED_SHARE
+from tokenroll.services.cold_terms import Wallets
+from tokenroll.services.hot import HotHold, HotLot, HotWallet, Wait
+from tokenroll.services.hot_limits import HotLimits
+from tokenroll.services.protocol import AskBack, Elsewhere, Lacking, Lent, ProtocolError, Want
+from tokenroll.store import tape
+from tokenroll.store.tape import LIMIT, LOT
+
+Part = tuple[int, int, int]
+"""Kind, id and amount, as a RETURN record has it."""
+_Ids = tuple[int, ...]
+_AGES: Final = 8
+"""The dearest call of late counts an eighth less with each want."""
+
+
+class _Asked:
+    """A want on its way, and the calls that wait for its answer."""
+
+    __slots__ = ("ids", "waits", "want")
+
+    def __init__(self, want: Want, ids: _Ids, waits: list[Wait]) -> None:
+        self.want = want
+        self.ids = ids
+        self.waits = waits
+
+
+class SizedLease:
+    """What one of several workers was lent, of wallets and limits that it knows whole."""
+
+    def __init__(self, worker: int, epoch: int, wallets: Wallets, limits: HotLimits, workers: int) -> None:
+        self.workers = workers
+        """Of how many this is one."""
+        self.say: Callable[[Want], None] = _nobody
+        """Tells the ledger."""
+        self.may_ask = False
+        """Whether the call that is looked at may ask the ledger for what is missing."""
+        self._worker = worker
+        self._epoch = epoch
+        self._wallets = wallets
+        self._limits = limits
+        self._number = 0
+        self._asked: dict[int, _Asked] = {}
+        self._on_its_way: set[_Ids] = set()
+        self._queues: dict[_Ids, list[Wait]] = {}
+        self._lots: dict[int, HotLot] = {}
+        """Lots that something was lent of and is not back."""
+        self._lefts: dict[int, int] = {}
+        """What they had left at the last look for idle ones."""
+        self.want_count = 0
+        self.lack_count = 0
+
+    # ---- calls that are short --------------------------------------------------------------------------------------
+
+    def begin(self, hold: HotHold, here: int, asked: Wait | None) -> int:
+        """What a call may count on: also what is elsewhere, unless that was asked for and did not come in time."""
+        self.may_ask = asked is None
+        limited = hold.limited
+        if limited is not None:
+            limited.may_ask = asked is None or asked.lacked
+            limited.lacks = None if asked is None else [limit for limit, _ in asked.asks or ()]
+        if asked is not None and not asked.lacked:
+            return here
+        pool = hold.key.pool
+        return here + hold.key.wallet.elsewhere_nanos + (pool.elsewhere_nanos if pool is not None else 0)
+
+    @staticmethod
+    def ask(hold: HotHold, here: int) -> Wait | None:
+        """How a call waits for what its wallets and limits lack; None when they lack nothing."""
+        key, need = hold.key, hold.bound_nanos - hold.company_nanos
+        asks = None if hold.limited is None else hold.limited.asks
+        if need <= here and not asks:
+            return None
+        return Wait(need, (key.first,) if key.second is None else (key.first, key.second), asks=asks or [])
+
+    def wait(self, wait: Wait) -> None:
+        """A call waits for what its wallets and limits lack here."""
+        ids = tuple(one.id for one in wait.wallets)
+        self._queues.setdefault(ids, []).append(wait)
+        if ids not in self._on_its_way:
+            self._ask(ids)
+
+    def forget(self, wait: Wait) -> None:
+        """The call waits no more."""
+        waits = self._queues.get(tuple(one.id for one in wait.wallets), [])
+        if wait in waits:
+            waits.remove(wait)
+
+    def drawn(self, hold: HotHold) -> None:
+        """Of a wallet that a hold was drawn from little is left: more is asked for ahead."""
+        for lot in hold.lots:
+            wallet = lot.wallet
+            if wallet.available_nanos < wallet.low_nanos:
+                wallet.low_nanos = 0
+                self._send([wallet], 0, LEASE_CALLS * wallet.worst_nanos, [], [])
+
+    def _ask(self, ids: _Ids) -> None:
+        waits = self._queues.pop(ids)
+        first = waits[0]
+        worst = max(one.needed_nanos for one in waits)
+        for wallet in first.wallets:
+            wallet.worst_nanos = worst = max(worst, wallet.worst_nanos - wallet.worst_nanos // _AGES)
+        need, limits = self._missing(first)
+        like = max(LEASE_CALLS * worst, sum(one.needed_nanos for one in waits))
+        self._send(list(first.wallets), need, like, limits, waits)
+
+    @staticmethod
+    def _missing(wait: Wait) -> tuple[int, list[tuple[int, int]]]:
+        """What a call lacks of money, and of limits."""
+        here = sum(one.available_nanos for one in wait.wallets)
+        lacks = ((limit.id, limit.share_for(amount) - limit.share) for limit, amount in wait.asks or ())
+        return max(0, wait.needed_nanos - here), [(row_id, share) for row_id, share in lacks if share > 0]
+
+    def _send(
+        self, wallets: list[HotWallet], need: int, like: int, limits: list[tuple[int, int]], waits: list[Wait]
+    ) -> None:
+        self._number += 1
+        ids = [one.id for one in wallets]
+        want = Want(self._worker, self._epoch, self._number, ids, need, like, limits)
+        self._asked[self._number] = _Asked(want, tuple(ids), waits)
+        if waits:
+            self._on_its_way.add(tuple(ids))
+        self.want_count += 1
+        self.say(want)
+
+    def wants(self) -> list[Want]:
+        """What is not answered, said again after a lost connection."""
+        return [msgspec.structs.replace(one.want, again=True) for one in self._asked.values()]
+
+    # ---- the ledger's answers --------------------------------------------------------------------------------------
+
+    def lent(self, lent: Lent) -> None:
+        """Nanos and shares that this worker may use from now on; whoever waited is tried again."""
+        asked = self._asked.pop(lent.number, None)
+        if asked is None:
+            return  # said twice
+        sums: dict[int, int] = {}
+        for wallet_id, lot_id, nanos in lent.lots:
+            wallet = self._wallets.get(wallet_id)
+            lot = None if wallet is None else wallet.lots.get(lot_id)
+            if wallet is None or lot is None:
+                raise ProtocolError(f"lot {lot_id} of wallet {wallet_id} is lent, which is not known here")
+            wallet.change(lot, nanos)
+            self._lots[lot_id] = lot
+            sums[wallet_id] = sums.get(wallet_id, 0) + nanos
+        for wallet_id, nanos in sums.items():
+            self._wallets[wallet_id].low_nanos = nanos // LEASE_RENEWED_SHARE
+        for limit_id, share in lent.shares:
+            limit = self._limits.known.get(limit_id)
+            if limit is not None:
+                limit.set_share(limit.share + share)
+        self._note(lent.elsewhere)
+        self._wake(asked, lacked=False)
+
+    def lacking(self, lacking: Lacking) -> None:
+        """There is not so much: whoever waited is told."""
+        asked = self._asked.pop(lacking.number, None)
+        if asked is None:
+            return
+        self._note(lacking.elsewhere)
+        self.lack_count += 1
+        self._wake(asked, lacked=True)
+
+    def _note(self, elsewhere: Iterable[Elsewhere]) -> None:
+        for one in elsewhere:
+            wallet = self._wallets.get(one.wallet_id)
+            if wallet is not None:
+                wallet.elsewhere_nanos = one.left_nanos
+                wallet.held_elsewhere_nanos = one.held_nanos
+
+    def _wake(self, asked: _Asked, *, lacked: bool) -> None:
+        """Those whose want it was, then those that came since, in their order."""
+        if not asked.waits:
+            return
+        self._on_its_way.discard(asked.ids)
+        for wait in asked.waits:
+            wait.lacked = lacked
+        for wait in asked.waits + self._queues.pop(asked.ids, []):
+            wake, wait.wake = wait.wake, None
+            if wake is not None:
+                wake()
+
+    # ---- what goes back --------------------------------------------------------------------------------------------
+
+    def give_back(self, asked: AskBack, now: Instant) -> list[Part]:
+        """What another worker may have of it: all that no call holds, and of limits all that none has used."""
+        parts: list[Part] = []
+        for wallet_id in asked.wallets:
+            wallet = self._wallets.get(wallet_id)
+            for lot in wallet.lots.values() if wallet is not None else ():
+                self._give(lot, parts)
+        for limit_id in asked.limits:
+            limit = self._limits.known.get(limit_id)
+            share = 0 if limit is None else limit.spare_share(now)
+            if limit is not None and share:
+                limit.set_share(limit.share - share)
+                parts.append((LIMIT, limit_id, share))
+        self._say_again(asked)
+        return parts
+
+    def _say_again(self, asked: AskBack) -> None:
+        """Calls that counted on what went back want all of it now."""
+        for one in self._asked.values():
+            if one.waits and not {*one.ids}.isdisjoint(asked.wallets):
+                need, limits = self._missing(one.waits[0])
+                one.want = msgspec.structs.replace(one.want, need_nanos=need, limits=limits)
+                self.say(one.want)
+
+    def idle(self) -> list[Part]:
+        """What nobody has drawn since it was asked last."""
+        parts: list[Part] = []
+        for lot in tuple(self._lots.values()):
+            if not lot.wallet.held_nanos and self._lefts.get(lot.id) == lot.left_nanos:
+                self._give(lot, parts)
+        self._lefts = {lot.id: lot.left_nanos for lot in self._lots.values()}
+        return parts
+
+    def _give(self, lot: HotLot, parts: list[Part]) -> None:
+        nanos = lot.left_nanos
+        if nanos <= 0:
+            return
+        wallet = lot.wallet
+        wallet.change(lot, -nanos)
+        wallet.low_nanos = 0
+        wallet.elsewhere_nanos += nanos
+        self._lots.pop(lot.id, None)
+        parts.append((LOT, lot.id, nanos))
+
+
+def return_records(parts: list[Part], number: int, at: Instant) -> Iterator[bytes]:
+    """RETURN records of these parts. The last one answers what asked under the number, be it with nothing."""
+    for start in range(0, len(parts), tape.RETURNED_MAX):
+        yield tape.pack_return(0, at, parts[start : start + tape.RETURNED_MAX])
+    if number:
+        yield tape.pack_return(number, at, [])
+
+
+def _nobody(_want: Want) -> None:
+    """Until the link is there; it asks for what is not answered."""

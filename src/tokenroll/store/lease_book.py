@@ -1,0 +1,115 @@
+"""The lease book: which parts of lots and limits each worker has, moved by rows of the journal (DESIGN §5).
+
+A worker alone has a lease of everything, which moves nothing (decision 0022). One of several has a sized lease: what it may hold
+left the ledger's own part of a lot when it was lent, so that no other can hold it. A limit is lent as a share of its cap, whatever the
+cap is by then. Shares and nanos go back as they came: by a row.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, delete, select
+
+from tokenroll.model.limits import SHARE_WHOLE
+from tokenroll.store import schema
+from tokenroll.store.database import raw_connection
+from tokenroll.store.journal import Journal
+from tokenroll.store.mirror import Mirror
+from tokenroll.store.tape import LIMIT, LOT
+
+LEASE_NONE: Final = 0
+LEASE_WHOLE: Final = 1
+LEASE_SIZED: Final = 2
+"""What a worker has, as `workers.lease` says it."""
+_PART: Final = struct.Struct("<bqq")
+_HEAD: Final = struct.Struct("<cqqqq")
+_SHARE: Final = """
+    INSERT INTO limit_shares(worker, limit_id, share) VALUES (?,?,?)
+    ON CONFLICT(worker, limit_id) DO UPDATE SET share = excluded.share"""
+
+
+class LeasePart(NamedTuple):
+    """So many nanos of a LOT, or so much of a LIMIT; below zero: back from the worker."""
+
+    kind: int
+    id: int
+    amount: int
+
+
+def move_leaf(ledger_seq: int, worker: int, epoch: int, number: int, record: bytes) -> bytes:
+    """What the chain binds of a move: all of it."""
+    return _HEAD.pack(b"L", ledger_seq, worker, epoch, number) + record
+
+
+def pack_parts(parts: Iterable[LeasePart]) -> bytes:
+    """The `record` of a move."""
+    return b"".join(_PART.pack(*one) for one in parts)
+
+
+def parts_of(record: bytes) -> list[LeasePart]:
+    """Raises struct.error for what is no record of a move."""
+    return [LeasePart(*one) for one in _PART.iter_unpack(record)]
+
+
+class LeaseBook:
+    """Sized leases as the rows have them: lots in the mirror, shares here."""
+
+    def __init__(self, connection: Connection, journal: Journal, mirror: Mirror) -> None:
+        self._connection = connection
+        self._journal = journal
+        self._mirror = mirror
+        self.shares: dict[int, dict[int, int]] = {}
+        """By worker and limit."""
+
+    def load(self) -> None:
+        """The shares of the rows; the mirror reads its own."""
+        self.shares = {}
+        for worker, limit_id, share in self._connection.execute(select(schema.limit_shares)):
+            self.shares.setdefault(worker, {})[limit_id] = share
+
+    def unshared(self, limit_id: int) -> int:
+        """What of a limit nobody has a share of."""
+        return SHARE_WHOLE - sum(one.get(limit_id, 0) for one in self.shares.values())
+
+    def move(self, worker: int, epoch: int, number: int, parts: Sequence[LeasePart]) -> None:
+        """Parts to a worker or back, in the mirror, the values and the journal."""
+        for kind, row_id, amount in parts:
+            if kind == LOT:
+                self._mirror.lend(worker, row_id, amount)
+        self._mirror.write_leases(self._connection, worker, {one.id for one in parts if one.kind == LOT})
+        self.note(worker, epoch, number, parts)
+
+    def note(self, worker: int, epoch: int, number: int, parts: Sequence[LeasePart]) -> None:
+        """The same for nanos that a fold has moved already: the journal's row, and the shares."""
+        record, seq = pack_parts(parts), self._journal.next_seq
+        self._journal.take(move_leaf(seq, worker, epoch, number, record))
+        self._connection.execute(
+            schema.lease_moves.insert().values(ledger_seq=seq, worker=worker, epoch=epoch, number=number, record=record)
+        )
+        shares = self.shares.setdefault(worker, {})
+        changed = {}
+        for kind, row_id, amount in parts:
+            if kind == LIMIT:
+                changed[row_id] = shares[row_id] = shares.get(row_id, 0) + amount
+        if changed:
+            rows = [(worker, row_id, share) for row_id, share in sorted(changed.items())]
+            raw_connection(self._connection).executemany(_SHARE, rows)
+
+    def end(self, worker: int, epoch: int) -> None:
+        """Everything that a life with all its records folded has left goes back."""
+        parts = [LeasePart(LOT, lot, -nanos) for lot, nanos in self._mirror.leases_of(worker)]
+        parts += [LeasePart(LIMIT, row_id, -share) for row_id, share in self.shares.get(worker, {}).items() if share]
+        if parts:
+            self.move(worker, epoch, 0, parts)
+        for table in (schema.lot_leases, schema.limit_shares, schema.limit_uses):
+            self._connection.execute(delete(table).where(table.c.worker == worker))
+        self.shares.pop(worker, None)
+        self._mirror.leased.pop(worker, None)
+
+    def lent(self, worker: int, epoch: int, number: int) -> list[LeasePart] | None:
+        """What was lent for a want of that number; None when it was not."""
+        moves = schema.lease_moves.c
+        query = select(moves.record).where(moves.worker == worker, moves.epoch == epoch, moves.number == number)
+        record = self._connection.scalar(query)
+        return None if record is None else parts_of(record)

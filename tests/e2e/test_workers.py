@@ -1,0 +1,114 @@
+"""Several gateway processes spend the same wallets: never more than there is, and nobody is denied what is there (law 3, law 4)."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.company import Company
+from tests.e2e.burst import Burst, body_of, run
+
+CALL = body_of(116, model="gpt-4o-mini", max_tokens=400, stream=False)
+# 116 bytes of a body bound 116 + 16 tokens in at 150 nanos each, and 400 out at 600: what a call holds at most
+BOUND = (116 + 16) * 150 + 400 * 600
+QUICK = {"x-sim-output-tokens": "12"}
+CALLS = 300
+
+
+@pytest.fixture
+def company(tmp_path):
+    with Company(tmp_path / "home", workers=2) as running:
+        yield running
+
+
+def burst(company, requests):
+    async def story():
+        return await Burst(company.port, requests).finish()
+
+    return run(story)
+
+
+def proven(company):
+    """Nothing is open, the bill is the ledger to the nano, and the journal gives again what is stored."""
+    company.prove()
+    assert company.calls_open() == []
+    assert sum(line.cost_nanos for line in company.bill()) == company.spent_by_all()
+
+
+def test_two_workers_serve_one_wallet_with_plenty(company):
+    company.hire("Ada")
+    answers = burst(company, [company.raw_chat("Ada", CALL, QUICK) for _ in range(CALLS)])
+    assert {answer.status for answer in answers} == {200}
+    assert len(company.bill()) == CALLS
+    proven(company)
+
+
+def test_nobody_overspends_and_nobody_is_denied_what_is_there(company):
+    # what 20 calls cost, and one more may cost: hundreds at once, of which each holds ten times what it costs
+    cost = 21 * 150 + 12 * 600
+    company.hire("Ada", 20 * cost + BOUND)
+    answers = burst(company, [company.raw_chat("Ada", CALL, QUICK) for _ in range(CALLS)])
+    served = sum(answer.status == 200 for answer in answers)
+    assert {answer.status for answer in answers} == {200, 429}
+    proven(company)
+    wallet = company.wallet("Ada")
+    assert wallet.in_use == 0
+    # who was denied was denied because less was there than a call may cost
+    assert wallet.left < BOUND
+    assert wallet.spent == sum(line.cost_nanos for line in company.bill())
+    assert len(company.bill()) == served
+    # what is left serves whoever needs no more than that, wherever it lies
+    small = body_of(116, model="gpt-4o-mini", max_tokens=(wallet.left - 132 * 150) // 600, stream=False)
+    if wallet.left > 132 * 150 + 600 * 16:
+        assert {answer.status for answer in burst(company, [company.raw_chat("Ada", small, QUICK)])} == {200}
+        proven(company)
+
+
+def test_a_worker_that_is_killed_under_load_stops_nobody(company, tmp_path):
+    company.hire("Ada")
+    company.hire("Bo")
+    slow = {"x-sim-output-tokens": "400", "x-sim-interval-us": "20000"}
+    stream = body_of(115, model="gpt-4o-mini", max_tokens=400, stream=True)
+
+    async def story():
+        streams = Burst(company.port, [company.raw_chat("Ada", stream, slow) for _ in range(40)])
+        await streams.until(lambda: min(streams.pieces) >= 2)
+        company.end("gateway-1")
+        others = await Burst(company.port, [company.raw_chat("Bo", CALL, QUICK) for _ in range(100)]).finish()
+        return others, await streams.finish()
+
+    others, streams = run(story)
+    # the other one answers everybody meanwhile
+    assert {answer.status for answer in others} == {200}
+    cut = sum(not answer.whole for answer in streams)
+    company.start_gateway()
+    company.quiet()
+    assert len(company.calls_open()) == cut
+    said = company.tokenroll("reconcile", "--bill", str(company.bill_file(tmp_path / "bill.jsonl")), "--json")
+    assert (said["resolved_count"], said["suspense_count"], said["difference_count"]) == (cut, 0, 0)
+    proven(company)
+
+
+def test_a_limit_holds_for_all_of_them(company):
+    company.hire("Ada")
+    company.do("limit.create", name="a hundred calls", member="Ada", window="day", measure="calls", cap=100)
+    answers = burst(company, [company.raw_chat("Ada", CALL, QUICK) for _ in range(CALLS)])
+    assert sum(answer.status == 200 for answer in answers) == 100
+    assert len(company.bill()) == 100
+    proven(company)
+
+
+def test_a_worker_that_runs_no_more_tells_its_last_word(company):
+    company.hire("Ada")
+    burst(company, [company.raw_chat("Ada", CALL, QUICK) for _ in range(20)])
+    company.end("gateway")
+    company.end("gateway-1")
+    command = [sys.executable, "-m", "tokenroll.cli.role", "gateway", "--worker", "1", "--workers", "2", "--retire"]
+    done = subprocess.run(command, env={**os.environ, "TOKENROLL_HOME": str(company.home)}, timeout=60, check=False)
+    assert done.returncode == 0
+    company.workers = 1
+    company.start_gateway()
+    assert {answer.status for answer in burst(company, [company.raw_chat("Ada", CALL, QUICK)])} == {200}
+    proven(company)
+    assert company.me("Ada").left == company.wallet("Ada").left
