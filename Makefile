@@ -9,7 +9,7 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 LANES := $(BIN)/python scripts/lanes.py
 
-.PHONY: help setup demo quick test bench bench-usage bench-payrun wheel judge judges endure lint format types imports tidy docs lock clean
+.PHONY: help setup demo quick test bench bench-usage bench-payrun wheel judge judges chaos endure lint format types imports tidy docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ judge: $(VENV)/.ready ## a gateway's promises about money, tried from outside (J
 
 judges: $(VENV)/.ready ## by hand: outside programs judge us; writes results/judges-DATE.md
 	@$(LANES) judges
+
+chaos: $(VENV)/.ready ## roles killed and paused at random under load, money compared with the bill (MINUTES=30 SEED=…)
+	@scripts/system_packages.sh gcc
+	@$(BIN)/python -m tests.chaos.storm --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 endure: $(VENV)/.ready ## by hand: chaos, soak, fuzz, mutation; writes results/endure-DATE.md
 	@$(LANES) endure

@@ -54,6 +54,7 @@ LANES = {
         *(f"tests/unit/{name}" for name in UNIT_LATER),
         "tests/planted",
         "tests/crash",
+        "tests/chaos",
         "tests/simulator",
     ],
     "postgresql": [
@@ -79,6 +80,7 @@ OPTIONS = {"postgresql": ["--ledger", "postgresql"]}
 # Programs of the distribution that the tests of a folder start.
 PROGRAMS = {
     "tests/browser": ["chromium"],
+    "tests/chaos": ["gcc"],
     "tests/e2e": ["nginx"],
     "tests/judges": ["hledger", "ledger"],
     "tests/wheel": ["gcc"],
