@@ -36,6 +36,17 @@ def ask(company, name="Ada"):
     return time.monotonic() - began
 
 
+def is_served(company, name):
+    """Whether a call went through; else the wallet was too empty for it."""
+    try:
+        ask(company, name)
+    except openai.RateLimitError as error:
+        if f"The wallet {name} has" not in error.message:
+            raise
+        return False
+    return True
+
+
 def test_a_gateway_cut_off_from_its_ledger_serves_what_it_was_leased_and_no_more(company):
     with Wire(company.settings.socket_path) as wire:
         for _ in range(5):
@@ -46,10 +57,9 @@ def test_a_gateway_cut_off_from_its_ledger_serves_what_it_was_leased_and_no_more
             ask(company)
         # Bo has 66,000 nanos, a call holds 14,850 at most and takes 10,050: six fit, a seventh does not
         served = 0
-        with pytest.raises(openai.RateLimitError, match="The wallet Bo has"):
-            while served < 20:
-                ask(company, "Bo")
-                served += 1
+        while is_served(company, "Bo"):
+            served += 1
+        assert 4 <= served <= 6
         assert served * CALL_NANOS <= 66_000
         assert company.wallet("Ada").spent == 5 * CALL_NANOS, "the ledger cannot know"
         assert company.me("Ada").spent == 15 * CALL_NANOS

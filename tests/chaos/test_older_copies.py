@@ -5,6 +5,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
@@ -54,8 +55,7 @@ def put_back(company, copy):
 
 def is_running(pid):
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
@@ -129,7 +129,7 @@ def test_a_copy_older_than_the_tape_is_refused_until_the_tape_is_there(company, 
     company.until(lambda: "docs/faults.md says what to do" in company.log("serve"), "the ledger's refusal")
     time.sleep(1)
     assert company.pid("serve")
-    said = [line for line in company.log("serve").splitlines() if "docs/faults.md" in line][0]
+    said = next(line for line in company.log("serve").splitlines() if "docs/faults.md" in line)
     assert "it knows life 1 of worker 0" in said
     assert "the tape of life 1 that lies between was deleted" in said
     company.end("serve", signal.SIGTERM)
