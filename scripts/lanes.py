@@ -88,7 +88,7 @@ PROGRAMS = {
 LIMIT_SECONDS = {
     "quick": 600,
     "quick 2": 600,
-    "A": 2400,
+    "A": 3000,
     "postgresql": 1200,
     "B": 2400,
     "browser": 1200,

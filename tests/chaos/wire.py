@@ -6,8 +6,9 @@ The ledger's socket gets another name, and a proxy takes its own; nobody on eith
 import asyncio
 import contextlib
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 
 class Wire:
@@ -44,8 +45,8 @@ class Wire:
         """Who connects is let through again."""
         self._is_cut = False
 
-    def _call(self, work: object) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)  # type: ignore[arg-type]
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, str(self._path))
