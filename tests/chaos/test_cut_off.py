@@ -1,5 +1,6 @@
 """A gateway that cannot reach its ledger spends what it was leased, tells the ledger later, and nobody's call waits for it."""
 
+import contextlib
 import random
 import signal
 import threading
@@ -36,6 +37,15 @@ def ask(company, name="Ada"):
     return time.monotonic() - began
 
 
+@contextlib.contextmanager
+def a_wire_to(company):
+    """The gateway's line goes through here: its next life connects to the proxy."""
+    with Wire(company.settings.socket_path) as wire:
+        company.end("gateway", signal.SIGTERM)
+        company.start_gateway()
+        yield wire
+
+
 def is_served(company, name):
     """Whether a call went through; else the wallet was too empty for it."""
     try:
@@ -48,7 +58,7 @@ def is_served(company, name):
 
 
 def test_a_gateway_cut_off_from_its_ledger_serves_what_it_was_leased_and_no_more(company):
-    with Wire(company.settings.socket_path) as wire:
+    with a_wire_to(company) as wire:
         for _ in range(5):
             ask(company)
         company.quiet()
@@ -75,7 +85,7 @@ def test_a_line_that_breaks_again_and_again_loses_and_doubles_nothing(company):
     """Reports, acknowledgments and deltas are cut wherever they are; grants made meanwhile arrive once."""
     rng = random.Random(5)
     over = threading.Event()
-    with Wire(company.settings.socket_path) as wire:
+    with a_wire_to(company) as wire:
 
         def breaks():
             while not over.is_set():
