@@ -59,6 +59,9 @@ def storm(folder: Path, *, seed: int, seconds: float, loops: int = 8, postgresql
         began = time.monotonic()
         with _in_threads(operator, callers) as threads:
             _kill_for(company, report, seconds, during)
+            say(
+                f"over after {time.monotonic() - began:.0f} s: {dict(report.kills)} killed, {dict(report.pauses)} paused; the last calls end"
+            )
             callers.stopping = operator.stopping = True
         assert not any(thread.is_alive() for thread in threads)
         report.seconds, report.starts_refused = time.monotonic() - began, company.starts_refused
@@ -117,12 +120,20 @@ def _kill_for(
                 company.signal_to(role, signal.SIGCONT)
 
 
+def say(text: str) -> None:
+    """Where a storm is, at once: one that never ends must have said how far it came."""
+    print(text, flush=True)
+
+
 def judge(folder: Path, company: Supervised, callers: Callers, operator: Operator, report: Report) -> None:
     """Everything stopped in order and started again; then ledger, bill, clients and operator must tell one story."""
+    say("all have ended; stopping in order and starting again")
     _settle_down(company)
+    say("comparing every line of the bill")
     books = _judged(company, callers)
     checked = len(books.checked)
     _no_overspend(company, books, operator)
+    say(f"{checked} are being checked: the bill settles them")
     # what is being checked is settled by the provider's bill, and nothing is left
     said = company.tokenroll(
         "reconcile",
@@ -207,9 +218,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
-    print(f"seed {given.seed}", flush=True)  # first of all, so that it is known also of a storm that never ends
+    say(f"seed {given.seed}")
     with tempfile.TemporaryDirectory(prefix="tokenroll-chaos-") as folder:
-        print(storm(Path(folder), seed=given.seed, seconds=given.minutes * 60).text())
+        say(storm(Path(folder), seed=given.seed, seconds=given.minutes * 60).text())
 
 
 if __name__ == "__main__":
