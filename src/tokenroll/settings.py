@@ -15,7 +15,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tokenroll.ledger_place import LedgerPlace, LedgerUrl, LedgerUrlError, ledger_url
-from tokenroll.settings_table import Listen, SettingsError, Table, line_of
+from tokenroll.settings_table import Listen, SettingsError, Table, line_of, listen_from_text
 
 HOME_VARIABLE: Final = "TOKENROLL_HOME"
 CONFIG_NAME: Final = "config.toml"
@@ -45,6 +45,8 @@ WEIGHT_MAX: Final = 100
 PRIORITY_MAX: Final = 100
 ANSWER_SECONDS_MAX: Final = 3_600
 """As DEPLOYMENT_WEIGHT_MAX, DEPLOYMENT_PRIORITY_MAX and CALL_AGE_SECONDS_MAX of model/limits.py, likewise compared by a test."""
+NODE_WORKERS: Final = (64, 127)
+"""As NODE_WORKER_MIN of model/limits.py and WORKER_MAX of store/attempt_record.py, likewise compared by a test."""
 WORKERS_MAX: Final = 16
 """Likewise."""
 
@@ -179,6 +181,34 @@ class OutcomeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineFiles:
+    """By which certificate this side of the line between ledger and node is known, and the one authority that the other side's must be of."""
+
+    ca_file: Path
+    certificate_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodesSettings:
+    """Where the ledger listens for gateways on other machines; no `listen`: nowhere."""
+
+    listen: Listen | None = None
+    files: LineFiles
+    refused: tuple[str, ...] = ()
+    """Names of nodes whose certificates are not taken any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What makes a home that of a node: where its ledger is, and the number of its first worker there."""
+
+    ledger: Listen
+    worker: int
+    files: LineFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything a role needs to know before it starts. Two processes that read the same home see the same."""
 
@@ -192,6 +222,15 @@ class Settings:
     alerts: AlertSettings = field(default_factory=AlertSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     outcomes: OutcomeSettings = field(default_factory=OutcomeSettings)
+    nodes: NodesSettings | None = None
+    """None: no gateway on another machine may come."""
+    node: NodeSettings | None = None
+    """None: this home has its ledger itself."""
+
+    @property
+    def nodes_directory(self) -> Path:
+        """The authority of the nodes' certificates, and what it has issued."""
+        return self.home / "nodes"
 
     @property
     def database_path(self) -> Path:
@@ -342,7 +381,7 @@ def _settings_from(home: Path, root: Table) -> Settings:
         company=CompanySettings(name=company.text_of("name", defaults.company.name), zone=_zone(company)),
         gateway=GatewaySettings(
             listen=gateway.listen("listen", defaults.gateway.listen),
-            workers=gateway.number("workers", 1, 1, WORKERS_MAX),
+            workers=gateway.number("workers", 1, 0, WORKERS_MAX),
             durability="written" if gateway.choice("durability", "synced", DURABILITIES) == "written" else "synced",
             observe=gateway.flag("observe"),
             attempts=gateway.number("attempts", 3, 1, ATTEMPTS_MAX),
@@ -356,7 +395,13 @@ def _settings_from(home: Path, root: Table) -> Settings:
         alerts=_alerts(root.table("alerts")),
         telemetry=_telemetry(root.table("telemetry")),
         outcomes=_outcomes(root.table("outcomes")),
+        nodes=_nodes(home, root.table("nodes")),
+        node=_node(home, root.table("node")),
     )
+    if settings.node is not None:
+        for key in ("ledger", "nodes"):
+            if key in root.values:
+                raise root.problem(key, "is for the home of a ledger, and [node] says that this is a node's")
     for table in (company, gateway, web, root):
         table.finished()
     return settings
@@ -500,6 +545,44 @@ def _outcomes(table: Table) -> OutcomeSettings:
     found = OutcomeSettings(**secrets, signing_key=_signing_key(table) if signs else b"")
     table.finished()
     return found
+
+
+def _nodes(home: Path, table: Table) -> NodesSettings | None:
+    if not table.values:
+        return None
+    settings = NodesSettings(
+        listen=table.listen("listen", Listen(host="127.0.0.1", port=7443)),
+        files=_line_files(home, table, "nodes/ca.crt", "nodes/ledger.crt", "nodes/ledger.key"),
+        refused=table.texts("refused"),
+    )
+    table.finished()
+    return settings
+
+
+def _node(home: Path, table: Table) -> NodeSettings | None:
+    if not table.values:
+        return None
+    url = table.text_of("ledger")
+    try:
+        ledger = listen_from_text(url.removeprefix("tls://") if url.startswith("tls://") else "")
+    except SettingsError as error:
+        raise table.problem(
+            "ledger", f"must be tls://host:port, such as tls://ledger.example:7443, not {url!r}"
+        ) from error
+    least, most = NODE_WORKERS
+    settings = NodeSettings(
+        ledger=ledger,
+        worker=table.number("worker", 0, least, most),
+        files=_line_files(home, table, "ca.crt", "node.crt", "node.key"),
+    )
+    table.finished()
+    return settings
+
+
+def _line_files(home: Path, table: Table, ca_file: str, certificate_file: str, key_file: str) -> LineFiles:
+    """Files of certificates; a path that is not absolute lies in the home. They are read when a connection is made, so that a new one counts."""
+    places = {"ca_file": ca_file, "certificate_file": certificate_file, "key_file": key_file}
+    return LineFiles(**{key: home / Path(table.text_of(key, place)).expanduser() for key, place in places.items()})
 
 
 def _smtp(table: Table) -> SmtpSettings:

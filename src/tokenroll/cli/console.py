@@ -85,6 +85,9 @@ def reports() -> Iterator["Reports"]:
 def settings_with_ledger() -> Settings:
     """The settings of a home that has been made. Raises Failure when there is none."""
     settings = load_settings()
+    if settings.node is not None:
+        message = f"{settings.home} is a node's home, and its ledger is at {settings.node.ledger}: run this there, or `tokenroll node serve` here"
+        raise Failure(message, kind="no_home")
     if not settings.has_ledger:
         message = f"there is no ledger in {settings.home}: run `tokenroll init` first, or set TOKENROLL_HOME"
         raise Failure(message, kind="no_home")

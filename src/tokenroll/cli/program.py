@@ -20,6 +20,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "init": "make a home: config, secret, ledger, the company",
         "serve": "run ledger, gateway and pages; --observe refuses nobody",
+        "node": "gateways on other machines: certificate, list, serve",
         "analyse": "who used what, from logs on this machine: list cost, waste, what comes next, seats",
         "demo": "the whole product on a made-up company, every sum checked",
         "department": "cost centres: create, list, show",

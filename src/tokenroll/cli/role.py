@@ -21,7 +21,10 @@ from tokenroll.settings_table import SettingsError
 if TYPE_CHECKING:
     from tokenroll.gateway.deployment import Deployment, Target
     from tokenroll.services.ledger import Ledger
+    from tokenroll.services.ledger_route import LedgerRoute
+    from tokenroll.services.ledger_server import LedgerServer
     from tokenroll.services.live_usage import LiveUsage
+    from tokenroll.services.node_door import NodeDoor
     from tokenroll.services.span_intake import SpanIntake
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         if given.role == "ledger":
-            asyncio.run(_ledger(settings))
+            asyncio.run(_ledger(settings, _inherited(given.fd) if given.fd >= 0 else None))
         elif given.role == "gateway":
             chosen = settings.gateway
             if given.durability:
@@ -116,7 +119,7 @@ def _refuse_other_zone(settings: Settings, ledger: "Ledger") -> None:
         raise SettingsError(message)
 
 
-async def _ledger(settings: Settings) -> None:
+async def _ledger(settings: Settings, for_nodes: socket.socket | None) -> None:
     from tokenroll.services.ledger_home import LedgerBusyError
     from tokenroll.store.database import is_lost, storage_problem
 
@@ -128,7 +131,7 @@ async def _ledger(settings: Settings) -> None:
     told = ""
     while not stopped.is_set():
         try:
-            await _ledger_life(settings, stopped, has_waited=bool(told))
+            await _ledger_life(settings, stopped, for_nodes, has_waited=bool(told))
             told, deadline = "", loop.time() + LOCK_SECONDS_MAX
             continue
         except LedgerBusyError as error:
@@ -147,7 +150,9 @@ async def _ledger(settings: Settings) -> None:
             await asyncio.wait_for(stopped.wait(), pause)
 
 
-async def _ledger_life(settings: Settings, stopped: asyncio.Event, *, has_waited: bool) -> None:
+async def _ledger_life(
+    settings: Settings, stopped: asyncio.Event, for_nodes: socket.socket | None, *, has_waited: bool
+) -> None:
     """The ledger opened and served, until it is told to stop or its database is gone or cannot be synced: then what was committed is read anew."""
     from tokenroll.app import clock_of, random_bits
     from tokenroll.gateway.asking import Asker
@@ -174,6 +179,7 @@ async def _ledger_life(settings: Settings, stopped: asyncio.Event, *, has_waited
             raise SettingsError(str(error)) from error
         server = LedgerServer(ledger)
         await server.start(settings.socket_path, settings.tape_directory)
+        nodes = _node_door(settings, server, for_nodes)
         if has_waited:
             sys.stderr.write("tokenroll ledger: it goes on\n")
         alerts = AlertDesk(ledger, settings.alerts)
@@ -185,7 +191,29 @@ async def _ledger_life(settings: Settings, stopped: asyncio.Event, *, has_waited
                 await asyncio.wait_for(stopped.wait(), DATABASE_RETRY_SECONDS)
         await alerts.close()
         await enquiries.close()
+        if nodes is not None:
+            await nodes.close()
         await server.close()
+
+
+def _node_door(settings: Settings, server: "LedgerServer", for_nodes: socket.socket | None) -> "NodeDoor | None":
+    """Where gateways of other machines come in, if the configuration has such a door. Raises SettingsError for bad certificates.
+
+    The supervisor's socket outlives this ledger, so a copy of it is closed with the door. Certificates end by the machine's own clock,
+    also in the demo.
+    """
+    from tokenroll.services.clock import system_clock
+    from tokenroll.services.node_door import NodeDoor
+    from tokenroll.services.node_line import LineError
+
+    if settings.nodes is None or for_nodes is None:
+        return None
+    door = NodeDoor(server, settings.nodes, system_clock)
+    try:
+        door.start(for_nodes.dup())
+    except LineError as error:
+        raise SettingsError(f"{entry_place(settings.config_path, 'nodes', 'listen')}: {error}") from error
+    return door
 
 
 def _sound_targets(settings: Settings) -> "Iterator[Target]":
@@ -223,15 +251,28 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None) -
                 limit_wait_seconds=chosen.limit_wait_seconds,
                 stop_seconds=STOP_SECONDS,
                 edge=EdgeLimits(attempts=chosen.attempts, retry_seconds=chosen.retry_seconds),
-                reports_socket=settings.reports_socket_path,
+                reports_socket=settings.reports_socket_path if settings.node is None else None,
             ),
             clock=clock_of(settings),
             pepper=settings.pepper(),
-            socket_path=settings.socket_path,
+            route=_route(settings, worker),
             observe=chosen.observe,
         )
     except (DeploymentError, WorkerEndedError) as error:
         raise SettingsError(str(error)) from error
+
+
+def _route(settings: Settings, worker: int) -> "Path | LedgerRoute":
+    """The way to the ledger: its socket, or from a node's home the line to another machine."""
+    from tokenroll.services.ledger_route import TlsRoute
+
+    if settings.node is None:
+        return settings.socket_path
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"tokenroll gateway {worker}: {text}\n")
+
+    return TlsRoute(settings.node.ledger, settings.node.files, tell, worker=worker)
 
 
 def deployment_of(one: DeploymentSettings) -> "Deployment":

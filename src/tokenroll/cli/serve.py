@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Annotated, Final
@@ -24,12 +24,13 @@ from tokenroll.cli.console import note, say, settings_with_ledger
 from tokenroll.cli.program import Failure
 from tokenroll.cli.role import refuse_bad_deployments
 from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
-from tokenroll.settings import WORKERS_MAX, Settings, child_environment
+from tokenroll.settings import NODE_WORKERS, WORKERS_MAX, Settings, child_environment
 from tokenroll.settings_table import Listen, listen_from_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 LEDGER: Final = "ledger"
+INTERPRETER: Final = (sys.executable, "-m", "tokenroll.cli.role")
 BACKLOG: Final = 4096
 READY_SECONDS_MAX: Final = 60
 """A ledger that folds a long tape first is slow to start; one that is not ready in a minute has a reason in its output."""
@@ -84,13 +85,17 @@ class Supervisor:
     def watch(self) -> None:
         """Until told to stop: whoever died is started again, later each time it dies young."""
         while not self.stopping:
-            now = time.monotonic()
-            for role in self.roles:
-                if role.process is not None and (code := role.process.poll()) is not None:
-                    self._died(role, code, now)
-                if role.process is None and now >= role.start_again_at:
-                    self.start(role)
+            self.look()
             time.sleep(0.05)
+
+    def look(self) -> None:
+        """Whoever has died by now is started again when its time has come."""
+        now = time.monotonic()
+        for role in self.roles:
+            if role.process is not None and (code := role.process.poll()) is not None:
+                self._died(role, code, now)
+            if role.process is None and now >= role.start_again_at:
+                self.start(role)
 
     def _died(self, role: Role, code: int, now: float) -> None:
         role.process = None
@@ -131,7 +136,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Gateway port; 0 lets the system choose, for the pages too.")] = None,
     web_listen: Annotated[str | None, typer.Option(help="Address of the pages; default from config.toml.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=WORKERS_MAX, help="Gateway processes; default from config.toml.")
+        int | None,
+        typer.Option(min=0, max=WORKERS_MAX, help="Gateway processes, 0: only nodes serve; default from config.toml."),
     ] = None,
     durability: Annotated[str | None, typer.Option(help="synced or written; default from config.toml.")] = None,
     observe: Annotated[bool, typer.Option("--observe", help="Refuse nobody, record every would-be denial.")] = False,
@@ -151,20 +157,30 @@ def serve(
     )
     refuse_bad_deployments(settings)
     settings.pepper()  # its roles need it: without one, why is told once, here, and not by each of them
-    _refuse_second(settings)
+    refuse_second(settings)
     settings.run_directory.mkdir(mode=0o700, exist_ok=True)
-    with _listening(settings.gateway.listen) as gateway, _listening(settings.web.listen) as web:
+    with contextlib.ExitStack() as sockets:
+        doors = {name: sockets.enter_context(listening(place)) for name, place in _places(settings).items()}
         supervisor = Supervisor(settings=settings)
-        _obey_signals(supervisor)
+        obey_signals(supervisor)
         try:
-            _start_all(supervisor, gateway, web)
-            addresses = {"gateway": _address(gateway), "web": _address(web)}
+            _start_all(supervisor, doors)
+            addresses = {name: address_of(door) for name, door in doors.items()}
             write_addresses(settings.run_directory, addresses)
             _announce(settings, addresses, as_json=as_json)
             supervisor.watch()
         finally:
             supervisor.stop()
             remove_addresses(settings.run_directory)
+
+
+def _places(settings: Settings) -> dict[str, Listen]:
+    """Where this home is reached: by clients, unless only nodes serve them, by browsers, and by nodes if there may be some."""
+    places = {"gateway": settings.gateway.listen} if settings.gateway.workers else {}
+    places["web"] = settings.web.listen
+    if settings.nodes is not None and settings.nodes.listen is not None:
+        places["nodes"] = settings.nodes.listen
+    return places
 
 
 def _overridden(
@@ -192,7 +208,7 @@ def _overridden(
         gateway=replace(
             gateway,
             listen=address,
-            workers=workers or gateway.workers,
+            workers=gateway.workers if workers is None else workers,
             durability=chosen,
             observe=observe or gateway.observe,
         ),
@@ -200,15 +216,18 @@ def _overridden(
     )
 
 
-def _refuse_second(settings: Settings) -> None:
+def refuse_second(settings: Settings) -> None:
+    """One supervisor a home. Raises Failure."""
     running = running_addresses(settings.run_directory)
     if running:
-        message = f"{settings.home} is served already, at http://{running.get('gateway')}: stop that one, or set another TOKENROLL_HOME"
+        where = running.get("gateway") or running.get("web")
+        message = f"{settings.home} is served already, at http://{where}: stop that one, or set another TOKENROLL_HOME"
         raise Failure(message, kind="running")
 
 
 @contextlib.contextmanager
-def _listening(listen: Listen) -> Iterator[socket.socket]:
+def listening(listen: Listen) -> Iterator[socket.socket]:
+    """A socket that listens for as long as the block runs and that processes inherit. Raises Failure."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     server = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -225,12 +244,15 @@ def _listening(listen: Listen) -> Iterator[socket.socket]:
         server.close()
 
 
-def _address(server: socket.socket) -> str:
+def address_of(server: socket.socket) -> str:
+    """Where a socket listens."""
     host, port = server.getsockname()[:2]
     return str(Listen(host=host, port=port))
 
 
-def _obey_signals(supervisor: Supervisor) -> None:
+def obey_signals(supervisor: Supervisor) -> None:
+    """SIGINT and SIGTERM end the watch."""
+
     def stop(_number: int, _frame: FrameType | None) -> None:
         supervisor.stopping = True
 
@@ -238,36 +260,51 @@ def _obey_signals(supervisor: Supervisor) -> None:
         signal.signal(number, stop)
 
 
-def _start_all(supervisor: Supervisor, gateway: socket.socket, web: socket.socket) -> None:
+def _start_all(supervisor: Supervisor, doors: Mapping[str, socket.socket]) -> None:
     settings = supervisor.settings
-    interpreter = [sys.executable, "-m", "tokenroll.cli.role"]
-    ledger = Role(name=LEDGER, command=[*interpreter, "ledger"])
+    fds = (doors["nodes"].fileno(),) if "nodes" in doors else ()
+    flags = [text for fd in fds for text in ("--fd", str(fd))]
+    ledger = Role(name=LEDGER, command=[*INTERPRETER, "ledger", *flags], fds=fds)
     supervisor.roles.append(ledger)
     supervisor.start(ledger)
     note("tokenroll serve: starting the ledger")
     _wait(supervisor, lambda: _ledger_answers(settings), "the ledger")
-    _retire(settings, interpreter)
+    _retire(settings)
     note("tokenroll serve: starting gateway and pages; what an earlier life left on the tape is booked first")
-    flags = [
-        "--workers",
-        str(settings.gateway.workers),
-        "--durability",
-        settings.gateway.durability,
-        *(["--observe"] if settings.gateway.observe else []),
-    ]
-    for worker in range(settings.gateway.workers):
-        command = [*interpreter, "gateway", "--worker", str(worker), "--fd", str(gateway.fileno()), *flags]
-        role = Role(name=f"gateway-{worker:03d}", command=command, fds=(gateway.fileno(),))
-        supervisor.roles.append(role)
-        supervisor.start(role)
-    pages = Role(name="web", command=[*interpreter, "web", "--fd", str(web.fileno())], fds=(web.fileno(),))
+    if "gateway" in doors:
+        start_gateways(supervisor, doors["gateway"], first_worker=0)
+    web = doors["web"]
+    pages = Role(name="web", command=[*INTERPRETER, "web", "--fd", str(web.fileno())], fds=(web.fileno(),))
     supervisor.roles.append(pages)
     supervisor.start(pages)
-    _wait(supervisor, lambda: _healthy(gateway), "the gateway")
-    _wait(supervisor, lambda: _healthy(web), "the pages")
+    if "gateway" in doors:
+        _wait(supervisor, lambda: healthy(doors["gateway"]), "the gateway")
+    _wait(supervisor, lambda: healthy(web), "the pages")
 
 
-def _retire(settings: Settings, interpreter: Sequence[str]) -> None:
+def start_gateways(supervisor: Supervisor, door: socket.socket, *, first_worker: int) -> None:
+    """The gateways of this machine, all on one listening socket."""
+    chosen = supervisor.settings.gateway
+    flags = [
+        "--workers",
+        str(_worker_count(supervisor.settings)),
+        "--durability",
+        chosen.durability,
+        *(["--observe"] if chosen.observe else []),
+    ]
+    for worker in range(first_worker, first_worker + chosen.workers):
+        command = [*INTERPRETER, "gateway", "--worker", str(worker), "--fd", str(door.fileno()), *flags]
+        role = Role(name=f"gateway-{worker:03d}", command=command, fds=(door.fileno(),))
+        supervisor.roles.append(role)
+        supervisor.start(role)
+
+
+def _worker_count(settings: Settings) -> int:
+    """How many workers a gateway is told that there are: of several each has a sized lease, and where nodes may come it is never alone."""
+    return max(settings.gateway.workers, 2 if settings.nodes or settings.node else 1)
+
+
+def _retire(settings: Settings) -> None:
     """Workers of an earlier start with more of them, that did not end in order: a last life of each tells what its tape says.
 
     Raises Failure for one that cannot: what it was lent waits for it, and nobody may have everything meanwhile.
@@ -278,11 +315,11 @@ def _retire(settings: Settings, interpreter: Sequence[str]) -> None:
         known = door.status().values["workers"]
     for one in known:
         worker = one["worker"]
-        if one["lease"] and worker >= settings.gateway.workers:
+        if one["lease"] and settings.gateway.workers <= worker < NODE_WORKERS[0]:
             note(
                 f"tokenroll serve: gateway {worker} runs no more; what its tape says is booked, what it was lent comes back"
             )
-            command = [*interpreter, "gateway", "--worker", str(worker), "--workers", str(worker + 1), "--retire"]
+            command = [*INTERPRETER, "gateway", "--worker", str(worker), "--workers", str(worker + 1), "--retire"]
             ended = subprocess.run(command, env=child_environment(settings.home), check=False)  # noqa: S603 - our own
             if ended.returncode:
                 raise Failure(f"gateway {worker} could not be retired; its reason stands above", kind="start")
@@ -312,7 +349,8 @@ def _ledger_answers(settings: Settings) -> bool:
         return True
 
 
-def _healthy(server: socket.socket) -> bool:
+def healthy(server: socket.socket) -> bool:
+    """Whether a process behind the socket answers that it works."""
     host, port = server.getsockname()[:2]
     connection = http.client.HTTPConnection(_reachable(host), port, timeout=1)
     try:
@@ -334,18 +372,26 @@ def _announce(settings: Settings, addresses: dict[str, str], *, as_json: bool) -
         facts = {**addresses, "durability": durability, "observe": settings.gateway.observe, "pid": os.getpid()}
         say(json.dumps(facts))
         return
+    if "gateway" in addresses:
+        say(f"gateway     http://{addresses['gateway']}   {settings.gateway.workers} worker(s)")
+    if "nodes" in addresses:
+        say(f"nodes       tls://{addresses['nodes']}   `tokenroll node certificate NAME` makes one")
     say(
-        f"gateway     http://{addresses['gateway']}   {settings.gateway.workers} worker(s)",
         f"pages       http://{addresses['web']}/me",
         f"ledger      {settings.ledger_place}",
         f"durability  {durability}: {MEANING[durability]}",
     )
     if settings.gateway.observe:
         say("observe     nobody is refused; every would-be denial is recorded")
+    announce_deployments(settings)
+    say("next        tokenroll client show claude-code | openai-python | anthropic-python | curl")
+
+
+def announce_deployments(settings: Settings) -> None:
+    """Where calls go from here."""
     for one in settings.deployments:
         has_secret = one.api_key or one.keyless or one.token_command
         missing = "" if has_secret else "   no key found: its calls will be refused by the provider"
         say(f"deployment  {one.name}: {one.dialect} at {one.base_url}{missing}")
     if not settings.deployments:
         say(f"deployment  none yet: add one to {settings.config_path}, or every call is refused")
-    say("next        tokenroll client show claude-code | openai-python | anthropic-python | curl")

@@ -24,6 +24,8 @@ from tokenroll.model.instant import MICROS_PER_SECOND
 from tokenroll.model.limits import BODY_BYTES_MAX, LEASE_IDLE_SECONDS
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
+from tokenroll.services.ledger_route import LedgerRoute
+from tokenroll.services.node_tape import NodeTape
 from tokenroll.services.protocol import (
     AskBack,
     Delta,
@@ -72,13 +74,13 @@ def run_gateway(
     *,
     clock: Clock,
     pepper: bytes,
-    socket_path: Path,
+    route: Path | LedgerRoute,
     observe: bool = False,
     ready: Callable[[int], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT. Raises WorkerEndedError when it may not go on.
 
-    `observe` overrides the enforcement of every wallet. `ready` is told the port once calls are admitted.
+    `route` leads to the ledger: a path is its socket on this machine. `observe` overrides the enforcement of every wallet. `ready` is told the port once calls are admitted.
     """
     directory = worker_directory(settings.home / "tape", settings.worker)
     try:
@@ -90,7 +92,7 @@ def run_gateway(
         _keep_memory()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             life = _Life(settings, clock, pepper, observe=observe, ready=ready)
-            runner.run(life.run(directory, socket_path))
+            runner.run(life.run(directory, route))
     finally:
         os.close(lock)
 
@@ -186,7 +188,7 @@ class _Life:
         self._listening: asyncio.Task[None] | None = None
         self._waiting: asyncio.Task[None] | None = None
 
-    async def run(self, directory: Path, socket_path: Path) -> None:
+    async def run(self, directory: Path, route: Path | LedgerRoute) -> None:
         self._directory = directory
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -195,13 +197,18 @@ class _Life:
         self._core = WorkerCore(
             chosen.worker, directory, self, boot_id=self._boot_id, clock=self._clock, of=chosen.workers
         )
-        link = WorkerLink(self._core, socket_path)
+        house = None if isinstance(route, Path) else NodeTape(self._core, directory)
+        link = WorkerLink(self._core, route, house.answered if house else None)
         problem = await loop.run_in_executor(None, disk_problem, directory)
         if problem:
             self._refuse_all(problem)
         else:
             link.start()
+            if house is not None:
+                house.start(link)
         await self._ended.wait()
+        if house is not None:
+            await house.close()
         if self._gateway is not None:
             self._gateway.not_ready = self._why or _ENDING
             await self._gateway.stop()

@@ -566,6 +566,21 @@ FOLD_RECORDS_MAX: Final = 65_536
 """Attempts folded in one transaction: larger batches save nothing more and make a crash's repeat longer."""
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 """One message of the ledger protocol."""
+NODE_WORKER_MIN: Final = 64
+"""Workers on other machines are numbered from here to the tape's last number, and those beside the ledger below it: no certificate
+speaks for one of the ledger's own machine."""
+NODE_HELLO_BYTES_MAX: Final = 4_096
+"""The first message of a connection from another machine: a HELLO is a hundred bytes, and nothing else may come before it."""
+NODE_HANDSHAKE_SECONDS_MAX: Final = 10
+"""From a connection's first byte to both certificates checked, and from there to its HELLO; slower ones are nobody's node."""
+NODE_HANDSHAKES_MAX: Final = 64
+"""Connections that have shown no certificate yet: as many as there are nodes; more wait in the kernel's queue."""
+NODE_SILENCE_SECONDS_MAX: Final = 20
+"""A peer on another machine that is silent so long, asked four times, is gone, whatever the network says."""
+NODE_UNREAD_BYTES_MAX: Final = 512 * 1024 * 1024
+"""What waits for a node that does not read: above the lease of a million wallets, below what would hurt the ledger."""
+NODE_SEGMENTS_TOLD_MAX: Final = 64
+"""Segments of a tape in one question whether they may go: four gigabytes of tape, and a message of a few kilobytes."""
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 128
 """A client's own call or command id."""
 LEADING_BYTES_MAX: Final = 4 * 1024

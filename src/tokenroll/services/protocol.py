@@ -352,6 +352,33 @@ class KeysUsed(msgspec.Struct, tag="keys_used", frozen=True):
     key_ids: list[int]
 
 
+class Alive(msgspec.Struct, tag="alive", frozen=True):
+    """A worker on another machine has heard nothing for a while, and the ledger answers the same: the line is whole, both ways."""
+
+
+class SegmentTerms(msgspec.Struct, array_like=True, frozen=True):
+    """A segment of a tape that is not written any more: which records it holds, and the SHA-256 of the file."""
+
+    epoch: int
+    segment: int
+    first_sequence: int
+    last_sequence: int
+    digest: bytes
+
+
+class Segments(msgspec.Struct, tag="segments", frozen=True):
+    """Segments that a worker on another machine would delete: the ledger cannot see its disk."""
+
+    worker: int
+    segments: list[SegmentTerms]
+
+
+class Deletable(msgspec.Struct, tag="deletable", frozen=True):
+    """Which of them, by epoch and segment, nothing needs any more: their digests are in the ledger and their records on its disk."""
+
+    segments: list[tuple[int, int]]
+
+
 # ---- doors <-> ledger ---------------------------------------------------------------------------------
 
 
@@ -393,6 +420,9 @@ Message = (
     | AskBack
     | Resign
     | KeysUsed
+    | Alive
+    | Segments
+    | Deletable
     | View
     | Lease
     | Delta
@@ -424,12 +454,13 @@ def encode(message: Message) -> bytes:
 
 
 class FrameReader:
-    """Turns received bytes into messages, in any number of pieces."""
+    """Turns received bytes into messages, in any number of pieces, none larger than `bytes_max`."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "bytes_max")
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = MESSAGE_BYTES_MAX) -> None:
         self._buffer = bytearray()
+        self.bytes_max = bytes_max
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages completed by `data`. Raises ProtocolError for bytes that are not messages."""
@@ -439,8 +470,8 @@ class FrameReader:
         offset = 0
         while len(buffer) - offset >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(buffer, offset)
-            if length > MESSAGE_BYTES_MAX:
-                text = f"a message of {length} bytes is above the limit of {MESSAGE_BYTES_MAX}"
+            if length > self.bytes_max:
+                text = f"a message of {length} bytes is above the limit of {self.bytes_max}"
                 raise ProtocolError(text)
             end = offset + _LENGTH.size + length
             if len(buffer) < end:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from tokenroll.services.ledger import Ledger
+from tokenroll.services.protocol import SegmentTerms
 from tokenroll.services.recovery import epoch_paths, epochs_on_disk
 from tokenroll.store import schema, tape
 from tokenroll.store.database import checkpoint
@@ -40,7 +41,8 @@ def _delete(ledger: Ledger, worker: int, epoch: int, paths: list[Path]) -> int:
             last = block.last_sequence
         if last > folded or any(header.first_sequence <= one <= last for one in still_open):
             break  # later segments need this one's holds to be understood
-        _record(ledger, header, last, hashlib.sha256(data).digest())
+        digest = hashlib.sha256(data).digest()
+        _record(ledger, worker, SegmentTerms(epoch, header.segment, header.first_sequence, last, digest))
         recorded.append(path)
     if recorded:
         checkpoint(ledger.connection)
@@ -49,16 +51,39 @@ def _delete(ledger: Ledger, worker: int, epoch: int, paths: list[Path]) -> int:
     return len(recorded)
 
 
-def _record(ledger: Ledger, header: tape.SegmentHeader, last_sequence: int, digest: bytes) -> None:
+def deletable_segments(ledger: Ledger, worker: int, offered: list[SegmentTerms]) -> list[tuple[int, int]]:
+    """Which segments of a worker on another machine nothing needs any more, by epoch and number; their digests are recorded.
+
+    A segment that must stay keeps the later ones of its epoch: they need its holds to be understood.
+    """
+    found: list[tuple[int, int]] = []
+    kept: set[int] = set()
+    still_open = {epoch: ledger.open_sequences(worker, epoch) for epoch in {one.epoch for one in offered}}
+    for one in sorted(offered, key=lambda each: (each.epoch, each.segment)):
+        if (
+            one.epoch in kept
+            or one.last_sequence > ledger.folded_sequence(worker, one.epoch)
+            or any(one.first_sequence <= sequence <= one.last_sequence for sequence in still_open[one.epoch])
+        ):
+            kept.add(one.epoch)
+            continue
+        _record(ledger, worker, one)
+        found.append((one.epoch, one.segment))
+    if found:
+        checkpoint(ledger.connection)
+    return found
+
+
+def _record(ledger: Ledger, worker: int, segment: SegmentTerms) -> None:
     table = schema.tape_segments
-    key = (table.c.worker == header.worker, table.c.epoch == header.epoch, table.c.segment == header.segment)
+    key = (table.c.worker == worker, table.c.epoch == segment.epoch, table.c.segment == segment.segment)
     with ledger.connection.begin():
         known = ledger.connection.scalar(select(table.c.digest).where(*key))
         if known is None:
             ledger.connection.execute(
                 table.insert().values(
-                    worker=header.worker, epoch=header.epoch, segment=header.segment,
-                    first_sequence=header.first_sequence, last_sequence=last_sequence, digest=digest,
+                    worker=worker, epoch=segment.epoch, segment=segment.segment,
+                    first_sequence=segment.first_sequence, last_sequence=segment.last_sequence, digest=segment.digest,
                     recorded_at=ledger.now(),
                 )
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """The worker's side of the protocol: HELLO, recovery of its earlier lives, lease, reports and deltas (DESIGN §5).
 
-`WorkerCore` decides and does no network; `WorkerLink` puts it on the ledger's Unix socket, `loopback.py` on a ledger in the
-same process, with the same bytes. While the ledger is away the worker goes on within its lease: blocks wait, first in memory, then on
+`WorkerCore` decides and does no network; `WorkerLink` puts it on the ledger's Unix socket or on a line to another machine
+(`ledger_route.py`), `loopback.py` on a ledger in the same process, with the same bytes. While the ledger is away the worker goes on within its lease: blocks wait, first in memory, then on
 the tape where they are anyway, and are reported again until they are acknowledged.
 """
 
@@ -17,11 +17,14 @@ from tokenroll.model.instant import HOUR_MICROS
 from tokenroll.model.limits import KEYS_USED_TOLD_MAX
 from tokenroll.services import recovery
 from tokenroll.services.clock import Clock
+from tokenroll.services.ledger_route import RETRY_SECONDS, LedgerRoute, SocketRoute
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
     Ack,
+    Alive,
     Applied,
     AskBack,
+    Deletable,
     Delta,
     FrameReader,
     Hello,
@@ -48,7 +51,6 @@ WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 """Blocks kept in memory while the ledger is away; beyond it they are read from the tape again."""
 REPORT_PAUSE_SECONDS: Final = 0.025
 """Between a report's acknowledgment and the next report: how much later than it could be the ledger may know of a settlement."""
-RETRY_SECONDS: Final = 0.2
 FINAL_REFUSALS: Final = frozenset({"closed_epoch", "leased", "tape", "version", "worker"})
 """Refusals that no repetition changes: the process must end, and say why."""
 
@@ -371,11 +373,20 @@ class WorkerCore:
 
 
 class WorkerLink:
-    """A WorkerCore on the ledger's socket, connected again for as long as it is open."""
+    """A WorkerCore on a connection to its ledger, made again for as long as the link is open.
 
-    def __init__(self, core: WorkerCore, socket_path: Path) -> None:
+    A path is the ledger's socket on this machine. A worker on another one hears an answer to Alive, or tries the next connection;
+    `deletable` is told what the ledger says of segments that were offered for deletion.
+    """
+
+    def __init__(
+        self, core: WorkerCore, route: Path | LedgerRoute, deletable: Callable[[Deletable], None] | None = None
+    ) -> None:
         self.core = core
-        self._path = socket_path
+        self._route: LedgerRoute = SocketRoute(route) if isinstance(route, Path) else route
+        self._deletable = deletable
+        self._quiet_rounds = 0
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._lost = asyncio.Event()
@@ -394,6 +405,7 @@ class WorkerLink:
 
     async def close(self) -> None:
         """No more connecting; what is not acknowledged stays on the tape for the next life."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -401,13 +413,10 @@ class WorkerLink:
             self._transport.close()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             self._lost.clear()
-            try:
-                await loop.create_unix_connection(lambda: _LinkProtocol(self), str(self._path))
-            except OSError:
-                await asyncio.sleep(RETRY_SECONDS)
+            if not await self._route.connect(lambda: _LinkProtocol(self)):
+                await asyncio.sleep(self._route.pause_seconds)
                 continue
             while not self._lost.is_set():
                 try:  # not wait_for: in Python 3.11 it forgets a cancellation that comes just after what it waits for
@@ -416,11 +425,29 @@ class WorkerLink:
                 except TimeoutError:
                     self.core.retry()
                     self.core.tell_used()
-            await asyncio.sleep(RETRY_SECONDS)
+                    self._listen_for_silence()
+            await asyncio.sleep(self._route.pause_seconds)
+
+    def _listen_for_silence(self) -> None:
+        """A peer on another machine that says nothing is asked for a word, and given up when none comes: a cut cable tells nobody."""
+        most = self._route.quiet_rounds_max
+        self._quiet_rounds += 1
+        if not most or self._transport is None or self._quiet_rounds % most:
+            return
+        if self._quiet_rounds >= 4 * most:
+            self._transport.abort()
+        else:
+            self.say(Alive())
+
+    def say(self, message: Message) -> None:
+        """A message beside the worker's own talk, if there is a connection."""
+        if self._transport is not None:
+            self._transport.write(encode(message))
 
     def made(self, transport: asyncio.Transport) -> None:
         """The connection is there."""
         self._transport = transport
+        self._quiet_rounds = 0
         self.core.connected(transport.write)
 
     def received(self, message: Message) -> None:
@@ -428,13 +455,25 @@ class WorkerLink:
 
         A report is a transaction: a moment's calls in one cost the ledger, and us, much less than each group of calls by itself.
         """
-        if isinstance(message, Ack) and self.core.spending:
+        self._quiet_rounds = 0
+        if not isinstance(message, Refusal):
+            self._route.works()
+        elif message.kind not in FINAL_REFUSALS:  # else the process ends, and says why
+            self._route.refused(message.text)
+        if isinstance(message, Alive):
+            return
+        if isinstance(message, Deletable):
+            if self._deletable is not None:
+                self._deletable(message)
+        elif isinstance(message, Ack) and self.core.spending:
             self._pause = asyncio.get_running_loop().call_later(REPORT_PAUSE_SECONDS, self.core.received, message)
         else:
             self.core.received(message)
 
-    def lost(self) -> None:
+    def lost(self, error: Exception | None = None) -> None:
         """The connection is gone."""
+        if not self._closing:
+            self._route.lost(error)
         if self._pause is not None:
             self._pause.cancel()
         self._transport = None
@@ -452,8 +491,8 @@ class _LinkProtocol(asyncio.Protocol):
         self._transport = transport
         self._link.made(transport)  # type: ignore[arg-type]
 
-    def connection_lost(self, _error: Exception | None) -> None:
-        self._link.lost()
+    def connection_lost(self, error: Exception | None) -> None:
+        self._link.lost(error)
 
     def data_received(self, data: bytes) -> None:
         try:

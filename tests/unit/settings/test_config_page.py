@@ -9,6 +9,9 @@ from tokenroll.settings import (
     DeploymentSettings,
     DestinationSettings,
     GatewaySettings,
+    LineFiles,
+    NodeSettings,
+    NodesSettings,
     SmtpSettings,
     TelemetrySettings,
     WebSettings,
@@ -25,7 +28,11 @@ TABLES = {
     "## `[alerts.destinations.NAME]`": DestinationSettings,
     "## `[alerts.smtp]`": SmtpSettings,
     "## `[telemetry]`": TelemetrySettings,
+    "## `[nodes]`": NodesSettings,
+    "## `[node]`": NodeSettings,
 }
+
+LINES = ("## `[nodes]`", "## `[node]`")
 
 WORDS = {"refuses_unmetered": "usage_missing"}
 """Settings that the file says in words and the code as a yes or no."""
@@ -40,7 +47,10 @@ def test_it_documents_every_setting():
         f"{head}: {one.name}"
         for head, noun in TABLES.items()
         for one in fields(noun)
-        if f"`{WORDS.get(one.name, one.name)}`" not in section(head) and one.name not in {"name", "api_key"}
+        if f"`{WORDS.get(one.name, one.name)}`" not in section(head) and one.name not in {"name", "api_key", "files"}
+    ]
+    missing += [
+        f"{one.name} of {head}" for one in fields(LineFiles) for head in LINES if f"`{one.name}`" not in section(head)
     ]
     assert missing == []
     assert "`api_key_env` or `api_key_file`" in section("## `[deployments.NAME]`")

@@ -88,10 +88,10 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
         ),
         (
             "\n[gateways]\n",
-            ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, ledger, ledger_password_env, ledger_password_file, outcomes, telemetry, web",
+            ":2: gateways is not a setting; known here: alerts, company, deployments, gateway, ledger, ledger_password_env, ledger_password_file, node, nodes, outcomes, telemetry, web",
         ),
         ('[gateway]\n\ndurability = "fast"\n', ":3: gateway.durability must be one of synced, written, not 'fast'"),
-        ("[gateway]\nworkers = 17\n", ":2: gateway.workers must be a whole number from 1 to 16, not 17"),
+        ("[gateway]\nworkers = 17\n", ":2: gateway.workers must be a whole number from 0 to 16, not 17"),
         ("[gateway]\nobserve = 1\n", ":2: gateway.observe must be true or false, not 1"),
         ('[gateway]\nlisten = "8787"\n', ":2: gateway.listen must be host:port such as 127.0.0.1:8787, not '8787'"),
         ('[gateway]\nlisten = "a:70000"\n', "gateway.listen must be host:port"),
@@ -112,6 +112,22 @@ def test_it_never_shows_a_providers_key(tmp_path, monkeypatch):
         (
             '[deployments.one]\ndialect = "openai"\nbase_url = "https://x"\napi_key_file = "/nowhere/key"\n',
             "cannot be read",
+        ),
+        ('[nodes]\nlisten = "7443"\n', ":2: nodes.listen must be host:port"),
+        (
+            '[nodes]\nlisten = "a:1"\nport = 1\n',
+            ":3: nodes.port is not a setting; known here: ca_file, certificate_file",
+        ),
+        ("[node]\nworker = 64\n", ":1: node.ledger is missing"),
+        (
+            '[node]\nledger = "h:1"\n',
+            ":2: node.ledger must be tls://host:port, such as tls://ledger.example:7443, not 'h:1'",
+        ),
+        ('[node]\nledger = "tls://h"\n', ":2: node.ledger must be tls://host:port"),
+        ('[node]\nledger = "tls://h:1"\nworker = 3\n', ":3: node.worker must be a whole number from 64 to 127, not 3"),
+        (
+            '[nodes]\nlisten = "a:1"\n[node]\nledger = "tls://h:1"\nworker = 64\n',
+            ":1: nodes is for the home of a ledger, and [node] says that this is a node's",
         ),
         ("[gateway\n", "is not TOML"),
     ],
@@ -288,3 +304,20 @@ def test_secrets_of_trackers_come_from_where_the_file_says(tmp_path, monkeypatch
     home = home_with(tmp_path, '[outcomes]\nsigning_key_env = "OURS"\n')
     with pytest.raises(SettingsError, match="must hold whsec_"):
         load_settings(home)
+
+
+def test_a_home_without_nodes_has_no_door_for_them(tmp_path):
+    settings = load_settings(home_with(tmp_path, ""))
+    assert (settings.nodes, settings.node) == (None, None)
+
+
+def test_certificates_lie_in_the_home_unless_the_file_says_where(tmp_path):
+    text = '[nodes]\nlisten = "0.0.0.0:7443"\nkey_file = "/etc/ledger.key"\nrefused = ["eu-1"]\n'
+    nodes = load_settings(home_with(tmp_path, text)).nodes
+    assert (str(nodes.listen), nodes.refused) == ("0.0.0.0:7443", ("eu-1",))
+    assert nodes.files.ca_file == tmp_path / "nodes/ca.crt"
+    assert nodes.files.certificate_file == tmp_path / "nodes/ledger.crt"
+    assert str(nodes.files.key_file) == "/etc/ledger.key"
+    node = load_settings(home_with(tmp_path, '[node]\nledger = "tls://[::1]:7443"\nworker = 127\n')).node
+    assert (str(node.ledger), node.worker) == ("[::1]:7443", 127)
+    assert node.files.certificate_file == tmp_path / "node.crt"

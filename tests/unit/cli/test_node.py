@@ -1,0 +1,109 @@
+"""`tokenroll node`: certificates whose numbers are given once, files that are their owner's alone, homes that say whose they are."""
+
+import json
+import stat
+import subprocess
+
+import pytest
+
+from tests.made_home import home_of
+from tokenroll.cli import main
+from tokenroll.services.node_line import ledger_context, node_context
+from tokenroll.settings import load_settings
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    home_of(tmp_path, monkeypatch, ("init", "--name", "Acme"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def said(capsys, *line, code=0):
+    capsys.readouterr()
+    assert main([*line, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def certificate(capsys, name, *options, code=0):
+    return said(capsys, "node", "certificate", name, "--ledger", "ledger.example:7443", *options, code=code)
+
+
+def test_it_makes_a_home_that_is_its_owners_alone_and_whose_certificates_fit(home, tmp_path, capsys):
+    made = certificate(capsys, "eu-1")
+    assert made == {
+        "name": "eu-1", "workers": [64], "folder": str(tmp_path / "eu-1"), "ledger": "tls://ledger.example:7443", "dry_run": False,
+    }  # fmt: skip
+    files = [one for folder in ("eu-1", "home/nodes") for one in (tmp_path / folder).iterdir()]
+    assert len(files) == 10
+    assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {0o600}
+    assert {stat.S_IMODE((tmp_path / one).stat().st_mode) for one in ("eu-1", "home/nodes")} == {0o700}
+    node = load_settings(tmp_path / "eu-1")
+    assert (str(node.node.ledger), node.node.worker, node.gateway.workers) == ("ledger.example:7443", 64, 1)
+    assert node.pepper() == load_settings(home).pepper()
+    node_context(node.node.files)
+    with (home / "config.toml").open("a") as file:
+        file.write('[nodes]\nlisten = "127.0.0.1:7443"\n')
+    ledger_context(load_settings(home).nodes.files)
+    # an outside judge: openssl itself, as strict as it can be
+    for purpose, file in (("sslclient", "eu-1/node.crt"), ("sslserver", "home/nodes/ledger.crt")):
+        subprocess.run(
+            ["openssl", "verify", "-x509_strict", "-CAfile", "home/nodes/ca.crt", "-purpose", purpose, file],
+            check=True, capture_output=True, cwd=tmp_path,
+        )  # fmt: skip
+
+
+def test_a_number_is_given_once(home, tmp_path, capsys):
+    assert certificate(capsys, "eu-1")["workers"] == [64]
+    assert certificate(capsys, "eu-2")["workers"] == [65]
+    before = (tmp_path / "eu-1/node.crt").read_bytes()
+    (tmp_path / "eu-1/config.toml").write_text("# mine\n")
+    assert certificate(capsys, "eu-1")["workers"] == [64]
+    assert (tmp_path / "eu-1/node.crt").read_bytes() != before
+    assert (tmp_path / "eu-1/config.toml").read_text() == "# mine\n"
+    assert [(one["name"], one["workers"]) for one in said(capsys, "node", "list")] == [("eu-1", [64]), ("eu-2", [65])]
+
+
+def test_a_dry_run_makes_nothing(home, tmp_path, capsys):
+    assert certificate(capsys, "eu-1", "--dry-run")["workers"] == [64]
+    assert not (tmp_path / "eu-1").exists()
+    assert said(capsys, "node", "list") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (("eu-1",), "--ledger must say where nodes reach this ledger, host:port: config.toml has no [nodes] yet"),
+        (("eu-1", "--ledger", "0.0.0.0:7443"), "0.0.0.0:7443 is every address of this machine"),
+        (("eu-1", "--ledger", "7443"), "--ledger must be host:port"),
+        (("eu/1", "--ledger", "a:1"), "a node's name has letters, digits"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(home, tmp_path, capsys, line, words):
+    assert main(["node", "certificate", *line]) in {1, 2}
+    assert words in capsys.readouterr().err
+    assert not (home / "nodes").exists()
+
+
+def test_without_openssl_it_says_so(home, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["node", "certificate", "eu-1", "--ledger", "a:1"]) == 1
+    assert "the program openssl is not on this machine: install it" in capsys.readouterr().err
+
+
+def test_a_nodes_home_knows_that_it_has_no_ledger(home, tmp_path, capsys, monkeypatch):
+    certificate(capsys, "eu-1")
+    monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "eu-1"))
+    assert main(["serve"]) == 1
+    assert "is a node's home, and its ledger is at ledger.example:7443" in capsys.readouterr().err
+    (tmp_path / "eu-1/node.key").chmod(0o644)
+    assert main(["node", "serve"]) == 1
+    assert "may be read by others: chmod 600 it" in capsys.readouterr().err
+
+
+def test_a_ledgers_home_is_no_nodes(home, capsys):
+    assert main(["node", "serve"]) == 1
+    assert (
+        "has no table [node]: `tokenroll node certificate NAME`, beside the ledger, makes a node's home"
+        in capsys.readouterr().err
+    )
