@@ -113,12 +113,15 @@ class Tokenroll(Subject):
         write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT, full=self.full)
         package = HERE.parent / "src" if self.from_source else installed_wheel()
         environment = {**environment_of(package), "TOKENROLL_HOME": str(self.home)}
-        command = [interpreter(), "-m", "tokenroll", "serve", "--durability", self.durability]
-        self._process = start(command, LOAD_CORE, DIR / f"{self.name}.log", scheduling=[], env=environment)
+        self._serve(environment)
         wait_for_port(WEB_PORT)
         self._wait_until_healthy()
         for pid in self.near():
             place(pid, SYSTEM_CORE, real_time=True)
+
+    def _serve(self, environment: dict[str, str]) -> None:
+        command = [interpreter(), "-m", "tokenroll", "serve", "--durability", self.durability]
+        self._process = start(command, LOAD_CORE, DIR / f"{self.name}.log", scheduling=[], env=environment)
 
     def _wait_until_healthy(self) -> None:
         until = time.monotonic() + 60

@@ -17,6 +17,7 @@ from tokenroll.services.clock import system_clock
 from tokenroll.services.ledger_route import TlsRoute
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.node_door import NodeDoor
+from tokenroll.services.node_tape import NodeTape
 from tokenroll.services.protocol import FrameReader, encode
 from tokenroll.services.worker_link import WorkerCore, WorkerLink
 from tokenroll.settings import LineFiles, NodesSettings
@@ -91,7 +92,7 @@ class NodeEvents:
     """A node's worker that writes down what it hears."""
 
     def __init__(self, directory: Path, worker: int = WORKER) -> None:
-        self._directory = directory
+        self.directory = directory
         self._worker = worker
         self.heard: list[str] = []
         self.lots: dict[int, int] = {}
@@ -99,7 +100,7 @@ class NodeEvents:
 
     def begin(self, epoch):
         self.heard.append(f"begin {epoch}")
-        self.tape = TapeWriter(self._directory, worker=self._worker, epoch=epoch, boot_id=BOOT, created_at=START)
+        self.tape = TapeWriter(self.directory, worker=self._worker, epoch=epoch, boot_id=BOOT, created_at=START)
 
     def take_used(self, keys_max: int) -> list[int]:
         return []
@@ -138,6 +139,7 @@ class Line:
         self.told: list[str] = []
         self._settings = NodesSettings(files=files or self.authority.ledger(), refused=refused)
         self._links: list[WorkerLink] = []
+        self._houses: list[NodeTape] = []
 
     async def __aenter__(self):
         listening = socket.create_server(("127.0.0.1", 0))
@@ -147,22 +149,27 @@ class Line:
         return self
 
     async def __aexit__(self, *_):
-        for link in self._links:
-            await link.close()
+        for one in (*self._houses, *self._links):
+            await one.close()
         await self.door.close()
         await self.server.close()
 
     def worker(
-        self, files: LineFiles, *, worker: int = WORKER, boot_id: bytes = BOOT, port: int = 0, folder: str = "a"
-    ):
+        self, files: LineFiles, *, worker: int = WORKER, boot_id: bytes = BOOT, port: int = 0, folder: str = "a",
+        keeps_house: bool = False,
+    ):  # fmt: skip
         """Core, events and link of a node that is on its way to the ledger."""
         directory = worker_directory(self.folder / f"node-{folder}", worker)
         directory.mkdir(parents=True, exist_ok=True)
         events = NodeEvents(directory, worker)
         core = WorkerCore(worker, directory, events, boot_id=boot_id, clock=lambda: START)
         route = TlsRoute(Listen(host="127.0.0.1", port=port or self.port), files, self.told.append, worker=worker)
-        link = WorkerLink(core, route)
+        house = NodeTape(core, directory) if keeps_house else None
+        link = WorkerLink(core, route, house.answered if house else None)
         link.start()
+        if house:
+            house.start(link)
+            self._houses.append(house)
         self._links.append(link)
         return core, events, link
 

@@ -296,4 +296,5 @@ def started(home, command):
     finally:
         process.terminate()
         process.wait(30)
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()

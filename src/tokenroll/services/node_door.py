@@ -107,7 +107,7 @@ class NodeDoor:
         except (LineError, OSError) as error:
             plain.close()
             self._room.release()
-            _log.error("no node can connect: %s", error)  # noqa: TRY400 - whoever reads it needs the sentence, not the place
+            _log.error("no node can connect: %s", error)
             return
         try:
             await loop.connect_accepted_socket(

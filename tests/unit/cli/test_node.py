@@ -39,12 +39,15 @@ def test_it_makes_a_home_that_is_its_owners_alone_and_whose_certificates_fit(hom
     assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {0o600}
     assert {stat.S_IMODE((tmp_path / one).stat().st_mode) for one in ("eu-1", "home/nodes")} == {0o700}
     node = load_settings(tmp_path / "eu-1")
+    assert node.node is not None
     assert (str(node.node.ledger), node.node.worker, node.gateway.workers) == ("ledger.example:7443", 64, 1)
     assert node.pepper() == load_settings(home).pepper()
     node_context(node.node.files)
     with (home / "config.toml").open("a") as file:
         file.write('[nodes]\nlisten = "127.0.0.1:7443"\n')
-    ledger_context(load_settings(home).nodes.files)
+    nodes = load_settings(home).nodes
+    assert nodes is not None
+    ledger_context(nodes.files)
     # an outside judge: openssl itself, as strict as it can be
     for purpose, file in (("sslclient", "eu-1/node.crt"), ("sslserver", "home/nodes/ledger.crt")):
         subprocess.run(

@@ -1,6 +1,8 @@
 """A node's tape lies where the ledger cannot see it: segments go once nothing needs them, by the ledger's word, and never before."""
 
+import asyncio
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.ledger_kit import (
     pack_block,
     settle_record,
 )
+from tests.line_kit import WORKER, Line, until
 from tokenroll.services.node_tape import delete_segments, offered_segments
 from tokenroll.services.protocol import SegmentTerms
 from tokenroll.services.retention import deletable_segments
@@ -61,7 +64,7 @@ def spans(offered):
 
 def test_it_offers_what_is_acknowledged_and_not_what_is_written(directory):
     life(directory, 1, *THREE_CALLS)
-    known = {}
+    known: dict[Path, SegmentTerms] = {}
     assert spans(offered_segments(directory, 1, 2, known)) == [(1, EMPTY)]
     offered = offered_segments(directory, 1, 5, known)
     assert spans(offered) == [(1, EMPTY), (1, (1, 3)), (1, (4, 5))]
@@ -101,10 +104,33 @@ def test_the_ledger_lets_go_what_is_folded_and_keeps_from_an_open_hold_on(direct
 
 def test_only_what_was_offered_is_deleted(directory):
     life(directory, 1, *THREE_CALLS)
-    known = {}
+    known: dict[Path, SegmentTerms] = {}
     offered = offered_segments(directory, 1, 5, known)
     before = segment_paths(directory)
     assert delete_segments([(1, 99), (9, 1)], known) == 0
     assert segment_paths(directory) == before
     assert delete_segments([(one.epoch, one.segment) for one in offered[:1]], known) == 1
     assert segment_paths(directory) == before[1:]
+
+
+def test_over_the_line_segments_go_once_they_are_folded(directory, monkeypatch):
+    monkeypatch.setattr("tokenroll.services.node_tape.HOUSE_SECONDS", 0.05)
+
+    async def story():
+        async with Line(directory) as line:
+            core, events, link = line.worker(line.authority.node(), keeps_house=True)
+            await until(lambda: core.spending)
+            for records in THREE_CALLS:
+                core.report(events.write(*records))
+            assert await link.drained(20)
+            # the newest segment is being written; the one before it holds a call that has ended in the newest
+            await until(lambda: len(segment_paths(events.directory)) == 1)
+            rows = line.ledger.connection.execute(schema.tape_segments.select()).all()
+            line.ledger.connection.rollback()
+            assert [(row.worker, row.first_sequence, row.last_sequence) for row in rows] == [
+                (WORKER, 1, 0), (WORKER, 1, 3), (WORKER, 4, 5)
+            ]  # fmt: skip
+            core.report(events.write(dispatched_record(7), settle_record(7, 0, 0)))
+            assert await link.drained(20)
+
+    asyncio.run(story())
