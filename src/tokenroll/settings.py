@@ -191,9 +191,9 @@ class LineFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodesSettings:
-    """Where the ledger listens for gateways on other machines; no `listen`: nowhere."""
+    """Where the ledger listens for gateways on other machines, and whose certificates it takes."""
 
-    listen: Listen | None = None
+    listen: Listen = field(default_factory=lambda: Listen(host="127.0.0.1", port=7443))
     files: LineFiles
     refused: tuple[str, ...] = ()
     """Names of nodes whose certificates are not taken any more."""

@@ -2,10 +2,11 @@
 
 import json
 import os
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,9 +15,13 @@ from tokenroll.cli.program import Failure
 from tokenroll.settings import NODE_WORKERS, SECRET_NAME, WORKERS_MAX, Settings, load_settings
 from tokenroll.settings_table import SettingsError, listen_from_text
 
+if TYPE_CHECKING:
+    from tokenroll.cli.serve import Supervisor
+
 app = noun_app("Gateways on other machines.")
 
 _LOOK_SECONDS: Final = 0.1
+_QUESTION_SECONDS_MAX: Final = 5.0
 _CONFIG: Final = """\
 # tokenroll: the home of a node. Its ledger is on another machine; see docs/nodes.md and docs/config.md.
 
@@ -144,15 +149,32 @@ def serve(
             serving.start_gateways(supervisor, door, first_worker=node.worker)
             addresses = {"gateway": serving.address_of(door)}
             write_addresses(settings.run_directory, addresses)
-            while not supervisor.stopping and not serving.healthy(door):
-                supervisor.look()
-                time.sleep(_LOOK_SECONDS)
-            if not supervisor.stopping:
+            if _ready(supervisor, door):
                 _announce(settings, addresses["gateway"], as_json=as_json)
             supervisor.watch()
         finally:
             supervisor.stop()
             remove_addresses(settings.run_directory)
+
+
+def _ready(supervisor: "Supervisor", door: socket.socket) -> bool:
+    """True once calls are admitted, however long the ledger is away; False when it is told to stop.
+
+    Asked less and less often: each question waits in the very queue that the gateway takes its first calls from.
+    """
+    from tokenroll.cli.serve import healthy
+
+    pause, next_at = _LOOK_SECONDS, 0.0
+    while not supervisor.stopping:
+        supervisor.look()
+        now = time.monotonic()
+        if now >= next_at:
+            if healthy(door):
+                return True
+            pause = min(2 * pause, _QUESTION_SECONDS_MAX)
+            next_at = now + pause
+        time.sleep(_LOOK_SECONDS)
+    return False
 
 
 def _announce(settings: Settings, address: str, *, as_json: bool) -> None:

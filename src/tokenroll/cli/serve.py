@@ -178,7 +178,7 @@ def _places(settings: Settings) -> dict[str, Listen]:
     """Where this home is reached: by clients, unless only nodes serve them, by browsers, and by nodes if there may be some."""
     places = {"gateway": settings.gateway.listen} if settings.gateway.workers else {}
     places["web"] = settings.web.listen
-    if settings.nodes is not None and settings.nodes.listen is not None:
+    if settings.nodes is not None:
         places["nodes"] = settings.nodes.listen
     return places
 

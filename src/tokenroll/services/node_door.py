@@ -26,17 +26,14 @@ from tokenroll.services.ledger_server import LedgerConnection, LedgerServer
 from tokenroll.services.node_line import LineError, Peer, handshake_problem, ledger_context, peer_of
 from tokenroll.services.protocol import (
     Alive,
-    Applied,
     Deletable,
     FrameReader,
     Hello,
     KeysUsed,
     Message,
-    Ready,
     Refusal,
-    Report,
-    Resign,
     Segments,
+    WorkerMessage,
     encode,
 )
 from tokenroll.services.retention import deletable_segments
@@ -211,7 +208,7 @@ class NodeConnection(LedgerConnection):
             self.write(encode(message))
         elif isinstance(message, KeysUsed) and self.worker >= 0:
             super()._handle(message)
-        elif not isinstance(message, Hello | Ready | Resign | Report | Applied | Segments):
+        elif not isinstance(message, WorkerMessage):
             self._refuse(f"a {type(message).__name__} is not for a node to say")
         elif message.worker not in peer.workers:
             own = ", ".join(map(str, sorted(peer.workers)))
@@ -238,7 +235,7 @@ class NodeConnection(LedgerConnection):
             ):
                 self._refuse(
                     f"worker {message.worker} works on another machine, at {other._address}: give this one a certificate of its own",  # noqa: SLF001 - as above
-                    kind="elsewhere",
+                    kind="other_machine",
                 )
                 return
         self._boot_id = message.boot_id

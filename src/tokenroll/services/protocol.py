@@ -436,6 +436,9 @@ Message = (
     | StatusReply
 )
 
+WorkerMessage = Hello | Ready | Resign | Applied | Report | Segments
+"""What a worker says for itself: each names it in `worker`, and a node may say it for the workers that its certificate names."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 
