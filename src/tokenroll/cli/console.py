@@ -52,7 +52,9 @@ def execute(name: str, arguments: Mapping[str, Any], *, command_id: str, dry_run
 
     given = {key: value for key, value in arguments.items() if value is not None}
     command = Command(id=command_id or f"cli-{secrets.token_hex(12)}", name=name, arguments=given, dry_run=dry_run)
-    with ledger_door(load_settings()) as door:
+    settings = load_settings()
+    refuse_node(settings)
+    with ledger_door(settings) as door:
         try:
             reply = door.execute(command)
         except (LedgerBusyError, LedgerUnreachableError) as error:
@@ -85,13 +87,18 @@ def reports() -> Iterator["Reports"]:
 def settings_with_ledger() -> Settings:
     """The settings of a home that has been made. Raises Failure when there is none."""
     settings = load_settings()
-    if settings.node is not None:
-        message = f"{settings.home} is a node's home, and its ledger is at {settings.node.ledger}: run this there, or `tokenroll node serve` here"
-        raise Failure(message, kind="no_home")
+    refuse_node(settings)
     if not settings.has_ledger:
         message = f"there is no ledger in {settings.home}: run `tokenroll init` first, or set TOKENROLL_HOME"
         raise Failure(message, kind="no_home")
     return settings
+
+
+def refuse_node(settings: Settings) -> None:
+    """A node's home has no ledger and gets none. Raises Failure, which says where the ledger is."""
+    if settings.node is not None:
+        message = f"{settings.home} is a node's home, and its ledger is at {settings.node.ledger}: run this there, or `tokenroll node serve` here"
+        raise Failure(message, kind="no_home")
 
 
 def show(result: Any, *, as_json: bool, human: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tokenroll.cli.console import CommandId, DryRun, Json, execute, exit_code, say, show
+from tokenroll.cli.console import CommandId, DryRun, Json, execute, exit_code, refuse_node, say, show
 from tokenroll.cli.program import Failure
 from tokenroll.ledger_place import LedgerUrlError, ledger_url
 from tokenroll.settings import CONFIG_NAME, SECRET_NAME, Settings, load_settings
@@ -63,6 +63,7 @@ def init(
 ) -> None:
     """Make a home. Refuses to touch one that has a ledger."""
     settings = _with_ledger(load_settings(), ledger)
+    refuse_node(settings)
     if settings.secret_lost:
         raise Failure(settings.secret_lost, kind="settings")
     if _knows_its_company(settings):

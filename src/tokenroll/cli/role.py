@@ -172,6 +172,7 @@ async def _ledger_life(
         random_bits=random_bits,
     ) as ledger:
         _refuse_other_zone(settings, ledger)
+        refuse_bad_line(settings)
         try:
             for told in learn_lives(ledger, settings.tape_directory):
                 sys.stderr.write(f"tokenroll ledger: {told}\n")
@@ -196,23 +197,32 @@ async def _ledger_life(
         await server.close()
 
 
+def refuse_bad_line(settings: Settings) -> None:
+    """Certificates with which the ledger can show itself to nodes, if there may be some. Raises SettingsError naming file and line."""
+    from tokenroll.services.node_line import LineError, ledger_context
+
+    if settings.nodes is None:
+        return
+    try:
+        ledger_context(settings.nodes.files)
+    except LineError as error:
+        made = "" if settings.nodes_directory.exists() else "; `tokenroll node certificate NAME` makes the first ones"
+        raise SettingsError(f"{entry_place(settings.config_path, 'nodes', 'listen')}: {error}{made}") from error
+
+
 def _node_door(settings: Settings, server: "LedgerServer", for_nodes: socket.socket | None) -> "NodeDoor | None":
-    """Where gateways of other machines come in, if the configuration has such a door. Raises SettingsError for bad certificates.
+    """Where gateways of other machines come in, if the configuration has such a door.
 
     The supervisor's socket outlives this ledger, so a copy of it is closed with the door. Certificates end by the machine's own clock,
     also in the demo.
     """
     from tokenroll.services.clock import system_clock
     from tokenroll.services.node_door import NodeDoor
-    from tokenroll.services.node_line import LineError
 
     if settings.nodes is None or for_nodes is None:
         return None
     door = NodeDoor(server, settings.nodes, system_clock)
-    try:
-        door.start(for_nodes.dup())
-    except LineError as error:
-        raise SettingsError(f"{entry_place(settings.config_path, 'nodes', 'listen')}: {error}") from error
+    door.start(for_nodes.dup())
     return door
 
 

@@ -22,7 +22,7 @@ import typer
 
 from tokenroll.cli.console import note, say, settings_with_ledger
 from tokenroll.cli.program import Failure
-from tokenroll.cli.role import refuse_bad_deployments
+from tokenroll.cli.role import refuse_bad_deployments, refuse_bad_line
 from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
 from tokenroll.settings import NODE_WORKERS, WORKERS_MAX, Settings, child_environment
 from tokenroll.settings_table import Listen, listen_from_text
@@ -156,6 +156,7 @@ def serve(
         observe=observe,
     )
     refuse_bad_deployments(settings)
+    refuse_bad_line(settings)
     settings.pepper()  # its roles need it: without one, why is told once, here, and not by each of them
     refuse_second(settings)
     settings.run_directory.mkdir(mode=0o700, exist_ok=True)

@@ -61,8 +61,7 @@ class NodeDoor:
         self._room = asyncio.Semaphore(NODE_HANDSHAKES_MAX)
 
     def start(self, listening: socket.socket) -> None:
-        """Takes connections from a socket that listens. Raises LineError for certificates that cannot be used."""
-        ledger_context(self._settings.files)
+        """Takes connections from a socket that listens."""
         listening.setblocking(False)
         self._listening = listening
         self._begin(self._accept(listening))

@@ -97,11 +97,28 @@ def test_without_openssl_it_says_so(home, capsys, monkeypatch):
 def test_a_nodes_home_knows_that_it_has_no_ledger(home, tmp_path, capsys, monkeypatch):
     certificate(capsys, "eu-1")
     monkeypatch.setenv("TOKENROLL_HOME", str(tmp_path / "eu-1"))
-    assert main(["serve"]) == 1
-    assert "is a node's home, and its ledger is at ledger.example:7443" in capsys.readouterr().err
+    for line in (["serve"], ["init"], ["member", "list"], ["department", "create", "Sales"]):
+        assert main(line) == 1
+        assert "is a node's home, and its ledger is at ledger.example:7443" in capsys.readouterr().err
+    assert not (tmp_path / "eu-1/ledger.db").exists()
     (tmp_path / "eu-1/node.key").chmod(0o644)
     assert main(["node", "serve"]) == 1
     assert "may be read by others: chmod 600 it" in capsys.readouterr().err
+
+
+def test_a_ledger_without_certificates_for_nodes_does_not_start(home, tmp_path, capsys):
+    with (home / "config.toml").open("a") as file:
+        file.write('[nodes]\nlisten = "127.0.0.1:7443"\n')
+    assert main(["serve"]) == 1
+    said = capsys.readouterr().err
+    assert "nodes.listen: key_file" in said
+    assert "cannot be read: No such file or directory; `tokenroll node certificate NAME` makes the first ones" in said
+    certificate(capsys, "eu-1")
+    (home / "nodes/ledger.crt").write_text("not one")
+    assert main(["serve"]) == 1
+    said = capsys.readouterr().err
+    assert "cannot be used" in said
+    assert "makes the first ones" not in said
 
 
 def test_a_ledgers_home_is_no_nodes(home, capsys):
