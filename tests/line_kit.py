@@ -149,8 +149,10 @@ class Line:
         return self
 
     async def __aexit__(self, *_):
-        for one in (*self._houses, *self._links):
-            await one.close()
+        for house in self._houses:
+            await house.close()
+        for link in self._links:
+            await link.close()
         await self.door.close()
         await self.server.close()
 

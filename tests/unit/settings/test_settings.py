@@ -314,10 +314,12 @@ def test_a_home_without_nodes_has_no_door_for_them(tmp_path):
 def test_certificates_lie_in_the_home_unless_the_file_says_where(tmp_path):
     text = '[nodes]\nlisten = "0.0.0.0:7443"\nkey_file = "/etc/ledger.key"\nrefused = ["eu-1"]\n'
     nodes = load_settings(home_with(tmp_path, text)).nodes
+    assert nodes is not None
     assert (str(nodes.listen), nodes.refused) == ("0.0.0.0:7443", ("eu-1",))
     assert nodes.files.ca_file == tmp_path / "nodes/ca.crt"
     assert nodes.files.certificate_file == tmp_path / "nodes/ledger.crt"
     assert str(nodes.files.key_file) == "/etc/ledger.key"
     node = load_settings(home_with(tmp_path, '[node]\nledger = "tls://[::1]:7443"\nworker = 127\n')).node
+    assert node is not None
     assert (str(node.ledger), node.worker) == ("[::1]:7443", 127)
     assert node.files.certificate_file == tmp_path / "node.crt"
