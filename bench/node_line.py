@@ -1,7 +1,7 @@
 """What the line to another machine costs: `python -m bench.node_line [ROUNDS]`, figures in docs/performance.md.
 
-Calls per CPU-second of a node ÷ those of a gateway beside the ledger, in alternating rounds with the same load, and the ledger's CPU
-time per call likewise. Both run from source on this machine, the line over loopback TCP and TLS: what the ratio holds is frames,
+Calls per CPU-second of a node ÷ those of a gateway beside the ledger, in alternating rounds with the same load, and likewise of
+the ledger. Both run from source on this machine, the line over loopback TCP and TLS: what the ratio holds is frames,
 encryption and the kernel's TCP.
 """
 
@@ -79,9 +79,12 @@ def main() -> None:
     beside, node = samples.values()
     ratios = {
         what: [round(one[key] / other[key], 3) for one, other in zip(beside, node, strict=True)]
-        for what, key in (("calls per CPU-second of the gateway", "near_us"), ("of the ledger", "far_us"))
+        for what, key in (
+            ("calls per CPU-second of the gateway", "near_us"),
+            ("calls per CPU-second of the ledger", "far_us"),
+        )
     }
-    summary = {what: median(values) for what, values in ratios.items()}
+    summary = {what: round(median(values), 3) for what, values in ratios.items()}
     print(
         json.dumps({"node ÷ beside": summary, "rounds": ratios, "samples": samples, "load": os.getloadavg()}, indent=2)
     )
