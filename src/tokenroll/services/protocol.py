@@ -436,7 +436,7 @@ Message = (
     | StatusReply
 )
 
-WorkerMessage = Hello | Ready | Resign | Applied | Report | Segments
+WorkerMessage = Hello | Ready | Resign | Applied | Report | Segments | Want
 """What a worker says for itself: each names it in `worker`, and a node may say it for the workers that its certificate names."""
 
 _encoder = msgspec.msgpack.Encoder()
