@@ -9,7 +9,7 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 LANES := $(BIN)/python scripts/lanes.py
 
-.PHONY: help setup demo quick test bench bench-usage bench-payrun wheel judge judges chaos endure lint format types imports tidy docs lock clean
+.PHONY: help setup demo quick test bench bench-usage bench-payrun wheel judge judges chaos simulate endure lint format types imports tidy docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ judges: $(VENV)/.ready ## by hand: outside programs judge us; writes results/jud
 chaos: $(VENV)/.ready ## roles killed and paused at random under load, money compared with the bill (MINUTES=30 SEED=…)
 	@scripts/system_packages.sh gcc
 	@$(BIN)/python -m tests.chaos.storm --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+simulate: $(VENV)/.ready ## the whole product under one seed after another, with faults (SEEDS=1000; SEED=17 EVENTS=4000: one again)
+	@$(BIN)/python -m tests.simulator $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) --first $(or $(FIRST),1)) $(if $(EVENTS),--events $(EVENTS)) $(SIMULATE_ARGS)
 
 endure: $(VENV)/.ready ## by hand: chaos, soak, fuzz, mutation; writes results/endure-DATE.md
 	@$(LANES) endure

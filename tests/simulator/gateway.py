@@ -1,0 +1,458 @@
+"""A worker's process: the real core, tape, group commit and spending, and calls that do what the gateway's calls do.
+
+Every answer of the real admission is foretold by the reference's Purse; every record that the real code writes is told to the world.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tests.desk import CHAT, PEPPER, SIM, make_facts
+from tests.simulator.ports import Died, Loop, Wire
+from tests.simulator.rates import DAY, HOUR, MINUTE
+from tests.simulator.reference import MESSAGE_TOKENS, Asked, Lot, Purse, Terms, bound_of, cost_of, must
+from tokenroll.model.hold import ReleaseReason
+from tokenroll.model.usage import METER_INDEX, Meter
+from tokenroll.services import group_commit
+from tokenroll.services.group_commit import GroupCommit
+from tokenroll.services.hot import HotHold, Wait
+from tokenroll.services.protocol import Delta, FrameReader, Lease, ProtocolError, Refusal, View
+from tokenroll.services.spending import Spending
+from tokenroll.services.worker_link import WorkerCore
+from tokenroll.store import tape as tapes
+from tokenroll.store.tape import Durability, Finish, RecordType, TapeWriter
+
+if TYPE_CHECKING:
+    from tests.simulator.universe import Universe
+
+REPORT_SECONDS = 0.02
+RETRY_SECONDS = 0.2
+WINDOWS = {"minute": MINUTE, "hour": HOUR, "day": DAY}
+_INPUT, _OUTPUT = METER_INDEX[Meter.INPUT], METER_INDEX[Meter.OUTPUT]
+
+
+class _StillThread:
+    """A thread that only works when the world lets it."""
+
+    def __init__(self, target: Any, **_names: Any) -> None:
+        self.run = target
+
+    def start(self) -> None: ...
+
+    def join(self) -> None:
+        self.run()
+
+
+class _Threads:
+    Thread = _StillThread
+
+
+@contextmanager
+def _no_threads() -> Iterator[None]:
+    real, group_commit.threading = group_commit.threading, _Threads  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        group_commit.threading = real
+
+
+class _DiskJobs:
+    """The queue of the thread that waits for the disk: each job is an event of the world, some time after it was put."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+        self._jobs: list[Any] = []
+
+    def put(self, job: Any) -> None:
+        self._jobs.append(job)
+        if job is not None:
+            rng = self._worker.world.rng
+            self._worker.loop.call_later(rng.expovariate(1) * 0.002, self._work)
+
+    def get(self) -> Any:
+        return self._jobs.pop(0) if self._jobs else None
+
+    def _work(self) -> None:
+        self._worker.commit._work()
+
+
+def make_meter(tokens: tuple[int, int], *, told: bool) -> Any:
+    """What was seen of an answer."""
+    meter = CHAT.meter(stream=False, withhold_usage=False)
+    if told:
+        meter.counts[_INPUT], meter.counts[_OUTPUT] = tokens
+        meter.saw_usage = meter.complete = True
+    return meter
+
+
+class Call:
+    """One call on its way: a Waiter of the group commit."""
+
+    def __init__(
+        self, worker: "Worker", hold: HotHold, client: tuple[int, str] | None, input_bytes: int, cap: int
+    ) -> None:
+        self.worker = worker
+        self.hold = hold
+        self.client = client
+        self.size = input_bytes, cap
+        self.tokens = (0, 0)
+
+    @property
+    def key(self) -> int:
+        """Its hold's number."""
+        return self.worker.base | self.hold.sequence
+
+    def find_connection(self) -> None:
+        worker, rng = self.worker, self.worker.world.rng
+        if rng.random() < worker.world.rates.undialled:
+            worker.loop.call_later(rng.expovariate(1) * 0.05, self.give_up)
+        elif rng.random() < 0.5:
+            worker.commit.dispatch(self)
+        else:
+            worker.loop.call_later(rng.expovariate(1) * 0.02, worker.commit.dispatch, self)
+
+    def give_up(self) -> None:
+        """Nobody could be dialled: nothing was sent."""
+        self.worker.end("release", self, ReleaseReason.NOT_SENT)
+
+    def on_dispatched(self) -> None:
+        self.worker.world.provider.receives(self)
+
+    def on_commit_failed(self, error: OSError) -> None:
+        """Its client hears 503; what its hold became, the next life says."""
+
+    def on_fault(self, error: Exception) -> None:
+        raise error
+
+    def answered(self, kind: str) -> None:
+        """A part or the end of what the provider says."""
+        if kind == "part":
+            self.worker.evidence(self)
+        elif kind == "error":
+            self.worker.end("release", self, ReleaseReason.PROVIDER_ERROR)
+        else:
+            self.worker.end("lapse" if kind == "silence" else "settle", self, None)
+
+
+class Worker:
+    """One process of the gateway, from its start to its death."""
+
+    def __init__(self, world: "Universe", number: int) -> None:
+        self.world = world
+        self.number = number
+        self.host = world.hosts[number]
+        self.disk = world.disks[number]
+        self.loop = Loop(world.agenda)
+        self.epoch = 0
+        self.base = 0
+        self.purse: Purse | None = None
+        self.commit: Any = None
+        self.is_open = False
+        self.wire: Wire | None = None
+        self._reader = FrameReader()
+        self._unreported: list[bytes] = []
+        self._learnt: list[Any] = []
+        self._secrets: dict[int, bytes] = {}
+        self.core = WorkerCore(
+            number, world.directories[number], self, boot_id=self.host.boot_id, clock=self.host.clock, disk=self.disk
+        )
+        self.loop.call_soon(self.connect)
+        self.loop.call_later(RETRY_SECONDS, self._retry)
+
+    # ---- its line ------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """To the ledger, or once more a little later."""
+        self.wire = self.world.dial(self, self.loop)
+        if self.wire is None:
+            self.loop.call_later(RETRY_SECONDS, self.connect)
+            return
+        self._reader = FrameReader()
+        self.core.connected(self.wire.send)
+
+    def heard(self, wire: Wire, data: bytes) -> None:
+        """Bytes of the ledger."""
+        if wire is not self.wire:
+            return
+        try:
+            for message in self._reader.feed(data):
+                self.core.received(message)
+        except (ProtocolError, OSError):  # as a loop does with a protocol that raises, it closes its transport
+            wire.cut()
+
+    def lost(self, wire: Wire) -> None:
+        """The connection is gone."""
+        if wire is self.wire:
+            self.wire = None
+            self.core.lost()
+            self.loop.call_later(RETRY_SECONDS, self.connect)
+
+    def _retry(self) -> None:
+        must(self.core.halt is None, "the fold halted at what a sound worker wrote: %s", self.core.halt)
+        self.core.retry()
+        self.core.tell_used()
+        self.loop.call_later(RETRY_SECONDS, self._retry)
+
+    # ---- what the ledger says ---------------------------------------------------------------------------------
+
+    def begin(self, epoch: int) -> None:
+        world = self.world
+        self.epoch = epoch
+        self.base = self.number << 56 | epoch << 40
+        world.judge.begins(self)
+        self.tape = TapeWriter(
+            world.directories[self.number], worker=self.number, epoch=epoch, boot_id=self.host.boot_id,
+            created_at=self.host.clock(), disk=self.disk,
+        )  # fmt: skip
+        spending = self.spending = Spending(self.tape, self.host.clock, PEPPER)
+        with _no_threads():
+            self.commit = GroupCommit(
+                self.tape, Durability.SYNCED if world.rates.synced else Durability.WRITTEN, self.loop,  # type: ignore[arg-type]
+                clock=self.host.clock, append_dispatched=self._append_dispatched, after_dispatch=lambda: None,
+                on_block=self._on_block, on_failure=self._failed, idle_seconds=0.005,
+            )  # fmt: skip
+        if world.rates.synced:
+            self.commit._jobs = _DiskJobs(self)
+        self._records = spending.tape._pending
+
+    def apply_view(self, view: View) -> None:
+        self._learn_limits(view.limits)
+        self._learn_keys(view.keys)
+        self.spending.apply_view(view)
+
+    def _learn_keys(self, keys: list[Any]) -> None:
+        for one in keys:
+            if one.revoked:
+                self._secrets.pop(one.id, None)
+            else:
+                self._secrets[one.id] = one.secret_hash
+
+    def _learn_limits(self, limits: list[Any]) -> None:
+        self._learnt += limits
+        if self.purse is None:
+            return
+        for one in self._learnt:
+            member = self.world.wallet_of_member.get(one.subject_id, 0) if one.scope == "member" else 0
+            key = one.subject_id if one.scope == "key" else 0
+            first = one.id not in self.purse.limits
+            terms = Terms(one.id, key, member, one.measure == "calls", one.cap, one.effective_at, one.expires_at or 1 << 62, WINDOWS[one.window])  # fmt: skip
+            self.purse.limits[one.id] = terms
+            if first:  # what counts at the ledger's clock is all that it is told
+                for counter in [counter for counter in self.purse.counters if counter[0] == one.id]:
+                    del self.purse.counters[counter]
+                for start, used in one.counters:
+                    self.purse.counters[one.id, start] = used
+        self._learnt = []
+
+    def apply_lease(self, lease: Lease) -> None:
+        self.spending.apply_lease(lease)
+        if lease.last:
+            self.purse = self.world.judge.leased(self, lease)
+            self._learn_limits([])
+            self.is_open = True
+
+    def apply_delta(self, delta: Delta) -> None:
+        purse = self.purse
+        assert purse is not None
+        before = self.tape.next_sequence
+        if delta.number > self.spending.last_delta:
+            self._foretell(purse, delta)
+        self.spending.apply_delta(delta)
+        self._wrote(before)
+        if self.tape.has_pending:
+            self.commit.soon()
+        self.agree()
+
+    def _foretell(self, purse: Purse, delta: Delta) -> None:
+        """What a delta must do here."""
+        for change in delta.lots:
+            if change.terms is None:
+                purse.resolved(change.lot_id, change.change_nanos, change.spent_nanos)
+            elif change.terms.id not in purse.lots:
+                terms = change.terms
+                purse.add(Lot(terms.id, change.wallet_id, terms.available_nanos, terms.effective_at, terms.expires_at or 1 << 62, terms.priority))  # fmt: skip
+        purse.recalled(delta.recalls, self.host.clock())
+        self._learn_keys(delta.keys)
+        self._learn_limits(delta.limits)
+        for one in delta.counters:
+            if (one.limit_id, one.start_at) in purse.counters:
+                purse.counters[one.limit_id, one.start_at] += one.change
+
+    def take_used(self, keys_max: int) -> list[int]:
+        return self.spending.take_used(self.host.clock(), keys_max)
+
+    def ended(self, refusal: Refusal) -> None:
+        self.world.ends(self, f"{refusal.kind}: {refusal.text}")
+
+    # ---- its tape --------------------------------------------------------------------------------------------
+
+    def _on_block(self, block: bytes) -> None:
+        if not self._unreported:
+            self.loop.call_later(REPORT_SECONDS, self._report)
+        self._unreported.append(block)
+
+    def _report(self) -> None:
+        blocks, self._unreported = self._unreported, []
+        for block in blocks:
+            self.core.report(block)
+
+    def _failed(self, error: OSError) -> None:
+        self.world.ends(self, f"the tape: {error}")
+
+    def _append_dispatched(self, holds: list[HotHold]) -> None:
+        before = self.tape.next_sequence
+        self.spending.dispatched(holds, self.host.clock())
+        assert self.purse is not None
+        self.purse.stamp(self.host.clock())
+        keys = [self.base | hold.sequence for hold in holds]
+        self.purse.sent(keys)
+        self.world.judge.wrote(self, before, "sent", keys)
+
+    def _wrote(self, before: int) -> None:
+        """What was given of lots is on the tape, as the Purse foretold it."""
+        assert self.purse is not None
+        given, self.purse.given = self.purse.given, []
+        written: list[tuple[int, int, int]] = []
+        pending = self.tape._pending
+        for place in range(len(pending) - (self.tape.next_sequence - before), len(pending)):
+            record = pending[place]
+            if record[0] == RecordType.LEASE:
+                gives = list(tapes.GIVE.iter_unpack(record[tapes.LEASE.size :]))
+                written += gives
+                self.world.judge.wrote(self, self.tape.next_sequence - len(pending) + place, "give", gives)
+        must(written == given, "the worker gave %s of its lots and must give %s", written, given)
+
+    # ---- calls -----------------------------------------------------------------------------------------------
+
+    def call(self, key: tuple[int, bytes, int], input_bytes: int, cap: int, client: str) -> None:
+        """A client's call, and what it is told."""
+        self.world.told(self._answer(key, input_bytes, cap, client))
+
+    def _answer(self, key: tuple[int, bytes, int], input_bytes: int, cap: int, client: str) -> str:
+        purse, now = self.purse, self.host.clock()
+        if not self.is_open or purse is None:
+            return "not_ready"
+        key_id, secret, wallet = key
+        hot = self.spending.key_for(secret, now)
+        if key_id not in self._secrets:
+            must(hot is None, "the revoked key %d still works", key_id)
+            return "unknown_key"
+        must(hot is not None, "key %d is not known", key_id)
+        assert hot is not None
+        names_client = (key_id, client) if client else None
+        bound = bound_of(input_bytes, cap)
+        asked = Asked(key_id, wallet, self.world.pool, bound, names_client, self.world.rates.patient)
+        at = purse.stamp(now)
+        foretold = purse.answer(asked, at)
+        before = self.tape.next_sequence
+        found = self.spending.admit(
+            hot, CHAT, make_facts(input_bytes=input_bytes, output_cap_tokens=cap), now, deployment=SIM,
+            call_id=client.encode() or None, may_wait=asked.may_wait,
+        )  # fmt: skip
+        answer = "admitted" if isinstance(found, HotHold) else "wait" if isinstance(found, Wait) else found.code
+        must(answer == foretold, "a call of %d was answered %s and must be answered %s", bound, answer, foretold)
+        if isinstance(found, Wait):
+            self.spending.wait(found, lambda: self.loop.call_soon(self.call, key, input_bytes, cap, client))
+            self.loop.call_later(1 + self.world.rng.random() * 5, self.spending.forget, found)
+        elif isinstance(found, HotHold):
+            self._admitted(found, asked, at, before, (input_bytes, cap))
+        elif answer == "wallet_empty":
+            left = bound - purse.slices(asked, at)[1]
+            must(
+                (found.needed_nanos, found.left_nanos) == (bound, left),
+                "the denial says other sums than %d of %d",
+                bound,
+                left,
+            )
+        return answer
+
+    def _admitted(self, hold: HotHold, asked: Asked, at: int, before: int, size: tuple[int, int]) -> None:
+        purse = self.purse
+        assert purse is not None
+        slices, _ = purse.slices(asked, at)
+        taken = [(one.lot_id, one.nanos) for one in hold.slices]
+        must(taken == slices, "the hold took %s and must take %s", taken, slices)
+        key = self.base | hold.sequence
+        arguments = (key, asked.wallet, hold.call_id, asked.bound, slices, purse.raises(asked, at), asked.client)
+        purse.hold(*arguments)
+        must(hold.sequence == self.tape.next_sequence - 1 >= before, "the hold is not the last record")
+        self.world.judge.wrote(self, hold.sequence, "hold", *arguments)
+        self.agree()
+        call = Call(self, hold, asked.client, *size)
+        self.commit.hold_ready(call, alone=self.world.rng.random() < 0.2)
+
+    def evidence(self, call: Call) -> None:
+        """What was seen so far."""
+        assert self.purse is not None
+        share = self.world.rng.random()
+        seen = int(call.tokens[0]), int(call.tokens[1] * share)
+        before = self.tape.next_sequence
+        self.spending.evidence(call.hold, make_meter(seen, told=True), self.host.clock())
+        self.purse.stamp(self.host.clock())
+        self.purse.seen(call.key, seen)
+        self.world.judge.wrote(self, before, "seen", call.key, seen)
+        self.commit.soon()
+
+    def end(self, how: str, call: Call, reason: ReleaseReason | None) -> None:
+        """The one end of a call's hold."""
+        purse, spending, hold, now = self.purse, self.spending, call.hold, self.host.clock()
+        assert purse is not None
+        before, key = self.tape.next_sequence, call.key
+        at = purse.stamp(now)
+        if how == "settle":
+            charge = spending.settle(hold, make_meter(call.tokens, told=True), now, 200, Finish.COMPLETE)
+            must(
+                charge == cost_of(*call.tokens),
+                "%s of %s tokens was charged %d",
+                call.hold.call_id,
+                call.tokens,
+                charge,
+            )
+            purse.end(key, "settled", charge)
+            self._ended(before, {RecordType.SETTLE}, "end", key, "settled", charge)
+        elif how == "release":
+            assert reason is not None
+            spending.release(hold, reason, now)
+            purse.end(key, "released", 0)
+            self._ended(before, {RecordType.RELEASE}, "end", key, "released", 0)
+        else:
+            spending.lapse(hold, make_meter((0, 0), told=False), now, Finish.UPSTREAM_CUT)
+            purse.lapse(key, at)
+            self._ended(before, {RecordType.LAPSE}, "lapse", key, at)
+        self._wrote(before)
+        self.commit.soon()
+        self.agree()
+
+    def _ended(self, before: int, kinds: set[RecordType], name: str, *arguments: Any) -> None:
+        pending = self.tape._pending
+        first = self.tape.next_sequence - len(pending)
+        places = [place for place, record in enumerate(pending) if first + place >= before and record[0] in kinds]
+        must(len(places) == 1, "an end wrote %d records that end a hold", len(places))
+        self.world.judge.wrote(self, first + places[0], name, *arguments)
+
+    def agree(self) -> None:
+        """Hot wallets are what the Purse is, to the nano (I1, I3)."""
+        purse = self.purse
+        assert purse is not None
+        wallets = self.spending.wallets
+        for lot in purse.lots.values():
+            hot = wallets[lot.wallet].lots.get(lot.id)
+            left = lot.left - sum(one[1] for one in lot.owed)
+            must(
+                hot is not None and hot.left_nanos == left,
+                "lot %d has %s left and must have %d",
+                lot.id,
+                hot and hot.left_nanos,
+                left,
+            )
+
+    def die(self) -> None:
+        """SIGKILL: nothing more is done, heard or written by this process."""
+        self.loop.is_dead = True
+        self.is_open = False
+        if self.wire is not None:
+            self.wire.cut(peer_died=True)
+        self.world.judge.died(self)
+
+
+__all__ = ["MESSAGE_TOKENS", "Call", "Died", "Worker", "make_meter"]

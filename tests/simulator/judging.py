@@ -1,0 +1,379 @@
+"""The judge: after every event what the ledger's rows say is what the tapes told it, as the reference's Books have it.
+
+Where more than one outcome is allowed (what became of a hold whose worker died) the ledger's answer must be one of them.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from tests.simulator.reference import SUSPENSE_MICROS_MAX, Books, Lot, Purse, cost_of, must
+from tokenroll.services.protocol import Lease
+from tokenroll.store.database import raw_connection
+from tokenroll.store.verify import verify
+
+if TYPE_CHECKING:
+    from tests.simulator.gateway import Worker
+    from tests.simulator.universe import Universe
+
+SETTLED, RELEASED, RESOLVED = 1, 2, 3
+_LOTS = "SELECT id, wallet_id, amount_nanos, effective_at, coalesce(expires_at, 0), priority, origin_lot_id FROM lots WHERE id > ? ORDER BY id"
+_VALUES = """SELECT lot_id, held_nanos, suspense_nanos, spent_nanos,
+    forfeited_nanos + clawed_back_nanos + voided_nanos + transferred_out_nanos FROM lot_values WHERE lot_id > 0 ORDER BY lot_id"""
+_ENDED = "SELECT ledger_seq, hold_key, outcome, charge_nanos FROM settlements WHERE ledger_seq > ? ORDER BY ledger_seq"
+_SUSPENDED = "SELECT hold_key, lapsed_at FROM holds WHERE state = 'suspense'"
+_GIVEN = "SELECT lot_id, sum(given_nanos) FROM recalls GROUP BY lot_id"
+
+
+class Life:
+    """What one life of a worker wrote: by sequence, what the reference's Books are to do when the ledger folds it."""
+
+    def __init__(self, number: int, epoch: int, boots: int) -> None:
+        self.number, self.epoch, self.boots = number, epoch, boots
+        self.records: list[tuple[int, str, tuple[Any, ...]]] = []
+        self.folded = 0
+        """How many of the records are in the books."""
+        self.survived = 1 << 62
+        """The last sequence that can be read back; all while it lives."""
+        self.is_dead = self.is_closed = False
+        self.closed_at = -1
+        """The last sequence folded when a later life was ready: nothing may follow it (I10)."""
+
+    def keep(self, sequence: int) -> None:
+        """What lies behind that sequence was lost, and was never promised to anybody."""
+        self.records = [one for one in self.records if one[0] <= sequence]
+
+
+class Judge:
+    """What the world must be."""
+
+    def __init__(self, world: "Universe") -> None:
+        self.world = world
+        self.books = Books()
+        self.lives: dict[tuple[int, int], Life] = {}
+        self.ready: dict[tuple[int, int], tuple[int, Books]] = {}
+        self.seq = 0
+        """The newest settlement seen."""
+        self.lot = 0
+        self.looks = 0
+
+    # ---- what workers do -----------------------------------------------------------------------------------
+
+    def begins(self, worker: "Worker") -> None:
+        """A life with an epoch of its own."""
+        at = (worker.number, worker.epoch)
+        must(at not in self.lives, "epoch %d of worker %d was given to two lives", worker.epoch, worker.number)
+        self.lives[at] = Life(worker.number, worker.epoch, worker.host.boots)
+
+    def wrote(self, worker: "Worker", sequence: int, name: str, *arguments: Any) -> None:
+        """A record with that sequence is on its way to the tape."""
+        self.lives[worker.number, worker.epoch].records.append((sequence, name, arguments))
+
+    def died(self, worker: "Worker") -> None:
+        """What the process had written is all that is left of it."""
+        life = self.lives.get((worker.number, worker.epoch))
+        if life is not None:
+            life.is_dead = True
+            self._survives(life)
+
+    def power_lost(self, number: int) -> None:
+        """What was not synced is gone, also of lives that ended before."""
+        for life in self.lives.values():
+            if life.number == number and life.is_dead:
+                self._survives(life)
+
+    def _survives(self, life: Life) -> None:
+        world = self.world
+        life.survived = min(
+            life.survived, world.disks[life.number].survived(world.directories[life.number], life.epoch)
+        )
+        if life.is_closed:
+            life.keep(max(life.survived, life.folded and life.records[life.folded - 1][0]))
+
+    def leased(self, worker: "Worker", lease: Lease) -> Purse:
+        """The lease is what the books said when it was made: no lot is missing, none has more or less (I9, I3)."""
+        books = self.ready[worker.number, worker.epoch][1].copied()
+        named = {lot.id: lot for wallet in lease.wallets for lot in wallet.lots}
+        for lot in books.lots.values():
+            terms = named.get(lot.id)
+            if terms is None:
+                is_over = lot.expires <= self.world.ledger_at
+                must(not lot.left or is_over, "lot %d has %d left and was not leased", lot.id, lot.left)
+            else:
+                must(
+                    terms.available_nanos == lot.left,
+                    "lot %d was leased with %d and has %d",
+                    lot.id,
+                    terms.available_nanos,
+                    lot.left,
+                )
+        books.lots = {number: lot for number, lot in books.lots.items() if number in named}
+        return Purse(books)
+
+    # ---- what the ledger says ------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """After every event in which the ledger may have changed."""
+        world = self.world
+        connection = world.connection
+        connection.rollback()
+        rows = raw_connection(connection).execute
+        self.looks += 1
+        self._new_lots(rows)
+        ended = {}
+        for seq, key, outcome, charge in rows(_ENDED, (self.seq,)).fetchall():
+            ended[key] = (outcome, charge)
+            self.seq = seq
+        for life in list(self.lives.values()):
+            self._follow(life, ended)
+        self._resolved(ended)
+        if any(life.is_closed for life in self.lives.values()):
+            self._lapsed(rows)
+        self._compare(rows)
+        self._readies()
+        connection.rollback()
+
+    def _new_lots(self, rows: Any) -> None:
+        for lot, wallet, amount, effective, expires, priority, origin in rows(_LOTS, (self.lot,)).fetchall():
+            self.books.add(Lot(lot, wallet, amount, effective, expires or 1 << 62, priority))
+            self.lot = lot
+            if origin is None:
+                self.world.granted += amount
+
+    def _follow(self, life: Life, ended: dict[int, tuple[int, int]]) -> None:
+        """The books do what of that life's tape is folded by now."""
+        ledger = self.world.ledger
+        folded = ledger.folded_sequence(life.number, life.epoch)
+        if life.closed_at >= 0:
+            must(
+                folded == life.closed_at,
+                "epoch %d of worker %d wrote to the ledger after it was over",
+                life.epoch,
+                life.number,
+            )
+            return
+        books, records = self.books, life.records
+        place = life.folded
+        while place < len(records) and records[place][0] <= folded:
+            _, name, arguments = records[place]
+            place += 1
+            getattr(books, name)(*arguments)
+            if name == "end":
+                key, how, charge = arguments
+                said = ended.pop(key, None)
+                wanted = (SETTLED if how == "settled" else RELEASED, charge)
+                must(said == wanted, "hold %d ended as %s, and the ledger has %s", key, wanted, said)
+        life.folded = place
+        if not life.is_closed and self.world.epoch_of(life.number) > life.epoch:
+            life.is_closed = True
+            life.keep(max(life.survived, folded))
+
+    def _resolved(self, ended: dict[int, tuple[int, int]]) -> None:
+        """What ended without a word of its worker: by recovery, by a bill, or by age."""
+        books, provider = self.books, self.world.provider
+        for key, (outcome, charge) in ended.items():
+            hold = books.holds.get(key)
+            must(hold is not None, "hold %d ended in the ledger, and was not open", key)
+            assert hold is not None
+            if outcome == RELEASED:
+                life = self.lives[key >> 56, key >> 40 & 0xFFFF]
+                must(life.is_closed and hold.state == "held", "hold %d was released while %s", key, hold.state)
+                must(
+                    hold.call not in provider.bill, "%s was released, and the provider bills it: a free call", hold.call
+                )
+                books.end(key, "released", 0)
+                continue
+            must(
+                outcome == RESOLVED and hold.state == "suspense",
+                "hold %d ended as %d out of %s",
+                key,
+                outcome,
+                hold.state,
+            )
+            allowed = {min(cost_of(*hold.evidence), hold.bound)} if self._is_old(hold.lapsed_at) else set()
+            if hold.call in provider.bill:
+                allowed.add(provider.bill[hold.call]["cost_nanos"])
+            must(
+                charge in allowed, "%s came out of suspense with %d, allowed is %s", hold.call, charge, sorted(allowed)
+            )
+            if hold.call in provider.bill and charge != provider.bill[hold.call]["cost_nanos"]:
+                self.world.estimated.add(key)
+            books.end(key, "settled", charge)
+
+    def _is_old(self, lapsed_at: int) -> bool:
+        return self.world.ledger_at - lapsed_at >= SUSPENSE_MICROS_MAX
+
+    def _lapsed(self, rows: Any) -> None:
+        """Holds of dead lives that went to suspense: allowed unless they were surely never sent."""
+        books = self.books
+        waiting = [
+            hold
+            for hold in books.holds.values()
+            if hold.state != "suspense" and self.lives[hold.key >> 56, hold.key >> 40 & 0xFFFF].is_closed
+        ]
+        if not waiting:
+            return
+        lapsed = dict(rows(_SUSPENDED).fetchall())
+        for hold in waiting:
+            if hold.key not in lapsed:
+                continue
+            life = self.lives[hold.key >> 56, hold.key >> 40 & 0xFFFF]
+            surely_unsent = (
+                hold.state == "held"
+                and life.boots == self.world.hosts[life.number].boots
+                and not life.folded < len(life.records)
+            )
+            must(not surely_unsent, "hold %d is in suspense, and its tape says that it was never sent", hold.key)
+            books.lapse(hold.key, lapsed[hold.key])
+
+    def _compare(self, rows: Any) -> None:
+        """Every lot's parts, to the nano (I1, I3), and every counter."""
+        lots = self.books.lots
+        found = rows(_VALUES).fetchall()
+        must(len(found) == len(lots), "%d lots have values, %d were made", len(found), len(lots))
+        for number, held, suspense, spent, taken in found:
+            lot = lots[number]
+            gone = taken - lot.taken
+            if gone and not self.world.is_leased:  # where no worker spends, the ledger gives by itself
+                lot.taken += gone
+                lot.left -= gone
+            if (held, suspense, spent, taken) != (lot.held, lot.suspense, lot.spent, lot.taken):
+                wanted = (lot.held, lot.suspense, lot.spent, lot.taken)
+                must(
+                    False,
+                    "lot %d is %s in the ledger and must be %s (held, suspense, spent, taken)",
+                    number,
+                    (held, suspense, spent, taken),
+                    wanted,
+                )
+            lot.check()
+        for limit, start, used in rows("SELECT limit_id, start_at, used FROM limit_counters").fetchall():
+            wanted = self.books.counters.get((limit, start), 0)
+            must(used == wanted, "limit %d has used %d since %d and must have %d", limit, used, start, wanted)
+
+    def _readies(self) -> None:
+        """A life that is ready to spend: all before it is told and ended, or named in suspense."""
+        for number, epoch, ready_at in self.world.ready_epochs():
+            if self.ready.get((number, epoch), (0, None))[0] == ready_at:
+                continue
+            for life in self.lives.values():
+                if life.number == number and life.epoch < epoch and life.closed_at < 0:
+                    must(life.folded == len(life.records), "epoch %d is ready, and %d records of epoch %d are not folded", epoch, len(life.records) - life.folded, life.epoch)  # fmt: skip
+                    life.closed_at = self.world.ledger.folded_sequence(number, life.epoch)
+            open_holds = [
+                hold
+                for hold in self.books.holds.values()
+                if hold.state != "suspense" and hold.key >> 56 == number and hold.key >> 40 & 0xFFFF < epoch
+            ]
+            must(
+                not open_holds, "epoch %d is ready, and %d holds of earlier ones are still open", epoch, len(open_holds)
+            )
+            self.ready[number, epoch] = (ready_at, self.books.copied())
+
+    # ---- at the end ----------------------------------------------------------------------------------------
+
+    def verify(self) -> None:
+        """The journal replayed from empty gives every stored value, and the chain holds (I2, I9)."""
+        connection = self.world.connection
+        connection.rollback()
+        verified = verify(connection, self.world.ledger_at)
+        connection.rollback()
+        must(verified.holds, "the journal does not verify: %s", verified.differences[:3])
+
+    def bill(self) -> None:
+        """The provider's own bill is what the ledger charged and what it names in suspense: nothing free, nothing twice (I4, I11)."""
+        world, books = self.world, self.books
+        call_of = world.provider.hold_of
+        billed = {call: line["cost_nanos"] for call, line in world.provider.bill.items()}
+        charged = {key: charge for key, (how, charge) in books.ended.items() if how == "settled"}
+        for call, cost in billed.items():
+            key = call_of[call]
+            if key in charged:
+                must(
+                    charged[key] == cost or key in world.estimated,
+                    "%s was charged %d and is billed %d",
+                    call,
+                    charged[key],
+                    cost,
+                )
+            elif key not in books.holds:
+                must(world.rates_were.may_lose_records, "%s is billed, and the ledger does not know it", call)
+        unbilled = set(charged) - {call_of[call] for call in billed}
+        must(
+            all(charged[key] == 0 for key in unbilled), "calls were charged that nobody bills: %s", sorted(unbilled)[:3]
+        )
+
+    def agree(self) -> None:
+        """At rest, what a worker has is what the ledger has: every lot, every counter."""
+        for worker in self.world.workers:
+            if worker is None or worker.purse is None:
+                continue
+            for number, lot in worker.purse.lots.items():
+                owed = sum(one[1] for one in lot.owed)
+                must(
+                    lot.left == self.books.lots[number].left,
+                    "lot %d has %d left at its worker and %d in the ledger",
+                    number,
+                    lot.left,
+                    self.books.lots[number].left,
+                )
+                must(
+                    not owed or lot.held + lot.suspense > 0 or not lot.left,
+                    "lot %d owes %d and has %d",
+                    number,
+                    owed,
+                    lot.left,
+                )
+
+    def must_be_spendable(self) -> None:
+        """What is left of each wallet can be held, to the last call that fits (I11, law 4)."""
+        world = self.world
+        for number, (secret, wallet) in world.keys.items():
+            for worker in world.workers:
+                if worker is not None:
+                    world.within(worker, worker.call, (number, secret, wallet), 0, 1, "")
+        world.rest()
+
+    def all_is_somewhere(self) -> None:
+        """Granted = left + spent + taken, now that nothing is held; and what was billed is no more than that (I1, I4)."""
+        lots = self.books.lots.values()
+        must(not self.books.holds, "holds are left")
+        for lot in lots:
+            lot.check()
+            must(not lot.held and not lot.suspense, "lot %d still holds %d", lot.id, lot.held + lot.suspense)
+        told = self.books.ended.keys() - self.world.estimated
+        billed = sum(
+            line["cost_nanos"]
+            for call, line in self.world.provider.bill.items()
+            if self.world.provider.hold_of[call] in told
+        )
+        charged = sum(charge for how, charge in self.books.ended.values() if how == "settled")
+        must(
+            sum(lot.spent for lot in lots) + self.books.company == charged,
+            "what lots spent is not what calls were charged",
+        )
+        must(
+            billed <= sum(lot.spent for lot in lots) + self.world.provider.overrun,
+            "%d were billed, more than lots spent and the provider overran",
+            billed,
+        )
+
+    # ---- an older copy -------------------------------------------------------------------------------------
+
+    def remember(self) -> tuple[Any, ...]:
+        """What the judge knows, with a copy of the database."""
+        return self.books.copied(), self.seq, {at: life.folded for at, life in self.lives.items()}, self.lot
+
+    def recall(self, known: tuple[Any, ...]) -> None:
+        """The ledger is as it was then; the tapes are not."""
+        books, self.seq, folded, self.lot = known
+        self.books = books.copied()
+        for at, life in self.lives.items():
+            life.folded = folded.get(at, 0)
+
+    def must_agree_with_the_bill(self, differences: list[dict[str, Any]]) -> None:
+        """The ledger's own reconciliation finds nothing that is not named: estimates, and what a lost power took."""
+        call_of = self.world.provider.hold_of
+        for one in differences:
+            named = call_of[one["call"]] in self.world.estimated or (
+                one["kind"] == "unknown" and self.world.rates_were.may_lose_records
+            )
+            must(named, "the bill and the ledger differ: %s", one)

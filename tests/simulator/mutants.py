@@ -1,0 +1,432 @@
+"""Bugs planted in the product, one at a time, by patching one name of the real code. The simulator must find every one of them.
+
+Each mutant names where it is, what stands there instead, and which faults a run must have for it to matter; the rest of a run's rates
+are drawn as always.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.simulator.rates import DAY, SECOND, Rates, drawn
+from tests.simulator.universe import run
+from tokenroll.engine.chaining import GENESIS_HASH
+from tokenroll.model.hold import ReleaseReason
+from tokenroll.services import ageing, leasing, reconciling, recovery, retention
+from tokenroll.services import ledger as ledgers
+from tokenroll.services.call_memory import CallMemory
+from tokenroll.services.group_commit import GroupCommit
+from tokenroll.services.hot import HotLot, HotWallet
+from tokenroll.services.hot_limits import Limited
+from tokenroll.services.leases import Leases
+from tokenroll.services.ledger import Ledger
+from tokenroll.services.protocol import Ack
+from tokenroll.services.spending import Spending
+from tokenroll.services.worker_link import WorkerCore
+from tokenroll.store.attempt_record import Outcome, ReleaseRecord, pack_release
+from tokenroll.store.fold import Fold
+from tokenroll.store.hold_changes import HoldChanges
+from tokenroll.store.journal import Journal
+from tokenroll.store.tape import TapeRelease, TapeWriter, block_span
+
+Mutant = Callable[[Any], Any]
+"""Of what stands there: what shall stand there instead."""
+
+
+@dataclass(slots=True)
+class Planted:
+    """One bug."""
+
+    name: str
+    where: Any
+    attribute: str
+    mutant: Mutant
+    rates: dict[str, Any] = field(default_factory=dict)
+
+
+def caught(bug: Planted, folder: Path, seeds: range, events: int) -> str:
+    """What the first run said that noticed; empty: none did."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(bug.where, bug.attribute, bug.mutant(getattr(bug.where, bug.attribute)))
+    try:
+        for seed in seeds:
+            try:
+                run(seed, folder, events=events, rates=focused(seed, bug.rates))
+            except Exception as error:  # noqa: BLE001 - whatever notices the bug has caught it
+                return f"seed {seed}: {type(error).__name__}: {error}"
+    finally:
+        patch.undo()
+    return ""
+
+
+def focused(seed: int, changes: dict[str, Any]) -> Rates:
+    """The rates of a seed, but for some."""
+    rates = drawn(random.Random(seed))
+    for name, value in changes.items():
+        setattr(rates, name, value)
+    return rates
+
+
+# ---- on the tape, and on its way --------------------------------------------------------------------------------------
+
+
+def loses_a_record(real: Any) -> Any:
+    def take_block(self: Any) -> bytes:
+        if len(self._pending) > 3:
+            self._pending.pop(1)
+        return bytes(real(self))
+
+    return take_block
+
+
+def reports_no_third_block(real: Any) -> Any:
+    def report(self: Any, block: bytes) -> None:
+        if block_span(block)[0] % 3:
+            real(self, block)
+
+    return report
+
+
+def goes_on_behind_a_torn_block(_real: Any) -> Any:
+    def _write_now(self: Any) -> bool:
+        for block in self._take_blocks():
+            try:
+                self._tape.write(block, self._clock())
+            except OSError:
+                continue
+            self._on_block(block)
+        return True
+
+    return _write_now
+
+
+def sends_before_it_is_durable(real: Any) -> Any:
+    def hold_ready(self: Any, waiter: Any, *, alone: bool = False) -> None:
+        del alone
+        self._append_dispatched([waiter.hold])
+        waiter.on_dispatched()
+        self._next_turn()
+
+    del real
+    return hold_ready
+
+
+def sends_without_a_word(real: Any) -> Any:
+    def dispatched(self: Any, holds: Any, now: int) -> None:
+        pending, sequence = list(self.tape._pending), self.tape.next_sequence
+        real(self, holds, now)
+        self.tape._pending[:] = pending
+        self.tape.next_sequence = sequence
+
+    return dispatched
+
+
+# ---- in the ledger ------------------------------------------------------------------------------------------------------
+
+
+def folds_twice(real: Any) -> Any:
+    def apply(self: Any, worker: int, epoch: int, blocks: bytes, folded: int, now: int) -> int:
+        real(self, worker, epoch, blocks, folded, now)
+        return folded
+
+    return apply
+
+
+def folds_backwards(real: Any) -> Any:
+    return staticmethod(lambda blocks: reversed(list(real(blocks))))
+
+
+def skips_the_epoch_check(_real: Any) -> Any:
+    def report(self: Any, message: Any) -> Any:
+        worker = self._workers.get(message.worker)
+        ready_at, worker.ready_at = worker.ready_at, None
+        try:
+            return _real(self, message)
+        finally:
+            if self._workers.get(message.worker) is worker:
+                worker.ready_at = ready_at
+            else:
+                self._workers[message.worker].ready_at = ready_at
+
+    return report
+
+
+def acknowledges_too_much(real: Any) -> Any:
+    def report(self: Any, message: Any) -> Any:
+        answer = real(self, message)
+        return Ack(answer.epoch, answer.sequence + 2) if isinstance(answer, Ack) else answer
+
+    return report
+
+
+def forgets_suspense(_real: Any) -> Any:
+    def suspend(self: Any, hold: Any, lapse: bytes, at: int, _now: int) -> None:
+        hold.lapsed_at = at
+        hold.record += lapse
+        self.batch.touched.add(hold.key)
+
+    return suspend
+
+
+def frees_a_lapsed_lease(_real: Any) -> Any:
+    def _lapse_earlier(self: Any, worker: int, epoch: int, now: int) -> None:
+        self._changes.batch = ledgers.FoldBatch()
+        for number, hold in sorted(self._mirror.holds.items()):
+            key = ledgers.hold_key(number)
+            if key.worker == worker and key.epoch < epoch and hold.lapsed_at is None:
+                end = pack_release(key.sequence, ReleaseRecord(now, int(TapeRelease.NEVER_DISPATCHED), 0, 0))
+                self._changes.end(hold, Outcome.RELEASED, end, 0)
+        self._changes.batch.write(self.connection, self._mirror, now)
+
+    return _lapse_earlier
+
+
+def leaves_dead_holds(_real: Any) -> Any:
+    return lambda *_arguments: None
+
+
+def leases_what_is_held(_real: Any) -> Any:
+    def _leased_lot(lot: Any, _now: int) -> Any:
+        left = lot.amount_nanos - lot.held_nanos - lot.spent_nanos - lot.taken_nanos
+        return leasing.LotTerms(lot.id, lot.priority, lot.effective_at, lot.expires_at or 0, left, lot.classification)
+
+    return _leased_lot
+
+
+def forgets_first_answers(_real: Any) -> Any:
+    return lambda _self, _command, _digest: None
+
+
+def unlinks_the_chain(real: Any) -> Any:
+    def close_batch(self: Any, closed_at: int, source: Any = (None, None, None, None)) -> Any:
+        self.head_hash = GENESIS_HASH
+        return real(self, closed_at, source)
+
+    return close_batch
+
+
+def trusts_the_ledgers_clock(_real: Any) -> Any:
+    return lambda self: self._clock()
+
+
+def charges_the_evidence_and_more(real: Any) -> Any:
+    def estimated(cards: Any, hold: Any, now: int) -> Any:
+        settle = real(cards, hold, now)
+        return settle._replace(charge_nanos=sum(one.nanos for one in hold.slices))
+
+    return estimated
+
+
+def deletes_what_is_not_folded(_real: Any) -> Any:
+    def _delete(ledger: Any, worker: int, epoch: int, paths: list[Path]) -> int:
+        del ledger, worker, epoch
+        for path in paths:
+            path.unlink()
+        return len(paths)
+
+    return _delete
+
+
+# ---- in recovery --------------------------------------------------------------------------------------------------------
+
+
+def releases_what_was_sent(_real: Any) -> Any:
+    def _ending(hold: Any, *, same_kernel: bool, now: int) -> bytes:
+        del same_kernel
+        return pack_release(hold.sequence, ReleaseRecord(now, int(TapeRelease.NEVER_DISPATCHED), 0, 0))
+
+    return _ending
+
+
+def ignores_the_boot(real: Any) -> Any:
+    return lambda hold, *, same_kernel, now: real(hold, same_kernel=same_kernel or True, now=now)
+
+
+def leaves_the_torn_tail(_real: Any) -> Any:
+    return lambda _directory, _epoch, _disk: 0
+
+
+def tells_nothing_of_earlier_lives(real: Any) -> Any:
+    def _recover(self: Any, folded: dict[int, int]) -> Any:
+        list(real(self, folded))
+        return iter(())
+
+    return _recover
+
+
+# ---- in the worker's spending ----------------------------------------------------------------------------------------------
+
+
+def shrinks_a_hold(_real: Any) -> Any:
+    def _short(self: Any, hold: Any, _facts: Any, available: int, _fixed: int, *, may_wait: bool) -> Any:
+        if available > 0:
+            hold.bound_nanos = available
+            return None
+        return _real(self, hold, _facts, available, _fixed, may_wait=may_wait)
+
+    return _short
+
+
+def admits_what_is_not_there(_real: Any) -> Any:
+    return lambda self, key, now: _real(self, key, now) + 50_000_000
+
+
+def settles_twice(real: Any) -> Any:
+    def settle(self: Any, hold: Any, *arguments: Any) -> int:
+        charge = int(real(self, hold, *arguments))
+        if hold.sequence % 7 == 0:
+            hold.state = "held"
+            self.open_holds[hold.sequence] = hold
+            real(self, hold, *arguments)
+        return charge
+
+    return settle
+
+
+def keeps_the_tail(real: Any) -> Any:
+    return lambda self, hold, charge: real(self, hold, max(charge, hold.bound_nanos - 1))
+
+
+def refunds_an_abort(_real: Any) -> Any:
+    def lapse(self: Any, hold: Any, _meter: Any, now: int, _finish: Any, status: int = 0) -> None:
+        hold.dispatched = False
+        self.release(hold, ReleaseReason.NOT_SENT, now, status)
+
+    return lapse
+
+
+def draws_the_expired(real: Any) -> Any:
+    def look(self: Any, now: int) -> None:
+        ends = {lot: lot.expires_at for lot in self.lots.values()}
+        for lot in ends:
+            lot.expires_at += 100 * DAY
+        real(self, now)
+        for lot, end in ends.items():
+            lot.expires_at = end
+
+    return look
+
+
+def draws_the_unvested(real: Any) -> Any:
+    return lambda self, now: real(self, now + DAY)
+
+
+def draws_the_newest_first(_real: Any) -> Any:
+    return property(lambda lot: (lot.priority, lot.expires_at, lot.effective_at, -lot.id))
+
+
+def trusts_the_workers_clock(_real: Any) -> Any:
+    return lambda _self, now: now
+
+
+def owes_recalls_nothing(_real: Any) -> Any:
+    def give_back(self: Any, lot: Any, nanos: int) -> None:
+        lot.wallet.change(lot, nanos)
+
+    return give_back
+
+
+def knows_no_call_ids(_real: Any) -> Any:
+    return lambda _self, _key, _client: None
+
+
+def keeps_revoked_keys(real: Any) -> Any:
+    return lambda self, keys: real(self, [one for one in keys if not one.revoked])
+
+
+def trues_no_limit_up(_real: Any) -> Any:
+    return lambda _self, _charge, _mask, _values: None
+
+
+def skips_a_delta(real: Any) -> Any:
+    def _delta(self: Any, delta: Any) -> None:
+        if delta.number % 5 or not self.spending:
+            real(self, delta)
+        else:
+            self.last_delta = delta.number
+            self._events.spending.last_delta = delta.number
+
+    return _delta
+
+
+BUSY = {"calls_every": SECOND // 100, "answer_micros": SECOND // 5, "undialled": 0.0, "jumps_every": 0}
+KILLS = BUSY | {"worker_kills_every": SECOND, "answer_micros": 2 * SECOND}
+DARK = BUSY | {"power_losses_every": SECOND, "answer_micros": 2 * SECOND, "lost_syncs": 0.0}
+LATE = DARK | {
+    "synced": False, "calls_every": SECOND // 20, "answer_micros": SECOND // 100, "delay_micros": SECOND // 10,
+    "echoes_every": SECOND // 10, "silences": 0.0,
+}  # fmt: skip
+DAYS = BUSY | {"jumps_every": 2 * SECOND, "commands_every": SECOND}
+SKEWED = BUSY | {"skews_every": SECOND // 2, "commands_every": SECOND // 2}
+WISHES = BUSY | {"commands_every": SECOND // 3}
+
+PLANTED = [
+    Planted("drop a tape record", TapeWriter, "take_block", loses_a_record, BUSY),
+    Planted("drop a block of a report", WorkerCore, "report", reports_no_third_block, BUSY),
+    Planted(
+        "go on behind a torn block",
+        GroupCommit,
+        "_write_now",
+        goes_on_behind_a_torn_block,
+        BUSY | {"disk_errors": 0.01, "synced": False},
+    ),
+    Planted("send before the hold is durable", GroupCommit, "hold_ready", sends_before_it_is_durable, KILLS),
+    Planted("send without DISPATCHED", Spending, "dispatched", sends_without_a_word, KILLS),
+    Planted("do not sync", TapeWriter, "sync", lambda _real: lambda _self: None, DARK | {"synced": True}),
+    Planted("fold twice", Fold, "apply", folds_twice, BUSY),
+    Planted("reorder the fold", Fold, "_blocks", folds_backwards, BUSY),
+    Planted(
+        "skip the epoch check",
+        Ledger,
+        "report",
+        skips_the_epoch_check,
+        LATE,
+    ),
+    Planted("acknowledge too much", Ledger, "report", acknowledges_too_much, BUSY),
+    Planted("forget suspense", HoldChanges, "suspend", forgets_suspense, KILLS),
+    Planted("free a lapsed lease", Ledger, "_lapse_earlier", frees_a_lapsed_lease, DARK | {"synced": False}),
+    Planted("leave a dead life's holds", Ledger, "_lapse_earlier", leaves_dead_holds, DARK | {"synced": False}),
+    Planted("lease what is in suspense", leasing, "_leased_lot", leases_what_is_held, KILLS),
+    Planted("forget first answers", Ledger, "_earlier_answer", forgets_first_answers, WISHES | {"reply_losses": 0.5}),
+    Planted("unlink the chain", Journal, "close_batch", unlinks_the_chain),
+    Planted("trust the ledger's wall clock", Ledger, "now", trusts_the_ledgers_clock, SKEWED),
+    Planted(
+        "decide suspense at once",
+        ageing,
+        "SUSPENSE_MICROS_MAX",
+        lambda _real: 0,
+        BUSY | {"silences": 0.3, "chores_every": SECOND},
+    ),
+    Planted("decide suspense at the bound", reconciling, "estimated", charges_the_evidence_and_more, KILLS | DAYS),
+    Planted(
+        "delete a tape that is not folded",
+        retention,
+        "_delete",
+        deletes_what_is_not_folded,
+        KILLS | {"chores_every": SECOND},
+    ),
+    Planted("release what was sent", recovery, "_ending", releases_what_was_sent, KILLS),
+    Planted("ignore the kernel's boot", recovery, "_ending", ignores_the_boot, DARK | {"synced": True}),
+    Planted("leave a torn tail", recovery, "cut_torn_tail", leaves_the_torn_tail, KILLS | {"disk_deaths": 0.01}),
+    Planted("tell nothing of earlier lives", WorkerCore, "_recover", tells_nothing_of_earlier_lives, KILLS),
+    Planted("shrink a hold", Spending, "_short", shrinks_a_hold, BUSY),
+    Planted("admit what is not there", Spending, "_available", admits_what_is_not_there, BUSY),
+    Planted("settle twice", Spending, "settle", settles_twice, BUSY),
+    Planted("keep the tail", Spending, "_return", keeps_the_tail, BUSY),
+    Planted("refund an abort", Spending, "lapse", refunds_an_abort, BUSY | {"silences": 0.3}),
+    Planted("draw what has expired", HotWallet, "look", draws_the_expired, DAYS),
+    Planted("draw what has not vested", HotWallet, "look", draws_the_unvested, DAYS),
+    Planted("draw the newest lot first", HotLot, "rank", draws_the_newest_first, WISHES),
+    Planted("trust the worker's wall clock", Spending, "_stamp", trusts_the_workers_clock, SKEWED),
+    Planted("owe recalls nothing", Leases, "give_back", owes_recalls_nothing, WISHES),
+    Planted("forget the clients' call ids", CallMemory, "by_client", knows_no_call_ids, {"repeats": 0.3}),
+    Planted("keep revoked keys", Leases, "_apply_keys", keeps_revoked_keys, WISHES),
+    Planted("true no limit up", Limited, "true_up", trues_no_limit_up, WISHES),
+    Planted("skip a delta", WorkerCore, "_delta", skips_a_delta, WISHES),
+]
+
+__all__ = ["PLANTED", "Planted", "caught", "focused"]
