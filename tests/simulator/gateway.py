@@ -446,6 +446,18 @@ class Worker:
                 left,
             )
 
+    def retire(self) -> None:
+        """The process ends in order, once its calls have ended and all is told; it is the ledger that spends then."""
+        core = self.core
+        told = not core.unreported_records and core.acked_sequence == self.tape.next_sequence - 1
+        if self.spending.open_holds or self.tape.has_pending or not told or self.wire is None:
+            self.loop.call_later(0.1, self.retire)
+            return
+        self.commit.close()
+        self.tape.close()
+        core.resign()
+        self.loop.call_later(0.1, self.loop.dies)
+
     def die(self) -> None:
         """SIGKILL: nothing more is done, heard or written by this process."""
         self.loop.is_dead = True

@@ -24,6 +24,8 @@ class Rates:
     jumps_every: int = 0
     """Hours in which nobody calls."""
     worker_kills_every: int = 0
+    retirements_every: int = 0
+    """A worker that ends in order: no new call, all is told, the lease goes back, and until the next one the ledger gives by itself."""
     ledger_kills_every: int = 0
     power_losses_every: int = 0
     cuts_every: int = 0
@@ -60,7 +62,7 @@ class Rates:
 
 
 _FAULTS = (
-    "jumps_every", "worker_kills_every", "ledger_kills_every", "power_losses_every", "cuts_every", "partitions_every", "stalls_every",
+    "jumps_every", "retirements_every", "worker_kills_every", "ledger_kills_every", "power_losses_every", "cuts_every", "partitions_every", "stalls_every",
     "echoes_every", "skews_every", "restores_every",
 )  # fmt: skip
 _CALLS_BETWEEN = 30, 3_000

@@ -154,7 +154,7 @@ class Universe:
         self._often("calls_every", self._call)
         self.door.wish()
         for name, deed in {
-            "jumps_every": self._jump, "worker_kills_every": self._kill_worker, "ledger_kills_every": self.kill_ledger,
+            "jumps_every": self._jump, "retirements_every": self._retire, "worker_kills_every": self._kill_worker, "ledger_kills_every": self.kill_ledger,
             "power_losses_every": self._lose_power, "cuts_every": self._cut, "partitions_every": self._part,
             "stalls_every": self._stall, "skews_every": self._skew, "restores_every": self._restore,
             "echoes_every": self._echo,
@@ -250,6 +250,12 @@ class Universe:
         worker = self.rng.choice(self.workers)
         if worker is not None:
             self._bury(worker)
+
+    def _retire(self) -> None:
+        worker = self.rng.choice(self.workers)
+        if worker is not None and worker.is_open:
+            worker.is_open = False
+            self.within(worker, worker.retire)
 
     def kill_ledger(self) -> None:
         """Its process is gone, what was committed stays, and it is started again."""
