@@ -18,7 +18,8 @@ from tests.simulator.rates import HOUR, SECOND, drawn
 from tests.simulator.universe import Universe, run
 
 ONCE_FAILED = (5, 9, 20, 31, 34, 100, 103, 265)
-"""Seeds that found something, in the product or in the simulator: kept, so that it stays found."""
+"""Seeds that found something, in the product or in the simulator: kept, so that it stays found. Whoever changes what a run draws makes
+other histories of them, and looks for such ones again with `make simulate`."""
 SLICE_SECONDS = 25.0
 ENDURED_SEEDS = 1_000
 ENDURED_EVENTS = 10_000
@@ -73,7 +74,9 @@ def test_clocks_that_are_set_move_no_money(seed: int, place: Path):
         world.close()
         return lots
 
-    assert spent(0) == spent(5 * HOUR)
+    as_they_are = spent(0)
+    assert sum(nanos for _, nanos in as_they_are) > 1_000_000
+    assert spent(5 * HOUR) == as_they_are
 
 
 @pytest.mark.endure
