@@ -85,9 +85,8 @@ def new_ledger(connection: Connection, clock: Callable[[], int]) -> Ledger:
     return Ledger(connection, clock, HANDLERS, lambda bits: next(numbers) % (1 << bits))
 
 
-@functools.cache
-def image() -> Connection:
-    """The rows of the cast's first day, to be copied."""
+def founded() -> tuple[Connection, Callable[..., None]]:
+    """A ledger with the cast, a pool and the rate card, and nothing granted; and how to give it commands: id, name, arguments."""
     connection = empty_writer("image") if Choice.postgresql else open_writer(None)
     ledger = new_ledger(connection, lambda: START)
 
@@ -100,6 +99,13 @@ def image() -> Connection:
         do(name, "member.create", name=name, department="Engineering", zone="UTC")
     do("pool", "pool.create", name="Engineering pool", department="Engineering")
     do("card", "card.create")
+    return connection, do
+
+
+@functools.cache
+def image() -> Connection:
+    """The rows of the cast's first day, to be copied."""
+    connection, do = founded()
     do("p", "plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=40 * CREDIT)
     do("g1", "grant.create", to="Ada", plan="tools")
     do("g2", "grant.create", to="Ada", plan="tools")

@@ -18,7 +18,7 @@ from tokenroll.services.keys import key_hash
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.protocol import Command, FrameReader, Reply, encode
 from tokenroll.services.retention import delete_folded_segments
-from tokenroll.store.database import close, connect_writer, open_writer, raw_connection
+from tokenroll.store.database import close, connect_writer, raw_connection
 
 if TYPE_CHECKING:
     from tests.simulator.gateway import Call
@@ -95,18 +95,7 @@ class _Connection(sqlite3.Connection):
 @functools.cache
 def _image() -> Connection:
     """The company before its first grant."""
-    connection = empty_writer("image") if Choice.postgresql else open_writer(None)
-    ledger = kit.new_ledger(connection, lambda: START)
-
-    def do(command_id: str, command: str, /, **arguments: Any) -> None:
-        reply = ledger.execute(Command(id=command_id, name=command, arguments=arguments))
-        assert reply.result is not None, reply.problem
-
-    do("d", "department.create", name="Engineering", cost_centre="R1")
-    for name in ("Ada", "Bo", "Nightly"):
-        do(name, "member.create", name=name, department="Engineering", zone="UTC")
-    do("pool", "pool.create", name="Engineering pool", department="Engineering")
-    do("card", "card.create")
+    connection, do = kit.founded()
     for name, terms in PLANS.items():
         do(f"plan {name}", "plan.create", name=name, amount_nanos=CREDIT, **terms)
     for number, (secret, wallet) in SECRETS.items():
