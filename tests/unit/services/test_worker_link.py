@@ -136,28 +136,6 @@ def test_a_worker_whose_memory_overflowed_reads_what_is_missing_from_its_tape(di
     assert one.lot(ADA_LOT) == (6 * HELD, 0, 0)
 
 
-def test_a_life_whose_tape_could_not_be_made_has_not_begun(directory):
-    """The disk is full at that very moment; at the next connection it is a new life that begins, not the lease of one without a tape."""
-
-    class Unlucky(Life):
-        def begin(self, epoch):
-            super().begin(epoch)
-            if epoch == 2:
-                raise OSError(28, "No space left on device")
-
-    one = Kit()
-    life = Unlucky()
-    core = WorkerCore(0, directory, life, boot_id=BOOT, clock=lambda: START)
-    line = Loopback(LedgerServer(one.ledger), core)
-    with pytest.raises(OSError, match="No space left"):
-        line.pump()
-    line.close()
-    assert life.heard == ["begin"]
-    Loopback(LedgerServer(one.ledger), core).pump()
-    assert [word for word in life.heard if word != "view"] == ["begin", "begin", "lease"]
-    assert (core.epoch, core.spending) == (3, True)
-
-
 def test_a_lease_that_was_cut_off_is_replaced_by_the_next_one():
     lot = LotTerms(1, 0, 0, 0, 0, "tool")
     terms = WalletTerms(7, "wallet_7", "Ada", "member", "UTC", [lot], "enforce", "deny", 1_000, 0, 0, 0, 100)
