@@ -17,6 +17,7 @@ from tests.simulator.reference import MESSAGE_TOKENS, cost_of, must
 from tokenroll.services.keys import key_hash
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.protocol import Command, FrameReader, Reply, encode
+from tokenroll.services.restoring import learn_lives
 from tokenroll.services.retention import delete_folded_segments
 from tokenroll.store.database import close, connect_writer, raw_connection
 
@@ -187,6 +188,7 @@ class LedgerProcess:
         self.loop.dies = world.kill_ledger
         self.wires: list[Wire] = []
         self.ledger = kit.new_ledger(world.connection, world.ledger_host.clock)
+        learn_lives(self.ledger, world.folder)
         self.server = LedgerServer(self.ledger)
         self.loop.call_later(world.rng.random() * world.rates.chores_every / 1_000_000, self.chores)
 

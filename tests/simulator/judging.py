@@ -360,14 +360,19 @@ class Judge:
 
     def remember(self) -> tuple[Any, ...]:
         """What the judge knows, with a copy of the database."""
-        return self.books.copied(), self.seq, {at: life.folded for at, life in self.lives.items()}, self.lot
+        return (
+            self.books.copied(),
+            self.seq,
+            {at: (life.folded, life.closed_at) for at, life in self.lives.items()},
+            self.lot,
+        )
 
     def recall(self, known: tuple[Any, ...]) -> None:
         """The ledger is as it was then; the tapes are not."""
         books, self.seq, folded, self.lot = known
         self.books = books.copied()
         for at, life in self.lives.items():
-            life.folded = folded.get(at, 0)
+            life.folded, life.closed_at = folded.get(at, (0, -1))
 
     def must_agree_with_the_bill(self, differences: list[dict[str, Any]]) -> None:
         """The ledger's own reconciliation finds nothing that is not named: estimates, and what a lost power took."""

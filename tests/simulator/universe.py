@@ -37,6 +37,7 @@ from tests.simulator.reference import Violation, must
 from tokenroll.model.limits import TAPE_SEGMENT_BYTES_MAX
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.ledger_server import LedgerConnection
+from tokenroll.services.restoring import CopyTooOldError, learn_lives
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import worker_directory
 
@@ -333,7 +334,7 @@ class Universe:
         self.agenda.now += int(self.rng.expovariate(1) * 20 * HOUR)
 
     def _restore(self) -> None:
-        """The ledger comes back as it was some time ago, if only folds are missing since; then its worker is started anew."""
+        """The ledger comes back as it was some time ago, if only folds and lives are missing since."""
         if Choice.postgresql or self.process is None:
             return
         marks = self._marks()
@@ -342,20 +343,29 @@ class Universe:
             self._copy = (marks, raw, self.judge.remember())
             return
         self.kill_ledger()
-        self._copy[1].backup(sqlite_connection(self.connection))
-        self.connection.rollback()
-        self.judge.recall(self._copy[2])
+        present, known = company.copied(self.connection), self.judge.remember()
+        self._put_back(self._copy[1], self._copy[2])
+        try:
+            learn_lives(company.kit.new_ledger(self.connection, self.ledger_host.clock), self.folder)
+        except CopyTooOldError:  # it says so and does not start: a newer one is put in its place
+            self._put_back(present, known)
+            return
         for worker in self.workers:
-            if worker is not None:
+            if worker is not None and self.rng.random() < 0.5:
                 self._bury(worker)
 
+    def _put_back(self, copy: Any, known: tuple[Any, ...]) -> None:
+        copy.backup(sqlite_connection(self.connection))
+        self.connection.rollback()
+        self.judge.recall(known)
+
     def _marks(self) -> tuple[Any, ...]:
-        """What must not have changed since a copy was taken: commands, deltas, lives and who may spend."""
+        """What must not have changed since a copy was taken: commands, what was given to recalls, and which tapes are deleted."""
         rows = company.rows_of(self.connection, "SELECT count(*), coalesce(max(delta), 0) FROM commands")
-        workers = company.rows_of(self.connection, "SELECT worker, epoch, ready_at FROM workers ORDER BY worker")
+        deleted = company.rows_of(self.connection, "SELECT count(*) FROM tape_segments")
         gives = company.rows_of(self.connection, "SELECT count(*) FROM recall_gives")
         self.connection.rollback()
-        return (rows, workers, gives)
+        return (rows, deleted, gives)
 
     # ---- the end ---------------------------------------------------------------------------------------------
 
