@@ -373,6 +373,8 @@ class Judge:
         self.books = books.copied()
         for at, life in self.lives.items():
             life.folded, life.closed_at = folded.get(at, (0, -1))
+            if life.is_closed:  # what only the ledger knew, after a lost power, is known to nobody now
+                life.keep(max(life.survived, life.folded and life.records[life.folded - 1][0]))
 
     def must_agree_with_the_bill(self, differences: list[dict[str, Any]]) -> None:
         """The ledger's own reconciliation finds nothing that is not named: estimates, and what a lost power took."""
