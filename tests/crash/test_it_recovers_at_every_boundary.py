@@ -193,7 +193,10 @@ def test_it_halts_when_any_record_is_dropped_or_two_are_swapped(index):
 
 
 def test_it_cuts_on_the_disk_it_was_given(tmp_path):
-    """The cut is synced before anything is appended behind it."""
+    """The cut is synced before anything is appended behind it, and the new segment's header before its records.
+
+    Else zeros, where a file got its length before its data, would be a header that nobody can read, and no worker would start again.
+    """
     done = []
 
     class Watched(KernelDisk):
@@ -204,6 +207,10 @@ def test_it_cuts_on_the_disk_it_was_given(tmp_path):
         def open_append(self, path):
             done.append(("open", path.name))
             return super().open_append(path)
+
+        def write(self, descriptor, data):
+            done.append(("write", "header" if data.startswith(tape.MAGIC) else "records"))
+            super().write(descriptor, data)
 
         def sync(self, descriptor):
             done.append(("sync", ""))
@@ -221,6 +228,9 @@ def test_it_cuts_on_the_disk_it_was_given(tmp_path):
     assert done == [
         ("cut", "00000001-000001.tape"),
         ("open", "00000001-000002.tape"),
+        ("write", "header"),
+        ("sync", ""),
+        ("write", "records"),
         ("sync", ""),
         ("sync_directory", ""),
     ]

@@ -209,7 +209,7 @@ class FaultyDisk(KernelDisk):
         kept = self.rng.randint(synced, size)
         lost = path.read_bytes()[kept:]
         os.truncate(path, kept)
-        if not kept or self.rng.random() < 0.7:
+        if not kept or self.rates.lost_syncs or self.rng.random() < 0.7:
             self._keep(path, kept)
             return
         # a length that reached the disk before its data did: zeros, which may be what was there

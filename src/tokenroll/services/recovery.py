@@ -143,6 +143,9 @@ def append_segment(
     descriptor = disk.open_append(tape.segment_path(directory, epoch, segment))
     try:
         disk.write(descriptor, tape.pack_header(header))
+        disk.sync(
+            descriptor
+        )  # before any record: a file that is longer than its header has one that can be read, or is damaged
         for start in range(0, len(records), _RECORDS_PER_BLOCK):
             disk.write(descriptor, tape.pack_block(first_sequence + start, records[start : start + _RECORDS_PER_BLOCK]))
         disk.sync(descriptor)
