@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.desk import CHAT, PEPPER, SIM, make_facts
 from tests.simulator.ports import Died, Loop, Wire
 from tests.simulator.rates import DAY, HOUR, MINUTE
@@ -16,6 +18,7 @@ from tokenroll.model.usage import METER_INDEX, Meter
 from tokenroll.services import group_commit
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotHold, Wait
+from tokenroll.services.hot_limits import Reroute
 from tokenroll.services.protocol import Delta, FrameReader, Lease, ProtocolError, Refusal, View
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore
@@ -49,11 +52,9 @@ class _Threads:
 
 @contextmanager
 def _no_threads() -> Iterator[None]:
-    real, group_commit.threading = group_commit.threading, _Threads  # type: ignore[assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group_commit, "threading", _Threads)
         yield
-    finally:
-        group_commit.threading = real
 
 
 class _DiskJobs:
@@ -349,10 +350,11 @@ class Worker:
             hot, CHAT, make_facts(input_bytes=input_bytes, output_cap_tokens=cap), now, deployment=SIM,
             call_id=client.encode() or None, may_wait=asked.may_wait,
         )  # fmt: skip
+        assert not isinstance(found, Reroute)
         answer = "admitted" if isinstance(found, HotHold) else "wait" if isinstance(found, Wait) else found.code
         must(answer == foretold, "a call of %d was answered %s and must be answered %s", bound, answer, foretold)
         if isinstance(found, Wait):
-            self.spending.wait(found, lambda: self.loop.call_soon(self.call, key, input_bytes, cap, client))
+            self.spending.wait(found, lambda: self._wake(key, input_bytes, cap, client))
             self.loop.call_later(1 + self.world.rng.random() * 5, self.spending.forget, found)
         elif isinstance(found, HotHold):
             self._admitted(found, asked, at, before, (input_bytes, cap))
@@ -365,6 +367,9 @@ class Worker:
                 left,
             )
         return answer
+
+    def _wake(self, *arguments: Any) -> None:
+        self.loop.call_soon(self.call, *arguments)
 
     def _admitted(self, hold: HotHold, asked: Asked, at: int, before: int, size: tuple[int, int]) -> None:
         purse = self.purse

@@ -246,8 +246,8 @@ class Judge:
                 )
             lot.check()
         for limit, start, used in rows("SELECT limit_id, start_at, used FROM limit_counters").fetchall():
-            wanted = self.books.counters.get((limit, start), 0)
-            must(used == wanted, "limit %d has used %d since %d and must have %d", limit, used, start, wanted)
+            counted = self.books.counters.get((limit, start), 0)
+            must(used == counted, "limit %d has used %d since %d and must have %d", limit, used, start, counted)
 
     def _readies(self) -> None:
         """A life that is ready to spend: all before it is told and ended, or named in suspense."""

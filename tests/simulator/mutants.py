@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.simulator.rates import DAY, SECOND, Rates, drawn
 from tests.simulator.universe import run
 from tokenroll.engine.chaining import GENESIS_HASH
 from tokenroll.model.hold import ReleaseReason
-from tokenroll.services import ageing, leasing, reconciling, recovery, retention
-from tokenroll.services import ledger as ledgers
+from tokenroll.services import ageing, reconciling, recovery, retention
 from tokenroll.services.call_memory import CallMemory
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotLot, HotWallet
@@ -27,8 +27,9 @@ from tokenroll.services.ledger import Ledger
 from tokenroll.services.protocol import Ack
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore
-from tokenroll.store.attempt_record import Outcome, ReleaseRecord, pack_release
+from tokenroll.store.attempt_record import Outcome, ReleaseRecord, hold_key, pack_release
 from tokenroll.store.fold import Fold
+from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.journal import Journal
 from tokenroll.store.tape import TapeRelease, TapeWriter, block_span
@@ -174,9 +175,9 @@ def forgets_suspense(_real: Any) -> Any:
 
 def frees_a_lapsed_lease(_real: Any) -> Any:
     def _lapse_earlier(self: Any, worker: int, epoch: int, now: int) -> None:
-        self._changes.batch = ledgers.FoldBatch()
+        self._changes.batch = FoldBatch()
         for number, hold in sorted(self._mirror.holds.items()):
-            key = ledgers.hold_key(number)
+            key = hold_key(number)
             if key.worker == worker and key.epoch < epoch and hold.lapsed_at is None:
                 end = pack_release(key.sequence, ReleaseRecord(now, int(TapeRelease.NEVER_DISPATCHED), 0, 0))
                 self._changes.end(hold, Outcome.RELEASED, end, 0)
@@ -189,12 +190,16 @@ def leaves_dead_holds(_real: Any) -> Any:
     return lambda *_arguments: None
 
 
-def leases_what_is_held(_real: Any) -> Any:
-    def _leased_lot(lot: Any, _now: int) -> Any:
-        left = lot.amount_nanos - lot.held_nanos - lot.spent_nanos - lot.taken_nanos
-        return leasing.LotTerms(lot.id, lot.priority, lot.effective_at, lot.expires_at or 0, left, lot.classification)
+def leases_what_is_held(real: Any) -> Any:
+    def _lease_messages(self: Any, delta: int, now: int) -> Any:
+        for part in real(self, delta, now):
+            for wallet in getattr(part, "wallets", ()):
+                if wallet.suspense_nanos and wallet.lots:
+                    first = wallet.lots[0]
+                    wallet.lots[0] = replace(first, available_nanos=first.available_nanos + wallet.suspense_nanos)
+            yield part
 
-    return _leased_lot
+    return _lease_messages
 
 
 def forgets_first_answers(_real: Any) -> Any:
@@ -363,6 +368,7 @@ LATE = DARK | {
 DAYS = BUSY | {"jumps_every": 2 * SECOND, "commands_every": SECOND}
 SKEWED = BUSY | {"skews_every": SECOND // 2, "commands_every": SECOND // 2}
 WISHES = BUSY | {"commands_every": SECOND // 3}
+OWING = WISHES | {"calls_every": SECOND // 200, "answer_micros": 2 * SECOND, "silences": 0.0, "reply_losses": 0.0}
 
 PLANTED = [
     Planted("drop a tape record", TapeWriter, "take_block", loses_a_record, BUSY),
@@ -390,7 +396,7 @@ PLANTED = [
     Planted("forget suspense", HoldChanges, "suspend", forgets_suspense, KILLS),
     Planted("free a lapsed lease", Ledger, "_lapse_earlier", frees_a_lapsed_lease, DARK | {"synced": False}),
     Planted("leave a dead life's holds", Ledger, "_lapse_earlier", leaves_dead_holds, DARK | {"synced": False}),
-    Planted("lease what is in suspense", leasing, "_leased_lot", leases_what_is_held, KILLS),
+    Planted("lease what is in suspense", Ledger, "_lease_messages", leases_what_is_held, KILLS),
     Planted("forget first answers", Ledger, "_earlier_answer", forgets_first_answers, WISHES | {"reply_losses": 0.5}),
     Planted("unlink the chain", Journal, "close_batch", unlinks_the_chain),
     Planted("trust the ledger's wall clock", Ledger, "now", trusts_the_ledgers_clock, SKEWED),
@@ -422,7 +428,7 @@ PLANTED = [
     Planted("draw what has not vested", HotWallet, "look", draws_the_unvested, DAYS),
     Planted("draw the newest lot first", HotLot, "rank", draws_the_newest_first, WISHES),
     Planted("trust the worker's wall clock", Spending, "_stamp", trusts_the_workers_clock, SKEWED),
-    Planted("owe recalls nothing", Leases, "give_back", owes_recalls_nothing, WISHES),
+    Planted("owe recalls nothing", Leases, "give_back", owes_recalls_nothing, OWING),
     Planted("forget the clients' call ids", CallMemory, "by_client", knows_no_call_ids, {"repeats": 0.3}),
     Planted("keep revoked keys", Leases, "_apply_keys", keeps_revoked_keys, WISHES),
     Planted("true no limit up", Limited, "true_up", trues_no_limit_up, WISHES),

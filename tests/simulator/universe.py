@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.empty_ledger import sqlite_connection
+from tests.ledger_kit import new_ledger
 from tests.postgresql_kit import Choice
 from tests.simulator import company
 from tests.simulator.company import (
@@ -37,6 +38,7 @@ from tests.simulator.reference import Violation, must
 from tokenroll.model.limits import TAPE_SEGMENT_BYTES_MAX
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.ledger_server import LedgerConnection
+from tokenroll.services.protocol import Command
 from tokenroll.services.restoring import CopyTooOldError, learn_lives
 from tokenroll.store import tape as tapes
 from tokenroll.store.tape import worker_directory
@@ -57,7 +59,7 @@ class Universe:
         if (
             not self.rates.lost_syncs
         ):  # below a disk that lies, a life of several segments may be one that nobody can read, which is said
-            tapes.TAPE_SEGMENT_BYTES_MAX = self.rng.choice((TAPE_SEGMENT_BYTES_MAX, 30_000, 5_000))
+            tapes.TAPE_SEGMENT_BYTES_MAX = self.rng.choice((TAPE_SEGMENT_BYTES_MAX, 30_000, 5_000))  # type: ignore[attr-defined]
         self.agenda = Agenda(START)
         self.connection = company.connect()
         self.ledger_host = Host(self.agenda)
@@ -136,11 +138,11 @@ class Universe:
                 plan = "tools" if wallet == POOL else self.rng.choice(tuple(company.PLANS))
                 arguments = {"to": NAMES[wallet], "plan": plan, "amount_nanos": self.rng.randint(4, most)}
                 reply = self.process.ledger.execute(
-                    company.Command(id=f"first {wallet} {part}", name="grant.create", arguments=arguments)
+                    Command(id=f"first {wallet} {part}", name="grant.create", arguments=arguments)
                 )
                 assert reply.result is not None, reply.problem
                 self.door.grants.append(reply.result["grant"])
-                self.door.done.append((company.Command(id="", name="grant.create", arguments=arguments), reply.result))
+                self.door.done.append((Command(id="", name="grant.create", arguments=arguments), reply.result))
         self.process.ledger.take_deltas()
 
     # ---- what happens ----------------------------------------------------------------------------------------
@@ -345,7 +347,7 @@ class Universe:
         present, known = company.copied(self.connection), self.judge.remember()
         self._put_back(self._copy[1], self._copy[2])
         try:
-            learn_lives(company.kit.new_ledger(self.connection, self.ledger_host.clock), self.folder)
+            learn_lives(new_ledger(self.connection, self.ledger_host.clock), self.folder)
         except CopyTooOldError:  # it says so and does not start: a newer one is put in its place
             self._put_back(present, known)
             return
@@ -450,7 +452,7 @@ class Universe:
 
     def close(self) -> None:
         """Nothing of it is left."""
-        tapes.TAPE_SEGMENT_BYTES_MAX = TAPE_SEGMENT_BYTES_MAX
+        tapes.TAPE_SEGMENT_BYTES_MAX = TAPE_SEGMENT_BYTES_MAX  # type: ignore[attr-defined]
         for disk in self.disks:
             disk.close_all()
         self.connection.rollback()
