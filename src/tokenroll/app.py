@@ -33,7 +33,7 @@ class Reader:
         self._used_in: dict[int, int] = {}
         """By key: the hour in which its last use was told."""
         self._engine = open_reader(settings.ledger_place)
-        self.lake = LakeDesk(settings.lake_directory, settings.database_path)
+        self.lake = LakeDesk(settings.lake_directory, settings.ledger_place)
         """Questions to the usage lake, and pictures: answered by processes of their own, which the first question starts."""
 
     @contextmanager

@@ -1,5 +1,6 @@
 """Where a ledger is: a file of its home, or a PostgreSQL database at a URL. Whatever shows the URL shows it without its password."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -60,6 +61,18 @@ def ledger_url(text: str) -> LedgerUrl:
     if not sound or any(one.isspace() for one in text):
         raise LedgerUrlError("must be postgresql://user@host:port/database")
     return LedgerUrl(text)
+
+
+def line_of_place(place: LedgerPlace) -> bytes:
+    """A place as a line for a pipe: a process is told it there, because others can read what it was started with."""
+    text = place.text if isinstance(place, LedgerUrl) else str(place)
+    return os.fsencode(text).hex().encode() + b"\n"
+
+
+def place_of_line(line: bytes) -> LedgerPlace:
+    """The place that such a line says."""
+    text = os.fsdecode(bytes.fromhex(line.decode()))
+    return LedgerUrl(text) if text.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) else Path(text)
 
 
 def _joined(parts: SplitResult, netloc: str, query: str) -> str:

@@ -1,15 +1,23 @@
 """The whole product on PostgreSQL: the story of a company, and its server stopped under it."""
 
+import http.client
+import json
 import signal
+from contextlib import closing
 from datetime import UTC
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.company import Company
-from tests.postgresql_kit import server
+from tests.postgresql_kit import migrated, new_database, remove_database, server
 from tokenroll.model.instant import MICROS_PER_SECOND, datetime_from_instant
+from tokenroll.services.lake_desk import FAILED, LakeDesk, LakeDeskError
 
 CREDIT = 1_000_000_000
 DAY = 86_400 * MICROS_PER_SECOND
+PASSWORD = "opensesame"
 
 
 def ask(company: Company, name: str, words: str) -> None:
@@ -65,3 +73,55 @@ def test_a_second_ledger_on_the_same_database_is_refused(tmp_path: Path):
             company.home = mine
         assert "another ledger writes postgresql://postgres@/ledger_" in said["problem"]["detail"]
         company.do("department.create", name="Research")
+
+
+def pages(company: Company, path: str, secret: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", company.web_port, timeout=60)
+    try:
+        connection.request("GET", path, headers={"authorization": f"Bearer {secret}"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def shown_by_the_pages(company: Company) -> list[bytes]:
+    """Command line and environment, as the kernel shows them, of the pages' process and of those that it started."""
+    web = company._processes["web"].pid
+    threads = Path(f"/proc/{web}/task").iterdir()
+    started = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return [
+        b"".join(Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ"))
+        for process in (web, *started)
+    ]
+
+
+def test_the_pages_ask_the_lake_of_their_ledger_and_no_process_shows_its_password(tmp_path: Path):
+    """The server of the tests asks nobody for a password, so that any will do."""
+    with Company(tmp_path / "home", postgresql=True) as company:
+        company.hire("Ada", 100 * CREDIT)
+        company.hire("Cleo", 0)
+        secret = company.key("Cleo", "tr-cleo-admin", "admin")
+        ask(company, "Ada", "Hello")
+        company.quiet()
+        config = company.home / "config.toml"
+        config.write_text(config.read_text().replace("postgres@/", f"postgres:{PASSWORD}@/"))
+        company.start_web()
+        status, said = pages(company, "/api/usage?by=member&measure=calls,charge", secret)
+        charge = {"amount": "0.000038500", "unit": "credits"}
+        assert (status, said["rows"]) == (200, [{"member": "Ada", "call_count": 1, "charge": charge}])
+        shown = shown_by_the_pages(company)
+        assert any(b"lake_answers" in one for one in shown)
+        assert not any(PASSWORD.encode() in one for one in shown)
+        assert PASSWORD not in company.log("web")
+
+
+def test_pages_say_that_the_database_of_their_ledger_is_gone(tmp_path: Path):
+    place = new_database(migrated())
+    remove_database(place)
+    with (
+        closing(LakeDesk(tmp_path / "lake", place)) as desk,
+        pytest.raises(LakeDeskError, match="does not let us in") as caught,
+    ):
+        desk.ask("quarantined", {})
+    assert caught.value.kind == FAILED

@@ -1,6 +1,6 @@
 """Answers from the usage lake and drawn pictures, made in a process of its own for `lake_desk`: one question a line, one answer a line.
 
-This module as a program takes the lake's directory and the ledger's path. It first takes in what the ledger settled since, at most
+This module as a program takes the lake's directory; its first line says where the ledger is. It first takes in what the ledger settled since, at most
 every so many seconds, and ends when its input ends, so it never outlives the role that asks. It has a limit of memory, and leaves the
 processor to the ledger and the gateway where they want it.
 """
@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
+from tokenroll.ledger_place import LedgerPlace, place_of_line
 from tokenroll.model.limits import LAKE_ANSWER_MEMORY_BYTES
 from tokenroll.services.drawing import svgs_for_page
 from tokenroll.services.finance_parts import finance_parts
@@ -32,6 +33,7 @@ from tokenroll.services.lake_questions import (
 )
 from tokenroll.services.lake_sealing import sealed
 from tokenroll.services.team_parts import team_parts
+from tokenroll.store.database import LedgerLostError, SchemaError
 from tokenroll.store.lake import LakeBusyError, open_lake, read_lake
 from tokenroll.store.lake_libraries import LakeLibraryError
 from tokenroll.store.lake_manifest import LakeError
@@ -53,8 +55,8 @@ ANSWERS: Final[Mapping[str, Callable[[LakeHome, Mapping[str, Any]], Any]]] = {
 class Answering:
     """The state between questions: when the ledger was last asked for what is new."""
 
-    def __init__(self, lake_directory: Path, database_path: Path, fresh_seconds: float) -> None:
-        self._home = LakeHome(lake_directory, database_path)
+    def __init__(self, lake_directory: Path, ledger: LedgerPlace, fresh_seconds: float) -> None:
+        self._home = LakeHome(lake_directory, ledger)
         self._fresh_seconds = fresh_seconds
         self._sealed_at: float | None = None
 
@@ -75,7 +77,7 @@ class Answering:
             return {"problem": LIBRARY, "message": str(error)}
         except (QuestionError, ForecastError) as error:
             return {"problem": QUESTION, "message": str(error)}
-        except (LakeError, LakeRowsError) as error:
+        except (LakeError, LakeRowsError, LedgerLostError, SchemaError) as error:
             return {"problem": FAILED, "message": str(error)}
 
     def _seal(self) -> None:
@@ -116,10 +118,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: this one ends with its input
     os.nice(_NICE)
     resource.setrlimit(resource.RLIMIT_DATA, (LAKE_ANSWER_MEMORY_BYTES, LAKE_ANSWER_MEMORY_BYTES))
-    lake, database, fresh_seconds = sys.argv[1:]
+    lake, fresh_seconds = sys.argv[1:]
+    ledger = place_of_line(sys.stdin.buffer.readline())
     told = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(Answering(Path(lake), Path(database), float(fresh_seconds)), sys.stdin.buffer, told)
+    serve(Answering(Path(lake), ledger, float(fresh_seconds)), sys.stdin.buffer, told)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from tokenroll.insight.pictures import Picture
+from tokenroll.ledger_place import LedgerPlace, line_of_place
 from tokenroll.model.limits import (
     LAKE_ANSWER_BYTES_MAX,
     LAKE_ANSWER_SECONDS_MAX,
@@ -64,14 +65,15 @@ class LakeDesk:
     """
 
     def __init__(
-        self, lake_directory: Path, database_path: Path, *, seconds_max: float = LAKE_ANSWER_SECONDS_MAX,
+        self, lake_directory: Path, ledger: LedgerPlace, *, seconds_max: float = LAKE_ANSWER_SECONDS_MAX,
         fresh_seconds: float = LAKE_FRESH_SECONDS,
     ) -> None:  # fmt: skip
         command = [
-            sys.executable, "-P", "-m", "tokenroll.services.lake_answers", str(lake_directory), str(database_path), str(fresh_seconds),
+            sys.executable, "-P", "-m", "tokenroll.services.lake_answers", str(lake_directory), str(fresh_seconds),
         ]  # fmt: skip
-        self._lake = _Aside(command, seconds_max)
-        self._drawing = _Aside(command, min(seconds_max, PICTURE_SECONDS_MAX))
+        where = line_of_place(ledger)
+        self._lake = _Aside(command, where, seconds_max)
+        self._drawing = _Aside(command, where, min(seconds_max, PICTURE_SECONDS_MAX))
         self._fresh_seconds = fresh_seconds
         self._keeping = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -140,10 +142,11 @@ class LakeDesk:
 
 
 class _Aside:
-    """A process that answers one line with one line. One that is late or died is ended, and the next question starts another."""
+    """A process that is told where the ledger is, and then answers one line with one line. One that is late or died is ended, and the next question starts another."""
 
-    def __init__(self, command: list[str], seconds_max: float) -> None:
+    def __init__(self, command: list[str], where: bytes, seconds_max: float) -> None:
         self._command = command
+        self._where = where
         self._seconds_max = seconds_max
         self._process: subprocess.Popen[bytes] | None = None
         self._asking = threading.Lock()
@@ -205,6 +208,9 @@ class _Aside:
                 raise LakeDeskError(
                     FAILED, f"whoever answers from the usage lake could not be started: {error}"
                 ) from error
+            assert self._process.stdin is not None
+            with contextlib.suppress(OSError):  # one that died by now is told of when it is asked
+                self._process.stdin.write(self._where)
         return self._process
 
     def _end(self) -> None:

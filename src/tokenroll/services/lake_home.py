@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from tokenroll.ledger_place import LedgerPlace, LedgerUrl
 from tokenroll.store.database import open_reader
 from tokenroll.store.lake import LakeView
 
@@ -23,7 +24,7 @@ class LakeHome:
     """`view` is the lake as the question that is being answered sees it."""
 
     lake_directory: Path
-    database_path: Path
+    ledger: LedgerPlace
     seen: LakeView | None = None
 
     @property
@@ -38,13 +39,13 @@ class LakeHome:
 
     @property
     def has_ledger(self) -> bool:
-        """Whether there is one: a lake may be of logs alone."""
-        return self.database_path.is_file()
+        """Whether there is one: a lake may be of logs alone. A database elsewhere is there until it says otherwise."""
+        return isinstance(self.ledger, LedgerUrl) or self.ledger.is_file()
 
     @contextmanager
     def connect(self) -> Iterator[LedgerSnapshot]:
         """One snapshot of the ledger."""
-        engine = open_reader(self.database_path)
+        engine = open_reader(self.ledger)
         try:
             with engine.connect() as connection:
                 yield LedgerSnapshot(connection)

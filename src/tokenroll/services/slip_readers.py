@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
-from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Final, TypeAlias
 
 import msgspec
 
-from tokenroll.ledger_place import SCHEMES, LedgerPlace, LedgerUrl
+from tokenroll.ledger_place import LedgerPlace, line_of_place, place_of_line
 from tokenroll.model.instant import Instant
 from tokenroll.services.slip_making import SlipPart, part_of
 from tokenroll.services.slip_rows import SlipRows
@@ -79,7 +78,6 @@ def parts_aside(place: LedgerPlace, cycle: int, now: Instant, ranges: Iterable[R
 def _reader(place: LedgerPlace, cycle: int, now: Instant) -> Iterator[_Process]:
     """A reader that has been told its ledger: where others cannot read it, for a URL may hold a password."""
     command = [sys.executable, "-P", "-m", "tokenroll.services.slip_readers", str(cycle), str(now)]
-    where = place.text if isinstance(place, LedgerUrl) else str(place)
     try:
         started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  our own program
     except OSError as error:
@@ -87,7 +85,7 @@ def _reader(place: LedgerPlace, cycle: int, now: Instant) -> Iterator[_Process]:
     try:
         assert started.stdin is not None
         with suppress(OSError):  # one that died by now is told of when it is asked
-            started.stdin.write(os.fsencode(where).hex().encode() + b"\n")
+            started.stdin.write(line_of_place(place))
         yield started
     finally:
         started.kill()  # it only reads
@@ -129,7 +127,7 @@ def _end_of(reader: _Process) -> str:
 def serve(cycle: int, now: Instant, asked: IO[bytes], told: IO[bytes]) -> None:
     """Answers ranges, one a line, until there are no more. The first line says where the ledger is."""
     encoder = msgspec.msgpack.Encoder()
-    engine = open_reader(_place_from(asked.readline()))
+    engine = open_reader(place_of_line(asked.readline()))
     with engine.connect() as connection, no_cycle_search():
         book = CycleBook(connection)
         rows = SlipRows(connection, book, book.numbered(cycle), now)
@@ -144,11 +142,6 @@ def serve(cycle: int, now: Instant, asked: IO[bytes], told: IO[bytes]) -> None:
             told.write(text)
             told.flush()
     engine.dispose()
-
-
-def _place_from(line: bytes) -> LedgerPlace:
-    where = os.fsdecode(bytes.fromhex(line.decode()))
-    return LedgerUrl(where) if where.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) else Path(where)
 
 
 if __name__ == "__main__":
