@@ -123,6 +123,8 @@ class DeploymentSettings:
     keyless: bool = False
     token_command: tuple[str, ...] = ()
     token_seconds: int = 3_600
+    report_keys: tuple[str, ...] = ()
+    """What the provider's usage reports call its key: ids or names."""
     refuses_unmetered: bool = False
     """Whether answers that do not say their usage are kept from clients (`usage_missing = "refuse"`)."""
 
@@ -459,6 +461,7 @@ def _deployment(name: str, table: Table) -> DeploymentSettings:
         token_command=table.texts("token_command"),
         token_seconds=table.number("token_seconds", 3_600, TOKEN_SECONDS_MIN, 86_400),
         refuses_unmetered=table.choice("usage_missing", "estimate", ("estimate", "refuse")) == "refuse",
+        report_keys=table.texts("report_keys"),
         models=table.texts("models"),
         aliases=table.pairs("aliases"),
         ca_file=None if ca_file is None else Path(ca_file).expanduser(),

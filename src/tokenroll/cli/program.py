@@ -47,7 +47,7 @@ NOUNS: Final[Mapping[str, str]] = MappingProxyType(
         "forecast": "what comes next and how sure, scenarios, wallets that run dry: show, backtest, runway, infrastructure",
         "payrun": "pay cycles: preview, run, close, reopen, off-cycle, calendar, pay-days, dates, list",
         "payslip": "one person's paper: list, show",
-        "reconcile": "settle what is being checked from a provider's bill",
+        "reconcile": "compare the ledger with a provider's reports, settle what is being checked",
         "journal": "verify the books from empty; export them as text",
         "replay": "send a recorded trace through a gateway and check every sum",
         "simulate": "a simulated provider with its own bill",

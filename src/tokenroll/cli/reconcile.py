@@ -1,4 +1,4 @@
-"""`tokenroll reconcile`: what is being checked, settled from a provider's bill; what the bill says otherwise, listed."""
+"""`tokenroll reconcile`: the ledger beside a provider's reports or bill; what is being checked settled, what differs listed."""
 
 import gzip
 import json
@@ -22,6 +22,12 @@ _BAD_SHOWN: Final = 10
 
 @app.command()
 def reconcile(
+    report_files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[REPORT]...", help="A provider's usage and cost reports, as `usage import` reads them."
+        ),
+    ] = None,
     *,
     bill: Annotated[
         Path | None, typer.Option(help="A provider's bill: one JSON object per line and attempt, gzip or not.")
@@ -33,14 +39,40 @@ def reconcile(
     book: Annotated[
         bool, typer.Option("--book", help="Book the differences as the company's provider variance.")
     ] = False,
+    true_up: Annotated[
+        list[str] | None,
+        typer.Option(help="Book this true-up of the reports, by its id; `all` books every one.", metavar="ID"),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--map", help="What a report's columns mean, as `usage import` has it.")
+    ] = None,
+    output_format: Annotated[
+        str, typer.Option("--format", help="Of the comparison with reports: table, csv or json.")
+    ] = "table",
     as_json: Json = False,
     dry_run: DryRun = False,
     command_id: CommandId = "",
 ) -> None:
-    """Settle calls that are being checked, and compare every settled one with the bill.
+    """Compare the ledger with a provider's reports, or settle what is being checked by a bill that names calls.
 
-    Without a bill, the evidence decides what has been checked for 72 hours. Exit code 1 when bill and ledger differ.
+    With REPORT files: by UTC day, model and key, what differs and why, and true-ups of what is estimated or being checked; nothing
+    is changed but by --true-up. With --bill: calls that are being checked are settled by it, and every settled one is compared. With
+    neither, the evidence decides what has been checked for 72 hours. Exit code 1 when something differs.
     """
+    if report_files:
+        if bill is not None or through is not None or book:
+            message = (
+                "REPORT files are compared by themselves: --bill, --through and --book are for a bill that names calls"
+            )
+            raise Failure(message, kind="usage", code=2)
+        from tokenroll.cli.reconcile_reports import reconcile_reports
+
+        kind = "json" if as_json else output_format
+        reconcile_reports(report_files, mapping, kind, true_up or [], command_id=command_id, dry_run=dry_run)
+        return
+    if true_up or mapping is not None or output_format != "table":
+        message = "--true-up, --map and --format are for REPORT files: name them"
+        raise Failure(message, kind="usage", code=2)
     found: dict[str, Any] = {}
     if bill is not None:
         found = _sum_of(_parts(bill), book=book, command_id=command_id, dry_run=dry_run)

@@ -11,6 +11,7 @@ Instant: TypeAlias = int
 
 MICROS_PER_SECOND: Final = 1_000_000
 HOUR_MICROS: Final = 3_600 * MICROS_PER_SECOND
+DAY_MICROS: Final = 24 * HOUR_MICROS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 INSTANT_MAX: Final = 253_402_300_799_999_999

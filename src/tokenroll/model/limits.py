@@ -372,6 +372,10 @@ REPORT_RESULTS_MAX: Final = 10_000
 """Rows of one page of a usage or cost report, some 5 MB; a bucket with more goes on with the next page."""
 REPORT_TAIL_SETTLEMENTS_MAX: Final = 20_000
 """Ended calls that a report adds itself because they are not summed yet, half a second's work; beyond it a report is that much behind."""
+REPORT_ROWS_MAX: Final = 200_000
+"""Rows of a provider's reports that are compared with the ledger at a time, some 200 MB: a year of ten models and fifty keys."""
+TRUE_UPS_MAX: Final = 5_000
+"""True-ups of one command: a few megabytes of what the report tells of them, and a second in which the ledger does nothing else."""
 REPORTS_AT_ONCE_MAX: Final = 8
 """Reports that one worker asks the pages' process for at a time."""
 REPORT_BYTES_MAX: Final = 16 * 1024 * 1024

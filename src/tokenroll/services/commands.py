@@ -81,6 +81,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "payrun.pay_days": "pay_days.set_pay_days",
         "payrun.calendar": "pay_calendars.set_calendar",
         "reconcile": "reconciling.reconcile",
+        "reconcile.true_up": "report_comparing.book_true_ups",
         "suspense.decide": "reconciling.decide",
         "suspense.find": "finding_out.find_attempt",
     }

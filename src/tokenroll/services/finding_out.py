@@ -80,7 +80,7 @@ def find_attempt(work: UnitOfWork, arguments: _FindAttempt) -> dict[str, Any]:
     if len(usages) > FOUND_USAGES_MAX:
         raise Refused("too_many_usages", f"an attempt has at most {FOUND_USAGES_MAX} usages, not {len(usages)}")
     attempt = parse_record(hold.record)
-    card = Cards(work).card(attempt.hold.rate_card_id)
+    card = Cards(work.connection).card(attempt.hold.rate_card_id)
     tier = arguments.get("service_tier", "")
     if tier not in card.internal_prices:
         tier = next((one for one in SERVICE_TIERS if one in card.internal_prices), SERVICE_TIERS[0])

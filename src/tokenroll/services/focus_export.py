@@ -18,7 +18,7 @@ from tokenroll.books.focus_schema import ChargeCategory
 from tokenroll.engine.rating import card_from_json, rate_attos, rates_for, round_half_even
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.hold import COMPANY_LOT_ID
-from tokenroll.model.instant import HOUR_MICROS, Instant
+from tokenroll.model.instant import DAY_MICROS, Instant
 from tokenroll.model.member import MemberKind
 from tokenroll.model.rate_card import RateCard, RateTable
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, Meter
@@ -30,7 +30,6 @@ from tokenroll.services.people import COMPANY_NAME_SETTING
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, Outcome, PassRecord, parse_record
 
-DAY_MICROS: Final = 24 * HOUR_MICROS
 CREDITS: Final = "Credits"
 PRICE_DIFFERENCE: Final = "Difference between the ledger and the price book"
 """An estimate that met a meter without a price, or that was no more than its hold."""

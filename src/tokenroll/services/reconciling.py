@@ -98,7 +98,7 @@ def reconcile(work: UnitOfWork, arguments: _Reconcile) -> dict[str, Any]:
         )
     if sum(row.cost_nanos for row in rows) > AMOUNT_NANOS_MAX:
         raise Refused("bill_row", f"the rows cost more than {AMOUNT_NANOS_MAX} nanos together, which no row can hold")
-    cards = Cards(work)
+    cards = Cards(work.connection)
     tally = _Tally()
     final = [row for row in rows if row.status != OPEN_STATUS]
     tally.row_count, tally.open = len(rows), len(rows) - len(final)
@@ -141,7 +141,7 @@ def decide(work: UnitOfWork, arguments: _Decide) -> dict[str, Any]:
 
     `through`, a cycle's name, decides whatever was admitted up to that cycle, whatever its age, so that the cycle can close.
     """
-    cards, cycles = Cards(work), CycleBook(work.connection)
+    cards, cycles = Cards(work.connection), CycleBook(work.connection)
     through_cycle = find_cycle(cycles, arguments["through"]).number if arguments.get("through") else 0
     zones = schema.wallets.c
     decided, charged, returned = 0, 0, 0
@@ -188,8 +188,8 @@ def estimated(cards: "Cards", hold: OpenHold, now: Instant) -> SettleRecord:
 class Cards:
     """Rate cards by id, read once."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._connection = work.connection
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._known: dict[int, RateCard] = {}
 
     def card(self, card_id: int) -> RateCard:
@@ -304,32 +304,54 @@ def _resolve(work: UnitOfWork, cards: Cards, tally: _Tally, row: BillRow, hold: 
         tally.agreed += 1
 
 
+def settle_from_report(work: UnitOfWork, row: BillRow, key: int) -> tuple[int, int]:
+    """An attempt in suspense settled by what a provider's report proves of it; what is charged, and what returns to its lots.
+
+    Raises Refused if it is not in suspense, or our card has no price for it.
+    """
+    hold = work.open_hold(key)
+    if hold is None or hold.lapsed_at is None:
+        raise Refused("not_checked", f"{row.call_id} attempt {row.attempt} is not being checked any more")
+    tally = _Tally()
+    _resolve(work, Cards(work.connection), tally, row, hold)
+    if not tally.resolved:
+        raise Refused("unpriced", f"{row.call_id} attempt {row.attempt}: {tally.differences[0]['reason']}")
+    return tally.resolved_nanos, tally.returned_nanos
+
+
+def book_estimate(work: UnitOfWork, call_id: str, attempt: int, nanos: int, reference: str) -> int:
+    """What a report proves of an estimated attempt beyond its estimate: the company's provider variance, once; what is booked of it now."""
+    return _book_one(work, call_id, attempt, nanos, f"{call_id} attempt {attempt}, {reference}")
+
+
 def _book(work: UnitOfWork, differences: list[dict[str, Any]]) -> int:
     """The differences as entries of the company, each once, whatever the number of bills that tell it."""
     booked = 0
-    table = schema.variances
     for one in differences:
-        nanos = one["bill_cost_nanos"] - one["ledger_cost_nanos"]
-        same = (table.c.call_id == one["call"]) & (table.c.attempt == one["attempt"])
-        if (
-            nanos == 0
-            or one["kind"] == UNDECIDED
-            or work.connection.execute(select(table.c.ledger_seq).where(same)).one_or_none() is not None
-        ):
-            continue
-        seq = work.append(
-            Entry(
-                public_id=work.public_id("entry"),
-                kind=EntryKind.VARIANCE,
-                effective_at=work.now,
-                recorded_at=work.now,
-                postings=variance_postings(0, nanos),
-                reference=f"{one['call']} attempt {one['attempt']}",
-            )
-        )
-        work.connection.execute(table.insert().values(call_id=one["call"], attempt=one["attempt"], ledger_seq=seq))
-        booked += nanos
+        if one["kind"] != UNDECIDED:
+            nanos = one["bill_cost_nanos"] - one["ledger_cost_nanos"]
+            booked += _book_one(work, one["call"], one["attempt"], nanos, f"{one['call']} attempt {one['attempt']}")
     return booked
+
+
+def _book_one(work: UnitOfWork, call_id: str, attempt: int, nanos: int, reference: str) -> int:
+    """One attempt's difference; nothing where there is none, or one of it is booked."""
+    table = schema.variances
+    same = (table.c.call_id == call_id) & (table.c.attempt == attempt)
+    if nanos == 0 or work.connection.execute(select(table.c.ledger_seq).where(same)).one_or_none() is not None:
+        return 0
+    seq = work.append(
+        Entry(
+            public_id=work.public_id("entry"),
+            kind=EntryKind.VARIANCE,
+            effective_at=work.now,
+            recorded_at=work.now,
+            postings=variance_postings(0, nanos),
+            reference=reference,
+        )
+    )
+    work.connection.execute(table.insert().values(call_id=call_id, attempt=attempt, ledger_seq=seq))
+    return nanos
 
 
 def _costs(card: RateCard, tier: str, counts: tuple[int | None, ...]) -> tuple[int, int, int]:

@@ -26,6 +26,7 @@ LONG_CONTEXT: Final = "200k-1M"
 LONG_TOKENS: Final = 200_001
 """The shortest input of what the report calls long."""
 _MARKS: Final = (b'"uncached_input_tokens"', b'"model_breakdown"')
+_COST_MARK: Final = b'"amount"'
 
 
 class _CacheWrites(msgspec.Struct, gc=False):
@@ -143,6 +144,24 @@ def anthropic_report_events(path: Path, member: str, prices: ListPrices, intake:
                     intake.repeat_count += 1
                 else:
                     yield event
+
+
+def anthropic_report_spans(path: Path) -> Iterator[tuple[str, Instant, Instant]]:
+    """Which spans of time the pages of a file are about, also those in which nothing was used; the source is empty where none says it."""
+    for _, value in values_of(path, Intake()):
+        source = USAGE_SOURCE if _MARKS[0] in value else COSTS_SOURCE if _COST_MARK in value else ""
+        try:
+            data = _PAGE.decode(value).data
+            parts = [_part(one) for one in ([value] if data is None else data)]
+            spans = [
+                (instant_from_text(one.starting_at), instant_from_text(one.ending_at))
+                for one in parts
+                if isinstance(one, _Bucket)
+            ]
+        except ValueError:
+            continue  # a bad row, which whoever reads the results counts
+        for at, until in spans:
+            yield source, at, until
 
 
 def _part(raw: bytes | msgspec.Raw) -> _Bucket | _Day:

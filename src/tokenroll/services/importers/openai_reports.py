@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from tokenroll.model.instant import MICROS_PER_SECOND
+from tokenroll.model.instant import MICROS_PER_SECOND, Instant
 from tokenroll.model.usage import Usage
 from tokenroll.model.usage_event import UsageEvent
 from tokenroll.services.importers.figures import Seen, digest_of, fresh_input, key_of, name_of, nanos_of
@@ -112,6 +112,19 @@ def openai_report_events(path: Path, member: str, prices: ListPrices, intake: In
                     intake.repeat_count += 1
                 else:
                     yield event
+
+
+def openai_report_spans(path: Path) -> Iterator[tuple[str, Instant, Instant]]:
+    """Which spans of time the pages of a file are about, also those in which nothing was used; the source is empty where none says it."""
+    for _, value in values_of(path, Intake()):
+        source = COSTS_SOURCE if _COSTS.encode() in value else USAGE_SOURCE if _USAGE.encode() in value else ""
+        try:
+            data = _PAGE.decode(value).data
+            buckets = [_BUCKET.decode(one) for one in ([value] if data is None else data)]
+        except ValueError:
+            continue  # a bad row, which whoever reads the results counts
+        for bucket in buckets:
+            yield source, bucket.start_time * MICROS_PER_SECOND, bucket.end_time * MICROS_PER_SECOND
 
 
 def _event(told: _Result, bucket: _Bucket, member: str, prices: ListPrices) -> UsageEvent | None:
