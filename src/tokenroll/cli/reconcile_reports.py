@@ -140,7 +140,7 @@ def _show_true_ups(proposed: list[dict[str, Any]]) -> None:
         return
     say("", "proposed, and booked by nobody yet:")
     for one in proposed:
-        amount = f"{text_from_nanos(one['cost_nanos'], 2)} {one['currency']}"
+        amount = f"{text_from_nanos(one['proposed_cost_nanos'], 2)} {one['currency']}"
         attempts = one["attempts"]
         what = (
             f"settles {_attempts(attempts)} being checked at {amount}, the rest of its hold returns to its wallet"

@@ -31,10 +31,10 @@ SENTENCES: Final[Mapping[Why, str]] = {
     Why.ROUNDING: "the amounts differ by less than the report's last decimal places, and ours, can tell",
     Why.TRUED_UP: "what was booked of estimates makes up the difference",
     Why.MIDNIGHT: "calls that were under way at midnight are in the report of the other day, which differs by the same",
-    Why.CHECKED: "calls are being checked: a true-up settles them where the report leaves one reading of them",
-    Why.ESTIMATED: "answers that did not say their usage were charged by an estimate: a true-up books what the report proves beyond it",
+    Why.CHECKED: "a true-up settles them where the report leaves one reading of them",
+    Why.ESTIMATED: "answers that did not say their usage, or were lost until age decided: a true-up books what the report proves beyond the estimate",
     Why.UNDER_WAY: "calls of that day have not ended: look again when they have",
-    Why.PRICE: "the counts agree and the money does not, so the provider's price is another than our rate card's: see `tokenroll ratecard`",
+    Why.PRICE: "the report's counts cost another amount at our rate card's prices: see `tokenroll ratecard`, or ask the provider",
     Why.CURRENCY: "the report is in another currency than our rate cards, so money is not compared",
     Why.MORE_TOLD: "the report has more than went through us: somebody used this key without the gateway, or it is not ours alone",
     Why.LESS_TOLD: "the report has less than we settled: ask the provider, or look whether a report of another account is missing",
@@ -78,7 +78,7 @@ def true_up_facts(line: Line, true_up: TrueUp) -> dict[str, Any]:
     facts["model"], facts["key"] = facts["model"] or "all", facts["key"] or "all"
     facts["kind"] = true_up.kind.value
     facts["currency"] = next(iter(line.ours.currencies), "USD")
-    facts["cost_nanos"] = true_up.nanos
+    facts["proposed_cost_nanos"] = true_up.nanos
     facts["attempts"] = [_proven_facts(one, true_up.kind) for one in true_up.proven]
     return facts
 

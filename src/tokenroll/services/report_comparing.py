@@ -80,6 +80,7 @@ class _Ledger:
         self._cards = Cards(connection)
         self._name_of = names_of(connection)
         self.places: dict[_Place, Ours] = {}
+        self._models: dict[tuple[str, str], dict[str, list[_Place]]] = {}
         if days:
             first, last = _start(min(days)), _start(max(days)) + DAY_MICROS
             self._booked = dict(_booked(connection, first - DAY_MICROS))
@@ -118,7 +119,19 @@ class _Ledger:
         found = _Place(
             day, card.provider, self._names.name(card.provider, model, attempt.hold.admitted_at), name(attempt.hold.deployment_name)
         )  # fmt: skip
+        if found not in self.places:
+            self._models.setdefault((found.day, found.provider), {}).setdefault(found.model, []).append(found)
         return self.places.setdefault(found, Ours())
+
+    def of(self, part: Part) -> Ours:
+        """All that is in a part."""
+        models = self._models.get((part.day, part.provider), {})
+        ours = Ours()
+        for places in models.values() if part.model == ALL else (models.get(part.model, ()),):
+            for place in places:
+                if _has(part, place):
+                    ours.add(self.places[place])
+        return ours
 
     def _settled(self, key: int, attempt: AttemptRecord, *, ended_in_call: bool) -> None:
         """A settled attempt. What came out of suspense ended when nobody saw it, and says nothing of midnights."""
@@ -201,16 +214,13 @@ def compared(connection: Connection, reports: Reports, keys: KeyNames, names: Mo
     ledger = _Ledger(connection, names, days)
     lines = [_line(told, ledger, names) for told in reports.told]
     unseen: dict[Part, Ours] = {}
-    by_day: dict[tuple[str, str], list[Part]] = {}
+    parts: dict[tuple[str, str, str], list[Part]] = {}
     for told in reports.told:
-        by_day.setdefault((told.part.day, told.part.provider), []).append(told.part)
+        parts.setdefault(told.part[:3], []).append(told.part)
     for place, ours in ledger.places.items():
         is_judged = place.day in reports.whole_days.get(place.provider, ())
-        if (
-            ours.is_empty
-            or not is_judged
-            or any(_has(one, place) for one in by_day.get((place.day, place.provider), ()))
-        ):
+        near = (*parts.get(place[:3], ()), *parts.get((place.day, place.provider, ALL), ()))
+        if ours.is_empty or not is_judged or any(_has(one, place) for one in near):
             continue
         apart = keys.tells_apart(place.provider)
         key = keys.label(place.provider, place.deployment) if apart else ALL
@@ -221,13 +231,9 @@ def compared(connection: Connection, reports: Reports, keys: KeyNames, names: Mo
 
 
 def _line(told: Told, ledger: _Ledger, names: ModelNames) -> Line:
-    ours = Ours()
-    for place, one in ledger.places.items():
-        if _has(told.part, place):
-            ours.add(one)
     part = told.part
     card = names.cards.card(part.provider, part.model, _start(part.day)) if part.model != ALL else None
-    return line_of(told, ours, part, card)
+    return line_of(told, ledger.of(part), part, card)
 
 
 def _has(part: Part, place: _Place) -> bool:

@@ -123,8 +123,18 @@ def read_reports(
             )
         for source, at, until in _spans(kind, file.path, mine):
             if until <= fetched_at:
-                covered.setdefault(source, []).append((at, until))
+                covered.setdefault(source or kind, []).append((at, until))
+    _give_empty_pages(covered, {source for source, _ in rows})
     return _summed(rows, covered, keys, canonical)
+
+
+def _give_empty_pages(covered: dict[str, list[tuple[Instant, Instant]]], sources: set[str]) -> None:
+    """A page without rows does not say what it is of: it is of the only report of its provider's, if there is one only."""
+    for kind in (_OPENAI, _ANTHROPIC):
+        empty = covered.pop(kind, [])
+        own = [source for source in sources if source.startswith(kind.removesuffix("reports"))]
+        if empty and len(own) == 1:
+            covered.setdefault(own[0], []).extend(empty)
 
 
 def _kind_of(path: Path, *, is_mapped: bool) -> str:
@@ -146,13 +156,11 @@ def _fullness(event: UsageEvent) -> tuple[int, int]:
 
 
 def _spans(kind: str, path: Path, events: Sequence[UsageEvent]) -> Iterator[tuple[str, Instant, Instant]]:
-    sources = {one.source for one in events}
+    """Which spans of time a file tells of, by source; the source of an empty page is empty."""
     if kind in {_OPENAI, _ANTHROPIC}:
-        for source, at, until in (openai_report_spans if kind == _OPENAI else anthropic_report_spans)(path):
-            for one in [source] if source else sources:
-                yield one, at, until
+        yield from (openai_report_spans if kind == _OPENAI else anthropic_report_spans)(path)
         return
-    for source in sources:
+    for source in {one.source for one in events}:
         starts = sorted(one.admitted_at for one in events if one.source == source)
         first, last = starts[0] // DAY_MICROS, starts[-1] // DAY_MICROS
         if all(at % DAY_MICROS == 0 for at in starts):
