@@ -73,6 +73,13 @@ def reconcile(
     if true_up or mapping is not None or output_format != "table":
         message = "--true-up, --map and --format are for REPORT files: name them"
         raise Failure(message, kind="usage", code=2)
+    _by_bill(bill, through, book=book, as_json=as_json, dry_run=dry_run, command_id=command_id)
+
+
+def _by_bill(
+    bill: Path | None, through: str | None, *, book: bool, as_json: bool, dry_run: bool, command_id: str
+) -> None:
+    """What is being checked is settled by a bill that names calls, or by age; what the bill says otherwise is listed."""
     found: dict[str, Any] = {}
     if bill is not None:
         found = _sum_of(_parts(bill), book=book, command_id=command_id, dry_run=dry_run)
