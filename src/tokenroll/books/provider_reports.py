@@ -16,6 +16,7 @@ from tokenroll.engine.rating import UnpricedError, charge_attos, charge_nanos, r
 from tokenroll.engine.sharing import shared_out
 from tokenroll.model.amount import ATTOS_PER_NANO
 from tokenroll.model.instant import Instant
+from tokenroll.model.limits import UNIT_COUNT_MAX
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, METERS, OUTPUT_METERS, Meter, Usage
 
@@ -379,7 +380,7 @@ class _Comparison:
         if self._counts_agree():
             return [self._true_up(Why.CHECKED, [Proven(one, one.tier, [0] * len(METERS), 0)]) for one in checked]
         tier = self._tier_left_over()
-        if len(checked) != 1 or tier is None or min(self.more) < 0:
+        if len(checked) != 1 or tier is None or min(self.more) < 0 or max(self.more) > UNIT_COUNT_MAX:
             return []
         (one,) = checked
         is_counted = self.more_requests is not None and not self.ours.leaving and not self.ours.arriving

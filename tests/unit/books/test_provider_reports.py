@@ -80,6 +80,7 @@ def test_the_one_that_is_checked_is_the_one_that_the_report_counts_more():
         (told(1_500, 120, 3), ours(1_000, 100, 2, checked=[attempt(0, 0)], estimated=[attempt(1_000, 100)])),
         (told(1_500, 120, 3), ours(1_000, 100, 2, checked=[attempt(0, 0)], under_way_count=1)),
         (told(1_500, 90, 3), ours(1_000, 100, 2, checked=[attempt(0, 0)])),
+        (told(10**13, 120, 3), ours(1_000, 100, 2, checked=[attempt(0, 0)])),  # more than any call can use
     ],
 )
 def test_it_proposes_nothing_of_what_is_checked_where_two_readings_fit(report, mine):
