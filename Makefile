@@ -31,7 +31,7 @@ quick: $(VENV)/.ready ## at most 90 s: lint, types, imports, tidy, unit tests, d
 test: $(VENV)/.ready ## quick, then two lanes side by side: laws, crashes, pages · clients, papers, demo
 	@$(LANES) test
 
-bench: $(VENV)/.ready ## speed as ratios to plain nginx, on this machine; then bench-usage (QUICK=1: small)
+bench: $(VENV)/.ready ## speed as ratios to plain nginx, ours and other gateways; then bench-usage (QUICK=1: small)
 	@scripts/system_packages.sh gcc openssl nginx wrk haproxy
 	@PATH="$$PWD/$(BIN):$$PATH" bench/run.sh
 

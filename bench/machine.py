@@ -77,9 +77,18 @@ def rss_mb(pids: Iterable[int]) -> int:
     return round(total / 1024)
 
 
-def wait_for_port(port: int, seconds: float = 150) -> None:
+def must_be_free(port: int) -> None:
+    """Raises SystemExit when somebody listens there already, who would be measured in place of what is started next."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+        raise SystemExit(f"something listens on port {port} already; end it, or move the bench (bench/setup.sh)")
+
+
+def wait_for_port(port: int, seconds: float = 150, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Somebody listens there when this returns. Raises SystemExit when nobody does in time, or `process` has ended before."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        if process is not None and process.poll() is not None:
+            raise SystemExit(f"it ended with code {process.returncode} before it listened on port {port}")
         try:
             socket.create_connection(("127.0.0.1", port), 0.2).close()
         except OSError:

@@ -12,6 +12,7 @@ import http.cookiejar
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -19,10 +20,11 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bench.busy import importing, tables
 from bench.home import KEY_FORMAT, MEMBERS, prepared
 from bench.interpreter import described, environment_of, interpreter
 from bench.lines import Samples, lines_of, table
@@ -31,12 +33,14 @@ from bench.subjects import WEB_PORT, Mock, Nginx, Subject, Tokenroll, installed_
 
 QUICK = os.environ.get("QUICK") == "1"
 BODIES = {"calls-1k": 1_000, "calls-76k": 76_000, "calls-300k": 300_000}
-TESTS = (*BODIES, "rotating-1k", "streams", "streams-injected", "paced", "latency", "fold")
+TESTS = (*BODIES, "rotating-1k", "streams", "streams-injected", "paced", "latency", "busy", "fold")
 PATH = "/v1/chat/completions"
 STREAMS, EVENTS, EVENT_MICROS = 1000, 200, 50_000
 PACED_STREAMS, PACED_EVENT_MICROS = 3000, 150_000
 """Concurrent streams at which latency is read: 20,000 events a second. At 30,000 the provider and its reader fill their core by themselves, and what is late is theirs."""
 RATE = 3000
+FOLDED_BESIDE = 2000
+"""Calls a second of a second generator, so that the ledger folds 5,000 while the latency of 3,000 is read."""
 QUIET_SECONDS_MAX = 60
 Result = dict[str, Any]
 
@@ -70,20 +74,24 @@ def cpu_when_quiet(pids: list[int]) -> float:
     return before
 
 
-def cpu_share(pids: list[int], after: float, seconds: float) -> float:
-    """CPU seconds for each second of the window that begins `after` seconds from now."""
+def cpu_shares(after: float, seconds: float, *groups: list[int]) -> list[float]:
+    """CPU seconds of each group of processes for each second of the window that begins `after` seconds from now."""
     time.sleep(after)
-    before, begun = cpu_seconds(pids), time.monotonic()
+    before, begun = [cpu_seconds(pids) for pids in groups], time.monotonic()
     time.sleep(seconds)
-    return (cpu_seconds(pids) - before) / (time.monotonic() - begun)
+    spent, passed = [cpu_seconds(pids) for pids in groups], time.monotonic() - begun
+    return [(now - then) / passed for now, then in zip(spent, before, strict=True)]
 
 
 def openload(subject: Subject, seconds: float, warm: float, **options: object) -> Result:
     """Calls, with the CPU time of each side per call: near over the measured window, far over all calls and their fold."""
     far_before = cpu_seconds(subject.far())
-    pairs = {"port": subject.port, "seconds": seconds, "warm": warm, "key": KEY_FORMAT, **options}
+    warm += subject.warm_up
+    pairs = {"port": subject.port, "seconds": seconds, "warm": warm, "key": subject.key, **options}
+    if subject.extra:
+        pairs["extra"] = subject.extra
     client = load("openload", *(f"{name}={value}" for name, value in pairs.items()))
-    share = cpu_share(subject.near(), warm, seconds)
+    [share] = cpu_shares(warm, seconds, subject.near())
     memory = rss_mb(subject.near())
     result = answer_of(client)
     result["cpu"] = round(share, 3)
@@ -101,13 +109,16 @@ def calls(subject: Subject, body: int, *, rotating: bool = False) -> Result:
     return openload(subject, seconds, warm, rate=0, connections=64, body=body, **keys)
 
 
-def streams(subject: Subject, *, injected: bool) -> Result:
+def streams(subject: Subject, *, injected: bool, count: int = STREAMS) -> Result:
     """1,000 streams, an event each 50 ms on average, one event a write: CPU time per event. Each stream has its own key."""
     seconds, warm = (2.0, 2.5) if QUICK else (5.0, 4.0)
-    env = {"KEYS": str(STREAMS), **({"NO_USAGE": "1"} if injected else {})}
-    arguments = (subject.port, STREAMS, seconds, warm, PATH, KEY_FORMAT % 0, 1000, 1500)
+    warm += subject.warm_up
+    own_keys = "%" in subject.key
+    env = {**({"KEYS": str(count)} if own_keys else {}), **({"NO_USAGE": "1"} if injected else {})}
+    key = subject.key % 0 if own_keys else subject.key
+    arguments = (subject.port, count, seconds, warm, PATH, key, 1000, 1500, subject.extra)
     client = load("sseload", *arguments, env=env)
-    share = cpu_share(subject.near(), warm, seconds - 0.3)
+    share, far_share = cpu_shares(warm, seconds - 0.3, subject.near(), subject.far())
     memory = rss_mb(subject.near())
     result = answer_of(client)
     cpu_when_quiet(
@@ -118,6 +129,7 @@ def streams(subject: Subject, *, injected: bool) -> Result:
         "cpu": round(share, 3),
         "rss_mb": memory,
         "near_us": round(share * 1e6 / max(result["events_s"], 1), 3),
+        "far_us": round(far_share * 1e6 / max(result["events_s"], 1), 3),
     }
 
 
@@ -127,7 +139,7 @@ def paced(subject: Subject) -> Result:
     arguments = (subject.port, PACED_STREAMS, seconds, warm, PATH, KEY_FORMAT % 0, 1000, ramp)
     with awake(wanted=True):
         client = load("sseload", *arguments, env={"KEYS": str(PACED_STREAMS)})
-        share = cpu_share(subject.near(), warm, seconds - 0.3) if subject.near() else 0.0
+        [share] = cpu_shares(warm, seconds - 0.3, subject.near())
         result = answer_of(client)
     if subject.near():
         cpu_when_quiet(subject.near())
@@ -162,14 +174,32 @@ def pages_polled(subject: Subject) -> Iterator[list[float]]:
         reader.join()
 
 
-def latency(subject: Subject) -> Result:
+def latency(subject: Subject, rate: int = RATE) -> Result:
     """Calls at a fixed rate, arriving by chance, while the ledger folds them and pages are read; the disk's sync beside it."""
     seconds, warm = (3.0, 1.5) if QUICK else (10.0, 2.0)
     with awake(wanted=True), disk_probed() as probe, pages_polled(subject) as waits:
-        result = openload(subject, seconds, warm, rate=RATE, connections=256, keys=MEMBERS, body=1000)
+        result = openload(subject, seconds, warm, rate=rate, connections=256, keys=MEMBERS, body=1000)
     result["fdatasync_us"] = probe
     result["pages_read"] = len(waits)
     result["page_ms"] = round(sorted(waits)[len(waits) // 2], 1) if waits else 0
+    return result
+
+
+def busy(subject: Subject) -> Result:
+    """The same while a second generator calls, tables are imported into the home and pages are read."""
+    seconds, warm = (3.0, 1.5) if QUICK else (12.0, 2.0)
+    beside = ("rate", FOLDED_BESIDE), ("seconds", seconds + warm), ("warm", 0), ("connections", 256), ("seed", 2)
+    pairs = (("port", subject.port), ("key", subject.key), ("keys", MEMBERS), ("body", 1000), *beside)
+    with ExitStack() as meanwhile:
+        meanwhile.enter_context(awake(wanted=True))
+        rows = meanwhile.enter_context(importing(subject.home)) if isinstance(subject, Tokenroll) else []
+        waits = meanwhile.enter_context(pages_polled(subject))
+        second = load("openload", *(f"{name}={value}" for name, value in pairs))
+        result = openload(subject, seconds, warm, rate=RATE, connections=256, keys=MEMBERS, body=1000)
+        result["beside"] = answer_of(second)["rps"]
+        result["rows_imported"], result["pages_read"] = sum(rows), len(waits)
+    if isinstance(subject, Tokenroll):
+        result["unfolded_after"] = subject.metrics()["tokenroll_unfolded_records"]
     return result
 
 
@@ -189,21 +219,23 @@ def says_something(subject: Subject, test: str) -> bool:
     """Whether the test says something about this system."""
     if test in {"rotating-1k", "streams-injected"}:
         return isinstance(subject, Tokenroll)
-    return subject.name != "direct" or test in {"paced", "latency"}
+    return subject.name != "direct" or test in {"paced", "latency", "busy"}
 
 
-def measure(subject: Subject, test: str) -> Result:
-    """One sample."""
+def measure(subject: Subject, test: str, rate: int = RATE, count: int = STREAMS) -> Result:
+    """One sample; `rate` calls a second where latency is measured, `count` streams at a time."""
     if test in BODIES:
         return calls(subject, BODIES[test])
     if test == "rotating-1k":
         return calls(subject, 1000, rotating=True)
     if test in {"streams", "streams-injected"}:
-        return streams(subject, injected=test == "streams-injected")
+        return streams(subject, injected=test == "streams-injected", count=count)
     if test == "paced":
         return paced(subject)
     if test == "latency":
-        return latency(subject)
+        return latency(subject, rate)
+    if test == "busy":
+        return busy(subject)
     raise SystemExit(f"unknown test {test!r}; known: {', '.join(TESTS)}")
 
 
@@ -223,14 +255,14 @@ def one_round(number: int, systems: list[Subject], tests: list[str], samples: Sa
                     print(json.dumps({"system": subject.name, "verified": subject.verified()}), flush=True)
 
 
-def one_sample(subject: Subject, test: str) -> Result:
+def one_sample(subject: Subject, test: str, rate: int = RATE, count: int = STREAMS) -> Result:
     """A test of a system that was started for it and is stopped after it."""
     mock = Mock([str(EVENTS), str(PACED_EVENT_MICROS if test == "paced" else EVENT_MICROS)])
     mock.start()
     try:
         subject.start()
         time.sleep(0.3)
-        return measure(subject, test)
+        return measure(subject, test, rate, count)
     finally:
         subject.stop()
         mock.stop()
@@ -266,13 +298,17 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def take_place() -> None:
+    """This process, which takes the time, on the load's core and before all others there; its children begin as ordinary ones."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it ends what it has started, too
+    os.sched_setaffinity(0, {LOAD_CORE})
+    if PROBE_CLASS:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(5))
+
+
 def main() -> int:
     options = options_from(sys.argv[1:])
-    os.sched_setaffinity(0, {LOAD_CORE})
-    if (
-        PROBE_CLASS
-    ):  # whoever takes the time must not wait behind what it measures; children and threads begin as ordinary ones
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(5))
+    take_place()
     tests = options.tests.split(",")
     made: dict[str, Subject] = {"direct": Subject(), "nginx": Nginx()}
     for durability in ("written", "synced"):
@@ -287,6 +323,8 @@ def main() -> int:
     prepared()
     prepared(full=True)
     installed_wheel()
+    if "busy" in tests:
+        tables()
     samples: Samples = {}
     in_rounds = [test for test in tests if test != "fold"]
     for number in range(options.rounds if in_rounds else 0):

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# `make bench`: builds the tools, measures every line of the speed budget against plain nginx in the same run, then the usage lake,
-# imports, forecasts and runways (bench/usage.sh).
-# QUICK=1: one short round, four minutes, nothing written to bench/results. BENCH_ARGS goes to bench/measure.py, which is all then.
+# `make bench`: builds the tools, measures every line of the speed budget against plain nginx in the same run, then other gateways beside
+# ours (bench/against.py), then the usage lake, imports, forecasts and runways (bench/usage.sh).
+# QUICK=1: one short round, ten minutes, nothing written to bench/results. BENCH_ARGS goes to bench/measure.py, which is all then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BENCH_DIR=$(bench/setup.sh)
 export BENCH_DIR
 # shellcheck disable=SC2086 # several arguments are meant
 python -m bench.measure ${BENCH_ARGS:-}
-[ -n "${BENCH_ARGS:-}" ] || exec bench/usage.sh
+[ -z "${BENCH_ARGS:-}" ] || exit 0
+python -m bench.against
+exec bench/usage.sh

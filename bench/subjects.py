@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.home import prepared, write_config
+from bench.home import KEY_FORMAT, prepared, write_config
 from bench.interpreter import environment_of, interpreter
 from bench.machine import (
     DIR,
@@ -23,6 +23,7 @@ from bench.machine import (
     LOAD_CORE,
     MOCK_CLASS,
     SYSTEM_CORE,
+    must_be_free,
     place,
     process_tree,
     start,
@@ -45,6 +46,7 @@ class Mock:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        must_be_free(MOCK_PORT)
         self._process = start(self._arguments, LOAD_CORE, DIR / "mock.log", MOCK_CLASS)
         wait_for_port(MOCK_PORT)
 
@@ -58,6 +60,11 @@ class Subject:
 
     name = "direct"
     port = MOCK_PORT
+    key = KEY_FORMAT
+    extra = ""
+    """More request headers that it asks for: `Name: value|Name: value`."""
+    warm_up = 0.0
+    """Seconds of load that it needs beyond what others get before it is as fast as it will be."""
 
     def start(self) -> None:
         """It listens when this returns."""
@@ -72,18 +79,26 @@ class Subject:
         return []
 
 
-class Nginx(Subject):
-    """Plain reverse proxy, one worker: the floor."""
+class Program(Subject):
+    """A program of others, alone on the system's core with all that it starts."""
 
-    name = "nginx"
     port = NGINX_PORT
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        """What to start."""
+        return []
+
+    def environment(self) -> dict[str, str]:
+        """In which it is started."""
+        return dict(os.environ)
+
     def start(self) -> None:
-        self._process = start(["nginx", "-c", str(DIR / "peers/nginx-proxy.conf")], SYSTEM_CORE, DIR / "nginx.log")
-        wait_for_port(self.port)
+        must_be_free(self.port)
+        self._process = start(self.command(), SYSTEM_CORE, DIR / f"{self.name}.log", env=self.environment())
+        wait_for_port(self.port, process=self._process)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -91,6 +106,15 @@ class Nginx(Subject):
 
     def near(self) -> list[int]:
         return process_tree(self._process.pid) if self._process else []
+
+
+class Nginx(Program):
+    """Plain reverse proxy, one worker: the floor."""
+
+    name = "nginx"
+
+    def command(self) -> list[str]:
+        return ["nginx", "-c", str(DIR / "peers/nginx-proxy.conf")]
 
 
 class Tokenroll(Subject):

@@ -12,9 +12,9 @@ FOLDER = Path(__file__).resolve().parent.parent / ".judges"
 INSTALL_SECONDS_MAX = 560
 
 
-def environment(name: str, packages: Sequence[str], versions: Sequence[str]) -> Path:
+def environment(name: str, packages: Sequence[str], versions: Sequence[str], place: Path = FOLDER) -> Path:
     """The `bin` folder of an environment with these packages; the second time nothing is done. Raises CannotRunError."""
-    folder, wanted = FOLDER / name, "\n".join(packages)
+    folder, wanted = place / name, "\n".join(packages)
     stamp = folder / "ready"
     if not (stamp.exists() and stamp.read_text() == wanted):
         shutil.rmtree(folder / "env", ignore_errors=True)

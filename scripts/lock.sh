@@ -9,7 +9,10 @@ compile=("$uv" pip compile --quiet --universal --generate-hashes --python-versio
 "${compile[@]}" requirements/build.in --output-file requirements/build.lock
 "${compile[@]}" pyproject.toml --output-file requirements/runtime.lock
 "${compile[@]}" pyproject.toml --all-extras --group dev --constraints requirements/runtime.lock --output-file requirements/dev.lock
-if grep -n '://' requirements/*.lock; then
+for peer in envoy litellm; do # programs that the bench measures beside us, each in an environment of its own
+  "${compile[@]/3.11/3.12}" "bench/peers/$peer.txt" --output-file "bench/peers/$peer.lock"
+done
+if grep -n '://' requirements/*.lock bench/peers/*.lock; then
   echo "lock: an address is in a lock file; remove the setting that put it there" >&2
   exit 1
 fi

@@ -1,5 +1,5 @@
 // openload: calls without streaming over keep-alive HTTP/1.1, open loop (Poisson arrivals), one thread, epoll, loopback only.
-//   openload port=8000 rate=3000 seconds=10 warm=2 connections=64 keys=1000 key=bench-%06d sticky=0 body=1000 seed=1
+//   openload port=8000 rate=3000 seconds=10 warm=2 connections=64 keys=1000 key=bench-%06d sticky=0 body=1000 seed=1 [extra='Name: value|Name: value']
 // rate > 0: calls arrive by a seeded Poisson process whether or not earlier ones are answered; latency counts from the moment a
 //   call was *meant* to be sent, so a stall costs every call that arrived during it (no coordinated omission). Beside it stands the
 //   latency from the moment the generator awoke for it: the same, waiting for a connection included, less the generator's own sleep.
@@ -49,6 +49,7 @@ static int port = 8000, connections = 64, keys = 1, sticky = 0, body_bytes = 100
 static double rate = 0, seconds = 10, warm = 2;
 static u64 seed = 1;
 static const char *key_format = "sk-test-0001", *model = "gpt-4o-mini", *path = "/v1/chat/completions";
+static char extra[512];                // more header lines, each with its end
 static Connection *pool;
 static int *idle, idle_head, idle_count, epoll;
 static char *body;
@@ -112,7 +113,7 @@ static void send_call(Connection *c, u64 intended, u64 due) {
   char key[256];
   snprintf(key, sizeof key, key_format, (int)((sticky ? (u64)c->index : calls_sent) % keys));
   c->head_len = snprintf(c->head, HEAD_BYTES, "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n"
-    "Content-Type: application/json\r\nContent-Length: %ld\r\n\r\n", path, port, key, body_len);
+    "Content-Type: application/json\r\nContent-Length: %ld\r\n%s\r\n", path, port, key, body_len, extra);
   calls_sent++;
   c->busy = 1; c->used = 0; c->in_body = 0; c->sent_bytes = 0;
   c->intended = intended; c->due = due;
@@ -187,7 +188,9 @@ static void parse(int count, char **arguments) {
     else if (!strcmp(n, "warm")) warm = atof(v); else if (!strcmp(n, "connections")) connections = atoi(v); else if (!strcmp(n, "keys")) keys = atoi(v);
     else if (!strcmp(n, "key")) key_format = v; else if (!strcmp(n, "sticky")) sticky = atoi(v); else if (!strcmp(n, "body")) body_bytes = atoi(v);
     else if (!strcmp(n, "seed")) seed = strtoull(v, NULL, 10) * 0x9E3779B97F4A7C15ull | 1; else if (!strcmp(n, "model")) model = v;
-    else if (!strcmp(n, "path")) path = v; else { fprintf(stderr, "unknown: %s\n", n); exit(2); }
+    else if (!strcmp(n, "path")) path = v;
+    else if (!strcmp(n, "extra")) { int used = 0; char *lines = strdup(v); for (char *one = strtok(lines, "|"); one; one = strtok(NULL, "|")) used += snprintf(extra + used, sizeof extra - used, "%s\r\n", one); }
+    else { fprintf(stderr, "unknown: %s\n", n); exit(2); }
   }
 }
 int main(int count, char **arguments) {
