@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -20,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.against_chart import table
+from bench.home import prepared
 from bench.lines import Result
 from bench.machine import HERE
 from bench.measure import QUICK, facts, one_sample, take_place
 from bench.other_gateways import Other, others
-from bench.subjects import Nginx, Subject, Tokenroll
+from bench.subjects import Nginx, Subject, Tokenroll, installed_wheel
 from judge.gateway import CannotRunError
 
 TESTS = ("calls-1k", "calls-76k", "streams", "latency")
@@ -116,18 +116,18 @@ def main() -> int:
     out = options.out or HERE / "results" / f"peers-{datetime.datetime.now(datetime.UTC).date()}.json"
     found = json.loads(out.read_text()) if out.is_file() and (options.out or not QUICK) else {}
     versions, not_run = installed(groups)
+    prepared(full=ours.full)
+    if not ours.from_source:
+        installed_wheel()
     take_place()
-    rounds = []
-    for number in range(options.rounds):
-        for name, group in groups.items():
-            if name_runs(group, not_run):
-                rounds.append(one_round(name, group, ours, options.tests.split(","), number))
+    whole = added(found, [], versions, not_run)
+    runs = [(name, number) for number in range(options.rounds) for name in groups if name_runs(groups[name], not_run)]
+    for name, number in runs:
+        whole = added(whole, [one_round(name, groups[name], ours, options.tests.split(","), number)], {}, {})
+        if options.out or not QUICK:
+            out.parent.mkdir(exist_ok=True)
+            out.write_text(json.dumps(whole, indent=1) + "\n")
     shutil.rmtree(ours.home, ignore_errors=True)
-    whole = added(found, rounds, versions, not_run)
-    if options.out or not QUICK:
-        out.parent.mkdir(exist_ok=True)
-        out.write_text(json.dumps(whole, indent=1) + os.linesep)
-        print(f"rounds: {out}")
     print(table(whole))
     return 0
 
