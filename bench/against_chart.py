@@ -21,6 +21,7 @@ START, END = "<!-- peers start -->", "<!-- peers end -->"
 WORK = {"calls-1k": "calls of 1 kB", "calls-76k": "calls of 76 kB", "streams": "streamed chunks"}
 """What is counted per CPU-second."""
 NGINX, DIRECT = "nginx", "direct"
+OURS = {"ours": "tokenroll with its ledger", "gateway": "tokenroll, gateway alone"}
 LABEL, WIDTH, ROW, BAR, MARGIN, GAP = 210, 480, 24, 14, 20, 46
 LEAST = 0.001
 """Of nginx: where the picture's bars begin; each further line is ten times as much."""
@@ -42,9 +43,10 @@ STYLE = """
 """
 
 
-def cost(result: Result) -> float:
-    """CPU microseconds for one call or chunk, of all processes of a system."""
-    return float(result["near_us"]) + float(result.get("far_us", 0))
+def cost(one: dict[str, Any], samples: dict[str, Result], system: str) -> float:
+    """CPU microseconds for one call or chunk, of all processes of a system; of `gateway` those of our gateway alone."""
+    result = samples[one["ours"] if system in OURS else system]
+    return float(result["near_us"]) + (0.0 if system == "gateway" else float(result.get("far_us", 0)))
 
 
 def median(
@@ -62,16 +64,12 @@ def median(
 
 def of_nginx(found: dict[str, Any], system: str, test: str) -> float | None:
     """How many times nginx's calls or chunks per CPU-second; `ours` is whatever ours was in each round."""
-    return median(found, test, lambda one, samples: cost(samples[NGINX]) / cost(samples[named(one, system)]))
+    return median(found, test, lambda one, samples: cost(one, samples, NGINX) / cost(one, samples, system))
 
 
 def of_ours(found: dict[str, Any], system: str, test: str) -> float | None:
     """How many of its calls or chunks ours does with the same CPU time."""
-    return median(found, test, lambda one, samples: cost(samples[system]) / cost(samples[one["ours"]]))
-
-
-def named(one: dict[str, Any], system: str) -> str:
-    return str(one["ours"]) if system == "ours" else system
+    return median(found, test, lambda one, samples: cost(one, samples, system) / cost(one, samples, "ours"))
 
 
 def delay(found: dict[str, Any], round_of: str, system: str, quantile: str) -> float | None:
@@ -80,14 +78,16 @@ def delay(found: dict[str, Any], round_of: str, system: str, quantile: str) -> f
     def added(one: dict[str, Any], samples: dict[str, Result]) -> float:
         if one["with"] != round_of:
             raise KeyError(round_of)
-        return float(samples[named(one, system)]["due_us"][quantile] - samples[DIRECT]["due_us"][quantile])
+        return float(
+            samples[one["ours"] if system in OURS else system]["due_us"][quantile] - samples[DIRECT]["due_us"][quantile]
+        )
 
     return median(found, "latency", added)
 
 
 def systems(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Those with a figure and their titles, the least CPU time for a call first."""
-    named_so = {NGINX: "nginx", "ours": "tokenroll, everything on", **found["titles"]}
+    named_so = {NGINX: "nginx", **OURS, **found["titles"]}
     best = {name: max((of_nginx(found, name, test) or 0 for test in WORK), default=0) for name in named_so}
     return sorted(((name, named_so[name]) for name in named_so if best[name]), key=lambda one: -best[one[0]])
 
@@ -105,7 +105,7 @@ def markdown(found: dict[str, Any]) -> str:
     ]
     for name, title in systems(found):
         figures = [share(of_nginx(found, name, test)) for test in WORK]
-        times = "" if name == "ours" else share(of_ours(found, name, "calls-1k"))
+        times = "" if name in OURS else share(of_ours(found, name, "calls-1k"))
         rows.append(f"| {title}{version(found, name)} | {' | '.join(figures)} | {times} |")
     rows += [
         "",
@@ -164,6 +164,7 @@ def svg(found: dict[str, Any]) -> str:
     shown = [one for one in systems(found) if one[0] != NGINX]
     for test, what in WORK.items():
         figures = [(name, title, ratio) for name, title in shown if (ratio := of_nginx(found, name, test))]
+        figures.sort(key=lambda one: -one[2])
         bottom = y + 18 + ROW * len(figures)
         parts.append(f'<text x="{MARGIN}" y="{y + 4}" class="head">{what} per CPU-second, as a share of nginx</text>')
         for power in range(4):
@@ -173,7 +174,7 @@ def svg(found: dict[str, Any]) -> str:
                 f'<text x="{x:.0f}" y="{bottom + 14}" text-anchor="middle" class="note">{LEAST * 10**power:g}</text>'
             )
         for index, (name, title, ratio) in enumerate(figures):
-            top, kind = y + 18 + index * ROW, "ours" if name == "ours" else "others"
+            top, kind = y + 18 + index * ROW, "ours" if name in OURS else "others"
             parts += [
                 f'<text x="{LABEL - 8}" y="{top + 12}" text-anchor="end" class="name">{escape(title)}</text>',
                 f'<rect x="{LABEL}" y="{top + 1}" width="{length(ratio):.1f}" height="{BAR}" rx="2" class="{kind}"/>',
@@ -197,9 +198,11 @@ def draw(found: dict[str, Any], source: Path) -> None:
         name: sum(one["with"] == name for one in found["rounds"])
         for name in dict.fromkeys(one["with"] for one in found["rounds"])
     }
+    brief = [name for name in rounds if any(one["quick"] for one in found["rounds"] if one["with"] == name)]
+    short = f" ({', '.join(brief)}: short)" * bool(brief)
     origin = (
         f"From `bench/results/{source.name}`: {last['at'][:10]}, commit {last['commit']}, rounds: "
-        f"{', '.join(f'{name} {count}' for name, count in rounds.items())}; {last['cores']} virtual cores, Python {last['python']}, {last['nginx']}."
+        f"{', '.join(f'{name} {count}' for name, count in rounds.items())}{short}; {last['cores']} virtual cores, Python {last['python']}, {last['nginx']}."
     )
     page = docs / "performance.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(START)

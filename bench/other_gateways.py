@@ -159,7 +159,7 @@ class Portkey(Other):
     extra = f"x-portkey-provider: openai|x-portkey-custom-host: http://127.0.0.1:{MOCK_PORT}/v1"
     rate = 300
     streams = 200
-    warm_up = 8.0
+    warm_up = 20.0
 
     def __init__(self, *, mended: bool = False) -> None:
         super().__init__()

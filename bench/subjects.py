@@ -137,6 +137,8 @@ class Tokenroll(Subject):
         write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT, full=self.full)
         package = HERE.parent / "src" if self.from_source else installed_wheel()
         environment = {**environment_of(package), "TOKENROLL_HOME": str(self.home)}
+        for port in (GATEWAY_PORT, WEB_PORT):
+            must_be_free(port)
         self._serve(environment)
         wait_for_port(WEB_PORT)
         self._wait_until_healthy()

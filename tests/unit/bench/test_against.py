@@ -44,6 +44,7 @@ def test_a_figure_is_compared_within_its_round_and_counts_all_processes():
     assert against_chart.of_nginx(found, "litellm", "calls-1k") == pytest.approx(0.0035)  # of 10 : 5,000 and 20 : 4,000
     assert against_chart.of_ours(found, "litellm", "calls-1k") == 180  # of 5,000 : 25 and 4,000 : 25
     assert against_chart.of_nginx(found, "ours", "calls-1k") == pytest.approx(0.6)  # of 10 : 25 and 20 : 25
+    assert against_chart.of_nginx(found, "gateway", "calls-1k") == pytest.approx(0.75)  # of 10 : 20 and 20 : 20
     assert against_chart.of_nginx(found, "litellm", "streams") is None
 
 
@@ -59,7 +60,7 @@ def test_the_table_names_versions_and_whoever_has_not_run():
 def test_the_picture_goes_by_tens_and_follows_a_dark_page():
     drawn = against_chart.svg(found_of(a_round("litellm", litellm=sample(1_000.0))))
     assert (
-        '<rect x="210" y="63" width="160.0" height="14" rx="2" class="others"/>' in drawn
+        '<rect x="210" y="87" width="160.0" height="14" rx="2" class="others"/>' in drawn
     )  # a hundredth: a third of the way
     assert "prefers-color-scheme: dark" in drawn
 
