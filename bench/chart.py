@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bench.lines import lines_of
 from bench.machine import HERE
 
 ROW, BAR_HEIGHT, LABEL, WIDTH, MARGIN = 26, 14, 430, 420, 20
@@ -38,6 +39,7 @@ def svg(lines: list[Line], facts: dict[str, Any]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LABEL + WIDTH + 130} {height}" font-family="sans-serif" font-size="12">',
         f"<title>Speed against its demands, {escape(facts['at'][:10])}</title>",
+        "<style>text { fill: #14213d; } @media (prefers-color-scheme: dark) { text { fill: #f1f5f9; } line { stroke: #f1f5f9; } }</style>",
         "<desc>Each bar is the measured figure as a share of what is demanded; the vertical line is the demand.</desc>",
     ]
     for index, line in enumerate(shown):
@@ -74,8 +76,9 @@ def markdown(lines: list[Line]) -> str:
 def main() -> int:
     source = Path(sys.argv[1])
     found = json.loads(source.read_text(encoding="utf-8"))
+    lines = lines_of(found["samples"])  # with what is demanded by now
     docs = HERE.parent / "docs"
-    (docs / "images/speed.svg").write_text(svg(found["lines"], found["facts"]), encoding="utf-8")
+    (docs / "images/speed.svg").write_text(svg(lines, found["facts"]), encoding="utf-8")
     facts = found["facts"]
     rounds = max(len(results) for systems in found["samples"].values() for results in systems.values())
     origin = (
@@ -85,7 +88,7 @@ def main() -> int:
     page = docs / "performance.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(START)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{START}\n{origin}\n\n{markdown(found['lines'])}\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{START}\n{origin}\n\n{markdown(lines)}\n{END}{after}", encoding="utf-8")
     return 0
 
 
