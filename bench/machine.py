@@ -21,7 +21,12 @@ LOAD_CORE = 1
 
 
 def allowed(*prefix: str) -> list[str]:
-    return list(prefix) if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0 else []
+    """The prefix, where the user may run programs with it; nothing where not."""
+    try:
+        done = subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    except OSError:
+        return []
+    return list(prefix) if done.returncode == 0 else []
 
 
 # Other work on the machine must not disturb the figures: what is measured runs in the real-time class where that is
