@@ -199,7 +199,8 @@ def busy(subject: Subject) -> Result:
         result["beside"] = answer_of(second)["rps"]
         result["rows_imported"], result["pages_read"] = sum(rows), len(waits)
     if isinstance(subject, Tokenroll):
-        result["unfolded_after"] = subject.metrics()["tokenroll_unfolded_records"]
+        behind = (value for name, value in subject.metrics().items() if name.startswith("tokenroll_unfolded_records"))
+        result["unfolded_after"] = sum(behind)
     return result
 
 
