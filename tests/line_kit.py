@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.ledger_kit import BOOT, START, connect, new_ledger
+from tests.lone_worker import LoneWorker
 from tokenroll.services.clock import system_clock
 from tokenroll.services.ledger_route import TlsRoute
 from tokenroll.services.ledger_server import LedgerServer
@@ -88,7 +89,7 @@ class Authority:
         return building.sign(self._key, hashes.SHA256())
 
 
-class NodeEvents:
+class NodeEvents(LoneWorker):
     """A node's worker that writes down what it hears."""
 
     def __init__(self, directory: Path, worker: int = WORKER) -> None:

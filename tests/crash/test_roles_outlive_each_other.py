@@ -23,6 +23,7 @@ from tests.ledger_kit import (
     pack_block,
     settle_record,
 )
+from tests.lone_worker import LoneWorker
 from tokenroll.services.ledger_client import LedgerClient, LedgerUnreachableError
 from tokenroll.services.ledger_home import LedgerBusyError, held_lock, open_ledger
 from tokenroll.services.ledger_server import LedgerServer
@@ -34,7 +35,7 @@ from tokenroll.store import tape
 from tokenroll.store.tape import TapeWriter, segment_paths, worker_directory
 
 
-class Events:
+class Events(LoneWorker):
     """A worker that writes down what it hears."""
 
     def __init__(self, directory: Path) -> None:

@@ -45,10 +45,10 @@ def reports(company: Company, folder: Path) -> list[str]:
     files = []
     for provider, days in rows.items():
         data = []
-        for start, sums in sorted(days.items()):
+        for start, by_model in sorted(days.items()):
             results = [
                 (openai_row if provider == "openai" else anthropic_row)(model, tier, one)
-                for (model, tier), one in sums.items()
+                for (model, tier), one in by_model.items()
             ]
             data.append(bucket(provider, start, results))
         if data:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.desk import CHAT, PEPPER, SIM, make_facts
+from tests.lone_worker import LoneWorker
 from tests.simulator.ports import Died, Loop, Wire
 from tests.simulator.rates import DAY, HOUR, MINUTE
 from tests.simulator.reference import MESSAGE_TOKENS, Asked, Lot, Purse, Terms, bound_of, cost_of, must
@@ -135,7 +136,7 @@ class Call:
             self.worker.end("lapse" if kind == "silence" else "settle", self, None)
 
 
-class Worker:
+class Worker(LoneWorker):
     """One process of the gateway, from its start to its death."""
 
     def __init__(self, world: "Universe", number: int) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_clocks_that_are_set_move_no_money(seed: int, place: Path):
     """The same world twice, once with every wall clock set hours ahead from the first moment on: nothing hangs on dates in it (I12)."""
 
     def spent(skew: int) -> list[tuple[int, int]]:
-        quiet = dict.fromkeys(("jumps_every", "skews_every", "commands_every", "restores_every"), 0)
+        quiet: dict[str, Any] = dict.fromkeys(("jumps_every", "skews_every", "commands_every", "restores_every"), 0)
         rates = replace(drawn(random.Random(seed)), **quiet, calls_every=SECOND // 50)
         world = Universe(seed, place, rates)
         for host in (*world.hosts, world.ledger_host):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import ledger_kit as kit
+from tests.lone_worker import LoneWorker
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.protocol import Command, Delta, Lease, Refusal, View
@@ -66,7 +67,7 @@ class LossyDisk(KernelDisk):
             os.truncate(path, rng.randint(synced, size) if size > synced else size)
 
 
-class Worker:
+class Worker(LoneWorker):
     """Draws lots in the order of the lease, holds, sends, settles."""
 
     def __init__(self, world: "World") -> None:

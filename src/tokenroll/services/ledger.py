@@ -80,10 +80,18 @@ class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never mean
 class _Worker:
     """What the ledger knows of one worker."""
 
-    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "lease", "ready_at")
+    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "lease", "ready_at", "resigned")
 
     def __init__(
-        self, epoch: int, boot_id: bytes, ready_at: Instant | None, applied_delta: int, halt_reason: str, lease: int
+        self,
+        epoch: int,
+        boot_id: bytes,
+        ready_at: Instant | None,
+        applied_delta: int,
+        halt_reason: str,
+        lease: int,
+        *,
+        resigned: bool = False,
     ) -> None:
         self.epoch = epoch
         self.boot_id = boot_id
@@ -91,6 +99,7 @@ class _Worker:
         self.applied_delta = applied_delta
         self.halt_reason = halt_reason
         self.lease = lease
+        self.resigned = resigned
 
 
 _NOTE_USE: Final = """
@@ -381,7 +390,7 @@ class Ledger:
                 update(table).where(table.c.worker == message.worker).values(ready_at=None, resigned_at=now, lease=0)
             )
             self._book.end(message.worker, message.epoch)
-            worker.ready_at, worker.lease = None, LEASE_NONE
+            worker.ready_at, worker.lease, worker.resigned = None, LEASE_NONE, True
             delta = None if self._leased else self._alone("resign", charging.collect, now)
             self._journal.close_batch(now)
         self._publish(delta)
@@ -667,6 +676,7 @@ class Ledger:
                 max(row.applied_delta, ready.get(row.worker, 0)),
                 row.halt_reason,
                 row.lease,
+                resigned=row.resigned_at is not None,
             )
             for row in connection.execute(select(schema.workers))
         }

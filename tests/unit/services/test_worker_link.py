@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.ledger_kit import ADA_LOT, BOOT, START, Kit, dispatched_record, hold_record, settle_record
+from tests.lone_worker import LoneWorker
 from tokenroll.services.leases import Leases
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
@@ -19,7 +20,7 @@ from tokenroll.store.tape import TapeWriter, worker_directory
 HELD = 10_000_000
 
 
-class Life:
+class Life(LoneWorker):
     def __init__(self):
         self.heard = []
 
