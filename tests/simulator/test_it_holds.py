@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -62,14 +61,9 @@ def test_clocks_that_are_set_move_no_money(seed: int, place: Path):
     """The same world twice, once with every wall clock set hours ahead from the first moment on: nothing hangs on dates in it (I12)."""
 
     def spent(skew: int) -> list[tuple[int, int]]:
-<<<<<<< HEAD
-        quiet: dict[str, Any] = dict.fromkeys(("jumps_every", "skews_every", "commands_every", "restores_every"), 0)
-        rates = replace(drawn(random.Random(seed)), **quiet, calls_every=SECOND // 50)
-=======
         rates = drawn(random.Random(seed))
         rates.jumps_every = rates.skews_every = rates.commands_every = rates.restores_every = 0
         rates.calls_every = SECOND // 50
->>>>>>> a449537 (Types of the test of clocks)
         world = Universe(seed, place, rates)
         for host in (*world.hosts, world.ledger_host):
             host.skew = skew
