@@ -437,7 +437,8 @@ class Company:
         """These numbers of every worker: who answers on the socket that they share is chance, so it is asked until all have."""
         found: dict[str, list[int]] = {}
         while len(found) < self.workers:
-            lines = [line.split() for line in self.get("/metrics")[1].splitlines() if line.startswith(names)]
+            told = [line.split() for line in self.get("/metrics")[1].splitlines()]
+            lines = [line for line in told if line[0].partition("{")[0] in names]
             worker = next(line[0] for line in lines).partition('worker="')[2].partition('"')[0]
             found[worker] = [int(float(line[-1])) for line in lines]
         return [number for numbers in found.values() for number in numbers]
