@@ -288,7 +288,7 @@ def start_gateways(supervisor: Supervisor, door: socket.socket, *, first_worker:
     chosen = supervisor.settings.gateway
     flags = [
         "--workers",
-        str(_worker_count(supervisor.settings)),
+        str(chosen.workers),
         "--durability",
         chosen.durability,
         *(["--observe"] if chosen.observe else []),
@@ -298,11 +298,6 @@ def start_gateways(supervisor: Supervisor, door: socket.socket, *, first_worker:
         role = Role(name=f"gateway-{worker:03d}", command=command, fds=(door.fileno(),))
         supervisor.roles.append(role)
         supervisor.start(role)
-
-
-def _worker_count(settings: Settings) -> int:
-    """How many workers a gateway is told that there are: of several each has a sized lease, and where nodes may come it is never alone."""
-    return max(settings.gateway.workers, 2 if settings.nodes or settings.node else 1)
 
 
 def _retire(settings: Settings) -> None:

@@ -12,10 +12,11 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import LEASE_CALLS, LEASE_RENEWED_SHARE
 from tokenroll.services.cold_terms import Wallets
 from tokenroll.services.hot import HotHold, HotLot, HotWallet, Wait
-from tokenroll.services.hot_limits import HotLimits
+from tokenroll.services.hot_limits import HotLimits, Reroute
 from tokenroll.services.protocol import AskBack, Elsewhere, Lacking, Lent, ProtocolError, Want
 from tokenroll.store import tape
 from tokenroll.store.tape import LIMIT, LOT
+from tokenroll.upstream.dialect import Denial
 
 Part = tuple[int, int, int]
 """Kind, id and amount, as a RETURN record has it."""
@@ -74,8 +75,19 @@ class SizedLease:
         pool = hold.key.pool
         return here + hold.key.wallet.elsewhere_nanos + (pool.elsewhere_nanos if pool is not None else 0)
 
+    @classmethod
+    def refusal(
+        cls, hold: HotHold, here: int, refusal: Denial | Wait | Reroute | None, asked: Wait | None
+    ) -> Denial | Wait | Reroute | None:
+        """What becomes of a call by what it was lent. A ledger that did not answer in time has not said that there is no more."""
+        if refusal is None:
+            return cls._short(hold, here)
+        if type(refusal) is Denial and asked is not None and asked.asks is not None and not asked.lacked:
+            return Denial("not_ready", scope=hold.key.funding_text)
+        return refusal
+
     @staticmethod
-    def ask(hold: HotHold, here: int) -> Wait | None:
+    def _short(hold: HotHold, here: int) -> Wait | None:
         """How a call waits for what its wallets and limits lack; None when they lack nothing."""
         key, need = hold.key, hold.bound_nanos - hold.company_nanos
         asks = None if hold.limited is None else hold.limited.asks

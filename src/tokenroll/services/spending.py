@@ -181,8 +181,8 @@ class Spending(Leases):
         if (sized := self.sized) is not None:
             available = sized.begin(hold, here, asked)
         refusal = self._bound(hold, facts, available, may_wait=may_wait)
-        if refusal is None and sized is not None:
-            refusal = sized.ask(hold, here)
+        if sized is not None:
+            refusal = sized.refusal(hold, here, refusal, asked)
         if refusal is not None:
             return refusal
         if not self._draw(hold):

@@ -8,12 +8,13 @@ from tests.ledger_kit import ADA_LOT, CREDIT
 from tests.pair import Pair
 from tokenroll import settings
 from tokenroll.model import limits
-from tokenroll.services.hot import HotHold
+from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.protocol import Hello, Ready, Refusal
 from tokenroll.store import lease_book, mirror
 from tokenroll.store.database import raw_connection
 from tokenroll.store.verify import verify
+from tokenroll.upstream.dialect import Denial
 
 
 def story(test):
@@ -119,6 +120,18 @@ def test_workers_share_a_limit_and_none_is_above_it(pair):
     assert len(held) == 10
     pair.prove()
     assert pair.rows("SELECT used FROM limit_counters") == [(10,)]
+
+
+@story
+def test_a_ledger_that_does_not_answer_has_not_said_that_there_is_no_more(pair):
+    call = pair.call(0, talk=False)
+    assert isinstance(call.answer, Wait)
+    # Ada has 100 credits, all of them at the ledger: her call may come again, and is not told that she has none
+    call.attempt(call.answer)
+    assert isinstance(call.answer, Denial)
+    assert call.answer.code == "not_ready"
+    pair.talk()
+    assert isinstance(pair.call(0).answer, HotHold)
 
 
 @story
