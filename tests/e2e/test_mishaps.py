@@ -312,14 +312,19 @@ RESTORE = (
 
 def spoilt(ledger, how):
     """What a failing disk or a slip of the hand leaves of a ledger."""
+    with contextlib.closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'entries'").fetchone()
     whole = ledger.read_bytes()
     ledger.with_name("ledger.db-wal").unlink(missing_ok=True)
-    middle = whole[: len(whole) // 2] + b"\xa5" * 8192 * 4 + whole[len(whole) // 2 + 8192 * 4 :]
+    start = (root - 1) * page_bytes
+    hole = whole[:start] + b"\xa5" * page_bytes + whole[start + page_bytes :]
     left = {
         "noise": random.Random(1).randbytes(100_000),
         "zeros": bytes(100_000),
         "half": whole[: len(whole) // 2],
-        "hole": middle,
+        "hole": hole,
     }
     ledger.write_bytes(left[how])
 
