@@ -1,6 +1,7 @@
 """Large tables, read column by column: what comes into the lake, what is named as bad, and where the next import goes on."""
 
 import gzip
+import random
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -381,3 +382,23 @@ def test_tags_of_a_mapping_stand_in_every_row(tmp_path, read):
         column_map=ColumnMap(columns={"time": "time", "input_tokens": "input_tokens"}, tags=("team=search", "batch")),
     )
     assert one.rows.column("tags").to_pylist() == [["team=search", "batch"]] * 2
+
+
+def test_a_large_parquet_table_takes_no_more_memory_than_a_small_one(tmp_path, prices):
+    chance = random.Random(1)
+    tokens = [chance.randrange(1 << 30) for _ in range(50_000)]
+    times = pa.array([MONDAY] * 50_000, pa.timestamp("us", "UTC"))
+    rows = pa.table({"time": times, "input_tokens": tokens, "output_tokens": tokens})
+
+    def held(group_count):
+        path = tmp_path / f"{group_count}.parquet"
+        with pq.ParquetWriter(path, rows.schema) as writer:
+            for _ in range(group_count):
+                writer.write_table(rows)
+        slices = bulk_tables(path, "ada", prices, Intake(), slice_rows=50_000)
+        return max(pa.total_allocated_bytes() for _ in slices), path.stat().st_size
+
+    small, small_bytes = held(8)
+    large, large_bytes = held(40)
+    assert large_bytes > small_bytes + 10_000_000
+    assert large < small + 3_000_000

@@ -19,6 +19,7 @@ from tokenroll.store.lake_libraries import LakeLibraryError, arrow, arrow_comput
 
 MAGIC: Final = b"PAR1"
 _PIECE_ROWS: Final = 65_536
+_BUFFER_BYTES: Final = 1024 * 1024
 
 
 def is_parquet(path: Path) -> bool:
@@ -39,7 +40,7 @@ class ParquetTable:
         except LakeLibraryError as error:
             raise SourceError(f"{path} is Parquet: {error}") from error
         try:
-            self._file = resources.enter_context(arrow_parquet().ParquetFile(path))
+            self._file = resources.enter_context(_opened(path))
             first = next(self._file.iter_batches(batch_size=1), None)
         except (OSError, pa.ArrowInvalid) as error:
             raise SourceError(f"{path} cannot be read: {error}") from error
@@ -76,7 +77,7 @@ class ParquetTable:
         waiting = iter(stops)
         stop = next(waiting, None)
         rest = None
-        with arrow_parquet().ParquetFile(self._path) as file:  # one of its own, since rows may be read meanwhile
+        with _opened(self._path) as file:  # one of its own, since rows may be read meanwhile
             for batch in self._batches(_PIECE_ROWS, list(self.header), file):
                 rest = batch if rest is None else arrow().concat_batches([rest, batch])
                 while rest.num_rows and (size := _piece(through, stop)) <= rest.num_rows:
@@ -105,6 +106,11 @@ class ParquetTable:
             yield from (file or self._file).iter_batches(size, columns=names)
         except (OSError, arrow().ArrowInvalid) as error:
             raise SourceError(f"{self._path} cannot be read: {error}") from error
+
+
+def _opened(path: Path) -> Any:
+    """The file, read as it is gone through: Arrow's own way keeps all that it has read until the end."""
+    return arrow_parquet().ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
 
 
 def any_table_of(path: Path, member: str, intake: Intake) -> Table:
