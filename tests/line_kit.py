@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.ledger_kit import BOOT, START, connect, new_ledger
-from tests.lone_worker import LoneWorker
+from tests.lone_worker import ListeningWorker
 from tokenroll.services.clock import system_clock
 from tokenroll.services.ledger_route import TlsRoute
 from tokenroll.services.ledger_server import LedgerServer
@@ -23,7 +23,7 @@ from tokenroll.services.protocol import FrameReader, encode
 from tokenroll.services.worker_link import WorkerCore, WorkerLink
 from tokenroll.settings import LineFiles, NodesSettings
 from tokenroll.settings_table import Listen
-from tokenroll.store.tape import TapeWriter, worker_directory
+from tokenroll.store.tape import worker_directory
 
 WORKER = 64
 _DAY = datetime.timedelta(days=1)
@@ -89,44 +89,14 @@ class Authority:
         return building.sign(self._key, hashes.SHA256())
 
 
-class NodeEvents(LoneWorker):
-    """A node's worker that writes down what it hears."""
+class NodeEvents(ListeningWorker):
+    """A node's worker that writes down what it hears, refusals with their words."""
 
     def __init__(self, directory: Path, worker: int = WORKER) -> None:
-        self.directory = directory
-        self._worker = worker
-        self.heard: list[str] = []
-        self.lots: dict[int, int] = {}
-        self.keys: dict[int, bool] = {}
-
-    def begin(self, epoch):
-        self.heard.append(f"begin {epoch}")
-        self.tape = TapeWriter(self.directory, worker=self._worker, epoch=epoch, boot_id=BOOT, created_at=START)
-
-    def take_used(self, keys_max: int) -> list[int]:
-        return []
-
-    def apply_view(self, view):
-        self.heard.append("view")
-
-    def apply_lease(self, lease):
-        self.heard.append("lease")
-        self.lots |= {lot.id: lot.available_nanos for wallet in lease.wallets for lot in wallet.lots}
-
-    def apply_delta(self, delta):
-        self.heard.append(f"delta {delta.number}")
-        for change in delta.lots:
-            self.lots[change.lot_id] = self.lots.get(change.lot_id, 0) + change.change_nanos
+        super().__init__(directory, worker)
 
     def ended(self, refusal):
         self.heard.append(f"ended {refusal.kind}: {refusal.text}")
-
-    def write(self, *records):
-        for record in records:
-            self.tape.append(record)
-        block = self.tape.take_block()
-        self.tape.write(block, START)
-        return block
 
 
 class Line:

@@ -1,6 +1,10 @@
 """A worker that has everything: what several workers say to each other it never hears."""
 
+from pathlib import Path
+
+from tests.ledger_kit import BOOT, START
 from tokenroll.services.protocol import AskBack, Lacking, Lent, Want
+from tokenroll.store.tape import TapeWriter
 
 
 class LoneWorker:
@@ -17,3 +21,42 @@ class LoneWorker:
 
     def wants(self) -> list[Want]:
         return []
+
+
+class ListeningWorker(LoneWorker):
+    """A worker that writes down what it hears."""
+
+    def __init__(self, directory: Path, worker: int = 0) -> None:
+        self.directory = directory
+        self._worker = worker
+        self.heard: list[str] = []
+        self.lots: dict[int, int] = {}
+
+    def begin(self, epoch):
+        self.heard.append(f"begin {epoch}")
+        self.tape = TapeWriter(self.directory, worker=self._worker, epoch=epoch, boot_id=BOOT, created_at=START)
+
+    def take_used(self, keys_max: int) -> list[int]:
+        return []
+
+    def apply_view(self, view):
+        self.heard.append("view")
+
+    def apply_lease(self, lease):
+        self.heard.append("lease")
+        self.lots |= {lot.id: lot.available_nanos for wallet in lease.wallets for lot in wallet.lots}
+
+    def apply_delta(self, delta):
+        self.heard.append(f"delta {delta.number}")
+        for change in delta.lots:
+            self.lots[change.lot_id] = self.lots.get(change.lot_id, 0) + change.change_nanos
+
+    def ended(self, refusal):
+        self.heard.append(f"ended {refusal.kind}")
+
+    def write(self, *records):
+        for record in records:
+            self.tape.append(record)
+        block = self.tape.take_block()
+        self.tape.write(block, START)
+        return block

@@ -23,7 +23,7 @@ from tests.ledger_kit import (
     pack_block,
     settle_record,
 )
-from tests.lone_worker import LoneWorker
+from tests.lone_worker import ListeningWorker
 from tokenroll.services.ledger_client import LedgerClient, LedgerUnreachableError
 from tokenroll.services.ledger_home import LedgerBusyError, held_lock, open_ledger
 from tokenroll.services.ledger_server import LedgerServer
@@ -32,46 +32,7 @@ from tokenroll.services.reporting import Reports
 from tokenroll.services.retention import delete_folded_segments
 from tokenroll.services.worker_link import WAITING_BYTES_MAX, WorkerCore, WorkerLink, lock_worker
 from tokenroll.store import tape
-from tokenroll.store.tape import TapeWriter, segment_paths, worker_directory
-
-
-class Events(LoneWorker):
-    """A worker that writes down what it hears."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.heard: list[str] = []
-        self.lots: dict[int, int] = {}
-
-    def begin(self, epoch):
-        self.heard.append(f"begin {epoch}")
-        self.tape = TapeWriter(self.directory, worker=0, epoch=epoch, boot_id=BOOT, created_at=START)
-
-    def take_used(self, keys_max: int) -> list[int]:
-        return []
-
-    def apply_view(self, view):
-        self.heard.append("view")
-
-    def apply_lease(self, lease):
-        self.heard.append("lease")
-        for wallet in lease.wallets:
-            self.lots |= {lot.id: lot.available_nanos for lot in wallet.lots}
-
-    def apply_delta(self, delta):
-        self.heard.append(f"delta {delta.number}")
-        for change in delta.lots:
-            self.lots[change.lot_id] = self.lots.get(change.lot_id, 0) + change.change_nanos
-
-    def ended(self, refusal):
-        self.heard.append(f"ended {refusal.kind}")
-
-    def write(self, *records):
-        for record in records:
-            self.tape.append(record)
-        block = self.tape.take_block()
-        self.tape.write(block, START)
-        return block
+from tokenroll.store.tape import segment_paths, worker_directory
 
 
 class Home:
@@ -171,7 +132,7 @@ def test_it_serves_only_its_owner_and_cleans_up(home):
 
 def test_it_delivers_a_grant_to_the_worker_before_it_answers(home):
     async def story(ledger, call):
-        events = Events(home.directory)
+        events = ListeningWorker(home.directory)
         core = WorkerCore(0, home.directory, events, boot_id=BOOT, clock=lambda: START)
         link = WorkerLink(core, home.socket)
         link.start()
@@ -190,7 +151,7 @@ def test_it_delivers_a_grant_to_the_worker_before_it_answers(home):
 
 
 def test_it_goes_on_while_the_ledger_is_away_and_reports_what_it_missed(home):
-    events = Events(home.directory)
+    events = ListeningWorker(home.directory)
     core = WorkerCore(0, home.directory, events, boot_id=BOOT, clock=lambda: START)
 
     async def first(ledger, call):
@@ -219,7 +180,7 @@ def test_it_goes_on_while_the_ledger_is_away_and_reports_what_it_missed(home):
 def test_it_reads_from_the_tape_again_what_did_not_fit_in_memory(home, monkeypatch):
     monkeypatch.setattr("tokenroll.services.worker_link.WAITING_BYTES_MAX", 300)
     assert WAITING_BYTES_MAX > 300
-    events = Events(home.directory)
+    events = ListeningWorker(home.directory)
     core = WorkerCore(0, home.directory, events, boot_id=BOOT, clock=lambda: START)
 
     async def first(ledger, call):
@@ -243,12 +204,12 @@ def test_it_reads_from_the_tape_again_what_did_not_fit_in_memory(home, monkeypat
 
 def test_it_tells_a_worker_of_a_closed_epoch_to_end(home):
     async def story(ledger, call):
-        events = Events(home.directory)
+        events = ListeningWorker(home.directory)
         core = WorkerCore(0, home.directory, events, boot_id=BOOT, clock=lambda: START)
         link = WorkerLink(core, home.socket)
         link.start()
         await until(lambda: core.spending)
-        younger = WorkerCore(0, home.directory, Events(home.directory), boot_id=BOOT, clock=lambda: START)
+        younger = WorkerCore(0, home.directory, ListeningWorker(home.directory), boot_id=BOOT, clock=lambda: START)
         other = WorkerLink(younger, home.socket)
         other.start()
         await until(lambda: "ended closed_epoch" in events.heard)
