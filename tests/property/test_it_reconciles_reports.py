@@ -5,7 +5,7 @@ The provider's truth is made by hand beside the ledger; a model token in costs 3
 
 from typing import Any, NamedTuple
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.ledger_kit import (
@@ -94,6 +94,8 @@ class Story:
         return reply.result
 
 
+@example(made=[Call("lost", None, (1, 0))], foreign=[], counts_requests=True)
+@example(made=[Call("reported", (2, 1), (2, 1)), Call("lost unseen", None, (0, 0))], foreign=[], counts_requests=True)
 @given(
     made=st.lists(calls(), min_size=1, max_size=6), foreign=st.lists(pairs, max_size=1), counts_requests=st.booleans()
 )

@@ -140,6 +140,8 @@ class _Ledger:
             return
         card = self._cards.card(attempt.hold.rate_card_id)
         one = _our_attempt(key, attempt, card, settle.service_tier, settle.counts, settle.net_cost_nanos)
+        if not ended_in_call and not any(one.counts):  # proven to be nothing: the provider never counted the request
+            one = one._replace(request_count=0)
         day, last = day_of(attempt.hold.admitted_at), day_of(max(settle.at, attempt.hold.admitted_at))
         crossed = ended_in_call and last != day
         if crossed and last in self._days:
