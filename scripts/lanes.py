@@ -36,17 +36,25 @@ CHECKS = {
     "lint-imports": ["lint-imports", "--no-cache"],
     "mypy": ["mypy"],
 }
+
+
+def has_tests(folder: str | Path) -> bool:
+    path = ROOT / folder
+    return path.match("test_*.py") or any(path.rglob("test_*.py"))
+
+
 # After the checks on one core, beside them on the other: the second list takes about as long as the checks and the first.
-UNIT_FIRST = ("engine", "gateway", "model", "scripts")
-UNIT_LATER = ("cli", "store")
-"""Whole commands, and ledgers, with files on disk each: lane A runs them."""
+UNIT_FIRST = ("engine", "gateway", "model", "scripts", "upstream")
+SLOW_SERVICES = ("cold_terms", "finance_parts", "forecasting", "lake_desk", "live_usage", "node_line", "team_parts")
+UNIT_LATER = ("cli", "store", *(f"services/test_{name}.py" for name in SLOW_SERVICES))
+"""Whole commands, ledgers with files on disk each, and services that read a usage lake: lane A runs them."""
+UNIT_PARTS = (
+    *(path.name for path in sorted((ROOT / "tests/unit").glob("[!_]*/")) if path.name != "services"),
+    *(f"services/{path.name}" for path in sorted((ROOT / "tests/unit/services").glob("[!_]*")) if has_tests(path)),
+)
 QUICK = {
     "quick": ["tests/tidy", "tests/conformance", "tests/property", *(f"tests/unit/{name}" for name in UNIT_FIRST)],
-    "quick 2": [
-        f"tests/unit/{path.name}"
-        for path in sorted((ROOT / "tests/unit").glob("[!_]*/"))
-        if path.name not in (*UNIT_FIRST, *UNIT_LATER)
-    ],
+    "quick 2": [f"tests/unit/{name}" for name in UNIT_PARTS if name not in {*UNIT_FIRST, *UNIT_LATER}],
 }
 LANES = {
     "A": [
@@ -127,10 +135,6 @@ class Tally:
 
 def say(text: str) -> None:
     print(text, flush=True)
-
-
-def has_tests(folder: str) -> bool:
-    return (ROOT / folder).is_file() or any((ROOT / folder).rglob("test_*.py"))
 
 
 def pytest_run(name: str, folders: list[str], *, profile: str, core: int | None = None, marker: str = "") -> Run | None:

@@ -83,3 +83,14 @@ def test_a_run_that_hangs_is_stopped_with_its_children(tmp_path, monkeypatch):
     assert run.code != 0
     assert run.seconds < 10
     assert run.notes == ["stopped after 0 s"]
+
+
+def test_each_test_is_in_quick_or_in_a_lane():
+    run = [lanes.ROOT / name for names in (*lanes.QUICK.values(), *lanes.LANES.values()) for name in names]
+    missed = [
+        str(path.relative_to(lanes.ROOT))
+        for path in (lanes.ROOT / "tests").rglob("test_*.py")
+        if path not in run and not {*path.parents} & {*run}
+    ]
+    assert missed == []
+    assert all(path.exists() for path in run)
