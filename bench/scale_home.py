@@ -99,7 +99,7 @@ def write_unfolded(home: Path, epoch: int, records: int, wallets: int) -> int:
     )
     needed = -(-records // (2 * ATTEMPTS_PER_REPORT))
     last = 0
-    for report in reports(wallets, ATTEMPTS_PER_REPORT, needed, OVERLAP, worker=0, epoch=epoch):
+    for report in reports(wallets, ATTEMPTS_PER_REPORT, needed, OVERLAP):
         for block in tape.split_blocks(report):
             if last < records:
                 writer.write(block.raw, 0)

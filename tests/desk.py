@@ -5,7 +5,6 @@ from typing import Any
 
 from tests.cast import ADA_WALLET, CREDIT, POOL_WALLET, T0, make_card
 from tokenroll.engine.rating import canonical_json, pinned
-from tokenroll.model.hold import Slice
 from tokenroll.model.rate_card import RateCard
 from tokenroll.model.usage import METERS
 from tokenroll.services.hot import Deployment, HotHold, HotKey
@@ -13,6 +12,7 @@ from tokenroll.services.keys import key_hash
 from tokenroll.services.protocol import CardTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
 from tokenroll.services.spending import Spending
 from tokenroll.store import tape as tapes
+from tokenroll.store.attempt_record import HoldRecord, SettleRecord, parse_record
 from tokenroll.store.tape import Finish, RecordType, TapeWriter, iter_records, split_blocks
 from tokenroll.upstream.facts import Facts
 from tokenroll.upstream.openai import ChatCompletions
@@ -194,14 +194,20 @@ def make_silent_meter(delivered_bytes: int = 0) -> Any:
     return meter
 
 
-def hold_slices(record: bytes) -> list[Slice]:
-    count = tapes.HOLD.unpack_from(record)[4]
-    return [
-        Slice(*tapes.SLICE.unpack_from(record, tapes.HOLD.size + index * tapes.SLICE.size)) for index in range(count)
-    ]
+def holds_on(records: list[tuple[RecordType, bytes]]) -> list[HoldRecord]:
+    """What each hold among these records says."""
+    return [parse_record(record).hold for kind, record in records if kind in tapes.HOLDS]
+
+
+def last_settlement(records: list[tuple[RecordType, bytes]]) -> SettleRecord:
+    """What the last of these records, a settlement, says; its hold is the newest among them."""
+    held = [record for kind, record in records if kind in tapes.HOLDS]
+    found = parse_record(held[-1] + records[-1][1]).settle
+    assert found is not None
+    return found
 
 
 __all__ = [
-    "ADA_KEY", "BOUND", "BO_KEY", "CHAT", "CREDIT", "NIGHTLY_KEY", "SIM", "Desk", "MemoryDisk", "card_terms", "hold_slices",
-    "key", "lot", "make_facts", "make_meter", "make_silent_meter", "make_tape", "wallet",
+    "ADA_KEY", "BOUND", "BO_KEY", "CHAT", "CREDIT", "NIGHTLY_KEY", "SIM", "Desk", "MemoryDisk", "card_terms", "holds_on",
+    "key", "last_settlement", "lot", "make_facts", "make_meter", "make_silent_meter", "make_tape", "wallet",
 ]  # fmt: skip

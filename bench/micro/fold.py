@@ -102,23 +102,21 @@ def fill_postgresql(connection: Connection, wallets: int) -> None:
     connection.commit()
 
 
-def hold(sequence: int, wallet: int, worker: int = 1, epoch: int = 1) -> bytes:
-    call = (AT // 1000 << 80 | worker << 72 | epoch << 48 | sequence).to_bytes(16, "big")
-    return tape.HOLD.pack(
-        RecordType.HOLD, 0, tape.HOLD.size + tape.SLICE.size, 1, 1, call, wallet, wallet, 1, AT + sequence, HOLD_NANOS, 0,
-        1, 2, 0, 0, 512, 900, 3, 0,
-    ) + tape.SLICE.pack(wallet, HOLD_NANOS)  # fmt: skip
+def hold(sequence: int, wallet: int) -> bytes:
+    return tape.SHORT_HOLD.pack(
+        RecordType.SHORT_HOLD, 0, tape.SHORT_HOLD.size, wallet, wallet, 1, AT + sequence, 1, 2, 0, 0, 512, 900, 3, 0, wallet, HOLD_NANOS,
+    )  # fmt: skip
 
 
 def settle(opened: int) -> bytes:
-    counts = tape.pack_counts((213, 58, None, None, None, None, 128, None, None, None, 1, None, None, None, None))
-    return tape.SETTLE.pack(
-        RecordType.SETTLE, tape.WIDE_COUNTS, tape.SETTLE.size + len(counts), opened, AT + opened, AT, CHARGE_NANOS, CHARGE_NANOS,
-        CHARGE_NANOS, 835, 1, 1, 0, 0, 200, 0, 1, 0,
+    counts = struct.pack("<4H", 213, 58, 128, 1)
+    return tape.SHORT_SETTLE.pack(
+        RecordType.SHORT_SETTLE, tape.SHORT_COUNTS, tape.SHORT_SETTLE.size + len(counts), opened, 900_000, 300_001, CHARGE_NANOS,
+        CHARGE_NANOS, CHARGE_NANOS, 835, 1 | 1 << 2, 0, 0, 200, 1, 0, 1 << 0 | 1 << 1 | 1 << 6 | 1 << 10,
     ) + counts  # fmt: skip
 
 
-def reports(wallets: int, batch: int, count: int, overlap: int, *, worker: int = 1, epoch: int = 1) -> Iterator[bytes]:
+def reports(wallets: int, batch: int, count: int, overlap: int) -> Iterator[bytes]:
     """So many reports of so many attempts each, of one life of a worker."""
     rng = random.Random(7)
     waiting: list[int] = []
@@ -127,7 +125,7 @@ def reports(wallets: int, batch: int, count: int, overlap: int, *, worker: int =
         blocks = []
         for _ in range(batch // FLUSH):
             opened = list(range(sequence, sequence + FLUSH))
-            records = [hold(one, rng.randrange(1, wallets + 1), worker, epoch) for one in opened]
+            records = [hold(one, rng.randrange(1, wallets + 1)) for one in opened]
             head = tape.DISPATCHED_HEAD.pack(RecordType.DISPATCHED, 0, tape.DISPATCHED_HEAD.size + 8 * FLUSH, AT)
             records.append(head + struct.pack(f"<{FLUSH}Q", *opened))
             waiting += opened

@@ -88,13 +88,12 @@ def attempts(count: int) -> Iterator[bytes]:
         names = []
         for number in range(start, min(start + BATCH, count)):
             at = MONTH_AT + number * DAYS * DAY // count
-            call = (at // 1000 << 80 | 1 << 72 | 1 << 48 | sequence).to_bytes(16, "big")
             wallet = number * 7919 % KEYS + 1
             records.append(
-                tape.HOLD.pack(
-                    RecordType.HOLD, 0, tape.HOLD.size + tape.SLICE.size, 1, 1, call, wallet, wallet, 1, at, fold.HOLD_NANOS, 0,
-                    1, 0, 0, 0, 512, 900, 3, 0,
-                ) + tape.SLICE.pack(wallet, fold.HOLD_NANOS)
+                tape.SHORT_HOLD.pack(
+                    RecordType.SHORT_HOLD, 0, tape.SHORT_HOLD.size, wallet, wallet, 1, at, 1, 0, 0, 0, 512, 900, 3, 0, wallet,
+                    fold.HOLD_NANOS,
+                )
             )  # fmt: skip
             records.append(
                 tape.DISPATCHED_HEAD.pack(RecordType.DISPATCHED, 0, tape.DISPATCHED_HEAD.size + 8, at)

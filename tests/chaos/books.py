@@ -38,24 +38,25 @@ def read_books(company: Company) -> Books:
     books = Books()
     reader = open_reader(company.settings.ledger_place)
     with reader.connect() as connection:
-        settled = connection.exec_driver_sql("SELECT record, charge_nanos FROM settlements").all()
-        holds = connection.exec_driver_sql("SELECT record, state FROM holds").all()
+        settled = connection.exec_driver_sql("SELECT hold_key, record, charge_nanos FROM settlements").all()
+        holds = connection.exec_driver_sql("SELECT hold_key, record, state FROM holds").all()
     reader.dispose()
-    for raw, charge in settled:
+    for number, raw, charge in settled:
         record = parse_record(bytes(raw))
-        key = _key(record)
+        key = _key(number, record)
         if key in books.settled:
             books.faults.append(f"settled twice: {_named(key)}")
         books.settled[key] = record
         wallet = record.hold.wallet_id
         books.charged_nanos[wallet] = books.charged_nanos.get(wallet, 0) + int(charge)
-    for raw, state in holds:
+    for number, raw, state in holds:
         record = parse_record(bytes(raw))
+        key = _key(number, record)
         if state != "suspense":
-            books.faults.append(f"neither ended nor being checked: {_named(_key(record))}, {state}")
-        if _key(record) in books.settled:
-            books.faults.append(f"settled and being checked: {_named(_key(record))}")
-        books.checked[_key(record)] = record
+            books.faults.append(f"neither ended nor being checked: {_named(key)}, {state}")
+        if key in books.settled:
+            books.faults.append(f"settled and being checked: {_named(key)}")
+        books.checked[key] = record
     return books
 
 
@@ -107,8 +108,8 @@ def compare_with_clients(books: Books, told: Told) -> None:
     ]
 
 
-def _key(record: AttemptRecord) -> Attempt:
-    return record.hold.call_number, record.hold.attempt
+def _key(number: int, record: AttemptRecord) -> Attempt:
+    return record.hold.call_number(number), record.hold.attempt
 
 
 def _named(key: Attempt) -> str:

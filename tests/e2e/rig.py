@@ -26,19 +26,18 @@ from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.keys import key_hash
 from tokenroll.services.protocol import CardTerms, KeyTerms, Lease, LotTerms, View, WalletTerms
 from tokenroll.services.spending import Spending
+from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.tape import (
-    HOLD,
-    LAPSE,
-    RELEASE,
-    SETTLE,
+    ENDS,
+    HOLDS,
     Disk,
     Durability,
     RecordType,
     TapeWriter,
+    ended_sequence,
     iter_records,
     read_blocks,
     segment_paths,
-    unpack_counts,
     worker_directory,
 )
 
@@ -112,6 +111,7 @@ class OpenAttempt(NamedTuple):
     wallet_id: int
     bound_nanos: int
     attempt: int
+    record: bytes
 
 
 @dataclass
@@ -268,8 +268,8 @@ class Rig:
         for path in segment_paths(worker_directory(self.home / "tape", 0)):
             for block in read_blocks(path.read_bytes()):
                 sequence = block.first_sequence
-                for kind, offset, _length in iter_records(block.payload):
-                    _read_record(kind, block.payload, offset, sequence, holds, ends)
+                for kind, offset, length in iter_records(block.payload):
+                    _read_record(kind, block.payload[offset : offset + length], sequence, holds, ends)
                     sequence += 1
         found: dict[int, list[Ended]] = {}
         for sequence, hold in holds.items():
@@ -281,29 +281,29 @@ class Rig:
 
 
 def _read_record(
-    kind: int, payload: bytes, offset: int, sequence: int, holds: dict[int, OpenAttempt], ends: dict[int, Ended]
+    kind: int, record: bytes, sequence: int, holds: dict[int, OpenAttempt], ends: dict[int, Ended]
 ) -> None:
-    if kind == RecordType.HOLD:
-        record = HOLD.unpack_from(payload, offset)
-        holds[sequence] = OpenAttempt(record[6], record[10], record[3])
-    elif kind == RecordType.SETTLE:
-        record = SETTLE.unpack_from(payload, offset)
-        counts = unpack_counts(payload, offset + SETTLE.size, len(METERS))
-        named = {meter.value: count for meter, count in zip(METERS, counts, strict=True) if count}
-        source = {1: "reported", 2: "estimated", 3: "bill"}[record[10]]
-        assert record[3] not in ends
-        ends[record[3]] = Ended("settled", record[6], named, source, _finish(record[11]), 0, 0, record[14])
-    elif kind == RecordType.RELEASE:
-        record = RELEASE.unpack_from(payload, offset)
+    if kind in HOLDS:
+        hold = parse_record(record).hold
+        holds[sequence] = OpenAttempt(hold.wallet_id, hold.bound_nanos, hold.attempt, record)
+        return
+    if kind not in {*ENDS, RecordType.LAPSE}:
+        return
+    opened = ended_sequence(record, 0)
+    assert opened not in ends
+    attempt = parse_record(holds[opened].record + record)
+    if attempt.settle is not None:
+        settle = attempt.settle
+        named = {meter.value: count for meter, count in zip(METERS, settle.counts, strict=True) if count}
+        source = {1: "reported", 2: "estimated", 3: "bill"}[settle.source]
+        ends[opened] = Ended("settled", settle.charge_nanos, named, source, _finish(settle.finish), 0, 0, settle.status)
+    elif attempt.release is not None:
         reason = {1: "not sent", 2: "provider error", 3: "never dispatched", 4: "coalesced", 5: "loop broken"}[
-            record[5]
+            attempt.release.reason
         ]
-        assert record[3] not in ends
-        ends[record[3]] = Ended(f"released: {reason}", 0, {}, "", "", 0, 0, record[7])
-    elif kind == RecordType.LAPSE:
-        record = LAPSE.unpack_from(payload, offset)
-        assert record[3] not in ends
-        ends[record[3]] = Ended("suspense", 0, {}, "", _finish(record[6]), 0, 0, record[8])
+        ends[opened] = Ended(f"released: {reason}", 0, {}, "", "", 0, 0, attempt.release.status)
+    elif attempt.lapse is not None:
+        ends[opened] = Ended("suspense", 0, {}, "", _finish(attempt.lapse.finish), 0, 0, attempt.lapse.status)
 
 
 def _finish(number: int) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cast import ADA_WALLET, CREDIT, DAY, HOUR, T0, make_card
-from tests.desk import ADA_KEY, Desk, key, lot, make_facts, make_meter, wallet
+from tests.desk import ADA_KEY, Desk, holds_on, key, lot, make_facts, make_meter, wallet
 from tests.unit.model.test_limit import ada_daily
 from tokenroll.engine.bounding import TEXT_INPUT_METERS, CallSize, bound_nanos_at, compile_bound
 from tokenroll.engine.limiting import Verdict, cap_at, counted_for, judge, raised_by, window_at
@@ -21,8 +21,7 @@ from tokenroll.model.limit import LIMIT_MEASURES, Degrade, LimitMeasure, LimitOv
 from tokenroll.model.usage import Usage
 from tokenroll.services.hot import HotHold
 from tokenroll.services.protocol import CounterChange, Delta, LimitTerms, View
-from tokenroll.store.attempt_record import parse_record
-from tokenroll.store.tape import RAISE_OVERAGE, RAISE_WOULD_DENY, Finish, RecordType
+from tokenroll.store.tape import RAISE_OVERAGE, RAISE_WOULD_DENY, Finish
 from tokenroll.upstream.dialect import Denial
 
 CARD = make_card()
@@ -144,8 +143,8 @@ class Both:
             assert admitted.code == "limit_reached"
             return
         assert isinstance(admitted, HotHold), "a false denial"
-        ((kind, record),) = [one for one in self.desk.records() if one[0] is RecordType.HOLD]
-        assert (kind, sorted(parse_record(record).hold.raises)) == (RecordType.HOLD, sorted(raises))
+        (held,) = holds_on(self.desk.records())
+        assert sorted(held.raises) == sorted(raises)
         for limit_id, _, _, start_at, amount in raises:
             self.counters[limit_id, start_at] += amount
         call = {"hold": admitted, "raises": raises, "at": self.desk.now, "now": {one[0]: one[4] for one in raises}}

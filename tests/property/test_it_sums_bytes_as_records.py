@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.cast import SONNET_RATES, make_card
 from tests.ledger_kit import ADA, ADA_LOT, ADA_SECOND_LOT, BO, BO_LOT, DAY, HOUR, POOL_LOT, START, Kit
+from tests.short_records import short_hold, short_settle
 from tokenroll.engine.rating import canonical_json, pinned
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.limit import LIMIT_MEASURES
@@ -72,6 +73,8 @@ class Row(NamedTuple):
     charge_nanos: int
     counts: dict[int, int]
     is_wide: bool
+    is_short: bool = False
+    """Both of its records are those of version 3."""
 
 
 SAID = st.builds(
@@ -97,6 +100,7 @@ ROWS = st.lists(
         charge_nanos=st.integers(0, HELD + HELD // 10),
         counts=st.dictionaries(st.integers(0, NARROW_METERS - 1), st.integers(0, 150_000), max_size=5),
         is_wide=st.booleans(),
+        is_short=st.booleans(),
     ),
     min_size=1,
     max_size=16,
@@ -163,6 +167,16 @@ def settle_bytes(said: Said, row: Row) -> bytes:
     return bytes(head) + wide[size : size + 2] + wide[size + 4 :]
 
 
+def row_bytes(said: Said, row: Row, raises: tuple[LimitRaise, ...] = ()) -> tuple[bytes, bytes]:
+    """The hold and the settlement of a row, in the form that it has them."""
+    hold, settle = hold_bytes(said, row.at, raises), settle_bytes(said, row)
+    if not row.is_short:
+        return hold, settle
+    whole = parse_record(hold + settle)
+    assert whole.settle is not None
+    return short_hold(whole.hold), short_settle(1, whole.settle, row.at)
+
+
 def used(sums: UsageSums) -> dict:
     return {at: (found.call_count, found.charge_nanos, list(found.flat())) for at, found in sums.sums.items()}
 
@@ -175,7 +189,7 @@ def summed_both_ways(one: Kit, said: list[Said], rows: list[Row]) -> tuple[Spend
     for sequence, row in enumerate(rows, 1):
         what = said[row.said]
         number = hold_number(HoldKey(0, what.epoch, sequence))
-        record = hold_bytes(what, row.at) + settle_bytes(what, row)
+        record = b"".join(row_bytes(what, row))
         assert settle_offset(record)
         attempt = parse_record(record)
         spent.add_row(number, what.wallet_id, what.cycle, Outcome.SETTLED, record)
@@ -198,39 +212,40 @@ ROW = Row(0, MIDNIGHT, 1_000, {0: 10, 6: 2}, is_wide=True)
 
 
 def test_each_thing_that_rows_say_is_told_apart():
-    """Twelve rows, each of which differs from the first in one thing, twice each."""
+    """Twelve rows, each of which differs from the first in one thing, in each of three forms."""
     said = [
         PLAIN, PLAIN._replace(epoch=2), PLAIN._replace(model_name=2), PLAIN._replace(answered_model_name=3),
         PLAIN._replace(tags_name=5), PLAIN._replace(tags_name=6), PLAIN._replace(flags=tape.HOLD_PERSONAL),
         PLAIN._replace(lot_id=ADA_SECOND_LOT), PLAIN._replace(cycle=202602), PLAIN._replace(api_key_id=8),
         PLAIN._replace(service_tier="batch"), PLAIN._replace(dialect=2),
     ]  # fmt: skip
-    rows = [ROW._replace(said=index, is_wide=is_wide) for index in range(len(said)) for is_wide in (True, False)]
+    forms = (ROW, ROW._replace(is_wide=False), ROW._replace(is_short=True))
+    rows = [form._replace(said=index) for index in range(len(said)) for form in forms]
     spent, read = summed_both_ways(books(), said, rows)
     assert {
         (key.model, key.project, key.is_personal, key.lot_id, key.late): value for key, value in spent.sums.items()
     } == {
         ("sonnet", "alpha", False, ADA_LOT, False): [
-            8_000,
-            8,
+            12_000,
+            12,
         ],  # itself, and what no pay slip asks for: key, tier, endpoint
-        ("flash", "gamma", False, ADA_LOT, False): [2_000, 2],
-        ("opus", "alpha", False, ADA_LOT, False): [2_000, 2],
-        ("haiku", "alpha", False, ADA_LOT, False): [2_000, 2],
-        ("sonnet", "beta", False, ADA_LOT, False): [2_000, 2],
-        ("sonnet", "", False, ADA_LOT, False): [2_000, 2],
-        ("sonnet", "alpha", True, ADA_LOT, False): [2_000, 2],
-        ("sonnet", "alpha", False, ADA_SECOND_LOT, False): [2_000, 2],
-        ("sonnet", "alpha", False, ADA_LOT, True): [2_000, 2],
+        ("flash", "gamma", False, ADA_LOT, False): [3_000, 3],
+        ("opus", "alpha", False, ADA_LOT, False): [3_000, 3],
+        ("haiku", "alpha", False, ADA_LOT, False): [3_000, 3],
+        ("sonnet", "beta", False, ADA_LOT, False): [3_000, 3],
+        ("sonnet", "", False, ADA_LOT, False): [3_000, 3],
+        ("sonnet", "alpha", True, ADA_LOT, False): [3_000, 3],
+        ("sonnet", "alpha", False, ADA_SECOND_LOT, False): [3_000, 3],
+        ("sonnet", "alpha", False, ADA_LOT, True): [3_000, 3],
     }
     assert {label: found.call_count for (_, label), found in read.sums.items()} == {
-        (7, "sonnet", 0, "standard", False): 12,  # usage asks for no tags, lots and cycles
-        (7, "flash", 0, "standard", False): 2,
-        (7, "opus", 0, "standard", False): 2,
-        (7, "haiku", 0, "standard", False): 2,
-        (8, "sonnet", 0, "standard", False): 2,
-        (7, "sonnet", 0, "batch", False): 2,
-        (7, "sonnet", 2, "standard", False): 2,
+        (7, "sonnet", 0, "standard", False): 18,  # usage asks for no tags, lots and cycles
+        (7, "flash", 0, "standard", False): 3,
+        (7, "opus", 0, "standard", False): 3,
+        (7, "haiku", 0, "standard", False): 3,
+        (8, "sonnet", 0, "standard", False): 3,
+        (7, "sonnet", 0, "batch", False): 3,
+        (7, "sonnet", 2, "standard", False): 3,
     }
 
 
@@ -266,10 +281,11 @@ def counters_both_ways(limited: list[tuple[tuple[LimitRaise, ...], Row]]) -> dic
     """The counters of holds that passed in one go, once they are found to be those of holds that opened and ended."""
     passed, wanted = LimitSums(), LimitSums()
     for raises, row in limited:
-        hold, settle = hold_bytes(PLAIN, row.at, raises), settle_bytes(PLAIN, row)
+        hold, settle = row_bytes(PLAIN, row, raises)
         attempt = parse_record(hold + settle)
         block = b"before" + settle + b"behind"
-        passed.passed(hold, tape.HOLD.size + tape.SLICE.size, row.charge_nanos, block, len(b"before"))
+        limits_at = tape.SHORT_HOLD.size if row.is_short else tape.HOLD.size + tape.SLICE.size
+        passed.passed(hold, limits_at, row.charge_nanos, block, len(b"before"))
         wanted.opened(attempt.hold.raises)
         wanted.ended(attempt.hold.raises, attempt.settle)
     found = dict(passed.values())
@@ -282,17 +298,19 @@ def test_a_limit_counts_a_hold_that_passed_as_one_that_opened_and_ended(limited)
     counters_both_ways(limited)
 
 
-def test_every_measure_counts_under_both_masks():
-    """700 in, 40 of them read from a cache (place 1), 25 written and 5 spoken (places 6 and 8), and 3 requests: twice."""
+def test_every_measure_counts_in_every_form():
+    """700 in, 40 of them read from a cache (place 1), 25 written and 5 spoken (places 6 and 8), and 3 requests: in each of three forms."""
     raises = tuple(
         LimitRaise(measure + 1, measure, measure % 4, START, 9_999) for measure in range(len(LIMIT_MEASURES))
     )
     row = ROW._replace(charge_nanos=1_000, counts={0: 660, 1: 40, 6: 25, 8: 5, 10: 3})
-    found = counters_both_ways([(raises, row), (raises, row._replace(is_wide=False))])
+    found = counters_both_ways(
+        [(raises, row), (raises, row._replace(is_wide=False)), (raises, row._replace(is_short=True))]
+    )
     assert {LIMIT_MEASURES[limit_id - 1].value: tuple(values) for (limit_id, _), values in found.items()} == {
-        "credits": (2_000, 2, 0, 0),
-        "calls": (2, 2, 2, 0),
-        "model_tokens": (1_460, 2, 0, 2),
-        "input_tokens": (1_320, 2, 2, 2),
-        "output_tokens": (60, 2, 0, 0),
+        "credits": (3_000, 3, 0, 0),
+        "calls": (3, 3, 3, 0),
+        "model_tokens": (2_190, 3, 0, 3),
+        "input_tokens": (1_980, 3, 3, 3),
+        "output_tokens": (90, 3, 0, 0),
     }

@@ -415,7 +415,7 @@ class Worker(LoneWorker):
                 charge,
             )
             purse.end(key, "settled", charge)
-            self._ended(before, {RecordType.SETTLE}, "end", key, "settled", charge)
+            self._ended(before, {RecordType.SETTLE, RecordType.SHORT_SETTLE}, "end", key, "settled", charge)
         elif how == "release":
             assert reason is not None
             spending.release(hold, reason, now)

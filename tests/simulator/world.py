@@ -424,7 +424,9 @@ class World:
         """Bill = ledger + what is named in suspense; then reconcile, and bill = ledger."""
         billed = {line["call_id"]: line["cost_nanos"] for line in self.bill}
         settled = self.settled()
-        suspense = {f"call_{parse_record(hold['record']).hold.call_number:032x}" for hold in self.open_holds()}
+        suspense = {
+            f"call_{parse_record(hold['record']).hold.call_number(hold['hold_key']):032x}" for hold in self.open_holds()
+        }
         lost = billed.keys() - settled.keys() - suspense
         if self.synced or not self.power_was_lost:
             assert not lost, f"the provider billed calls that the ledger does not know: {lost}"
@@ -448,8 +450,9 @@ class World:
         found: dict[str, int] = {}
         for key, charge, record in rows:
             attempt = parse_record(record)
-            assert attempt.hold.call_number & (1 << 40) - 1 == hold_key(key).sequence
-            found[f"call_{attempt.hold.call_number:032x}"] = charge
+            call = attempt.hold.call_number(key)
+            assert call & (1 << 40) - 1 == hold_key(key).sequence
+            found[f"call_{call:032x}"] = charge
         assert len(found) == len(rows), "a call was settled twice"
         return found
 

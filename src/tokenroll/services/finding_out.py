@@ -52,7 +52,7 @@ def enquiry_about(ledger: Ledger, hold: OpenHold) -> Enquiry | None:
     ledger.connection.rollback()
     return Enquiry(
         hold.key,
-        call_identifier(attempt.hold.call_number),
+        call_identifier(attempt.hold.call_number(hold.key)),
         texts.get(attempt.hold.deployment_name, ""),
         texts.get(attempt.lapse.stored_name, ""),
         attempt.lapse.at,

@@ -225,7 +225,7 @@ def _facts(connection: Connection, number: int, record: AttemptRecord) -> dict[s
     model = settle.answered_model_name if settle and settle.answered_model_name else record.hold.model_name
     counts = settle.counts if settle else ()
     return {
-        "call": call_identifier(record.hold.call_number),
+        "call": call_identifier(record.hold.call_number(number)),
         "attempt": record.hold.attempt,
         "admitted_at": record.hold.admitted_at,
         "model": name_text(connection, key.worker, key.epoch, model),

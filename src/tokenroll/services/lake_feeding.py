@@ -79,9 +79,9 @@ def _refuse_other_ledger(connection: Connection, after: int) -> None:
         )
 
 
-def event_id_of(hold: HoldRecord) -> str:
-    """The identity of an attempt among the events of our own gateway."""
-    return f"{call_identifier(hold.call_number)}:{hold.attempt}"
+def event_id_of(hold: HoldRecord, number: int) -> str:
+    """The identity of an attempt among the events of our own gateway; `number` is its hold key, as rows keep it."""
+    return f"{call_identifier(hold.call_number(number))}:{hold.attempt}"
 
 
 class SettlementEvents:
@@ -113,7 +113,7 @@ class SettlementEvents:
         named = {one: value for one, _, value in (tag.partition("=") for tag in tags.split(",")) if one in TAG_NAMES}
         status, finish, ended_at = _ending(attempt)
         return UsageEvent(
-            source=GATEWAY, event_id=event_id_of(hold), call_id=call_identifier(hold.call_number), attempt=hold.attempt,
+            source=GATEWAY, event_id=event_id_of(hold, row.hold_key), call_id=call_identifier(hold.call_number(row.hold_key)), attempt=hold.attempt,
             admitted_at=hold.admitted_at, provider=card.provider, requested_model=name(hold.model_name),
             answered_model=name(settle.answered_model_name) if settle else "", deployment=name(hold.deployment_name),
             usage=settle.usage if settle else Usage(),

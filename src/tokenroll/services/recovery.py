@@ -17,9 +17,12 @@ from tokenroll.store.attempt_record import LapseRecord, ReleaseRecord, pack_laps
 from tokenroll.store.tape import Block, Disk, Finish, KernelDisk, RecordType, TapeError, TapeRelease
 
 _RECORDS_PER_BLOCK: Final = 4_096
+_OPENED_SHORT: Final = struct.Struct("<I")
 _OPENED: Final = struct.Struct("<Q")
 _HEAD_BYTES: Final = 4
 _HOLD: Final = int(RecordType.HOLD)
+_SHORT_HOLD: Final = int(RecordType.SHORT_HOLD)
+_SHORT_SETTLE: Final = int(RecordType.SHORT_SETTLE)
 _DISPATCHED: Final = int(RecordType.DISPATCHED)
 _EVIDENCE: Final = int(RecordType.EVIDENCE)
 _ENDS: Final = frozenset({int(RecordType.SETTLE), int(RecordType.RELEASE), int(RecordType.LAPSE)})
@@ -178,8 +181,10 @@ def _follow(holds: dict[int, bool], answers: dict[int, int], block: Block) -> No
         if length < _HEAD_BYTES or offset + length > end:
             raise TapeError(f"record {sequence} at byte {offset} claims {length} bytes of {end - offset}")
         kind = head[0]
-        if kind == _HOLD:
+        if kind == _SHORT_HOLD or kind == _HOLD:  # noqa: PLR1714, SIM109 - a set is looked at by its hash
             holds[sequence] = False
+        elif kind == _SHORT_SETTLE:
+            holds.pop(_OPENED_SHORT.unpack_from(payload, offset + _HEAD_BYTES)[0], None)
         elif kind in _ENDS:
             holds.pop(_OPENED.unpack_from(payload, offset + _HEAD_BYTES)[0], None)
         elif kind == _DISPATCHED:

@@ -146,11 +146,13 @@ def _settled(
     connection: Connection, after_seq: int, cards: dict[int, RateCard], proof: Proof
 ) -> dict[_Attempt, AttemptRecord]:
     table = schema.settlements
-    query = select(table.c.ledger_seq, table.c.charge_nanos, table.c.record).where(table.c.ledger_seq > after_seq)
+    query = select(table.c.ledger_seq, table.c.hold_key, table.c.charge_nanos, table.c.record).where(
+        table.c.ledger_seq > after_seq
+    )
     found: dict[_Attempt, AttemptRecord] = {}
     for row in connection.execute(query.order_by(table.c.ledger_seq)):
         record = parse_record(row.record)
-        key = (record.hold.call_number, record.hold.attempt)
+        key = (record.hold.call_number(row.hold_key), record.hold.attempt)
         if key in found:
             proof.differs(f"call {key[0]:032x} attempt {key[1]} is in the ledger twice")
         found[key] = record
@@ -192,9 +194,9 @@ def _rate(proof: Proof, key: _Attempt, record: AttemptRecord, cards: dict[int, R
 
 def _open_calls(connection: Connection, proof: Proof) -> set[_Attempt]:
     found = set()
-    for row in connection.execute(select(schema.holds.c.record)):
+    for row in connection.execute(select(schema.holds.c.hold_key, schema.holds.c.record)):
         hold = parse_record(row.record).hold
-        found.add((hold.call_number, hold.attempt))
+        found.add((hold.call_number(row.hold_key), hold.attempt))
     proof.attempts_open = len(found)
     return found
 

@@ -185,7 +185,7 @@ def _our_attempt(
 ) -> OurAttempt:
     requests = counts[_REQUEST] if len(counts) > _REQUEST else None
     return OurAttempt(
-        call_identifier(attempt.hold.call_number), attempt.hold.attempt, key, attempt.hold.admitted_at, tier,
+        call_identifier(attempt.hold.call_number(key)), attempt.hold.attempt, key, attempt.hold.admitted_at, tier,
         tuple(report_counts(counts)), cost_nanos, attempt.hold.bound_nanos, card, requests or 1,
     )  # fmt: skip
 

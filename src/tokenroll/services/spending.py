@@ -20,9 +20,9 @@ from tokenroll.model.limits import (
     TAGS_BYTES_MAX,
 )
 from tokenroll.model.tag import PURPOSE, Purpose, merged_tags, named_tag
-from tokenroll.model.usage import METERS
 from tokenroll.services.above_hold import AboveHold
 from tokenroll.services.call_memory import CallMemory, repeated
+from tokenroll.services.call_records import hold_record, settle_record
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
 from tokenroll.services.hot_contexts import bound_beyond_bytes, no_maximum, not_sold, rates_of
@@ -41,18 +41,10 @@ from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, Ta
 from tokenroll.upstream.dialect import CallMeter, Denial, Dialect
 from tokenroll.upstream.facts import Facts
 
-_HOLD_ONE: Final = struct.Struct(tapes.HOLD.format + "qq")
-"""A HOLD with one slice, which is nearly every one, packed at once."""
-_HOLD_ONE_BYTES: Final = _HOLD_ONE.size
-_SETTLE: Final = struct.Struct(tapes.SETTLE.format + "I")
-"""A SETTLE and the mask of its counts, which follow."""
 _WIDE: Final = tapes.WIDE_COUNTS
-_COUNTS: Final = tuple(struct.Struct(f"<{count}q") for count in range(len(METERS) + 1))
 _DISPATCHED_ONE: Final = struct.Struct(tapes.DISPATCHED_HEAD.format + "Q")
 _DISPATCHED_TYPE: Final = int(RecordType.DISPATCHED)
 _DISPATCHED_HOLDS_MAX: Final = (tapes.RECORD_BYTES_MAX - tapes.DISPATCHED_HEAD.size) // 8
-_HOLD_TYPE: Final = int(RecordType.HOLD)
-_SETTLE_TYPE: Final = int(RecordType.SETTLE)
 _REPORTED: Final = int(TapeSource.REPORTED)
 _ESTIMATED: Final = int(TapeSource.ESTIMATED)
 _RELEASES: Final = {
@@ -408,11 +400,10 @@ class Spending(Leases):
             hold.call_number_bytes = previous.call_number_bytes
             hold.attempt = previous.attempt + 1
             previous.later = hold
-        would_deny = hold.would_deny
         flags = (
             facts.cache_aid
             | (tapes.HOLD_STREAM if facts.stream else 0)
-            | (tapes.HOLD_WOULD_DENY if would_deny else 0)
+            | (tapes.HOLD_WOULD_DENY if hold.would_deny else 0)
             | (tapes.HOLD_CAP_INJECTED if hold.cap_changed else 0)
         )
         if _PERSONAL in tags and _PERSONAL in tags.split(","):
@@ -423,26 +414,7 @@ class Spending(Leases):
             raised = limited.record()
             if raised:
                 flags |= tapes.HOLD_LIMITED
-        bound, lots = hold.bound_nanos, hold.lots
-        if len(lots) == 1 and not hold.company_nanos:
-            record = _HOLD_ONE.pack(
-                _HOLD_TYPE, flags, _HOLD_ONE_BYTES + len(raised), hold.attempt, 1,
-                hold.call_number_bytes, hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
-                bound if would_deny else 0, model_name, deployment_name, tags_name, client_name,
-                hold.output_tokens_max, hold.input_bytes, facts.message_count, facts.tool_count,
-                lots[0].id, hold.takes[0],
-            )  # fmt: skip
-        else:
-            slices = [tapes.SLICE.pack(lot_id, nanos) for lot_id, nanos in hold.slices]
-            length = tapes.HOLD.size + len(slices) * tapes.SLICE.size + len(raised)
-            record = tapes.HOLD.pack(
-                _HOLD_TYPE, flags, length, hold.attempt, len(slices),
-                hold.call_number_bytes, hold.key.wallet.id, hold.key.id, hold.card.id, hold.admitted_at, bound,
-                bound if would_deny else 0, model_name, deployment_name, tags_name, client_name,
-                hold.output_tokens_max, hold.input_bytes, facts.message_count, facts.tool_count,
-            ) + b"".join(slices)  # fmt: skip
-        if raised:
-            record += raised
+        record = hold_record(hold, facts, flags, raised, model_name, deployment_name, tags_name, client_name)
         hold.sequence = tape.append(record)
         self.open_holds[sequence] = hold
         if previous is None:
@@ -494,15 +466,11 @@ class Spending(Leases):
         request_name = self._name_once(meter.provider_request_id) if meter.provider_request_id else 0
         now = self._end(hold, "settled", now)
         hold.charge_nanos = nanos
-        counts = _COUNTS[len(values)]
-        self.tape.append(
-            _SETTLE.pack(
-                _SETTLE_TYPE, _WIDE, _SETTLE.size + counts.size, hold.sequence, now, hold.first_byte_at, nanos, list_nanos,
-                net_nanos, meter.delivered_output_bytes, _REPORTED if is_reported else _ESTIMATED, finish, tier_index,
-                hold.dialect_index, status, 0, answered_name, request_name, mask,
-            )
-            + counts.pack(*values)
+        record = settle_record(
+            hold, now, finish, status, mask, values, is_reported, tier_index, nanos, list_nanos, net_nanos,
+            meter.delivered_output_bytes, answered_name, request_name,
         )  # fmt: skip
+        self.tape.append(record)
         if hold.limited is not None:
             hold.limited.true_up(nanos, mask, values)
         self._return(hold, nanos)

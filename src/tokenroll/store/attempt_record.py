@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from tokenroll.engine.drawing import split
 from tokenroll.engine.limiting import counted_for
 from tokenroll.model.hold import Slice
-from tokenroll.model.identifier import HoldKey
+from tokenroll.model.identifier import HoldKey, call_number
 from tokenroll.model.instant import Instant
 from tokenroll.model.limit import LIMIT_MEASURES
 from tokenroll.model.usage import METERS, Usage
@@ -59,7 +59,8 @@ class HoldRecord(NamedTuple):
 
     flags: int
     attempt: int
-    call_number: int
+    written_call: int
+    """The call number where the record has it, else 0: a short one's follows from its hold key."""
     wallet_id: int
     api_key_id: int
     rate_card_id: int
@@ -77,6 +78,10 @@ class HoldRecord(NamedTuple):
     slices: tuple[Slice, ...]
     raises: tuple[LimitRaise, ...] = ()
     """The limits that count it."""
+
+    def call_number(self, number: int) -> int:
+        """The number of the call that it is an attempt of; `number` is its own hold key, as rows keep it."""
+        return self.written_call or call_number(self.admitted_at // 1000, hold_key(number))
 
 
 class EvidenceRecord(NamedTuple):
@@ -181,7 +186,8 @@ def parse_record(record: bytes) -> AttemptRecord:
     try:
         for kind, offset, length in tape.iter_records(record):
             if hold is None:
-                hold = _hold(record, offset, kind, length)
+                is_short = kind == RecordType.SHORT_HOLD
+                hold = _short_hold(record, offset, length) if is_short else _hold(record, offset, kind, length)
             elif settle or release:
                 raise TapeError("a record follows the end of its attempt")
             elif kind == RecordType.EVIDENCE:
@@ -190,6 +196,8 @@ def parse_record(record: bytes) -> AttemptRecord:
                 lapse = _lapse(record, offset, length)
             elif kind == RecordType.SETTLE:
                 settle = _settle(record, offset, length)
+            elif kind == RecordType.SHORT_SETTLE:
+                settle = _short_settle(record, offset, length, hold.admitted_at)
             elif kind == RecordType.RELEASE:
                 release = _release(record, offset, length)
             else:
@@ -218,6 +226,21 @@ def _hold(record: bytes, offset: int, kind: int, length: int) -> HoldRecord:
         raise TapeError(f"a record of type {kind} and {length} bytes is not a hold of {count} slices")
     slices = tuple(Slice(*tape.SLICE.unpack_from(record, start + index * tape.SLICE.size)) for index in range(count))
     return HoldRecord._make((values[1], values[3], int.from_bytes(values[5], "big"), *values[6:], slices, raises))
+
+
+def _short_hold(record: bytes, offset: int, length: int) -> HoldRecord:
+    _, flags, _, wallet_id, key_id, card_id, admitted_at, *names_and_sizes, lot_id, bound = tape.SHORT_HOLD.unpack_from(
+        record, offset
+    )
+    end = offset + tape.SHORT_HOLD.size
+    raises: tuple[LimitRaise, ...] = ()
+    if flags & tape.HOLD_LIMITED:
+        raises, end = _raises(record, end)
+    if length != end - offset:
+        raise TapeError(f"a short hold of {length} bytes is none")
+    needed = bound if flags & tape.HOLD_WOULD_DENY else 0
+    head = (flags, 1, 0, wallet_id, key_id, card_id, admitted_at, bound, needed)
+    return HoldRecord._make((*head, *names_and_sizes, (Slice(lot_id, bound),), raises))
 
 
 def _raises(record: bytes, offset: int) -> tuple[tuple[LimitRaise, ...], int]:
@@ -289,6 +312,21 @@ def _settle(record: bytes, offset: int, length: int) -> SettleRecord:
     return SettleRecord(
         at, first_byte_at, charge, list_cost, net_cost, answer_bytes, source, finish, tape.SERVICE_TIERS[tier], dialect,
         status, answered_model_name, request_id_name, _counts(record, offset, tape.SETTLE.size, length), passes,
+    )  # fmt: skip
+
+
+def _short_settle(record: bytes, offset: int, length: int, admitted_at: Instant) -> SettleRecord:
+    _, flags, _, _, after, first_after, charge, list_cost, net_cost, answer_bytes, how, *rest, mask = (
+        tape.SHORT_SETTLE.unpack_from(record, offset)
+    )
+    tier, dialect, status, answered_model_name, request_id_name = rest
+    width = 2 if flags & tape.SHORT_COUNTS else 4
+    if mask >> METER_COUNT or length != tape.SHORT_SETTLE.size + mask.bit_count() * width:
+        raise TapeError(f"counts under mask {mask:b} do not fill a short settlement of {length} bytes")
+    return SettleRecord(
+        admitted_at + after, admitted_at + first_after - 1 if first_after else 0, charge, list_cost, net_cost, answer_bytes,
+        how & 3, how >> 2, tape.SERVICE_TIERS[tier], dialect, status, answered_model_name, request_id_name,
+        tape.settle_counts(record, offset, METER_COUNT),
     )  # fmt: skip
 
 

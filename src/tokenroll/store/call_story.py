@@ -87,7 +87,7 @@ def calls_named(connection: Connection, call_id: str) -> list[dict[str, Any]]:
         if row is not None:
             hold = parse_record(row.record).hold
             found.append(
-                {"call": f"call_{hold.call_number:032x}", "wallet": _wallet(connection, hold.wallet_id), "admitted_at": hold.admitted_at}
+                {"call": call_identifier(hold.call_number(row.hold_key)), "wallet": _wallet(connection, hold.wallet_id), "admitted_at": hold.admitted_at}
             )  # fmt: skip
     return found
 
@@ -118,7 +118,7 @@ def _attempt_story(connection: Connection, key: int) -> dict[str, Any] | None:
     card = _card(connection, hold.rate_card_id)
     worker, epoch, sequence = hold_key(key)
     story: dict[str, Any] = {
-        "call": f"call_{hold.call_number:032x}",
+        "call": call_identifier(hold.call_number(key)),
         "attempt": hold.attempt,
         "hold_key": f"{worker}/{epoch}/{sequence}",
         "state": Outcome(settled.outcome).name.lower() if settled else opened.state if opened else "",
@@ -231,7 +231,7 @@ def _leader(connection: Connection, key: int, sequence: int) -> str:
     for table in (schema.settlements, schema.holds):
         record = connection.scalar(select(table.c.record).where(table.c.hold_key == key))
         if record is not None:
-            return call_identifier(parse_record(record).hold.call_number)
+            return call_identifier(parse_record(record).hold.call_number(key))
     return ""
 
 

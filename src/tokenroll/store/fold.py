@@ -44,11 +44,16 @@ from tokenroll.store.tape import LIMIT, LOT, Block, RecordType, TapeError, TapeR
 
 _HOLD: Final[int] = int(RecordType.HOLD)
 _SETTLE: Final[int] = int(RecordType.SETTLE)
+_SHORT_HOLD: Final[int] = int(RecordType.SHORT_HOLD)
+_SHORT_SETTLE: Final[int] = int(RecordType.SHORT_SETTLE)
 _DISPATCHED: Final[int] = int(RecordType.DISPATCHED)
 # The parts of records that the loop needs, as unsigned where a negative could pass for an index from the end.
 _HOLD_HOT: Final = struct.Struct("<xBHBB2x16xQQ8xqQ20xI16xQQ")
 """flags, length, attempt, slice count, wallet, key, admitted at, bound, client call name; lot and nanos of the first slice."""
 _SETTLE_HOT: Final = struct.Struct("<2xHQ16xQ")
+_SHORT_HOLD_HOT: Final = struct.Struct("<xBHII4xQ8xI12xIQ")
+"""flags, length, wallet, key, admitted at, client call name; lot and bound."""
+_SHORT_SETTLE_HOT: Final = struct.Struct("<2xHI8xI")
 _END_HOT: Final = struct.Struct("<2xHQq")
 _RELEASE_REASON: Final = 20
 _AT: Final = struct.Struct("<q")
@@ -57,6 +62,7 @@ _LEAF_HOT: Final = struct.Struct("<2sqqqii")
 _SHA256: Final = sha256()
 """An empty hash: a copy of it is a third cheaper than a new one."""
 _HOLD_ONE_SLICE: Final = tape.HOLD.size + tape.SLICE.size
+_SHORT_HOLD_SIZE: Final = tape.SHORT_HOLD.size
 _LIMITED: Final = tape.HOLD_LIMITED
 _RARER_MIN: Final = {
     _DISPATCHED: tape.DISPATCHED_HEAD.size,
@@ -68,6 +74,7 @@ _RARER_MIN: Final = {
     int(RecordType.RETURN): tape.RETURN.size,
 }
 _SETTLE_MIN: Final = tape.SETTLE.size + tape.COUNTS_MASK_NARROW.size
+_SHORT_SETTLE_MIN: Final = tape.SHORT_SETTLE.size
 
 
 _Begun: TypeAlias = tuple[Any, ...]
@@ -98,6 +105,7 @@ class Fold:
         self._cycles = changes.cycles
         self._changes = changes
         self._hold_hot = _HOLD_HOT.unpack_from
+        self._short_hold_hot = _SHORT_HOLD_HOT.unpack_from
         self._now = 0
         self._base = 0
         self._worker = 0
@@ -192,8 +200,9 @@ class Fold:
         fresh, dispatched, values = self._fresh, self._dispatched, batch.values
         spent, limits, again = batch.spent, batch.limits, batch.again.append
         add_hash, new_hash = journal.hashes.append, _SHA256.copy
-        settle_hot, leaf_hot = _SETTLE_HOT.unpack_from, _LEAF_HOT.pack
-        settle_kind, hold_kind, limited, settle_min = _SETTLE, _HOLD, _LIMITED, _SETTLE_MIN
+        settle_hot, short_settle_hot, leaf_hot = _SETTLE_HOT.unpack_from, _SHORT_SETTLE_HOT.unpack_from, _LEAF_HOT.pack
+        settle_kind, short_settle_kind, hold_kind, short_hold_kind = _SETTLE, _SHORT_SETTLE, _HOLD, _SHORT_HOLD
+        limited, settle_min, short_settle_min = _LIMITED, _SETTLE_MIN, _SHORT_SETTLE_MIN
         base, end, padded = self._base, len(payload), payload + bytes(tape.SLICE.size)
         seq, sequence, offset, length = journal.next_seq, first_sequence - 1, 0, 0
         window: tuple[Any, ...] = NEVER
@@ -201,12 +210,14 @@ class Fold:
         while offset < end:
             sequence += 1
             kind = padded[offset]
-            if kind == settle_kind:
-                hot: tuple[Any, ...] = settle_hot(padded, offset)
+            is_short = kind == short_settle_kind
+            if is_short or kind == settle_kind:
+                hot: tuple[Any, ...] = short_settle_hot(padded, offset) if is_short else settle_hot(padded, offset)
                 length = hot[0]
                 opened, charge = hot[1], hot[2]
                 held = fresh.pop(opened, None)
-                if held is None or charge > held[5] or length < settle_min or opened not in dispatched:
+                least = short_settle_min if is_short else settle_min
+                if held is None or charge > held[5] or length < least or dispatched.pop(opened, None) is None:
                     if held is not None:
                         fresh[opened] = held
                     journal.next_seq = seq
@@ -217,7 +228,8 @@ class Fold:
                     wallet, admitted, place = held[1], held[3], held[4]
                     lots[place] += held[5] - charge
                     if record[1] & limited:
-                        limits.passed(record, _HOLD_ONE_SLICE, charge, padded, offset)
+                        raises_at = _SHORT_HOLD_SIZE if record[0] == short_hold_kind else _HOLD_ONE_SLICE
+                        limits.passed(record, raises_at, charge, padded, offset)
                     if evidence:
                         record += evidence.pop(opened, b"")
                     record += padded[offset : offset + length]
@@ -232,14 +244,12 @@ class Fold:
                     add_hash(leaf.digest())
                     values += (seq, opened, wallet, held[2], admitted, cycle, charge, 1, previous, bytearray(record))
                     before = spent.get(place)
-                    if before is None:
-                        spent[place] = charge
-                    else:
-                        spent[place] = before + charge
+                    spent[place] = charge if before is None else before + charge
+                    if before is not None:
                         again(place)
                     seq += 1
-            elif kind == hold_kind:
-                length = self._begin(sequence, padded, offset, end)
+            elif kind == short_hold_kind or kind == hold_kind:  # noqa: PLR1714, SIM109 - a set is looked at by its hash
+                length = self._begin(sequence, padded, offset, end, is_short=kind == short_hold_kind)
             else:
                 length = int.from_bytes(padded[offset + 2 : offset + 4], "little")
                 journal.next_seq = seq
@@ -271,17 +281,22 @@ class Fold:
 
     # ---- beginnings -------------------------------------------------------------------------------
 
-    def _begin(self, sequence: int, padded: bytes, offset: int, end: int) -> int:
-        """A HOLD takes what it holds from its lots. How long its record is."""
-        hot: tuple[Any, ...] = self._hold_hot(padded, offset)
+    def _begin(self, sequence: int, padded: bytes, offset: int, end: int, *, is_short: bool) -> int:
+        """A hold takes what it holds from its lots. How long its record is."""
+        attempt = slices = 1
+        if is_short:
+            hot: tuple[Any, ...] = self._short_hold_hot(padded, offset)
+            wallet, key, admitted, client, lot, nanos = hot[2], hot[3], hot[4], hot[5], hot[6], hot[7]
+            bound, size = nanos, _SHORT_HOLD_SIZE
+        else:
+            hot = self._hold_hot(padded, offset)
+            attempt, slices = hot[2], hot[3]
+            wallet, key, admitted, bound, client, lot, nanos = hot[4], hot[5], hot[6], hot[7], hot[8], hot[9], hot[10]
+            size = _HOLD_ONE_SLICE
         flags: int = hot[0]
         length: int = hot[1]
-        attempt: int = hot[2]
-        slices: int = hot[3]
-        wallet, key, admitted, bound, client, lot, nanos = hot[4], hot[5], hot[6], hot[7], hot[8], hot[9], hot[10]
         lots = self._lots
         place = lot + lot
-        size = _HOLD_ONE_SLICE
         if flags & _LIMITED and slices == 1:
             size = raises_end(padded, offset + size) - offset
         if length == size and slices == 1 and nanos == bound and lot and nanos and lots[place + 1] == wallet:
@@ -300,7 +315,7 @@ class Fold:
 
     def _draw(self, sequence: int, record: bytes, room: int) -> None:
         """A hold of several lots, of none, of a pool's or of the company's."""
-        if len(record) < tape.HOLD.size or len(record) > room:
+        if len(record) < _SHORT_HOLD_SIZE or len(record) > room:
             raise FoldHalt("damaged", f"hold {sequence} has {len(record)} bytes")
         hold = parse_record(record).hold
         if hold.wallet_id < 1 or hold.wallet_id >= len(self._mirror.last_seq):
@@ -328,7 +343,7 @@ class Fold:
         """The other names of an attempt: the call it belongs to, and the client's own id of it."""
         number = self._base | sequence
         if attempt != 1:
-            call = parse_record(record).hold.call_number
+            call = parse_record(record).hold.call_number(number)
             self._changes.batch.attempts.append(
                 (hold_number(hold_key_from_call(call_identifier(call))), attempt, number)
             )
@@ -436,7 +451,7 @@ class Fold:
         hold = self._opened(opened)
         if hold.state != "dispatched":
             raise FoldHalt("transition", f"hold {opened} is {hold.state}: only a dispatched hold can settle")
-        if len(record) < _SETTLE_MIN:
+        if len(record) < (_SHORT_SETTLE_MIN if record[0] == _SHORT_SETTLE else _SETTLE_MIN):
             raise FoldHalt("damaged", f"the settlement of hold {opened} has {len(record)} bytes")
         self._changes.end(hold, Outcome.SETTLED, record, charge_nanos)
 

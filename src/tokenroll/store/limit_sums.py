@@ -99,7 +99,7 @@ class LimitSums:
             else:
                 if counts is None:
                     record = settle[settle_at : settle_at + (settle[settle_at + 2] | settle[settle_at + 3] << 8)]
-                    counts = tape.unpack_counts(record, tape.SETTLE.size, METER_COUNT, record[1])
+                    counts = tape.settle_counts(record, 0, METER_COUNT)
                 amount = counted_for(LIMIT_MEASURES[measure], charge_nanos, counts)
             kind = hold[at : at + _KIND_BYTES]
             sums = known.get(kind)

@@ -25,7 +25,7 @@ from tokenroll.store import schema
 from tokenroll.store.attempt_record import AttemptRecord, Outcome, hold_key, parse_record
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.database import raw_connection
-from tokenroll.store.plain_settlement import HOLD_LABEL, SETTLE_LABEL, settle_offset
+from tokenroll.store.plain_settlement import hold_label, settle_label, settle_offset
 from tokenroll.store.tape import HOLD_PERSONAL
 
 MARK: Final = "spend"
@@ -99,8 +99,8 @@ class SpendSums:
 
     def _add_plain(self, hold_number: int, wallet_id: int, cycle: int, record: bytes, at: int) -> bool:
         """Whether a plain settlement, whose SETTLE is at `at`, was paid by its own wallet from the lot that it held, and is added."""
-        flags, _, _, admitted_at, hold_name, tags_name, lot_id, held_nanos = HOLD_LABEL.unpack_from(record)
-        _, charge_nanos, _, _, settle_name = SETTLE_LABEL.unpack_from(record, at)
+        flags, _, _, admitted_at, hold_name, tags_name, lot_id, held_nanos = hold_label(record)
+        _, charge_nanos, _, _, settle_name = settle_label(record, at)
         if not 0 < charge_nanos <= held_nanos:
             return False
         model_name, personal = settle_name or hold_name, flags & HOLD_PERSONAL

@@ -18,9 +18,10 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import TAPE_BLOCK_BYTES_MAX, TAPE_SEGMENT_BYTES_MAX
 
 MAGIC: Final = b"TKRLTAPE"
-VERSION: Final = 2
-"""2: counts may stand under a mask of 32 bits (WIDE_COUNTS). Whoever writes 2 also reads 1, where no record has that flag."""
-VERSIONS_READ: Final = frozenset({1, VERSION})
+VERSION: Final = 3
+"""2: counts may stand under a mask of 32 bits (WIDE_COUNTS). 3: a HOLD and a SETTLE may be short ones. Each record says by its type and flags
+how it is read, so whoever writes 3 also reads 1 and 2, and rows have all of them side by side."""
+VERSIONS_READ: Final = frozenset({1, 2, VERSION})
 CODEC_PACKED: Final = 1
 
 # magic, version, codec, worker, epoch, segment, boot id, first sequence, created at; then crc32 of all that
@@ -57,6 +58,10 @@ class RecordType(IntEnum):
     LAPSE = 7
     LEASE = 8
     RETURN = 9
+    SHORT_HOLD = 10
+    """A HOLD in fewer bytes, for nearly every one. What does not fit its narrower fields is written as a HOLD."""
+    SHORT_SETTLE = 11
+    """A SETTLE in fewer bytes, in the same way."""
 
 
 class Finish(IntEnum):
@@ -112,6 +117,12 @@ SETTLE_PASSES: Final = 1
 NAME_HEAD: Final = struct.Struct("<I")  # name id; then UTF-8 text
 NAME_BYTES_MAX: Final = 1024
 _NAME_TYPE: Final = int(RecordType.NAME)
+_SHORT_SETTLE_TYPE: Final = int(RecordType.SHORT_SETTLE)
+_SEQUENCE: Final = struct.Struct("<Q")
+_SHORT_SEQUENCE: Final = struct.Struct("<I")
+HOLDS: Final = frozenset({RecordType.HOLD, RecordType.SHORT_HOLD})
+ENDS: Final = frozenset({RecordType.SETTLE, RecordType.SHORT_SETTLE, RecordType.RELEASE})
+"""What ends an attempt for good; a LAPSE leaves it open, in suspense."""
 _NAME_WHOLE_HEAD: Final = struct.Struct("<BBHI")
 """RECORD_HEAD and NAME_HEAD, packed at once: every call's provider request id is a name."""
 HOLD: Final = struct.Struct("<BBHBB2x16sqqqqqqIIIIIIII")
@@ -119,6 +130,11 @@ HOLD: Final = struct.Struct("<BBHBB2x16sqqqqqqIIIIIIII")
 bound nanos, would-deny needed nanos; requested model name, deployment name, tags name, client call id name, output cap tokens,
 input bytes, message count, tool count. Slices follow."""
 SLICE: Final = struct.Struct("<qq")  # lot id, nanos
+SHORT_HOLD: Final = struct.Struct("<BBHIIIqHHIIIIHHIq")
+"""Of a first attempt that is held from one lot: type, flags, length; wallet id, key id, rate card id,
+admitted at; names of model, deployment, tags and client call id; output cap tokens, input bytes, message count, tool count; lot id, bound nanos.
+What is not there follows: the slice is the whole bound, so is what a would-be denial needed, and the call's number is made of worker, epoch,
+this record's sequence and its time (model/identifier.call_number)."""
 LIMITS_HEAD: Final = struct.Struct("<H")  # how many limits were raised
 LIMIT_RAISE: Final = struct.Struct("<IBBHqq")
 """limit id, measure (place in model.limit.LIMIT_MEASURES), flags, spare; start of the counter, amount raised."""
@@ -132,6 +148,13 @@ EVIDENCE: Final = struct.Struct("<BBHQqqBBH")
 SETTLE: Final = struct.Struct("<BBHQqqqqqqBBBBHHII")
 """type, flags, length; hold sequence, settled at, first byte at, charge nanos, list cost nanos, net cost nanos, answer bytes;
 source, finish, service tier index, dialect; HTTP status, reserved; answered model name, provider request id name. Counts follow."""
+SHORT_SETTLE: Final = struct.Struct("<BBHIIIIIIIBBBHHIH")
+"""type, flags, length; hold sequence; settled at, as micros since its hold was admitted; first byte at, as these micros and one more, 0 for none;
+charge nanos, list cost nanos, net cost nanos, answer bytes; source and four times finish, service tier index, dialect; HTTP status; answered model
+name, provider request id name; mask of 16 bits. Counts follow, of 32 bits each, or of 16 (SHORT_COUNTS). It has no passes."""
+SHORT_COUNTS: Final = 4
+"""Flag of a SHORT_SETTLE: its counts have 16 bits each."""
+SHORT_COUNT_MAX: Final = (1 << 16) - 1
 PASSES_HEAD: Final = struct.Struct("<H")  # how many passes there were
 PASS_HEAD: Final = struct.Struct("<qB")  # rate card id, service tier index; then the pass's counts
 RELEASE: Final = struct.Struct("<BBHQqBBH")  # type, flags, length; hold sequence, at, reason, finish, HTTP status
@@ -196,6 +219,30 @@ def unpack_counts(
     layout, places = _counts_layout(mask, meter_count)
     values = (*layout.unpack_from(data, offset + mask_layout.size), None)
     return tuple([values[place] for place in places])
+
+
+def settle_counts(data: "bytes | memoryview", offset: int, meter_count: int) -> tuple[int | None, ...]:
+    """The counts of the SETTLE or SHORT_SETTLE at `offset`; absent ones are None."""
+    if data[offset] != _SHORT_SETTLE_TYPE:
+        return unpack_counts(data, offset + SETTLE.size, meter_count, data[offset + 1])
+    place = offset + SHORT_SETTLE.size
+    layout, places = _short_layout(data[place - 2] | data[place - 1] << 8, meter_count, data[offset + 1] & SHORT_COUNTS)
+    values = (*layout.unpack_from(data, place), None)
+    return tuple([values[at] for at in places])
+
+
+@cache
+def _short_layout(mask: int, meter_count: int, short: int) -> "tuple[struct.Struct, tuple[int, ...]]":
+    """The same for the counts of a SHORT_SETTLE."""
+    _, places = _counts_layout(mask, meter_count)
+    return struct.Struct(f"<{mask.bit_count()}{'H' if short else 'I'}"), places
+
+
+def ended_sequence(data: "bytes | memoryview", offset: int) -> int:
+    """The sequence of the HOLD that the record at `offset` ends, of whichever type that end is."""
+    if data[offset] == _SHORT_SETTLE_TYPE:
+        return int(_SHORT_SEQUENCE.unpack_from(data, offset + RECORD_HEAD.size)[0])
+    return int(_SEQUENCE.unpack_from(data, offset + RECORD_HEAD.size)[0])
 
 
 def pack_name(name_id: int, text: str) -> bytes:

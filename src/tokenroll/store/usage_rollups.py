@@ -31,9 +31,9 @@ from tokenroll.store.attempt_record import (
     parse_record,
 )
 from tokenroll.store.database import raw_connection
-from tokenroll.store.plain_settlement import HOLD_LABEL, SETTLE_LABEL, settle_offset
+from tokenroll.store.plain_settlement import hold_label, settle_label, settle_offset
 from tokenroll.store.rollups import names_of, set_mark
-from tokenroll.store.tape import SETTLE, unpack_counts
+from tokenroll.store.tape import settle_counts
 
 MARK: Final = "usage"
 MINUTE_SECONDS: Final = 60
@@ -197,13 +197,13 @@ class UsageSums:
         if not at:
             self.add(hold_number, parse_record(record))
             return
-        _, key_id, card_id, admitted_at, hold_name, _, _, _ = HOLD_LABEL.unpack_from(record)
-        flags, charge_nanos, tier, dialect, settle_name = SETTLE_LABEL.unpack_from(record, at)
+        _, key_id, card_id, admitted_at, hold_name, _, _, _ = hold_label(record)
+        _, charge_nanos, tier, dialect, settle_name = settle_label(record, at)
         said = (hold_number >> 40, settle_name or hold_name, key_id, card_id, tier, dialect)
         priced = self._labelled.get(said)
         if priced is None:
             priced = self._label(hold_number, parse_record(record), said)
-        counts = unpack_counts(record, at + SETTLE.size, METER_COUNT, flags)
+        counts = settle_counts(record, at, METER_COUNT)
         input_tokens = 0
         for index in _INPUT_INDEXES:
             input_tokens += counts[index] or 0

@@ -30,7 +30,7 @@ from tokenroll.store.journal import command_leaf, entry_leaf, fact_leaf, row_dig
 from tokenroll.store.limit_counters import forgotten_limits, kept_from
 from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.rollups import SpendSums, rolled_through
-from tokenroll.store.tape import RecordType, TapeError, TapeSource, iter_records
+from tokenroll.store.tape import ENDS, TapeError, TapeSource, ended_sequence, iter_records
 from tokenroll.store.usage_rollups import usage_rolled_through
 from tokenroll.store.verify_charges import SPENT_ACCOUNTS, ChargeReplay
 from tokenroll.store.verify_leases import LeaseReplay
@@ -399,9 +399,7 @@ class Verifier:
     def _check_columns(self, row: Any, attempt: AttemptRecord) -> None:
         hold, key = attempt.hold, hold_key(row.hold_key)
         ends = [
-            int.from_bytes(row.record[offset + 4 : offset + 12], "little")
-            for kind, offset, _length in iter_records(row.record)
-            if kind in {RecordType.SETTLE, RecordType.RELEASE}
+            ended_sequence(row.record, offset) for kind, offset, _length in iter_records(row.record) if kind in ENDS
         ]
         said = (hold.wallet_id, hold.api_key_id, hold.admitted_at, attempt.charge_nanos, [key.sequence])
         if said != (row.wallet_id, row.api_key_id, row.admitted_at, row.charge_nanos, ends):
@@ -475,7 +473,7 @@ class Verifier:
     def _identify(self, number: int, hold: HoldRecord) -> None:
         key = hold_key(number)
         if hold.attempt != 1:
-            call = hold.call_number
+            call = hold.call_number(number)
             first = (call >> 72 & 0xFF) << 56 | (call >> 48 & 0xFFFFFF) << 40 | call & (1 << 48) - 1
             self._attempts[first, hold.attempt] = number
         elif hold.client_call_name:

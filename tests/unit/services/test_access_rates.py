@@ -14,7 +14,6 @@ from tokenroll.services.hot import HotHold
 from tokenroll.services.leasing import lease_parts
 from tokenroll.services.protocol import Delta
 from tokenroll.store import tape as tapes
-from tokenroll.store.tape import RecordType
 from tokenroll.upstream.anthropic import Messages
 
 MIDNIGHT = T0 + 3 * DAY
@@ -91,7 +90,7 @@ def test_no_counter_of_the_ledger_knows_of_it(tmp_path):
     hold = desk.admit()
     assert len(hold.limited.limits) == 1
     assert hold.limited.record() == b""
-    (record,) = [record for kind, record in desk.records() if kind is RecordType.HOLD]
+    (record,) = [record for kind, record in desk.records() if kind in tapes.HOLDS]
     assert record[1] & tapes.HOLD_LIMITED == 0
 
 

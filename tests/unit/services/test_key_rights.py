@@ -14,6 +14,7 @@ from tokenroll.services.keys import key_hash, new_key
 from tokenroll.services.leasing import lease_parts
 from tokenroll.services.protocol import Delta
 from tokenroll.store import tape
+from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.tape import RecordType
 from tokenroll.upstream.anthropic import Messages
 
@@ -34,9 +35,9 @@ def recorded_tags(desk):
         if kind is RecordType.NAME:
             number, text = tape.NAME_HEAD.unpack_from(record, 4)[0], record[8:].decode()
             names[number] = text
-        if kind is RecordType.HOLD:
-            fields = tape.HOLD.unpack_from(record)
-            found.append((names.get(fields[14], ""), bool(fields[1] & tape.HOLD_PERSONAL)))
+        if kind in tape.HOLDS:
+            hold = parse_record(record).hold
+            found.append((names.get(hold.tags_name, ""), bool(hold.flags & tape.HOLD_PERSONAL)))
     return found
 
 

@@ -3,13 +3,12 @@
 import pytest
 
 from tests.cast import CREDIT, make_card
-from tests.desk import Desk, lot, make_facts, wallet
+from tests.desk import Desk, last_settlement, lot, make_facts, wallet
 from tokenroll.model.rate_card import RateTable
 from tokenroll.model.usage import METER_INDEX, METERS, Meter
 from tokenroll.services.hot import HotHold
 from tokenroll.store import tape as tapes
-from tokenroll.store.attempt_record import parse_record
-from tokenroll.store.tape import Finish, RecordType
+from tokenroll.store.tape import Finish
 from tokenroll.upstream.audio import Speech, Transcriptions
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.fine_tuning import FineTuningJobs
@@ -36,10 +35,7 @@ def settled(one: Desk, hold, meter):
     """The charge, its counts by meter, and whether the provider said them."""
     one.dispatch(hold)
     charge = one.spending.settle(hold, meter, one.now, 200, Finish.COMPLETE)
-    records = one.records()
-    held = next(record for kind, record in records if kind is RecordType.HOLD)
-    settle = parse_record(held + records[-1][1]).settle
-    assert settle is not None
+    settle = last_settlement(one.records())
     counts = {meter.value: count for meter, count in zip(METERS, settle.counts, strict=True) if count is not None}
     return charge, counts, settle.source == tapes.TapeSource.REPORTED
 

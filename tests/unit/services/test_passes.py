@@ -18,7 +18,7 @@ from tokenroll.model.usage import METERS, Meter
 from tokenroll.services.hot import HotHold
 from tokenroll.store.attempt_record import PassRecord, SettleRecord, pack_settle, parse_record
 from tokenroll.store.call_story import call_story
-from tokenroll.store.tape import Finish, RecordType, TapeError, TapeSource
+from tokenroll.store.tape import ENDS, HOLDS, Finish, TapeError, TapeSource
 from tokenroll.store.verify import verify
 from tokenroll.upstream.anthropic import Messages
 
@@ -120,8 +120,8 @@ def settled(tmp_path, stream: bool, answer: bytes) -> tuple[int, SettleRecord, D
     meter.finish()
     nanos = desk.spending.settle(hold, meter, desk.now, 200, Finish.COMPLETE)
     records = desk.records()
-    held = next(record for kind, record in records if kind is RecordType.HOLD)
-    ended = next(record for kind, record in records if kind is RecordType.SETTLE)
+    held = next(record for kind, record in records if kind in HOLDS)
+    ended = next(record for kind, record in records if kind in ENDS)
     settle = parse_record(held + ended).settle
     assert settle is not None
     return nanos, settle, desk
@@ -200,7 +200,7 @@ def test_the_books_find_passes_that_do_not_make_up_the_charge(nanos, passes):
 def test_a_calls_story_names_its_passes():
     both = [PassRecord(1, "standard", counts(20, 9)), PassRecord(1, "standard", counts(5, 6))]
     books, record = books_of(300_000, *both)
-    story = call_story(books.connection, f"call_{parse_record(record).hold.call_number:032x}")
+    story = call_story(books.connection, f"call_{parse_record(record).hold.written_call:032x}")
     assert story is not None
     (attempt,) = story["attempts"]
     told = [(one["pass"], one["meter"], one["count"], one["attos"]) for one in attempt["rates"]]

@@ -12,8 +12,9 @@ from tests.desk import (
     BOUND,
     Desk,
     card_terms,
-    hold_slices,
+    holds_on,
     key,
+    last_settlement,
     lot,
     make_facts,
     make_meter,
@@ -27,6 +28,7 @@ from tokenroll.model.usage import Meter
 from tokenroll.services.hot import HotHold
 from tokenroll.services.protocol import CardTerms, ClientCallTerms, Delta, Lease, LotChange, ProtocolError, View
 from tokenroll.store import tape as tapes
+from tokenroll.store.attempt_record import hold_number
 from tokenroll.store.tape import Finish, RecordType
 
 
@@ -82,8 +84,8 @@ def test_list_and_net_prices_are_told_beside_the_internal_one(tmp_path):
     card = make_card(internal_prices=table(1), list_prices=table(3), net_prices=table(2))
     desk = Desk(tmp_path, wallet(lot(1, CREDIT)), cards=(card,))
     assert desk.call(input=100, output=10) == 110_000
-    fields = tapes.SETTLE.unpack_from(desk.records()[-1][1])
-    assert fields[6:9] == (110_000, 330_000, 220_000)
+    settled = last_settlement(desk.records())
+    assert (settled.charge_nanos, settled.list_cost_nanos, settled.net_cost_nanos) == (110_000, 330_000, 220_000)
 
 
 def test_the_tier_that_answered_decides_the_price(tmp_path):
@@ -101,7 +103,7 @@ def test_the_tier_that_answered_decides_the_price(tmp_path):
     meter = make_meter(input=100, output=10)
     meter.service_tier = "flex"
     assert desk.spending.settle(hold, meter, T0, 200, Finish.COMPLETE) == 55_000
-    assert tapes.SETTLE.unpack_from(desk.records()[-1][1])[12] == 2
+    assert last_settlement(desk.records()).service_tier == "flex"
     hold = desk.admit()
     desk.dispatch(hold)
     meter.service_tier = "priority"  # a tier that the card does not sell: the hold's own stands
@@ -113,7 +115,7 @@ def test_a_meter_without_a_price_is_never_free(ada):
     ada.dispatch(hold)
     # 10 audio tokens that the card does not price, at the dearest rate of the bound: 15,000 nanos each
     assert ada.settle(hold, input=10, output=0, output_audio=10) == 180_000
-    assert tapes.SETTLE.unpack_from(ada.records()[-1][1])[10] == tapes.TapeSource.ESTIMATED
+    assert last_settlement(ada.records()).source == tapes.TapeSource.ESTIMATED
 
 
 def test_an_aborted_call_pays_the_evidence_and_says_estimated(ada):
@@ -123,8 +125,8 @@ def test_an_aborted_call_pays_the_evidence_and_says_estimated(ada):
     meter.output_events = 12
     # 1,000 bytes are about 250 tokens in; 12 events are at least 12 tokens out: 250 x 3,000 + 12 x 15,000
     assert ada.spending.settle(hold, meter, T0, 200, Finish.CLIENT_GONE) == 930_000
-    fields = tapes.SETTLE.unpack_from(ada.records()[-1][1])
-    assert (fields[10], fields[11]) == (tapes.TapeSource.ESTIMATED, Finish.CLIENT_GONE)
+    settled = last_settlement(ada.records())
+    assert (settled.source, settled.finish) == (tapes.TapeSource.ESTIMATED, Finish.CLIENT_GONE)
 
 
 def test_an_estimate_is_never_above_what_was_bounded(ada):
@@ -159,8 +161,7 @@ def test_names_run_out_at_the_end_of_their_range_and_calls_go_on(ada):
         meter = make_meter(input=10)
         meter.provider_request_id = request_id
         assert ada.spending.settle(hold, meter, T0, 200, Finish.COMPLETE) == 30_000
-        kind, record = ada.records()[-1]
-        assert (kind, tapes.SETTLE.unpack_from(record)[17]) == (RecordType.SETTLE, number)
+        assert last_settlement(ada.records()).request_id_name == number
     assert ada.available() == left - 60_000
     assert not ada.spending.open_holds
 
@@ -226,35 +227,29 @@ def test_the_tape_tells_a_call_from_hold_to_settlement(ada):
     ada.spending.settle(hold, meter, T0 + 9, 200, Finish.COMPLETE)
     records = ada.records()
     assert [kind for kind, _ in records] == [
-        RecordType.NAME, RecordType.NAME, RecordType.NAME, RecordType.HOLD, RecordType.DISPATCHED, RecordType.NAME,
-        RecordType.SETTLE,
+        RecordType.NAME, RecordType.NAME, RecordType.NAME, RecordType.SHORT_HOLD, RecordType.DISPATCHED, RecordType.NAME,
+        RecordType.SHORT_SETTLE,
     ]  # fmt: skip
     names = {
         struct.unpack_from("<I", record, 4)[0]: record[8:].decode()
         for kind, record in records
         if kind == RecordType.NAME
     }
-    held = tapes.HOLD.unpack_from(records[3][1])
-    assert held[1:5] == (tapes.HOLD_STREAM, len(records[3][1]), 1, 1)
+    (held,) = holds_on(records)
+    assert held[:3] == (tapes.HOLD_STREAM, 1, 0)
     assert hold.sequence == 4
-    assert held[5] == hold.call_number_bytes
-    assert held[6:12] == (1, 1, 1, T0 + 5, BOUND, 0)
-    assert [names[number] if number else "" for number in held[12:16]] == ["sonnet", "sim", "", "job-1"]
-    assert held[16:] == (100, 1_000, 1, 0)
-    assert hold_slices(records[3][1]) == [Slice(1, BOUND)]
+    number = hold_number(HoldKey(ada.tape.worker, ada.tape.epoch, 4))
+    assert held.call_number(number).to_bytes(16, "big") == hold.call_number_bytes
+    assert held[3:9] == (1, 1, 1, T0 + 5, BOUND, 0)
+    assert [names[number] if number else "" for number in held[9:13]] == ["sonnet", "sim", "", "job-1"]
+    assert held[13:] == (100, 1_000, 1, 0, (Slice(1, BOUND),), ())
     assert struct.unpack_from("<qQ", records[4][1], 4) == (T0 + 5, 4)
-    settled = tapes.SETTLE.unpack_from(records[6][1])
-    assert settled[3:10] == (4, T0 + 9, T0 + 7, 60_000, 60_000, 60_000, 345)
-    assert settled[10:16] == (tapes.TapeSource.REPORTED, Finish.COMPLETE, 0, 0, 200, 0)
-    assert [names[number] for number in settled[16:]] == ["sonnet", "req_1"]
-    assert tapes.unpack_counts(records[6][1], tapes.SETTLE.size, 15) == (
-        10,
-        *[None] * 5,
-        2,
-        *[None] * 3,
-        1,
-        *[None] * 4,
-    )
+    assert tapes.ended_sequence(records[6][1], 0) == 4
+    settled = last_settlement(records)
+    assert settled[:6] == (T0 + 9, T0 + 7, 60_000, 60_000, 60_000, 345)
+    assert settled[6:11] == (tapes.TapeSource.REPORTED, Finish.COMPLETE, "standard", 0, 200)
+    assert [names[number] for number in settled[11:13]] == ["sonnet", "req_1"]
+    assert settled.counts == (10, *[None] * 5, 2, *[None] * 3, 1, *[None] * 9)
 
 
 def test_one_record_dispatches_a_whole_group(tmp_path):

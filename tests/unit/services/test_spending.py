@@ -11,6 +11,7 @@ from tests.desk import (
     BOUND,
     SIM,
     Desk,
+    holds_on,
     key,
     lot,
     make_facts,
@@ -23,7 +24,7 @@ from tokenroll.model.usage import Meter
 from tokenroll.services.hot import Deployment, HotHold, Wait
 from tokenroll.services.protocol import Delta, Lease, LotChange
 from tokenroll.store import tape as tapes
-from tokenroll.store.tape import Finish, RecordType
+from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import Denial
 from tokenroll.upstream.embeddings import Embeddings
 from tokenroll.upstream.facts import Batched
@@ -511,9 +512,8 @@ def test_observe_refuses_nobody_and_books_the_excess_to_the_company(tmp_path):
     hold = desk.admit()
     assert hold.would_deny
     assert hold.slices == [Slice(1, 5_000_000), Slice(0, 2_596_000)]
-    kind, record = desk.records()[-1]
-    fields = tapes.HOLD.unpack_from(record)
-    assert (kind, fields[1] & tapes.HOLD_WOULD_DENY, fields[11]) == (RecordType.HOLD, tapes.HOLD_WOULD_DENY, BOUND)
+    (held,) = holds_on(desk.records())
+    assert (held.flags & tapes.HOLD_WOULD_DENY, held.needed_nanos) == (tapes.HOLD_WOULD_DENY, BOUND)
     desk.dispatch(hold)
     assert desk.settle(hold, input=1_000, output=50) == 3_750_000
     assert desk.available() == 1_250_000

@@ -29,6 +29,7 @@ from tests.ledger_kit import (
     release_record,
     settle_record,
 )
+from tests.short_records import short_hold, short_settle, shortened
 from tokenroll.model.limit import LIMIT_MEASURES, LimitMeasure
 from tokenroll.store import limit_sums, tape
 from tokenroll.store.attempt_record import LimitRaise, parse_record
@@ -40,12 +41,22 @@ HELD = 10_000_000
 COST = 4_500_000  # 1,000 model tokens in at 3,000 nanos, 100 out at 15,000
 
 
-@pytest.fixture
-def one():
-    return Kit()
+class ToldKit(Kit):
+    """A ledger that is told what records say in the form of one version of the tape or of another."""
+
+    is_told_short = False
+
+
+@pytest.fixture(params=[False, True], ids=["version 2", "version 3"])
+def one(request):
+    kit = ToldKit()
+    kit.is_told_short = request.param
+    return kit
 
 
 def told(one, *records, first=1):
+    if one.is_told_short:
+        records = tuple(shortened(list(records), first, START))
     return one.ledger.report(Report(worker=0, epoch=1, blocks=pack_block(first, list(records))))
 
 
@@ -236,7 +247,33 @@ def cut_counts(record):
     return record[:2] + size.to_bytes(2, "little") + record[4:size]
 
 
+def short(hold, settle):
+    """Both as tapes of version 3 have them."""
+    whole = parse_record(hold + settle)
+    assert whole.settle is not None
+    return short_hold(whole.hold), short_settle(1, whole.settle, whole.hold.admitted_at)
+
+
+SHORT_HOLD, SHORT_SETTLE = short(hold_record(1, (ADA_LOT, HELD)), settle_record(1, 1, 1))
+SHORT_LIMITED, _ = short(
+    hold_record(1, (ADA_LOT, HELD), raises=(LimitRaise(1, TOKENS, 0, START, 5),)), settle_record(1, 1, 1)
+)
+
+
 HALTS = {
+    "a short settlement that is cut": ("damaged", [SHORT_HOLD, dispatched_record(1), SHORT_SETTLE[:40]]),
+    "a short settlement that says it is shorter": (
+        "damaged", [SHORT_HOLD, dispatched_record(1), SHORT_SETTLE[:2] + b"\x28\x00" + SHORT_SETTLE[4:40]],
+    ),
+    "a short settlement whose counts are cut, before another record": (
+        "damaged",
+        [SHORT_LIMITED, dispatched_record(1), SHORT_SETTLE[:2] + b"\x2d\x00" + SHORT_SETTLE[4:45], hold_record(4, (ADA_LOT, HELD))],
+    ),
+    "a short hold that is cut": ("damaged", [SHORT_HOLD[:-4]]),
+    "a short hold that says it is longer": ("damaged", [SHORT_HOLD[:2] + b"\x40\x00" + SHORT_HOLD[4:] + bytes(4)]),
+    "a short hold of nothing": ("slices", [SHORT_HOLD[:-8] + bytes(8)]),
+    "a short hold of less": ("overdraw", [SHORT_HOLD[:-8] + b"\xff" * 8]),
+    "a short hold of another member's lot": ("lot", [SHORT_HOLD[:4] + b"\x02\x00\x00\x00" + SHORT_HOLD[8:]]),
     "a settlement without a hold": ("transition", [settle_record(9, 1, 1)]),
     "a settlement of what was never sent": ("transition", [hold_record(1, (ADA_LOT, HELD)), settle_record(1, 1, 1)]),
     "a second settlement": (

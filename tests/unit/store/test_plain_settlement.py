@@ -14,6 +14,7 @@ from tests.ledger_kit import (
     release_record,
     settle_record,
 )
+from tests.short_records import shortened
 from tokenroll.model.usage import Meter
 from tokenroll.store.attempt_record import LimitRaise, Outcome, PassRecord, SettleRecord, pack_settle, parse_record
 from tokenroll.store.plain_settlement import settle_offset
@@ -48,6 +49,11 @@ PLAIN = {
     "with counts that have no price": ONE_LOT
     + settled(77, None, None, None, None, None, None, None, None, None, None, 5),
     "of a long context": ONE_LOT + settled(9_000_000, 150_000, 60_000),
+}
+PLAIN |= {
+    f"{name}, by tapes of version 3": b"".join(shortened([record[:at], record[at:]]))
+    for name, record in PLAIN.items()
+    for at in (settle_offset(record),)
 }
 RARER = {
     "of two lots": hold_record(1, (ADA_LOT, 3), (ADA_SECOND_LOT, HELD)) + settle_record(1, 1_000, 100),

@@ -159,13 +159,15 @@ def cut_calls(reports: Reports, *, calls: list[str]) -> dict[str, Any]:
     counts = dict.fromkeys(calls, 0)
     states: dict[str, int] = {}
     words = {Outcome.SETTLED: "settled", Outcome.RELEASED: "released", Outcome.RESOLVED: "resolved"}
-    known = [(blob, state) for blob, state in connection.execute(select(holds.c.record, holds.c.state))]
+    known = [tuple(row) for row in connection.execute(select(holds.c.hold_key, holds.c.record, holds.c.state))]
     known += [
-        (blob, words[Outcome(outcome)])
-        for blob, outcome in connection.execute(select(settlements.c.record, settlements.c.outcome))
+        (number, blob, words[Outcome(outcome)])
+        for number, blob, outcome in connection.execute(
+            select(settlements.c.hold_key, settlements.c.record, settlements.c.outcome)
+        )
     ]
-    for blob, state in known:
-        name = call_identifier(parse_record(blob).hold.call_number)
+    for number, blob, state in known:
+        name = call_identifier(parse_record(blob).hold.call_number(number))
         if name in counts:
             counts[name] += 1
             states[state] = states.get(state, 0) + 1
