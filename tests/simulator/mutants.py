@@ -106,8 +106,8 @@ def goes_on_behind_a_torn_block(_real: Any) -> Any:
 
 
 def sends_before_it_is_durable(real: Any) -> Any:
-    def hold_ready(self: Any, waiter: Any, *, alone: bool = False) -> None:
-        del alone
+    def hold_ready(self: Any, waiter: Any, *, alone: bool = False, body_bytes: int = 0) -> None:
+        del alone, body_bytes
         self._append_dispatched([waiter.hold])
         waiter.on_dispatched()
         self._next_turn()

@@ -31,7 +31,6 @@ _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _CONTENT_LENGTH_NAME: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (?=\d)")
 
 _REQUEST_ID_BYTES_MAX: Final = 128
-_ID_CHARACTERS: Final = (string.ascii_letters + string.digits + "-_").encode()
 _LENGTH_DIGITS_MAX: Final = 12
 _TOKEN_CHARACTERS: Final = (string.ascii_letters + string.digits + "-._~+/=").encode()
 _TOKEN_BYTES_MAX: Final = 512
@@ -496,7 +495,7 @@ class ResponseReader:
     def _plain_id(self, head: ResponseHead, line: bytes) -> bool:
         """The short way for a request id of letters, digits, - and _ alone, which need no grammar; False for any other."""
         value = line[len(self._id_start) :]
-        if not value or len(value) > _REQUEST_ID_BYTES_MAX or value.translate(None, _ID_CHARACTERS):
+        if len(value) > _REQUEST_ID_BYTES_MAX or not value.replace(b"_", b"").replace(b"-", b"").isalnum():
             return False
         head.request_id = value.decode("ascii")
         head.forward.append(line)

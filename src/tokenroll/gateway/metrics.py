@@ -2,13 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from itertools import zip_longest
 from typing import Final
 
 from tokenroll.model.usage import METERS
 from tokenroll.upstream.dialect import CallMeter
 
-_UNSUMMED_MAX: Final = 1024
 _BUCKETS: Final = 26
 """Powers of two in microseconds: the last one is half a minute."""
 
@@ -49,7 +47,6 @@ class Metrics:
     """Counters of one worker since its start."""
 
     __slots__ = (
-        "_unsummed",
         "added",
         "calls",
         "cap_hints",
@@ -85,7 +82,6 @@ class Metrics:
         self.settled_calls = 0
         self.estimated_calls = 0
         self.tokens = [0] * len(METERS)
-        self._unsummed: list[list[int | None]] = []
         self.charged_nanos = 0
         self.settled_hold_nanos = 0
         self.added = Histogram()
@@ -118,17 +114,10 @@ class Metrics:
             self.estimated_calls += 1
         self.charged_nanos += charge_nanos
         self.settled_hold_nanos += bound_nanos
-        unsummed = self._unsummed
-        unsummed.append(meter.counts)
-        if len(unsummed) >= _UNSUMMED_MAX:
-            self.sum_tokens()
-
-    def sum_tokens(self) -> None:
-        """Adds up what came in since the last time: column by column is many times cheaper than call by call."""
-        unsummed, self._unsummed = self._unsummed, []
         tokens = self.tokens
-        for index, column in enumerate(zip_longest(*unsummed)):
-            tokens[index] += sum(filter(None, column))
+        for index, count in enumerate(meter.counts):
+            if count:
+                tokens[index] += count
 
     def text(self, extra: Iterable[tuple[str, str, str, float]], labels: str) -> str:
         """The page of /metrics. `extra` are (name, type, label set, value) of things counted elsewhere."""
@@ -156,7 +145,6 @@ class Metrics:
             "counter",
             [('source="estimated"', self.estimated_calls), ('source="reported"', reported)],
         )
-        self.sum_tokens()
         family(
             "tokenroll_tokens_total",
             "counter",

@@ -312,11 +312,10 @@ class Pool:
                 return connection
         return None
 
-    @property
-    def is_warm(self) -> bool:
-        """Whether the next connection was used a moment ago, when providers do not close them: no end of it waits unread."""
-        ticks = self.gateway.ticks
-        return bool(self.idle) and self.idle[-1].deadline + ticks.warm >= self.gateway.wheel.now + ticks.pooled_idle
+    def is_warm(self, count: int) -> bool:
+        """Whether the next `count` connections were used a moment ago, when providers do not close them: no end of them waits unread."""
+        ticks, idle = self.gateway.ticks, self.idle
+        return len(idle) >= count and idle[-count].deadline + ticks.warm >= self.gateway.wheel.now + ticks.pooled_idle
 
     def give(self, connection: UpstreamConnection) -> None:
         """The connection is free again, for as long as one that has answered."""

@@ -1,5 +1,8 @@
 """Which calls a worker remembers: the last ones whole, and the clients' own call ids for longer (DESIGN §4 law 7).
 
+A call that has ended well is kept as what can still be asked of it, not as its hold: a hold is some thirty lines of the processor's
+caches, and so many of them would push out all that the next call needs.
+
 A repeated id is never sent again. Within one life of a worker its memory answers; at the start of a life the ledger tells it the
 ids of earlier ones (protocol, ClientCallTerms). Both are bounded and forget one for each that comes, so no pause ever frees many.
 """
@@ -17,6 +20,38 @@ from tokenroll.upstream.dialect import Denial
 _sequence_of: Final = attrgetter("sequence")
 
 
+class SettledCall:
+    """All that can be asked of a call that was settled at its first attempt and has no id of its client's."""
+
+    __slots__ = (
+        "_card", "admitted_at", "bound_nanos", "call_number_bytes", "charge_nanos", "model", "sequence", "upstream_model", "wallet",
+        "would_deny",
+    )  # fmt: skip
+
+    def __init__(self, hold: HotHold) -> None:
+        self.sequence = hold.sequence
+        self.wallet = hold.key.wallet
+        self.call_number_bytes = hold.call_number_bytes
+        self.admitted_at = hold.admitted_at
+        self.model = hold.model
+        self.upstream_model = hold.upstream_model
+        self.bound_nanos = hold.bound_nanos
+        self.charge_nanos = hold.charge_nanos
+        self._card = hold.card
+        limited = hold.limited
+        self.would_deny = hold.would_deny or (limited is not None and limited.would_deny)
+
+    @property
+    def call_id(self) -> str:
+        """See HotHold."""
+        return f"call_{self.call_number_bytes.hex()}"
+
+    @property
+    def rate_card(self) -> str:
+        """See HotHold."""
+        return self._card.digest[:16]
+
+
 class EndedCall(NamedTuple):
     """All that a repeated id must be told once its call has left the memory of whole calls."""
 
@@ -30,7 +65,7 @@ class CallMemory:
     __slots__ = ("_at", "_by_client", "_clients", "_ring")
 
     def __init__(self) -> None:
-        self._ring: list[HotHold] = []
+        self._ring: list[HotHold | SettledCall] = []
         """First attempts in the order of their sequences; `_at` is the oldest once the ring is full."""
         self._at = 0
         self._by_client: dict[tuple[int, str], HotHold | EndedCall] = {}
@@ -40,16 +75,23 @@ class CallMemory:
         """A call's first attempt."""
         ring = self._ring
         if len(ring) < CALLS_REMEMBERED_MAX:
+            hold.place = len(ring)
             ring.append(hold)
         else:
-            at = self._at
+            at = hold.place = self._at
             gone = ring[at]
             ring[at] = hold
             self._at = (at + 1) % CALLS_REMEMBERED_MAX
-            if gone.client_call_id:
+            if type(gone) is HotHold and gone.client_call_id:
                 self._shorten(gone)
         if hold.client_call_id:
             self._add((hold.key.id, hold.client_call_id), hold)
+
+    def settled(self, hold: HotHold) -> None:
+        """An attempt was settled, and no other follows."""
+        place, ring = hold.place, self._ring
+        if 0 <= place < len(ring) and ring[place] is hold and not hold.client_call_id:
+            ring[place] = SettledCall(hold)
 
     def learn(self, terms: ClientCallTerms) -> None:
         """A call of an earlier life, or of another worker; one that is known here stays as it is."""
@@ -57,7 +99,7 @@ class CallMemory:
         if client not in self._by_client:
             self._add(client, EndedCall(terms.state, terms.charge_nanos))
 
-    def by_sequence(self, sequence: int) -> HotHold | None:
+    def by_sequence(self, sequence: int) -> HotHold | SettledCall | None:
         """The call whose first HOLD has that sequence, if it is one of the last."""
         ring, at = self._ring, self._at
         for low, high in ((at, len(ring)), (0, at)):

@@ -26,7 +26,8 @@ class Chain:
     __slots__ = ("_hash",)
 
     def __init__(self, secret: bytes, scope: Iterable[bytes]) -> None:
-        self._hash = hashlib.blake2b(key=secret, digest_size=FINGERPRINT_BYTES)
+        # where the processor has instructions for it, half the price of BLAKE2; cut to half, nobody can go on from what is told of it
+        self._hash = hashlib.sha256(secret)
         for part in scope:
             self.add(part)
 
@@ -37,7 +38,7 @@ class Chain:
 
     def fingerprint(self) -> bytes:
         """Of all parts up to here."""
-        return self._hash.digest()
+        return self._hash.digest()[:FINGERPRINT_BYTES]
 
 
 class Fingerprints:

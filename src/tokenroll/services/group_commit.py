@@ -11,7 +11,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import HotHold
@@ -39,6 +39,10 @@ class Waiter(Protocol):
         """`find_connection` or `on_dispatched` raised: it ends by itself, so that those behind it in the group are heard."""
 
 
+_TURN_BYTES: Final = 256 * 1024
+"""Bodies of so many bytes together do not wait for the end of the turn: a share of what a processor keeps near itself."""
+
+
 class GroupCommit:
     """Owns the writing of one tape.
 
@@ -49,8 +53,8 @@ class GroupCommit:
     """
 
     __slots__ = (
-        "_after_dispatch", "_append_dispatched", "_busy", "_clock", "_disk_thread", "_dispatching", "_done", "_idle_seconds", "_jobs", "_later", "_loop",
-        "_on_block", "_on_failure", "_scheduled", "_synced", "_tape", "_waiters", "failure",
+        "_after_dispatch", "_append_dispatched", "_body_bytes", "_busy", "_clock", "_disk_thread", "_dispatching", "_done", "_idle_seconds", "_jobs", "_later", "_loop",
+        "_on_block", "_on_failure", "_scheduled", "_synced", "_tape", "_turning", "_waiters", "failure",
     )  # fmt: skip
 
     def __init__(
@@ -77,10 +81,13 @@ class GroupCommit:
         self._idle_seconds = idle_seconds
         """How long a settlement or evidence may wait for the next hold's write; a crash meanwhile leaves its call in suspense."""
         self._later = False
+        self._body_bytes = 0
+        """Of the waiters' bodies, as far as they were told."""
         self._waiters: list[Waiter] = []
         self._dispatching: list[Waiter] = []
         self._busy = False
         self._scheduled = False
+        self._turning = False
         self.failure: OSError | None = None
         self._jobs: queue.SimpleQueue[tuple[list[bytes], list[Waiter]] | None] = queue.SimpleQueue()
         self._done: deque[tuple[list[bytes], list[Waiter], OSError | None]] = deque()
@@ -90,14 +97,23 @@ class GroupCommit:
             self._disk_thread = threading.Thread(target=self._work, name="tape", daemon=True)
             self._disk_thread.start()
 
-    def hold_ready(self, waiter: Waiter, *, alone: bool = False) -> None:
+    @property
+    def waiting_count(self) -> int:
+        """How many waiters go out with the next turn."""
+        return len(self._waiters)
+
+    def hold_ready(self, waiter: Waiter, *, alone: bool = False, body_bytes: int = 0) -> None:
         """The waiter's HOLD is appended; it hears `find_connection` when the hold is durable.
 
         `alone`: others are not expected in this turn of the loop, so that nothing is gained by waiting for them; under `written` the
-        waiter may hear it, and `on_dispatched` or `on_commit_failed`, before this returns.
+        waiter may hear it, and `on_dispatched` or `on_commit_failed`, before this returns. So it may when the `body_bytes` of those
+        that wait are many: sent now, bodies are still in the processor's caches, and the next ones take their place there.
         """
         self._waiters.append(waiter)
-        if alone and not self._synced and not self._scheduled:
+        self._body_bytes += body_bytes
+        if not self._synced and (
+            (alone and not self._scheduled) or (self._body_bytes >= _TURN_BYTES and not self._turning)
+        ):
             self._turn()
         else:
             self._next_turn()
@@ -159,8 +175,16 @@ class GroupCommit:
     def _turn(self) -> None:
         """One turn of the wheel: dispatch what is durable, then commit what waits."""
         self._scheduled = False
+        self._body_bytes = 0
         if self._busy:
             return
+        self._turning = True
+        try:
+            self._turn_once()
+        finally:
+            self._turning = False
+
+    def _turn_once(self) -> None:
         if self.failure is not None:
             self._fail(self.failure)
             return

@@ -354,7 +354,7 @@ class HotHold:
         "admitted_at", "attempt", "available_after_nanos", "beyond_grains", "bound_nanos", "call_number_bytes", "cap_changed", "card",
         "charge_nanos", "choice_count", "client_call_id", "company_nanos", "dialect_index", "dispatched", "first_byte_at",
         "input_bytes", "input_tokens_max", "key", "later", "limited", "lots", "model", "on_overage", "output_cap_tokens",
-        "output_tokens_max", "rates", "searches", "sequence", "service_tier", "state", "takes", "unit_maxima", "upstream_model", "would_deny",
+        "output_tokens_max", "place", "rates", "searches", "sequence", "service_tier", "state", "takes", "unit_maxima", "upstream_model", "would_deny",
     )  # fmt: skip
 
     beyond_grains: int
@@ -421,6 +421,8 @@ class HotHold:
         """The limits that count it; None: none does."""
         self.later: HotHold | None = None
         """The next attempt of the same call."""
+        self.place = -1
+        """Where the memory of calls has it; a further attempt is in no place of its own."""
 
     @property
     def wallet(self) -> HotWallet:

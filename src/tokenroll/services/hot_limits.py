@@ -341,8 +341,13 @@ class Limited:
     def true_up(self, charge_nanos: int, mask: int, values: list[int]) -> None:
         """The call was settled, with these counts under a mask: each counts what it came to (engine/limiting.counted_for)."""
         input_count, token_count, cached_place = _split(mask)
-        input_tokens = sum(values[:input_count])
-        output_tokens = sum(values[input_count:token_count])
+        input_tokens = output_tokens = place = 0
+        while place < input_count:  # compiled, a third of what slices and their sums cost
+            input_tokens += values[place]
+            place += 1
+        while place < token_count:
+            output_tokens += values[place]
+            place += 1
         cached_tokens = values[cached_place] if cached_place >= 0 else 0
         # in the order of LIMIT_MEASURES; a list, because compiled code makes a tuple anew for each look at it
         self._come_to([charge_nanos, 1, input_tokens + output_tokens, input_tokens - cached_tokens, output_tokens])
@@ -507,10 +512,13 @@ def paces_of(limits: list[HotLimit], now: Instant, kind_count: int = len(KINDS))
     """Of each of the first so many kinds the limit with the least left at `now`: the one that refuses first."""
     tightest: list[HotLimit | None] = [None] * kind_count
     for limit in limits:
+        kinds = limit.rule.pace_kinds
+        if not kinds:
+            continue
         if now >= limit.turns_at:
             limit.look(now)
         if limit.holds:
-            for kind in limit.rule.pace_kinds:
+            for kind in kinds:
                 if kind < kind_count:
                     known = tightest[kind]
                     if known is None or limit.cap - limit.used < known.cap - known.used:

@@ -21,7 +21,7 @@ from tokenroll.model.limits import (
 )
 from tokenroll.model.tag import PURPOSE, Purpose, merged_tags, named_tag
 from tokenroll.services.above_hold import AboveHold
-from tokenroll.services.call_memory import CallMemory, repeated
+from tokenroll.services.call_memory import CallMemory, SettledCall, repeated
 from tokenroll.services.call_records import hold_record, settle_record
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
@@ -34,7 +34,7 @@ from tokenroll.services.limit_rules import fitting_cap
 from tokenroll.services.metering import charge_of, charge_of_passes, estimated_counts
 from tokenroll.services.protocol import Delta, Lease, View
 from tokenroll.services.sized_lease import Part, return_records
-from tokenroll.services.spending_views import cycle_ends_at, hold_view, wallet_view
+from tokenroll.services.spending_views import cycle_ends_at, hold_view, settled_view, wallet_view
 from tokenroll.store import tape as tapes
 from tokenroll.store.attempt_record import SettleRecord, pack_settle
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
@@ -474,6 +474,7 @@ class Spending(Leases):
         if hold.limited is not None:
             hold.limited.true_up(nanos, mask, values)
         self._return(hold, nanos)
+        self._memory.settled(hold)
         return nanos
 
     def _settle_passes(self, hold: HotHold, meter: CallMeter, now: Instant, status: int, finish: Finish) -> int:
@@ -493,6 +494,7 @@ class Spending(Leases):
         if hold.limited is not None:
             hold.limited.true_up(nanos, mask, values)
         self._return(hold, nanos)
+        self._memory.settled(hold)
         return nanos
 
     def release(
@@ -620,16 +622,18 @@ class Spending(Leases):
         `call_id` is ours (`call_…`) or the client's own.
         """
         named = self._memory.by_client(key.id, call_id)
-        hold = named if isinstance(named, HotHold) else None
-        if hold is None:
+        call: HotHold | SettledCall | None = named if isinstance(named, HotHold) else None
+        if call is None:
             try:
                 worker, epoch, sequence = hold_key_from_call(call_id)
             except IdentifierError:
                 return None
-            hold = self._memory.by_sequence(sequence)
-            if hold is None or (worker, epoch) != (self.tape.worker, self.tape.epoch):
+            call = self._memory.by_sequence(sequence)
+            if call is None or (worker, epoch) != (self.tape.worker, self.tape.epoch):
                 return None
-        return hold_view(hold) if hold.key.wallet is key.wallet else None
+        if call.wallet is not key.wallet:
+            return None
+        return hold_view(call) if isinstance(call, HotHold) else settled_view(call)
 
     # ---- the tape -------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from tokenroll.engine.cycling import cycle_at
 from tokenroll.model.amount import text_from_nanos
 from tokenroll.model.instant import Instant, text_from_instant
 from tokenroll.model.pay_cycle import PayCalendar
+from tokenroll.services.call_memory import SettledCall
 from tokenroll.services.hot import NEVER, HotHold, HotKey, HotWallet
 from tokenroll.services.hot_limits import HotLimit
 
@@ -94,12 +95,38 @@ def hold_view(hold: HotHold) -> dict[str, Any]:
             }
         )
         one = one.later
+    would_deny = hold.would_deny or (hold.limited is not None and hold.limited.would_deny)
+    return _call(hold.call_id, hold.model, hold.admitted_at, hold.client_call_id, would_deny, attempts)
+
+
+def settled_view(call: SettledCall) -> dict[str, Any]:
+    """The same for one of which only this is remembered."""
+    attempt = {
+        "attempt": 1,
+        "state": "settled",
+        "dispatched": True,
+        "model": call.upstream_model,
+        "hold_max": text_from_nanos(call.bound_nanos),
+        "cost": text_from_nanos(call.charge_nanos),
+        "rate_card": call.rate_card,
+    }
+    return _call(call.call_id, call.model, call.admitted_at, "", call.would_deny, [attempt])
+
+
+def _call(
+    call_id: str,
+    model: str,
+    admitted_at: Instant,
+    client_call_id: str,
+    would_deny: bool,
+    attempts: list[dict[str, Any]],
+) -> dict[str, Any]:
     return {
-        "id": hold.call_id,
+        "id": call_id,
         "unit": UNIT,
-        "model": hold.model,
-        "admitted_at": text_from_instant(hold.admitted_at),
-        "client_call_id": hold.client_call_id or None,
-        "would_have_been_denied": hold.would_deny or (hold.limited is not None and hold.limited.would_deny),
+        "model": model,
+        "admitted_at": text_from_instant(admitted_at),
+        "client_call_id": client_call_id or None,
+        "would_have_been_denied": would_deny,
         "attempts": attempts,
     }

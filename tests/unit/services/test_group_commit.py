@@ -127,9 +127,9 @@ class Office:
         if caller.hold.sequence not in self.disk.holds_after_power_loss():
             self.lost.append(caller.hold.sequence)
 
-    def send(self, *, dial=False, alone=False):
+    def send(self, *, dial=False, alone=False, body_bytes=0):
         caller = Caller(self, dial)
-        self.commit.hold_ready(caller, alone=alone)
+        self.commit.hold_ready(caller, alone=alone, body_bytes=body_bytes)
         return caller
 
 
@@ -140,7 +140,12 @@ async def busy_hour(directory, durability, seed, calls=120):
     callers: list[Caller] = []
     while len(callers) < calls:
         callers += [
-            office.send(dial=chance.random() < 0.3, alone=chance.random() < 0.5) for _ in range(chance.randrange(1, 9))
+            office.send(
+                dial=chance.random() < 0.3,
+                alone=chance.random() < 0.5,
+                body_bytes=chance.choice((0, 0, 100_000, 300_000)),
+            )
+            for _ in range(chance.randrange(1, 9))
         ]
         if chance.random() < 0.5:
             await asyncio.sleep(chance.random() / 1000)
@@ -214,9 +219,39 @@ def test_a_planted_missing_sync_is_caught(tmp_path, monkeypatch):
     assert {one.hold.sequence for one in callers} & set(office.lost)
 
 
+def test_large_bodies_do_not_wait_for_the_end_of_the_turn(tmp_path):
+    async def scene():
+        office = Office(tmp_path, Durability.WRITTEN)
+        first, second = office.send(body_bytes=100_000), office.send(body_bytes=100_000)
+        assert not first.told
+        assert not second.told
+        third = office.send(body_bytes=100_000)  # 300,000 bytes are more than 256 KiB
+        told = [one.told for one in (first, second, third)]
+        assert told == [["connecting", "dispatched"]] * 3
+        small = office.send()
+        assert not small.told
+        await small.done
+        office.commit.close()
+
+    asyncio.run(scene())
+
+
+def test_under_synced_large_bodies_wait_for_the_disk_as_all_do(tmp_path):
+    async def scene():
+        office = Office(tmp_path, Durability.SYNCED)
+        large = office.send(body_bytes=1_000_000)
+        assert not large.told
+        await large.done
+        assert large.told == ["connecting", "dispatched"]
+        assert not office.lost
+        office.commit.close()
+
+    asyncio.run(scene())
+
+
 def test_a_planted_dispatch_before_the_sync_is_caught(tmp_path, monkeypatch):
-    def hasty(self, waiter, *, alone):
-        del alone
+    def hasty(self, waiter, *, alone, body_bytes):
+        del alone, body_bytes
         waiter.find_connection()
         self._waiters.append(waiter)
         self.soon()

@@ -310,6 +310,19 @@ def test_client_call_ids_are_one_keys_own(tmp_path):
     assert mine["id"] == first.call_id
 
 
+def test_a_settled_call_is_still_told_whole_to_its_own_wallet(tmp_path):
+    desk = Desk(tmp_path, wallet(lot(1, CREDIT)), wallet(lot(2, CREDIT), id=BO_WALLET, name="Bo"))
+    hold = desk.admit()
+    desk.dispatch(hold)
+    before: Any = desk.spending.call_view(desk.key(), hold.call_id)
+    assert (before["attempts"][0]["state"], before["attempts"][0]["cost"]) == ("held", None)
+    desk.settle(hold, input=1_000)
+    view: Any = desk.spending.call_view(desk.key(), hold.call_id)
+    settled = {"state": "settled", "cost": "0.003000000"}
+    assert view == {**before, "attempts": [{**before["attempts"][0], **settled}]}
+    assert desk.spending.call_view(desk.key(BO_KEY), hold.call_id) is None
+
+
 def test_it_remembers_a_bounded_number_of_calls(tmp_path, monkeypatch):
     monkeypatch.setattr("tokenroll.services.call_memory.CALLS_REMEMBERED_MAX", 10)
     desk = Desk(tmp_path, wallet(lot(1, 100 * CREDIT)))
