@@ -69,6 +69,7 @@ class Waiting:
 
     def deadline_passed(self) -> None:
         """Long enough: admitted or denied for good."""
-        asked = self._wait or Wait()
+        # woken and not tried yet: what it was lent may be another's by now, which says nothing of what there is
+        asked = self._wait or Wait(asks=[])
         self.end()
         self._call.admit_again(may_wait=False, asked=asked)

@@ -362,8 +362,12 @@ LIMIT_OVERRIDES_MAX: Final = 64
 """Overrides of one limit that are not over: they travel with it."""
 LIMIT_WAIT_SECONDS: Final = 2
 """How long a call is held back by default until a pace has room for it: shorter than any client's own first pause is worth."""
-SHARE_WHOLE: Final = 10**12
-"""A worker's share of a limit is told in so many parts of the cap: of the largest cap one part is a thousandth of a credit."""
+SHARE_WHOLE: Final = 10**18
+"""A worker's share of a limit is told in so many parts of the cap."""
+SHARE_SLACK: Final = 100
+"""So many parts are nothing: shares are rounded up, each by less than one, and the last worker must not be denied what that adds up to."""
+SHARE_ROUNDED_CAP_MAX: Final = 10**14
+"""Below this cap all the slack of a hundred workers is less than the least that a limit counts."""
 LIMIT_RETRY_SECONDS_MAX: Final = 120
 """A client is told to try again when its limit has room within this time, which is as long as the official ones wait by themselves."""
 

@@ -150,7 +150,8 @@ class Wallets:
             if terms is not None:
                 known = self.hot[wallet_id] = HotWallet(terms)
                 self._rows.forget(wallet_id)
-                if self.lent_at is not None:
+                if self.lent_at is not None:  # what calls hold of it they hold at other workers
+                    known.held_elsewhere_nanos, known.held_nanos = known.held_nanos, 0
                     known.lend_nothing(known.lots.values(), self.lent_at())
         return known
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limit import LimitScope
-from tokenroll.model.limits import SHARE_WHOLE, WAITING_CALLS_MAX
+from tokenroll.model.limits import SHARE_ROUNDED_CAP_MAX, SHARE_SLACK, SHARE_WHOLE, WAITING_CALLS_MAX
 from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.model.usage import INPUT_METERS, METER_INDEX, TOKEN_METER_COUNT, Meter
 from tokenroll.services.access_paces import access_rules
@@ -36,10 +36,11 @@ class HotLimit:
     """A limit, and how far it is used now, open calls at their bounds. Window, overrides and dates are looked at when `turns_at` passes.
 
     What is counted since `start_at` is `used` without `earlier_used`; what older parts of a rolling window count is `earlier`, by start.
+    What a ledger whose clock is ahead has counted in windows to come is `later`, and counts then.
     """
 
     __slots__ = (
-        "calendars", "cap", "earlier", "earlier_used", "enforces", "held", "holds", "id", "measure", "overage", "rule", "scope_text",
+        "calendars", "cap", "earlier", "earlier_used", "enforces", "held", "holds", "id", "later", "measure", "overage", "rule", "scope_text",
         "share", "start_at", "turns_at", "used", "waiting", "whole_cap", "window",
     )  # fmt: skip
 
@@ -62,6 +63,7 @@ class HotLimit:
         """How much of the cap is this worker's, of SHARE_WHOLE: of a sized lease it counts its own calls alone."""
         self.earlier: dict[Instant, int] = dict(counters)
         self.earlier_used = self.used = sum(self.earlier.values())
+        self.later: dict[Instant, int] = {}
         self.start_at: Instant = NO_WINDOW.start_at
         self.window = NO_WINDOW
         self.set_rule(rule, scope_text)
@@ -82,7 +84,8 @@ class HotLimit:
         self.share = share
         self.cap, self.overage = self.whole_cap, self.rule.overage
         if share != SHARE_WHOLE:
-            self.cap = self.cap * share // SHARE_WHOLE
+            slack = SHARE_SLACK if share and self.cap < SHARE_ROUNDED_CAP_MAX else 0
+            self.cap = self.cap * min(SHARE_WHOLE, share + slack) // SHARE_WHOLE
             self.overage = self.overage * share // SHARE_WHOLE
 
     def share_for(self, amount: int) -> int:
@@ -98,6 +101,7 @@ class HotLimit:
     def begin_share(self) -> None:
         """Of a sized lease: nothing is used by this life, and nothing may be."""
         self.earlier.clear()
+        self.later.clear()
         self.earlier_used = self.used = 0
         self.set_share(0)
 
@@ -130,6 +134,8 @@ class HotLimit:
 
     def _turn(self, now: Instant) -> None:
         window = self.rule.windows.at(now, self.calendars)
+        if self.later:
+            self._bring_back()
         earlier = self.earlier
         if self.start_at != window.start_at:
             left_used = self.used - self.earlier_used
@@ -146,7 +152,19 @@ class HotLimit:
                 old_used = earlier.pop(start_at)
                 self.used -= old_used
                 self.earlier_used -= old_used
+            for start_at in [one for one in earlier if one > window.start_at]:
+                self.later[start_at] = later_used = earlier.pop(start_at)
+                self.used -= later_used
+                self.earlier_used -= later_used
         self.window = window
+
+    def _bring_back(self) -> None:
+        """What was to count later, before it is seen whether that is now."""
+        for start_at, used in self.later.items():
+            self.earlier[start_at] = used
+            self.earlier_used += used
+            self.used += used
+        self.later.clear()
 
     def change(self, start_at: Instant, amount: int) -> None:
         """A call that raised it at that start came to something else. One that counts no more is nobody's business here."""
@@ -158,6 +176,8 @@ class HotLimit:
             self.earlier[start_at] = used + amount
             self.earlier_used += amount
             self.used += amount
+        elif start_at in self.later:
+            self.later[start_at] += amount
 
     def fits_at(self, amount: int) -> Instant:
         """When a call that raises it by `amount` fits, if no other comes before it; 0 when it is above the whole cap."""

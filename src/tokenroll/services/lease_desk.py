@@ -62,7 +62,7 @@ class LeaseDesk:
         waiting = _Waiting(peer, want)
         if not any(one.overlaps(want) for one in self._waiting):
             self._answer(waiting)
-        elif want.need_nanos or want.limits:
+        elif want.need_nanos or want.limits or want.again:  # what is said again may have been lent already
             self._waiting.append(waiting)
         else:  # what is asked for ahead is for later, and others wait now
             peer.say(Lacking(want.number, []))

@@ -348,25 +348,25 @@ class Ledger:
         worker = self._workers.get(message.worker)
         if worker is None or worker.epoch != message.epoch or worker.ready_at is None or worker.lease != LEASE_SIZED:
             return None
-        now = self.now()
+        at = message.at or self.now()
         if message.again:
             known = self._book.lent(message.worker, message.epoch, message.number)
             if known is not None:
-                answer = self._lending.lent(message, known, now)
+                answer = self._lending.lent(message, known, at)
                 self.connection.rollback()
                 return answer
-        plan = self._lending.plan(message, now, sparing=sparing)
+        plan = self._lending.plan(message, at, sparing=sparing)
         if plan.holders - asked and not plan.suffices:
             self.connection.rollback()
             return plan.holders - asked
         if not plan.suffices:
-            elsewhere = self._lending.elsewhere(message, now, here_alone=True)
+            elsewhere = self._lending.elsewhere(message, at, here_alone=True)
             self.connection.rollback()
             return Lacking(message.number, elsewhere)
         with self._transaction() as now:
             self._book.move(message.worker, message.epoch, message.number, plan.parts)
             self._journal.close_batch(now)
-        return self._lending.lent(message, plan.parts, now)
+        return self._lending.lent(message, plan.parts, at)
 
     def _open_recalls(self, number: int) -> Delta | None:
         """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now."""
@@ -465,6 +465,10 @@ class Ledger:
         if worker.halt_reason:
             self._note_halt(message.worker, "")
         return Ack(epoch=message.epoch, sequence=folded)
+
+    def unnamed(self, message: Report) -> Refusal:
+        """A report on a line that has not said who it is, or is over: nothing of it is heard."""
+        return Refusal("closed_epoch", f"worker {message.worker} has not said HELLO on this line")
 
     def _book_gives(self, message: Report, now: Instant) -> Delta | None:
         """What a report gave back of leased lots goes where it was asked for, in the report's own transaction."""

@@ -284,10 +284,12 @@ class LedgerConnection(asyncio.Protocol):
     def _handle(self, message: Message) -> None:
         ledger = self._server.ledger
         if isinstance(message, Report):
-            answer = ledger.report(message)
+            # on the line whose HELLO named the worker: while its next life recovers, any earlier one may be reported
+            answer = ledger.report(message) if message.worker == self.worker else ledger.unnamed(message)
             self.write(encode(answer))
-            if isinstance(answer, Ack):
-                self._recovered_at = time.monotonic()
+            if not isinstance(answer, Ack):
+                return
+            self._recovered_at = time.monotonic()
             if ledger.named:
                 self._server.tell_named(self, ledger.named)
             if ledger.returned:
@@ -296,7 +298,8 @@ class LedgerConnection(asyncio.Protocol):
                 self._server.publish()
                 self._server.noticed()
         elif isinstance(message, Want):
-            self._server.leases.want(self, message)
+            if message.worker == self.worker:
+                self._server.leases.want(self, message)
         elif isinstance(message, Applied):
             ledger.applied(message)
             self._server.noticed()

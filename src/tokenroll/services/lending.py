@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import SHARE_WHOLE
+from tokenroll.model.limits import SHARE_SLACK, SHARE_WHOLE
 from tokenroll.services import recalling
 from tokenroll.services.hot import NEVER
 from tokenroll.services.limit_terms import counted_from, least_cap, limit_from_row
@@ -66,7 +66,7 @@ class Lending:
         missing = self._plan_money(want, now, parts, holders, like_nanos=0 if sparing else want.like_nanos)
         for limit_id, need in want.limits:
             share = self._share(limit_id, need, now, sparing=sparing)
-            if share:
+            if share > 0:
                 parts.append(LeasePart(LIMIT, limit_id, share))
             else:
                 missing = True
@@ -162,8 +162,9 @@ class Lending:
     def _share(self, limit_id: int, need: int, now: Instant, *, sparing: bool) -> int:
         """How much of a limit a worker that needs so much is given; 0: so much nobody has not."""
         free = self._book.unshared(limit_id) - self._used_by_nobody(limit_id, now)
-        if need > free:
+        if need > free + SHARE_SLACK:
             return 0
+        need = min(need, free)
         return need if sparing else max(need, free // (_BOTH * max(1, len(self._mirror.leased))))
 
     def _used_by_nobody(self, limit_id: int, now: Instant) -> int:

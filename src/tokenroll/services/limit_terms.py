@@ -56,10 +56,18 @@ def overrides_of(connection: Connection, limit_ids: Iterable[int]) -> dict[int, 
 
 def counters_of(connection: Connection, limit: Limit, now: Instant) -> list[tuple[Instant, int]]:
     """The counters that count at `now`, oldest first, as `(start_at, used)`."""
+    return _counters_since(connection, limit, counted_from(connection, limit, now))
+
+
+def _told_counters(connection: Connection, limit: Limit, now: Instant) -> list[tuple[Instant, int]]:
+    """These, and those of the window before: a worker's clock may be behind, and what is over by its own it leaves out."""
+    since = counted_from(connection, limit, now)
+    return _counters_since(connection, limit, counted_from(connection, limit, since - 1))
+
+
+def _counters_since(connection: Connection, limit: Limit, since: Instant) -> list[tuple[Instant, int]]:
     counters = schema.limit_counters.c
-    query = select(counters.start_at, counters.used).where(
-        counters.limit_id == limit.id, counters.start_at >= counted_from(connection, limit, now)
-    )
+    query = select(counters.start_at, counters.used).where(counters.limit_id == limit.id, counters.start_at >= since)
     return [(row.start_at, row.used) for row in connection.execute(query.order_by(counters.start_at))]
 
 
@@ -98,7 +106,7 @@ def _terms(
         limit.window.value, limit.window_seconds, limit.zone, limit.measure.value, limit.cap, limit.enforcement.value,
         limit.degrade.value, limit.cheaper_model, limit.overage, limit.effective_at, limit.expires_at or 0,
         [(one.cap, one.effective_at, one.expires_at) for one in overrides if one.expires_at > now],
-        counters_of(connection, limit, now),
+        _told_counters(connection, limit, now),
     )  # fmt: skip
 
 

@@ -238,7 +238,8 @@ class Want(msgspec.Struct, tag="want", frozen=True):
     """A worker with a sized lease is short: for calls (`need_nanos`, and what its share of limits lacks), or soon (need of nothing).
 
     `wallets` in the order of draw; `like_nanos` is how much it would have if there is plenty. Numbered in its life: `again` after a
-    lost connection. It is lent all that it needs, or told what is LACKING.
+    lost connection. It is lent all that it needs, or told what is LACKING. What lots and windows there are `at` the worker's own
+    instant decides (0: the ledger's), for by it calls are admitted: what it could not draw it would want again at once.
     """
 
     worker: int
@@ -249,6 +250,7 @@ class Want(msgspec.Struct, tag="want", frozen=True):
     like_nanos: int
     limits: list[tuple[int, int]]
     again: bool = False
+    at: int = 0
 
 
 class Elsewhere(msgspec.Struct, array_like=True, frozen=True):

@@ -52,6 +52,8 @@ class SizedLease:
         self._limits = limits
         self._number = 0
         self._asked: dict[int, _Asked] = {}
+        self._lacked: set[int] = set()
+        """Wants that were said again and not met: the one may be met yet that was said last."""
         self._on_its_way: set[_Ids] = set()
         self._queues: dict[_Ids, list[Wait]] = {}
         self._lots: dict[int, HotLot] = {}
@@ -75,15 +77,17 @@ class SizedLease:
         pool = hold.key.pool
         return here + hold.key.wallet.elsewhere_nanos + (pool.elsewhere_nanos if pool is not None else 0)
 
-    @classmethod
     def refusal(
-        cls, hold: HotHold, here: int, refusal: Denial | Wait | Reroute | None, asked: Wait | None
+        self, hold: HotHold, here: int, refusal: Denial | Wait | Reroute | None, asked: Wait | None
     ) -> Denial | Wait | Reroute | None:
         """What becomes of a call by what it was lent. A ledger that did not answer in time has not said that there is no more."""
         if refusal is None:
-            return cls._short(hold, here)
-        if type(refusal) is Denial and asked is not None and asked.asks is not None and not asked.lacked:
-            return Denial("not_ready", scope=hold.key.funding_text)
+            return self._short(hold, here)
+        if type(refusal) is Denial and asked is not None and not asked.lacked:
+            # who waited for a pace has not asked for money at all
+            not_asked = asked.limit is not None and refusal.code == "wallet_empty"
+            if asked.asks is not None or not_asked:
+                return Denial("not_ready", scope=hold.key.funding_text)
         return refusal
 
     @staticmethod
@@ -138,7 +142,8 @@ class SizedLease:
     ) -> None:
         self._number += 1
         ids = [one.id for one in wallets]
-        want = Want(self._worker, self._epoch, self._number, ids, need, like, limits)
+        at = 0 if self._wallets.lent_at is None else self._wallets.lent_at()
+        want = Want(self._worker, self._epoch, self._number, ids, need, like, limits, at=at)
         self._asked[self._number] = _Asked(want, tuple(ids), waits)
         if waits:
             self._on_its_way.add(tuple(ids))
@@ -147,15 +152,18 @@ class SizedLease:
 
     def wants(self) -> list[Want]:
         """What is not answered, said again after a lost connection."""
-        return [msgspec.structs.replace(one.want, again=True) for one in self._asked.values()]
+        for one in self._asked.values():  # also if it is put another way later on
+            one.want = msgspec.structs.replace(one.want, again=True)
+        return [one.want for one in self._asked.values()]
 
     # ---- the ledger's answers --------------------------------------------------------------------------------------
 
     def lent(self, lent: Lent) -> None:
         """Nanos and shares that this worker may use from now on; whoever waited is tried again."""
         asked = self._asked.pop(lent.number, None)
-        if asked is None:
+        if asked is None and lent.number not in self._lacked:
             return  # said twice
+        self._lacked.discard(lent.number)
         sums: dict[int, int] = {}
         for wallet_id, lot_id, nanos in lent.lots:
             wallet = self._wallets.get(wallet_id)
@@ -172,7 +180,8 @@ class SizedLease:
             if limit is not None:
                 limit.set_share(limit.share + share)
         self._note(lent.elsewhere)
-        self._wake(asked, lacked=False)
+        if asked is not None:
+            self._wake(asked, lacked=False)
 
     def lacking(self, lacking: Lacking) -> None:
         """There is not so much: whoever waited is told."""
@@ -181,6 +190,8 @@ class SizedLease:
             return
         self._note(lacking.elsewhere)
         self.lack_count += 1
+        if asked.want.again:
+            self._lacked.add(lacking.number)
         self._wake(asked, lacked=True)
 
     def _note(self, elsewhere: Iterable[Elsewhere]) -> None:
@@ -191,16 +202,26 @@ class SizedLease:
                 wallet.held_elsewhere_nanos = one.held_nanos
 
     def _wake(self, asked: _Asked, *, lacked: bool) -> None:
-        """Those whose want it was, then those that came since, in their order."""
+        """Those whose want it was, then those that came since, in their order.
+
+        What was lacking says nothing to one that needs less than was wanted, or needs less by now: it asks for itself.
+        """
         if not asked.waits:
             return
         self._on_its_way.discard(asked.ids)
         for wait in asked.waits:
-            wait.lacked = lacked
+            wait.lacked = lacked and self._lacks_as_much(wait, asked.want)
         for wait in asked.waits + self._queues.pop(asked.ids, []):
             wake, wait.wake = wait.wake, None
             if wake is not None:
                 wake()
+
+    def _lacks_as_much(self, wait: Wait, want: Want) -> bool:
+        need, limits = self._missing(wait)
+        lacks, wanted = dict(limits), dict(want.limits)
+        if need < want.need_nanos or lacks.keys() != wanted.keys():
+            return False
+        return all(share >= wanted[limit_id] for limit_id, share in lacks.items())
 
     # ---- what goes back --------------------------------------------------------------------------------------------
 
@@ -221,11 +242,11 @@ class SizedLease:
         return parts
 
     def _say_again(self, asked: AskBack) -> None:
-        """Calls that counted on what went back want all of it now."""
+        """Calls that counted on what went back want all of it now; unless that want is met already, and its answer on its way."""
         for one in self._asked.values():
             if one.waits and not {*one.ids}.isdisjoint(asked.wallets):
                 need, limits = self._missing(one.waits[0])
-                one.want = msgspec.structs.replace(one.want, need_nanos=need, limits=limits)
+                one.want = msgspec.structs.replace(one.want, need_nanos=need, limits=limits, again=True)
                 self.say(one.want)
 
     def idle(self) -> list[Part]:
@@ -245,7 +266,8 @@ class SizedLease:
         wallet.change(lot, -nanos)
         wallet.low_nanos = 0
         wallet.elsewhere_nanos += nanos
-        self._lots.pop(lot.id, None)
+        if not wallet.held_nanos:  # else what calls hold of it may come back here
+            self._lots.pop(lot.id, None)
         parts.append((LOT, lot.id, nanos))
 
 

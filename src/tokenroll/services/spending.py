@@ -96,7 +96,7 @@ class Spending(Leases):
         """See Leases."""
         super().apply_lease(lease)
         if self.sized is not None:
-            self.wallets.lent_at = self.clock
+            self.wallets.lent_at = lambda: self._stamp(self.clock())  # as the next call is admitted
 
     def apply_delta(self, delta: Delta, now: Instant = 0) -> bool:
         """See Leases. What it makes the worker give of its lots is on the tape when this returns."""

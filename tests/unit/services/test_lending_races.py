@@ -1,0 +1,245 @@
+"""What several workers and the ledger say to each other crosses on the way, and no nanos are lost or denied for it.
+
+Each of these was found by a simulated world (tests/simulator).
+"""
+
+import asyncio
+import types
+
+import msgspec
+
+from tests import ledger_kit as kit
+from tests.desk import BOUND
+from tests.ledger_kit import ADA_LOT, CREDIT
+from tests.pair import Pair
+from tests.unit.services.test_lending import story
+from tokenroll.gateway.waiting import Waiting
+from tokenroll.services.hot import HotHold, Wait
+from tokenroll.services.hot_limits import HotLimit
+from tokenroll.services.ledger_server import LedgerConnection
+from tokenroll.services.protocol import Delta, FrameReader, Lacking, Lent, LotChange, Refusal, Report, Want, encode
+from tokenroll.upstream.dialect import Denial
+
+HOUR = 3_600_000_000
+
+
+class Listener:
+    """A worker's connection that writes down what it is told."""
+
+    def __init__(self, worker):
+        self.worker = worker
+        self.heard = []
+
+    def say(self, message):
+        self.heard.append(message)
+
+
+def credits_worth(amount):
+    """An output cap that makes a call cost so many credits at most, and six thousandths."""
+    return {"output_cap_tokens": int(amount * CREDIT) // kit.OUT_NANOS}
+
+
+@story
+def test_what_others_hold_when_a_life_begins_is_not_held_by_it(pair):
+    other = pair.call(0)
+    pair.restart(1)
+    pair.talk()
+    wallet = pair.workers[1].spending.wallets[kit.ADA]
+    assert (wallet.held_nanos, wallet.held_elsewhere_nanos) == (0, BOUND)
+    pair.call(1).settle(input=1_000, output=0)
+    for _ in range(2):
+        pair.workers[1].spending.returned(pair.workers[1].sized.idle())
+    pair.talk()
+    assert pair.lent(1, ADA_LOT) == 0
+    other.release()
+    pair.prove()
+
+
+@story
+def test_what_comes_back_behind_a_return_lies_idle_too(pair):
+    call = pair.call(0)
+    need = pair.call(1, **credits_worth(99.96))  # whatever worker 0 does not hold is asked back for it
+    assert isinstance(need.answer, HotHold)
+    assert pair.lent(0, ADA_LOT) == 0
+    call.settle(input=1_000, output=0)
+    for _ in range(2):
+        pair.workers[0].spending.returned(pair.workers[0].sized.idle())
+    pair.talk()
+    assert pair.lent(0, ADA_LOT) == 0
+    pair.prove()
+
+
+@story
+def test_a_worker_whose_clock_is_behind_is_lent_nothing_that_it_cannot_draw(pair):
+    pair.now -= HOUR  # before the first grant; the ledger's time does not go back
+    call = pair.call(0)
+    assert call.denial.code == "wallet_empty"
+    assert pair.workers[0].sized.want_count == 1
+    assert pair.lent(0, ADA_LOT) == 0
+    pair.now += HOUR
+    assert isinstance(pair.call(0).answer, HotHold)
+    pair.prove()
+
+
+def test_three_workers_share_three_calls(tmp_path):
+    """A third is no whole number of parts of a cap, and the last worker is not denied for it."""
+
+    async def inside():
+        pair = Pair(tmp_path, of=3)
+        pair.do("limit.create", name="three", member="Ada", window="day", measure="calls", cap=3)
+        pair.talk()
+        assert all(isinstance(pair.call(worker).answer, HotHold) for worker in range(3))
+        assert [pair.call(worker).denial.code for worker in range(3)] == ["limit_reached"] * 3
+        pair.prove()
+
+    asyncio.run(inside())
+
+
+def want_of(worker, number, need, like=0):
+    return Want(worker, 1, number, [kit.ADA], need, like, [], at=kit.START + 1)
+
+
+@story
+def test_what_was_lent_ahead_and_never_heard_is_said_again_while_others_wait(pair):
+    pair.now = kit.START + 1
+    desk, first, second = pair.server.leases, Listener(0), Listener(1)
+    desk.want(first, want_of(0, 9, 0, like=10 * CREDIT))
+    desk.want(second, want_of(1, 9, 75 * CREDIT))
+    assert [type(one) for one in first.heard + second.heard] == [Lent]
+    (waiting,) = desk._waiting
+    desk.left(first)  # the line was cut behind the loan
+    first.heard.clear()
+    desk.want(first, msgspec.structs.replace(want_of(0, 9, 0, like=10 * CREDIT), again=True))
+    assert first.heard == []
+    desk.returned(0, {waiting.number})
+    assert [(type(one), one.number) for one in second.heard] == [(Lacking, 9)]
+    assert [one.lots for one in first.heard] == [[(kit.ADA, ADA_LOT, 10 * CREDIT)]]
+    assert pair.rows("SELECT count(*) FROM lease_moves WHERE number = 9") == [(1,)]
+
+
+@story
+def test_a_want_that_is_put_another_way_is_not_met_a_second_time(pair):
+    """Its answer and what the worker is asked back for cross on the way."""
+    worker = pair.workers[0]
+    pair.call(0, talk=False)
+    (want,) = worker.sized.wants()
+    said = []
+    worker.sized.say = said.append
+    worker.sized.give_back(types.SimpleNamespace(wallets=want.wallets, limits=[]), pair.now)
+    assert [(one.number, one.again) for one in said] == [(want.number, True)]
+    pair.talk()
+    assert isinstance(pair.ledger.want(said[0]), Lent)
+    assert pair.rows(f"SELECT count(*) FROM lease_moves WHERE number = {want.number}") == [(1,)]
+
+
+@story
+def test_a_want_that_was_lacking_and_is_met_when_it_is_put_another_way_is_heard(pair):
+    worker = pair.workers[0]
+    pair.call(0, talk=False)
+    (want,) = worker.sized.wants()
+    worker.sized.give_back(types.SimpleNamespace(wallets=want.wallets, limits=[]), pair.now)
+    worker.sized.lacking(Lacking(want.number, []))
+    for _ in range(2):
+        worker.sized.lent(Lent(want.number, [(kit.ADA, ADA_LOT, 7)], [], []))
+    assert worker.left(kit.ADA) == 7
+
+
+@story
+def test_a_call_that_needs_less_by_now_asks_again(pair):
+    pair.do("limit.create", name="ten", member="Ada", window="day", measure="credits", cap=10 * CREDIT)
+    pair.talk()
+    pair.call(1, **credits_worth(5.9))
+    before = pair.call(0, **credits_worth(2.9))
+    call = pair.call(0, talk=False, **credits_worth(2.4))  # of ten are left one, and a little
+    before.settle(input=0, output=1_500_000_000 // kit.OUT_NANOS)
+    pair.talk()
+    assert isinstance(call.answer, HotHold)
+    pair.prove()
+
+
+@story
+def test_a_lot_that_was_over_when_a_life_began_may_come_out_of_suspense(pair):
+    spending = pair.workers[0].spending
+    change = LotChange(kit.ADA, 999, 5, None)
+    delta = Delta(number=spending.last_delta + 1, wallets=[], lots=[change], keys=[], cards=[], settings={})
+    assert spending.apply_delta(delta)
+    pair.prove()
+
+
+@story
+def test_who_waited_for_a_pace_is_not_told_that_the_wallet_is_empty(pair):
+    pace = object.__new__(HotLimit)
+    hold = types.SimpleNamespace(key=types.SimpleNamespace(funding_text="The wallet Ada"))
+    sized = pair.workers[0].sized
+    told = sized.refusal(hold, 0, Denial("wallet_empty"), Wait(limit=pace))
+    assert told.code == "not_ready"
+    assert sized.refusal(hold, 0, Denial("limit_reached"), Wait(limit=pace)).code == "limit_reached"
+
+
+def test_a_call_whose_time_ends_when_it_is_woken_has_not_been_told_that_there_is_no_more():
+    told = []
+    gateway = types.SimpleNamespace(
+        wheel=types.SimpleNamespace(now=0, add=lambda _one: None), ticks=types.SimpleNamespace(wait=5),
+        metrics=types.SimpleNamespace(waits=0), loop=types.SimpleNamespace(call_soon=lambda _does: None),
+        spending=types.SimpleNamespace(wait=lambda _wait, _wake: None, forget=lambda _wait: None),
+    )  # fmt: skip
+    call = types.SimpleNamespace(gateway=gateway, admit_again=lambda *, may_wait, asked: told.append((may_wait, asked)))
+    waiting = Waiting(call)
+    waiting.begin(Wait(1, asks=[]))
+    waiting._wake()  # something was lent, which another call takes before this one is tried
+    waiting.deadline_passed()
+    ((may_wait, last),) = told
+    assert (may_wait, last.asks, last.lacked) == (False, [], False)
+
+
+@story
+def test_a_report_is_heard_only_on_the_line_whose_hello_named_its_worker(pair):
+    written = []
+    line = LedgerConnection(pair.server)
+    line.write = written.append
+    pair.restart(0)  # between HELLO and READY
+    while pair.ledger.epoch_of(0) < 2:
+        pair.workers[0].link.step()
+    block = kit.pack_block(pair.ledger.folded_sequence(0, 1) + 1, [kit.hold_record(1, (ADA_LOT, 10))])
+    line.data_received(encode(Report(worker=0, epoch=1, blocks=block)))
+    (answer,) = FrameReader().feed(b"".join(written))
+    assert isinstance(answer, Refusal)
+    assert pair.ledger.folded_sequence(0, 1) == 0
+    pair.talk()
+    pair.prove()
+
+
+def limit_told(pair, cap):
+    pair.do("limit.create", name="calls", member="Ada", window="hour", zone="UTC", measure="calls", cap=cap)
+    pair.talk()
+
+
+def call_of_one(pair):
+    return pair.call(0).settle(input=10, output=0)
+
+
+def test_a_worker_whose_clock_is_behind_counts_by_its_own_window(tmp_path):
+    """The ledger tells what its own window counts, and the one before: in the window of a clock that is behind only that one counts."""
+
+    async def inside():
+        pair = Pair(tmp_path, of=1)
+        limit_told(pair, 3)
+        call_of_one(pair)  # in the first hour, one
+        pair.now += HOUR
+        for _ in range(3):
+            call_of_one(pair)
+        assert pair.call(0).denial.code == "limit_reached"
+        pair.talk()
+        pair.now -= HOUR  # somebody sets the clock back, and the worker is started again
+        pair.restart(0)
+        pair.talk()
+        assert [call_of_one(pair) > 0 for _ in range(2)] == [True, True]
+        assert pair.call(0).denial.code == "limit_reached"  # three in the first hour
+        pair.now += HOUR
+        assert pair.call(0).denial.code == "limit_reached"  # and three in the second
+        pair.now += HOUR
+        assert isinstance(pair.call(0).answer, HotHold)
+        pair.talk()
+        assert pair.rows("SELECT used FROM limit_counters ORDER BY start_at") == [(3,), (3,), (1,)]
+
+    asyncio.run(inside())
