@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import gc
 import os
 import subprocess
 import sys
@@ -30,11 +31,13 @@ def several(seeds: range, events: int) -> dict[str, int]:
     """All of them one after the other; the first that fails ends it, with its seed and how to see it again."""
     told = started = time.monotonic()
     sums: collections.Counter[str] = collections.Counter()
+    gc.set_threshold(100_000, 20, 20)  # a world is searched for cycles a tenth as often
     with memory_folder() as place:
         for seed in seeds:
             world = run(seed, place, events=events)
             sums.update(
                 seeds=1,
+                workers=len(world.workers),
                 events=world.agenda.events,
                 faults=world.faults,
                 calls=world.calls,

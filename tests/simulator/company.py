@@ -16,7 +16,7 @@ from tests.simulator.ports import Loop, Wire
 from tests.simulator.reference import MESSAGE_TOKENS, cost_of, must
 from tokenroll.services.keys import key_hash
 from tokenroll.services.ledger_server import LedgerServer
-from tokenroll.services.protocol import Command, FrameReader, Reply, encode
+from tokenroll.services.protocol import Command, FrameReader, Ready, Refusal, Reply, encode
 from tokenroll.services.restoring import learn_lives
 from tokenroll.services.retention import delete_folded_segments
 from tokenroll.store.database import close, connect_writer, raw_connection
@@ -145,7 +145,7 @@ class Provider:
         self.world = world
         self.bill: dict[str, dict[str, Any]] = {}
         self.hold_of: dict[str, int] = {}
-        self.named: set[tuple[int, str]] = set()
+        self.named: set[tuple[int, int, str]] = set()
         self.overrun = 0
 
     def receives(self, call: "Call") -> None:
@@ -153,13 +153,16 @@ class Provider:
         world, rng, rates = self.world, self.world.rng, self.world.rates
         name = call.hold.call_id
         must(name not in self.hold_of, "%s was sent twice", name)
-        if call.client is not None:
+        if (
+            call.client is not None
+        ):  # one of several workers hears of what was named at another when the ledger has heard it
+            worker = call.worker.number if world.are_several else 0
             must(
-                call.client not in self.named or world.rates_were.may_lose_records,
+                (worker, *call.client) not in self.named or world.rates_were.may_lose_records,
                 "the client's %s was sent twice",
                 call.client,
             )
-            self.named.add(call.client)
+            self.named.add((worker, *call.client))
         self.hold_of[name] = call.key
         input_bytes, cap = call.size
         call.tokens = rng.randint(0, input_bytes + MESSAGE_TOKENS), rng.randint(0, cap)
@@ -179,6 +182,18 @@ class Provider:
         call.worker.loop.call_later(at, call.answered, kind)
 
 
+class InOrder(dict[Any, None]):
+    """A set that is gone through in the order in which its members came, so that a seed stays one history."""
+
+    def add(self, one: Any) -> None:
+        """See set."""
+        self[one] = None
+
+    def discard(self, one: Any) -> None:
+        """See set."""
+        self.pop(one, None)
+
+
 class LedgerProcess:
     """The ledger's process: from its start to its death; the rows outlive it."""
 
@@ -189,8 +204,19 @@ class LedgerProcess:
         self.wires: list[Wire] = []
         self.ledger = kit.new_ledger(world.connection, world.ledger_host.clock)
         learn_lives(self.ledger, world.folder)
+        self._ready = self.ledger.ready
+        self.ledger.ready = self.ready  # type: ignore[method-assign]
         self.server = LedgerServer(self.ledger)
+        self.server.connections = InOrder()  # type: ignore[assignment]
         self.loop.call_later(world.rng.random() * world.rates.chores_every / 1_000_000, self.chores)
+
+    def ready(self, message: Ready) -> Any:
+        """The ledger's own, counted."""
+        answer = self._ready(message)
+        if not isinstance(answer, Refusal):
+            readies = self.world.readies
+            readies[message.worker] = readies.get(message.worker, 0) + 1
+        return answer
 
     def chores(self) -> None:
         """What the ledger does by itself, as its server's loops do it."""

@@ -10,17 +10,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.desk import CHAT, PEPPER, SIM, make_facts
-from tests.lone_worker import LoneWorker
+from tests.simulator.denials import Said, Thing
+from tests.simulator.patience import Patience
 from tests.simulator.ports import Died, Loop, Wire
 from tests.simulator.rates import DAY, HOUR, MINUTE
-from tests.simulator.reference import MESSAGE_TOKENS, Asked, Lot, Purse, Terms, bound_of, cost_of, must
+from tests.simulator.reference import MESSAGE_TOKENS, Asked, Loan, Lot, Purse, Terms, bound_of, cost_of, must
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.usage import METER_INDEX, Meter
 from tokenroll.services import group_commit
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.hot_limits import Reroute
-from tokenroll.services.protocol import Delta, FrameReader, Lease, ProtocolError, Refusal, View
+from tokenroll.services.protocol import (
+    AskBack,
+    Delta,
+    FrameReader,
+    Lacking,
+    Lease,
+    Lent,
+    ProtocolError,
+    Refusal,
+    View,
+    Want,
+)
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore
 from tokenroll.store import tape as tapes
@@ -31,6 +43,7 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 0.02
 RETRY_SECONDS = 0.2
+IDLE_SECONDS = 30
 WINDOWS = {"minute": MINUTE, "hour": HOUR, "day": DAY}
 _INPUT, _OUTPUT = METER_INDEX[Meter.INPUT], METER_INDEX[Meter.OUTPUT]
 
@@ -136,7 +149,7 @@ class Call:
             self.worker.end("lapse" if kind == "silence" else "settle", self, None)
 
 
-class Worker(LoneWorker):
+class Worker:
     """One process of the gateway, from its start to its death."""
 
     def __init__(self, world: "Universe", number: int) -> None:
@@ -155,9 +168,20 @@ class Worker(LoneWorker):
         self._unreported: list[bytes] = []
         self._learnt: list[Any] = []
         self._secrets: dict[int, bytes] = {}
+        self.is_over = False
+        """Whether the ledger or the tape has ended it: it does nothing more."""
+        self.waiting: set[Patience] = set()
+        self.said: Said | None = None
+        self.connected_at = 0
+        self.asked_at: dict[Thing, int] = {}
+        self.cleared: dict[Thing, int] = {}
+        """When it was asked back last, and when it returned all that no call of it holds or has used."""
+        self.idle_looks = 0
+        self._hurries = False
         self.core = WorkerCore(
-            number, world.directories[number], self, boot_id=self.host.boot_id, clock=self.host.clock, disk=self.disk
-        )
+            number, world.directories[number], self, boot_id=self.host.boot_id, clock=self.host.clock, disk=self.disk,
+            of=len(world.hosts),
+        )  # fmt: skip
         self.loop.call_soon(self.connect)
         self.loop.call_later(RETRY_SECONDS, self._retry)
 
@@ -170,6 +194,7 @@ class Worker(LoneWorker):
             self.loop.call_later(RETRY_SECONDS, self.connect)
             return
         self._reader = FrameReader()
+        self.connected_at = self.world.agenda.now
         self.core.connected(self.wire.send)
 
     def heard(self, wire: Wire, data: bytes) -> None:
@@ -220,6 +245,8 @@ class Worker(LoneWorker):
     def apply_view(self, view: View) -> None:
         self._learn_limits(view.limits)
         self._learn_keys(view.keys)
+        if self.purse is not None:  # what clients named at other workers
+            self.purse.clients.update({(one.api_key_id, one.client_call_id): 0 for one in view.client_calls})
         self.spending.apply_view(view)
 
     def _learn_keys(self, keys: list[Any]) -> None:
@@ -239,7 +266,7 @@ class Worker(LoneWorker):
             first = one.id not in self.purse.limits
             terms = Terms(one.id, key, member, one.measure == "calls", one.cap, one.effective_at, one.expires_at or 1 << 62, WINDOWS[one.window])  # fmt: skip
             self.purse.limits[one.id] = terms
-            if first:  # what counts at the ledger's clock is all that it is told
+            if first and not isinstance(self.purse, Loan):  # what counts at the ledger's clock is all that it is told
                 for counter in [counter for counter in self.purse.counters if counter[0] == one.id]:
                     del self.purse.counters[counter]
                 for start, used in one.counters:
@@ -247,11 +274,16 @@ class Worker(LoneWorker):
         self._learnt = []
 
     def apply_lease(self, lease: Lease) -> None:
+        if self.is_over:  # it came again after a lost line, and too late
+            return
         self.spending.apply_lease(lease)
         if lease.last:
             self.purse = self.world.judge.leased(self, lease)
             self._learn_limits([])
             self.is_open = True
+            if self.spending.sized is not None:
+                self.spending.sized.say = self._say
+                self.loop.call_later(IDLE_SECONDS, self._return_idle)
 
     def apply_delta(self, delta: Delta) -> None:
         purse = self.purse
@@ -272,18 +304,103 @@ class Worker(LoneWorker):
                 purse.resolved(change.lot_id, change.change_nanos, change.spent_nanos)
             elif change.terms.id not in purse.lots:
                 terms = change.terms
-                purse.add(Lot(terms.id, change.wallet_id, terms.available_nanos, terms.effective_at, terms.expires_at or 1 << 62, terms.priority))  # fmt: skip
+                there = 0 if isinstance(purse, Loan) else terms.available_nanos
+                purse.add(Lot(terms.id, change.wallet_id, there, terms.effective_at, terms.expires_at or 1 << 62, terms.priority))  # fmt: skip
         purse.recalled(delta.recalls, self.host.clock())
         self._learn_keys(delta.keys)
         self._learn_limits(delta.limits)
         for one in delta.counters:
+            if isinstance(purse, Loan) and (one.hold_key >> 56, one.hold_key >> 40 & 0xFFFF) != purse.life:
+                continue
             if (one.limit_id, one.start_at) in purse.counters:
                 purse.counters[one.limit_id, one.start_at] += one.change
 
     def take_used(self, keys_max: int) -> list[int]:
         return self.spending.take_used(self.host.clock(), keys_max)
 
+    # ---- what is lent to it --------------------------------------------------------------------------------------
+
+    def _say(self, want: Want) -> None:
+        self.world.denials.wanted(self, want)
+        self.loan.wanted.add(want.number)
+        self.core.want(want)
+
+    @property
+    def wants_something(self) -> bool:
+        """Whether something is wanted and not answered."""
+        return isinstance(self.purse, Loan) and bool(self.purse.wanted)
+
+    @property
+    def loan(self) -> Loan:
+        """What one of several workers has."""
+        assert isinstance(self.purse, Loan)
+        return self.purse
+
+    @property
+    def _sized(self) -> Any:
+        assert self.spending.sized is not None
+        return self.spending.sized
+
+    def lent(self, lent: Lent) -> None:
+        self.loan.lent(lent.number, lent.lots, lent.shares)
+        self._sized.lent(lent)
+        self.agree()
+
+    def lacking(self, lacking: Lacking) -> None:
+        self.loan.wanted.discard(lacking.number)
+        self.said = self.world.denials.said.get((self.number, self.epoch, lacking.number))
+        self._sized.lacking(lacking)
+
+    def ask_back(self, asked: AskBack) -> None:
+        self.loop.call_soon(self._give_back, asked)
+
+    def _give_back(self, asked: AskBack) -> None:
+        if self.is_over or not isinstance(self.purse, Loan):  # its lease is on its way: it has nothing
+            return
+        loan, now = self.loan, self.host.clock()
+        at, before = loan.stamp(now), self.tape.next_sequence
+        parts = self._sized.give_back(asked, now)
+        foretold = loan.spare(asked.wallets, asked.limits, at)
+        must(sorted(parts) == sorted(foretold), "the worker returned %s and must return %s", parts, foretold)
+        self.spending.returned(parts, asked.number)
+        self._told_returns(before)
+        for wallet in asked.wallets:
+            self.cleared["wallet", wallet] = self.world.agenda.now
+        for limit in asked.limits:
+            self.cleared["limit", limit] = self.world.agenda.now
+        self._hurries = True
+        self.commit.soon()
+        self.agree()
+
+    def _return_idle(self) -> None:
+        if self.is_over:
+            return
+        self.idle_looks += 1
+        before = self.tape.next_sequence
+        parts = self._sized.idle()
+        if parts:
+            self.loan.idle(parts)
+            self.loan.stamp(self.host.clock())
+            self.spending.returned(parts)
+            self._told_returns(before)
+            self.commit.soon()
+            self.agree()
+        self.loop.call_later(IDLE_SECONDS, self._return_idle)
+
+    def _told_returns(self, before: int) -> None:
+        pending = self.tape._pending
+        first = self.tape.next_sequence - len(pending)
+        for place in range(before - first, len(pending)):
+            record = pending[place]
+            must(record[0] == RecordType.RETURN, "a return wrote another record")
+            parts = list(tapes.RETURNED.iter_unpack(record[tapes.RETURN.size :]))
+            self.world.judge.wrote(self, first + place, "returned", self.number, parts)
+
+    def wants(self) -> list[Want]:
+        return [] if self.spending.sized is None else self.spending.sized.wants()
+
     def ended(self, refusal: Refusal) -> None:
+        self.is_over = True
         self.world.ends(self, f"{refusal.kind}: {refusal.text}")
 
     # ---- its tape --------------------------------------------------------------------------------------------
@@ -292,6 +409,9 @@ class Worker(LoneWorker):
         if not self._unreported:
             self.loop.call_later(REPORT_SECONDS, self._report)
         self._unreported.append(block)
+        if self._hurries:  # somebody waits for what it returned
+            self._hurries = False
+            self._report()
 
     def _report(self) -> None:
         blocks, self._unreported = self._unreported, []
@@ -299,6 +419,7 @@ class Worker(LoneWorker):
             self.core.report(block)
 
     def _failed(self, error: OSError) -> None:
+        self.is_over = True
         self.world.ends(self, f"the tape: {error}")
 
     def _append_dispatched(self, holds: list[HotHold]) -> None:
@@ -321,56 +442,73 @@ class Worker(LoneWorker):
             if record[0] == RecordType.LEASE:
                 gives = list(tapes.GIVE.iter_unpack(record[tapes.LEASE.size :]))
                 written += gives
-                self.world.judge.wrote(self, self.tape.next_sequence - len(pending) + place, "give", gives)
+                self.world.judge.wrote(self, self.tape.next_sequence - len(pending) + place, "give", self.number, gives)
         must(written == given, "the worker gave %s of its lots and must give %s", written, given)
 
     # ---- calls -----------------------------------------------------------------------------------------------
 
     def call(self, key: tuple[int, bytes, int], input_bytes: int, cap: int, client: str) -> None:
-        """A client's call, and what it is told."""
-        self.world.told(self._answer(key, input_bytes, cap, client))
+        """A client's call."""
+        Patience(self, key, (input_bytes, cap), client).attempt()
 
-    def _answer(self, key: tuple[int, bytes, int], input_bytes: int, cap: int, client: str) -> str:
+    def admit(self, call: Patience, asked: Wait | None, *, may_wait: bool) -> tuple[str, Wait | None]:
+        """What a call is told, which is foretold; and what it waits for, when it is to wait."""
         purse, now = self.purse, self.host.clock()
         if not self.is_open or purse is None:
-            return "not_ready"
-        key_id, secret, wallet = key
+            return "not_ready", None
+        (key_id, secret, _), (input_bytes, cap) = call.key, call.size
         hot = self.spending.key_for(secret, now)
         if key_id not in self._secrets:
             must(hot is None, "the revoked key %d still works", key_id)
-            return "unknown_key"
+            return "unknown_key", None
         must(hot is not None, "key %d is not known", key_id)
         assert hot is not None
-        names_client = (key_id, client) if client else None
-        bound = bound_of(input_bytes, cap)
-        asked = Asked(key_id, wallet, self.world.pool, bound, names_client, self.world.rates.patient)
+        wish = self._wish(call, may_wait=may_wait)
+        bound = wish.bound
         at = purse.stamp(now)
-        foretold = purse.answer(asked, at)
+        allowed = self._allowed(purse, call, wish, at)
         before = self.tape.next_sequence
         found = self.spending.admit(
             hot, CHAT, make_facts(input_bytes=input_bytes, output_cap_tokens=cap), now, deployment=SIM,
-            call_id=client.encode() or None, may_wait=asked.may_wait,
+            call_id=call.client.encode() or None, may_wait=may_wait, asked=asked,
         )  # fmt: skip
         assert not isinstance(found, Reroute)
-        answer = "admitted" if isinstance(found, HotHold) else "wait" if isinstance(found, Wait) else found.code
-        must(answer == foretold, "a call of %d was answered %s and must be answered %s", bound, answer, foretold)
         if isinstance(found, Wait):
-            self.spending.wait(found, lambda: self._wake(key, input_bytes, cap, client))
-            self.loop.call_later(1 + self.world.rng.random() * 5, self.spending.forget, found)
-        elif isinstance(found, HotHold):
-            self._admitted(found, asked, at, before, (input_bytes, cap))
-        elif answer == "wallet_empty":
-            left = bound - purse.slices(asked, at)[1]
-            must(
-                (found.needed_nanos, found.left_nanos) == (bound, left),
-                "the denial says other sums than %d of %d",
-                bound,
-                left,
-            )
-        return answer
+            answer = "wait" if found.asks is None else "ask"
+        else:
+            answer = "admitted" if isinstance(found, HotHold) else found.code
+        if answer not in allowed and answer == "wallet_empty" and isinstance(purse, Loan):
+            missing = purse.slices(wish, at)[1]
+            if self.world.denials.is_nowhere(self, wish, missing, at):
+                allowed.add(answer)
+        must(answer in allowed, "a call of %d was answered %s and must be answered %s", bound, answer, sorted(allowed))
+        if isinstance(found, HotHold):
+            self._admitted(found, wish, at, before, (input_bytes, cap))
+        elif not isinstance(found, Wait) and answer == "wallet_empty":
+            left = found.left_nanos if self.world.are_several else bound - purse.slices(wish, at)[1]
+            said = found.needed_nanos, found.left_nanos
+            must(said == (bound, left), "the denial says other sums than %d of %d", bound, left)
+        return answer, found if isinstance(found, Wait) else None
 
-    def _wake(self, *arguments: Any) -> None:
-        self.loop.call_soon(self.call, *arguments)
+    def _wish(self, call: Patience, *, may_wait: bool) -> Asked:
+        key_id, _, wallet = call.key
+        names_client = (key_id, call.client) if call.client else None
+        return Asked(key_id, wallet, self.world.pool, bound_of(*call.size), names_client, may_wait)
+
+    def lacks(self, call: Patience, said: Said) -> bool:
+        """Whether a call needs more than is here and was there."""
+        loan, wish = self.loan, self._wish(call, may_wait=False)
+        there = sum(said.free.get(one, 0) for one in (wish.wallet, wish.pool))
+        return loan.slices(wish, loan.stamp(self.host.clock()))[1] > there
+
+    def _allowed(self, purse: Purse, call: Patience, wish: Asked, at: int) -> set[str]:
+        if isinstance(purse, Loan):
+            clocks = bool(self.world.rates_were.skews_every)
+            allowed = purse.answers(wish, at, call.said, is_late=call.is_late, are_clocks_set=clocks)
+            if call.lacked_money and not allowed & {"admitted", "call_repeated"}:
+                allowed |= {"wallet_empty", "wait"} if wish.may_wait else {"wallet_empty"}
+            return allowed
+        return {purse.answer(wish, at)}
 
     def _admitted(self, hold: HotHold, asked: Asked, at: int, before: int, size: tuple[int, int]) -> None:
         purse = self.purse
@@ -383,6 +521,10 @@ class Worker(LoneWorker):
         purse.hold(*arguments)
         must(hold.sequence == self.tape.next_sequence - 1 >= before, "the hold is not the last record")
         self.world.judge.wrote(self, hold.sequence, "hold", *arguments)
+        if self.world.are_several and not self.world.rates_were.skews_every:
+            for limit, start, _ in arguments[5]:
+                counted, cap = self.world.judge.counted(limit, start), purse.limits[limit].cap
+                must(counted <= cap + self.world.provider.overrun, "limit %d counts %d of %d at all workers together", limit, counted, cap)  # fmt: skip
         self.agree()
         call = Call(self, hold, asked.client, *size)
         self.commit.hold_ready(call, alone=self.world.rng.random() < 0.2)
@@ -451,6 +593,14 @@ class Worker(LoneWorker):
                 hot and hot.left_nanos,
                 left,
             )
+        if not self.world.rates_were.skews_every:
+            for limit in purse.limits:
+                hot_limit = self.spending.limits.known[limit]
+                used, counted = (
+                    hot_limit.used - hot_limit.earlier_used,
+                    purse.counters.get((limit, hot_limit.start_at), 0),
+                )
+                must(used == counted, "limit %d has used %d and must have %d", limit, used, counted)
 
     def retire(self) -> None:
         """The process ends in order, once its calls have ended and all is told; it is the ledger that spends then."""
@@ -459,8 +609,13 @@ class Worker(LoneWorker):
         if self.spending.open_holds or self.tape.has_pending or not told or self.wire is None:
             self.loop.call_later(0.1, self.retire)
             return
+        self.is_over = True
         self.commit.close()
-        self.tape.close()
+        try:
+            self.tape.close()
+        except OSError as error:
+            self._failed(error)
+            return
         core.resign()
         self.loop.call_later(0.1, self.loop.dies)
 

@@ -3,9 +3,10 @@
 Where more than one outcome is allowed (what became of a hold whose worker died) the ledger's answer must be one of them.
 """
 
+import struct
 from typing import TYPE_CHECKING, Any
 
-from tests.simulator.reference import SUSPENSE_MICROS_MAX, Books, Lot, Purse, cost_of, must
+from tests.simulator.reference import LOT, SUSPENSE_MICROS_MAX, Books, Loan, Lot, Purse, cost_of, must
 from tokenroll.services.protocol import Lease
 from tokenroll.store.database import raw_connection
 from tokenroll.store.verify import verify
@@ -20,7 +21,11 @@ _VALUES = """SELECT lot_id, held_nanos, suspense_nanos, spent_nanos,
     forfeited_nanos + clawed_back_nanos + voided_nanos + transferred_out_nanos FROM lot_values WHERE lot_id > 0 ORDER BY lot_id"""
 _ENDED = "SELECT ledger_seq, hold_key, outcome, charge_nanos FROM settlements WHERE ledger_seq > ? ORDER BY ledger_seq"
 _SUSPENDED = "SELECT hold_key, lapsed_at FROM holds WHERE state = 'suspense'"
-_GIVEN = "SELECT lot_id, sum(given_nanos) FROM recalls GROUP BY lot_id"
+_LOANS = "SELECT ledger_seq, worker, epoch, number, record FROM lease_moves WHERE ledger_seq > ? ORDER BY ledger_seq"
+_LENT = "SELECT worker, lot_id, left_nanos FROM lot_leases WHERE left_nanos != 0"
+_SHARES = "SELECT worker, limit_id, share FROM limit_shares WHERE share != 0"
+_USES = "SELECT worker, limit_id, start_at, used FROM limit_uses WHERE used != 0"
+_PART = struct.Struct("<bqq")
 
 
 class Life:
@@ -34,12 +39,39 @@ class Life:
         self.survived = 1 << 62
         """The last sequence that can be read back; all while it lives."""
         self.is_dead = self.is_closed = False
+        self.counted: dict[tuple[int, int], int] = {}
+        """By limit and start: what it counted that is not in the books."""
+        self._raises: dict[int, tuple[list[tuple[int, int, int]], int]] = {}
         self.closed_at = -1
         """The last sequence folded when a later life was ready: nothing may follow it (I10)."""
 
     def keep(self, sequence: int) -> None:
         """What lies behind that sequence was lost, and was never promised to anybody."""
-        self.records = [one for one in self.records if one[0] <= sequence]
+        if self.records and self.records[-1][0] > sequence:
+            self.records = [one for one in self.records if one[0] <= sequence]
+            self.count_again()
+
+    def count_again(self) -> None:
+        """What is not in the books, from the first record that is not."""
+        self.counted.clear()
+        for _, name, arguments in self.records[self.folded :]:
+            self.counts(name, arguments, 1)
+
+    def counts(self, name: str, arguments: tuple[Any, ...], sign: int) -> None:
+        """A record that limits count was written, or is in the books (-1)."""
+        counted = self.counted
+        if name == "hold":
+            key, _, _, bound, _, raises, _ = arguments
+            if raises:
+                self._raises[key] = raises, bound
+                for limit, start, amount in raises:
+                    counted[limit, start] = counted.get((limit, start), 0) + sign * amount
+        elif name == "end" and arguments[0] in self._raises:
+            key, how, charge = arguments
+            raises, bound = self._raises[key]
+            for limit, start, amount in raises:
+                came_to = 0 if how == "released" else charge if amount == bound else 1
+                counted[limit, start] = counted.get((limit, start), 0) + sign * (came_to - amount)
 
 
 class Judge:
@@ -54,6 +86,11 @@ class Judge:
         """The newest settlement seen."""
         self.lot = 0
         self.looks = 0
+        self._has_folded = False
+        self.loan = 0
+        """The newest move of a lease seen."""
+        self.met: set[tuple[int, int, int]] = set()
+        """Wants that something was lent for: worker, epoch and number."""
 
     # ---- what workers do -----------------------------------------------------------------------------------
 
@@ -65,7 +102,14 @@ class Judge:
 
     def wrote(self, worker: "Worker", sequence: int, name: str, *arguments: Any) -> None:
         """A record with that sequence is on its way to the tape."""
-        self.lives[worker.number, worker.epoch].records.append((sequence, name, arguments))
+        life = self.lives[worker.number, worker.epoch]
+        life.records.append((sequence, name, arguments))
+        life.counts(name, arguments, 1)
+
+    def counted(self, limit: int, start: int) -> int:
+        """What all workers together have counted of a limit, whatever the ledger has heard of it."""
+        unheard = sum(life.counted.get((limit, start), 0) for life in self.lives.values())
+        return self.books.counters.get((limit, start), 0) + unheard
 
     def died(self, worker: "Worker") -> None:
         """What the process had written is all that is left of it."""
@@ -98,15 +142,17 @@ class Judge:
                 is_over = lot.expires <= self.world.ledger_at
                 must(not lot.left or is_over, "lot %d has %d left and was not leased", lot.id, lot.left)
             else:
+                left = lot.left + sum(lot.lent.values())
                 must(
-                    terms.available_nanos == lot.left,
+                    terms.available_nanos == left,
                     "lot %d was leased with %d and has %d",
                     lot.id,
                     terms.available_nanos,
-                    lot.left,
+                    left,
                 )
         books.lots = {number: lot for number, lot in books.lots.items() if number in named}
-        return Purse(books)
+        must((lease.of > 1) == (len(self.world.workers) > 1), "one of several workers has a lease of everything")
+        return Loan(books, (worker.number, worker.epoch)) if lease.of > 1 else Purse(books)
 
     # ---- what the ledger says ------------------------------------------------------------------------------
 
@@ -122,11 +168,16 @@ class Judge:
         for seq, key, outcome, charge in rows(_ENDED, (self.seq,)).fetchall():
             ended[key] = (outcome, charge)
             self.seq = seq
-        for life in list(self.lives.values()):
+        self._has_folded = False
+        lives = list(self.lives.values())
+        for life in lives:
             self._follow(life, ended)
-        self._resolved(ended)
-        if any(life.is_closed for life in self.lives.values()):
+        if ended:
+            self._resolved(ended)
+        if any(life.is_closed for life in lives):
             self._lapsed(rows)
+        if world.are_several:
+            self._lend(rows)
         self._compare(rows)
         self._readies()
         connection.rollback()
@@ -152,10 +203,13 @@ class Judge:
             return
         books, records = self.books, life.records
         place = life.folded
+        self._has_folded = self._has_folded or folded > (records[place - 1][0] if place else 0)
         while place < len(records) and records[place][0] <= folded:
             _, name, arguments = records[place]
             place += 1
             getattr(books, name)(*arguments)
+            if name in {"hold", "end"}:
+                life.counts(name, arguments, -1)
             if name == "end":
                 key, how, charge = arguments
                 said = ended.pop(key, None)
@@ -223,6 +277,57 @@ class Judge:
             )
             must(not surely_unsent, "hold %d is in suspense, and its tape says that it was never sent", hold.key)
             books.lapse(hold.key, lapsed[hold.key])
+
+    def _lend(self, rows: Any) -> None:
+        """Leases that ended, and what was lent: out of what nobody has, to lives that may spend, once for each want."""
+        books = self.books
+        leases = self.world.leases()
+        for number in list(books.sized):
+            if leases.get(number) != books.sized[number]:
+                books.end_lease(number)
+        books.sized.update(leases)
+        for seq, worker, epoch, number, record in rows(_LOANS, (self.loan,)).fetchall():
+            self.loan = seq
+            if number:
+                must((worker, epoch, number) not in self.met, "want %d of worker %d was met twice", number, worker)
+                self.met.add((worker, epoch, number))
+                parts = list(_PART.iter_unpack(record))
+                books.lend(worker, epoch, parts)
+                self._fits_its_want((worker, epoch, number), parts)
+        lent = {(worker, lot.id): nanos for lot in books.lots.values() for worker, nanos in lot.lent.items() if nanos}
+        for what, found, wanted in (
+            ("leases of lots", {row[:2]: row[2] for row in rows(_LENT)}, lent),
+            ("shares of limits", {row[:2]: row[2] for row in rows(_SHARES)}, {one: share for one, share in books.shares.items() if share}),
+            ("uses of limits", {row[:3]: row[3] for row in rows(_USES)}, {one: used for one, used in books.uses.items() if used}),
+        ):  # fmt: skip
+            must(found == wanted, "%s are %s in the ledger and must be %s", what, found, wanted)
+
+    def _fits_its_want(self, name: tuple[int, int, int], parts: list[tuple[int, int, int]]) -> None:
+        """All that it needs; and nothing of a lot while one before it in the order of draw has something left (I8)."""
+        want, lots = self.world.denials.want_of(name), self.books.lots
+        lent = {number: nanos for kind, number, nanos in parts if kind == LOT}
+        if want is None or self._has_folded:  # what came back in this very event may have come back behind the loan
+            return
+        must(want.again or sum(lent.values()) >= want.need_nanos, "want %s was lent %s, which is less", want, lent)
+        order = [
+            lot
+            for wallet in want.wallets
+            for lot in sorted(
+                (one for one in lots.values() if one.wallet == wallet and one.effective <= want.at < one.expires),
+                key=Lot.rank,
+            )
+        ]
+        must(lent.keys() <= {lot.id for lot in order}, "want %s was lent %s, which it cannot draw", want, lent)
+        last = max((place for place, lot in enumerate(order) if lot.id in lent), default=0)
+        for lot in order[:last]:
+            must(
+                lot.left <= (lot.left and self.world.denials.owed().get(lot.id, 0)),
+                "want %s was lent %s, and lot %d before it has %d left",
+                want,
+                lent,
+                lot.id,
+                lot.left,
+            )
 
     def _compare(self, rows: Any) -> None:
         """Every lot's parts, to the nano (I1, I3), and every counter."""
@@ -308,15 +413,11 @@ class Judge:
                 continue
             for number, lot in worker.purse.lots.items():
                 owed = sum(one[1] for one in lot.owed)
+                known = self.books.lots[number]
+                left = known.lent.get(worker.number, 0) if self.world.are_several else known.left
+                must(lot.left == left, "lot %d has %d left at its worker and %d in the ledger", number, lot.left, left)
                 must(
-                    lot.left == self.books.lots[number].left,
-                    "lot %d has %d left at its worker and %d in the ledger",
-                    number,
-                    lot.left,
-                    self.books.lots[number].left,
-                )
-                must(
-                    not owed or lot.held + lot.suspense > 0 or not lot.left,
+                    self.world.are_several or not owed or lot.held + lot.suspense > 0 or not lot.left,
                     "lot %d owes %d and has %d",
                     number,
                     owed,
@@ -339,6 +440,7 @@ class Judge:
         for lot in lots:
             lot.check()
             must(not lot.held and not lot.suspense, "lot %d still holds %d", lot.id, lot.held + lot.suspense)
+            must(not any(lot.lent.values()), "of lot %d is still lent: %s", lot.id, lot.lent)
         told = self.books.ended.keys() - self.world.estimated
         billed = sum(
             line["cost_nanos"]
@@ -365,14 +467,16 @@ class Judge:
             self.seq,
             {at: (life.folded, life.closed_at) for at, life in self.lives.items()},
             self.lot,
+            self.loan,
         )
 
     def recall(self, known: tuple[Any, ...]) -> None:
         """The ledger is as it was then; the tapes are not."""
-        books, self.seq, folded, self.lot = known
+        books, self.seq, folded, self.lot, self.loan = known
         self.books = books.copied()
         for at, life in self.lives.items():
             life.folded, life.closed_at = folded.get(at, (0, -1))
+            life.count_again()
             if life.is_closed:  # what only the ledger knew, after a lost power, is known to nobody now
                 life.keep(max(life.survived, life.folded and life.records[life.folded - 1][0]))
 

@@ -17,14 +17,17 @@ from tests.simulator.rates import DAY, SECOND, Rates, drawn
 from tests.simulator.universe import run
 from tokenroll.engine.chaining import GENESIS_HASH
 from tokenroll.model.hold import ReleaseReason
-from tokenroll.services import ageing, reconciling, recovery, retention
+from tokenroll.services import ageing, lease_desk, lending, reconciling, recovery, retention
 from tokenroll.services.call_memory import CallMemory
 from tokenroll.services.group_commit import GroupCommit
-from tokenroll.services.hot import HotLot, HotWallet
-from tokenroll.services.hot_limits import Limited
+from tokenroll.services.hot import HotLot, HotWallet, Wait
+from tokenroll.services.hot_limits import HotLimits, Limited
+from tokenroll.services.lease_desk import LeaseDesk
 from tokenroll.services.leases import Leases
 from tokenroll.services.ledger import Ledger
-from tokenroll.services.protocol import Ack
+from tokenroll.services.lending import Lending
+from tokenroll.services.protocol import Ack, Lacking
+from tokenroll.services.sized_lease import SizedLease
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore
 from tokenroll.store.attempt_record import Outcome, ReleaseRecord, hold_key, pack_release
@@ -32,7 +35,9 @@ from tokenroll.store.fold import Fold
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.journal import Journal
-from tokenroll.store.tape import TapeRelease, TapeWriter, block_span
+from tokenroll.store.lease_book import LeaseBook
+from tokenroll.store.mirror import Mirror
+from tokenroll.store.tape import LOT, RETURN, TapeRelease, TapeWriter, block_span
 
 Mutant = Callable[[Any], Any]
 """Of what stands there: what shall stand there instead."""
@@ -358,6 +363,143 @@ def skips_a_delta(real: Any) -> Any:
     return _delta
 
 
+# ---- in what is lent ----------------------------------------------------------------------------------------------------
+
+
+def lends_and_keeps(_real: Any) -> Any:
+    def lend(self: Any, worker: int, lot: int, nanos: int) -> None:
+        leased = self.leased[worker]
+        leased[2 * lot] += nanos
+        leased[2 * lot + 1] = self.lots[2 * lot + 1]
+        if nanos < 0:
+            self.lots[2 * lot] -= nanos
+
+    return lend
+
+
+def lends_twice(real: Any) -> Any:
+    def want(self: Any, message: Any, *arguments: Any, **named: Any) -> Any:
+        return real(self, replace(message, again=False), *arguments, **named)
+
+    return want
+
+
+def lends_to_old_lives(real: Any) -> Any:
+    def want(self: Any, message: Any, *arguments: Any, **named: Any) -> Any:
+        worker = self._workers.get(message.worker)
+        return real(self, replace(message, epoch=worker.epoch) if worker else message, *arguments, **named)
+
+    return want
+
+
+def forgets_returns(_real: Any) -> Any:
+    def _return(self: Any, _sequence: int, record: bytes) -> None:
+        self.returned.add(RETURN.unpack_from(record)[3])
+
+    return _return
+
+
+def returns_no_shares(real: Any) -> Any:
+    return lambda self, worker, epoch, number, parts: real(
+        self, worker, epoch, number, [one for one in parts if one.kind == LOT]
+    )
+
+
+def shares_more_than_there_is(_real: Any) -> Any:
+    return lambda _self, _limit, need, _now, **_named: need
+
+
+def shares_what_nobody_left(_real: Any) -> Any:
+    return lambda _self, _limit, _now: 0
+
+
+def denies_at_once(_real: Any) -> Any:
+    def _ask(_self: Any, waiting: Any, _holders: set[int]) -> None:
+        waiting.peer.say(Lacking(waiting.want.number, []))
+
+    return _ask
+
+
+def returns_what_is_held(_real: Any) -> Any:
+    def _give(_self: Any, lot: Any, parts: Any) -> None:
+        nanos = lot.left_nanos + lot.wallet.held_nanos
+        if nanos > 0:
+            lot.wallet.change(lot, -lot.left_nanos)
+            parts.append((LOT, lot.id, nanos))
+
+    return _give
+
+
+def returns_and_keeps(real: Any) -> Any:
+    def _give(self: Any, lot: Any, parts: Any) -> None:
+        before = lot.left_nanos
+        real(self, lot, parts)
+        lot.wallet.change(lot, before - lot.left_nanos)
+
+    return _give
+
+
+def takes_a_loan_twice(real: Any) -> Any:
+    def lent(self: Any, message: Any) -> None:
+        asked = self._asked.get(message.number)
+        real(self, message)
+        if asked is not None and message.number % 5 == 0:
+            self._asked[message.number] = asked
+            real(self, message)
+
+    return lent
+
+
+def lends_the_newest_first(real: Any) -> Any:
+    return lambda self, wallet, now: real(self, wallet, now)[::-1]
+
+
+def lends_less(real: Any) -> Any:
+    def plan(self: Any, *arguments: Any, **named: Any) -> Any:
+        found = real(self, *arguments, **named)
+        return found._replace(suffices=found.suffices or bool(found.parts))
+
+    return plan
+
+
+def gives_tails_to_the_ledger(_real: Any) -> Any:
+    def give_back(self: Any, _hold: Any, lot: int, nanos: int) -> None:
+        self.lots[2 * lot] += nanos
+
+    return give_back
+
+
+def gives_suspense_to_its_worker(_real: Any) -> Any:
+    def give_back(self: Any, hold: Any, lot: int, nanos: int) -> None:
+        self.lots_of(hold.key >> 56)[2 * lot] += nanos
+
+    return give_back
+
+
+def settles_suspense_at_the_worker_too(real: Any) -> Any:
+    def _apply_lot(self: Any, change: Any) -> None:
+        real(self, change)
+        wallet = self.wallets[change.wallet_id]
+        if self.sized is not None and change.terms is None and change.lot_id in wallet.lots:
+            wallet.change(wallet.lots[change.lot_id], change.change_nanos)
+
+    return _apply_lot
+
+
+def counts_what_others_resolve(_real: Any) -> Any:
+    def change(self: Any, changes: Any) -> None:
+        for one in changes:
+            limit = self.known.get(one.limit_id)
+            if limit is not None:
+                limit.change(one.start_at, one.change)
+
+    return change
+
+
+def denies_what_was_not_asked_for(real: Any) -> Any:
+    return lambda self, hold, here, refusal, asked: real(self, hold, here, refusal, None if asked is None else Wait())
+
+
 BUSY = {"calls_every": SECOND // 100, "answer_micros": SECOND // 5, "undialled": 0.0, "jumps_every": 0}
 KILLS = BUSY | {"worker_kills_every": SECOND, "answer_micros": 2 * SECOND}
 DARK = BUSY | {"power_losses_every": SECOND, "answer_micros": 2 * SECOND, "lost_syncs": 0.0}
@@ -369,6 +511,11 @@ DAYS = BUSY | {"jumps_every": 2 * SECOND, "commands_every": SECOND}
 SKEWED = BUSY | {"skews_every": SECOND // 2, "commands_every": SECOND // 2}
 WISHES = BUSY | {"commands_every": SECOND // 3}
 OWING = WISHES | {"calls_every": SECOND // 200, "answer_micros": 2 * SECOND, "silences": 0.0, "reply_losses": 0.0}
+
+LENT = BUSY | {"workers_max": 4, "answer_micros": SECOND}
+SHORT = LENT | {"calls_every": SECOND // 200, "answer_micros": 3 * SECOND}
+LENT_KILLS = LENT | {"worker_kills_every": SECOND, "answer_micros": 2 * SECOND, "commands_every": SECOND // 2}
+CUT = SHORT | {"cuts_every": SECOND // 2, "delay_micros": 20_000}
 
 PLANTED = [
     Planted("drop a tape record", TapeWriter, "take_block", loses_a_record, BUSY),
@@ -433,6 +580,60 @@ PLANTED = [
     Planted("keep revoked keys", Leases, "_apply_keys", keeps_revoked_keys, WISHES),
     Planted("true no limit up", Limited, "true_up", trues_no_limit_up, WISHES),
     Planted("skip a delta", WorkerCore, "_delta", skips_a_delta, WISHES),
+    Planted("lend and keep", Mirror, "lend", lends_and_keeps, SHORT),
+    Planted("lend the same want twice", Ledger, "want", lends_twice, CUT),
+    Planted(
+        "lend to a life that is over", Ledger, "want", lends_to_old_lives, LENT_KILLS | {"echoes_every": SECOND // 10}
+    ),
+    Planted(
+        "lend the newest lot first", Lending, "_eligible", lends_the_newest_first, LENT | {"commands_every": SECOND}
+    ),
+    Planted("lend less than is needed", Lending, "plan", lends_less, SHORT),
+    Planted("forget returns", Fold, "_return", forgets_returns, SHORT),
+    Planted("return no shares", LeaseBook, "note", returns_no_shares, SHORT | {"commands_every": SECOND // 3}),
+    Planted(
+        "share more than the whole",
+        Lending,
+        "_share",
+        shares_more_than_there_is,
+        WISHES | LENT | {"commands_every": SECOND // 3},
+    ),
+    Planted(
+        "share what dead lives used",
+        Lending,
+        "_used_by_nobody",
+        shares_what_nobody_left,
+        LENT_KILLS | {"overruns": 0.0, "skews_every": 0},
+    ),
+    Planted(
+        "round shares up",
+        lending,
+        "SHARE_SLACK",
+        lambda _real: 0,
+        LENT | {"commands_every": SECOND // 2, "skews_every": 0},
+    ),
+    Planted("deny before the others returned", LeaseDesk, "_ask", denies_at_once, SHORT),
+    Planted("wait for nobody's return", lease_desk, "LEASE_ANSWER_SECONDS_MAX", lambda _real: 0, SHORT),
+    Planted("deny what was not asked for", SizedLease, "refusal", denies_what_was_not_asked_for, SHORT),
+    Planted("return what is held", SizedLease, "_give", returns_what_is_held, SHORT),
+    Planted("return and keep", SizedLease, "_give", returns_and_keeps, SHORT),
+    Planted("return nothing that lies idle", SizedLease, "idle", lambda _real: lambda _self: [], LENT),
+    Planted("take a loan twice", SizedLease, "lent", takes_a_loan_twice, LENT),
+    Planted("end no lease", LeaseBook, "end", lambda _real: lambda *_arguments: None, LENT_KILLS),
+    Planted("give tails to the ledger", Mirror, "give_back", gives_tails_to_the_ledger, LENT),
+    Planted(
+        "give suspense to its worker", Mirror, "give_back", gives_suspense_to_its_worker, LENT_KILLS | {"silences": 0.3}
+    ),
+    Planted(
+        "settle suspense at the worker, too",
+        Leases,
+        "_apply_lot",
+        settles_suspense_at_the_worker_too,
+        LENT_KILLS | {"silences": 0.3},
+    ),
+    Planted(
+        "count what others resolve", HotLimits, "change", counts_what_others_resolve, LENT_KILLS | {"silences": 0.3}
+    ),
 ]
 
 __all__ = ["PLANTED", "Planted", "caught", "focused"]

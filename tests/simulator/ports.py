@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.simulator.rates import Rates
+from tests.simulator.rates import SECOND, Rates
 from tokenroll.store.tape import MAGIC, KernelDisk
+
+__all__ = ["SECOND", "Agenda", "Died", "Event", "FaultyDisk", "Host", "Loop", "Wire"]
 
 _BLOCK_HEAD = struct.Struct("<8xQI")
 """Of a tape's block: its first sequence and its number of records."""
@@ -43,15 +45,17 @@ class Agenda:
         self.now = now
         self.events = 0
         self.said: deque[bytes] = deque(maxlen=300)
-        """Reports that were sent of late, whoever heard them: a line may say one of them again much later."""
+        """Reports and wants that were sent of late, whoever heard them: a line may say one of them again much later."""
         self._count = 0
-        self._heap: list[tuple[int, int, Event]] = []
+        self._heap: list[tuple[int, int, int, Event]] = []
+        """When, when it was to be, and in which order it was told: what a process that stood still does late, it does in the old order."""
 
     def at(self, when: int, callback: Callable[..., Any], *arguments: Any, loop: "Loop | None" = None) -> Event:
         """`callback` at that instant, or at once when it has passed; not if its process is dead by then."""
         event = Event(callback, arguments, loop)
         self._count += 1
-        heapq.heappush(self._heap, (max(when, self.now), self._count, event))
+        when = max(when, self.now)
+        heapq.heappush(self._heap, (when, when, self._count, event))
         return event
 
     def after(self, micros: int, callback: Callable[..., Any], *arguments: Any, loop: "Loop | None" = None) -> Event:
@@ -61,13 +65,12 @@ class Agenda:
     def next(self) -> Event | None:
         """The next event, at whose instant it is now; None: nothing will ever happen again."""
         while self._heap:
-            when, _, event = heapq.heappop(self._heap)
+            when, at, count, event = heapq.heappop(self._heap)
             loop = event.loop
             if event.callback is None or (loop is not None and loop.is_dead):
                 continue
             if loop is not None and when < loop.stalled_until:
-                self._count += 1
-                heapq.heappush(self._heap, (loop.stalled_until, self._count, event))
+                heapq.heappush(self._heap, (loop.stalled_until, at, count, event))
                 continue
             self.now = max(self.now, when)
             self.events += 1
@@ -234,7 +237,7 @@ class Wire(asyncio.Transport):
 
     def __init__(
         self, agenda: Agenda, rng: random.Random, rates: Rates, protocol: asyncio.Protocol, ledger_loop: Loop, peer: Any, peer_loop: Loop,
-        is_dying: Callable[[], bool],
+        is_dying: Callable[[], bool], overhear: Callable[[Any, bytes], None],
     ) -> None:  # fmt: skip
         super().__init__()
         self._agenda = agenda
@@ -245,6 +248,8 @@ class Wire(asyncio.Transport):
         self._ledger_loop = ledger_loop
         self._peer_loop = peer_loop
         self._is_dying = is_dying
+        self._overhear = overhear
+        """What becomes of loans is judged when it is said."""
         self._up_at = self._down_at = 0
         self.held_until = 0
         """Bytes written before then arrive after then: a partition that heals before anybody gave up."""
@@ -259,6 +264,8 @@ class Wire(asyncio.Transport):
         """The ledger says something. A ledger that dies in this very moment has said nothing."""
         if self._is_dying() or not self.is_down:
             return
+        if b"lacking" in data[:24] or b"ask_back" in data[:24]:
+            self._overhear(self._peer, data)
         self._down_at = max(self._down_at, self._agenda.now + self._delay(), self.held_until)
         self._agenda.at(self._down_at, self._deliver_down, bytes(data), loop=self._peer_loop)
 
@@ -266,7 +273,7 @@ class Wire(asyncio.Transport):
         """The peer says something; now and then in two pieces, now and then a message that may be repeated twice."""
         rng = self._rng
         pieces = [data]
-        if b"report" in data[:24]:
+        if b"report" in data[:24] or b"want" in data[:24]:
             self._agenda.said.append(data)
         if rng.random() < 0.1 and len(data) > 1:
             middle = rng.randrange(1, len(data))

@@ -54,6 +54,7 @@ class Rates:
     repeats: float = 0.0
     """Of calls: those whose client names an id that it has named before."""
     workers_max: int = 1
+    """Of several workers each is lent what it spends."""
 
     @property
     def may_lose_records(self) -> bool:
@@ -89,6 +90,7 @@ def drawn(rng: random.Random) -> Rates:
     for name, most in _SHARES.items():
         setattr(rates, name, rng.random() * most if rng.random() < 0.5 else 0.0)
     rates.lost_syncs *= rng.random() < 0.3
+    rates.workers_max = rng.choice((1, 2, 3, 4))
     return rates
 
 

@@ -1,7 +1,8 @@
 """The reference: what every lot, hold and counter must be, in a few dictionaries and without a line of the product.
 
 `Books` is what the ledger must know, told by what workers did, in the order of their tapes. `Purse` is what one life of a worker must
-know, and foretells each of its answers. A thing that cannot be (a second end, a lot below zero) is a violation at once.
+know, and foretells each of its answers; `Loan` is that of one of several workers, which has a part of everything. A thing that cannot
+be (a second end, a lot below zero, the same nanos lent twice) is a violation at once.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +13,10 @@ MESSAGE_TOKENS = 16
 SLICES_MAX = 254
 SUSPENSE_MICROS_MAX = 72 * 3_600_000_000
 NEVER = 1 << 62
+SHARE_WHOLE = 10**18
+SHARE_SLACK = 100
+LOT, LIMIT = 0, 1
+"""Kinds of what is lent."""
 
 
 def cost_of(tokens_in: int, tokens_out: int) -> int:
@@ -35,7 +40,7 @@ def must(holds: bool, what: str, *values: object) -> None:
 
 
 class Lot:
-    """One lot. Amount = left + held + suspense + spent + taken, always."""
+    """One lot. Amount = left + lent + held + suspense + spent + taken, always."""
 
     __slots__ = (
         "amount",
@@ -44,6 +49,7 @@ class Lot:
         "held",
         "id",
         "left",
+        "lent",
         "owed",
         "priority",
         "spent",
@@ -57,6 +63,8 @@ class Lot:
         self.effective, self.expires, self.priority = effective, expires, priority
         self.left = amount
         self.held = self.suspense = self.spent = self.taken = 0
+        self.lent: dict[int, int] = {}
+        """By worker of several: what it may still hold of the lot, which nobody else may."""
         self.owed: list[list[int]] = []
         """Recalls that returns pay first, oldest first: recall, nanos."""
 
@@ -70,11 +78,26 @@ class Lot:
             self.spent,
             self.taken,
         )
+        one.lent = dict(self.lent)
         return one
+
+    def take(self, worker: int | None, nanos: int, what: str) -> None:
+        """Nanos leave what a worker was lent, or what is not lent (None)."""
+        there = self.left if worker is None else self.lent.get(worker, 0)
+        if not 0 <= nanos <= there:
+            must(False, "%s takes %d of lot %d, of which %s has %d", what, nanos, self.id, "nobody" if worker is None else f"worker {worker}", there)  # fmt: skip
+        if worker is None:
+            self.left -= nanos
+        else:
+            self.lent[worker] = there - nanos
+
+    def rank(self) -> tuple[int, int, int, int]:
+        """In the order of draw: the lower priority number, the earlier expiry, the earlier date, the older lot first."""
+        return (self.priority, self.expires, self.effective, self.id)
 
     def check(self) -> None:
         """Conservation, and nothing below zero (I1, I3)."""
-        parts = (self.left, self.held, self.suspense, self.spent, self.taken)
+        parts = (self.left, self.held, self.suspense, self.spent, self.taken, *self.lent.values())
         must(min(parts) >= 0 and sum(parts) == self.amount, "lot %d of %d is %s", self.id, self.amount, parts)
 
 
@@ -116,6 +139,12 @@ class Books:
         """By key and the client's own call id: the hold."""
         self.company = 0
         """What calls cost above their holds: nobody's lots pay that."""
+        self.sized: dict[int, tuple[int, int]] = {}
+        """By worker that was lent what it spends: in which life, and as the how manieth."""
+        self.shares: dict[tuple[int, int], int] = {}
+        """By worker and limit: which part of the cap it may use."""
+        self.uses: dict[tuple[int, int, int], int] = {}
+        """By worker, limit and start: what its present life has counted."""
 
     def add(self, lot: Lot) -> None:
         """A lot that was granted, or that came of another."""
@@ -128,13 +157,13 @@ class Books:
         must(
             sum(nanos for _, nanos in slices) == bound, "hold %d holds other than its bound %d: %s", key, bound, slices
         )
+        worker = self._spends(key)
         for lot_id, nanos in slices:
             lot = self.lots[lot_id]
-            must(0 < nanos <= lot.left, "hold %d takes %d of lot %d, which has %d left", key, nanos, lot_id, lot.left)
-            lot.left -= nanos
+            lot.take(worker, nanos, f"hold {key}")
             lot.held += nanos
         for limit, start, amount in raises:
-            self.counters[limit, start] = self.counters.get((limit, start), 0) + amount
+            self._count(key, limit, start, amount)
         self.holds[key] = Hold(key, wallet, call, bound, slices, raises)
         if client is not None:
             self.clients[client] = key
@@ -165,6 +194,7 @@ class Books:
         must(how == "settled" or charge == 0, "hold %d was released for %d", key, charge)
         self.ended[key] = (how, charge)
         rest = charge
+        worker = None if hold.state == "suspense" else self._spends(key)
         for lot_id, nanos in hold.slices:
             lot = self.lots[lot_id]
             if hold.state == "suspense":
@@ -174,23 +204,81 @@ class Books:
             used = min(rest, nanos)
             rest -= used
             lot.spent += used
-            self.back(lot, nanos - used)
+            self.back(lot, nanos - used, worker)
         self.company += rest
         for limit, start, amount in hold.raises:
             came_to = 0 if how == "released" else charge if amount == hold.bound else 1
-            self.counters[limit, start] += came_to - amount
+            self._count(key, limit, start, came_to - amount)
 
-    def back(self, lot: Lot, nanos: int) -> None:
-        """Free again."""
-        lot.left += nanos
+    def _spends(self, key: int) -> int | None:
+        """The worker of a hold whose money is what that worker was lent; None: it is what is left."""
+        worker = key >> 56
+        return worker if worker in self.sized else None
 
-    def give(self, gives: list[tuple[int, int, int]]) -> None:
-        """LEASE: parts of lots that were asked back have left them."""
+    def _count(self, key: int, limit: int, start: int, change: int) -> None:
+        """In the limit's counter, and in the part of it that is the present life's of that worker."""
+        self.counters[limit, start] = self.counters.get((limit, start), 0) + change
+        worker = key >> 56
+        if worker in self.sized and self.sized[worker][0] == key >> 40 & 0xFFFF:
+            self.uses[worker, limit, start] = self.uses.get((worker, limit, start), 0) + change
+
+    def back(self, lot: Lot, nanos: int, worker: int | None = None) -> None:
+        """Free again, for whoever it was taken from."""
+        if worker is None:
+            lot.left += nanos
+        else:
+            lot.lent[worker] = lot.lent.get(worker, 0) + nanos
+
+    def give(self, worker: int, gives: list[tuple[int, int, int]]) -> None:
+        """LEASE: parts of lots that were asked back have left them. One of several workers gives them to the ledger, which decides."""
         for _, lot_id, nanos in gives:
             lot = self.lots[lot_id]
-            must(0 <= nanos <= lot.left, "%d of lot %d were given, which has %d left", nanos, lot_id, lot.left)
-            lot.left -= nanos
-            lot.taken += nanos
+            if worker in self.sized:
+                lot.take(worker, nanos, "a give")
+                lot.left += nanos
+            else:
+                lot.take(None, nanos, "a give")
+                lot.taken += nanos
+
+    # ---- what is lent ----------------------------------------------------------------------------------------
+
+    def lend(self, worker: int, epoch: int, parts: list[tuple[int, int, int]]) -> None:
+        """Nanos and shares to a worker's present life: what nobody else has."""
+        must(
+            worker in self.sized and self.sized[worker][0] == epoch,
+            "epoch %d of worker %d was lent something",
+            epoch,
+            worker,
+        )
+        for kind, number, amount in parts:
+            if kind == LOT:
+                lot = self.lots[number]
+                must(amount > 0, "%d of lot %d were lent", amount, number)
+                lot.take(None, amount, f"worker {worker}'s loan")
+                lot.lent[worker] = lot.lent.get(worker, 0) + amount
+            else:
+                self.shares[worker, number] = self.shares.get((worker, number), 0) + amount
+                whole = sum(share for (_, limit), share in self.shares.items() if limit == number)
+                must(amount > 0 and whole <= SHARE_WHOLE, "shares of limit %d are %d of %d", number, whole, SHARE_WHOLE)
+
+    def returned(self, worker: int, parts: list[tuple[int, int, int]]) -> None:
+        """RETURN: what a worker does not need is the ledger's again."""
+        for kind, number, amount in parts:
+            if kind == LOT:
+                self.lots[number].take(worker, amount, "a return")
+                self.lots[number].left += amount
+            else:
+                there = self.shares.get((worker, number), 0)
+                must(0 <= amount <= there, "%d of limit %d were returned, of %d", amount, number, there)
+                self.shares[worker, number] = there - amount
+
+    def end_lease(self, worker: int) -> None:
+        """That worker's life is over and told: everything it has left is the ledger's."""
+        self.sized.pop(worker, None)
+        for lot in self.lots.values():
+            lot.left += lot.lent.pop(worker, 0)
+        self.shares = {one: share for one, share in self.shares.items() if one[0] != worker}
+        self.uses = {one: used for one, used in self.uses.items() if one[0] != worker}
 
     def copied(self) -> "Books":
         """As it is now."""
@@ -199,6 +287,7 @@ class Books:
         one.holds = {hold.key: hold.copied() for hold in self.holds.values()}
         one.ended, one.counters, one.clients = dict(self.ended), dict(self.counters), dict(self.clients)
         one.company = self.company
+        one.sized, one.shares, one.uses = dict(self.sized), dict(self.shares), dict(self.uses)
         return one
 
 
@@ -229,6 +318,14 @@ class Terms(NamedTuple):
         """Of the window that it is now."""
         return now - now % self.micros
 
+    def holds(self, now: int) -> bool:
+        """Whether it counts anything at all."""
+        return self.effective <= now < self.expires
+
+    def amount(self, asked: Asked) -> int:
+        """What a call raises it by."""
+        return 1 if self.counts_calls else asked.bound
+
 
 class Purse(Books):
     """What one life of a worker may spend and has spent."""
@@ -248,7 +345,7 @@ class Purse(Books):
         self.stamped = max(self.stamped, now)
         return self.stamped
 
-    def back(self, lot: Lot, nanos: int) -> None:
+    def back(self, lot: Lot, nanos: int, worker: int | None = None) -> None:
         """What is owed of the lot to recalls is paid first."""
         while nanos and lot.owed:
             recall = lot.owed[0]
@@ -294,7 +391,7 @@ class Purse(Books):
     def drawable(self, wallet: int, now: int) -> list[Lot]:
         """In draw order: the lower priority number, the earlier expiry, the earlier date, the older lot first (I7, I8)."""
         lots = [lot for lot in self.lots.values() if lot.wallet == wallet and lot.effective <= now < lot.expires]
-        return sorted(lots, key=lambda lot: (lot.priority, lot.expires, lot.effective, lot.id))
+        return sorted(lots, key=Lot.rank)
 
     def slices(self, asked: Asked, now: int) -> tuple[list[tuple[int, int]], int]:
         """What must be held of which lots, and what is missing."""
@@ -321,19 +418,127 @@ class Purse(Books):
         return "admitted" if len(slices) <= SLICES_MAX else "too_many_lots"
 
     def _counts(self, limit: Terms, asked: Asked, now: int) -> bool:
-        return (
-            limit.effective <= now < limit.expires and limit.member in {0, asked.wallet} and limit.key in {0, asked.key}
-        )
+        return limit.holds(now) and limit.member in {0, asked.wallet} and limit.key in {0, asked.key}
 
     def _fits(self, limit: Terms, asked: Asked, now: int) -> bool:
-        amount = 1 if limit.counts_calls else asked.bound
         used = self.counters.get((limit.id, limit.start(now)), 0)
-        return not self._counts(limit, asked, now) or used + amount <= limit.cap
+        return not self._counts(limit, asked, now) or used + limit.amount(asked) <= limit.cap
 
     def raises(self, asked: Asked, now: int) -> list[tuple[int, int, int]]:
         """Which counters the call raises, and by how much."""
         return [
-            (one.id, one.start(now), 1 if one.counts_calls else asked.bound)
-            for one in self.limits.values()
-            if self._counts(one, asked, now)
+            (one.id, one.start(now), one.amount(asked)) for one in self.limits.values() if self._counts(one, asked, now)
         ]
+
+
+class Loan(Purse):
+    """What one life of one of several workers may spend: nothing, until it is lent, and of limits what its own calls count."""
+
+    def __init__(self, leased: Books, life: tuple[int, int]) -> None:
+        super().__init__(leased)
+        for lot in self.lots.values():
+            lot.left = lot.held = lot.suspense = 0
+            lot.lent = {}
+        self.counters = {}
+        self.life = life
+        self.parts: dict[int, int] = {}
+        """By limit: this life's share."""
+        self.wanted: set[int] = set()
+        """Numbers of wants that are not answered."""
+        self.met: set[int] = set()
+
+    def recalled(self, recalls: list[Any], now: int) -> None:
+        """What is there is given, whatever was to be whole: the ledger decides. What calls hold here is owed."""
+        del now
+        for one in recalls:
+            lot = self.lots.get(one.lot_id)
+            given = 0 if lot is None else min(lot.left, one.wanted_nanos)
+            self.given.append((one.id, one.lot_id, given))
+            if lot is not None:
+                lot.left -= given
+                holds = any(other.held for other in self.lots.values() if other.wallet == lot.wallet)
+                if one.mode == "owed" and given < one.wanted_nanos and holds:
+                    lot.owed.append([one.id, one.wanted_nanos - given])
+
+    def resolved(self, lot_id: int, returned: int, spent: int) -> None:
+        """Out of suspense it came to the ledger."""
+
+    def lent(self, number: int, lots: list[tuple[int, int, int]], shares: list[tuple[int, int]]) -> None:
+        """The answer to a want; said twice, it is heard once."""
+        self.wanted.discard(number)
+        if number in self.met:
+            return
+        self.met.add(number)
+        for _, lot_id, nanos in lots:
+            self.lots[lot_id].left += nanos
+        for limit, share in shares:
+            self.parts[limit] = self.parts.get(limit, 0) + share
+
+    def spare(self, wallets: list[int], limits: list[int], now: int) -> list[tuple[int, int, int]]:
+        """What another worker may have: all that no call holds or has used. It is gone from here."""
+        parts = []
+        for lot in self.lots.values():
+            if lot.wallet in wallets and lot.left > 0:
+                parts.append((LOT, lot.id, lot.left))
+                lot.left = 0
+        for limit in limits:
+            share = self.parts.get(limit, 0)
+            terms = self.limits.get(limit)
+            used = self.counters.get((limit, terms.start(now)), 0) if terms is not None and terms.holds(now) else 0
+            needed = 0 if terms is None else -(-max(0, used) * SHARE_WHOLE // terms.cap)
+            if share > needed:
+                self.parts[limit] = needed
+                parts.append((LIMIT, limit, share - needed))
+        return parts
+
+    def idle(self, parts: list[tuple[int, int, int]]) -> None:
+        """What lay idle goes back: of a wallet nothing of which is held."""
+        for _, lot_id, nanos in parts:
+            lot = self.lots[lot_id]
+            must(nanos == lot.left and not lot.held, "lot %d returns %d of %d, and %d are held", lot_id, nanos, lot.left, lot.held)  # fmt: skip
+            lot.left = 0
+
+    def answers(
+        self,
+        asked: Asked,
+        now: int,
+        said: tuple[dict[int, int], dict[int, int]] | None,
+        *,
+        is_late: bool,
+        are_clocks_set: bool,
+    ) -> set[str]:
+        """What the call may be told. `said`: what there was, of wallets and limits, when the ledger said that it is not enough.
+
+        `is_late`: it has waited for as long as it may. What fits here must be admitted; what does not is asked for.
+        """
+        if asked.client is not None and asked.client in self.clients:
+            return {"call_repeated"}
+        slices, missing = self.slices(asked, now)
+        short = [one for one in self.limits.values() if not self._fits(one, asked, now)]
+        if not missing and not short:
+            return {"admitted" if len(slices) <= SLICES_MAX else "too_many_lots"}
+        allowed = {"not_ready" if is_late else "ask"}
+        if any(
+            self._counts(one, asked, now) and self.used(one, now) + one.amount(asked) > one.cap
+            for one in self.limits.values()
+        ):
+            allowed = {"limit_reached"} if said is None and not is_late else {"limit_reached", *allowed}
+        if said is None:
+            return allowed
+        free, used = said
+        if missing > sum(free.get(one, 0) for one in (asked.wallet, asked.pool)):
+            allowed |= {"wallet_empty", "wait"} if asked.may_wait else {"wallet_empty"}
+        for one in short:
+            lacks = one.id in used and used[one.id] + one.amount(asked) > one.cap
+            if lacks or (are_clocks_set and one.id in used):
+                allowed.add("limit_reached")
+        return allowed
+
+    def used(self, limit: Terms, now: int) -> int:
+        """What this life has counted in the window that it is now."""
+        return self.counters.get((limit.id, limit.start(now)), 0)
+
+    def _fits(self, limit: Terms, asked: Asked, now: int) -> bool:
+        part = self.parts.get(limit.id, 0)
+        cap = limit.cap * min(SHARE_WHOLE, part + SHARE_SLACK if part else 0) // SHARE_WHOLE
+        return not self._counts(limit, asked, now) or self.used(limit, now) + limit.amount(asked) <= cap

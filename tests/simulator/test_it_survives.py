@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulator.world import run
 
-SCHEDULES = 250
+SCHEDULES = 30
 STEPS = 45
 ONCE_FAILED = (1, 34, 500)
 """Seeds that found something: kept, so that it stays found."""
@@ -29,16 +29,15 @@ def test_it_bills_what_the_provider_bills_over_ten_thousand_schedules(tmp_path: 
     assert settled > ENDURED_SCHEDULES
 
 
-@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("synced", [True, False], ids=["synced", "written"])
-def test_it_bills_what_the_provider_bills_over_hundreds_of_races_and_crashes(tmp_path: Path, synced):
+def test_it_bills_what_the_provider_bills_over_dozens_of_races_and_crashes(tmp_path: Path, synced):
     faults = settled = 0
     for seed in (*ONCE_FAILED, *range(10_000, 10_000 + SCHEDULES)):
         world = run(seed, tmp_path / "tape", synced=synced, steps=STEPS)
         faults += world.faults
         settled += len(world.settled())
-    assert faults > 1_000
-    assert settled > 450
+    assert faults > 100
+    assert settled > 45
 
 
 def test_it_bills_what_the_provider_bills_in_a_few_schedules(tmp_path: Path):

@@ -30,6 +30,7 @@ from tests.simulator.company import (
     Provider,
     Statements,
 )
+from tests.simulator.denials import Denials
 from tests.simulator.gateway import Worker
 from tests.simulator.judging import Judge
 from tests.simulator.ports import Agenda, Died, Event, FaultyDisk, Host, Loop, Wire
@@ -38,13 +39,15 @@ from tests.simulator.reference import Violation, must
 from tokenroll.model.limits import TAPE_SEGMENT_BYTES_MAX
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.ledger_server import LedgerConnection
-from tokenroll.services.protocol import Command
+from tokenroll.services.protocol import Command, FrameReader, Report, Want
 from tokenroll.services.restoring import CopyTooOldError, learn_lives
 from tokenroll.store import tape as tapes
+from tokenroll.store.lease_book import LEASE_SIZED
 from tokenroll.store.tape import worker_directory
 
 EVENTS = 4_000
 REST_EVENTS_MAX = 8_000
+"""With several workers five times as many: calls that wait for what others hold ask for it again and again."""
 RESTART_MICROS = 300_000
 
 
@@ -75,7 +78,11 @@ class Universe:
         self.answers: dict[str, int] = {}
         self.estimated: set[int] = set()
         self.partition_until = 0
+        self.readies: dict[int, int] = {}
+        """By worker: how often a life of it was ready."""
+        self.are_several = count > 1
         self.provider = Provider(self)
+        self.denials = Denials(self)
         self.judge = Judge(self)
         self.door = Door(self)
         self.process: LedgerProcess | None = LedgerProcess(self)
@@ -110,12 +117,22 @@ class Universe:
         return 0 if known is None else known.epoch
 
     def ready_epochs(self) -> list[tuple[int, int, int]]:
-        """The lives that may spend, and since when."""
+        """The lives that may spend, and how many of that worker were ready with them: one may be ready again after a lost line."""
         return [
-            (number, one.epoch, one.ready_at)
+            (number, one.epoch, self.readies.get(number, 0))
             for number, one in self.ledger._workers.items()
             if one.ready_at is not None
         ]
+
+    def leases(self) -> dict[int, tuple[int, int]]:
+        """By worker that was lent what it spends: in which life, and as the how manieth. It is over when a life is ready after it, or it resigned."""
+        sized = self.judge.books.sized
+        found = {
+            number: (one.epoch, self.readies.get(number, 0)) if one.ready_at is not None else sized.get(number, (0, 0))
+            for number, one in self.ledger._workers.items()
+            if one.lease == LEASE_SIZED
+        }
+        return {number: life for number, life in found.items() if life[0]}
 
     def dial(self, peer: Any, loop: Loop) -> Wire | None:
         """A connection to the ledger; None: nobody answers."""
@@ -124,7 +141,7 @@ class Universe:
             return None
         wire = Wire(
             self.agenda, self.rng, self.rates, LedgerConnection(process.server), process.loop, peer, loop,
-            lambda: Statements.is_killed,
+            lambda: Statements.is_killed, self.denials.overhear,
         )  # fmt: skip
         process.wires = [one for one in process.wires if one.is_up or one.is_down]
         process.wires.append(wire)
@@ -265,6 +282,8 @@ class Universe:
         self.process = None
         Statements.spare()
         self.connection.rollback()
+        if not Choice.postgresql:  # also a transaction that was begun when it died, and that SQLAlchemy does not know
+            sqlite_connection(self.connection).rollback()
         self.agenda.after(RESTART_MICROS, self._start_ledger)
 
     def _start_ledger(self) -> None:
@@ -321,9 +340,20 @@ class Universe:
             self.agenda.after(0, self._hear_again, process, self.rng.choice(self.agenda.said), loop=process.loop)
 
     def _hear_again(self, process: LedgerProcess, frame: bytes) -> None:
-        """Only while every worker's life is ready: between HELLO and READY the ledger takes what any earlier life says."""
-        if self.process is process and len(self.ready_epochs()) == len(self.workers):
-            LedgerConnection(process.server).data_received(frame)
+        """On a line of nobody, or, while every worker's life is ready, on one that belonged to a worker.
+
+        A want of a life that goes on is heard by no line twice: only what was met already is said again.
+        """
+        if self.process is not process:
+            return
+        line = LedgerConnection(process.server)
+        (message,) = FrameReader().feed(frame)
+        assert isinstance(message, Report | Want)
+        are_ready = len(self.ready_epochs()) == len(self.workers)
+        is_over = isinstance(message, Report) or message.epoch != self.epoch_of(message.worker)
+        if are_ready and is_over and self.rng.random() < 0.5:
+            line.worker = message.worker
+        line.data_received(frame)
 
     def _skew(self) -> None:
         """Somebody sets a clock, by seconds or by hours, forwards or back."""
@@ -366,8 +396,9 @@ class Universe:
         workers = company.rows_of(self.connection, "SELECT worker, epoch, ready_at FROM workers ORDER BY worker")
         deleted = company.rows_of(self.connection, "SELECT count(*) FROM tape_segments")
         gives = company.rows_of(self.connection, "SELECT count(*) FROM recall_gives")
+        loans = company.rows_of(self.connection, "SELECT count(*) FROM lease_moves WHERE number > 0")
         self.connection.rollback()
-        return (rows, workers, deleted, gives)
+        return (rows, workers, deleted, gives, loans)
 
     # ---- the end ---------------------------------------------------------------------------------------------
 
@@ -380,7 +411,7 @@ class Universe:
         for wire in self._wires():
             wire.held_until = 0
         self.rates.calls_every = 0
-        until = self.agenda.events + REST_EVENTS_MAX
+        until = self.agenda.events + REST_EVENTS_MAX * (5 if self.are_several else 1)
         while not self._is_quiet():
             must(
                 self.agenda.events < until,
@@ -397,6 +428,8 @@ class Universe:
             if (
                 worker is None
                 or not worker.is_open
+                or worker.waiting
+                or worker.wants_something
                 or worker.spending.open_holds
                 or worker.tape.has_pending
                 or worker.loop.is_dead
@@ -446,9 +479,22 @@ class Universe:
             judge.look()
             must(len(judge.books.holds) == 0, "suspense outlives its age: %d", len(judge.books.holds))
         self.rest()
+        if self.are_several:
+            self._lie_idle()
         judge.agree()
         judge.verify()
         judge.all_is_somewhere()
+
+    def _lie_idle(self) -> None:
+        """Nobody calls, and what was lent comes back by itself."""
+        for _ in range(3):
+            looks = [one.idle_looks for one in self.workers if one is not None]
+            self.agenda.now += 31 * SECOND
+            while any(
+                one is not None and one.idle_looks <= before for one, before in zip(self.workers, looks, strict=True)
+            ):
+                self.step()
+            self.rest()
 
     def close(self) -> None:
         """Nothing of it is left."""
