@@ -149,7 +149,9 @@ class Worker:
 class Pair:
     """See the module. Use inside a running loop: the ledger waits with timers."""
 
-    def __init__(self, folder: Path, of: int = 2, connection: Any = None) -> None:
+    def __init__(self, folder: Path, of: int = 2, connection: Any = None, *, first: int = 0) -> None:
+        self.first = first
+        """The number of the first worker; nodes have theirs from 64 on."""
         self.now = kit.START
         self.folder = folder
         self.of = of
@@ -159,7 +161,7 @@ class Pair:
         self.numbers = 0
         for name, secret in SECRETS.items():
             self.do("key.create", member=name, name=name, secret_hash=key_hash(PEPPER, secret).hex(), shown_prefix="tr")
-        self.workers = [Worker(self, number) for number in range(of)]
+        self.workers = [Worker(self, first + place) for place in range(of)]
         self.talk()
 
     def do(self, command: str, /, **arguments: Any) -> dict[str, Any]:
@@ -184,7 +186,7 @@ class Pair:
     def restart(self, number: int) -> None:
         """That worker died, and its next life begins."""
         self.workers[number].die()
-        self.workers[number] = Worker(self, number)
+        self.workers[number] = Worker(self, self.first + number)
 
     def call(
         self, worker: int, name: str = "Ada", *, talk: bool = True, call_id: bytes | None = None, **facts: Any
@@ -199,7 +201,7 @@ class Pair:
         return raw_connection(self.connection).execute(query).fetchall()
 
     def lent(self, worker: int, lot: int) -> int:
-        found = self.rows(f"SELECT left_nanos FROM lot_leases WHERE worker = {worker} AND lot_id = {lot}")
+        found = self.rows(f"SELECT left_nanos FROM lot_leases WHERE worker = {self.first + worker} AND lot_id = {lot}")
         return found[0][0] if found else 0
 
     def prove(self) -> None:
@@ -212,4 +214,7 @@ class Pair:
         for worker in self.workers if self.of > 1 else ():
             for wallet in worker.spending.wallets.hot.values():
                 for lot in wallet.lots.values():
-                    assert max(0, lot.left_nanos) == self.lent(worker.number, lot.id), (worker.number, lot.id)
+                    assert max(0, lot.left_nanos) == self.lent(worker.number - self.first, lot.id), (
+                        worker.number,
+                        lot.id,
+                    )

@@ -49,6 +49,12 @@ NODE_WORKERS: Final = (64, 127)
 """As NODE_WORKER_MIN of model/limits.py and WORKER_MAX of store/attempt_record.py, likewise compared by a test."""
 WORKERS_MAX: Final = 16
 """Likewise."""
+NODE_LEASE_SECONDS: Final = (30, 3, 3_600)
+"""Likewise: how long a node's lease counts, as it is, at least and at most."""
+ALLOW_CREDITS_MAX: Final = 1_000_000
+"""As NODE_ALLOW_CREDITS_MAX there."""
+WHEN_CUT_OFF: Final = ("retry_then_deny", "deny", "allow")
+"""As WhenCutOff of services/sized_lease.py."""
 
 CLIENT_KEY_VARIABLE: Final = "TOKENROLL_KEY"
 
@@ -199,6 +205,8 @@ class NodesSettings:
     files: LineFiles
     refused: tuple[str, ...] = ()
     """Names of nodes whose certificates are not taken any more."""
+    lease_seconds: int = NODE_LEASE_SECONDS[0]
+    """How long a node's lease counts that hears nothing of the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +216,12 @@ class NodeSettings:
     ledger: Listen
     worker: int
     files: LineFiles
+    alone: bool = False
+    """Whether it is the only gateway of its ledger: then it has everything, for as long as it lives."""
+    when_cut_off: str = WHEN_CUT_OFF[0]
+    """What becomes of a call that needs more than the node was lent, while the ledger cannot be asked."""
+    allow_credits_max: int = 0
+    """With `allow`: what the company carries of such calls at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -557,6 +571,7 @@ def _nodes(home: Path, table: Table) -> NodesSettings | None:
         listen=table.listen("listen", Listen(host="127.0.0.1", port=7443)),
         files=_line_files(home, table, "nodes/ca.crt", "nodes/ledger.crt", "nodes/ledger.key"),
         refused=table.texts("refused"),
+        lease_seconds=table.number("lease_seconds", *NODE_LEASE_SECONDS),
     )
     table.finished()
     return settings
@@ -577,7 +592,15 @@ def _node(home: Path, table: Table) -> NodeSettings | None:
         ledger=ledger,
         worker=table.number("worker", 0, least, most),
         files=_line_files(home, table, "ca.crt", "node.crt", "node.key"),
+        alone=table.flag("alone"),
+        when_cut_off=table.choice("when_cut_off", WHEN_CUT_OFF[0], WHEN_CUT_OFF),
+        allow_credits_max=table.number("allow_credits_max", 0, 0, ALLOW_CREDITS_MAX),
     )
+    if (settings.when_cut_off == "allow") != (settings.allow_credits_max > 0):
+        raise table.problem(
+            "allow_credits_max",
+            'and when_cut_off = "allow" go together: it says how many credits the company carries at most',
+        )
     table.finished()
     return settings
 

@@ -179,6 +179,9 @@ async def _ledger_life(
         except CopyTooOldError as error:
             raise SettingsError(str(error)) from error
         server = LedgerServer(ledger)
+        if settings.nodes is not None:
+            server.watch.seconds = settings.nodes.lease_seconds
+            server.worker_count = lambda: settings.gateway.workers + _node_workers(settings)
         await server.start(settings.socket_path, settings.tape_directory)
         nodes = _node_door(settings, server, for_nodes)
         if has_waited:
@@ -208,6 +211,16 @@ def refuse_bad_line(settings: Settings) -> None:
     except LineError as error:
         made = "" if settings.nodes_directory.exists() else "; `tokenroll node certificate NAME` makes the first ones"
         raise SettingsError(f"{entry_place(settings.config_path, 'nodes', 'listen')}: {error}{made}") from error
+
+
+def _node_workers(settings: Settings) -> int:
+    """How many workers certificates of this home's authority name."""
+    from tokenroll.services.node_certificates import CertificateError, issued
+
+    try:
+        return sum(len(one.workers) for one in issued(settings.nodes_directory).values())
+    except CertificateError:
+        return 0
 
 
 def _node_door(settings: Settings, server: "LedgerServer", for_nodes: socket.socket | None) -> "NodeDoor | None":
@@ -243,6 +256,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None) -
     from tokenroll.gateway.edge import EdgeLimits
     from tokenroll.gateway.process import WorkerEndedError, run_gateway
     from tokenroll.gateway.settings import GatewaySettings
+    from tokenroll.services.sized_lease import WhenCutOff
     from tokenroll.store.tape import Durability
 
     chosen = settings.gateway
@@ -251,7 +265,9 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None) -
             GatewaySettings(
                 home=settings.home,
                 worker=worker,
-                workers=chosen.workers,
+                workers=_lessees(settings),
+                when_cut_off=WhenCutOff(settings.node.when_cut_off if settings.node else WhenCutOff.RETRY_THEN_DENY),
+                beyond_max_nanos=_beyond_max_nanos(settings),
                 retires=listening is None,
                 listening=listening,
                 durability=Durability(chosen.durability),
@@ -270,6 +286,22 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None) -
         )
     except (DeploymentError, WorkerEndedError) as error:
         raise SettingsError(str(error)) from error
+
+
+def _lessees(settings: Settings) -> int:
+    """Of how many workers each of this machine is one: with nodes, of several, but for the one that is alone."""
+    workers = settings.gateway.workers
+    alone = settings.nodes is None if settings.node is None else settings.node.alone
+    return workers if alone else max(2, workers)
+
+
+def _beyond_max_nanos(settings: Settings) -> int:
+    """The part of one worker in what a node may allow while it is cut off."""
+    from tokenroll.model.amount import NANOS_PER_CREDIT
+
+    return (
+        0 if settings.node is None else settings.node.allow_credits_max * NANOS_PER_CREDIT // settings.gateway.workers
+    )
 
 
 def _route(settings: Settings, worker: int) -> "Path | LedgerRoute":

@@ -24,6 +24,7 @@ from tokenroll.model.instant import MICROS_PER_SECOND
 from tokenroll.model.limits import BODY_BYTES_MAX, LEASE_IDLE_SECONDS
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
+from tokenroll.services.lease_deadline import LeaseDeadline
 from tokenroll.services.ledger_route import LedgerRoute
 from tokenroll.services.node_tape import NodeTape
 from tokenroll.services.protocol import (
@@ -176,6 +177,8 @@ class _Life:
         self._ended = asyncio.Event()
         self._unreported: list[bytes] = []
         self._why = ""
+        self._deadline: LeaseDeadline | None = None
+        """Of a node with a sized lease."""
         self._hurries = False
         """Whether another worker waits for what the next block says."""
         self._core: WorkerCore
@@ -198,7 +201,9 @@ class _Life:
             chosen.worker, directory, self, boot_id=self._boot_id, clock=self._clock, of=chosen.workers
         )
         house = None if isinstance(route, Path) else NodeTape(self._core, directory)
-        link = WorkerLink(self._core, route, house.answered if house else None)
+        if house is not None and chosen.workers > 1:
+            self._deadline = LeaseDeadline()
+        link = WorkerLink(self._core, route, house.answered if house else None, self._deadline)
         problem = await loop.run_in_executor(None, disk_problem, directory)
         if problem:
             self._refuse_all(problem)
@@ -344,6 +349,9 @@ class _Life:
         sized = self._spending.sized
         if sized is not None:
             sized.say = self._core.want
+            if self._deadline is not None:
+                sized.deadline, self._deadline.on_renewed = self._deadline, sized.renewed
+            sized.when_cut_off, sized.beyond_max_nanos = self._settings.when_cut_off, self._settings.beyond_max_nanos
             asyncio.get_running_loop().call_later(LEASE_IDLE_SECONDS, self._return_idle)
 
     def _give_back(self, asked: AskBack) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
 from tokenroll.model.limits import LIMIT_WAIT_SECONDS
+from tokenroll.services.sized_lease import WhenCutOff
 from tokenroll.store.tape import Durability
 
 
@@ -22,6 +23,9 @@ class GatewaySettings:
     worker: int = 0
     workers: int = 1
     """How many processes like this one there are: of several each has a sized lease."""
+    when_cut_off: WhenCutOff = WhenCutOff.RETRY_THEN_DENY
+    beyond_max_nanos: int = 0
+    """Of a node: what becomes of calls above its lease while it is cut off, and what the company carries of them at most."""
     retires: bool = False
     """A last life: it tells what the tape of earlier ones says, returns what they were lent, and ends."""
     host: str = "127.0.0.1"

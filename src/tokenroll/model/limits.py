@@ -237,6 +237,15 @@ LEASE_ASKED_AGAIN_MILLIS: Final = 50
 """How soon a call that waits for what calls of other workers hold has it asked for again."""
 LEASE_ANSWER_SECONDS_MAX: Final = 1
 """How long the ledger waits for another worker to return what it does not use before it says that it is not there."""
+NODE_LEASE_SECONDS: Final = 30
+"""How long a node's lease counts without a word of the ledger: calls outlive a restart of it, and few are lent to who is gone for longer."""
+NODE_LEASE_SECONDS_MIN: Final = 3
+NODE_LEASE_SECONDS_MAX: Final = 3_600
+"""Below it a slow moment would end a lease; above it money of a dead node is gone for an hour."""
+NODE_ALLOW_CREDITS_MAX: Final = 1_000_000
+"""What a company carries at most of a node's calls while that is cut off: above it, it is no policy but a slip."""
+NODE_LEASE_MARGIN_SHARE: Final = 6
+"""So much of it the node stops before its end, and the ledger waits beyond: no pause of a process may close that gap."""
 WAITING_CALLS_MAX: Final = 64
 """Calls of one wallet that may wait for its parallel calls to settle; more are denied at once."""
 EVIDENCE_BYTES: Final = 256 * 1024

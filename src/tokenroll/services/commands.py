@@ -84,6 +84,7 @@ _PLACES: Final[Mapping[str, str]] = MappingProxyType(
         "reconcile.true_up": "report_comparing.book_true_ups",
         "suspense.decide": "reconciling.decide",
         "suspense.find": "finding_out.find_attempt",
+        "lease.give_up": "reclaiming.give_up",
     }
 )
 

@@ -7,7 +7,7 @@ remembers may go with them: a worker that comes again wants again.
 import asyncio
 from typing import Protocol
 
-from tokenroll.model.limits import LEASE_ANSWER_SECONDS_MAX
+from tokenroll.model.limits import LEASE_ANSWER_SECONDS_MAX, NODE_WORKER_MIN
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.protocol import AskBack, Lacking, Message, Want
 
@@ -101,11 +101,17 @@ class LeaseDesk:
 
     def _ask(self, waiting: _Waiting, holders: set[int]) -> None:
         self._number += 1
-        waiting.number, waiting.asked, waiting.answered = self._number, holders, waiting.answered | holders
+        away = {worker for worker in holders if worker >= NODE_WORKER_MIN and worker not in self.peers}
+        waiting.number, waiting.asked, waiting.answered = self._number, holders - away, waiting.answered | holders
+        if (
+            not waiting.asked
+        ):  # machines without a line: their money is theirs until their deadline, and nobody waits for it
+            self._answer(waiting)
+            return
         self._waiting.insert(0, waiting)  # it comes before those that wait behind it
         waiting.timer = asyncio.get_running_loop().call_later(LEASE_ANSWER_SECONDS_MAX, self._decide, waiting)
         limits = [limit_id for limit_id, _ in waiting.want.limits]
-        for worker in holders:
+        for worker in waiting.asked:
             if worker in self.peers:
                 self.peers[worker].say(AskBack(self._number, waiting.want.wallets, limits))
 

@@ -15,11 +15,12 @@ import msgspec
 from sqlalchemy import Connection, func, select, update
 
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
-from tokenroll.services import charging, leasing, recalling, refilling
-from tokenroll.services.ageing import is_due
+from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, NODE_WORKER_MIN
+from tokenroll.services import charging, leasing, recalling, reclaiming, refilling
+from tokenroll.services.ageing import SUSPENSE_MICROS_MAX, is_due
 from tokenroll.services.approvers_told import is_told, tell_denials
 from tokenroll.services.clock import Clock
+from tokenroll.services.known_workers import KnownWorker, known_workers
 from tokenroll.services.lending import Lending
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
@@ -46,7 +47,7 @@ from tokenroll.services.protocol import (
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import Handler, RandomBits, UnitOfWork
 from tokenroll.store import schema
-from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, LapseRecord, hold_key, pack_lapse
+from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, hold_key
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.database import raw_connection
 from tokenroll.store.fold import Fold
@@ -54,11 +55,10 @@ from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.journal import Journal, canonical, command_leaf
-from tokenroll.store.lease_book import LEASE_NONE, LEASE_SIZED, LEASE_WHOLE, LeaseBook
+from tokenroll.store.lease_book import LEASE_AWAY, LEASE_NONE, LEASE_SIZED, LEASE_WHOLE, LeaseBook
 from tokenroll.store.mirror import Mirror, OpenHold
 from tokenroll.store.rollups import SLICE_SETTLEMENTS, SpendSums, names_of, roll_up, rolled_through
 from tokenroll.store.statements import insert_into
-from tokenroll.store.tape import Finish
 from tokenroll.store.usage_rollups import SLICE_SETTLEMENTS as USAGE_SLICE_SETTLEMENTS
 from tokenroll.store.usage_rollups import roll_up_usage, usage_rolled_through, usage_sums_of
 
@@ -77,31 +77,6 @@ class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never mean
         self.result = result
 
 
-class _Worker:
-    """What the ledger knows of one worker."""
-
-    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "lease", "ready_at", "resigned")
-
-    def __init__(
-        self,
-        epoch: int,
-        boot_id: bytes,
-        ready_at: Instant | None,
-        applied_delta: int,
-        halt_reason: str,
-        lease: int,
-        *,
-        resigned: bool = False,
-    ) -> None:
-        self.epoch = epoch
-        self.boot_id = boot_id
-        self.ready_at = ready_at
-        self.applied_delta = applied_delta
-        self.halt_reason = halt_reason
-        self.lease = lease
-        self.resigned = resigned
-
-
 _NOTE_USE: Final = """
     INSERT INTO key_uses VALUES (?,?) ON CONFLICT(api_key_id) DO UPDATE SET used_at = excluded.used_at
     WHERE excluded.used_at > key_uses.used_at"""
@@ -109,6 +84,9 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """In JSON. PostgreSQL has no text with that character, and both databases hold the same."""
 _ROLLED_UP_FIRST: Final = frozenset({"payrun.close", "payrun.off_cycle"})
 """Commands that read roll-ups of a million wallets in processes of their own: what is not rolled up by then would be added by one."""
+_GIVE_UP: Final = "lease.give_up"
+_SEQUENCE_MAX: Final = (1 << 63) - 1
+"""The last record of a tape that nobody is to report any more."""
 
 
 class Ledger:
@@ -140,7 +118,7 @@ class Ledger:
         self._rolled_through = self._usage_rolled_through = 0
         self._usage_sums = usage_sums_of(connection)
         self._name_of = names_of(connection)
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, KnownWorker] = {}
         self._folded: dict[tuple[int, int], int] = {}
         self._reload()
         self._tell_denials()
@@ -223,8 +201,9 @@ class Ledger:
         """The handler's answer as it was stored, and the number of its delta (0: none)."""
         with self._transaction() as now:
             work = UnitOfWork(
-                self.connection, self._changes, now=now, command_id=command.id, random_bits=self._random_bits
-            )
+                self.connection, self._changes, now=now, command_id=command.id, random_bits=self._random_bits,
+                leases=self._book,
+            )  # fmt: skip
             result_json = canonical(handler(work, command.arguments)).decode()
             if not self._leased:
                 charging.collect(work)
@@ -243,6 +222,8 @@ class Ledger:
             self._journal.close_batch(now)
         self._publish(delta)
         self._changes.cycles.reload(self.connection)
+        if command.name == _GIVE_UP:
+            self._read_workers()
         self.connection.rollback()
         return json.loads(result_json), delta.number if delta else 0
 
@@ -275,6 +256,7 @@ class Ledger:
             )
         if not 0 <= message.worker <= WORKER_MAX:
             return Refusal("worker", f"workers are numbered 0 to {WORKER_MAX}, not {message.worker}")
+        self._back(message)
         known = self._workers.get(message.worker)
         if message.epoch == 0:
             epoch = (known.epoch if known else 0) + 1
@@ -288,7 +270,39 @@ class Ledger:
             return self._closed(message.worker, message.epoch)
         epoch = self._workers[message.worker].epoch
         folded = {one: sequence for (worker, one), sequence in self._folded.items() if worker == message.worker}
+        if message.worker >= NODE_WORKER_MIN:
+            folded |= dict.fromkeys(self._book.given_up(message.worker), _SEQUENCE_MAX)
+            self.connection.rollback()
         return Welcome(epoch=epoch, folded_sequences=folded)
+
+    def _back(self, message: Hello) -> None:
+        """A node that was away has what it was lent again, before anything that it says is folded."""
+        known = self._workers.get(message.worker)
+        if known is None or known.lease != LEASE_AWAY or message.epoch not in {0, known.epoch}:
+            return
+        with self._transaction() as now:
+            reclaiming.restore(self.connection, self._changes, self._book, (message.worker, known.epoch), now)
+            if message.epoch:
+                table = schema.workers
+                self.connection.execute(update(table).where(table.c.worker == message.worker).values(ready_at=now))
+            self._journal.close_batch(now)
+        self._read_workers()
+
+    def reclaim(self, worker: int) -> int | None:
+        """A node's lease counts no more: what it was lent goes to suspense, in nanos. None for one that has no sized lease."""
+        known = self._workers.get(worker)
+        if known is None or known.lease != LEASE_SIZED:
+            return None
+        with self._transaction() as now:
+            nanos = reclaiming.reclaim(self.connection, self._changes, self._book, (worker, known.epoch), now)
+            self._journal.close_batch(now)
+        self._read_workers()
+        return nanos
+
+    @property
+    def lessees(self) -> list[int]:
+        """The workers that have a sized lease."""
+        return [worker for worker, one in self._workers.items() if one.lease == LEASE_SIZED]
 
     def ready(self, message: Ready) -> Iterator[View | Lease] | Refusal:
         """What a worker needs to spend, once its earlier epochs are reported; from here on those are closed.
@@ -304,7 +318,9 @@ class Ledger:
             return refusal
         leased_delta = self._last_delta
         with self._transaction() as now:
-            self._lapse_earlier(message.worker, message.epoch, now)
+            self._changes.batch = FoldBatch()
+            reclaiming.lapse_earlier(self._changes, message.worker, message.epoch, now)
+            self._changes.batch.write(self.connection, self._mirror, now)
             self._book.end(message.worker, message.epoch)
             table = schema.workers
             values = {"ready_at": now, "applied_delta": leased_delta, "lease": lease}
@@ -406,8 +422,9 @@ class Ledger:
     def _alone(self, cause: str, does: Callable[[UnitOfWork], None], now: Instant) -> Delta | None:
         """What the ledger does without a command, inside a transaction: its delta is stored and not published yet."""
         work = UnitOfWork(
-            self.connection, self._changes, now=now, command_id=f"{cause}-{now}", random_bits=self._random_bits
-        )
+            self.connection, self._changes, now=now, command_id=f"{cause}-{now}", random_bits=self._random_bits,
+            leases=self._book,
+        )  # fmt: skip
         does(work)
         work.write()
         return self._store_delta(work.delta(self._last_delta + 1), now)
@@ -439,7 +456,10 @@ class Ledger:
         """The worker's blocks folded and durable, or refused with nothing applied."""
         worker = self._workers.get(message.worker)
         at = (message.worker, message.epoch)
-        if worker is None or at not in self._folded or (message.epoch != worker.epoch and worker.ready_at is not None):
+        if (
+            worker is None or at not in self._folded or worker.lease == LEASE_AWAY
+            or (message.epoch != worker.epoch and worker.ready_at is not None)
+        ):  # fmt: skip
             return self._closed(message.worker, message.epoch)
         self.recalls_answered, self.returned, self.named = False, set(), []
         try:
@@ -512,6 +532,11 @@ class Ledger:
     def status(self) -> StatusReply:
         """Where everything stands."""
         suspense = self.holds_in_suspense()
+        away = {
+            number: sum(part.amount for part in self._book.reclaimed(number, one.epoch))
+            for number, one in self._workers.items() if one.lease == LEASE_AWAY
+        }  # fmt: skip
+        self.connection.rollback()
         return StatusReply(
             values={
                 "ledger_seq": self._journal.next_seq - 1,
@@ -520,12 +545,13 @@ class Ledger:
                 "last_delta": self._last_delta,
                 "open_holds": len(self._mirror.holds) - len(suspense),
                 "suspense_holds": len(suspense),
-                "suspense_nanos": sum(one.nanos for hold in suspense for one in hold.slices),
+                "suspense_nanos": sum(one.nanos for hold in suspense for one in hold.slices) + sum(away.values()),
                 "workers": [
                     {
                         "worker": number, "epoch": one.epoch, "ready_at": one.ready_at, "applied_delta": one.applied_delta,
                         "folded_sequence": self._folded.get((number, one.epoch), 0), "halt_reason": one.halt_reason,
-                        "lease": one.lease,
+                        "lease": one.lease, "lent_nanos": sum(self._mirror.leased.get(number, ())[::2]),
+                        "away_nanos": away.get(number, 0),
                     }
                     for number, one in sorted(self._workers.items())
                 ],
@@ -535,6 +561,9 @@ class Ledger:
     def housekeep(self) -> Reply | None:
         """The age rule of law 4, when somebody's suspense is due. Safe to call at any time and any number of times (law 9)."""
         now = self.now()
+        for worker, one in tuple(self._workers.items()):
+            if one.lease == LEASE_AWAY and self._book.reclaimed_at(worker, one.epoch) + SUSPENSE_MICROS_MAX <= now:
+                self.execute(Command(id=f"give-up-{worker}-{now}", name=_GIVE_UP, arguments={"worker": worker}))
         due = any(is_due(hold, now) for hold in self._mirror.holds.values())
         return self.execute(Command(id=f"housekeep-{now}", name="suspense.decide", arguments={})) if due else None
 
@@ -600,7 +629,7 @@ class Ledger:
             self.connection.execute(schema.tapes.insert().values(worker=message.worker, epoch=epoch, folded_sequence=0))
         known = self._workers.get(message.worker)
         lease = LEASE_NONE if known is None else known.lease
-        self._workers[message.worker] = _Worker(epoch, message.boot_id, None, 0, "", lease)
+        self._workers[message.worker] = KnownWorker(epoch, message.boot_id, None, 0, "", lease)
         self._folded[message.worker, epoch] = 0
 
     def epoch_of(self, worker: int) -> int:
@@ -616,16 +645,6 @@ class Ledger:
     def learn_life(self, worker: int, epoch: int, boot_id: bytes) -> None:
         """A life that this ledger does not know, because it was restored from a copy that is older (services/restoring.py)."""
         self._begin_epoch(Hello(version=PROTOCOL_VERSION, worker=worker, epoch=0, boot_id=boot_id, last_delta=0), epoch)
-
-    def _lapse_earlier(self, worker: int, epoch: int, now: Instant) -> None:
-        changes = self._changes
-        changes.batch = FoldBatch()
-        for number, hold in sorted(self._mirror.holds.items()):
-            key = hold_key(number)
-            if key.worker == worker and key.epoch < epoch and hold.lapsed_at is None:
-                lapse = LapseRecord(at=now, answer_bytes=0, finish=int(Finish.WORKER_DIED), status=0)
-                changes.suspend(hold, pack_lapse(key.sequence, lapse), now, now)
-        changes.batch.write(self.connection, self._mirror, now)
 
     def _lease_messages(self, delta: int, now: Instant, of: int) -> Iterator[View | Lease]:
         try:
@@ -671,20 +690,11 @@ class Ledger:
         self._usage_sums = usage_sums_of(connection)
         self._name_of = names_of(connection)
         self._last_delta = connection.scalar(select(func.max(schema.deltas.c.number))) or 0
-        ready = {number: one.applied_delta for number, one in self._workers.items()}
-        self._workers = {
-            row.worker: _Worker(
-                row.epoch,
-                row.boot_id,
-                row.ready_at,
-                max(row.applied_delta, ready.get(row.worker, 0)),
-                row.halt_reason,
-                row.lease,
-                resigned=row.resigned_at is not None,
-            )
-            for row in connection.execute(select(schema.workers))
-        }
-        self._folded = {
-            (row.worker, row.epoch): row.folded_sequence for row in connection.execute(select(schema.tapes))
-        }
+        self._read_workers()
         connection.rollback()
+
+    def _read_workers(self) -> None:
+        self._workers = known_workers(self.connection, self._workers)
+        tapes = self.connection.execute(select(schema.tapes))
+        self._folded = {(row.worker, row.epoch): row.folded_sequence for row in tapes}
+        self.connection.rollback()

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tokenroll.services.lease_desk import LeaseDesk
+from tokenroll.services.lease_watch import LeaseWatch
 from tokenroll.services.ledger import PENDING, Ledger
 from tokenroll.services.protocol import (
     Ack,
@@ -23,14 +26,18 @@ from tokenroll.services.protocol import (
     FrameReader,
     Hello,
     KeysUsed,
+    Lease,
     Message,
     ProtocolError,
     Ready,
     Refusal,
+    Renew,
+    Renewed,
     Reply,
     Report,
     Resign,
     Status,
+    StatusReply,
     View,
     Want,
     encode,
@@ -65,11 +72,15 @@ class LedgerServer:
         """Whether nobody knows what of the last commit is kept: no more is answered, and whoever serves this reads the ledger anew."""
         self._said: dict[str, float] = {}
         self.leases = LeaseDesk(ledger)
+        self.watch = LeaseWatch(ledger, self._reclaimed)
+        self.worker_count: Callable[[], int] = _one
+        """How many workers there may be, beside the ledger and on nodes: so many share what is divided among them."""
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._chores: asyncio.Task[None] | None = None
         self._refills: asyncio.Task[None] | None = None
         self._usage: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self, path: Path, tape_directory: Path | None = None) -> None:
         """Listens on the socket, which only its owner may use. Whoever has the home's lock may replace a dead one's socket.
@@ -89,10 +100,11 @@ class LedgerServer:
             self._chores = asyncio.get_running_loop().create_task(self._keep_house(tape_directory), name="chores")
             self._refills = asyncio.get_running_loop().create_task(self._keep_refilling(), name="refills")
             self._usage = asyncio.get_running_loop().create_task(self._keep_usage(), name="usage")
+            self._watching = asyncio.get_running_loop().create_task(self._keep_watching(), name="leases")
 
     async def close(self) -> None:
         """No new connections, the open ones ended, the socket removed."""
-        for task in (self._chores, self._refills, self._usage):
+        for task in (self._chores, self._refills, self._usage, self._watching):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -138,6 +150,30 @@ class LedgerServer:
             except Exception as error:  # noqa: BLE001 - a door: told, and tried again
                 self.note_failure(error, "usage could not be summed; it is tried again in %d s", USAGE_SECONDS)
             await asyncio.sleep(USAGE_SECONDS)
+
+    async def _keep_watching(self) -> None:
+        """Leases of nodes that are away, taken back."""
+        while True:
+            try:
+                await self.watch.run()
+            except Exception as error:  # noqa: BLE001 - a door: told, and tried again
+                self.note_failure(error, "a lease could not be taken back; it is tried again in %d s", REFILL_SECONDS)
+            await asyncio.sleep(REFILL_SECONDS)
+
+    def _reclaimed(self, worker: int) -> None:
+        """A node that is away has nothing any more: its line says HELLO again if it is one, and nobody waits for it."""
+        for connection in tuple(self.connections):
+            if connection.worker == worker:
+                connection.end()
+        self.leases.ended(worker)
+        self.publish()
+        self.noticed()
+
+    def status(self) -> StatusReply:
+        """What the ledger knows of itself, and its watch of leases."""
+        reply = self.ledger.status()
+        self.watch.told(reply.values["workers"])
+        return reply
 
     async def _roll_up(self, roll_up: Callable[[], int]) -> None:
         """What was folded summed, a slice at a time, and never for more than a quarter of the time: reports come first.
@@ -283,6 +319,8 @@ class LedgerConnection(asyncio.Protocol):
 
     def _handle(self, message: Message) -> None:
         ledger = self._server.ledger
+        if self.worker >= 0:
+            self._server.watch.heard(self.worker)
         if isinstance(message, Report):
             # on the line whose HELLO named the worker: while its next life recovers, any earlier one may be reported
             answer = ledger.report(message) if message.worker == self.worker else ledger.unnamed(message)
@@ -300,6 +338,9 @@ class LedgerConnection(asyncio.Protocol):
         elif isinstance(message, Want):
             if message.worker == self.worker:
                 self._server.leases.want(self, message)
+        elif isinstance(message, Renew):
+            if self.spends:
+                self.write(encode(Renewed(message.number)))
         elif isinstance(message, Applied):
             ledger.applied(message)
             self._server.noticed()
@@ -319,7 +360,7 @@ class LedgerConnection(asyncio.Protocol):
         elif isinstance(message, KeysUsed):
             ledger.keys_used(message)
         elif isinstance(message, Status):
-            self.write(encode(ledger.status()))
+            self.write(encode(self._server.status()))
         else:
             raise ProtocolError(f"a {type(message).__name__} is for the ledger to send")
 
@@ -330,6 +371,7 @@ class LedgerConnection(asyncio.Protocol):
         if isinstance(answer, Refusal):
             return
         self.worker = message.worker
+        self._server.watch.heard(self.worker)
         self._recovered_at = time.monotonic()
         for other in tuple(self._server.connections):
             if other is not self and other.worker == message.worker:
@@ -342,6 +384,8 @@ class LedgerConnection(asyncio.Protocol):
                 self.write(encode(delta))
 
     def _ready(self, message: Ready) -> None:
+        if message.of > 1:
+            message = msgspec.structs.replace(message, of=max(message.of, self._server.worker_count()))
         answer = self._server.ledger.ready(message)
         if isinstance(answer, Refusal) and answer.kind == "waits":
             self._ready_later = message
@@ -349,8 +393,9 @@ class LedgerConnection(asyncio.Protocol):
         if isinstance(answer, Refusal):
             self.write(encode(answer))
             return
+        seconds = self._server.watch.seconds_for(message.worker) if message.of > 1 else 0
         for part in answer:
-            self.write(encode(part))
+            self.write(encode(msgspec.structs.replace(part, seconds=seconds) if isinstance(part, Lease) else part))
         self.spends = True
         self._server.leases.peers[self.worker] = self
         self._server.leases.ended(self.worker)
@@ -376,6 +421,10 @@ class LedgerConnection(asyncio.Protocol):
     def _give_up(self, command_id: str, reply: Reply) -> None:
         if self._waiting.pop(command_id, None) is not None:
             self.write(encode(reply))
+
+
+def _one() -> int:
+    return 1
 
 
 def _make_room(path: Path) -> None:

@@ -232,6 +232,8 @@ class Lease(msgspec.Struct, tag="lease", frozen=True):
     delta: int
     last: bool
     of: int = 1
+    seconds: int = 0
+    """How long it counts for a node that hears no more of the ledger, by the node's own clock; 0: for ever."""
 
 
 class Want(msgspec.Struct, tag="want", frozen=True):
@@ -368,6 +370,20 @@ class SegmentTerms(msgspec.Struct, array_like=True, frozen=True):
     digest: bytes
 
 
+class Renew(msgspec.Struct, tag="renew", frozen=True):
+    """A node asks that its lease goes on counting, from when it asks on. Numbered, so that it knows which question was answered."""
+
+    worker: int
+    epoch: int
+    number: int
+
+
+class Renewed(msgspec.Struct, tag="renewed", frozen=True):
+    """The ledger heard the question of that number, and takes back nothing for as long as the lease counts, and longer."""
+
+    number: int
+
+
 class Segments(msgspec.Struct, tag="segments", frozen=True):
     """Segments that a worker on another machine would delete: the ledger cannot see its disk."""
 
@@ -423,6 +439,8 @@ Message = (
     | Resign
     | KeysUsed
     | Alive
+    | Renew
+    | Renewed
     | Segments
     | Deletable
     | View
@@ -438,7 +456,7 @@ Message = (
     | StatusReply
 )
 
-WorkerMessage = Hello | Ready | Resign | Applied | Report | Segments | Want
+WorkerMessage = Hello | Ready | Resign | Applied | Report | Segments | Want | Renew
 """What a worker says for itself: each names it in `worker`, and a node may say it for the workers that its certificate names."""
 
 _encoder = msgspec.msgpack.Encoder()

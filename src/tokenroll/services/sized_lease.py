@@ -4,15 +4,18 @@ Calls that are short wait for one answer together. It asks ahead when little is 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import LEASE_CALLS, LEASE_RENEWED_SHARE
 from tokenroll.services.cold_terms import Wallets
 from tokenroll.services.hot import HotHold, HotLot, HotWallet, Wait
 from tokenroll.services.hot_limits import HotLimits, Reroute
+from tokenroll.services.lease_deadline import LeaseDeadline
 from tokenroll.services.protocol import AskBack, Elsewhere, Lacking, Lent, ProtocolError, Want
 from tokenroll.store import tape
 from tokenroll.store.tape import LIMIT, LOT
@@ -23,6 +26,14 @@ Part = tuple[int, int, int]
 _Ids = tuple[int, ...]
 _AGES: Final = 8
 """The dearest call of late counts an eighth less with each want."""
+
+
+class WhenCutOff(StrEnum):
+    """What becomes of a call that needs more than its node has, while the node cannot ask its ledger."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+    RETRY_THEN_DENY = "retry_then_deny"
 
 
 class _Asked:
@@ -44,6 +55,15 @@ class SizedLease:
         """Of how many this is one."""
         self.say: Callable[[Want], None] = _nobody
         """Tells the ledger."""
+        self.deadline: LeaseDeadline | None = None
+        """Of a node: until when its lease counts."""
+        self.when_cut_off = WhenCutOff.RETRY_THEN_DENY
+        self.beyond_max_nanos = 0
+        """What the company carries at most of calls that are allowed while the node is cut off."""
+        self._beyond: list[HotHold] = []
+        """Holds of such calls, as far as it is not counted what they came to."""
+        self._beyond_nanos = 0
+        """What the others came to."""
         self.may_ask = False
         """Whether the call that is looked at may ask the ledger for what is missing."""
         self._worker = worker
@@ -77,18 +97,62 @@ class SizedLease:
         pool = hold.key.pool
         return here + hold.key.wallet.elsewhere_nanos + (pool.elsewhere_nanos if pool is not None else 0)
 
+    def here(self, here: int) -> int:
+        """What a call may be paid of: nothing once the lease counts no more."""
+        return here if self.deadline is None or self.deadline.counts else 0
+
     def refusal(
         self, hold: HotHold, here: int, refusal: Denial | Wait | Reroute | None, asked: Wait | None
     ) -> Denial | Wait | Reroute | None:
         """What becomes of a call by what it was lent. A ledger that did not answer in time has not said that there is no more."""
+        cut_off = self.deadline is not None and self.deadline.is_cut_off
         if refusal is None:
-            return self._short(hold, here)
+            short = self._short(hold, here)
+            return self._cut_off(hold, here, short) if cut_off and short is not None else short
         if type(refusal) is Denial and asked is not None and not asked.lacked:
             # who waited for a pace has not asked for money at all
             not_asked = asked.limit is not None and refusal.code == "wallet_empty"
             if asked.asks is not None or not_asked:
-                return Denial("not_ready", scope=hold.key.funding_text)
+                return self._not_ready(hold, cut_off=cut_off)
         return refusal
+
+    def _cut_off(self, hold: HotHold, here: int, short: Wait) -> Wait | Denial | None:
+        """The policy for calls that need more than there is here, with nobody to ask. Limits are never passed."""
+        missing = short.needed_nanos - here
+        if not short.asks and (
+            hold.key.wallet.enforcement != Enforcement.ENFORCE
+            or (self.when_cut_off is WhenCutOff.ALLOW and missing <= self._beyond_left_nanos())
+        ):
+            hold.company_nanos += missing
+            hold.would_deny = True
+            if hold.key.wallet.enforcement == Enforcement.ENFORCE:
+                self._beyond.append(hold)
+            return None
+        return short if self.when_cut_off is WhenCutOff.RETRY_THEN_DENY else self._not_ready(hold, cut_off=True)
+
+    def _beyond_left_nanos(self) -> int:
+        """What the company may still carry. A call that ended counts with what it cost beyond its own lots, as the ledger books it."""
+        held = 0
+        open_holds = []
+        for one in self._beyond:
+            if one.state == "held":
+                open_holds.append(one)
+                held += one.company_nanos
+            elif one.state == "suspense":
+                self._beyond_nanos += one.company_nanos
+            else:
+                self._beyond_nanos += max(0, one.charge_nanos - (one.bound_nanos - one.company_nanos))
+        self._beyond = open_holds
+        return self.beyond_max_nanos - self._beyond_nanos - held
+
+    def renewed(self) -> None:
+        """The ledger can be asked again: what was allowed beyond it is reported, and the next time begins anew but for what is open."""
+        self._beyond_left_nanos()
+        self._beyond_nanos = 0
+
+    @staticmethod
+    def _not_ready(hold: HotHold, *, cut_off: bool) -> Denial:
+        return Denial("not_ready", scope=hold.key.funding_text, state="cut_off" if cut_off else "")
 
     @staticmethod
     def _short(hold: HotHold, here: int) -> Wait | None:

@@ -23,6 +23,7 @@ from tokenroll.store.attempt_record import Outcome, SettleRecord, counted, hold_
 from tokenroll.store.cycles import CycleBook
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.hold_changes import HoldChanges
+from tokenroll.store.lease_book import LeaseBook
 from tokenroll.store.mirror import OpenHold
 from tokenroll.store.statements import insert_into
 
@@ -34,13 +35,15 @@ class UnitOfWork:
     """One command's transaction. Valid inside its handler only."""
 
     def __init__(
-        self, connection: Connection, changes: HoldChanges, *, now: Instant, command_id: str, random_bits: RandomBits
-    ) -> None:
+        self, connection: Connection, changes: HoldChanges, *, now: Instant, command_id: str, random_bits: RandomBits,
+        leases: LeaseBook,
+    ) -> None:  # fmt: skip
         changes.batch = FoldBatch()
         self.connection = connection
         self.now = now
         self.command_id = command_id
         self.journal = changes.journal
+        self.leases = leases
         self._changes = changes
         self._random_bits = random_bits
         self._next_ids: dict[str, int] = {}
@@ -138,6 +141,11 @@ class UnitOfWork:
         """These were given what there was without a worker: nobody needs to hear of them, but of what calls still hold."""
         told = [still.get(one.id, one) for one in self._recalls]
         self._recalls = [one for one in told if one.id in still or one.id not in recall_ids]
+
+    @property
+    def changes(self) -> HoldChanges:
+        """What moves holds, on the mirror and in this transaction's batch."""
+        return self._changes
 
     @property
     def is_lent(self) -> bool:

@@ -17,6 +17,7 @@ from tokenroll.model.instant import HOUR_MICROS
 from tokenroll.model.limits import KEYS_USED_TOLD_MAX
 from tokenroll.services import recovery
 from tokenroll.services.clock import Clock
+from tokenroll.services.lease_deadline import LeaseDeadline
 from tokenroll.services.ledger_route import RETRY_SECONDS, LedgerRoute, SocketRoute
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
@@ -380,9 +381,15 @@ class WorkerLink:
     """
 
     def __init__(
-        self, core: WorkerCore, route: Path | LedgerRoute, deletable: Callable[[Deletable], None] | None = None
+        self,
+        core: WorkerCore,
+        route: Path | LedgerRoute,
+        deletable: Callable[[Deletable], None] | None = None,
+        deadline: LeaseDeadline | None = None,
     ) -> None:
         self.core = core
+        self._deadline = deadline
+        """Of a node with a sized lease."""
         self._route: LedgerRoute = SocketRoute(route) if isinstance(route, Path) else route
         self._deletable = deletable
         self._quiet_rounds = 0
@@ -426,6 +433,7 @@ class WorkerLink:
                     self.core.retry()
                     self.core.tell_used()
                     self._listen_for_silence()
+                    self._renew()
             await asyncio.sleep(self._route.pause_seconds)
 
     def _listen_for_silence(self) -> None:
@@ -439,6 +447,11 @@ class WorkerLink:
         else:
             self.say(Alive())
 
+    def _renew(self) -> None:
+        deadline, core = self._deadline, self.core
+        if deadline is not None and core.spending and (asked := deadline.due(core.worker, core.epoch)) is not None:
+            self.say(asked)
+
     def say(self, message: Message) -> None:
         """A message beside the worker's own talk, if there is a connection."""
         if self._transport is not None:
@@ -448,6 +461,8 @@ class WorkerLink:
         """The connection is there."""
         self._transport = transport
         self._quiet_rounds = 0
+        if self._deadline is not None:
+            self._deadline.made()
         self.core.connected(transport.write)
 
     def received(self, message: Message) -> None:
@@ -460,7 +475,7 @@ class WorkerLink:
             self._route.works()
         elif message.kind not in FINAL_REFUSALS:  # else the process ends, and says why
             self._route.refused(message.text)
-        if isinstance(message, Alive):
+        if isinstance(message, Alive) or (self._deadline is not None and self._deadline.hear(message)):
             return
         if isinstance(message, Deletable):
             if self._deletable is not None:
@@ -469,6 +484,7 @@ class WorkerLink:
             self._pause = asyncio.get_running_loop().call_later(REPORT_PAUSE_SECONDS, self.core.received, message)
         else:
             self.core.received(message)
+            self._renew()
 
     def lost(self, error: Exception | None = None) -> None:
         """The connection is gone."""
@@ -477,6 +493,8 @@ class WorkerLink:
         if self._pause is not None:
             self._pause.cancel()
         self._transport = None
+        if self._deadline is not None:
+            self._deadline.lost()
         self.core.lost()
         self._lost.set()
 

@@ -7,10 +7,11 @@ cap is by then. Shares and nanos go back as they came: by a row.
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, select
 
+from tokenroll.model.instant import Instant
 from tokenroll.model.limits import SHARE_WHOLE
 from tokenroll.store import schema
 from tokenroll.store.database import raw_connection
@@ -21,7 +22,12 @@ from tokenroll.store.tape import LIMIT, LOT
 LEASE_NONE: Final = 0
 LEASE_WHOLE: Final = 1
 LEASE_SIZED: Final = 2
-"""What a worker has, as `workers.lease` says it."""
+LEASE_AWAY: Final = 3
+"""What a worker has, as `workers.lease` says it. Of one that is away, what it was lent is in suspense until it is back or given up."""
+RECLAIMED: Final = -1
+RESTORED: Final = -2
+GIVEN_UP: Final = -3
+"""Numbers of moves that answer no want: what became of the lease of a node that was away."""
 _PART: Final = struct.Struct("<bqq")
 _HEAD: Final = struct.Struct("<cqqqq")
 _SHARE: Final = """
@@ -106,6 +112,56 @@ class LeaseBook:
             self._connection.execute(delete(table).where(table.c.worker == worker))
         self.shares.pop(worker, None)
         self._mirror.leased.pop(worker, None)
+
+    def reclaim(self, worker: int, epoch: int) -> list[LeasePart]:
+        """What a worker has of lots comes back, for it is away. Its shares of limits stay its own."""
+        parts = [LeasePart(LOT, lot, nanos) for lot, nanos in self._mirror.leases_of(worker)]
+        self.move(worker, epoch, RECLAIMED, [one._replace(amount=-one.amount) for one in parts])
+        self._connection.execute(delete(schema.lot_leases).where(schema.lot_leases.c.worker == worker))
+        self._mirror.leased.pop(worker, None)
+        return parts
+
+    def restore(self, worker: int, epoch: int) -> list[LeasePart]:
+        """It is back, and has what it had."""
+        parts = self.reclaimed(worker, epoch)
+        self._mirror.begin_lease(worker)
+        self.move(worker, epoch, RESTORED, parts)
+        return parts
+
+    def give_up(self, worker: int, epoch: int) -> list[LeasePart]:
+        """Nobody waits for it any more: its shares are free, and what was reclaimed is no more its own."""
+        parts = self.reclaimed(worker, epoch)
+        shares = self.shares.get(worker, {}).items()
+        self.note(worker, epoch, GIVEN_UP, [LeasePart(LIMIT, row_id, -share) for row_id, share in shares if share])
+        for table in (schema.limit_shares, schema.limit_uses):
+            self._connection.execute(delete(table).where(table.c.worker == worker))
+        self.shares.pop(worker, None)
+        return parts
+
+    def reclaimed(self, worker: int, epoch: int) -> list[LeasePart]:
+        """What of a worker's lease is in suspense, because it is away."""
+        last = self._last_of_away(worker, epoch)
+        return [] if last is None or last.number != RECLAIMED else [
+            one._replace(amount=-one.amount) for one in parts_of(last.record)
+        ]  # fmt: skip
+
+    def reclaimed_at(self, worker: int, epoch: int) -> Instant:
+        """Since when it is so."""
+        last, batches = self._last_of_away(worker, epoch), schema.batches.c
+        query = select(batches.closed_at).where(batches.last_seq >= (last.ledger_seq if last else 0))
+        return self._connection.scalar(query.order_by(batches.last_seq).limit(1)) or 0
+
+    def given_up(self, worker: int) -> list[int]:
+        """The lives of a worker whose tapes nobody waits for any more."""
+        moves = schema.lease_moves.c
+        return list(
+            self._connection.scalars(select(moves.epoch).where(moves.worker == worker, moves.number == GIVEN_UP))
+        )
+
+    def _last_of_away(self, worker: int, epoch: int) -> Any:
+        moves = schema.lease_moves.c
+        query = select(schema.lease_moves).where(moves.worker == worker, moves.epoch == epoch, moves.number < 0)
+        return self._connection.execute(query.order_by(moves.ledger_seq.desc()).limit(1)).one_or_none()
 
     def lent(self, worker: int, epoch: int, number: int) -> list[LeasePart] | None:
         """What was lent for a want of that number; None when it was not."""

@@ -46,6 +46,8 @@ _ROWS_PER_FETCH: Final = 2_000
 _SEQ_MAX: Final = 2**63 - 1
 _AWARDING: Final = frozenset({EntryKind.GRANT, EntryKind.OPEN})
 """Entries that bring a lot into being."""
+_SUSPENDING: Final = frozenset({EntryKind.SUSPEND, EntryKind.RESOLVE})
+"""Entries that move nanos to suspense, or out of it. What a settlement resolves, its own row says."""
 _FACTS: Final = (
     schema.grants, schema.lots, schema.rate_cards, schema.pay_calendars, schema.pay_runs, schema.pay_run_reversals,
     schema.pay_slips, schema.usage_charges,
@@ -336,14 +338,14 @@ class Verifier:
                 self._lot(leg.lot_id).unvested_taken -= leg.nanos
             elif leg.account is Account.AVAILABLE and entry.kind is EntryKind.VEST:
                 self._lot(leg.lot_id).vested += leg.nanos
-            elif leg.account is Account.SUSPENSE and entry.kind is EntryKind.SUSPEND:
+            elif leg.account is Account.SUSPENSE and entry.kind in _SUSPENDING:
                 self._lot(leg.lot_id).suspense += leg.nanos
         if entry.kind is EntryKind.CHARGE:
             self._charges.replay(entry)
             for leg in entry.postings:
                 if leg.account in SPENT_ACCOUNTS:
                     self._lot(leg.lot_id).spent += leg.nanos
-        if entry.kind is EntryKind.SUSPEND:
+        if not self._leases.entry(entry) and entry.kind is EntryKind.SUSPEND:
             key = int(entry.reference.removeprefix("hold "))
             if key in self._suspended or key in self._ended:
                 self._differs("transition", f"hold {hold_key(key)} went to suspense twice, or after its end")

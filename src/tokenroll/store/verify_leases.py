@@ -2,16 +2,24 @@
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from tokenroll.model.entry import Account, Entry
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.limits import SHARE_WHOLE
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import hold_key
-from tokenroll.store.lease_book import move_leaf, parts_of
+from tokenroll.store.lease_book import RECLAIMED, RESTORED, LeasePart, move_leaf, parts_of
 from tokenroll.store.tape import LOT
+
+_LEASE: Final = "lease "
+
+
+def lease_reference(worker: int, epoch: int) -> str:
+    """What an entry refers to that took a lease to suspense, or out of it."""
+    return f"{_LEASE}{worker}/{epoch}"
 
 
 class LeaseReplay:
@@ -22,6 +30,20 @@ class LeaseReplay:
         self._sized: set[tuple[int, int]] = set()
         self._lots: dict[tuple[int, int], int] = {}
         self._shares: dict[tuple[int, int], int] = {}
+        self._reclaimed: dict[str, dict[int, int]] = {}
+        """By life of a node that is away: what was taken back of each lot, as the moves say it."""
+        self._suspended: dict[str, dict[int, int]] = {}
+        """The same as the entries say it."""
+
+    def entry(self, entry: Entry) -> bool:
+        """Whether an entry took a lease to suspense, or out of it."""
+        if not entry.reference.startswith(_LEASE):
+            return False
+        sums = self._suspended.setdefault(entry.reference, {})
+        for leg in entry.postings:
+            if leg.account is Account.SUSPENSE:
+                sums[leg.lot_id] = sums.get(leg.lot_id, 0) + leg.nanos
+        return True
 
     def leaves(self, rows: Iterable[Any]) -> Iterator[tuple[int, bytes]]:
         """Each row's leaf, the row replayed on the way."""
@@ -33,10 +55,21 @@ class LeaseReplay:
                 parts = []
             if any(one.amount > 0 for one in parts):  # a life that has everything only returned what its last one had
                 self._sized.add((row.worker, row.epoch))
+            if row.number < 0:
+                self._away(row, parts)
             for kind, row_id, amount in parts:
                 sums, key = self._lots if kind == LOT else self._shares, (row.worker, row_id)
                 sums[key] = sums.get(key, 0) + amount
             yield row.ledger_seq, move_leaf(row.ledger_seq, row.worker, row.epoch, row.number, row.record)
+
+    def _away(self, row: Any, parts: Iterable[LeasePart]) -> None:
+        reference = lease_reference(row.worker, row.epoch)
+        taken = {one.id: -one.amount for one in parts if one.kind == LOT}
+        before = self._reclaimed.pop(reference, {})
+        if row.number == RECLAIMED:
+            self._reclaimed[reference] = taken
+        elif row.number == RESTORED and before != {lot: -nanos for lot, nanos in taken.items()}:
+            self._differs("lease", f"move {row.ledger_seq} restores another {reference} than was reclaimed")
 
     def took(self, number: int, slices: Iterable[Slice]) -> None:
         """A hold of that key has these for itself, or for good."""
@@ -65,7 +98,11 @@ class LeaseReplay:
         for limit_id, share in given.items():
             if share > SHARE_WHOLE:
                 self._differs("lease", f"workers have {share} of the {SHARE_WHOLE} parts of limit {limit_id}")
-        return len(stored) + len(parts)
+        for reference in self._suspended.keys() | self._reclaimed.keys():
+            said = {lot: nanos for lot, nanos in self._suspended.get(reference, {}).items() if nanos}
+            if said != self._reclaimed.get(reference, {}):
+                self._differs("lease", f"the entries have {said} of {reference} in suspense; its moves say otherwise")
+        return len(stored) + len(parts) + len(self._reclaimed)
 
     def _compare(self, what: str, stored: dict[tuple[int, int], int], replayed: dict[tuple[int, int], int]) -> None:
         for key in stored.keys() | replayed.keys():

@@ -236,7 +236,11 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "too_many_lots": lambda d: (
         f"{d.scope} would pay this call from more lots than one hold may have; {WHO_RUNS_IT} can merge small lots."
     ),
-    "not_ready": lambda d: f"{d.scope} is not known to this gateway yet; try again in a second.",
+    "not_ready": lambda d: (
+        f"This gateway is cut off from its ledger, and what it was lent of {d.scope} does not suffice; try again in a moment."
+        if d.state
+        else f"{d.scope} is not known to this gateway yet; try again in a second."
+    ),
 }
 
 

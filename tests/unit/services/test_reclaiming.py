@@ -1,0 +1,262 @@
+"""A node that stays away: what it was lent is in suspense until it is back or given up, and nobody else waits for it."""
+
+import asyncio
+
+from tests import ledger_kit as kit
+from tests.desk import BOUND, make_meter
+from tests.ledger_kit import ADA_LOT, BO_LOT, CREDIT
+from tests.pair import Pair
+from tests.tampering import change, permit_changes
+from tokenroll.services.hot import HotHold
+from tokenroll.services.loopback import Loopback
+from tokenroll.services.protocol import Hello, Refusal, Report, Welcome
+from tokenroll.store.tape import Finish
+from tokenroll.store.verify import verify
+
+AWAY_SECONDS = 36
+"""Longer than the 30 that a lease counts and the 5 of the ledger's margin."""
+SUSPENSE = f"SELECT suspense_nanos FROM lot_values WHERE lot_id = {ADA_LOT}"
+
+
+def story(test):
+    """A test that needs a running loop, as the ledger's timers do. Its workers are nodes 64 and 65."""
+
+    def run(tmp_path):
+        async def inside():
+            test(Pair(tmp_path, first=64))
+
+        asyncio.run(inside())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def cut(pair, place):
+    """The line of that node is gone, and it lives on."""
+    pair.workers[place].link.close()
+
+
+def away(pair, place):
+    """Its deadline has passed, and the ledger's margin."""
+    cut(pair, place)
+    pair.server.watch.heard(pair.workers[1 - place].number)
+    pair.server.watch.look(AWAY_SECONDS - 6)
+    pair.server.watch.heard(pair.workers[1 - place].number)
+    pair.server.watch.look(6)
+
+
+def back(pair, place):
+    """The same life has a line again."""
+    worker = pair.workers[place]
+    worker.link = Loopback(pair.server, worker.core)
+    pair.talk()
+
+
+def status_of(pair, place):
+    (one,) = [
+        one for one in pair.server.status().values["workers"] if one["worker"] == pair.workers[place].number
+    ]  # fmt: skip
+    return one
+
+
+def verified(pair):
+    pair.connection.rollback()
+    found = verify(pair.connection, pair.now)
+    pair.connection.rollback()
+    return [one.message for one in found.differences]
+
+
+@story
+def test_what_a_node_was_lent_that_stays_away_is_in_suspense(pair):
+    pair.call(0)
+    pair.talk()
+    assert (status_of(pair, 0)["lease"], status_of(pair, 0)["lent_nanos"]) == (2, 9 * BOUND)
+    away(pair, 0)
+    # the one call that it holds is known, and the nine more that it could have made are not free
+    assert pair.rows(SUSPENSE) == [(9 * BOUND,)]
+    assert pair.rows(f"SELECT held_nanos FROM lot_values WHERE lot_id = {ADA_LOT}") == [(BOUND,)]
+    told = status_of(pair, 0)
+    assert (told["lease"], told["lent_nanos"], told["away_nanos"]) == (3, 0, 9 * BOUND)
+    assert pair.server.status().values["suspense_nanos"] == 9 * BOUND
+    assert verified(pair) == []
+    # the ledger's own books know it after a restart, too
+    pair.ledger._reload()
+    assert status_of(pair, 0)["away_nanos"] == 9 * BOUND
+
+
+@story
+def test_nothing_is_taken_back_before_the_deadline_and_the_margin(pair):
+    pair.call(0)
+    cut(pair, 0)
+    pair.server.watch.look(34)
+    assert pair.rows(SUSPENSE) == [(0,)]
+    # a worker that says anything is there
+    pair.server.watch.heard(64)
+    pair.server.watch.look(34)
+    assert pair.rows(SUSPENSE) == [(0,)]
+    pair.server.watch.look(2)
+    assert pair.rows(SUSPENSE) == [(9 * BOUND,)]
+
+
+@story
+def test_a_workers_tape_beside_the_ledger_is_there_and_its_lease_has_no_deadline(pair):
+    other = Pair(pair.folder / "beside")
+    other.call(0)
+    other.talk()
+    other.server.watch.look(1_000_000)
+    assert other.lent(0, ADA_LOT) == 9 * BOUND
+    assert "lease_seconds_left" in other.server.status().values["workers"][0]
+    assert other.server.status().values["workers"][0]["lease_seconds_left"] is None
+
+
+@story
+def test_a_node_that_died_keeps_nobody_waiting(pair):
+    pair.call(0, "Bo")
+    pair.talk()
+    lent = pair.lent(0, BO_LOT)
+    assert lent > 0
+    cut(pair, 0)
+    # all that the dead one does not have, and not a moment later
+    most = 25 * CREDIT - lent - BOUND
+    rest = pair.call(1, "Bo", output_cap_tokens=(most - 20_000_000) // 15_000)
+    assert isinstance(rest.answer, HotHold)
+    more = pair.call(1, "Bo", output_cap_tokens=CREDIT // 15_000)
+    assert more.denial.code == "wallet_empty"
+    rest.release()
+    pair.talk()
+    assert verified(pair) == []
+
+
+@story
+def test_a_node_that_is_back_has_it_again_and_its_calls_end_as_if_nothing_was(pair):
+    call = pair.call(0)
+    away(pair, 0)
+    # it was cut off with its calls under way: one ends, one begins
+    cost = call.settle(input=1_000, output=10)
+    second = pair.call(0, talk=False)
+    assert isinstance(second.answer, HotHold)
+    back(pair, 0)
+    assert pair.rows(SUSPENSE) == [(0,)]
+    assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(cost,)]
+    assert status_of(pair, 0)["lease"] == 2
+    assert isinstance(pair.call(0).answer, HotHold)
+    pair.prove()
+
+
+@story
+def test_a_next_life_tells_what_the_tape_says_and_all_is_free(pair):
+    call = pair.call(0)
+    away(pair, 0)
+    call.settle(input=1_000, output=10)
+    pair.workers[0].turn()  # on its tape
+    pair.workers[0].tape.close()
+    pair.restart(0)
+    pair.talk()
+    assert pair.rows(SUSPENSE) == [(0,)]
+    assert pair.rows("SELECT charge_nanos FROM settlements") == [(1_000 * 3_000 + 10 * 15_000,)]
+    assert pair.lent(0, ADA_LOT) == 0
+    pair.prove()
+
+
+@story
+def test_a_node_may_be_away_more_than_once(pair):
+    pair.call(0)
+    for _ in range(3):
+        pair.now += 1_000_000
+        away(pair, 0)
+        assert pair.rows(SUSPENSE) == [(9 * BOUND,)]
+        assert verified(pair) == []
+        back(pair, 0)
+        assert pair.rows(SUSPENSE) == [(0,)]
+    pair.prove()
+
+
+@story
+def test_a_zombie_says_nothing_before_it_said_hello(pair):
+    worker = pair.workers[0]
+    pair.call(0)
+    away(pair, 0)
+    refusal = pair.ledger.report(Report(worker=64, epoch=worker.core.epoch, blocks=b""))
+    assert isinstance(refusal, Refusal)
+    assert refusal.kind == "closed_epoch"
+
+
+@story
+def test_a_node_that_is_given_up_leaves_its_money_to_the_others(pair):
+    call = pair.call(0)
+    pair.workers[0].spending.dispatched([call.hold], pair.now)
+    pair.talk()
+    reply = pair.server.answer(kit.Command(id="early", name="lease.give_up", arguments={"worker": 64}))
+    assert "has a lease that still counts" in reply.problem
+    away(pair, 0)
+    said = pair.do("lease.give_up", worker=64)
+    assert said["calls_being_checked"] == 1
+    # the call that it was known to hold is being found out; the rest is the ledger's
+    assert pair.rows(SUSPENSE) == [(BOUND,)]
+    assert status_of(pair, 0)["lease"] == 0
+    assert verified(pair) == []
+    all_of_it = pair.call(1, output_cap_tokens=(100 * CREDIT - BOUND - 20_000_000) // 15_000)
+    assert isinstance(all_of_it.answer, HotHold)
+    all_of_it.release()
+    # where that life goes on, it is over; its number is not used again
+    epoch = pair.workers[0].core.epoch
+    again = pair.ledger.hello(Hello(version=1, worker=64, epoch=epoch, boot_id=kit.BOOT, last_delta=0))
+    assert isinstance(again, Refusal)
+    pair.workers[0].spending.settle(call.hold, make_meter(input=1_000, output=10), pair.now, 200, Finish.COMPLETE)
+    pair.workers[0].turn()
+    pair.restart(0)
+    pair.talk()
+    assert pair.workers[0].core.epoch == epoch + 2
+    assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [
+        (0,)
+    ]  # the provider's bill says what became of it
+    assert isinstance(pair.call(0).answer, HotHold)
+    pair.prove()
+
+
+@story
+def test_what_nobody_told_of_for_three_days_is_given_up(pair):
+    pair.call(0)
+    away(pair, 0)
+    pair.now += 72 * 3_600 * 1_000_000 - 1_000_000
+    pair.ledger.housekeep()
+    assert pair.rows(SUSPENSE) == [(9 * BOUND,)]
+    pair.now += 2_000_000
+    pair.ledger.housekeep()
+    assert pair.rows(SUSPENSE) == [(BOUND,)]
+    assert verified(pair) == []
+
+
+@story
+def test_its_share_of_a_limit_is_nobody_elses_until_it_is_given_up(pair):
+    pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=10)
+    pair.talk()
+    pair.call(0)
+    away(pair, 0)
+    before = sum(isinstance(pair.call(1).answer, HotHold) for _ in range(10))
+    assert 1 <= before < 9
+    pair.do("lease.give_up", worker=64)
+    after = sum(isinstance(pair.call(1).answer, HotHold) for _ in range(10))
+    assert before + after == 9
+    assert verified(pair) == []
+
+
+@story
+def test_the_journal_tells_of_a_suspense_that_no_move_explains(pair):
+    pair.call(0)
+    away(pair, 0)
+    permit_changes(pair.connection)
+    assert change(pair.connection, "UPDATE entries SET reference = 'lease 65/1' WHERE reference = 'lease 64/1'") == 1
+    pair.connection.commit()
+    assert any("its moves say otherwise" in one for one in verified(pair))
+
+
+@story
+def test_a_restored_ledger_answers_a_life_that_it_still_waits_for(pair):
+    pair.call(0)
+    away(pair, 0)
+    pair.ledger._reload()
+    welcome = pair.ledger.hello(Hello(version=1, worker=64, epoch=0, boot_id=kit.BOOT, last_delta=0))
+    assert isinstance(welcome, Welcome)
+    assert pair.lent(0, ADA_LOT) == 9 * BOUND
+    assert verified(pair) == []
