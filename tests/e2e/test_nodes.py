@@ -16,8 +16,11 @@ import pytest
 
 from tests.company import CREDIT, Company
 from tests.e2e.burst import Burst, body_of, run
+from tests.e2e.node_kit import free_port
 from tests.line_kit import Cable
 from tokenroll.services.addresses import running_addresses
+from tokenroll.services.clock import system_clock
+from tokenroll.services.node_certificates import issue
 
 WHOLE = body_of(116, model="gpt-4o-mini", max_tokens=400, stream=False)
 QUICK = {"x-sim-output-tokens": "12"}
@@ -34,13 +37,8 @@ def tokenroll(home: Path, *arguments: str) -> dict:
     return json.loads(done.stdout)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
-
-
 class Remote(Company):
-    """A company whose only gateway is a node: `tokenroll node serve` in a home that `tokenroll node certificate` made."""
+    """A company whose only gateway is a node, alone, so that it has everything: `tokenroll node serve` in a home that `tokenroll node certificate` made."""
 
     def __init__(self, folder: Path, **options) -> None:
         self.ledger_port = free_port()
@@ -69,8 +67,9 @@ class Remote(Company):
             )  # fmt: skip
             assert made["workers"] == [64]
             deployments = self._config_text().split("[deployments", 1)[1].split("[nodes]")[0]
-            with (self.node_home / "config.toml").open("a") as file:
-                file.write("[deployments" + deployments)
+            path = self.node_home / "config.toml"
+            alone = path.read_text().replace("[node]\n", "[node]\nalone = true\n")
+            path.write_text(f"{alone}[deployments{deployments}")
         self._start_with(
             self._door.fileno(), "ledger", "tokenroll.cli.role", "ledger", "--fd", str(self._door.fileno())
         )
@@ -239,12 +238,20 @@ def test_a_node_that_is_cut_off_hears_what_it_has_missed(company):
 
 def test_a_node_whose_certificate_is_not_taken_says_so_and_admits_nobody(company, tmp_path):
     company.end("gateway", signal.SIGTERM)
-    with Remote(tmp_path / "other") as theirs:
-        (theirs.node_home / "node.crt").replace(company.node_home / "node.crt")
-        (theirs.node_home / "node.key").replace(company.node_home / "node.key")
+    # the same name and number, and another authority
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    issue(tmp_path / "other", "eu-1", [64], theirs, days=9, now=system_clock())
+    for name in ("node.crt", "node.key"):
+        (theirs / name).replace(company.node_home / name)
     company.start_gateway(wait=False)
     company.until(lambda: "it is of another authority than the ledger's" in company.log("gateway"), "why")
-    assert not company.is_admitting()
+    # nobody takes calls, and nobody has a lease
+    with socket.create_connection(("127.0.0.1", company.port), timeout=1) as caller:
+        caller.sendall(b"GET /healthz HTTP/1.1\r\nhost: gateway\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            caller.recv(1)
+    assert company.leases_out() == 0
     assert "was refused: its certificate is not taken (" in company.log("ledger")
 
 

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tokenroll.cli.console import DryRun, Json, noun_app, say, settings_with_ledger, show, table, when
+from tokenroll.cli.console import (
+    CommandId,
+    DryRun,
+    Json,
+    execute,
+    noun_app,
+    say,
+    settings_with_ledger,
+    show,
+    table,
+    when,
+)
 from tokenroll.cli.program import Failure
 from tokenroll.settings import NODE_WORKERS, SECRET_NAME, WORKERS_MAX, Settings, load_settings
 from tokenroll.settings_table import SettingsError, listen_from_text
@@ -90,7 +101,7 @@ def certificate(
 
 @app.command("list")
 def list_command(*, as_json: Json = False) -> None:
-    """Every node that has a certificate of this home's authority."""
+    """Every node that has a certificate of this home's authority: what it was lent, and for how long its lease still counts."""
     from tokenroll.services.node_certificates import CertificateError, issued
 
     settings = settings_with_ledger()
@@ -99,19 +110,94 @@ def list_command(*, as_json: Json = False) -> None:
     except CertificateError as error:
         raise Failure(str(error), kind="certificate") from error
     refused = settings.nodes.refused if settings.nodes else ()
+    leases = _leases(settings)
     rows: list[dict[str, Any]] = [
-        {"name": name, "workers": one.workers, "expires_at": one.expires_at, "refused": name in refused}
+        {
+            "name": name, "workers": one.workers, "expires_at": one.expires_at, "refused": name in refused,
+            **_lease_of([leases[worker] for worker in one.workers if worker in leases]),
+        }
         for name, one in sorted(known.items())
-    ]
+    ]  # fmt: skip
 
     def human() -> None:
         shown = [
-            {**row, "workers": ", ".join(map(str, row["workers"])), "expires": when(row["expires_at"])} for row in rows
-        ]
-        columns = {"name": "node", "workers": "worker", "expires": "certificate until", "refused": "refused"}
+            {**row, "workers": ", ".join(map(str, row["workers"])), "expires": when(row["expires_at"]),
+             "counts": "" if row["lease_seconds_left"] is None else f"{row['lease_seconds_left']} s"}
+            for row in rows
+        ]  # fmt: skip
+        columns = {
+            "name": "node", "workers": "worker", "lease": "lease", "counts": "counts on", "lent": "credits out",
+            "being_checked": "in suspense", "expires": "certificate until", "refused": "refused",
+        }  # fmt: skip
         table(columns, shown, empty="no node has a certificate: `tokenroll node certificate NAME` makes one")
 
     show(rows, as_json=as_json, human=human)
+
+
+def _leases(settings: Settings) -> dict[int, dict[str, Any]]:
+    """By worker, what the ledger knows of it."""
+    from tokenroll.app import ledger_door
+
+    with ledger_door(settings) as door:
+        return {one["worker"]: one for one in door.status().values["workers"]}
+
+
+_LEASES: Final = {0: "none", 1: "everything", 2: "sized", 3: "away"}
+"""As `store/lease_book.py` numbers them."""
+
+
+def _lease_of(workers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The leases of a node's workers together: of several kinds the one that somebody has to see to."""
+    from tokenroll.model.amount import text_from_nanos
+
+    left = [one["lease_seconds_left"] for one in workers if one.get("lease_seconds_left") is not None]
+    return {
+        "lease": _LEASES[max((one["lease"] for one in workers), default=0)],
+        "lease_seconds_left": min(left, default=None),
+        "lent": text_from_nanos(sum(one["lent_nanos"] for one in workers)),
+        "being_checked": text_from_nanos(sum(one["away_nanos"] for one in workers)),
+    }
+
+
+@app.command("give-up")
+def give_up(
+    name: Annotated[str, typer.Argument(help="A node that is away and will not come back with its tape.")],
+    *,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    command_id: CommandId = "",
+) -> None:
+    """Wait no more for a node: what it was lent is free again, and what calls held is found out by bill or by age."""
+    from tokenroll.services.node_certificates import CertificateError, issued
+
+    settings = settings_with_ledger()
+    try:
+        known = issued(settings.nodes_directory)
+    except CertificateError as error:
+        raise Failure(str(error), kind="certificate") from error
+    if name not in known:
+        raise Failure(f"no node is called {name}: `tokenroll node list` names all", kind="not_found")
+    leases = _leases(settings)
+    mine = [leases[worker] for worker in known[name].workers if worker in leases]
+    away = [one["worker"] for one in mine if _LEASES[one["lease"]] == "away"]
+    if not away:
+        message = f"node {name} is not away, its lease is {_lease_of(mine)['lease']}: one that counts cannot be given up, for the node may spend of it"
+        raise Failure(message, kind="not_away")
+    results = [
+        execute(
+            "lease.give_up", {"worker": worker}, command_id=command_id and f"{command_id}-{worker}", dry_run=dry_run
+        )
+        for worker in away
+    ]
+
+    def human() -> None:
+        for one in results:
+            say(
+                f"{'would give' if dry_run else 'gave'} up worker {one['worker']}: {one['returned']} credits are free again, "
+                f"{one['calls_being_checked']} call(s) being checked"
+            )
+
+    show(results, as_json=as_json, human=human)
 
 
 @app.command()

@@ -120,6 +120,8 @@ class Ledger:
         self._name_of = names_of(connection)
         self._workers: dict[int, KnownWorker] = {}
         self._folded: dict[tuple[int, int], int] = {}
+        self._given_up: set[tuple[int, int]] = set()
+        """Lives of nodes whose tapes nobody waits for any more."""
         self._reload()
         self._tell_denials()
 
@@ -270,9 +272,7 @@ class Ledger:
             return self._closed(message.worker, message.epoch)
         epoch = self._workers[message.worker].epoch
         folded = {one: sequence for (worker, one), sequence in self._folded.items() if worker == message.worker}
-        if message.worker >= NODE_WORKER_MIN:
-            folded |= dict.fromkeys(self._book.given_up(message.worker), _SEQUENCE_MAX)
-            self.connection.rollback()
+        folded |= {one: _SEQUENCE_MAX for worker, one in self._given_up if worker == message.worker}
         return Welcome(epoch=epoch, folded_sequences=folded)
 
     def _back(self, message: Hello) -> None:
@@ -457,7 +457,7 @@ class Ledger:
         worker = self._workers.get(message.worker)
         at = (message.worker, message.epoch)
         if (
-            worker is None or at not in self._folded or worker.lease == LEASE_AWAY
+            worker is None or at not in self._folded or at in self._given_up or worker.lease == LEASE_AWAY
             or (message.epoch != worker.epoch and worker.ready_at is not None)
         ):  # fmt: skip
             return self._closed(message.worker, message.epoch)
@@ -697,4 +697,6 @@ class Ledger:
         self._workers = known_workers(self.connection, self._workers)
         tapes = self.connection.execute(select(schema.tapes))
         self._folded = {(row.worker, row.epoch): row.folded_sequence for row in tapes}
+        nodes = [worker for worker in self._workers if worker >= NODE_WORKER_MIN]
+        self._given_up = {(worker, epoch) for worker in nodes for epoch in self._book.given_up(worker)}
         self.connection.rollback()

@@ -1,0 +1,226 @@
+"""A node's own deadline: it counts from before it asked, and what becomes of calls once it cannot ask."""
+
+import asyncio
+
+import pytest
+
+from tests.desk import BOUND
+from tests.ledger_kit import CREDIT
+from tests.pair import Pair
+from tokenroll.services.hot import HotHold, Wait
+from tokenroll.services.lease_deadline import LeaseDeadline, seconds_on
+from tokenroll.services.protocol import Lease, Renewed, Welcome
+from tokenroll.services.sized_lease import WhenCutOff
+from tokenroll.upstream.dialect import Denial
+
+
+class Clock:
+    """Seconds since the machine's start, which a test moves."""
+
+    def __init__(self):
+        self.now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+def begun(seconds=30):
+    clock = Clock()
+    deadline = LeaseDeadline(clock)
+    deadline.made()
+    deadline.hear(Welcome(epoch=1, folded_sequences={}))
+    deadline.hear(Lease(wallets=[], expires_at=0, delta=0, last=True, of=2, seconds=seconds))
+    return clock, deadline
+
+
+def test_nothing_counts_before_the_ledger_said_for_how_long():
+    deadline = LeaseDeadline(Clock())
+    deadline.made()
+    assert not deadline.counts
+    assert deadline.due(64, 1) is None
+
+
+def test_it_counts_from_the_welcome_and_stops_a_sixth_before_the_end():
+    clock, deadline = begun()
+    clock.now += 24.9
+    assert deadline.counts
+    clock.now += 0.2
+    assert not deadline.counts
+    assert deadline.is_cut_off
+
+
+def test_an_answer_counts_from_when_it_was_asked_for_and_not_from_when_it_came():
+    clock, deadline = begun()
+    clock.now += 10
+    asked = deadline.due(64, 1)
+    assert (asked.worker, asked.epoch, asked.number) == (64, 1, 1)
+    clock.now += 20
+    assert not deadline.counts  # 30 s after the welcome
+    assert deadline.hear(Renewed(1))
+    assert deadline.counts
+    clock.now += 4.9  # 25 s less a tenth after the question
+    assert deadline.counts
+    clock.now += 0.2
+    assert not deadline.counts
+
+
+def test_it_asks_six_times_in_the_span():
+    clock, deadline = begun()
+    asked = 0
+    for _ in range(300):
+        clock.now += 0.1
+        asked += deadline.due(64, 1) is not None
+    assert asked == 6
+
+
+def test_an_answer_to_what_was_asked_on_a_line_that_is_gone_counts_nothing():
+    clock, deadline = begun()
+    clock.now += 10
+    deadline.due(64, 1)
+    deadline.lost()
+    assert deadline.is_cut_off
+    deadline.made()
+    assert deadline.due(64, 1).number == 2
+    clock.now += 16
+    deadline.hear(Renewed(1))
+    assert not deadline.counts
+
+
+def test_the_clock_goes_on():
+    assert seconds_on() <= seconds_on()
+
+
+# ---- calls -------------------------------------------------------------------------------------------------------------
+
+
+def cut_off(tmp_path, test, policy, beyond_nanos=0):
+    """The story of a node that has nine calls of Ada's lent and one under way, when its line is gone."""
+
+    async def inside():
+        pair = Pair(tmp_path, first=64)
+        pair.call(0)
+        pair.talk()
+        clock, deadline = begun()
+        sized = pair.workers[0].sized
+        sized.deadline, sized.when_cut_off, sized.beyond_max_nanos = deadline, policy, beyond_nanos
+        deadline.on_renewed = sized.renewed
+        pair.workers[0].link.close()
+        deadline.lost()
+        test(pair, clock, deadline)
+
+    asyncio.run(inside())
+
+
+def calls(pair, count, **facts):
+    return [pair.call(0, talk=False, **facts).answer for _ in range(count)]
+
+
+@pytest.mark.parametrize(("policy", "then"), [(WhenCutOff.DENY, Denial), (WhenCutOff.RETRY_THEN_DENY, Wait)])
+def test_a_node_spends_what_it_was_lent_and_then_its_policy_decides(tmp_path, policy, then):
+    def story(pair, _clock, _deadline):
+        answers = calls(pair, 10)
+        assert [type(one) for one in answers] == [HotHold] * 9 + [then]
+        if then is Denial:
+            assert (answers[-1].code, answers[-1].state) == ("not_ready", "cut_off")
+
+    cut_off(tmp_path, story, policy)
+
+
+def test_after_its_deadline_a_node_spends_nothing_of_it(tmp_path):
+    def story(pair, clock, _deadline):
+        clock.now += 25.1
+        (answer,) = calls(pair, 1)
+        assert (answer.code, answer.state) == ("not_ready", "cut_off")
+        assert pair.workers[0].left(1) == 9 * BOUND
+
+    cut_off(tmp_path, story, WhenCutOff.DENY)
+
+
+def test_what_is_allowed_the_company_holds_and_it_is_never_more_than_was_said(tmp_path):
+    def story(pair, _clock, _deadline):
+        answers = calls(pair, 13)
+        assert [type(one) for one in answers] == [HotHold] * 11 + [Denial] * 2
+        assert [one.company_nanos for one in answers[:11]] == [0] * 9 + [BOUND] * 2
+        assert answers[10].would_deny
+        assert not answers[10].lots
+
+    cut_off(tmp_path, story, WhenCutOff.ALLOW, 3 * BOUND - 1)
+
+
+def test_what_a_call_cost_the_company_counts_on_and_the_rest_is_allowed_again(tmp_path):
+    def story(pair, clock, deadline):
+        clock.now += 25.1
+        first = pair.call(0, talk=False)
+        assert first.hold.company_nanos == BOUND
+        assert isinstance(calls(pair, 1)[0], Denial)
+        cost = first.settle(input=100, output=10)
+        assert cost == 450_000
+        # what is left is less than such a call may cost, and enough for a smaller one
+        assert isinstance(calls(pair, 1)[0], Denial)
+        (second,) = calls(pair, 1, output_cap_tokens=50)
+        assert second.company_nanos == 6_846_000
+        # the line is back, and cut once more: what was reported counts no more, what is open does
+        deadline.made()
+        deadline.due(64, 1)
+        deadline.hear(Renewed(1))
+        deadline.lost()
+        clock.now += 30
+        assert isinstance(calls(pair, 1)[0], Denial)
+
+    cut_off(tmp_path, story, WhenCutOff.ALLOW, BOUND)
+
+
+def test_a_limit_is_never_passed(tmp_path):
+    async def inside():
+        pair = Pair(tmp_path, first=64)
+        pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=10)
+        pair.talk()
+        _, deadline = begun()
+        sized = pair.workers[0].sized
+        sized.deadline, sized.when_cut_off, sized.beyond_max_nanos = deadline, WhenCutOff.ALLOW, 100 * CREDIT
+        pair.workers[0].link.close()
+        deadline.lost()
+        (answer,) = calls(pair, 1)
+        assert answer.code == "not_ready"
+
+    asyncio.run(inside())
+
+
+def test_the_books_balance_with_what_was_allowed(tmp_path):
+    def story(pair, clock, _deadline):
+        clock.now += 25.1
+        call = pair.call(0, talk=False)
+        cost = call.settle(input=1_000, output=100)
+        pair.workers[0].sized.deadline = None
+        pair.workers[0].link = type(pair.workers[0].link)(pair.server, pair.workers[0].core)
+        pair.talk()
+        assert pair.rows("SELECT company_nanos FROM wallet_values WHERE wallet_id = 1") == [(cost,)]
+        assert pair.rows("SELECT sum(spent_nanos) FROM lot_values WHERE lot_id IN (1, 2)") == [(0,)]
+        pair.prove()
+
+    cut_off(tmp_path, story, WhenCutOff.ALLOW, BOUND)
+
+
+def test_where_nobody_is_refused_nobody_is_when_the_node_is_cut_off(tmp_path):
+    async def inside():
+        pair = Pair(tmp_path, first=64)
+        pair.do(
+            "plan.create",
+            name="seen",
+            kind="stipend",
+            classification="tool",
+            amount_nanos=CREDIT,
+            enforcement="observe",
+        )
+        pair.do("grant.create", to="Ada", plan="seen")
+        pair.talk()
+        _, deadline = begun()
+        sized = pair.workers[0].sized
+        sized.deadline, sized.when_cut_off = deadline, WhenCutOff.DENY
+        pair.workers[0].link.close()
+        deadline.lost()
+        (answer,) = calls(pair, 1)
+        assert answer.company_nanos == BOUND
+        assert answer.would_deny
+
+    asyncio.run(inside())
