@@ -8,6 +8,7 @@ import pytest
 from tests.company import CREDIT
 from tests.e2e.burst import Burst, body_of, run
 from tests.e2e.node_kit import Several
+from tokenroll.model.amount import nanos_from_text
 
 CALL = body_of(116, model="gpt-4o-mini", max_tokens=400, stream=False)
 COST = 21 * 150 + 12 * 600
@@ -85,7 +86,7 @@ def test_a_machine_that_dies_stops_nobody_and_its_money_is_seen(company):
     assert "is away since" in company.log("ledger")
     told = {one["name"]: one for one in company.tokenroll("node", "list", "--json")}
     assert (told["eu-1"]["lease"], told["eu-2"]["lease"]) == ("away", "sized")
-    assert float(told["eu-1"]["being_checked"]) * CREDIT == lent
+    assert nanos_from_text(told["eu-1"]["suspense"]) == lent
     assert 1 <= told["eu-2"]["lease_seconds_left"] <= 3
     assert company.ledger_verify()["differences"] == []
     assert call(company, second, "Bo").status == 200

@@ -126,8 +126,8 @@ def list_command(*, as_json: Json = False) -> None:
             for row in rows
         ]  # fmt: skip
         columns = {
-            "name": "node", "workers": "worker", "lease": "lease", "counts": "counts on", "lent": "credits out",
-            "being_checked": "in suspense", "expires": "certificate until", "refused": "refused",
+            "name": "node", "workers": "worker", "lease": "lease", "counts": "counts on", "lent_nanos": "out, credits",
+            "suspense_nanos": "in suspense, credits", "expires": "certificate until", "refused": "refused",
         }  # fmt: skip
         table(columns, shown, empty="no node has a certificate: `tokenroll node certificate NAME` makes one")
 
@@ -148,14 +148,12 @@ _LEASES: Final = {0: "none", 1: "everything", 2: "sized", 3: "away"}
 
 def _lease_of(workers: list[dict[str, Any]]) -> dict[str, Any]:
     """The leases of a node's workers together: of several kinds the one that somebody has to see to."""
-    from tokenroll.model.amount import text_from_nanos
-
     left = [one["lease_seconds_left"] for one in workers if one.get("lease_seconds_left") is not None]
     return {
         "lease": _LEASES[max((one["lease"] for one in workers), default=0)],
         "lease_seconds_left": min(left, default=None),
-        "lent": text_from_nanos(sum(one["lent_nanos"] for one in workers)),
-        "being_checked": text_from_nanos(sum(one["away_nanos"] for one in workers)),
+        "lent_nanos": sum(one["lent_nanos"] for one in workers),
+        "suspense_nanos": sum(one["away_nanos"] for one in workers),
     }
 
 

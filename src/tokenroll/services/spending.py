@@ -171,8 +171,7 @@ class Spending(Leases):
         if reroute is not None:
             hold.limited = rerouted(hold.limited, reroute)
         if (sized := self.sized) is not None:
-            here = sized.here(here)
-            available = sized.begin(hold, here, asked)
+            available = sized.begin(hold, here := sized.here(here), asked)
         refusal = self._bound(hold, facts, available, may_wait=may_wait)
         if sized is not None:
             refusal = sized.refusal(hold, here, refusal, asked)

@@ -7,9 +7,10 @@ import subprocess
 import pytest
 
 from tests.made_home import home_of
-from tokenroll.cli import main
+from tokenroll.cli import main, role
 from tokenroll.services.node_line import ledger_context, node_context
 from tokenroll.settings import load_settings
+from tokenroll.settings_table import SettingsError
 
 
 @pytest.fixture
@@ -127,3 +128,61 @@ def test_a_ledgers_home_is_no_nodes(home, capsys):
         "has no table [node]: `tokenroll node certificate NAME`, beside the ledger, makes a node's home"
         in capsys.readouterr().err
     )
+
+
+def test_a_list_says_what_each_node_was_lent(home, capsys):
+    certificate(capsys, "eu-1")
+    (one,) = said(capsys, "node", "list")
+    assert (one["lease"], one["lease_seconds_left"]) == ("none", None)
+    assert {float(one["lent"]), float(one["suspense"])} == {0.0}
+    assert main(["node", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert "in suspense" in shown
+    assert "counts on" in shown
+
+
+def test_only_a_node_that_is_away_is_given_up(home, capsys):
+    certificate(capsys, "eu-1")
+    assert main(["node", "give-up", "eu-1"]) == 1
+    assert "node eu-1 is not away, its lease is none" in capsys.readouterr().err
+    assert main(["node", "give-up", "eu-9"]) == 1
+    assert "no node is called eu-9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('when_cut_off = "hope"', "must be one of retry_then_deny, deny, allow"),
+        ('when_cut_off = "allow"', "go together"),
+        ("allow_credits_max = 5", "go together"),
+        ('when_cut_off = "allow"\nallow_credits_max = 1000001', "from 0 to 1000000"),
+        ("alone = 1", "must be true or false"),
+    ],
+)
+def test_what_a_node_does_that_is_cut_off_is_said_in_its_home(home, tmp_path, capsys, line, problem):
+    certificate(capsys, "eu-1")
+    path = tmp_path / "eu-1/config.toml"
+    path.write_text(path.read_text().replace("[node]\n", f"[node]\n{line}\n"))
+    with pytest.raises(SettingsError, match=problem):
+        load_settings(tmp_path / "eu-1")
+
+
+def test_the_company_carries_so_many_credits_of_all_workers_of_a_node(home, tmp_path, capsys):
+    certificate(capsys, "eu-1", "--workers", "4")
+    path = tmp_path / "eu-1/config.toml"
+    chosen = '[node]\nwhen_cut_off = "allow"\nallow_credits_max = 5\n'
+    path.write_text(path.read_text().replace("[node]\n", chosen))
+    settings = load_settings(tmp_path / "eu-1")
+    assert role._beyond_max_nanos(settings) == 1_250_000_000
+    assert role._lessees(settings) == 4
+
+
+@pytest.mark.parametrize(("place", "line", "of"), [("eu-1", "", 2), ("eu-1", "alone = true\n", 1), ("home", "", 2)])
+def test_with_nodes_each_worker_is_one_of_several_but_one_that_is_alone(home, tmp_path, capsys, place, line, of):
+    certificate(capsys, "eu-1")
+    path = tmp_path / "eu-1/config.toml"
+    path.write_text(path.read_text().replace("[node]\n", f"[node]\n{line}"))
+    assert role._lessees(load_settings(home)) == 1
+    with (home / "config.toml").open("a") as file:
+        file.write('[nodes]\nlisten = "127.0.0.1:7443"\nlease_seconds = 60\n')
+    assert role._lessees(load_settings(tmp_path / place)) == of

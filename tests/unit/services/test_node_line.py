@@ -27,7 +27,8 @@ from tokenroll.services import node_door
 from tokenroll.services.ledger_route import TlsRoute
 from tokenroll.services.node_line import LEDGER_NAME, LineError, ledger_context, node_context, peer_of
 from tokenroll.services.protocol import Alive, Applied, KeysUsed, Refusal, Resign, Status, Welcome
-from tokenroll.settings import NODE_WORKERS
+from tokenroll.services.sized_lease import WhenCutOff
+from tokenroll.settings import ALLOW_CREDITS_MAX, NODE_LEASE_SECONDS, NODE_WORKERS, WHEN_CUT_OFF
 from tokenroll.store.attempt_record import WORKER_MAX
 
 
@@ -429,6 +430,10 @@ def test_a_connection_without_a_certificate_has_no_peer():
 
 def test_the_limits_are_the_same_everywhere():
     assert NODE_WORKERS == (limits.NODE_WORKER_MIN, WORKER_MAX) == (64, 127)
+    counts = (limits.NODE_LEASE_SECONDS, limits.NODE_LEASE_SECONDS_MIN, limits.NODE_LEASE_SECONDS_MAX)
+    assert NODE_LEASE_SECONDS == counts == (30, 3, 3_600)
+    assert ALLOW_CREDITS_MAX == limits.NODE_ALLOW_CREDITS_MAX
+    assert set(WHEN_CUT_OFF) == set(WhenCutOff)
     answer = Kit().ledger.hello(hello(128))
     assert isinstance(answer, Refusal)
     assert answer.kind == "worker"
