@@ -86,7 +86,7 @@ def test_a_machine_that_dies_stops_nobody_and_its_money_is_seen(company):
     assert "is away since" in company.log("ledger")
     told = {one["name"]: one for one in company.tokenroll("node", "list", "--json")}
     assert (told["eu-1"]["lease"], told["eu-2"]["lease"]) == ("away", "sized")
-    assert nanos_from_text(told["eu-1"]["suspense"]) == lent
+    assert nanos_from_text(told["eu-1"]["suspense"]["amount"]) == lent
     assert 1 <= told["eu-2"]["lease_seconds_left"] <= 3
     assert company.ledger_verify()["differences"] == []
     assert call(company, second, "Bo").status == 200

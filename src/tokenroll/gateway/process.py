@@ -438,3 +438,5 @@ class _Life:
         if sized is not None:
             yield "tokenroll_lease_wants_total", "counter", "", sized.want_count
             yield "tokenroll_lease_lacks_total", "counter", "", sized.lack_count
+        if self._deadline is not None:
+            yield "tokenroll_lease_counts", "gauge", "", int(self._deadline.counts)

@@ -84,7 +84,7 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """In JSON. PostgreSQL has no text with that character, and both databases hold the same."""
 _ROLLED_UP_FIRST: Final = frozenset({"payrun.close", "payrun.off_cycle"})
 """Commands that read roll-ups of a million wallets in processes of their own: what is not rolled up by then would be added by one."""
-_GIVE_UP: Final = "lease.give_up"
+GIVE_UP: Final = "lease.give_up"
 _SEQUENCE_MAX: Final = (1 << 63) - 1
 """The last record of a tape that nobody is to report any more."""
 
@@ -224,7 +224,7 @@ class Ledger:
             self._journal.close_batch(now)
         self._publish(delta)
         self._changes.cycles.reload(self.connection)
-        if command.name == _GIVE_UP:
+        if command.name == GIVE_UP:
             self._read_workers()
         self.connection.rollback()
         return json.loads(result_json), delta.number if delta else 0
@@ -563,7 +563,7 @@ class Ledger:
         now = self.now()
         for worker, one in tuple(self._workers.items()):
             if one.lease == LEASE_AWAY and self._book.reclaimed_at(worker, one.epoch) + SUSPENSE_MICROS_MAX <= now:
-                self.execute(Command(id=f"give-up-{worker}-{now}", name=_GIVE_UP, arguments={"worker": worker}))
+                self.execute(Command(id=f"give-up-{worker}-{now}", name=GIVE_UP, arguments={"worker": worker}))
         due = any(is_due(hold, now) for hold in self._mirror.holds.values())
         return self.execute(Command(id=f"housekeep-{now}", name="suspense.decide", arguments={})) if due else None
 

@@ -17,7 +17,7 @@ import msgspec
 
 from tokenroll.services.lease_desk import LeaseDesk
 from tokenroll.services.lease_watch import LeaseWatch
-from tokenroll.services.ledger import PENDING, Ledger
+from tokenroll.services.ledger import GIVE_UP, PENDING, Ledger
 from tokenroll.services.protocol import (
     Ack,
     Applied,
@@ -125,6 +125,7 @@ class LedgerServer:
             try:
                 self.ledger.housekeep()
                 self.publish()
+                self.begin_those_who_wait()
                 delete_folded_segments(self.ledger, tape_directory)
                 await self._roll_up(self.ledger.roll_up)
                 delete_old_counters(self.ledger.connection, self.ledger.now())
@@ -412,6 +413,8 @@ class LedgerConnection(asyncio.Protocol):
     def _execute(self, command: Command) -> None:
         reply = self._server.answer(command)
         self._server.publish()
+        if command.name == GIVE_UP:
+            self._server.begin_those_who_wait()
         if not _pending(reply) or command.id in self._waiting:
             self.write(encode(reply))
             return

@@ -204,6 +204,8 @@ class NodeConnection(LedgerConnection):
         if peer is None or self._transport is None or self._transport.is_closing():
             return
         if isinstance(message, Alive):
+            if self.worker >= 0:
+                self._server.watch.heard(self.worker)
             self.write(encode(message))
         elif isinstance(message, KeysUsed) and self.worker >= 0:
             super()._handle(message)

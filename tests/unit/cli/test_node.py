@@ -134,7 +134,7 @@ def test_a_list_says_what_each_node_was_lent(home, capsys):
     certificate(capsys, "eu-1")
     (one,) = said(capsys, "node", "list")
     assert (one["lease"], one["lease_seconds_left"]) == ("none", None)
-    assert {float(one["lent"]), float(one["suspense"])} == {0.0}
+    assert one["lent"] == one["suspense"] == {"amount": "0.000000000", "unit": "credits"}
     assert main(["node", "list"]) == 0
     shown = capsys.readouterr().out
     assert "in suspense" in shown
