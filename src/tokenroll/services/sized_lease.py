@@ -121,7 +121,7 @@ class SizedLease:
         missing = short.needed_nanos - here
         if not short.asks and (
             hold.key.wallet.enforcement != Enforcement.ENFORCE
-            or (self.when_cut_off is WhenCutOff.ALLOW and missing <= self._beyond_left_nanos())
+            or (self._allows(short) and missing <= self._beyond_left_nanos())
         ):
             hold.company_nanos += missing
             hold.would_deny = True
@@ -129,6 +129,11 @@ class SizedLease:
                 self._beyond.append(hold)
             return None
         return short if self.when_cut_off is WhenCutOff.RETRY_THEN_DENY else self._not_ready(hold, cut_off=True)
+
+    def _allows(self, short: Wait) -> bool:
+        """Whether it is allowed, and the wallets had as much when the ledger spoke last: nobody is given what he did not have."""
+        has = sum(one.available_nanos + one.elsewhere_nanos for one in short.wallets)
+        return self.when_cut_off is WhenCutOff.ALLOW and short.needed_nanos <= has
 
     def _beyond_left_nanos(self) -> int:
         """What the company may still carry. A call that ended counts with what it cost beyond its own lots, as the ledger books it."""

@@ -170,6 +170,16 @@ def test_what_a_call_cost_the_company_counts_on_and_the_rest_is_allowed_again(tm
     cut_off(tmp_path, story, WhenCutOff.ALLOW, BOUND)
 
 
+def test_nobody_is_allowed_what_the_wallet_did_not_have(tmp_path):
+    def story(pair, _clock, _deadline):
+        # Bo has 5 credits and the pool's 20
+        more, less = (pair.call(0, "Bo", talk=False, output_cap_tokens=one * CREDIT // 15_000) for one in (26, 24))
+        assert more.denial.code == "not_ready"
+        assert less.hold.company_nanos == less.hold.bound_nanos
+
+    cut_off(tmp_path, story, WhenCutOff.ALLOW, 100 * CREDIT)
+
+
 def test_a_limit_is_never_passed(tmp_path):
     async def inside():
         pair = Pair(tmp_path, first=64)
