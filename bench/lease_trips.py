@@ -139,9 +139,11 @@ def main() -> int:
     """Measures, prints a table, and says whether the bar holds."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="One seed, and up to 16 nodes.")
+    parser.add_argument("--seeds", type=int, default=5, help="So many lives of the wallet each.")
+    parser.add_argument("--nodes", type=int, nargs="+", default=NODES, help="How many nodes there are.")
     parser.add_argument("--json", type=Path, help="Where to write the figures.")
     given = parser.parse_args()
-    seeds, sizes = (range(1), NODES[:3]) if given.quick else (range(5), NODES)
+    seeds, sizes = (range(1), NODES[:3]) if given.quick else (range(given.seeds), given.nodes)
     rows, holds = [], True
     print("| nodes | admissions | trips per admission | wants | asked back | idle | free at the first denial |")
     print("|---:|---:|---:|---:|---:|---:|---:|")

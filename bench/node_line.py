@@ -43,7 +43,8 @@ class Node(Tokenroll):
         subprocess.run(made, env=environment, check=True, stdout=subprocess.DEVNULL)
         node = self.node_home / "config.toml"
         deployments = ours[ours.index("[deployments") :]
-        text = node.read_text(encoding="utf-8").replace("127.0.0.1:8787", f"127.0.0.1:{GATEWAY_PORT}")
+        alone = node.read_text(encoding="utf-8").replace("[node]\n", "[node]\nalone = true\n")
+        text = alone.replace("127.0.0.1:8787", f"127.0.0.1:{GATEWAY_PORT}")
         node.write_text(f"{text.replace('synced', self.durability, 1)}\n{deployments}", encoding="utf-8")
         self._process = start(
             [*program, "serve", "--workers", "0"], LOAD_CORE, DIR / f"{self.name}.log", scheduling=[], env=environment

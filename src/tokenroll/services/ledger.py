@@ -281,10 +281,8 @@ class Ledger:
         if known is None or known.lease != LEASE_AWAY or message.epoch not in {0, known.epoch}:
             return
         with self._transaction() as now:
-            reclaiming.restore(self.connection, self._changes, self._book, (message.worker, known.epoch), now)
-            if message.epoch:
-                table = schema.workers
-                self.connection.execute(update(table).where(table.c.worker == message.worker).values(ready_at=now))
+            at = (message.worker, known.epoch)
+            reclaiming.restore(self.connection, self._changes, self._book, at, now, same_life=message.epoch > 0)
             self._journal.close_batch(now)
         self._read_workers()
 
@@ -318,9 +316,7 @@ class Ledger:
             return refusal
         leased_delta = self._last_delta
         with self._transaction() as now:
-            self._changes.batch = FoldBatch()
-            reclaiming.lapse_earlier(self._changes, message.worker, message.epoch, now)
-            self._changes.batch.write(self.connection, self._mirror, now)
+            self._lapse_earlier(message.worker, message.epoch, now)
             self._book.end(message.worker, message.epoch)
             table = schema.workers
             values = {"ready_at": now, "applied_delta": leased_delta, "lease": lease}
@@ -645,6 +641,11 @@ class Ledger:
     def learn_life(self, worker: int, epoch: int, boot_id: bytes) -> None:
         """A life that this ledger does not know, because it was restored from a copy that is older (services/restoring.py)."""
         self._begin_epoch(Hello(version=PROTOCOL_VERSION, worker=worker, epoch=0, boot_id=boot_id, last_delta=0), epoch)
+
+    def _lapse_earlier(self, worker: int, epoch: int, now: Instant) -> None:
+        self._changes.batch = FoldBatch()
+        reclaiming.lapse_earlier(self._changes, worker, epoch, now)
+        self._changes.batch.write(self.connection, self._mirror, now)
 
     def _lease_messages(self, delta: int, now: Instant, of: int) -> Iterator[View | Lease]:
         try:

@@ -52,14 +52,16 @@ def reclaim(connection: Connection, changes: HoldChanges, book: LeaseBook, at: t
     return sum(one.nanos for one in slices)
 
 
-def restore(connection: Connection, changes: HoldChanges, book: LeaseBook, at: tuple[int, int], now: Instant) -> None:
+def restore(
+    connection: Connection, changes: HoldChanges, book: LeaseBook, at: tuple[int, int], now: Instant, *, same_life: bool
+) -> None:
     """It is back: all of it is its own again, as if it had not been away."""
     worker, epoch = at
     changes.batch = FoldBatch()
     _out_of_suspense(changes, _slices(book.reclaimed(worker, epoch)), at, now)
     book.restore(worker, epoch)
     changes.batch.write(connection, changes.mirror, now)
-    _say(connection, worker, lease=LEASE_SIZED)
+    _say(connection, worker, lease=LEASE_SIZED, ready_at=now if same_life else None)
 
 
 class GiveUp(TypedDict):
