@@ -192,7 +192,8 @@ def test_a_node_that_denies_what_is_above_its_lease_says_so_in_each_dialect(comp
 
 
 def test_what_a_node_allows_above_its_lease_the_company_carries(tmp_path):
-    with Several(tmp_path, node='when_cut_off = "allow"\nallow_credits_max = 1\n') as company:
+    """With the ledger in PostgreSQL, whatever the tests were told: nodes know nothing of it."""
+    with Several(tmp_path, postgresql=True, node='when_cut_off = "allow"\nallow_credits_max = 1\n') as company:
         # nine fit; the tenth lacks what the first has cost, and six more fit into the one credit that may be allowed
         assert above_the_lease(company, "Ada") == 16
         mended(company)
