@@ -60,6 +60,7 @@ class LeaseDeadline:
         elif isinstance(message, Renewed):
             asked_at = self._asked.pop(message.number, None)
             if asked_at is not None:
+                self._seconds = message.seconds or self._seconds
                 self._extend(asked_at)
                 self.on_renewed()
             return True

@@ -103,10 +103,8 @@ class LeaseDesk:
         self._number += 1
         away = {worker for worker in holders if worker >= NODE_WORKER_MIN and worker not in self.peers}
         waiting.number, waiting.asked, waiting.answered = self._number, holders - away, waiting.answered | holders
-        if (
-            not waiting.asked
-        ):  # machines without a line: their money is theirs until their deadline, and nobody waits for it
-            self._answer(waiting)
+        if not waiting.asked:
+            self._answer(waiting)  # machines without a line: theirs until their deadline, and nobody waits for it
             return
         self._waiting.insert(0, waiting)  # it comes before those that wait behind it
         waiting.timer = asyncio.get_running_loop().call_later(LEASE_ANSWER_SECONDS_MAX, self._decide, waiting)

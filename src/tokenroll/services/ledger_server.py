@@ -341,7 +341,7 @@ class LedgerConnection(asyncio.Protocol):
                 self._server.leases.want(self, message)
         elif isinstance(message, Renew):
             if self.spends:
-                self.write(encode(Renewed(message.number)))
+                self.write(encode(Renewed(message.number, self._server.watch.seconds)))
         elif isinstance(message, Applied):
             ledger.applied(message)
             self._server.noticed()

@@ -379,9 +379,10 @@ class Renew(msgspec.Struct, tag="renew", frozen=True):
 
 
 class Renewed(msgspec.Struct, tag="renewed", frozen=True):
-    """The ledger heard the question of that number, and takes back nothing for as long as the lease counts, and longer."""
+    """The ledger heard the question of that number, and takes back nothing for so many `seconds`, and longer. 0: as it said before."""
 
     number: int
+    seconds: int = 0
 
 
 class Segments(msgspec.Struct, tag="segments", frozen=True):

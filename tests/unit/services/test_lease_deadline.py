@@ -64,6 +64,16 @@ def test_an_answer_counts_from_when_it_was_asked_for_and_not_from_when_it_came()
     assert not deadline.counts
 
 
+def test_a_ledger_that_was_started_with_another_span_says_so():
+    clock, deadline = begun()
+    asked = deadline.due(64, 1)
+    deadline.hear(Renewed(asked.number, 60))
+    clock.now += 49.9
+    assert deadline.counts
+    clock.now += 0.2
+    assert not deadline.counts
+
+
 def test_it_asks_six_times_in_the_span():
     clock, deadline = begun()
     asked = 0
