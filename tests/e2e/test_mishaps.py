@@ -580,7 +580,7 @@ def test_it_says_at_once_what_it_starts_and_who_has_the_lock(tmp_path, monkeypat
         assert process.stderr.readline().startswith(waiting)
     with process:
         assert process.stderr.readline() == "tokenroll ledger: it goes on\n"
-        assert process.stderr.readline().startswith("tokenroll serve: starting gateway and pages; ")
+        assert process.stderr.readline().startswith("tokenroll serve: starting the pages; ")
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["pid"] == process.pid
         process.terminate()

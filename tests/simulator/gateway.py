@@ -180,7 +180,7 @@ class Worker:
         self._hurries = False
         self.core = WorkerCore(
             number, world.directories[number], self, boot_id=self.host.boot_id, clock=self.host.clock, disk=self.disk,
-            of=len(world.hosts),
+            of=len(world.hosts), early_records_min=world.early_records_min,
         )  # fmt: skip
         self.loop.call_soon(self.connect)
         self.loop.call_later(RETRY_SECONDS, self._retry)

@@ -4,11 +4,14 @@ Where more than one outcome is allowed (what became of a hold whose worker died)
 """
 
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.simulator.reference import LOT, SUSPENSE_MICROS_MAX, Books, Loan, Lot, Purse, cost_of, must
 from tokenroll.services.protocol import Lease
+from tokenroll.services.recovery import epoch_blocks
 from tokenroll.store.database import raw_connection
+from tokenroll.store.tape import RELEASE, RecordType, iter_records
 from tokenroll.store.verify import verify
 
 if TYPE_CHECKING:
@@ -82,6 +85,9 @@ class Judge:
         self.books = Books()
         self.lives: dict[tuple[int, int], Life] = {}
         self.ready: dict[tuple[int, int], tuple[int, Books]] = {}
+        """When a life was ready to spend, and what its lease must say."""
+        self.closed: dict[tuple[int, int], int] = {}
+        """When it was ready whose earlier lives are all told."""
         self.seq = 0
         """The newest settlement seen."""
         self.lot = 0
@@ -357,7 +363,10 @@ class Judge:
     def _readies(self) -> None:
         """A life that is ready to spend: all before it is told and ended, or named in suspense."""
         for number, epoch, ready_at in self.world.ready_epochs():
-            if self.ready.get((number, epoch), (0, None))[0] == ready_at:
+            is_early = self.world.is_early(number)
+            if is_early and self.ready.get((number, epoch), (0, None))[0] != ready_at:
+                self.ready[number, epoch] = (ready_at, self._foreseen(number, epoch))
+            if is_early or self.closed.get((number, epoch)) == ready_at:
                 continue
             for life in self.lives.values():
                 if life.number == number and life.epoch < epoch and life.closed_at < 0:
@@ -371,7 +380,27 @@ class Judge:
             must(
                 not open_holds, "epoch %d is ready, and %d holds of earlier ones are still open", epoch, len(open_holds)
             )
-            self.ready[number, epoch] = (ready_at, self.books.copied())
+            self.closed[number, epoch] = ready_at
+            if self.ready.get((number, epoch), (0, None))[0] != ready_at:
+                self.ready[number, epoch] = (ready_at, self.books.copied())
+
+    def _foreseen(self, number: int, epoch: int) -> Books:
+        """What the books will be once all that earlier lives wrote is folded, and what they left open has the end that recovery gave it."""
+        books = self.books.copied()
+        for life in sorted(self.lives.values(), key=lambda one: one.epoch):
+            if life.number != number or life.epoch >= epoch or life.closed_at >= 0:
+                continue
+            for _, name, arguments in life.records[life.folded :]:
+                getattr(books, name)(*arguments)
+            released = _released_on_tape(self.world.directories[number], life.epoch)
+            for hold in list(books.holds.values()):
+                if hold.state == "suspense" or hold.key >> 40 != number << 16 | life.epoch:
+                    continue
+                if hold.key & (1 << 40) - 1 in released:
+                    books.end(hold.key, "released", 0)
+                else:
+                    books.lapse(hold.key, self.world.ledger_at)
+        return books
 
     # ---- at the end ----------------------------------------------------------------------------------------
 
@@ -488,3 +517,12 @@ class Judge:
                 one["kind"] == "unknown" and self.world.rates_were.may_lose_records
             )
             must(named, "the bill and the ledger differ: %s", one)
+
+
+def _released_on_tape(directory: Path, epoch: int) -> set[int]:
+    found = set()
+    for block in epoch_blocks(directory, epoch):
+        for kind, offset, _ in iter_records(block.payload):
+            if kind == RecordType.RELEASE:
+                found.add(RELEASE.unpack_from(block.payload, offset)[3])
+    return found

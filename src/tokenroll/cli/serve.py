@@ -269,11 +269,11 @@ def _start_all(supervisor: Supervisor, doors: Mapping[str, socket.socket]) -> No
     supervisor.roles.append(ledger)
     supervisor.start(ledger)
     note("tokenroll serve: starting the ledger")
+    if "gateway" in doors:  # beside it: they read their tapes, and wait for the ledger
+        start_gateways(supervisor, doors["gateway"], first_worker=0)
     _wait(supervisor, lambda: _ledger_answers(settings), "the ledger")
     _retire(settings)
-    note("tokenroll serve: starting gateway and pages; what an earlier life left on the tape is booked first")
-    if "gateway" in doors:
-        start_gateways(supervisor, doors["gateway"], first_worker=0)
+    note("tokenroll serve: starting the pages; the gateway goes on where its tape ends")
     web = doors["web"]
     pages = Role(name="web", command=[*INTERPRETER, "web", "--fd", str(web.fileno())], fds=(web.fileno(),))
     supervisor.roles.append(pages)

@@ -21,7 +21,7 @@ from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.worker import Gateway
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND
-from tokenroll.model.limits import BODY_BYTES_MAX, LEASE_IDLE_SECONDS
+from tokenroll.model.limits import BODY_BYTES_MAX, LEASE_IDLE_SECONDS, UNFOLDED_RECORDS_MAX
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.lease_deadline import LeaseDeadline
@@ -208,6 +208,7 @@ class _Life:
         if problem:
             self._refuse_all(problem)
         else:
+            await loop.run_in_executor(None, self._core.look_back)
             link.start()
             if house is not None:
                 house.start(link)
@@ -429,11 +430,16 @@ class _Life:
         sys.stderr.write(f"tokenroll gateway {self._settings.worker}: {why}\n")
 
     def _unfolded(self) -> int:
-        """By the tape's own count: records that wait for a write, or written ones for the next report, are unfolded too."""
-        return 0 if self._tape is None else max(0, self._tape.next_sequence - 1 - self._core.acked_sequence)
+        """By the tape's own count: records that wait for a write, or written ones for the next report, are unfolded too.
+
+        What earlier lives left does not pause this one, unless it is more than one life may leave.
+        """
+        own = 0 if self._tape is None else max(0, self._tape.next_sequence - 1 - self._core.acked_sequence)
+        return own + max(0, self._core.earlier_records - UNFOLDED_RECORDS_MAX)
 
     def _link_metrics(self) -> Iterable[tuple[str, str, str, float]]:
         yield "tokenroll_unfolded_records", "gauge", "", self._unfolded()
+        yield "tokenroll_earlier_unfolded_records", "gauge", "", self._core.earlier_records
         sized = None if self._tape is None else self._spending.sized
         if sized is not None:
             yield "tokenroll_lease_wants_total", "counter", "", sized.want_count

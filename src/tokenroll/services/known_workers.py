@@ -1,17 +1,20 @@
 """What the ledger knows of each worker: its present life, whether it spends, and by what lease."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from tokenroll.model.instant import Instant
 from tokenroll.store import schema
+from tokenroll.store.lease_book import LEASE_AWAY, LEASE_EARLY, LEASE_WHOLE, LeaseBook
+from tokenroll.store.mirror import Mirror
 
 
 class KnownWorker:
     """One worker, as its row says, and how far it has applied deltas."""
 
-    __slots__ = ("applied_delta", "boot_id", "epoch", "halt_reason", "lease", "ready_at", "resigned")
+    __slots__ = ("applied_delta", "boot_id", "closed_epoch", "epoch", "halt_reason", "lease", "ready_at", "resigned")
 
     def __init__(
         self,
@@ -23,6 +26,7 @@ class KnownWorker:
         lease: int,
         *,
         resigned: bool = False,
+        closed_epoch: int = 0,
     ) -> None:
         self.epoch = epoch
         self.boot_id = boot_id
@@ -31,6 +35,13 @@ class KnownWorker:
         self.halt_reason = halt_reason
         self.lease = lease
         self.resigned = resigned
+        self.closed_epoch = closed_epoch
+        """Lives before this one are over: nothing is heard of them."""
+
+    @property
+    def has_everything(self) -> bool:
+        """Whether it may spend everything, so that only it knows what is left."""
+        return self.lease in {LEASE_WHOLE, LEASE_EARLY}
 
 
 def known_workers(connection: Connection, before: Mapping[int, KnownWorker]) -> dict[int, KnownWorker]:
@@ -45,6 +56,22 @@ def known_workers(connection: Connection, before: Mapping[int, KnownWorker]) -> 
             row.halt_reason,
             row.lease,
             resigned=row.resigned_at is not None,
+            closed_epoch=row.closed_epoch,
         )
         for row in connection.execute(select(schema.workers))
     }
+
+
+def worker_values(
+    workers: Mapping[int, KnownWorker], mirror: Mirror, book: LeaseBook, folded: Mapping[tuple[int, int], int]
+) -> list[dict[str, Any]]:
+    """Each of them as the ledger's standing tells it."""
+    return [
+        {
+            "worker": number, "epoch": one.epoch, "ready_at": one.ready_at, "applied_delta": one.applied_delta,
+            "folded_sequence": folded.get((number, one.epoch), 0), "halt_reason": one.halt_reason, "lease": one.lease,
+            "lent_nanos": sum(mirror.leased.get(number, ())[::2]),
+            "away_nanos": sum(part.amount for part in book.reclaimed(number, one.epoch)) if one.lease == LEASE_AWAY else 0,
+        }
+        for number, one in sorted(workers.items())
+    ]  # fmt: skip

@@ -49,8 +49,16 @@ def wallet_policies(connection: Connection, wallet_ids: Iterable[int], now: Inst
     return found
 
 
-def lease_parts(connection: Connection, delta: int, now: Instant) -> Iterator[Lease]:
-    """The lease of every wallet in parts; the last one says so, also when there is no wallet at all."""
+def names_day_rates(connection: Connection) -> bool:
+    """Whether some plan says how much in a day: what calls have used of it is known from folded rows alone."""
+    return any(has_day_rate(terms_from_text(text).access) for text in connection.scalars(select(schema.plans.c.terms)))
+
+
+def lease_parts(connection: Connection, delta: int, now: Instant, *, with_expired: bool = False) -> Iterator[Lease]:
+    """The lease of every wallet in parts; the last one says so, also when there is no wallet at all.
+
+    `with_expired`: also lots of which calls may yet end that began in time, as a tape says that is not folded.
+    """
     after = 0
     used = UsedToday(connection, now)
     while True:
@@ -58,7 +66,7 @@ def lease_parts(connection: Connection, delta: int, now: Instant) -> Iterator[Le
         rows = connection.execute(query).all()
         last = len(rows) < WALLETS_PER_MESSAGE
         through = rows[-1].id if rows else after
-        lots = _lots_between(connection, after, through, now)
+        lots = _lots_between(connection, after, through, 0 if with_expired else now)
         yield Lease(wallets=_wallet_terms(connection, rows, lots, now, used), expires_at=0, delta=delta, last=last)
         if last:
             return
@@ -273,7 +281,7 @@ class _Lots:
 _NO_LOTS: Final = _Lots()
 
 
-def _lots_between(connection: Connection, after: int, through: int, now: Instant) -> dict[int, _Lots]:
+def _lots_between(connection: Connection, after: int, through: int, expired_by: Instant) -> dict[int, _Lots]:
     """By wallet. A lot that is used up or expired is nobody's business any more, unless some of it is in suspense."""
     lots, values = schema.lots.c, schema.lot_values.c
     taken = values.forfeited_nanos + values.clawed_back_nanos + values.voided_nanos + values.transferred_out_nanos
@@ -309,7 +317,7 @@ def _lots_between(connection: Connection, after: int, through: int, now: Instant
         own.suspense_nanos += suspense
         left = amount - held - suspense - spent - gone
         may_come_back = left or held  # what other workers' calls hold
-        if suspense or (may_come_back and (expires_at is None or expires_at > now)):
+        if suspense or (may_come_back and (expires_at is None or expires_at > expired_by)):
             own.leased.append(LotTerms(lot, priority, effective_at, expires_at or 0, left, kind))
     return found
 

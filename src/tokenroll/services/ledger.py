@@ -20,12 +20,13 @@ from tokenroll.services import charging, leasing, recalling, reclaiming, refilli
 from tokenroll.services.ageing import SUSPENSE_MICROS_MAX, is_due
 from tokenroll.services.approvers_told import is_told, tell_denials
 from tokenroll.services.clock import Clock
-from tokenroll.services.known_workers import KnownWorker, known_workers
+from tokenroll.services.known_workers import KnownWorker, known_workers, worker_values
 from tokenroll.services.lending import Lending
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
     Ack,
     Applied,
+    CaughtUp,
     ClientCallTerms,
     Command,
     Delta,
@@ -45,28 +46,30 @@ from tokenroll.services.protocol import (
     Welcome,
 )
 from tokenroll.services.refusal import Refused
+from tokenroll.services.roll_ups import Following, RollUps
 from tokenroll.services.unit_of_work import Handler, RandomBits, UnitOfWork
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, hold_key
 from tokenroll.store.cycles import CycleBook
-from tokenroll.store.database import raw_connection
 from tokenroll.store.fold import Fold
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.halt import FoldHalt
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.journal import Journal, canonical, command_leaf
-from tokenroll.store.lease_book import LEASE_AWAY, LEASE_NONE, LEASE_SIZED, LEASE_WHOLE, LeaseBook
+from tokenroll.store.key_uses import note_keys_used
+from tokenroll.store.lease_book import LEASE_AWAY, LEASE_EARLY, LEASE_NONE, LEASE_SIZED, LEASE_WHOLE, LeaseBook
 from tokenroll.store.mirror import Mirror, OpenHold
-from tokenroll.store.rollups import SLICE_SETTLEMENTS, SpendSums, names_of, roll_up, rolled_through
+from tokenroll.store.rollups import SLICE_SETTLEMENTS
 from tokenroll.store.statements import insert_into
 from tokenroll.store.usage_rollups import SLICE_SETTLEMENTS as USAGE_SLICE_SETTLEMENTS
-from tokenroll.store.usage_rollups import roll_up_usage, usage_rolled_through, usage_sums_of
 
 __all__ = ["Handler", "Ledger", "RandomBits", "Refused", "UnitOfWork"]
 
 DELIVERED: Final = "applied"
 PENDING: Final = "pending"
 NO_WORKER: Final = "no_worker"
+OPEN_HOLDS_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of the records in a Welcome: half of what a message may have, and more calls at once than one worker has."""
 
 
 class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never meant to be kept
@@ -77,9 +80,6 @@ class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never mean
         self.result = result
 
 
-_NOTE_USE: Final = """
-    INSERT INTO key_uses VALUES (?,?) ON CONFLICT(api_key_id) DO UPDATE SET used_at = excluded.used_at
-    WHERE excluded.used_at > key_uses.used_at"""
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """In JSON. PostgreSQL has no text with that character, and both databases hold the same."""
 _ROLLED_UP_FIRST: Final = frozenset({"payrun.close", "payrun.off_cycle"})
@@ -115,9 +115,7 @@ class Ledger:
         """Calls of the last report that their clients named: other workers refuse them from now on."""
         self._last_at = 0
         self._last_delta = 0
-        self._rolled_through = self._usage_rolled_through = 0
-        self._usage_sums = usage_sums_of(connection)
-        self._name_of = names_of(connection)
+        self._roll_ups = RollUps(connection, self._changes.cycles, self._mirror)
         self._workers: dict[int, KnownWorker] = {}
         self._folded: dict[tuple[int, int], int] = {}
         self._given_up: set[tuple[int, int]] = set()
@@ -232,7 +230,7 @@ class Ledger:
     @property
     def _leased(self) -> bool:
         """Whether some worker's life may spend everything: until it resigns, or its next life is ready, only it knows what is left."""
-        return any(worker.lease == LEASE_WHOLE for worker in self._workers.values())
+        return any(worker.has_everything for worker in self._workers.values())
 
     def _store_delta(self, delta: Delta | None, now: Instant) -> Delta | None:
         """Inside the transaction: what workers that come later are told first."""
@@ -260,6 +258,9 @@ class Ledger:
             return Refusal("worker", f"workers are numbered 0 to {WORKER_MAX}, not {message.worker}")
         self._back(message)
         known = self._workers.get(message.worker)
+        early = not message.epoch and message.worker not in self._mirror.leased
+        early = early and not leasing.names_day_rates(self.connection)
+        self.connection.rollback()
         if message.epoch == 0:
             epoch = (known.epoch if known else 0) + 1
             if epoch > EPOCH_MAX:
@@ -273,7 +274,9 @@ class Ledger:
         epoch = self._workers[message.worker].epoch
         folded = {one: sequence for (worker, one), sequence in self._folded.items() if worker == message.worker}
         folded |= {one: _SEQUENCE_MAX for worker, one in self._given_up if worker == message.worker}
-        return Welcome(epoch=epoch, folded_sequences=folded)
+        holds = {hold.key: hold.record for hold in reclaiming.left_open(self._mirror, message.worker, epoch)}
+        early = early and sum(map(len, holds.values())) <= OPEN_HOLDS_BYTES_MAX
+        return Welcome(epoch, folded, early, holds if early else {})
 
     def _back(self, message: Hello) -> None:
         """A node that was away has what it was lent again, before anything that it says is folded."""
@@ -310,30 +313,58 @@ class Ledger:
         worker = self._workers.get(message.worker)
         if worker is None or worker.epoch != message.epoch:
             return self._closed(message.worker, message.epoch)
-        lease = LEASE_SIZED if message.of > 1 else LEASE_WHOLE
+        lease = LEASE_SIZED if message.of > 1 else LEASE_EARLY if message.early else LEASE_WHOLE
         refusal = self._unfit(message.worker, lease)
         if refusal is not None:
             return refusal
         leased_delta = self._last_delta
         with self._transaction() as now:
-            self._lapse_earlier(message.worker, message.epoch, now)
-            self._book.end(message.worker, message.epoch)
             table = schema.workers
             values = {"ready_at": now, "applied_delta": leased_delta, "lease": lease}
+            if lease != LEASE_EARLY:
+                values["closed_epoch"] = message.epoch
             self.connection.execute(update(table).where(table.c.worker == message.worker).values(values))
             worker.lease = lease
-            recalling.end_spent(self.connection, now)
-            if lease == LEASE_SIZED:
-                self._mirror.begin_lease(message.worker)
-                again = None if self._leased else self._alone("ready", charging.collect, now)
-            else:
-                again = self._store_delta(self._open_recalls(leased_delta + 1), now)
+            again = None if lease == LEASE_EARLY else self._close_earlier(worker, message.worker, now)
             self._journal.close_batch(now)
         self._publish(again)
         self._lending.forget()
         worker.ready_at = now
         worker.applied_delta = leased_delta
-        return self._lease_messages(leased_delta, now, message.of)
+        return self._lease_messages(leased_delta, now, message.of, with_expired=message.early)
+
+    def caught_up(self, message: CaughtUp) -> Refusal | None:
+        """A worker that was READY early has reported its earlier epochs: what would have followed at READY follows now."""
+        worker = self._workers.get(message.worker)
+        if worker is None or worker.epoch != message.epoch:
+            return self._closed(message.worker, message.epoch)
+        if worker.lease != LEASE_EARLY or worker.ready_at is None:
+            return None
+        with self._transaction() as now:
+            table = schema.workers
+            values = {"lease": LEASE_WHOLE, "closed_epoch": message.epoch}
+            self.connection.execute(update(table).where(table.c.worker == message.worker).values(values))
+            worker.lease = LEASE_WHOLE
+            again = self._close_earlier(worker, message.worker, now)
+            self._journal.close_batch(now)
+        self._publish(again)
+        return None
+
+    def _close_earlier(self, worker: KnownWorker, number: int, now: Instant) -> Delta | None:
+        """What earlier lives left open goes to suspense, and what they were lent to the ledger. What they were asked for is asked again."""
+        worker.closed_epoch = worker.epoch
+        self._lapse_earlier(number, worker.epoch, now)
+        self._book.end(number, worker.epoch)
+        recalling.end_spent(self.connection, now)
+        if worker.lease == LEASE_SIZED:
+            self._mirror.begin_lease(number)
+            return None if self._leased else self._alone("ready", charging.collect, now)
+        return self._store_delta(self._open_recalls(self._last_delta + 1), now)
+
+    def _lapse_earlier(self, worker: int, epoch: int, now: Instant) -> None:
+        self._changes.batch = FoldBatch()
+        reclaiming.lapse_earlier(self._changes, worker, epoch, now)
+        self._changes.batch.write(self.connection, self._mirror, now)
 
     def _unfit(self, worker: int, lease: int) -> Refusal | None:
         """Why a lease does not go with those that others have: one of everything goes with none.
@@ -341,7 +372,7 @@ class Ledger:
         `leased` while such a worker lives; `waits` when its next life, or its end, is still to say what its last one left.
         """
         for number, one in self._workers.items():
-            if number != worker and one.lease and LEASE_WHOLE in {lease, one.lease}:
+            if number != worker and one.lease and (lease != LEASE_SIZED or one.has_everything):
                 if one.ready_at is not None:
                     return Refusal(
                         "leased", f"worker {number} runs: it is told of how many workers it is one, as each must be"
@@ -394,7 +425,9 @@ class Ledger:
         Not heeded from a life that is over or that has open holds: then its next life says what became of them.
         """
         worker = self._workers.get(message.worker)
-        if worker is None or worker.epoch != message.epoch or self.open_sequences(message.worker, message.epoch):
+        if worker is None or worker.epoch != message.epoch or worker.lease == LEASE_EARLY:
+            return
+        if self.open_sequences(message.worker, message.epoch):
             return
         with self._transaction() as now:
             table = schema.workers
@@ -443,10 +476,7 @@ class Ledger:
 
     def keys_used(self, message: KeysUsed) -> None:
         """When keys were used last, to the hour. No money hangs on it, so it is no part of the journal."""
-        rows = [(key_id, message.used_at) for key_id in message.key_ids]
-        self.connection.rollback()
-        with self.connection.begin():
-            raw_connection(self.connection).executemany(_NOTE_USE, rows)
+        note_keys_used(self.connection, message.key_ids, message.used_at)
 
     def report(self, message: Report) -> Ack | Refusal:
         """The worker's blocks folded and durable, or refused with nothing applied."""
@@ -454,7 +484,7 @@ class Ledger:
         at = (message.worker, message.epoch)
         if (
             worker is None or at not in self._folded or at in self._given_up or worker.lease == LEASE_AWAY
-            or (message.epoch != worker.epoch and worker.ready_at is not None)
+            or message.epoch < worker.closed_epoch
         ):  # fmt: skip
             return self._closed(message.worker, message.epoch)
         self.recalls_answered, self.returned, self.named = False, set(), []
@@ -508,12 +538,7 @@ class Ledger:
 
     def open_raises(self) -> dict[tuple[int, Instant], int]:
         """By limit and counter: what calls that have not ended raised it by."""
-        found: dict[tuple[int, Instant], int] = {}
-        for hold in self._mirror.holds.values():
-            for one in hold.raises:
-                key = (one.limit_id, one.start_at)
-                found[key] = found.get(key, 0) + one.amount
-        return found
+        return self._mirror.open_raises()
 
     def holds_in_suspense(self) -> list[OpenHold]:
         """Attempts whose fate is being found out."""
@@ -527,30 +552,16 @@ class Ledger:
 
     def status(self) -> StatusReply:
         """Where everything stands."""
-        suspense = self.holds_in_suspense()
-        away = {
-            number: sum(part.amount for part in self._book.reclaimed(number, one.epoch))
-            for number, one in self._workers.items() if one.lease == LEASE_AWAY
-        }  # fmt: skip
+        workers = worker_values(self._workers, self._mirror, self._book, self._folded)
         self.connection.rollback()
+        suspense = self.holds_in_suspense()
+        held_nanos = sum(one.nanos for hold in suspense for one in hold.slices)
         return StatusReply(
             values={
-                "ledger_seq": self._journal.next_seq - 1,
-                "batch": self._journal.batch_number,
-                "head": self._journal.head_hash.hex(),
-                "last_delta": self._last_delta,
-                "open_holds": len(self._mirror.holds) - len(suspense),
+                "ledger_seq": self.last_seq, "batch": self._journal.batch_number, "head": self._journal.head_hash.hex(),
+                "last_delta": self._last_delta, "open_holds": len(self._mirror.holds) - len(suspense),
                 "suspense_holds": len(suspense),
-                "suspense_nanos": sum(one.nanos for hold in suspense for one in hold.slices) + sum(away.values()),
-                "workers": [
-                    {
-                        "worker": number, "epoch": one.epoch, "ready_at": one.ready_at, "applied_delta": one.applied_delta,
-                        "folded_sequence": self._folded.get((number, one.epoch), 0), "halt_reason": one.halt_reason,
-                        "lease": one.lease, "lent_nanos": sum(self._mirror.leased.get(number, ())[::2]),
-                        "away_nanos": away.get(number, 0),
-                    }
-                    for number, one in sorted(self._workers.items())
-                ],
+                "suspense_nanos": held_nanos + sum(one["away_nanos"] for one in workers), "workers": workers,
             }
         )  # fmt: skip
 
@@ -578,28 +589,18 @@ class Ledger:
 
     def roll_up(self, limit: int = SLICE_SETTLEMENTS) -> int:
         """The next settlements summed for pay runs (store/rollups.py); how many there were. Safe at any time, any number of times."""
-        if self._rolled_through >= self._journal.next_seq - 1:
-            return 0
-        with self._transaction():
-            sums = SpendSums(
-                self._changes.cycles, owner_of=self._mirror.owner, zone_of=self._mirror.zone,
-                name_of=self._name_of,
-            )  # fmt: skip
-            count = roll_up(self.connection, sums, limit)
-        # what is not a settlement is passed over at once the next time
-        self._rolled_through = rolled_through(self.connection) if count == limit else self._journal.next_seq - 1
-        self.connection.rollback()
-        return count
+        return self._sum_up(self._roll_ups.spend, limit)
 
     def roll_up_usage(self, limit: int = USAGE_SLICE_SETTLEMENTS) -> int:
         """The same for usage reports (store/usage_rollups.py)."""
-        if self._usage_rolled_through >= self._journal.next_seq - 1:
+        return self._sum_up(self._roll_ups.usage, limit)
+
+    def _sum_up(self, following: Following, limit: int) -> int:
+        if not following.lacks(self.last_seq):
             return 0
         with self._transaction():
-            count = roll_up_usage(self.connection, self._usage_sums, limit)
-        self._usage_rolled_through = (
-            usage_rolled_through(self.connection) if count == limit else self._journal.next_seq - 1
-        )
+            count = following.next(limit)
+        following.came_through(self.last_seq, is_all=count < limit)
         self.connection.rollback()
         return count
 
@@ -624,8 +625,8 @@ class Ledger:
             )
             self.connection.execute(schema.tapes.insert().values(worker=message.worker, epoch=epoch, folded_sequence=0))
         known = self._workers.get(message.worker)
-        lease = LEASE_NONE if known is None else known.lease
-        self._workers[message.worker] = KnownWorker(epoch, message.boot_id, None, 0, "", lease)
+        lease, closed = (LEASE_NONE, 0) if known is None else (known.lease, known.closed_epoch)
+        self._workers[message.worker] = KnownWorker(epoch, message.boot_id, None, 0, "", lease, closed_epoch=closed)
         self._folded[message.worker, epoch] = 0
 
     def epoch_of(self, worker: int) -> int:
@@ -642,15 +643,10 @@ class Ledger:
         """A life that this ledger does not know, because it was restored from a copy that is older (services/restoring.py)."""
         self._begin_epoch(Hello(version=PROTOCOL_VERSION, worker=worker, epoch=0, boot_id=boot_id, last_delta=0), epoch)
 
-    def _lapse_earlier(self, worker: int, epoch: int, now: Instant) -> None:
-        self._changes.batch = FoldBatch()
-        reclaiming.lapse_earlier(self._changes, worker, epoch, now)
-        self._changes.batch.write(self.connection, self._mirror, now)
-
-    def _lease_messages(self, delta: int, now: Instant, of: int) -> Iterator[View | Lease]:
+    def _lease_messages(self, delta: int, now: Instant, of: int, *, with_expired: bool) -> Iterator[View | Lease]:
         try:
             yield from leasing.view_parts(self.connection, now)
-            for part in leasing.lease_parts(self.connection, delta, now):
+            for part in leasing.lease_parts(self.connection, delta, now, with_expired=with_expired):
                 yield msgspec.structs.replace(part, of=of)
         finally:
             self.connection.rollback()
@@ -687,9 +683,7 @@ class Ledger:
         self._lending.forget()
         self._changes.cycles.reload(connection)
         self._last_at = self._journal.last_closed_at()
-        self._rolled_through = self._usage_rolled_through = 0
-        self._usage_sums = usage_sums_of(connection)
-        self._name_of = names_of(connection)
+        self._roll_ups.reload()
         self._last_delta = connection.scalar(select(func.max(schema.deltas.c.number))) or 0
         self._read_workers()
         connection.rollback()

@@ -21,6 +21,7 @@ from tokenroll.services.ledger import GIVE_UP, PENDING, Ledger
 from tokenroll.services.protocol import (
     Ack,
     Applied,
+    CaughtUp,
     ClientCallTerms,
     Command,
     FrameReader,
@@ -179,7 +180,7 @@ class LedgerServer:
     async def _roll_up(self, roll_up: Callable[[], int]) -> None:
         """What was folded summed, a slice at a time, and never for more than a quarter of the time: reports come first.
 
-        Nothing while a worker's earlier lives are folded, for until then it serves nobody.
+        Nothing while a worker's earlier lives are folded: it serves nobody until then, or the books are far behind.
         """
         while not any(one.recovers() for one in self.connections):
             started = time.monotonic()
@@ -260,6 +261,8 @@ class LedgerConnection(asyncio.Protocol):
         self.spends = False
         self._recovered_at = -RECOVERY_SECONDS
         """When it said HELLO, or the last report of its earlier lives was folded, by a clock that only goes on."""
+        self._is_early = False
+        """Whether it spends already, and what its earlier lives left is still on its way."""
         self._ready_later: Ready | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -307,7 +310,7 @@ class LedgerConnection(asyncio.Protocol):
 
     def recovers(self) -> bool:
         """Whether it is a worker that reports what its earlier lives left. One whose report was refused does not hold others up."""
-        return not self.spends and time.monotonic() < self._recovered_at + RECOVERY_SECONDS
+        return (self._is_early or not self.spends) and time.monotonic() < self._recovered_at + RECOVERY_SECONDS
 
     def look_again(self) -> None:
         """Answers the commands whose deltas are applied by now."""
@@ -351,6 +354,13 @@ class LedgerConnection(asyncio.Protocol):
             self._hello(message)
         elif isinstance(message, Ready):
             self._ready(message)
+        elif isinstance(message, CaughtUp):
+            self._is_early = False
+            refusal = ledger.caught_up(message)
+            if refusal is not None:
+                self.write(encode(refusal))
+            self._server.publish()
+            self._server.noticed()
         elif isinstance(message, Resign):
             self.spends = False
             ledger.resign(message)
@@ -397,7 +407,7 @@ class LedgerConnection(asyncio.Protocol):
         seconds = self._server.watch.seconds_for(message.worker) if message.of > 1 else 0
         for part in answer:
             self.write(encode(msgspec.structs.replace(part, seconds=seconds) if isinstance(part, Lease) else part))
-        self.spends = True
+        self.spends, self._is_early = True, message.early
         self._server.leases.peers[self.worker] = self
         self._server.leases.ended(self.worker)
         self._server.publish()  # what earlier lives were asked for and did not give is asked for again

@@ -188,18 +188,35 @@ class Hello(msgspec.Struct, tag="hello", frozen=True):
 
 
 class Welcome(msgspec.Struct, tag="welcome", frozen=True):
-    """The epoch to write under and, by epoch, the last sequence folded: everything after it is to be reported (again)."""
+    """The epoch to write under and, by epoch, the last sequence folded: everything after it is to be reported (again).
+
+    Where it `may_begin_early`, a worker that follows its own tape may be READY before that; `open_holds` are the records, by hold number,
+    of what its earlier lives left without an end in the ledger.
+    """
 
     epoch: int
     folded_sequences: dict[int, int]
+    may_begin_early: bool = False
+    open_holds: dict[int, bytes] = {}
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
-    """All earlier epochs are reported: the worker asks for its VIEW and LEASE. It is one `of` so many."""
+    """All earlier epochs are reported: the worker asks for its VIEW and LEASE. It is one `of` so many.
+
+    `early`: they will be, before anything of this one; what they say is added to the lease by the worker.
+    """
 
     worker: int
     epoch: int
     of: int = 1
+    early: bool = False
+
+
+class CaughtUp(msgspec.Struct, tag="caught_up", frozen=True):
+    """A worker that was READY early has reported all of its earlier epochs: they are closed."""
+
+    worker: int
+    epoch: int
 
 
 class Resign(msgspec.Struct, tag="resign", frozen=True):
@@ -437,6 +454,7 @@ Message = (
     | Lent
     | Lacking
     | AskBack
+    | CaughtUp
     | Resign
     | KeysUsed
     | Alive
@@ -457,7 +475,7 @@ Message = (
     | StatusReply
 )
 
-WorkerMessage = Hello | Ready | Resign | Applied | Report | Segments | Want | Renew
+WorkerMessage = Hello | Ready | CaughtUp | Resign | Applied | Report | Segments | Want | Renew
 """What a worker says for itself: each names it in `worker`, and a node may say it for the workers that its certificate names."""
 
 _encoder = msgspec.msgpack.Encoder()

@@ -24,17 +24,22 @@ from tokenroll.store.attempt_record import LapseRecord, hold_key, pack_lapse
 from tokenroll.store.fold_batch import FoldBatch
 from tokenroll.store.hold_changes import HoldChanges
 from tokenroll.store.lease_book import LEASE_AWAY, LEASE_NONE, LEASE_SIZED, LeaseBook, LeasePart
+from tokenroll.store.mirror import Mirror, OpenHold
 from tokenroll.store.tape import LOT, Finish
 from tokenroll.store.verify_leases import lease_reference
 
 
 def lapse_earlier(changes: HoldChanges, worker: int, epoch: int, now: Instant) -> None:
     """What lives before that one left open without a word goes to suspense."""
-    for number, hold in sorted(changes.mirror.holds.items()):
-        key = hold_key(number)
-        if key.worker == worker and key.epoch < epoch and hold.lapsed_at is None:
-            lapse = LapseRecord(at=now, answer_bytes=0, finish=int(Finish.WORKER_DIED), status=0)
-            changes.suspend(hold, pack_lapse(key.sequence, lapse), now, now)
+    for hold in left_open(changes.mirror, worker, epoch):
+        lapse = LapseRecord(at=now, answer_bytes=0, finish=int(Finish.WORKER_DIED), status=0)
+        changes.suspend(hold, pack_lapse(hold_key(hold.key).sequence, lapse), now, now)
+
+
+def left_open(mirror: Mirror, worker: int, epoch: int) -> list[OpenHold]:
+    """What lives before that one hold and nobody asks about yet, oldest first."""
+    keys = ((hold_key(number), hold) for number, hold in sorted(mirror.holds.items()))
+    return [hold for key, hold in keys if key.worker == worker and key.epoch < epoch and hold.lapsed_at is None]
 
 
 def reclaim(connection: Connection, changes: HoldChanges, book: LeaseBook, at: tuple[int, int], now: Instant) -> int:

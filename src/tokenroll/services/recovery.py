@@ -6,6 +6,8 @@ suspense with the evidence seen. The records are appended to the dead epoch's ow
 changes nothing: the second time no hold is open.
 """
 
+import mmap
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,17 +58,23 @@ def epoch_paths(directory: Path, epoch: int) -> list[Path]:
 
 
 def recover_epoch(
-    directory: Path, epoch: int, *, folded_sequence: int, boot_id: bytes, now: Instant, disk: Disk | None = None
+    directory: Path,
+    epoch: int,
+    *,
+    folded_sequence: int,
+    boot_id: bytes,
+    now: Instant,
+    disk: Disk | None = None,
+    end: TapeEnd | None = None,
 ) -> TapeEnd:
     """Ends what a dead epoch left open and returns how its tape stands then; repeating it changes nothing.
 
     `boot_id` is the present kernel's: another one on the tape means that written data may be lost, so nothing is proven unsent.
-    `folded_sequence` is the ledger's. After power loss it may know more than the tape (`written`): then nothing is appended,
+    `end` is what `whole_end` said, where it was asked before. `folded_sequence` is the ledger's. After power loss it may know more than the tape (`written`): then nothing is appended,
     because the ledger knows every open hold itself and lapses them when the worker says READY.
     """
     disk = disk or KernelDisk()
-    cut_torn_tail(directory, epoch, disk)
-    end = read_end(directory, epoch)
+    end = end or whole_end(directory, epoch, disk)
     if not end.open_holds or folded_sequence >= end.next_sequence:
         return end
     same_kernel = end.boot_id == boot_id and boot_id != bytes(16)
@@ -75,6 +83,12 @@ def recover_epoch(
         directory, epoch, end.last_segment + 1, end.next_sequence, records, boot_id=end.boot_id, now=now, disk=disk
     )
     return TapeEnd(end.next_sequence + len(records), end.last_segment + 1, end.boot_id, ())
+
+
+def whole_end(directory: Path, epoch: int, disk: Disk | None = None) -> TapeEnd:
+    """How a dead epoch's tape ends, its torn tail cut. Only the owner of the directory may ask."""
+    cut_torn_tail(directory, epoch, disk or KernelDisk())
+    return read_end(directory, epoch)
 
 
 def cut_torn_tail(directory: Path, epoch: int, disk: Disk) -> int:
@@ -109,7 +123,7 @@ def epoch_blocks(directory: Path, epoch: int, after_sequence: int = 0) -> Iterat
     for place, path in enumerate(paths):
         if place + 1 < len(paths) and _begins_by(paths[place + 1], after_sequence + 1):
             continue
-        data = path.read_bytes()
+        data = _mapped(path)
         end = tape.SEGMENT_HEADER_BYTES
         for block in tape.read_blocks(data):
             end = block.end_offset
@@ -196,6 +210,14 @@ def _follow(holds: dict[int, bool], answers: dict[int, int], block: Block) -> No
             values = tape.EVIDENCE.unpack_from(payload, offset)
             answers[values[3]] = values[5]
         offset += length
+
+
+def _mapped(path: Path) -> memoryview:
+    """A file's bytes, read as they are looked at: who reports a large segment bit by bit is not held up by all of it."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _begins_by(segment: Path, sequence: int) -> bool:

@@ -6,12 +6,15 @@ the tape where they are anyway, and are reported again until they are acknowledg
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
+
+import msgspec
 
 from tokenroll.model.instant import HOUR_MICROS
 from tokenroll.model.limits import KEYS_USED_TOLD_MAX
@@ -25,6 +28,7 @@ from tokenroll.services.protocol import (
     Alive,
     Applied,
     AskBack,
+    CaughtUp,
     Deletable,
     Delta,
     FrameReader,
@@ -44,7 +48,8 @@ from tokenroll.services.protocol import (
     Welcome,
     encode,
 )
-from tokenroll.store.tape import Disk, TapeError, block_span
+from tokenroll.services.replay import Replay
+from tokenroll.store.tape import Block, Disk, TapeError, block_span
 
 REPORT_BYTES_MAX: Final = 14 * 1024 * 1024
 """One report: below a message's limit, about 60,000 attempts, which the ledger folds in one transaction."""
@@ -52,6 +57,10 @@ WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 """Blocks kept in memory while the ledger is away; beyond it they are read from the tape again."""
 REPORT_PAUSE_SECONDS: Final = 0.025
 """Between a report's acknowledgment and the next report: how much later than it could be the ledger may know of a settlement."""
+EARLY_RECORDS_MIN: Final = 20_000
+"""So many records of earlier lives take the ledger a while to fold, and a worker alone need not wait for it."""
+EARLY_REPORT_BYTES_MAX: Final = 2 * 1024 * 1024
+"""One report of them while calls are served: reading it holds nobody up for long."""
 FINAL_REFUSALS: Final = frozenset({"closed_epoch", "leased", "tape", "version", "worker"})
 """Refusals that no repetition changes: the process must end, and say why."""
 
@@ -105,8 +114,10 @@ class WorkerCore:
         clock: Clock,
         disk: Disk | None = None,
         of: int = 1,
+        early_records_min: int = EARLY_RECORDS_MIN,
     ) -> None:
         self.worker = worker
+        self._early_records_min = early_records_min
         self._of = of
         """How many workers there are: of several each has a sized lease."""
         self.epoch = 0
@@ -121,9 +132,20 @@ class WorkerCore:
         self._clock = clock
         self._disk = disk
         self._send: Send | None = None
-        self._recovered: Iterator[tuple[int, bytes]] = iter(())
+        self._recovered: Iterator[tuple[int, Block]] = iter(())
         self._recovering = False
-        self._held: tuple[int, bytes] | None = None
+        self._is_early = False
+        """Whether this life was READY before its earlier ones were folded."""
+        self._replay: Replay | None = None
+        self._tape_ends: dict[int, recovery.TapeEnd] = {}
+        """What `look_back` has read, until it is used."""
+        self._ends: dict[int, int] = {}
+        """By earlier life: its last record."""
+        self._backlog: dict[int, int] = {}
+        """By earlier life: how many records the ledger still lacks, where this life began before it had them."""
+        self._asked: set[int] = set()
+        """Recalls that this life was asked for while its earlier lives' answers were on their way."""
+        self._held: tuple[int, Block] | None = None
         self._unfolded: tuple[int, list[bytes]] | None = None
         """Blocks of an earlier life that are reported until they are acknowledged: no lease before that."""
         self._in_flight: tuple[int, int] | None = None
@@ -131,6 +153,12 @@ class WorkerCore:
         self._waiting_bytes = 0
         self._overflowed = False
         self._newest_sequence = 0
+
+    def look_back(self) -> None:
+        """Reads how the tapes of earlier lives end, as a ledger that starts at the same time is not needed for. May take a second."""
+        for epoch in recovery.epochs_on_disk(self._directory):
+            with contextlib.suppress(TapeError, OSError):  # met again, and told, when it is recovered
+                self._tape_ends[epoch] = recovery.whole_end(self._directory, epoch, self._disk)
 
     # ---- called by the transport ----------------------------------------------------------------------
 
@@ -163,7 +191,7 @@ class WorkerCore:
         elif isinstance(message, Welcome):
             self._welcomed(message)
         elif isinstance(message, View):
-            self._events.apply_view(message)
+            self._events.apply_view(message if self._replay is None else self._replay.view(message))
         elif isinstance(message, Lease):
             self._leased(message)
         elif isinstance(message, Lent):
@@ -215,8 +243,13 @@ class WorkerCore:
 
     @property
     def unreported_records(self) -> int:
-        """How far the ledger is behind this worker's tape, in records."""
+        """How far the ledger is behind this life's tape, in records."""
         return max(0, self._newest_sequence - self.acked_sequence)
+
+    @property
+    def earlier_records(self) -> int:
+        """How many records of earlier lives are still to be folded, of a life that began before they were."""
+        return sum(self._backlog.values())
 
     # ---- inside -----------------------------------------------------------------------------------------
 
@@ -236,6 +269,8 @@ class WorkerCore:
         if self.spending:
             for want in self._events.wants() if self._of > 1 else ():
                 self.want(want)
+            if self._is_early:
+                self._begin_backlog(message.folded_sequences)
             self._acknowledged(Ack(epoch=self.epoch, sequence=folded))
             return
         newest = max(recovery.epochs_on_disk(self._directory), default=0)
@@ -244,28 +279,65 @@ class WorkerCore:
             self._refused(Refusal("tape", text))
             return
         self.epoch = message.epoch
-        self._recovering = True
-        self._held = self._unfolded = None
-        self._recovered = self._recover(message.folded_sequences)
-        self._report_next()
+        self._recovering = False
+        self._replay = self._followed(message) if message.may_begin_early and self._of == 1 else None
+        self._is_early = self._replay is not None
+        self._begin_backlog(message.folded_sequences)
+        if self._is_early:
+            self._begin()
+        else:
+            self._recovering = True
+            self._report_next()
 
-    def _recover(self, folded: dict[int, int]) -> Iterator[tuple[int, bytes]]:
-        """Every block of earlier lives that the ledger does not have, oldest life first."""
+    def _followed(self, message: Welcome) -> Replay | None:
+        """What earlier lives wrote and the ledger lacks; None where that is soon folded, or where the fold alone can say what it means."""
+        replay = Replay(message.open_holds)
+        self._ends = {}
+        try:
+            for epoch, block in self._recover(message.folded_sequences):
+                replay.follow(epoch, block)
+                self._ends[epoch] = block.last_sequence
+            replay.end()
+            if replay.needs_names:
+                for epoch, block in self._blocks(message.folded_sequences):
+                    replay.name_clients(epoch, block)
+        except (TapeError, OSError):  # met again, and told, by who reports them first
+            return None
+        return None if replay.record_count < self._early_records_min or replay.lacks_names else replay
+
+    def _begin_backlog(self, folded: dict[int, int]) -> None:
+        """What is reported before anything of this life, from the first record that the ledger lacks."""
+        self._held = self._unfolded = None
+        self._recovered = self._blocks(folded) if self._is_early else self._recover(folded)
+        self._recovering = self._is_early
+        ends = self._ends if self._is_early else {}
+        self._backlog = {epoch: max(0, last - folded.get(epoch, 0)) for epoch, last in ends.items()}
+
+    def _recover(self, folded: dict[int, int]) -> Iterator[tuple[int, Block]]:
+        """Every block of earlier lives that the ledger does not have, oldest life first; their tapes are ended."""
         now = self._clock()
-        for epoch in recovery.epochs_on_disk(self._directory):
-            if epoch >= self.epoch:
-                continue
+        for epoch in self._earlier():
             sequence = folded.get(epoch, 0)
             recovery.recover_epoch(
-                self._directory, epoch, folded_sequence=sequence, boot_id=self._boot_id, now=now, disk=self._disk
-            )
+                self._directory, epoch, folded_sequence=sequence, boot_id=self._boot_id, now=now, disk=self._disk,
+                end=self._tape_ends.pop(epoch, None),
+            )  # fmt: skip
             for block in recovery.epoch_blocks(self._directory, epoch, sequence):
-                yield epoch, block.raw
+                yield epoch, block
+
+    def _blocks(self, folded: dict[int, int]) -> Iterator[tuple[int, Block]]:
+        """The same of tapes that are ended already."""
+        for epoch in self._earlier():
+            for block in recovery.epoch_blocks(self._directory, epoch, folded.get(epoch, 0)):
+                yield epoch, block
+
+    def _earlier(self) -> list[int]:
+        return [epoch for epoch in recovery.epochs_on_disk(self._directory) if epoch < self.epoch]
 
     def _report_next(self) -> None:
         if self._send is None or self._in_flight is not None or self.halt is not None or not self.epoch:
             return
-        if self._recovering:
+        if self._recovering and (self.spending or not self._is_early):
             self._report_recovered()
         elif self.spending:
             self._report_waiting()
@@ -285,6 +357,14 @@ class WorkerCore:
             self._send_report(*self._unfolded)
             return
         self._recovering = False
+        if not self._is_early:
+            self._begin()
+            return
+        self._backlog.clear()
+        self._say(CaughtUp(worker=self.worker, epoch=self.epoch))
+        self._report_waiting()
+
+    def _begin(self) -> None:
         try:
             self._events.begin(self.epoch)
         except OSError as error:  # a new connection would find the same disk, and cost an epoch
@@ -294,20 +374,22 @@ class WorkerCore:
         self._say_ready()
 
     def _say_ready(self) -> None:
-        self._say(Ready(worker=self.worker, epoch=self.epoch, of=self._of))
+        self._say(Ready(worker=self.worker, epoch=self.epoch, of=self._of, early=self._is_early))
 
     def _next_recovered(self) -> tuple[int, list[bytes]] | None:
         """An epoch and as many of its blocks as one report takes; None behind the last one."""
         parts: list[bytes] = []
         size, epoch = 0, 0
+        most = EARLY_REPORT_BYTES_MAX if self._is_early else REPORT_BYTES_MAX
         while (one := self._held or next(self._recovered, None)) is not None:
             self._held = None
-            if parts and (one[0] != epoch or size + len(one[1]) > REPORT_BYTES_MAX):
+            raw = one[1].raw
+            if parts and (one[0] != epoch or size + len(raw) > most):
                 self._held = one
                 break
             epoch = one[0]
-            parts.append(one[1])
-            size += len(one[1])
+            parts.append(raw)
+            size += len(raw)
         return (epoch, parts) if parts else None
 
     def _report_waiting(self) -> None:
@@ -345,13 +427,17 @@ class WorkerCore:
             while self._waiting and block_span(self._waiting[0])[1] <= self.acked_sequence:
                 self._waiting_bytes -= len(self._waiting.popleft())
         if self._unfolded is not None and ack.epoch == self._unfolded[0]:
+            if ack.epoch in self._backlog:
+                first, last = block_span(self._unfolded[1][0])[0], block_span(self._unfolded[1][-1])[1]
+                self._backlog[ack.epoch] -= last - first + 1
             self._unfolded = None
         self._in_flight = None
         self._report_next()
 
     def _leased(self, lease: Lease) -> None:
-        self._events.apply_lease(lease)
+        self._events.apply_lease(lease if self._replay is None else self._replay.lease(lease))
         if lease.last:
+            self._replay = None
             self.last_delta = lease.delta
             self.spending = True
             self._report_next()
@@ -360,9 +446,15 @@ class WorkerCore:
         if not self.spending:
             return  # the lease that is on its way holds it
         if delta.number > self.last_delta:
-            self._events.apply_delta(delta)
+            self._events.apply_delta(self._not_asked_twice(delta) if self._is_early else delta)
             self.last_delta = delta.number
         self._say(Applied(worker=self.worker, number=self.last_delta))
+
+    def _not_asked_twice(self, delta: Delta) -> Delta:
+        """Without recalls that this life has answered: once its earlier lives are folded it is asked for all that are open by then."""
+        new = [one for one in delta.recalls if one.id not in self._asked]
+        self._asked.update(one.id for one in new)
+        return delta if len(new) == len(delta.recalls) else msgspec.structs.replace(delta, recalls=new)
 
     def _refused(self, refusal: Refusal) -> None:
         self._in_flight = None
@@ -406,9 +498,13 @@ class WorkerLink:
     async def drained(self, seconds: float) -> bool:
         """Whether everything told to `report` is acknowledged, waiting so long at most: for an orderly end."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while self.core.unreported_records and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - asked once, at the end
+        while self._unfolded_records and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - asked once, at the end
             await asyncio.sleep(0.01)
-        return not self.core.unreported_records
+        return not self._unfolded_records
+
+    @property
+    def _unfolded_records(self) -> int:
+        return self.core.unreported_records + self.core.earlier_records
 
     async def close(self) -> None:
         """No more connecting; what is not acknowledged stays on the tape for the next life."""
@@ -480,7 +576,7 @@ class WorkerLink:
         if isinstance(message, Deletable):
             if self._deletable is not None:
                 self._deletable(message)
-        elif isinstance(message, Ack) and self.core.spending:
+        elif isinstance(message, Ack) and self.core.spending and not self.core.earlier_records:
             self._pause = asyncio.get_running_loop().call_later(REPORT_PAUSE_SECONDS, self.core.received, message)
         else:
             self.core.received(message)

@@ -23,7 +23,9 @@ LEASE_NONE: Final = 0
 LEASE_WHOLE: Final = 1
 LEASE_SIZED: Final = 2
 LEASE_AWAY: Final = 3
-"""What a worker has, as `workers.lease` says it. Of one that is away, what it was lent is in suspense until it is back or given up."""
+LEASE_EARLY: Final = 4
+"""What a worker has, as `workers.lease` says it. Of one that is away, what it was lent is in suspense until it is back or given up. An
+early one is whole, and what the worker's earlier lives wrote is still on its way."""
 RECLAIMED: Final = -1
 RESTORED: Final = -2
 GIVEN_UP: Final = -3

@@ -141,6 +141,15 @@ class Mirror:
         lots = self.lots if hold.lapsed_at is not None else self.lots_of(hold.key >> _WORKER_SHIFT)
         lots[2 * lot] += nanos
 
+    def open_raises(self) -> dict[tuple[int, Instant], int]:
+        """By limit and counter: what calls that have not ended raised it by."""
+        found: dict[tuple[int, Instant], int] = {}
+        for hold in self.holds.values():
+            for one in hold.raises:
+                key = (one.limit_id, one.start_at)
+                found[key] = found.get(key, 0) + one.amount
+        return found
+
     def write_leases(self, connection: Connection, worker: int, lots: Iterable[int]) -> None:
         """What a worker has left of these lots, as rows."""
         leased = self.leased[worker]

@@ -423,9 +423,10 @@ workers: Final = Table(
     "workers", metadata,
     Column("worker", _INT, primary_key=True, autoincrement=False),
     _int("epoch"), _blob("boot_id"), _int("hello_at"), _int("ready_at", null=True), _int("applied_delta"),
-    _text("halt_reason"), _int("resigned_at", null=True), Column("lease", _INT, nullable=False, server_default="0"), **_STRICT,
+    _text("halt_reason"), _int("resigned_at", null=True), Column("lease", _INT, nullable=False, server_default="0"),
+    Column("closed_epoch", _INT, nullable=False, server_default="0"), **_STRICT,
 )  # fmt: skip
-"""`resigned_at`: the life ended in order and gave its lease back. `lease` (store/lease_book.py): what the last life that was ready has,
+"""`closed_epoch`: lives before this number are over, and nothing is heard of them. `resigned_at`: the life ended in order and gave its lease back. `lease` (store/lease_book.py): what the last life that was ready has,
 until it resigns or the next one is ready: only that worker knows what is left of it."""
 lot_leases: Final = Table(
     "lot_leases", metadata,

@@ -499,7 +499,7 @@ def pack_header(header: SegmentHeader) -> bytes:
     return head + _CRC.pack(zlib.crc32(head))
 
 
-def read_header(data: bytes) -> SegmentHeader:
+def read_header(data: "bytes | memoryview") -> SegmentHeader:
     """The header of a segment's first bytes. Raises TapeError."""
     if len(data) < SEGMENT_HEADER_BYTES:
         message = f"a tape segment starts with {SEGMENT_HEADER_BYTES} bytes of header; this one has {len(data)}"
@@ -535,7 +535,7 @@ def parse_block(data: "bytes | memoryview", offset: int) -> Block | None:
     return Block(first, count, payload, bytes(data[offset:end]), end)
 
 
-def read_blocks(data: bytes) -> Iterator[Block]:
+def read_blocks(data: "bytes | memoryview") -> Iterator[Block]:
     """The whole blocks of one segment's bytes, in order; stops at the first torn one.
 
     Raises TapeError when sequences do not continue: that is not a torn tail but a tape nobody wrote.

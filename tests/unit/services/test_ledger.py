@@ -17,7 +17,6 @@ from tests.ledger_kit import (
     Ready,
     Refusal,
     Report,
-    Welcome,
     dispatched_record,
     hold_record,
     lapse_record,
@@ -146,7 +145,9 @@ def test_it_leases_what_is_left_and_not_what_is_in_suspense(one):
 def test_it_gives_each_life_an_epoch_and_tells_what_is_folded(one):
     one.ledger.report(Report(worker=0, epoch=1, blocks=pack_block(1, [hold_record(1, (ADA_LOT, 5))])))
     welcome = one.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
-    assert welcome == Welcome(epoch=2, folded_sequences={1: 1, 2: 0})
+    assert welcome.epoch == 2
+    assert welcome.folded_sequences == {1: 1, 2: 0}
+    assert list(welcome.open_holds) == [1 << 40 | 1]
 
 
 def test_it_takes_an_earlier_epochs_report_only_until_the_new_one_is_ready(one):

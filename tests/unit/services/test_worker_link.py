@@ -1,13 +1,13 @@
 """A worker's talk with the ledger when something refuses or breaks on the way: nothing that is on a tape is left behind."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from tests.ledger_kit import ADA_LOT, BOOT, START, Kit, dispatched_record, hold_record, settle_record
 from tests.lone_worker import LoneWorker
+from tokenroll.services import recovery
 from tokenroll.services.leases import Leases
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
@@ -101,13 +101,13 @@ def test_it_reads_again_only_the_segments_that_were_not_folded(directory, monkey
     monkeypatch.setattr(tapes, "TAPE_SEGMENT_BYTES_MAX", 1)  # a segment for each block
     earlier_life(directory, *([hold_record(sequence, (ADA_LOT, HELD))] for sequence in (1, 2, 3, 4)))
     read = []
-    whole = Path.read_bytes
+    whole = recovery._mapped
 
     def noted(path):
         read.append(path.name)
         return whole(path)
 
-    monkeypatch.setattr(Path, "read_bytes", noted)
+    monkeypatch.setattr(recovery, "_mapped", noted)
     assert [block.first_sequence for block in epoch_blocks(directory, 1, 2)] == [3, 4]
     assert read == ["00000001-000004.tape", "00000001-000005.tape"]
     read.clear()
