@@ -39,6 +39,7 @@ _CONFIG: Final = """\
 [node]
 ledger = "tls://{ledger}"
 worker = {worker}            # as its certificate says
+# when_cut_off = "retry_then_deny"         # a call above its lease without its ledger: or "deny", or "allow" with allow_credits_max
 
 [gateway]
 listen = "127.0.0.1:8787"
@@ -179,7 +180,7 @@ def give_up(
     mine = [leases[worker] for worker in known[name].workers if worker in leases]
     away = [one["worker"] for one in mine if _LEASES[one["lease"]] == "away"]
     if not away:
-        message = f"node {name} is not away, its lease is {_lease_of(mine)['lease']}: one that counts cannot be given up, for the node may spend of it"
+        message = f"node {name} is not away, its lease is {_lease_of(mine)['lease']}: only one that is away is given up, for nobody spends of it any more"
         raise Failure(message, kind="not_away")
     results = [
         execute(
