@@ -1,5 +1,7 @@
 """Roll-ups as the ledger keeps them up: which settlements are summed, and the next ones."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection
 
 from tokenroll.store.cycles import CycleBook
@@ -9,10 +11,17 @@ from tokenroll.store.usage_rollups import roll_up_usage, usage_rolled_through, u
 
 
 class Following:
-    """One kind of sums, and how far the journal is in it. `next` is called inside a transaction."""
+    """One kind of sums, and how far the journal is in it.
 
-    def __init__(self, connection: Connection) -> None:
+    `next`: called inside a transaction, it sums the next settlements, so many at most, and says how many there were.
+    """
+
+    def __init__(
+        self, connection: Connection, following: Callable[[int], int], through: Callable[[Connection], int]
+    ) -> None:
+        self.next = following
         self._connection = connection
+        self._summed_through = through
         self._through = 0
         """A row of the journal up to which nothing is left to sum; 0: not known."""
 
@@ -20,70 +29,37 @@ class Following:
         """Whether something may be left of a journal that ends there."""
         return self._through < last_seq
 
-    def next(self, limit: int) -> int:
-        """The next settlements summed, so many at most; how many there were."""
-        raise NotImplementedError
-
     def came_through(self, last_seq: int, *, is_all: bool) -> None:
         """After the transaction: what is not a settlement is passed over at once the next time."""
-        self._through = last_seq if is_all else self._summed_through()
+        self._through = last_seq if is_all else self._summed_through(self._connection)
+
+    def forget(self) -> None:
+        """A transaction failed: the rows say how far it is."""
+        self._through = 0
+
+
+class RollUps:
+    """Sums for pay runs (store/rollups.py) and for usage reports (store/usage_rollups.py)."""
+
+    def __init__(self, connection: Connection, cycles: CycleBook, mirror: Mirror) -> None:
+        self._connection = connection
+        self._cycles = cycles
+        self._mirror = mirror
+        self.spend = Following(connection, self._next_spend, rolled_through)
+        self.usage = Following(connection, self._next_usage, usage_rolled_through)
+        self.reload()
 
     def reload(self) -> None:
         """Everything as the rows have it."""
-        self._through = 0
+        self._name_of = names_of(self._connection)
+        self._usage_sums = usage_sums_of(self._connection)
+        self.spend.forget()
+        self.usage.forget()
 
-    def _summed_through(self) -> int:
-        raise NotImplementedError
-
-
-class _Spend(Following):
-    """For pay runs (store/rollups.py)."""
-
-    def __init__(self, connection: Connection, cycles: CycleBook, mirror: Mirror) -> None:
-        super().__init__(connection)
-        self._cycles = cycles
-        self._mirror = mirror
-        self._name_of = names_of(connection)
-
-    def next(self, limit: int) -> int:
+    def _next_spend(self, limit: int) -> int:
         mirror = self._mirror
         sums = SpendSums(self._cycles, owner_of=mirror.owner, zone_of=mirror.zone, name_of=self._name_of)
         return roll_up(self._connection, sums, limit)
 
-    def reload(self) -> None:
-        super().reload()
-        self._name_of = names_of(self._connection)
-
-    def _summed_through(self) -> int:
-        return rolled_through(self._connection)
-
-
-class _Usage(Following):
-    """For usage reports (store/usage_rollups.py)."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._sums = usage_sums_of(connection)
-
-    def next(self, limit: int) -> int:
-        return roll_up_usage(self._connection, self._sums, limit)
-
-    def reload(self) -> None:
-        super().reload()
-        self._sums = usage_sums_of(self._connection)
-
-    def _summed_through(self) -> int:
-        return usage_rolled_through(self._connection)
-
-
-class RollUps:
-    """Both kinds of a ledger."""
-
-    def __init__(self, connection: Connection, cycles: CycleBook, mirror: Mirror) -> None:
-        self.spend: Following = _Spend(connection, cycles, mirror)
-        self.usage: Following = _Usage(connection)
-
-    def reload(self) -> None:
-        """After a transaction that failed."""
-        self.spend.reload()
-        self.usage.reload()
+    def _next_usage(self, limit: int) -> int:
+        return roll_up_usage(self._connection, self._usage_sums, limit)
