@@ -425,7 +425,7 @@ class World:
         billed = {line["call_id"]: line["cost_nanos"] for line in self.bill}
         settled = self.settled()
         suspense = {
-            f"call_{parse_record(hold['record']).hold.call_number(hold['hold_key']):032x}" for hold in self.open_holds()
+            f"call_{parse_record(hold['record']).hold.call_number(hold['key']):032x}" for hold in self.open_holds()
         }
         lost = billed.keys() - settled.keys() - suspense
         if self.synced or not self.power_was_lost:
