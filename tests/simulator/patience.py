@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tests.simulator.reference import must
+from tokenroll.model.limits import WAITING_CALLS_MAX
 from tokenroll.services.hot import Wait
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class Patience:
         """Admitted, denied, or to wait."""
         self._tries += 1
         must(self._tries < TRIES_MAX, "a call was tried %d times", self._tries)
-        answer, wait = self.worker.admit(self, asked, may_wait=may_wait and self.worker.world.rates.patient)
+        has_room = self._deadline is not None or len(self.worker.waiting) < WAITING_CALLS_MAX
+        may_wait = may_wait and has_room and self.worker.world.rates.patient
+        answer, wait = self.worker.admit(self, asked, may_wait=may_wait)
         if wait is None:
             self._end()
             self.worker.world.told(answer)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulator.world import run
 
-SCHEDULES = 30
+SCHEDULES = 20
 STEPS = 45
 ONCE_FAILED = (1, 34, 500)
 """Seeds that found something: kept, so that it stays found."""
@@ -36,11 +36,11 @@ def test_it_bills_what_the_provider_bills_over_dozens_of_races_and_crashes(tmp_p
         world = run(seed, tmp_path / "tape", synced=synced, steps=STEPS)
         faults += world.faults
         settled += len(world.settled())
-    assert faults > 100
-    assert settled > 45
+    assert faults > 60
+    assert settled > 25
 
 
 def test_it_bills_what_the_provider_bills_in_a_few_schedules(tmp_path: Path):
-    worlds = [run(seed, tmp_path / "tape", synced=seed % 2 == 0) for seed in range(40)]
-    assert sum(world.faults for world in worlds) > 50
-    assert sum(len(world.settled()) for world in worlds) > 40
+    worlds = [run(seed, tmp_path / "tape", synced=seed % 2 == 0) for seed in range(24)]
+    assert sum(world.faults for world in worlds) > 30
+    assert sum(len(world.settled()) for world in worlds) > 24

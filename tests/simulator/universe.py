@@ -48,7 +48,7 @@ from tokenroll.store.tape import worker_directory
 
 EVENTS = 4_000
 REST_EVENTS_MAX = 8_000
-"""With several workers five times as many: calls that wait for what others hold ask for it again and again."""
+"""With several workers ten times as many: calls that wait for what others hold ask for it again and again."""
 RESTART_MICROS = 300_000
 
 
@@ -57,6 +57,7 @@ class Universe:
 
     def __init__(self, seed: int, folder: Path, rates: Rates | None = None) -> None:
         self.rng = random.Random(seed)
+        self.ids = random.Random(seed)
         self.early_records_min = EARLY_RECORDS_MIN if seed % 3 == 0 else 1
         """In most runs a life begins before what its earlier ones wrote is folded."""
         self.rates = self.rates_were = rates or drawn(self.rng)
@@ -418,7 +419,7 @@ class Universe:
         for wire in self._wires():
             wire.held_until = 0
         self.rates.calls_every = 0
-        until = self.agenda.events + REST_EVENTS_MAX * (5 if self.are_several else 1)
+        until = self.agenda.events + REST_EVENTS_MAX * (10 if self.are_several else 1)
         while not self._is_quiet():
             must(
                 self.agenda.events < until,
