@@ -40,8 +40,6 @@ _BUFFER, _PASS, _REFRAME, _PLAIN, _DRAIN = range(5)
 """Kept for the cost header; as they came, framing and all; in chunks of our own where bytes were withheld; payload alone; nowhere."""
 _COMPLETE: Final = Finish.COMPLETE
 """Looked up once: an enum's members cost a fifth of a microsecond at every look."""
-_HEAVY_BYTES: Final = 32 * 1024
-"""Bodies from this size on are not kept waiting for many others."""
 LATENCY_SAMPLED_EVERY: Final = 8
 """The histogram of added latency looks at every eighth call: reading a clock four times per call is not free."""
 _ATTEMPTS_MAX: Final = 2
@@ -166,13 +164,10 @@ class Call(Exchange):
         if type(answer) is HotHold:
             self.hold = answer
             self._state = _HELD
-            commit, pool = gateway.commit, self._route.pool
-            if not gateway.outbox.gathers:
-                commit.hold_ready(self, alone=pool.is_warm(1))
-            else:
-                size = len(self._body)
-                is_heavy = size >= _HEAVY_BYTES and pool.is_warm(commit.waiting_count + 1)
-                commit.hold_ready(self, body_bytes=size if is_heavy else 0)
+            commit = gateway.commit
+            is_warm = self._route.pool.is_warm(commit.waiting_count + 1)
+            size = len(self._body) if is_warm else 0
+            commit.hold_ready(self, alone=is_warm and not gateway.outbox.gathers, body_bytes=size)
         elif type(answer) is Denial and self._further is not None:  # for a further attempt only: the last answer stands
             gateway.metrics.further_denials[answer.code] += 1
             self._give(self._dialect.denial(answer, gateway.settings.empty_wallet_status))

@@ -77,7 +77,7 @@ class ClientConnection:
         self._key: HotKey | None = None
         self._errand: tuple[ErrandKind, HotKey] | None = None
         self._length = 0
-        self._parts: list[bytes | bytearray | memoryview] = []
+        self._parts: list[bytes | bytearray] = []
         self._body_bytes = 0
         self._chunk_count = 0
         self._chunks: ChunkDecoder | None = None
@@ -221,7 +221,7 @@ class ClientConnection:
             call.start()
         else:
             self._length = length
-            self._begin_body(head, length, data, end, None)
+            self._begin_body(head, length, data[end:], None)
         return True
 
     def _pause_reading(self) -> None:
@@ -330,7 +330,7 @@ class ClientConnection:
         if 0 < length <= have:
             stop = end + length
             return self._whole(data[end:stop], data[stop:] if length < have else b"", refusal)
-        return self._begin_body(head, length, data, end, refusal)
+        return self._begin_body(head, length, data[end:], refusal)
 
     def _begin_partial_head(self) -> None:
         """What is kept may be the beginning of a head, and its time runs from now on. An empty line alone gets nobody more time."""
@@ -338,10 +338,8 @@ class ClientConnection:
             self.deadline = self.gateway.wheel.now + self.gateway.ticks.head
             self._judge_partial_head(0)
 
-    def _begin_body(
-        self, head: RequestHead, length: int, data: bytes, start: int, refusal: ErrorAnswer | None
-    ) -> bytes:
-        """The body, which begins at `start`, is not whole yet, or chunked: refuse now, or receive it. Gives what follows it, as `_read_request` does."""
+    def _begin_body(self, head: RequestHead, length: int, data: bytes, refusal: ErrorAnswer | None) -> bytes:
+        """The body is not whole yet, or chunked: refuse now, or receive it. Gives what follows it, as `_read_request` does."""
         gateway = self.gateway
         if refusal is not None and (not 0 < length <= _READ_BEFORE_REFUSAL_BYTES_MAX or head.expects_continue):
             self._refuse(refusal)
@@ -363,17 +361,9 @@ class ClientConnection:
         self._body_bytes = self._chunk_count = 0
         self._parts = []
         self.deadline = gateway.wheel.now + gateway.ticks.body
-        if len(data) == start:
-            if head.expects_continue:
-                self._write_now(_CONTINUE)
-            return b""
-        if (
-            length > 0 and len(data) - start >= _SMALL_PIECE_BYTES
-        ):  # not whole yet: its first piece is copied once, with the others
-            self._parts = [memoryview(data)[start:]]
-            self._body_bytes = len(data) - start
-            return b""
-        return self._read_body(data[start:])
+        if head.expects_continue and not data:
+            self._write_now(_CONTINUE)
+        return self._read_body(data) if data else b""
 
     def _read_body(self, data: bytes) -> bytes:
         """More of a body. Gives what follows it when it is whole and answered.

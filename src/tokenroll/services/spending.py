@@ -34,7 +34,7 @@ from tokenroll.services.limit_rules import fitting_cap
 from tokenroll.services.metering import charge_of, charge_of_passes, estimated_counts
 from tokenroll.services.protocol import Delta, Lease, View
 from tokenroll.services.sized_lease import Part, return_records
-from tokenroll.services.spending_views import cycle_ends_at, hold_view, settled_view, wallet_view
+from tokenroll.services.spending_views import cycle_ends_at, remembered_view, wallet_view
 from tokenroll.store import tape as tapes
 from tokenroll.store.attempt_record import SettleRecord, pack_settle
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
@@ -631,9 +631,7 @@ class Spending(Leases):
             call = self._memory.by_sequence(sequence)
             if call is None or (worker, epoch) != (self.tape.worker, self.tape.epoch):
                 return None
-        if call.wallet is not key.wallet:
-            return None
-        return hold_view(call) if isinstance(call, HotHold) else settled_view(call)
+        return remembered_view(call) if call.wallet is key.wallet else None
 
     # ---- the tape -------------------------------------------------------------------------------------------------
 

@@ -78,8 +78,12 @@ def _dated(when: Instant, nanos: int) -> dict[str, str] | None:
     return {"at": text_from_instant(when), "amount": text_from_nanos(nanos)} if when else None
 
 
-def hold_view(hold: HotHold) -> dict[str, Any]:
+def remembered_view(call: HotHold | SettledCall) -> dict[str, Any]:
     """One call and its attempts, oldest first."""
+    return _hold_view(call) if isinstance(call, HotHold) else _settled_view(call)
+
+
+def _hold_view(hold: HotHold) -> dict[str, Any]:
     attempts = []
     one: HotHold | None = hold
     while one is not None:
@@ -99,8 +103,7 @@ def hold_view(hold: HotHold) -> dict[str, Any]:
     return _call(hold.call_id, hold.model, hold.admitted_at, hold.client_call_id, would_deny, attempts)
 
 
-def settled_view(call: SettledCall) -> dict[str, Any]:
-    """The same for one of which only this is remembered."""
+def _settled_view(call: SettledCall) -> dict[str, Any]:
     attempt = {
         "attempt": 1,
         "state": "settled",
