@@ -10,7 +10,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BEHAVIOUR = ("tests/e2e", "tests/unit/gateway", "tests/unit/upstream", "tests/unit/store", "tests/property")
+E2E = (
+    "bodies_in_crumbs", "empty_lines", "headers_that_cost", "it_bills_every_ending", "it_feels_back_pressure", "it_keeps_the_http_edge",
+    "it_reads_frames", "it_runs_errands", "it_speaks_flavours", "it_tries_elsewhere", "kills", "limits", "pace", "replay", "thrift",
+    "twins", "withheld_answers", "workers",
+)  # fmt: skip
+"""Stories of whole gateways in which what is compiled does the work; the others are about programs that are the same files in a wheel."""
+PROPERTIES = (
+    "begins_early", "conserves", "draws_and_returns", "keeps_limits", "lends", "prices_exactly", "promises_once", "reads_what_it_writes",
+    "reads_what_providers_send", "rolls_up", "speaks_both_dialects", "spends_as_the_engine_says", "sums_bytes_as_records", "sums_usage",
+)  # fmt: skip
+BEHAVIOUR = (
+    *(f"tests/e2e/test_{name}.py" for name in E2E),
+    *(f"tests/property/test_it_{name}.py" for name in PROPERTIES),
+    "tests/unit/gateway",
+    "tests/unit/upstream",
+    "tests/unit/store",
+)
 REPLACED = (
     "leaves_before_its_hold_is_durable or leaves_while_its_dispatch_waits or full_disk or reaches_the_provider_before or never_synced "
     "or the_table_catches or no_word_of_any_call or defect_in_one or (too_large_to_keep and all)"

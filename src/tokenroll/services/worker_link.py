@@ -426,6 +426,8 @@ class WorkerCore:
             self.acked_sequence = max(self.acked_sequence, ack.sequence)
             while self._waiting and block_span(self._waiting[0])[1] <= self.acked_sequence:
                 self._waiting_bytes -= len(self._waiting.popleft())
+        if self._in_flight is not None and (ack.epoch, ack.sequence) < self._in_flight:
+            return  # said twice: what is on its way is still to be answered, and nothing else is sent before
         if self._unfolded is not None and ack.epoch == self._unfolded[0]:
             if ack.epoch in self._backlog:
                 first, last = block_span(self._unfolded[1][0])[0], block_span(self._unfolded[1][-1])[1]

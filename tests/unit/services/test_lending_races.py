@@ -5,6 +5,7 @@ Each of these was found by a simulated world (tests/simulator).
 
 import asyncio
 import types
+from typing import Any
 
 import msgspec
 
@@ -123,7 +124,7 @@ def test_a_want_that_is_put_another_way_is_not_met_a_second_time(pair):
     worker = pair.workers[0]
     pair.call(0, talk=False)
     (want,) = worker.sized.wants()
-    said = []
+    said: list[Any] = []
     worker.sized.say = said.append
     worker.sized.give_back(types.SimpleNamespace(wallets=want.wallets, limits=[]), pair.now)
     assert [(one.number, one.again) for one in said] == [(want.number, True)]
@@ -184,7 +185,7 @@ def test_a_call_whose_time_ends_when_it_is_woken_has_not_been_told_that_there_is
         spending=types.SimpleNamespace(wait=lambda _wait, _wake: None, forget=lambda _wait: None),
     )  # fmt: skip
     call = types.SimpleNamespace(gateway=gateway, admit_again=lambda *, may_wait, asked: told.append((may_wait, asked)))
-    waiting = Waiting(call)
+    waiting = Waiting(call)  # type: ignore[arg-type]
     waiting.begin(Wait(1, asks=[]))
     waiting._wake()  # something was lent, which another call takes before this one is tried
     waiting.deadline_passed()
@@ -194,9 +195,9 @@ def test_a_call_whose_time_ends_when_it_is_woken_has_not_been_told_that_there_is
 
 @story
 def test_a_report_is_heard_only_on_the_line_whose_hello_named_its_worker(pair):
-    written = []
+    written: list[Any] = []
     line = LedgerConnection(pair.server)
-    line.write = written.append
+    line.write = written.append  # type: ignore[method-assign, assignment]
     pair.restart(0)  # between HELLO and READY
     while pair.ledger.epoch_of(0) < 2:
         pair.workers[0].link.step()
