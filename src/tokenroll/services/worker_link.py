@@ -295,6 +295,8 @@ class WorkerCore:
         self._ends = {}
         try:
             for epoch, block in self._recover(message.folded_sequences):
+                if block.first_sequence != self._ends.get(epoch, message.folded_sequences.get(epoch, 0)) + 1:
+                    return None
                 replay.follow(epoch, block)
                 self._ends[epoch] = block.last_sequence
             replay.end()

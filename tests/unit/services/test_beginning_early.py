@@ -22,6 +22,7 @@ from tokenroll.services import worker_link
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.worker_link import WorkerCore
+from tokenroll.store import tape as tapes
 from tokenroll.store.lease_book import LEASE_EARLY, LEASE_WHOLE
 from tokenroll.store.tape import pack_gives, worker_directory
 from tokenroll.store.verify import verify
@@ -137,6 +138,17 @@ def test_few_records_are_folded_first(story):
     story.until_it_spends()
     assert story.kit.ledger.folded_sequence(0, 1) == 7
     assert story.lease() == LEASE_WHOLE
+
+
+def test_a_tape_with_a_hole_is_followed_by_nobody(story, monkeypatch):
+    monkeypatch.setattr(tapes, "TAPE_SEGMENT_BYTES_MAX", 1)  # a segment for each block
+    dies_with_three_calls(story)
+    sorted(story.directory.glob("00000001-*.tape"))[1].unlink()
+    story.begins()
+    story.line.pump()
+    assert not story.core.spending
+    assert story.core.halt.kind == "gap"
+    assert story.kit.lot(ADA_LOT) == (0, 0, 0)
 
 
 def test_a_line_that_breaks_and_a_ledger_that_restarts_lose_nothing_and_book_nothing_twice(story, monkeypatch):
