@@ -51,7 +51,7 @@ def events_of(drawn):
 
 
 @given(CALLS)
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 8)  # each makes a lake
 def test_events_in_hand_and_the_lake_agree_and_both_parts_are_all(drawn):
     events = events_of(drawn)
     with tempfile.TemporaryDirectory() as folder:
