@@ -149,14 +149,13 @@ def folds_backwards(real: Any) -> Any:
 def skips_the_epoch_check(_real: Any) -> Any:
     def report(self: Any, message: Any) -> Any:
         worker = self._workers.get(message.worker)
-        ready_at, worker.ready_at = worker.ready_at, None
+        closed, worker.closed_epoch = worker.closed_epoch, 0
         try:
             return _real(self, message)
         finally:
-            if self._workers.get(message.worker) is worker:
-                worker.ready_at = ready_at
-            else:
-                self._workers[message.worker].ready_at = ready_at
+            worker.closed_epoch = closed
+            if self._workers.get(message.worker) is not worker:
+                self._workers[message.worker].closed_epoch = closed
 
     return report
 
@@ -196,8 +195,8 @@ def leaves_dead_holds(_real: Any) -> Any:
 
 
 def leases_what_is_held(real: Any) -> Any:
-    def _lease_messages(self: Any, delta: int, now: int) -> Any:
-        for part in real(self, delta, now):
+    def _lease_messages(self: Any, *arguments: Any, **named: Any) -> Any:
+        for part in real(self, *arguments, **named):
             for wallet in getattr(part, "wallets", ()):
                 if wallet.suspense_nanos and wallet.lots:
                     first = wallet.lots[0]

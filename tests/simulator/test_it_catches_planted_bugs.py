@@ -185,7 +185,7 @@ def test_it_catches_a_closed_epoch_that_may_still_report(monkeypatch):
     whole = Ledger.report
 
     def unchecked(self, message):
-        self._workers[message.worker].epoch = message.epoch
+        self._workers[message.worker].closed_epoch = 0
         return whole(self, message)
 
     monkeypatch.setattr(Ledger, "report", unchecked)
