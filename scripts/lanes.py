@@ -100,7 +100,7 @@ LIMIT_SECONDS = {
     "quick 2": 600,
     "A": 3000,
     "postgresql": 1200,
-    "B": 2400,
+    "B": 3000,
     "browser": 1200,
     "wheel": 1800,
     "judges": 7200,
