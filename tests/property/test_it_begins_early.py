@@ -35,7 +35,7 @@ from tests.ledger_kit import (
 )
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.services.protocol import CaughtUp, Lease, View
-from tokenroll.services.replay import Replay
+from tokenroll.services.unfolded_tape import UnfoldedTape
 from tokenroll.store.attempt_record import LimitRaise
 from tokenroll.store.tape import Block, RecordType, TapeRelease, pack_gives, parse_block
 from tokenroll.store.verify import verify
@@ -173,18 +173,18 @@ def test_it_begins_with_what_the_fold_would_leave(life):
     welcome = kit.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
     assert isinstance(welcome, Welcome)
     assert welcome.may_begin_early
-    replay = Replay(welcome.open_holds)
+    ahead = UnfoldedTape(welcome.open_holds)
     rest = _blocks(records[folded:], folded + 1)
     for block in rest:
-        replay.follow(1, block)
-    replay.end()
-    if replay.needs_names:
+        ahead.follow(1, block)
+    ahead.end()
+    if ahead.needs_names:
         for block in rest:
-            replay.name_clients(1, block)
-    assert not replay.lacks_names
+            ahead.name_clients(1, block)
+    assert not ahead.lacks_names
     early = kit.ledger.ready(Ready(worker=0, epoch=2, early=True))
     assert not isinstance(early, Refusal)
-    told = [replay.view(part) if isinstance(part, View) else replay.lease(part) for part in early]
+    told = [ahead.view(part) if isinstance(part, View) else ahead.lease(part) for part in early]
     assert _told(told, late_keys) == expected
 
     # what it spends meanwhile is folded behind what its earlier life wrote, which then is over

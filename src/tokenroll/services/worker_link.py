@@ -48,7 +48,7 @@ from tokenroll.services.protocol import (
     Welcome,
     encode,
 )
-from tokenroll.services.replay import Replay
+from tokenroll.services.unfolded_tape import UnfoldedTape
 from tokenroll.store.tape import Block, Disk, TapeError, block_span
 
 REPORT_BYTES_MAX: Final = 14 * 1024 * 1024
@@ -136,7 +136,8 @@ class WorkerCore:
         self._recovering = False
         self._is_early = False
         """Whether this life was READY before its earlier ones were folded."""
-        self._replay: Replay | None = None
+        self._ahead: UnfoldedTape | None = None
+        """How far the tape is ahead of the lease, until the lease has come."""
         self._tape_ends: dict[int, recovery.TapeEnd] = {}
         """What `look_back` has read, until it is used."""
         self._ends: dict[int, int] = {}
@@ -191,7 +192,7 @@ class WorkerCore:
         elif isinstance(message, Welcome):
             self._welcomed(message)
         elif isinstance(message, View):
-            self._events.apply_view(message if self._replay is None else self._replay.view(message))
+            self._events.apply_view(message if self._ahead is None else self._ahead.view(message))
         elif isinstance(message, Lease):
             self._leased(message)
         elif isinstance(message, Lent):
@@ -280,8 +281,8 @@ class WorkerCore:
             return
         self.epoch = message.epoch
         self._recovering = False
-        self._replay = self._followed(message) if message.may_begin_early and self._of == 1 else None
-        self._is_early = self._replay is not None
+        self._ahead = self._followed(message) if message.may_begin_early and self._of == 1 else None
+        self._is_early = self._ahead is not None
         self._begin_backlog(message.folded_sequences)
         if self._is_early:
             self._begin()
@@ -289,23 +290,23 @@ class WorkerCore:
             self._recovering = True
             self._report_next()
 
-    def _followed(self, message: Welcome) -> Replay | None:
+    def _followed(self, message: Welcome) -> UnfoldedTape | None:
         """What earlier lives wrote and the ledger lacks; None where that is soon folded, or where the fold alone can say what it means."""
-        replay = Replay(message.open_holds)
+        ahead = UnfoldedTape(message.open_holds)
         self._ends = {}
         try:
             for epoch, block in self._recover(message.folded_sequences):
                 if block.first_sequence != self._ends.get(epoch, message.folded_sequences.get(epoch, 0)) + 1:
                     return None
-                replay.follow(epoch, block)
+                ahead.follow(epoch, block)
                 self._ends[epoch] = block.last_sequence
-            replay.end()
-            if replay.needs_names:
+            ahead.end()
+            if ahead.needs_names:
                 for epoch, block in self._blocks(message.folded_sequences):
-                    replay.name_clients(epoch, block)
+                    ahead.name_clients(epoch, block)
         except (TapeError, OSError):  # met again, and told, by who reports them first
             return None
-        return None if replay.record_count < self._early_records_min or replay.lacks_names else replay
+        return None if ahead.record_count < self._early_records_min or ahead.lacks_names else ahead
 
     def _begin_backlog(self, folded: dict[int, int]) -> None:
         """What is reported before anything of this life, from the first record that the ledger lacks."""
@@ -439,9 +440,9 @@ class WorkerCore:
         self._report_next()
 
     def _leased(self, lease: Lease) -> None:
-        self._events.apply_lease(lease if self._replay is None else self._replay.lease(lease))
+        self._events.apply_lease(lease if self._ahead is None else self._ahead.lease(lease))
         if lease.last:
-            self._replay = None
+            self._ahead = None
             self.last_delta = lease.delta
             self.spending = True
             self._report_next()

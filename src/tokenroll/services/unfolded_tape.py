@@ -1,4 +1,4 @@
-"""Replay: what a worker's earlier lives wrote and the ledger has not folded, as changes of the lease that it sends (decision 0137).
+"""The unfolded tape: what a worker's earlier lives wrote and the ledger has not folded, as changes of the lease that it sends (decision 0137).
 
 A worker alone is the only one that changes what its lots have, so it need not wait for the ledger to fold what its own tape says: rows as
 they were folded, and the rest of the tape, are what its last life knew. What an end takes of a hold is the fold's rule (engine/drawing);
@@ -64,8 +64,8 @@ class _Change:
         self.available = self.held = self.spent = self.suspense = 0
 
 
-class Replay:
-    """Blocks that no ledger has folded, followed in their order; then every part of the lease is told through it, once."""
+class UnfoldedTape:
+    """Blocks that no ledger has folded, followed in their order; then every part of the lease is told through it, as often as the line breaks."""
 
     def __init__(self, open_holds: Mapping[int, bytes]) -> None:
         """`open_holds`: holds of earlier lives that have no end in the ledger, their records by hold number."""
