@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.ledger_kit import BOOT, START
-from tokenroll.services.protocol import AskBack, Lacking, Lent, Want
+from tokenroll.services.protocol import Amounts, AskBack, Lacking, Lent, Want
 from tokenroll.store.tape import TapeWriter
 
 
@@ -18,6 +18,9 @@ class LoneWorker:
 
     def ask_back(self, asked: AskBack) -> None:
         raise AssertionError(asked)
+
+    def told(self, amounts: Amounts) -> None:
+        raise AssertionError(amounts)
 
     def wants(self) -> list[Want]:
         return []

@@ -14,7 +14,7 @@ from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.keys import key_hash
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
-from tokenroll.services.protocol import AskBack, Delta, Lacking, Lease, Lent, Refusal, View, Want
+from tokenroll.services.protocol import Amounts, AskBack, Delta, Lacking, Lease, Lent, Refusal, View, Want
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore
 from tokenroll.store.database import raw_connection
@@ -75,6 +75,7 @@ class Worker:
         self.spending: Spending
         self.woken: list[tuple[Call, Wait | None]] = []
         self.asked: list[AskBack] = []
+        self.amounts: list[Amounts] = []
         self.refusals: list[Refusal] = []
         self.directory = worker_directory(pair.folder, number)
         self.core = WorkerCore(
@@ -107,6 +108,9 @@ class Worker:
 
     def ask_back(self, asked: AskBack) -> None:
         self.asked.append(asked)
+
+    def told(self, amounts: Amounts) -> None:
+        self.amounts.append(amounts)
 
     def wants(self) -> list[Want]:
         return self.sized.wants()

@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
-from tests.company import Company
+from tests.company import CREDIT, Company
 from tests.e2e.burst import Burst, body_of, run
 
 CALL = body_of(116, model="gpt-4o-mini", max_tokens=400, stream=False)
@@ -115,3 +116,46 @@ def test_a_worker_that_runs_no_more_tells_its_last_word(company, tmp_path):
     company.tokenroll("reconcile", "--bill", str(company.bill_file(tmp_path / "bill.jsonl")), "--json")
     proven(company)
     assert company.me("Ada").left == company.wallet("Ada").left
+
+
+def test_whoever_asks_any_of_them_is_told_what_all_of_them_did(company):
+    """Each connection may come to another worker, of which none knows the others' calls."""
+    company.hire("Ada")
+    company.do("limit.create", name="a day", member="Ada", window="day", measure="calls", cap=100)
+    cost = 21 * 150 + 12 * 600
+    for count in range(1, 9):
+        assert {answer.status for answer in burst(company, [company.raw_chat("Ada", CALL, QUICK)])} == {200}
+        company.until(lambda spent=count * cost: company.wallet("Ada").spent == spent, "the call in the ledger")
+        assert company.me("Ada") == company.wallet("Ada")
+    assert company.me("Ada").left == 100 * CREDIT - 8 * cost
+    assert [limit["used"] for limit in company.get("/me/wallet", "Ada")[1]["limits"]] == ["8 calls"]
+
+
+def test_nobody_waits_for_the_answers_of_all_before_him(tmp_path):
+    """Four workers, money for ten calls, and none of it comes back: when his time is over everybody is denied, not told to come again."""
+    with Company(tmp_path / "home", workers=4) as company:
+        company.hire("Ada", 10 * BOUND)
+        company.provider.hold()
+
+        async def story():
+            calls = Burst(company.port, [company.raw_chat("Ada", CALL, QUICK) for _ in range(60)])
+            await calls.until(lambda: len(calls.answers) + company.provider.state()["held"] == 60)
+            company.provider.release()
+            return await calls.finish()
+
+        answers = run(story)
+        assert Counter(answer.status for answer in answers) == {200: 10, 429: 50}
+        proven(company)
+        assert company.me("Ada") == company.wallet("Ada")
+
+
+def test_a_ledger_that_does_not_answer_is_not_guessed_for(company):
+    company.hire("Ada")
+    assert {answer.status for answer in burst(company, [company.raw_chat("Ada", CALL, QUICK)])} == {200}
+    company.end("ledger")
+    status, body = company.get("/me/wallet", "Ada")
+    assert (status, body["code"]) == (503, "not_ready")
+    assert "the ledger does not answer" in body["detail"]
+    company.start_ledger()
+    company.quiet()
+    company.until(lambda: company.me("Ada") == company.wallet("Ada"), "what is left")

@@ -46,7 +46,7 @@ def test_it_finds_a_gateway_guilty_that_checks_then_calls_then_debits(tmp_path, 
     assert "| the cap is never exceeded (T1, T2, T4, T16) | ✗ |" in printed
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_ours_keeps_what_it_promises_in_a_race_and_in_a_kill():
     trial = asyncio.run(judged(GATEWAYS["tokenroll"](), ["T1", "T10"], seed=7, scale=5))
     assert broken(trial) == {}, table(trial)
@@ -60,8 +60,7 @@ def test_ours_keeps_what_it_promises_in_a_race_and_in_a_kill():
 @pytest.mark.timeout(5_400)
 def test_ours_keeps_every_promise():
     trial = asyncio.run(judged(GATEWAYS["tokenroll"](), chosen(""), seed=1, scale=1))
-    assert broken(trial) == {"T4": []}, table(trial)
-    assert trial.verdict("T4") == "not offered"  # one worker holds every wallet
+    assert broken(trial) == {}, table(trial)
 
 
 # ---- what it says ----------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.hot_limits import Reroute
 from tokenroll.services.protocol import (
+    Amounts,
     AskBack,
     Delta,
     FrameReader,
@@ -350,6 +351,9 @@ class Worker:
         self.loan.wanted.discard(lacking.number)
         self.said = self.world.denials.said.get((self.number, self.epoch, lacking.number))
         self._sized.lacking(lacking)
+
+    def told(self, amounts: Amounts) -> None:
+        raise AssertionError(amounts)  # nobody here asks
 
     def ask_back(self, asked: AskBack) -> None:
         self.loop.call_soon(self._give_back, asked)

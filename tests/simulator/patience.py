@@ -23,6 +23,7 @@ class Patience:
         self.client = client
         self.wait: Wait | None = None
         self.asked: Wait | None = None
+        self.lacked: Wait | None = None
         self.said: Said | None = None
         """What there was when the ledger said last that there is not so much."""
         self.lacked_money = False
@@ -76,6 +77,7 @@ class Patience:
         wait = self.wait
         self.asked = wait if wait is not None and wait.lacked else None
         if self.asked is not None:
+            self.lacked = self.asked
             self.said = self.worker.said
             self.lacked_money = self.said is not None and self.worker.lacks(self, self.said)
         self._leave()
@@ -89,6 +91,7 @@ class Patience:
     def _deadline_passed(self) -> None:
         """Long enough: admitted or denied for good."""
         asked = self.wait or Wait(asks=[])
+        asked.lacked_before = self.lacked
         self._leave()
         self.is_late = True
         self.attempt(asked, may_wait=False)

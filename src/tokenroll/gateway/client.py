@@ -570,12 +570,13 @@ class ClientConnection:
     def _answer_here(self, head: RequestHead) -> None:
         """A request that is no call."""
         gateway = self.gateway
-        if not head.path.startswith(forwarding.PREFIXES):
+        elsewhere = gateway.told_elsewhere(head.path)
+        if elsewhere is None:
             self.answer(local.answer(gateway, head, self._dialect))
             return
         self.state = BUSY
         self.deadline = 0
-        refused = gateway.forwarding.begin(self, head)
+        refused = elsewhere.begin(self, head)
         if refused is not None:
             self.answer(refused)
 

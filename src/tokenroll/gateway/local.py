@@ -19,7 +19,8 @@ CALL_PATHS: Final = frozenset(ENDPOINTS)
 _GREETINGS: Final = frozenset({b"/", b"/api/hello"})
 """What clients ask for before their first call, to see whether anybody is there."""
 _OPEN_PATHS: Final = frozenset({b"/healthz", b"/metrics", *_GREETINGS})
-_KEYED_PATHS: Final = frozenset({b"/v1/models", b"/me/wallet"})
+WALLET_PATH: Final = b"/me/wallet"
+_KEYED_PATHS: Final = frozenset({b"/v1/models", WALLET_PATH})
 _KEYED_PREFIXES: Final = (b"/v1/models/", b"/me/calls/")
 _GREETING: Final = (
     "This is a tokenroll gateway. Calls go to /v1/…, in the words of OpenAI and Anthropic, with a key that "
@@ -98,7 +99,7 @@ def answer(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> Er
     key = authenticate(gateway, head, dialect, calls=False)
     if isinstance(key, ErrorAnswer):
         return key
-    if path == b"/me/wallet":
+    if path == WALLET_PATH:
         return json_answer(gateway.spending.wallet_view(key, gateway.clock()))
     if path.startswith(b"/me/calls/"):
         call_id = unquote(path[len(b"/me/calls/") :].decode("ascii"))

@@ -28,6 +28,8 @@ from tokenroll.services.lease_deadline import LeaseDeadline
 from tokenroll.services.ledger_route import LedgerRoute
 from tokenroll.services.node_tape import NodeTape
 from tokenroll.services.protocol import (
+    Amounts,
+    AskAmounts,
     AskBack,
     Delta,
     Lacking,
@@ -331,6 +333,11 @@ class _Life:
         """See WorkerEvents. Calls that were woken by what was lent just now come first: it is theirs."""
         asyncio.get_running_loop().call_soon(self._give_back, asked)
 
+    def told(self, amounts: Amounts) -> None:
+        """See WorkerEvents."""
+        if self._gateway is not None:
+            self._gateway.wallet_telling.told(amounts)
+
     def wants(self) -> list[Want]:
         """See WorkerEvents."""
         return [] if self._spending.sized is None else self._spending.sized.wants()
@@ -350,10 +357,23 @@ class _Life:
         sized = self._spending.sized
         if sized is not None:
             sized.say = self._core.want
+            if self._gateway is not None:
+                self._gateway.wallet_telling.ask = self._ask_amounts
             if self._deadline is not None:
                 sized.deadline, self._deadline.on_renewed = self._deadline, sized.renewed
             sized.when_cut_off, sized.beyond_max_nanos = self._settings.when_cut_off, self._settings.beyond_max_nanos
             asyncio.get_running_loop().call_later(LEASE_IDLE_SECONDS, self._return_idle)
+
+    def _ask_amounts(self, number: int, wallets: list[int], limits: list[int]) -> None:
+        """Behind all that is on the tape by now, which is reported at once."""
+        assert self._tape is not None
+        last = self._tape.next_sequence - 1
+        self._core.ask(AskAmounts(self._settings.worker, self._core.epoch, number, last, wallets, limits))
+        if self._tape.has_pending:
+            self._hurries = True
+            self._commit.soon()
+        else:
+            self._report()
 
     def _give_back(self, asked: AskBack) -> None:
         sized = self._spending.sized

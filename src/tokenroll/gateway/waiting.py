@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Waiting:
     """One call's waiting: woken by settlements and by the turn of a window, ended by the wheel at its time limit."""
 
-    __slots__ = ("_asked", "_call", "_gateway", "_timer", "_wait", "closed", "deadline")
+    __slots__ = ("_asked", "_call", "_gateway", "_lacked", "_timer", "_wait", "closed", "deadline")
 
     def __init__(self, call: "Call") -> None:
         gateway = call.gateway
@@ -22,6 +22,8 @@ class Waiting:
         self._wait: Wait | None = None
         self._asked: Wait | None = None
         """For what the ledger was asked in vain."""
+        self._lacked: Wait | None = None
+        """Likewise, the last time of all."""
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         self.deadline = gateway.wheel.now + gateway.ticks.wait
@@ -58,6 +60,7 @@ class Waiting:
     def _wake(self) -> None:
         wait = self._wait
         self._asked = wait if wait is not None and wait.lacked else None
+        self._lacked = self._asked or self._lacked
         self._leave()
         self._gateway.loop.call_soon(self._try)
 
@@ -71,5 +74,6 @@ class Waiting:
         """Long enough: admitted or denied for good."""
         # woken and not tried yet: what it was lent may be another's by now, which says nothing of what there is
         asked = self._wait or Wait(asks=[])
+        asked.lacked_before = self._lacked
         self.end()
         self._call.admit_again(may_wait=False, asked=asked)

@@ -10,8 +10,9 @@ from tokenroll.gateway.answers import DIALECTS, FAMILIES
 from tokenroll.gateway.client import ClientConnection
 from tokenroll.gateway.deployment import Target
 from tokenroll.gateway.edge import Ticks
-from tokenroll.gateway.forwarding import Forwarding
+from tokenroll.gateway.forwarding import PREFIXES, Forwarding
 from tokenroll.gateway.heads import RequestReader, ResponseReader
+from tokenroll.gateway.local import WALLET_PATH
 from tokenroll.gateway.metrics import Metrics
 from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.routing import Routes
@@ -19,6 +20,7 @@ from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.telling import terms_lines
 from tokenroll.gateway.tokens import TokenKeeper
 from tokenroll.gateway.upstream import Pool
+from tokenroll.gateway.wallet_telling import WalletTelling
 from tokenroll.gateway.wheel import Wheel
 from tokenroll.model.instant import Instant
 from tokenroll.services.cache_aids import CacheAids
@@ -64,6 +66,7 @@ class Gateway:
         self.request_reader = RequestReader()
         self.response_reader = ResponseReader()
         self.forwarding = Forwarding(self, settings.reports_socket)
+        self.wallet_telling = WalletTelling(self)
         self.routes = Routes(settings.deployments, FAMILIES, spending.prices)
         self.pools: dict[Target, Pool] = {target: Pool(self, target) for target in self.routes.targets}
         self.routes.pools = self.pools
@@ -91,6 +94,12 @@ class Gateway:
         self._all_gone: asyncio.Event | None = None
 
     # ---- shared by connections ----------------------------------------------------------------------------
+
+    def told_elsewhere(self, path: bytes) -> Forwarding | WalletTelling | None:
+        """Who asks another process for what is read at this path; None: it is told here."""
+        if path.startswith(PREFIXES):
+            return self.forwarding
+        return self.wallet_telling if path == WALLET_PATH and self.spending.sized is not None else None
 
     def dial(self, call: "Exchange", pool: Pool) -> None:
         """A new connection for `call`, which is told when there is one, or why not."""

@@ -235,6 +235,10 @@ LEASE_IDLE_SECONDS: Final = 30
 """What a worker did not use for so long goes back."""
 LEASE_ASKED_AGAIN_MILLIS: Final = 50
 """How soon a call that waits for what calls of other workers hold has it asked for again."""
+AMOUNTS_ASKED_MAX: Final = 256
+"""Owners who ask one of several workers at once what is left: each is some 2 ms of the ledger."""
+AMOUNTS_SECONDS_MAX: Final = 2
+"""How long they wait for the ledger before they are told that it does not answer."""
 LEASE_ANSWER_SECONDS_MAX: Final = 1
 """How long the ledger waits for another worker to return what it does not use before it says that it is not there."""
 NODE_LEASE_SECONDS: Final = 30

@@ -454,7 +454,7 @@ class Wait:
     Or, of a sized lease, what is missing may be lent.
     """
 
-    __slots__ = ("asks", "lacked", "limit", "needed", "needed_nanos", "until", "wake", "wallets")
+    __slots__ = ("asks", "lacked", "lacked_before", "limit", "needed", "needed_nanos", "until", "wake", "wallets")
 
     def __init__(
         self,
@@ -477,4 +477,6 @@ class Wait:
         """Of a sized lease: the ledger is asked for what is missing, also for shares that limits lack for these amounts; None: it is not."""
         self.lacked = False
         """Whether the ledger answered that there is not so much."""
+        self.lacked_before: Wait | None = None
+        """Of a call whose time is over: how it waited when the ledger said so last, be it that it asked once more since."""
         self.wake: Wake | None = None

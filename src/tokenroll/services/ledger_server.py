@@ -15,12 +15,14 @@ from typing import Final
 
 import msgspec
 
+from tokenroll.services.amounts_desk import AmountsDesk
 from tokenroll.services.lease_desk import LeaseDesk
 from tokenroll.services.lease_watch import LeaseWatch
 from tokenroll.services.ledger import GIVE_UP, PENDING, Ledger
 from tokenroll.services.protocol import (
     Ack,
     Applied,
+    AskAmounts,
     CaughtUp,
     ClientCallTerms,
     Command,
@@ -73,6 +75,7 @@ class LedgerServer:
         """Whether nobody knows what of the last commit is kept: no more is answered, and whoever serves this reads the ledger anew."""
         self._said: dict[str, float] = {}
         self.leases = LeaseDesk(ledger)
+        self.amounts = AmountsDesk(ledger)
         self.watch = LeaseWatch(ledger, self._reclaimed)
         self.worker_count: Callable[[], int] = _one
         """How many workers there may be, beside the ledger and on nodes: so many share what is divided among them."""
@@ -273,6 +276,7 @@ class LedgerConnection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         self._server.connections.discard(self)
         self._server.leases.left(self)
+        self._server.amounts.left(self)
         for _, timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
@@ -336,12 +340,16 @@ class LedgerConnection(asyncio.Protocol):
                 self._server.tell_named(self, ledger.named)
             if ledger.returned:
                 self._server.leases.returned(message.worker, ledger.returned)
+            self._server.amounts.folded(message.worker)
             if ledger.recalls_answered:
                 self._server.publish()
                 self._server.noticed()
         elif isinstance(message, Want):
             if message.worker == self.worker:
                 self._server.leases.want(self, message)
+        elif isinstance(message, AskAmounts):
+            if message.worker == self.worker:
+                self._server.amounts.ask(self, message)
         elif isinstance(message, Renew):
             if self.spends:
                 self.write(encode(Renewed(message.number, self._server.watch.seconds)))

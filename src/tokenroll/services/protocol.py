@@ -304,6 +304,47 @@ class AskBack(msgspec.Struct, tag="ask_back", frozen=True):
     limits: list[int]
 
 
+class AskAmounts(msgspec.Struct, tag="ask_amounts", frozen=True):
+    """What wallets and limits come to over all workers, once this worker's tape is folded up to `sequence`. `number` is of the question."""
+
+    worker: int
+    epoch: int
+    number: int
+    sequence: int
+    wallets: list[int]
+    limits: list[int]
+
+
+class WalletAmounts(msgspec.Struct, array_like=True, frozen=True):
+    """One wallet's amounts, and what arrives and expires next; at 0: nothing does."""
+
+    wallet_id: int
+    left_nanos: int
+    in_use_nanos: int
+    being_checked_nanos: int
+    spent_nanos: int
+    next_vest_at: int
+    next_vest_nanos: int
+    next_expiry_at: int
+    next_expiry_nanos: int
+
+
+class LimitAmounts(msgspec.Struct, array_like=True, frozen=True):
+    """One limit's present window, in its measure: what counts in it, and how much of that is of calls under way."""
+
+    limit_id: int
+    used: int
+    held: int
+
+
+class Amounts(msgspec.Struct, tag="amounts", frozen=True):
+    """The answer to the question of that number."""
+
+    number: int
+    wallets: list[WalletAmounts]
+    limits: list[LimitAmounts]
+
+
 class LotChange(msgspec.Struct, array_like=True, frozen=True):
     """A lot that is new (`terms`), or out of whose suspense `change_nanos` came back and `spent_nanos` did not."""
 
@@ -454,6 +495,8 @@ Message = (
     | Lent
     | Lacking
     | AskBack
+    | AskAmounts
+    | Amounts
     | CaughtUp
     | Resign
     | KeysUsed
@@ -475,7 +518,7 @@ Message = (
     | StatusReply
 )
 
-WorkerMessage = Hello | Ready | CaughtUp | Resign | Applied | Report | Segments | Want | Renew
+WorkerMessage = Hello | Ready | CaughtUp | Resign | Applied | Report | Segments | Want | AskAmounts | Renew
 """What a worker says for itself: each names it in `worker`, and a node may say it for the workers that its certificate names."""
 
 _encoder = msgspec.msgpack.Encoder()

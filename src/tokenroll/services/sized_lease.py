@@ -112,9 +112,17 @@ class SizedLease:
         if type(refusal) is Denial and asked is not None and not asked.lacked:
             # who waited for a pace has not asked for money at all
             not_asked = asked.limit is not None and refusal.code == "wallet_empty"
-            if asked.asks is not None or not_asked:
+            if (asked.asks is not None or not_asked) and not self._has_lacked(asked):
                 return self._not_ready(hold, cut_off=cut_off)
         return refusal
+
+    @staticmethod
+    def _has_lacked(asked: Wait) -> bool:
+        """Whether the ledger has said while the call waited that there is not so much of the same: then it may be denied."""
+        before = asked.lacked_before
+        if before is None:
+            return False
+        return {limit.id for limit, _ in asked.asks or ()} == {limit.id for limit, _ in before.asks or ()}
 
     def _cut_off(self, hold: HotHold, here: int, short: Wait) -> Wait | Denial | None:
         """The policy for calls that need more than there is here, with nobody to ask. Limits are never passed."""
@@ -273,22 +281,27 @@ class SizedLease:
     def _wake(self, asked: _Asked, *, lacked: bool) -> None:
         """Those whose want it was, then those that came since, in their order.
 
-        What was lacking says nothing to one that needs less than was wanted, or needs less by now: it asks for itself.
+        What was lacking says nothing to one that needs less than was wanted, or needs less by now: it asks for itself. Nor to those that
+        came since: they ask together, or each would wait for the answers of all before it.
         """
         if not asked.waits:
             return
         self._on_its_way.discard(asked.ids)
         for wait in asked.waits:
             wait.lacked = lacked and self._lacks_as_much(wait, asked.want)
-        for wait in asked.waits + self._queues.pop(asked.ids, []):
+        since = self._queues.get(asked.ids, [])
+        together = lacked and bool(since) and self._missing(since[0]) != (0, [])
+        for wait in asked.waits if together else asked.waits + self._queues.pop(asked.ids, []):
             wake, wait.wake = wait.wake, None
             if wake is not None:
                 wake()
+        if self._queues.get(asked.ids) and asked.ids not in self._on_its_way:
+            self._ask(asked.ids)
 
     def _lacks_as_much(self, wait: Wait, want: Want) -> bool:
         need, limits = self._missing(wait)
         lacks, wanted = dict(limits), dict(want.limits)
-        if need < want.need_nanos or lacks.keys() != wanted.keys():
+        if need < want.need_nanos or (need and not want.need_nanos) or lacks.keys() != wanted.keys():
             return False
         return all(share >= wanted[limit_id] for limit_id, share in lacks.items())
 

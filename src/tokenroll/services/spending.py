@@ -32,9 +32,9 @@ from tokenroll.services.leases import Leases
 from tokenroll.services.limit_fitting import fit
 from tokenroll.services.limit_rules import fitting_cap
 from tokenroll.services.metering import charge_of, charge_of_passes, estimated_counts
-from tokenroll.services.protocol import Delta, Lease, View
+from tokenroll.services.protocol import Amounts, Delta, Lease, View
 from tokenroll.services.sized_lease import Part, return_records
-from tokenroll.services.spending_views import cycle_ends_at, remembered_view, wallet_view
+from tokenroll.services.spending_views import cycle_ends_at, remembered_view, told_wallet_view, wallet_view
 from tokenroll.store import tape as tapes
 from tokenroll.store.attempt_record import SettleRecord, pack_settle
 from tokenroll.store.tape import Finish, RecordType, TapeRelease, TapeSource, TapeWriter
@@ -615,6 +615,10 @@ class Spending(Leases):
     def wallet_view(self, key: HotKey, now: Instant) -> dict[str, Any]:
         """The body of `GET /me/wallet`: amounts as decimal strings."""
         return wallet_view(key, now, self.calendars)
+
+    def told_wallet_view(self, key: HotKey, told: Amounts, now: Instant) -> dict[str, Any]:
+        """The same, of amounts that the ledger told."""
+        return told_wallet_view(key, told, now, self.calendars)
 
     def call_view(self, key: HotKey, call_id: str) -> dict[str, Any] | None:
         """The body of `GET /me/calls/{id}` for a call of this key's wallet that this worker remembers, else None.

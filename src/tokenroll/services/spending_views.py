@@ -12,6 +12,7 @@ from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.services.call_memory import SettledCall
 from tokenroll.services.hot import NEVER, HotHold, HotKey, HotWallet
 from tokenroll.services.hot_limits import HotLimit
+from tokenroll.services.protocol import Amounts, WalletAmounts
 
 UNIT = "credits"
 
@@ -32,6 +33,32 @@ def wallet_view(key: HotKey, now: Instant, calendars: Sequence[PayCalendar] = ()
     view["limits"] = [_limit(one) for one in key.limits if _holding(one, now)]
     view["pool"] = None if key.pool is None else _amounts(key.pool, now)
     return view
+
+
+def told_wallet_view(key: HotKey, told: Amounts, now: Instant, calendars: Sequence[PayCalendar] = ()) -> dict[str, Any]:
+    """The same at one of several workers: the amounts are the ledger's, which knows what all of them did."""
+    view = wallet_view(key, now, calendars)
+    wallets = {one.wallet_id: one for one in told.wallets}
+    view |= _told(wallets[key.wallet.id])
+    if key.pool is not None:
+        view["pool"] |= _told(wallets[key.pool.id])
+    limits = {one.limit_id: one for one in told.limits}
+    for shown, limit in zip(view["limits"], [one for one in key.limits if _holding(one, now)], strict=True):
+        counts = limits.get(limit.id)
+        if counts is not None:
+            shown |= {"used": limit.rule.text(counts.used), "in_use_now": limit.rule.text(counts.held)}
+    return view
+
+
+def _told(amounts: WalletAmounts) -> dict[str, Any]:
+    return {
+        "left": text_from_nanos(amounts.left_nanos),
+        "in_use_now": text_from_nanos(amounts.in_use_nanos),
+        "being_checked": text_from_nanos(amounts.being_checked_nanos),
+        "spent": text_from_nanos(amounts.spent_nanos),
+        "arrives_next": _dated(amounts.next_vest_at, amounts.next_vest_nanos),
+        "expires_next": _dated(amounts.next_expiry_at, amounts.next_expiry_nanos),
+    }
 
 
 def _holding(limit: HotLimit, now: Instant) -> bool:
@@ -64,9 +91,8 @@ def _amounts(wallet: HotWallet, now: Instant) -> dict[str, Any]:
     return {
         "wallet": wallet.public_id,
         "name": wallet.name,
-        # of a sized lease what is elsewhere is told, too: as the ledger said it last
-        "left": text_from_nanos(wallet.available_nanos + wallet.elsewhere_nanos),
-        "in_use_now": text_from_nanos(wallet.held_nanos + wallet.held_elsewhere_nanos),
+        "left": text_from_nanos(wallet.available_nanos),
+        "in_use_now": text_from_nanos(wallet.held_nanos),
         "being_checked": text_from_nanos(wallet.suspense_nanos),
         "spent": text_from_nanos(wallet.spent_nanos),
         "arrives_next": _dated(when, nanos),

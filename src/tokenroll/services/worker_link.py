@@ -26,7 +26,9 @@ from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
     Ack,
     Alive,
+    Amounts,
     Applied,
+    AskAmounts,
     AskBack,
     CaughtUp,
     Deletable,
@@ -90,6 +92,9 @@ class WorkerEvents(Protocol):
 
     def ask_back(self, asked: AskBack) -> None:
         """Another worker is short: what is not used here goes back."""
+
+    def told(self, amounts: Amounts) -> None:
+        """What wallets come to over all workers, which somebody here asked."""
 
     def wants(self) -> list[Want]:
         """What was wanted and is not answered, for a ledger that may not have heard it."""
@@ -201,6 +206,8 @@ class WorkerCore:
             self._events.lacking(message)
         elif isinstance(message, AskBack):
             self._events.ask_back(message)
+        elif isinstance(message, Amounts):
+            self._events.told(message)
         elif isinstance(message, Refusal):
             self._refused(message)
         else:
@@ -221,6 +228,10 @@ class WorkerCore:
     def want(self, want: Want) -> None:
         """What calls need beyond the lease. A ledger that is away hears of it when it is back."""
         self._say(want)
+
+    def ask(self, question: AskAmounts) -> None:
+        """What somebody here wants to know now: a ledger that is away never hears of it."""
+        self._say(question)
 
     def retry(self) -> None:
         """Reports once more what a fold refused; a fold that halted for a passing reason goes on."""

@@ -177,6 +177,56 @@ def test_who_waited_for_a_pace_is_not_told_that_the_wallet_is_empty(pair):
     assert sized.refusal(hold, 0, Denial("limit_reached"), Wait(limit=pace)).code == "limit_reached"
 
 
+@story
+def test_what_a_want_of_nothing_lacks_no_call_lacks(pair):
+    """When it asked enough had come back; another call took that before the answer."""
+    sized, wallet = pair.workers[0].sized, pair.workers[0].spending.wallets[kit.ADA]
+    wallet.look(pair.now)
+    woken: list[str] = []
+    first, second = Wait(BOUND, (wallet,), asks=[]), Wait(BOUND, (wallet,), asks=[])
+    said: list[Want] = []
+    sized.say = said.append
+    first.wake, second.wake = lambda: woken.append("first"), lambda: woken.append("second")
+    sized.wait(first)
+    sized.wait(second)
+    lot = wallet.lots[ADA_LOT]
+    wallet.change(lot, BOUND)
+    sized.lent(Lent(said[0].number, [], [], []))
+    assert woken == ["first", "second"]
+    first.wake = lambda: woken.append("first again")
+    sized.wait(first)
+    assert said[1].need_nanos == 0
+    wallet.change(lot, -BOUND)  # another call was quicker
+    sized.lacking(Lacking(said[1].number, []))
+    assert (woken[2:], first.lacked) == (["first again"], False)
+
+
+@story
+def test_whoever_came_since_a_want_asks_together(pair):
+    """Ten calls of which each would wait for nine answers are two questions."""
+    assert isinstance(pair.call(1, **credits_worth(99.99)).answer, HotHold)
+    wants = pair.workers[0].sized.want_count
+    calls = [pair.call(0, talk=False, **credits_worth(0.1)) for _ in range(10)]
+    pair.talk()
+    assert {call.denial.code for call in calls} == {"wallet_empty"}
+    assert pair.workers[0].sized.want_count == wants + 2
+    pair.prove()
+
+
+@story
+def test_a_call_whose_time_ends_while_it_asks_again_is_denied_for_what_was_lacking(pair):
+    sized, limit = pair.workers[0].sized, object.__new__(HotLimit)
+    limit.id = 7
+    hold = types.SimpleNamespace(key=types.SimpleNamespace(funding_text="The wallet Ada"))
+    asks = Wait(BOUND, asks=[])
+    asks.lacked_before = Wait(BOUND, asks=[])
+    assert sized.refusal(hold, 0, Denial("wallet_empty"), asks).code == "wallet_empty"
+    asks.lacked_before = Wait(BOUND, asks=[(limit, 1)])  # that was lacking, and this was not asked for
+    assert sized.refusal(hold, 0, Denial("wallet_empty"), asks).code == "not_ready"
+    asks.lacked_before = None
+    assert sized.refusal(hold, 0, Denial("wallet_empty"), asks).code == "not_ready"
+
+
 def test_a_call_whose_time_ends_when_it_is_woken_has_not_been_told_that_there_is_no_more():
     told = []
     gateway = types.SimpleNamespace(
