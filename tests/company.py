@@ -74,9 +74,9 @@ DEPARTMENTS = {
     "Dev": "People",
 }
 COMPANY_KEY = "sk-the-company"
-READY_SECONDS_MAX = 30
+READY_SECONDS_MAX = 90
 MADE_DATABASE = "made_home"
-QUIET_SECONDS_MAX = 30
+QUIET_SECONDS_MAX = 90
 
 
 class UnevenError(AssertionError):
