@@ -614,6 +614,10 @@ PLANTED = [
     Planted("deny before the others returned", LeaseDesk, "_ask", denies_at_once, SHORT),
     Planted("wait for nobody's return", lease_desk, "LEASE_ANSWER_SECONDS_MAX", lambda _real: 0, SHORT),
     Planted("deny what was not asked for", SizedLease, "refusal", denies_what_was_not_asked_for, SHORT),
+    Planted("believe what no want lacked", SizedLease, "_lacks_as_much", lambda _real: lambda *_arguments: True, SHORT),
+    Planted(
+        "deny whoever's time is over", SizedLease, "_has_lacked", lambda _real: staticmethod(lambda _asked: True), SHORT
+    ),
     Planted("return what is held", SizedLease, "_give", returns_what_is_held, SHORT),
     Planted("return and keep", SizedLease, "_give", returns_and_keeps, SHORT),
     Planted("return nothing that lies idle", SizedLease, "idle", lambda _real: lambda _self: [], LENT),

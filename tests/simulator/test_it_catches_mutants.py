@@ -58,6 +58,8 @@ FOUND_SOON = {
     "deny before the others returned": (4, 400),
     "wait for nobody's return": (4, 400),
     "deny what was not asked for": (4, 400),
+    "believe what no want lacked": (5, 1500),
+    "deny whoever's time is over": (4, 1500),
     "return what is held": (3, 400),
     "return and keep": (3, 400),
     "return nothing that lies idle": (5, 400),
