@@ -48,12 +48,14 @@ class Report:
                            "starts_refused": self.starts_refused, **self.facts})  # fmt: skip
 
 
-def storm(folder: Path, *, seed: int, seconds: float, loops: int = 8, postgresql: bool = False,
+def storm(folder: Path, *, seed: int, seconds: float, loops: int = 8, postgresql: bool = False, workers: int = 1,
           during: Callable[[Supervised, random.Random], str] | None = None) -> Report:  # fmt: skip
     """The whole storm, and afterwards the judgement. Raises AssertionError for anything that is not as it must be."""
     report = Report(seed)
     durability = random.Random(seed).choice(("synced", "written"))
-    with Supervised(folder / "home", durability=durability, postgresql=postgresql, deployment=DEPLOYMENT) as company:
+    with Supervised(
+        folder / "home", durability=durability, postgresql=postgresql, deployment=DEPLOYMENT, workers=workers
+    ) as company:
         operator = Operator(company, seed)
         callers = Callers(company, seed, list(FIRST), loops)
         began = time.monotonic()
@@ -111,13 +113,19 @@ def _kill_for(
                 company.start_gateway()
                 report.kills[role] += 1
             else:
-                report.kills[role] += company.signal_to(role, signal.SIGKILL)
+                report.kills[role] += company.signal_to(_one_of(company, role, rng), signal.SIGKILL)
         else:
             role = rng.choices(list(PAUSED), list(PAUSED.values()))[0]
-            if company.signal_to(role, signal.SIGSTOP):
+            name = _one_of(company, role, rng)
+            if company.signal_to(name, signal.SIGSTOP):
                 report.pauses[role] += 1
                 time.sleep(rng.uniform(0.05, 2.5))
-                company.signal_to(role, signal.SIGCONT)
+                company.signal_to(name, signal.SIGCONT)
+
+
+def _one_of(company: Supervised, role: str, rng: random.Random) -> str:
+    """That role, or one of several gateways."""
+    return rng.choice(company.gateways) if role == "gateway" and company.workers > 1 else role
 
 
 def say(text: str) -> None:
@@ -216,11 +224,12 @@ def main() -> None:
     """The storm by hand, its figures on one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--workers", type=int, default=1, help="gateways, each with a sized lease")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
     say(f"seed {given.seed}")
     with tempfile.TemporaryDirectory(prefix="tokenroll-chaos-") as folder:
-        say(storm(Path(folder), seed=given.seed, seconds=given.minutes * 60).text())
+        say(storm(Path(folder), seed=given.seed, seconds=given.minutes * 60, workers=given.workers).text())
 
 
 if __name__ == "__main__":

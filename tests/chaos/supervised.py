@@ -40,7 +40,7 @@ class Supervised(Company):
 
     def _has_started(self) -> bool:
         command = [sys.executable, "-m", "tokenroll", "serve", "--listen", f"127.0.0.1:{self.port}", "--web-listen", "127.0.0.1:0",
-                   "--durability", self.durability, "--json"]  # fmt: skip
+                   "--durability", self.durability, "--workers", str(self.workers), "--json"]  # fmt: skip
         with (self.home / f"{SERVE}.log").open("ab") as log:
             process = subprocess.Popen(
                 command, env={**os.environ, **self.environment, "TOKENROLL_HOME": str(self.home)}, stdin=subprocess.DEVNULL,
@@ -55,6 +55,11 @@ class Supervised(Company):
         self.web_port = int(json.loads(said)["web"].rpartition(":")[2])
         self._processes[SERVE] = process
         return True
+
+    @property
+    def gateways(self) -> list[str]:
+        """Every gateway by the name of its file; "gateway" is the first."""
+        return [f"gateway-{worker:03d}" for worker in range(self.workers)]
 
     def pid(self, role: str) -> int:
         """Of a role or of the supervisor; 0 while there is none."""
@@ -98,7 +103,7 @@ class Supervised(Company):
         super().end(SERVE, number)
 
     def __exit__(self, *_: object) -> None:
-        for role in ROLES:
+        for role in (*ROLES, *self.gateways):
             self.signal_to(role, signal.SIGCONT)
         if SERVE in self._processes:
             super().end(SERVE, signal.SIGTERM)
