@@ -15,7 +15,7 @@ from tokenroll.store.database import open_reader
 
 SERVE = "serve"
 ROLES = ("gateway", "ledger", "web")
-START_SECONDS_MAX = 60
+START_SECONDS_MAX = 180
 
 
 class Supervised(Company):
@@ -49,8 +49,12 @@ class Supervised(Company):
         assert process.stdout is not None
         with process.stdout:
             said = process.stdout.readline()
+            if said.strip() == b"{":  # a problem, which is told on several lines
+                problem = json.loads(said + process.stdout.read())["problem"]
+                assert problem["kind"] in {"start", "running", "listen"}, problem
+                said = b""
         if not said:
-            process.wait(30)
+            process.wait(60)
             return False
         self.web_port = int(json.loads(said)["web"].rpartition(":")[2])
         self._processes[SERVE] = process

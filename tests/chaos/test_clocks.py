@@ -5,6 +5,7 @@ import pytest
 
 from tests.chaos.shim import Faults
 from tests.company import Company
+from tokenroll.store.database import open_reader
 
 pytestmark = pytest.mark.timeout(180)
 CREDIT = 1_000_000_000
@@ -17,6 +18,46 @@ def ask(company, name="Ada"):
         model="gpt-4o-mini", max_tokens=20, messages=[{"role": "user", "content": "Hello there!"}],
         extra_headers={"x-sim-output-tokens": "12"},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("durability", ["synced", "written"])
+def test_a_clock_that_is_set_by_hours_moves_no_money(tmp_path, durability):
+    """A gateway that starts while it is behind the grant's own date says when the credits come; when it is right again they are there."""
+    faults = Faults(tmp_path / "faults")
+    with Company(tmp_path / "home", durability=durability, environment=faults.environment) as company:
+        company.hire("Ada")
+        calls = 0
+        for step in (0, 3 * HOUR, -5 * HOUR, 32 * HOUR, -30 * HOUR, 700 * HOUR, -700 * HOUR):
+            faults.step_clock(step)
+            for _ in range(5):
+                ask(company)
+            calls += 5
+            company.quiet()
+            assert company.wallet("Ada").spent == calls * CALL_NANOS
+        company.end("gateway")
+        faults.step_clock(-4 * HOUR)
+        company.end("ledger")
+        company.start_ledger()
+        company.start_gateway()
+        with pytest.raises(openai.RateLimitError, match="more credits arrive at"):
+            ask(company)
+        faults.step_clock(4 * HOUR)
+        ask(company)
+        company.prove()
+        assert company.ledger_verify()["holds"] is True
+        assert company.wallet("Ada").spent == 36 * CALL_NANOS
+        assert company.wallet("Ada").left == 100 * CREDIT - 36 * CALL_NANOS
+        closed = [at for (at,) in rows(company, "SELECT closed_at FROM batches ORDER BY number")]
+        assert len(closed) > 10
+        assert closed == sorted(closed)
+
+
+def rows(company, query):
+    reader = open_reader(company.settings.ledger_place)
+    with reader.connect() as connection:
+        found = list(connection.exec_driver_sql(query).all())
+    reader.dispose()
+    return found
 
 
 def test_what_expired_by_a_wrong_clock_is_not_spent_twice_when_it_is_set_right(tmp_path):

@@ -1,6 +1,7 @@
 """A gateway that cannot reach its ledger spends what it was leased, tells the ledger later, and nobody's call waits for it."""
 
 import contextlib
+import random
 import signal
 import threading
 import time
@@ -78,6 +79,46 @@ def test_a_gateway_cut_off_from_its_ledger_serves_what_it_was_leased_and_no_more
         assert company.wallet("Ada").spent == 15 * CALL_NANOS
         assert company.wallet("Bo").spent == served * CALL_NANOS
         assert company.me("Bo") == company.wallet("Bo")
+
+
+def test_a_line_that_breaks_again_and_again_loses_and_doubles_nothing(company):
+    """Reports, acknowledgments and deltas are cut wherever they are; grants made meanwhile arrive once."""
+    rng = random.Random(5)
+    over = threading.Event()
+    with a_wire_to(company) as wire:
+
+        def breaks():
+            while not over.is_set():
+                time.sleep(rng.uniform(0.01, 0.4))
+                wire.cut()
+                time.sleep(rng.uniform(0.0, 0.3))
+                wire.mend()
+
+        thread = threading.Thread(target=breaks)
+        thread.start()
+        try:
+            for number in range(60):
+                ask(company)
+                if number % 12 == 10:
+                    grants(company, f"grant-{number}")
+        finally:
+            over.set()
+            thread.join()
+        wire.mend()
+        company.prove()
+    assert company.wallet("Ada").spent == 60 * CALL_NANOS
+    assert company.wallet("Ada").left == 105 * CREDIT - 60 * CALL_NANOS
+
+
+def grants(company, write_id):
+    """One credit to Ada, asked for under one id until there is an answer."""
+    for _ in range(40):
+        try:
+            company.tokenroll("grant", "top-up", "Ada", "--amount", "1", "--id", write_id, "--json")
+        except AssertionError:
+            continue
+        return
+    raise AssertionError("never answered")
 
 
 def test_a_ledger_that_stands_still_keeps_nobodys_call_waiting(company):

@@ -1,8 +1,13 @@
 """Everything at once: roles killed and paused at random, clients that leave and come again, finance at work. The seed is in the name."""
 
+import random
+import signal
+
 import pytest
 
 from tests.chaos.storm import Report, storm
+from tests.chaos.supervised import Supervised
+from tests.postgresql_kit import server
 
 
 def told(report: Report) -> None:
@@ -17,6 +22,20 @@ def told(report: Report) -> None:
 @pytest.mark.parametrize("seed", [1])
 def test_a_short_storm_leaves_no_call_free_and_no_row_lost(tmp_path, seed):
     told(storm(tmp_path, seed=seed, seconds=25))
+
+
+def stops_the_server(_company: Supervised, rng: random.Random) -> str:
+    """A PostgreSQL that crashes in the middle of whatever it does, or is restarted by its administrator."""
+    server().stop(rng.choice((signal.SIGQUIT, signal.SIGINT)))
+    server().start()
+    return "postgresql"
+
+
+@pytest.mark.timeout(400)
+def test_a_postgresql_that_dies_again_and_again_loses_no_batch(tmp_path):
+    report = storm(tmp_path, seed=3, seconds=12, postgresql=True, during=stops_the_server)
+    told(report)
+    assert report.kills["postgresql"] > 0
 
 
 @pytest.mark.endure
