@@ -52,9 +52,9 @@ judge: $(VENV)/.ready ## a gateway's promises about money, tried from outside (J
 judges: $(VENV)/.ready ## by hand: outside programs judge us; writes results/judges-DATE.md
 	@$(LANES) judges
 
-chaos: $(VENV)/.ready ## roles killed and paused at random under load, money compared with the bill (MINUTES=30 SEED=…)
+chaos: $(VENV)/.ready ## roles killed and paused at random under load, money compared with the bill (MINUTES=30 SEED=… WORKERS=1)
 	@scripts/system_packages.sh gcc
-	@$(BIN)/python -m tests.chaos.storm --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.chaos.storm --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
 simulate: $(VENV)/.ready ## the whole product under one seed after another, with faults (SEEDS=1000; SEED=17 EVENTS=4000: one again)
 	@$(BIN)/python -m tests.simulator $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) --first $(or $(FIRST),1)) $(if $(EVENTS),--events $(EVENTS)) $(SIMULATE_ARGS)

@@ -33,7 +33,7 @@ def stops_the_server(_company: Supervised, rng: random.Random) -> str:
 
 @pytest.mark.timeout(400)
 def test_a_postgresql_that_dies_again_and_again_loses_no_batch(tmp_path):
-    report = storm(tmp_path, seed=3, seconds=12, postgresql=True, during=stops_the_server)
+    report = storm(tmp_path, seed=28, seconds=12, postgresql=True, during=stops_the_server)
     told(report)
     assert report.kills["postgresql"] > 0
 
