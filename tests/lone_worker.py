@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.ledger_kit import BOOT, START
-from tokenroll.services.protocol import Amounts, AskBack, Lacking, Lent, Want
+from tokenroll.services.protocol import Amounts, AskBack, Claim, Claimed, Lacking, Lent, Want
 from tokenroll.store.tape import TapeWriter
 
 
@@ -22,7 +22,10 @@ class LoneWorker:
     def told(self, amounts: Amounts) -> None:
         raise AssertionError(amounts)
 
-    def wants(self) -> list[Want]:
+    def claimed(self, claimed: Claimed) -> None:
+        raise AssertionError(claimed)
+
+    def unanswered(self) -> list[Want | Claim]:
         return []
 
 

@@ -14,7 +14,19 @@ from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.keys import key_hash
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
-from tokenroll.services.protocol import Amounts, AskBack, Delta, Lacking, Lease, Lent, Refusal, View, Want
+from tokenroll.services.protocol import (
+    Amounts,
+    AskBack,
+    Claim,
+    Claimed,
+    Delta,
+    Lacking,
+    Lease,
+    Lent,
+    Refusal,
+    View,
+    Want,
+)
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore
 from tokenroll.store.database import raw_connection
@@ -34,6 +46,7 @@ class Call:
         self.name = name
         self.facts = facts
         self.answer: Any = None
+        self.key_id = 0
 
     @property
     def hold(self) -> HotHold:
@@ -49,6 +62,7 @@ class Call:
         spending, now = self.worker.spending, self.worker.pair.now
         key = spending.key_for(SECRETS[self.name], now)
         assert key is not None
+        self.key_id = key.id
         self.answer = spending.admit(
             key, CHAT, self.facts, now, deployment=SIM, may_wait=False, asked=asked, call_id=self.call_id
         )
@@ -112,8 +126,11 @@ class Worker:
     def told(self, amounts: Amounts) -> None:
         self.amounts.append(amounts)
 
-    def wants(self) -> list[Want]:
-        return self.sized.wants()
+    def claimed(self, claimed: Claimed) -> None:
+        self.sized.claims.answered(claimed.answers)
+
+    def unanswered(self) -> list[Want | Claim]:
+        return self.sized.unanswered()
 
     def take_used(self, keys_max: int) -> list[int]:
         return []

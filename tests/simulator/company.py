@@ -22,7 +22,7 @@ from tokenroll.services.retention import delete_folded_segments
 from tokenroll.store.database import close, connect_writer, raw_connection
 
 if TYPE_CHECKING:
-    from tests.simulator.gateway import Call
+    from tests.simulator.gateway import Call, Worker
     from tests.simulator.universe import Universe
 
 ADA, BO, NIGHTLY, POOL = 1, 2, 3, 4
@@ -145,24 +145,22 @@ class Provider:
         self.world = world
         self.bill: dict[str, dict[str, Any]] = {}
         self.hold_of: dict[str, int] = {}
-        self.named: set[tuple[int, int, str]] = set()
+        self.named: set[tuple[int, str]] = set()
         self.overrun = 0
+
+    def may_send(self, worker: "Worker", client: tuple[int, str]) -> None:
+        """A worker is about to send what a client named so: nobody has, at any worker."""
+        is_new = client not in self.named or self.world.rates_were.may_lose_records
+        must(is_new, "the client's %s is sent twice, now by worker %d", client, worker.number)
 
     def receives(self, call: "Call") -> None:
         """A request: from here on it costs, whatever becomes of the gateway. Its answer comes in parts."""
         world, rng, rates = self.world, self.world.rng, self.world.rates
         name = call.hold.call_id
         must(name not in self.hold_of, "%s was sent twice", name)
-        if (
-            call.client is not None
-        ):  # one of several workers hears of what was named at another when the ledger has heard it
-            worker = call.worker.number if world.are_several else 0
-            must(
-                (worker, *call.client) not in self.named or world.rates_were.may_lose_records,
-                "the client's %s was sent twice",
-                call.client,
-            )
-            self.named.add((worker, *call.client))
+        if call.client is not None:
+            self.may_send(call.worker, call.client)
+            self.named.add(call.client)
         self.hold_of[name] = call.key
         input_bytes, cap = call.size
         call.tokens = rng.randint(0, input_bytes + MESSAGE_TOKENS), rng.randint(0, cap)

@@ -22,8 +22,12 @@ from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.hot_limits import Reroute
 from tokenroll.services.protocol import (
+    AWAY,
+    YOURS,
     Amounts,
     AskBack,
+    Claim,
+    Claimed,
     Delta,
     FrameReader,
     Lacking,
@@ -177,6 +181,11 @@ class Worker:
         self.asked_at: dict[Thing, int] = {}
         self.cleared: dict[Thing, int] = {}
         """When it was asked back last, and when it returned all that no call of it holds or has used."""
+        self.claiming: dict[int, tuple[int, str]] = {}
+        self.granted: set[tuple[int, str]] = set()
+        """What clients named calls that this worker may send, and has not sent."""
+        self.used_names: dict[tuple[int, str], str] = {}
+        """What the ledger said last of such names that are used."""
         self.idle_looks = 0
         self._hurries = False
         self.core = WorkerCore(
@@ -246,8 +255,6 @@ class Worker:
     def apply_view(self, view: View) -> None:
         self._learn_limits(view.limits)
         self._learn_keys(view.keys)
-        if self.purse is not None:  # what clients named at other workers
-            self.purse.clients.update({(one.api_key_id, one.client_call_id): 0 for one in view.client_calls})
         self.spending.apply_view(view)
 
     def _learn_keys(self, keys: list[Any]) -> None:
@@ -321,15 +328,31 @@ class Worker:
 
     # ---- what is lent to it --------------------------------------------------------------------------------------
 
-    def _say(self, want: Want) -> None:
+    def _say(self, want: Want | Claim) -> None:
+        if isinstance(want, Claim):
+            self._claims(want)
+            return
         self.world.denials.wanted(self, want)
         self.loan.wanted.add(want.number)
         self.core.want(want)
 
+    def _claims(self, claim: Claim) -> None:
+        client = (claim.api_key_id, claim.client_call_id)
+        if claim.ends:
+            must(
+                self.purse is not None and client not in self.purse.clients,
+                "the name %s is given back and was used",
+                client,
+            )
+            self.granted.discard(client)
+        else:
+            self.claiming[claim.number] = client
+        self.core.want(claim)
+
     @property
     def wants_something(self) -> bool:
-        """Whether something is wanted and not answered."""
-        return isinstance(self.purse, Loan) and bool(self.purse.wanted)
+        """Whether something is wanted or claimed and not answered."""
+        return isinstance(self.purse, Loan) and bool(self.purse.wanted or self._sized.claims.unanswered())
 
     @property
     def loan(self) -> Loan:
@@ -400,8 +423,18 @@ class Worker:
             parts = list(tapes.RETURNED.iter_unpack(record[tapes.RETURN.size :]))
             self.world.judge.wrote(self, first + place, "returned", self.number, parts)
 
-    def wants(self) -> list[Want]:
-        return [] if self.spending.sized is None else self.spending.sized.wants()
+    def claimed(self, claimed: Claimed) -> None:
+        for one in claimed.answers:
+            client = self.claiming.pop(one.number, None)
+            if client is not None and one.state == YOURS:
+                self.world.provider.may_send(self, client)
+                self.granted.add(client)
+            elif client is not None:
+                self.used_names[client] = one.state
+        self._sized.claims.answered(claimed.answers)
+
+    def unanswered(self) -> list[Want | Claim]:
+        return [] if self.spending.sized is None else self.spending.sized.unanswered()
 
     def ended(self, refusal: Refusal) -> None:
         self.is_over = True
@@ -470,7 +503,7 @@ class Worker:
         wish = self._wish(call, may_wait=may_wait)
         bound = wish.bound
         at = purse.stamp(now)
-        allowed = self._allowed(purse, call, wish, at)
+        allowed = self._allowed(purse, call, wish, at, asked)
         before = self.tape.next_sequence
         found = self.spending.admit(
             hot, CHAT, make_facts(input_bytes=input_bytes, output_cap_tokens=cap), now, deployment=SIM,
@@ -478,7 +511,7 @@ class Worker:
         )  # fmt: skip
         assert not isinstance(found, Reroute)
         if isinstance(found, Wait):
-            answer = "wait" if found.asks is None else "ask"
+            answer = "claim" if found.client else "wait" if found.asks is None else "ask"
         else:
             answer = "admitted" if isinstance(found, HotHold) else found.code
         if answer not in allowed and answer == "wallet_empty" and isinstance(purse, Loan):
@@ -505,8 +538,13 @@ class Worker:
         there = sum(said.free.get(one, 0) for one in (wish.wallet, wish.pool))
         return loan.slices(wish, loan.stamp(self.host.clock()))[1] > there
 
-    def _allowed(self, purse: Purse, call: Patience, wish: Asked, at: int) -> set[str]:
+    def _allowed(self, purse: Purse, call: Patience, wish: Asked, at: int, asked: Wait | None) -> set[str]:
         if isinstance(purse, Loan):
+            client = wish.client
+            if client is not None and client not in purse.clients and client not in self.granted:
+                if asked is not None and asked.told is not None:
+                    return {"not_ready"} if self.used_names[client] == AWAY else {"call_repeated"}
+                return {"not_ready"} if call.is_late else {"claim"}
             clocks = bool(self.world.rates_were.skews_every)
             allowed = purse.answers(wish, at, call.said, is_late=call.is_late, are_clocks_set=clocks)
             if call.lacked_money and not allowed & {"admitted", "call_repeated"}:
@@ -530,6 +568,8 @@ class Worker:
                 counted, cap = self.world.judge.counted(limit, start), purse.limits[limit].cap
                 must(counted <= cap + self.world.provider.overrun, "limit %d counts %d of %d at all workers together", limit, counted, cap)  # fmt: skip
         self.agree()
+        if asked.client is not None:
+            self.granted.discard(asked.client)
         call = Call(self, hold, asked.client, *size)
         self.commit.hold_ready(call, alone=self.world.rng.random() < 0.2)
 

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.simulator.company import rows_of
 from tests.simulator.reference import LOT, SUSPENSE_MICROS_MAX, Books, Loan, Lot, Purse, cost_of, must
 from tokenroll.services.protocol import Lease
 from tokenroll.services.recovery import epoch_blocks
@@ -411,6 +412,14 @@ class Judge:
         verified = verify(connection, self.world.ledger_at)
         connection.rollback()
         must(verified.holds, "the journal does not verify: %s", verified.differences[:3])
+
+    def no_claim_is_left(self) -> None:
+        """Whatever clients named is sent, or free again: nobody waits, and all is folded."""
+        connection = self.world.connection
+        connection.rollback()
+        left = rows_of(connection, "SELECT client_call_id, worker, epoch FROM call_claims")
+        connection.rollback()
+        must(not left, "claims outlive their calls: %s", left)
 
     def bill(self) -> None:
         """The provider's own bill is what the ledger charged and what it names in suspense: nothing free, nothing twice (I4, I11)."""

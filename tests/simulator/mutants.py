@@ -19,6 +19,8 @@ from tokenroll.engine.chaining import GENESIS_HASH
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.services import ageing, lease_desk, lending, reconciling, recovery, retention
 from tokenroll.services.call_memory import CallMemory
+from tokenroll.services.claim_book import ClaimBook
+from tokenroll.services.claims import Claims
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.hot import HotLot, HotWallet, Wait
 from tokenroll.services.hot_limits import HotLimits, Limited
@@ -362,6 +364,35 @@ def skips_a_delta(real: Any) -> Any:
     return _delta
 
 
+# ---- in what clients name -----------------------------------------------------------------------------------------------
+
+
+def forgets_what_is_folded(_real: Any) -> Any:
+    return lambda _self, _client, _number: None
+
+
+def frees_what_is_not_told(real: Any) -> Any:
+    def hello(self: Any, message: Any) -> Any:
+        if not message.epoch:
+            with self._transaction():
+                self._claims.end(message.worker, 1 << 40, ())
+        return real(self, message)
+
+    return hello
+
+
+def claims_in_memory_alone(_real: Any) -> Any:
+    def load(self: Any) -> None:
+        self._connection.exec_driver_sql("DELETE FROM call_claims")
+        self._claims = {}
+
+    return load
+
+
+def ends_what_was_used(_real: Any) -> Any:
+    return lambda _self, _client: None
+
+
 # ---- in what is lent ----------------------------------------------------------------------------------------------------
 
 
@@ -515,6 +546,12 @@ LENT = BUSY | {"workers_max": 4, "answer_micros": SECOND}
 SHORT = LENT | {"calls_every": SECOND // 200, "answer_micros": 3 * SECOND}
 LENT_KILLS = LENT | {"worker_kills_every": SECOND, "answer_micros": 2 * SECOND, "commands_every": SECOND // 2}
 CUT = SHORT | {"cuts_every": SECOND // 2, "delay_micros": 20_000}
+NAMED = LENT | {"repeats": 0.6, "calls_every": SECOND // 100}
+NAMED_KILLS = NAMED | {"worker_kills_every": SECOND, "ledger_kills_every": SECOND, "delay_micros": 20_000}
+NAMED_DEATHS = NAMED | {
+    "worker_kills_every": SECOND, "partitions_every": SECOND, "delay_micros": 60_000, "calls_every": SECOND // 200, "repeats": 0.9,
+    "power_losses_every": 0,
+}  # fmt: skip
 
 PLANTED = [
     Planted("drop a tape record", TapeWriter, "take_block", loses_a_record, BUSY),
@@ -576,6 +613,12 @@ PLANTED = [
     Planted("trust the worker's wall clock", Spending, "_stamp", trusts_the_workers_clock, SKEWED),
     Planted("owe recalls nothing", Leases, "give_back", owes_recalls_nothing, OWING),
     Planted("forget the clients' call ids", CallMemory, "by_client", knows_no_call_ids, {"repeats": 0.3}),
+    Planted("forget folded call ids", ClaimBook, "_sent", forgets_what_is_folded, NAMED),
+    Planted("free a dead life's claims at once", Ledger, "hello", frees_what_is_not_told, NAMED_DEATHS),
+    Planted("claim in memory alone", ClaimBook, "load", claims_in_memory_alone, NAMED_KILLS),
+    Planted("give back a claim that was used", Claims, "used", ends_what_was_used, NAMED),
+    Planted("give no claim back", Claims, "drop", ends_what_was_used, NAMED | {"calls_every": SECOND // 300}),
+    Planted("keep claims that are folded", ClaimBook, "folded", ends_what_was_used, NAMED),
     Planted("keep revoked keys", Leases, "_apply_keys", keeps_revoked_keys, WISHES),
     Planted("true no limit up", Limited, "true_up", trues_no_limit_up, WISHES),
     Planted("skip a delta", WorkerCore, "_delta", skips_a_delta, WISHES),

@@ -21,6 +21,8 @@ class Patience:
         self.key = key
         self.size = size
         self.client = client
+        self.claim: tuple[int, str] | None = None
+        """What it waited for the ledger's word on: what its client named it."""
         self.wait: Wait | None = None
         self.asked: Wait | None = None
         self.lacked: Wait | None = None
@@ -50,6 +52,7 @@ class Patience:
             patience = 1 + self.worker.world.rng.random() * 5
             self._deadline = self.worker.loop.call_later(patience, self._deadline_passed)
         self.wait = wait
+        self.claim = wait.client or self.claim
         self.worker.spending.wait(wait, self._wake)
         if wait.until:
             seconds = max(0, wait.until - self.worker.host.clock()) / 1_000_000
@@ -65,6 +68,8 @@ class Patience:
 
     def _end(self) -> None:
         self._leave()
+        if self.claim is not None:
+            self.worker.spending.drop_claim(self.claim)
         if self._deadline is not None:
             self._deadline.cancel()
             self.worker.waiting.discard(self)
@@ -76,7 +81,7 @@ class Patience:
     def _wake(self) -> None:
         wait = self.wait
         self.asked = wait if wait is not None and wait.lacked else None
-        if self.asked is not None:
+        if self.asked is not None and self.asked.client is None:
             self.lacked = self.asked
             self.said = self.worker.said
             self.lacked_money = self.said is not None and self.worker.lacks(self, self.said)

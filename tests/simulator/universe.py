@@ -241,6 +241,10 @@ class Universe:
         sizes = rng.randint(0, 3_000), rng.choice((1, 100, 100, 1_000, 4_000))
         self.calls += 1
         self.within(worker, worker.call, (number, secret, wallet), *sizes, client)
+        if client and rng.random() < 0.5:  # it is impatient, and asks others, too
+            for other in self.workers:
+                if other is not None and other is not worker and other.loop.stalled_until <= self.agenda.now:
+                    self.within(other, other.call, (number, secret, wallet), *sizes, client)
 
     def told(self, answer: str) -> None:
         """What a client was told."""
@@ -467,6 +471,7 @@ class Universe:
         judge.agree()
         judge.bill()
         judge.verify()
+        judge.no_claim_is_left()
         judge.must_be_spendable()
         self.door.differences.clear()
         rows = list(self.provider.bill.values())

@@ -31,6 +31,8 @@ from tokenroll.services.protocol import (
     Amounts,
     AskAmounts,
     AskBack,
+    Claim,
+    Claimed,
     Delta,
     Lacking,
     Lease,
@@ -338,9 +340,14 @@ class _Life:
         if self._gateway is not None:
             self._gateway.wallet_telling.told(amounts)
 
-    def wants(self) -> list[Want]:
+    def claimed(self, claimed: Claimed) -> None:
         """See WorkerEvents."""
-        return [] if self._spending.sized is None else self._spending.sized.wants()
+        if self._spending.sized is not None:
+            self._spending.sized.claims.answered(claimed.answers)
+
+    def unanswered(self) -> list[Want | Claim]:
+        """See WorkerEvents."""
+        return [] if self._spending.sized is None else self._spending.sized.unanswered()
 
     def take_used(self, keys_max: int) -> list[int]:
         """See WorkerEvents."""
@@ -464,5 +471,6 @@ class _Life:
         if sized is not None:
             yield "tokenroll_lease_wants_total", "counter", "", sized.want_count
             yield "tokenroll_lease_lacks_total", "counter", "", sized.lack_count
+            yield "tokenroll_call_claims_total", "counter", "", sized.claims.claim_count
         if self._deadline is not None:
             yield "tokenroll_lease_counts", "gauge", "", int(self._deadline.counts)

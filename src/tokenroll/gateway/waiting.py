@@ -1,4 +1,7 @@
-"""Calls that wait a moment for parallel calls of their wallet to settle, for a pace, or for what the ledger may lend (DESIGN §6)."""
+"""Calls that wait a moment for parallel calls of their wallet to settle, for a pace, or for a word of the ledger (DESIGN §6).
+
+It says what it lends, and whether a call of the name that a client gave was sent by another worker.
+"""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 class Waiting:
     """One call's waiting: woken by settlements and by the turn of a window, ended by the wheel at its time limit."""
 
-    __slots__ = ("_asked", "_call", "_gateway", "_lacked", "_timer", "_wait", "closed", "deadline")
+    __slots__ = ("_asked", "_call", "_client", "_gateway", "_lacked", "_timer", "_wait", "closed", "deadline")
 
     def __init__(self, call: "Call") -> None:
         gateway = call.gateway
@@ -24,6 +27,8 @@ class Waiting:
         """For what the ledger was asked in vain."""
         self._lacked: Wait | None = None
         """Likewise, the last time of all."""
+        self._client: tuple[int, str] | None = None
+        """What was claimed at the ledger for it."""
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         self.deadline = gateway.wheel.now + gateway.ticks.wait
@@ -34,15 +39,21 @@ class Waiting:
         """Waits for the wallets or the limit that `wait` names; again, after a wake that did not suffice."""
         gateway = self._gateway
         self._wait = wait
+        self._client = wait.client or self._client
         gateway.spending.wait(wait, self._wake)
         if wait.until:
             seconds = max(0, wait.until - gateway.clock()) / MICROS_PER_SECOND
             self._timer = gateway.loop.call_later(seconds, self._until)
 
     def end(self) -> None:
-        """No more waiting."""
+        """No more waiting: the call is over."""
         self.closed = True
         self._leave()
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._client is not None:
+            self._gateway.spending.drop_claim(self._client)
 
     def _leave(self) -> None:
         """No place in a queue, and no timer."""
@@ -69,11 +80,16 @@ class Waiting:
             asked, self._asked = self._asked, None
             self._call.admit_again(may_wait=True, asked=asked)
             self.closed = not self._call.is_waiting
+            if self.closed:
+                self._drop()
 
     def deadline_passed(self) -> None:
         """Long enough: admitted or denied for good."""
         # woken and not tried yet: what it was lent may be another's by now, which says nothing of what there is
         asked = self._wait or Wait(asks=[])
         asked.lacked_before = self._lacked
-        self.end()
+        self.closed = True
+        self._leave()
         self._call.admit_again(may_wait=False, asked=asked)
+        if not self._call.is_waiting:
+            self._drop()

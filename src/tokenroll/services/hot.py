@@ -17,6 +17,7 @@ from tokenroll.upstream.facts import Facts
 if TYPE_CHECKING:
     from tokenroll.services.hot_limits import Counting, HotLimit, Limited
     from tokenroll.services.hot_prices import HotCard, HotRates
+    from tokenroll.upstream.dialect import Denial
 
 NEVER: Final = INSTANT_MAX + 1
 _PACES: Final[dict[tuple[tuple[LimitMeasure, int], ...], tuple[tuple[LimitMeasure, int], ...]]] = {}
@@ -451,10 +452,12 @@ class HotHold:
 class Wait:
     """Not now: other calls of the same wallets hold enough that, once they end, this one may fit; or a limit has room in a moment.
 
-    Or, of a sized lease, what is missing may be lent.
+    Or, of a sized lease, what is missing may be lent, or its client's name of it may be another worker's.
     """
 
-    __slots__ = ("asks", "lacked", "lacked_before", "limit", "needed", "needed_nanos", "until", "wake", "wallets")
+    __slots__ = (
+        "asks", "client", "lacked", "lacked_before", "limit", "needed", "needed_nanos", "told", "until", "wake", "wallets",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -465,6 +468,7 @@ class Wait:
         needed: int = 0,
         until: Instant = 0,
         asks: "list[tuple[HotLimit, int]] | None" = None,
+        client: tuple[int, str] | None = None,
     ) -> None:
         self.needed_nanos = needed_nanos
         self.wallets = wallets
@@ -479,4 +483,8 @@ class Wait:
         """Whether the ledger answered that there is not so much."""
         self.lacked_before: Wait | None = None
         """Of a call whose time is over: how it waited when the ledger said so last, be it that it asked once more since."""
+        self.client = client
+        """The key and the client's call id that are claimed at the ledger (services/claims.py); None: nothing is."""
+        self.told: Denial | None = None
+        """What a claim that was not granted tells the call."""
         self.wake: Wake | None = None

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tokenroll.model.instant import Instant
+from tokenroll.services.protocol import Refusal
 from tokenroll.store import schema
-from tokenroll.store.lease_book import LEASE_AWAY, LEASE_EARLY, LEASE_WHOLE, LeaseBook
+from tokenroll.store.lease_book import LEASE_AWAY, LEASE_EARLY, LEASE_SIZED, LEASE_WHOLE, LeaseBook
 from tokenroll.store.mirror import Mirror
 
 
@@ -75,3 +76,18 @@ def worker_values(
         }
         for number, one in sorted(workers.items())
     ]  # fmt: skip
+
+
+def unfit(workers: Mapping[int, KnownWorker], worker: int, lease: int) -> Refusal | None:
+    """Why a lease does not go with those that others have: one of everything goes with none.
+
+    `leased` while such a worker lives; `waits` when its next life, or its end, is still to say what its last one left.
+    """
+    for number, one in workers.items():
+        if number != worker and one.lease and (lease != LEASE_SIZED or one.has_everything):
+            if one.ready_at is not None:
+                return Refusal(
+                    "leased", f"worker {number} runs: it is told of how many workers it is one, as each must be"
+                )
+            return Refusal("waits", f"worker {number} has not yet said what its last life left")
+    return None

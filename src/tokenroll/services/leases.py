@@ -330,7 +330,7 @@ class Leases:
     def wait(self, wait: Wait, wake: Wake) -> None:
         """`wake` is called once, when money or room came back that may suffice; admit again then, but not inside the call."""
         wait.wake = wake
-        if self.sized is not None and wait.asks is not None:
+        if self.sized is not None and (wait.asks is not None or wait.client is not None):
             self.sized.wait(wait)
             return
         if wait.limit is not None:
@@ -341,7 +341,7 @@ class Leases:
     def forget(self, wait: Wait) -> None:
         """The call gave up waiting: its time is over, or its client left."""
         wait.wake = None
-        if self.sized is not None and wait.asks is not None:
+        if self.sized is not None and (wait.asks is not None or wait.client is not None):
             self.sized.forget(wait)
             return
         if wait.limit is not None and wait in wait.limit.waiting:
@@ -349,6 +349,11 @@ class Leases:
         for wallet in wait.wallets:
             if wait in wallet.waiting:
                 wallet.waiting.remove(wait)
+
+    def drop_claim(self, client: tuple[int, str]) -> None:
+        """A call that waited for its client's call id is over: where nothing was sent under it, it is free again."""
+        if self.sized is not None:
+            self.sized.claims.drop(client)
 
     def _wake(self, wallet: HotWallet) -> None:
         """Wakes those in front for whom there is enough now; who waits behind one that still lacks money keeps its turn."""

@@ -7,7 +7,7 @@ fold is one transaction and one batch of the chain, so that a crash leaves whole
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -19,15 +19,17 @@ from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, NODE_WORKER_M
 from tokenroll.services import charging, leasing, recalling, reclaiming, refilling
 from tokenroll.services.ageing import SUSPENSE_MICROS_MAX, is_due
 from tokenroll.services.approvers_told import is_told, tell_denials
+from tokenroll.services.claim_book import ClaimBook
 from tokenroll.services.clock import Clock
-from tokenroll.services.known_workers import KnownWorker, known_workers, worker_values
+from tokenroll.services.known_workers import KnownWorker, known_workers, unfit, worker_values
 from tokenroll.services.lending import Lending
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
     Ack,
     Applied,
     CaughtUp,
-    ClientCallTerms,
+    Claim,
+    ClaimAnswer,
     Command,
     Delta,
     Hello,
@@ -111,8 +113,7 @@ class Ledger:
         """Whether the last report gave back parts of lots: commands that wait for them look again."""
         self.returned: set[int] = set()
         """The numbers of what the last report returned parts of a lease for."""
-        self.named: list[ClientCallTerms] = []
-        """Calls of the last report that their clients named: other workers refuse them from now on."""
+        self._claims = ClaimBook(connection, self._mirror)
         self._last_at = 0
         self._last_delta = 0
         self._roll_ups = RollUps(connection, self._changes.cycles, self._mirror)
@@ -314,7 +315,7 @@ class Ledger:
         if worker is None or worker.epoch != message.epoch:
             return self._closed(message.worker, message.epoch)
         lease = LEASE_SIZED if message.of > 1 else LEASE_EARLY if message.early else LEASE_WHOLE
-        refusal = self._unfit(message.worker, lease)
+        refusal = unfit(self._workers, message.worker, lease)
         if refusal is not None:
             return refusal
         leased_delta = self._last_delta
@@ -355,6 +356,7 @@ class Ledger:
         worker.closed_epoch = worker.epoch
         self._lapse_earlier(number, worker.epoch, now)
         self._book.end(number, worker.epoch)
+        self._claims.end(number, worker.epoch, self._given_up)
         recalling.end_spent(self.connection, now)
         if worker.lease == LEASE_SIZED:
             self._mirror.begin_lease(number)
@@ -366,20 +368,6 @@ class Ledger:
         reclaiming.lapse_earlier(self._changes, worker, epoch, now)
         self._changes.batch.write(self.connection, self._mirror, now)
 
-    def _unfit(self, worker: int, lease: int) -> Refusal | None:
-        """Why a lease does not go with those that others have: one of everything goes with none.
-
-        `leased` while such a worker lives; `waits` when its next life, or its end, is still to say what its last one left.
-        """
-        for number, one in self._workers.items():
-            if number != worker and one.lease and (lease != LEASE_SIZED or one.has_everything):
-                if one.ready_at is not None:
-                    return Refusal(
-                        "leased", f"worker {number} runs: it is told of how many workers it is one, as each must be"
-                    )
-                return Refusal("waits", f"worker {number} has not yet said what its last life left")
-        return None
-
     def want(
         self, message: Want, asked: frozenset[int] = frozenset(), *, sparing: bool = False
     ) -> Lent | Lacking | set[int] | None:
@@ -388,8 +376,7 @@ class Ledger:
         Those that were `asked` did, or are away. `sparing`: nothing beyond what calls need, for others wait. None for a life that is
         over: it may not spend.
         """
-        worker = self._workers.get(message.worker)
-        if worker is None or worker.epoch != message.epoch or worker.ready_at is None or worker.lease != LEASE_SIZED:
+        if not self._is_lessee(message):
             return None
         at = message.at or self.now()
         if message.again:
@@ -410,6 +397,18 @@ class Ledger:
             self._book.move(message.worker, message.epoch, message.number, plan.parts)
             self._journal.close_batch(now)
         return self._lending.lent(message, plan.parts, at)
+
+    def claim(self, messages: Sequence[Claim], peers: Container[int]) -> list[ClaimAnswer]:
+        """Which calls that their clients named a worker may send, durable. None of a life that is over is answered."""
+        with self._transaction():
+            living = [one for one in messages if self._is_lessee(one)]
+            return self._claims.answer(living, self._workers, self._given_up, peers)
+
+    def _is_lessee(self, message: Want | Claim) -> bool:
+        """Whether it is of a life that may spend, and has a sized lease."""
+        worker = self._workers.get(message.worker)
+        is_ready = worker is not None and worker.epoch == message.epoch and worker.ready_at is not None
+        return worker is not None and is_ready and worker.lease == LEASE_SIZED
 
     def _open_recalls(self, number: int) -> Delta | None:
         """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now."""
@@ -435,6 +434,7 @@ class Ledger:
                 update(table).where(table.c.worker == message.worker).values(ready_at=None, resigned_at=now, lease=0)
             )
             self._book.end(message.worker, message.epoch)
+            self._claims.end(message.worker, message.epoch + 1, self._given_up)
             worker.ready_at, worker.lease, worker.resigned = None, LEASE_NONE, True
             delta = None if self._leased else self._alone("resign", charging.collect, now)
             self._journal.close_batch(now)
@@ -487,7 +487,7 @@ class Ledger:
             or message.epoch < worker.closed_epoch
         ):  # fmt: skip
             return self._closed(message.worker, message.epoch)
-        self.recalls_answered, self.returned, self.named = False, set(), []
+        self.recalls_answered, self.returned = False, set()
         try:
             with self._transaction() as now:
                 first = self._folded[at]
@@ -499,6 +499,7 @@ class Ledger:
                         .where(tapes.c.worker == message.worker, tapes.c.epoch == message.epoch)
                         .values(folded_sequence=folded)
                     )
+                self._claims.folded(self._fold.named)
                 delta = self._book_gives(message, now)
                 self._journal.close_batch(now, (message.worker, message.epoch, first + 1, folded))
         except FoldHalt as halt:
@@ -506,7 +507,6 @@ class Ledger:
         self._publish(delta)
         self.recalls_answered = bool(self._fold.gives or self._fold.answered)
         self.returned = self._fold.returned
-        self.named = [ClientCallTerms(key_id, text, "held", 0) for key_id, text, _ in self._fold.named]
         self._folded[at] = folded
         if worker.halt_reason:
             self._note_halt(message.worker, "")
@@ -680,6 +680,7 @@ class Ledger:
         self._journal.reload()
         self._mirror.load(connection)
         self._book.load()
+        self._claims.load()
         self._lending.forget()
         self._changes.cycles.reload(connection)
         self._last_at = self._journal.last_closed_at()

@@ -24,7 +24,8 @@ from tokenroll.services.protocol import (
     Applied,
     AskAmounts,
     CaughtUp,
-    ClientCallTerms,
+    Claim,
+    Claimed,
     Command,
     FrameReader,
     Hello,
@@ -41,7 +42,6 @@ from tokenroll.services.protocol import (
     Resign,
     Status,
     StatusReply,
-    View,
     Want,
     encode,
 )
@@ -234,13 +234,6 @@ class LedgerServer:
                 if connection.spends:
                     connection.write(frame)
 
-    def tell_named(self, teller: "LedgerConnection", calls: list[ClientCallTerms]) -> None:
-        """What clients named at one worker, none of the others sends again (law 7)."""
-        frame = encode(View(keys=[], cards=[], settings={}, last=False, client_calls=calls))
-        for connection in self.connections:
-            if connection.spends and connection is not teller:
-                connection.write(frame)
-
     def begin_those_who_wait(self) -> None:
         """A lease ended or began: who could not be ready beside what others had may be by now."""
         for connection in tuple(self.connections):
@@ -267,6 +260,8 @@ class LedgerConnection(asyncio.Protocol):
         self._is_early = False
         """Whether it spends already, and what its earlier lives left is still on its way."""
         self._ready_later: Ready | None = None
+        self._claims: list[Claim] = []
+        """What came in one read is claimed in one transaction."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -289,6 +284,7 @@ class LedgerConnection(asyncio.Protocol):
                     self.end()
                     return
                 self._handle(message)
+            self._answer_claims()
         except ProtocolError:
             self.end()
         except Exception as error:
@@ -336,8 +332,6 @@ class LedgerConnection(asyncio.Protocol):
             if not isinstance(answer, Ack):
                 return
             self._recovered_at = time.monotonic()
-            if ledger.named:
-                self._server.tell_named(self, ledger.named)
             if ledger.returned:
                 self._server.leases.returned(message.worker, ledger.returned)
             self._server.amounts.folded(message.worker)
@@ -350,6 +344,9 @@ class LedgerConnection(asyncio.Protocol):
         elif isinstance(message, AskAmounts):
             if message.worker == self.worker:
                 self._server.amounts.ask(self, message)
+        elif isinstance(message, Claim):
+            if message.worker == self.worker:
+                self._claims.append(message)
         elif isinstance(message, Renew):
             if self.spends:
                 self.write(encode(Renewed(message.number, self._server.watch.seconds)))
@@ -382,6 +379,12 @@ class LedgerConnection(asyncio.Protocol):
             self.write(encode(self._server.status()))
         else:
             raise ProtocolError(f"a {type(message).__name__} is for the ledger to send")
+
+    def _answer_claims(self) -> None:
+        claims, self._claims = self._claims, []
+        if claims:
+            answers = self._server.ledger.claim(claims, self._server.leases.peers)
+            self.write(encode(Claimed(answers)))
 
     def _hello(self, message: Hello) -> None:
         ledger = self._server.ledger

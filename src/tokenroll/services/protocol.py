@@ -345,6 +345,40 @@ class Amounts(msgspec.Struct, tag="amounts", frozen=True):
     limits: list[LimitAmounts]
 
 
+class Claim(msgspec.Struct, tag="claim", frozen=True):
+    """One of several workers would send a call that its client named, and asks whether it may (law 7). Numbered in its life.
+
+    `ends`: the call of that number was not sent, and the name is free again.
+    """
+
+    worker: int
+    epoch: int
+    number: int
+    api_key_id: int
+    client_call_id: str
+    ends: bool = False
+
+
+YOURS: Final = "yours"
+FREE: Final = "free"
+AWAY: Final = "away"
+"""What a claim is answered, beside what a call may have become (services/hot.py: HotHold.state)."""
+
+
+class ClaimAnswer(msgspec.Struct, array_like=True, frozen=True):
+    """To the claim of that number: `yours`, `free` to its end, `away` where only a worker that is not there knows, else what became of the call."""
+
+    number: int
+    state: str
+    charge_nanos: int = 0
+
+
+class Claimed(msgspec.Struct, tag="claimed", frozen=True):
+    """Answers to claims. What is `yours` is durable at the ledger when it is sent."""
+
+    answers: list[ClaimAnswer]
+
+
 class LotChange(msgspec.Struct, array_like=True, frozen=True):
     """A lot that is new (`terms`), or out of whose suspense `change_nanos` came back and `spent_nanos` did not."""
 
@@ -497,6 +531,8 @@ Message = (
     | AskBack
     | AskAmounts
     | Amounts
+    | Claim
+    | Claimed
     | CaughtUp
     | Resign
     | KeysUsed
@@ -518,7 +554,7 @@ Message = (
     | StatusReply
 )
 
-WorkerMessage = Hello | Ready | CaughtUp | Resign | Applied | Report | Segments | Want | AskAmounts | Renew
+WorkerMessage = Hello | Ready | CaughtUp | Resign | Applied | Report | Segments | Want | Claim | AskAmounts | Renew
 """What a worker says for itself: each names it in `worker`, and a node may say it for the workers that its certificate names."""
 
 _encoder = msgspec.msgpack.Encoder()

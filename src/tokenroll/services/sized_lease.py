@@ -12,11 +12,12 @@ import msgspec
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import LEASE_CALLS, LEASE_RENEWED_SHARE
+from tokenroll.services.claims import Claims, not_answered
 from tokenroll.services.cold_terms import Wallets
 from tokenroll.services.hot import HotHold, HotLot, HotWallet, Wait
 from tokenroll.services.hot_limits import HotLimits, Reroute
 from tokenroll.services.lease_deadline import LeaseDeadline
-from tokenroll.services.protocol import AskBack, Elsewhere, Lacking, Lent, ProtocolError, Want
+from tokenroll.services.protocol import AskBack, Claim, Elsewhere, Lacking, Lent, ProtocolError, Want
 from tokenroll.store import tape
 from tokenroll.store.tape import LIMIT, LOT
 from tokenroll.upstream.dialect import Denial
@@ -53,8 +54,9 @@ class SizedLease:
     def __init__(self, worker: int, epoch: int, wallets: Wallets, limits: HotLimits, workers: int) -> None:
         self.workers = workers
         """Of how many this is one."""
-        self.say: Callable[[Want], None] = _nobody
+        self.say: Callable[[Want | Claim], None] = _nobody
         """Tells the ledger."""
+        self.claims = Claims(worker, epoch, self._tell)
         self.deadline: LeaseDeadline | None = None
         """Of a node: until when its lease counts."""
         self.when_cut_off = WhenCutOff.RETRY_THEN_DENY
@@ -82,6 +84,19 @@ class SizedLease:
         """What they had left at the last look for idle ones."""
         self.want_count = 0
         self.lack_count = 0
+
+    # ---- calls that their clients named -----------------------------------------------------------------------------
+
+    def named(self, client: tuple[int, str], asked: Wait | None) -> Denial | Wait | None:
+        """What is told to a call of a name that this worker has not sent; None: it may be sent."""
+        found = self.claims.needed(client, asked)
+        cut_off = self.deadline is not None and self.deadline.is_cut_off
+        if type(found) is Wait and cut_off and self.when_cut_off is not WhenCutOff.RETRY_THEN_DENY:
+            return not_answered(client[1])  # a wallet may be trusted beyond the lease, a name is used or not
+        return found
+
+    def _tell(self, claim: Claim) -> None:
+        self.say(claim)
 
     # ---- calls that are short --------------------------------------------------------------------------------------
 
@@ -177,7 +192,10 @@ class SizedLease:
         return Wait(need, (key.first,) if key.second is None else (key.first, key.second), asks=asks or [])
 
     def wait(self, wait: Wait) -> None:
-        """A call waits for what its wallets and limits lack here."""
+        """A call waits for what its wallets and limits lack here, or for the name that its client gave it."""
+        if wait.client is not None:
+            self.claims.wait(wait)
+            return
         ids = tuple(one.id for one in wait.wallets)
         self._queues.setdefault(ids, []).append(wait)
         if ids not in self._on_its_way:
@@ -185,6 +203,9 @@ class SizedLease:
 
     def forget(self, wait: Wait) -> None:
         """The call waits no more."""
+        if wait.client is not None:
+            self.claims.forget(wait)
+            return
         waits = self._queues.get(tuple(one.id for one in wait.wallets), [])
         if wait in waits:
             waits.remove(wait)
@@ -227,11 +248,11 @@ class SizedLease:
         self.want_count += 1
         self.say(want)
 
-    def wants(self) -> list[Want]:
-        """What is not answered, said again after a lost connection."""
+    def unanswered(self) -> list[Want | Claim]:
+        """What is said again after a lost connection."""
         for one in self._asked.values():  # also if it is put another way later on
             one.want = msgspec.structs.replace(one.want, again=True)
-        return [one.want for one in self._asked.values()]
+        return [*(one.want for one in self._asked.values()), *self.claims.unanswered()]
 
     # ---- the ledger's answers --------------------------------------------------------------------------------------
 
@@ -332,7 +353,8 @@ class SizedLease:
                 self.say(one.want)
 
     def idle(self) -> list[Part]:
-        """What nobody has drawn since it was asked last."""
+        """What nobody has drawn since it was asked last; and call ids that nobody used are free again."""
+        self.claims.drop_idle()
         parts: list[Part] = []
         for lot in tuple(self._lots.values()):
             if not lot.wallet.held_nanos and self._lefts.get(lot.id) == lot.left_nanos:
@@ -361,5 +383,5 @@ def return_records(parts: list[Part], number: int, at: Instant) -> Iterator[byte
         yield tape.pack_return(number, at, [])
 
 
-def _nobody(_want: Want) -> None:
+def _nobody(_message: Want | Claim) -> None:
     """Until the link is there; it asks for what is not answered."""

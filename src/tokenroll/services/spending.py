@@ -139,8 +139,8 @@ class Spending(Leases):
         client_id = ""
         if call_id is not None and previous is None:
             client_id = call_id.decode("utf-8", "replace")
-            if (known := self._memory.by_client(key.id, client_id)) is not None:
-                return repeated(known, client_id)
+            if (told := self._named(key.id, client_id, asked)) is not None:
+                return told
         model = deployment.model or facts.model
         card = self.prices.card_for(deployment.provider, model, now)
         if card is None:
@@ -184,6 +184,12 @@ class Spending(Leases):
         hold.available_after_nanos = available - hold.bound_nanos + hold.company_nanos
         self._record_hold(hold, facts, deployment.name, tags, previous)
         return hold
+
+    def _named(self, key_id: int, client_id: str, asked: Wait | None) -> Denial | Wait | None:
+        """What is told to a call that its client named, when the name is used or may be another worker's."""
+        if (known := self._memory.by_client(key_id, client_id)) is not None:
+            return repeated(known, client_id)
+        return None if self.sized is None else self.sized.named((key_id, client_id), asked)
 
     def _unknown(self, dialect: Dialect, facts: Facts, provider: str, now: Instant) -> Denial:
         """A model without a rate card here, which may have one at the other dialect's endpoint."""
@@ -390,7 +396,7 @@ class Spending(Leases):
         model_name = tape.names.get(hold.model) or self._name(hold.model)
         deployment_name = tape.names.get(deployment) or self._name(deployment)
         tags_name = self._name(tags) if tags else 0
-        client_name = self._name_once(hold.client_call_id) if hold.client_call_id else 0
+        client_name = self._name_client(hold) if hold.client_call_id else 0
         sequence = tape.next_sequence
         if previous is None:
             # model.identifier.call_number in two halves, because a machine word is much cheaper than 128 bits
@@ -652,6 +658,12 @@ class Spending(Leases):
         if text in names or len(names) < NAMES_REMEMBERED_MAX:
             return self.tape.name_id(text)
         return self._name_once(text)
+
+    def _name_client(self, hold: HotHold) -> int:
+        """The number of what its client named a call, whose HOLD is the next record but one."""
+        if self.sized is not None:
+            self.sized.claims.used((hold.key.id, hold.client_call_id))
+        return self._name_once(hold.client_call_id)
 
     def _name_once(self, text: str) -> int:
         """A number for a text that is not remembered here; no number stands for two texts in one epoch.

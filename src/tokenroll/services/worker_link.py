@@ -31,6 +31,8 @@ from tokenroll.services.protocol import (
     AskAmounts,
     AskBack,
     CaughtUp,
+    Claim,
+    Claimed,
     Deletable,
     Delta,
     FrameReader,
@@ -96,8 +98,11 @@ class WorkerEvents(Protocol):
     def told(self, amounts: Amounts) -> None:
         """What wallets come to over all workers, which somebody here asked."""
 
-    def wants(self) -> list[Want]:
-        """What was wanted and is not answered, for a ledger that may not have heard it."""
+    def claimed(self, claimed: Claimed) -> None:
+        """Which calls that their clients named may be sent."""
+
+    def unanswered(self) -> list[Want | Claim]:
+        """What was wanted and claimed and is not answered, for a ledger that may not have heard it."""
 
     def take_used(self, keys_max: int) -> list[int]:
         """Keys that were used and not told of yet, at most so many."""
@@ -208,6 +213,8 @@ class WorkerCore:
             self._events.ask_back(message)
         elif isinstance(message, Amounts):
             self._events.told(message)
+        elif isinstance(message, Claimed):
+            self._events.claimed(message)
         elif isinstance(message, Refusal):
             self._refused(message)
         else:
@@ -225,8 +232,8 @@ class WorkerCore:
             self._waiting_bytes += len(block)
         self._report_next()
 
-    def want(self, want: Want) -> None:
-        """What calls need beyond the lease. A ledger that is away hears of it when it is back."""
+    def want(self, want: Want | Claim) -> None:
+        """What calls need beyond the lease, or the name that a client gave one. A ledger that is away hears of it when it is back."""
         self._say(want)
 
     def ask(self, question: AskAmounts) -> None:
@@ -279,7 +286,7 @@ class WorkerCore:
             self._refused(Refusal("closed_epoch", text))
             return
         if self.spending:
-            for want in self._events.wants() if self._of > 1 else ():
+            for want in self._events.unanswered() if self._of > 1 else ():
                 self.want(want)
             if self._is_early:
                 self._begin_backlog(message.folded_sequences)

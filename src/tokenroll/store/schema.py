@@ -440,6 +440,13 @@ limit_shares: Final = Table(
     Column("limit_id", _INT, primary_key=True, autoincrement=False), _int("share"), **_KEYED,
 )  # fmt: skip
 """Of a sized lease: which part of a limit's cap its worker may use, of SHARE_WHOLE; all shares of a limit are the whole at most."""
+call_claims: Final = Table(
+    "call_claims", metadata,
+    Column("api_key_id", _INT, primary_key=True, autoincrement=False),
+    Column("client_call_id", _TEXT, primary_key=True), _int("worker"), _int("epoch"), _int("number"), **_KEYED,
+)  # fmt: skip
+"""A client's own call id that one of several workers may send, until its call is folded (law 7). `number`: of the claim, in the worker's
+life. No money hangs on it, so it is no part of the journal."""
 limit_uses: Final = Table(
     "limit_uses", metadata,
     Column("worker", _INT, primary_key=True, autoincrement=False),

@@ -239,6 +239,8 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     "not_ready": lambda d: (
         f"This gateway is cut off from its ledger, and what it was lent of {d.scope} does not suffice; try again in a moment."
         if d.state
+        else f"Whether a call with the id {d.call_id} was sent before is not known now, so it is not sent; try again in a moment."
+        if d.call_id
         else f"{d.scope} is not known to this gateway yet; try again in a second."
     ),
 }

@@ -123,7 +123,7 @@ def test_a_want_that_is_put_another_way_is_not_met_a_second_time(pair):
     """Its answer and what the worker is asked back for cross on the way."""
     worker = pair.workers[0]
     pair.call(0, talk=False)
-    (want,) = worker.sized.wants()
+    (want,) = worker.sized.unanswered()
     said: list[Any] = []
     worker.sized.say = said.append
     worker.sized.give_back(types.SimpleNamespace(wallets=want.wallets, limits=[]), pair.now)
@@ -137,7 +137,7 @@ def test_a_want_that_is_put_another_way_is_not_met_a_second_time(pair):
 def test_a_want_that_was_lacking_and_is_met_when_it_is_put_another_way_is_heard(pair):
     worker = pair.workers[0]
     pair.call(0, talk=False)
-    (want,) = worker.sized.wants()
+    (want,) = worker.sized.unanswered()
     worker.sized.give_back(types.SimpleNamespace(wallets=want.wallets, limits=[]), pair.now)
     worker.sized.lacking(Lacking(want.number, []))
     for _ in range(2):
@@ -234,7 +234,9 @@ def test_a_call_whose_time_ends_when_it_is_woken_has_not_been_told_that_there_is
         metrics=types.SimpleNamespace(waits=0), loop=types.SimpleNamespace(call_soon=lambda _does: None),
         spending=types.SimpleNamespace(wait=lambda _wait, _wake: None, forget=lambda _wait: None),
     )  # fmt: skip
-    call = types.SimpleNamespace(gateway=gateway, admit_again=lambda *, may_wait, asked: told.append((may_wait, asked)))
+    call = types.SimpleNamespace(
+        gateway=gateway, is_waiting=False, admit_again=lambda *, may_wait, asked: told.append((may_wait, asked))
+    )
     waiting = Waiting(call)  # type: ignore[arg-type]
     waiting.begin(Wait(1, asks=[]))
     waiting._wake()  # something was lent, which another call takes before this one is tried
