@@ -47,6 +47,8 @@ class Call:
         self.facts = facts
         self.answer: Any = None
         self.key_id = 0
+        self.may_wait = False
+        """For what parallel calls hold."""
 
     @property
     def hold(self) -> HotHold:
@@ -64,7 +66,7 @@ class Call:
         assert key is not None
         self.key_id = key.id
         self.answer = spending.admit(
-            key, CHAT, self.facts, now, deployment=SIM, may_wait=False, asked=asked, call_id=self.call_id
+            key, CHAT, self.facts, now, deployment=SIM, may_wait=self.may_wait, asked=asked, call_id=self.call_id
         )
         if isinstance(self.answer, Wait):
             wait = self.answer

@@ -234,7 +234,7 @@ LEASE_RENEWED_SHARE: Final = 4
 LEASE_IDLE_SECONDS: Final = 30
 """What a worker did not use for so long goes back."""
 LEASE_ASKED_AGAIN_MILLIS: Final = 50
-"""How soon a call that waits for what calls of other workers hold has it asked for again."""
+"""How soon calls that wait for what calls of other workers hold have it asked for again: those of one wallet together."""
 AMOUNTS_ASKED_MAX: Final = 256
 """Owners who ask one of several workers at once what is left: each is some 2 ms of the ledger."""
 AMOUNTS_SECONDS_MAX: Final = 2

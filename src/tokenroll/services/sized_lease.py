@@ -11,7 +11,7 @@ import msgspec
 
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import LEASE_CALLS, LEASE_RENEWED_SHARE
+from tokenroll.model.limits import LEASE_ASKED_AGAIN_MILLIS, LEASE_CALLS, LEASE_RENEWED_SHARE
 from tokenroll.services.claims import Claims, not_answered
 from tokenroll.services.cold_terms import Wallets
 from tokenroll.services.hot import HotHold, HotLot, HotWallet, Wait
@@ -25,6 +25,7 @@ from tokenroll.upstream.dialect import Denial
 Part = tuple[int, int, int]
 """Kind, id and amount, as a RETURN record has it."""
 _Ids = tuple[int, ...]
+_ASKED_AGAIN_MICROS: Final = LEASE_ASKED_AGAIN_MILLIS * 1000
 _AGES: Final = 8
 """The dearest call of late counts an eighth less with each want."""
 
@@ -82,6 +83,8 @@ class SizedLease:
         """Lots that something was lent of and is not back."""
         self._lefts: dict[int, int] = {}
         """What they had left at the last look for idle ones."""
+        self._asks_again: dict[int, Instant] = {}
+        """By wallet, as far as calls of it have waited for what others hold since the last look for idle ones."""
         self.want_count = 0
         self.lack_count = 0
 
@@ -210,6 +213,14 @@ class SizedLease:
         if wait in waits:
             waits.remove(wait)
 
+    def asks_again_at(self, hold: HotHold) -> Instant:
+        """When calls ask once more that wait for what others hold: those of one wallet at one moment, for then one question is enough."""
+        wallet, now = hold.key.wallet.id, hold.admitted_at
+        at = self._asks_again.get(wallet, 0)
+        if not now < at <= now + _ASKED_AGAIN_MICROS:  # it is over, or the clock was set
+            at = self._asks_again[wallet] = now + _ASKED_AGAIN_MICROS
+        return at
+
     def drawn(self, hold: HotHold) -> None:
         """Of a wallet that a hold was drawn from little is left: more is asked for ahead."""
         for lot in hold.lots:
@@ -308,11 +319,17 @@ class SizedLease:
         if not asked.waits:
             return
         self._on_its_way.discard(asked.ids)
-        for wait in asked.waits:
-            wait.lacked = lacked and self._lacks_as_much(wait, asked.want)
-        since = self._queues.get(asked.ids, [])
-        together = lacked and bool(since) and self._missing(since[0]) != (0, [])
-        for wait in asked.waits if together else asked.waits + self._queues.pop(asked.ids, []):
+        want = asked.want
+        for place, wait in enumerate(asked.waits):
+            # others were asked for money by what the first one lacks: where that is a limit, it says nothing of who needs more money
+            is_told = lacked and (place == 0 or (want.need_nanos > 0 and not want.limits))
+            wait.lacked = is_told and self._lacks_as_much(wait, want)
+        since = self._queues.pop(asked.ids, [])
+        short = [one for one in since if self._missing(one) != (0, [])] if lacked else []
+        if short:  # the others have what they need by now: a question for nothing is answered by nobody's word
+            self._queues[asked.ids] = short
+            since = [one for one in since if one not in short]
+        for wait in asked.waits + since:
             wake, wait.wake = wait.wake, None
             if wake is not None:
                 wake()
@@ -355,6 +372,7 @@ class SizedLease:
     def idle(self) -> list[Part]:
         """What nobody has drawn since it was asked last; and call ids that nobody used are free again."""
         self.claims.drop_idle()
+        self._asks_again.clear()
         parts: list[Part] = []
         for lot in tuple(self._lots.values()):
             if not lot.wallet.held_nanos and self._lefts.get(lot.id) == lot.left_nanos:

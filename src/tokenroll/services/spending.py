@@ -14,7 +14,6 @@ from tokenroll.model.identifier import HoldKey, IdentifierError, call_number, ho
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import (
     AMOUNT_NANOS_MAX,
-    LEASE_ASKED_AGAIN_MILLIS,
     NAMES_REMEMBERED_MAX,
     OUTPUT_CAP_FLOOR_TOKENS,
     TAGS_BYTES_MAX,
@@ -57,7 +56,6 @@ _RELEASES: Final = {
 _OTHER_ENDPOINTS: Final = {"openai": ("anthropic", "/v1/messages"), "anthropic": ("openai", "/v1/chat/completions")}
 """By dialect: the other one's provider, and where its models are called."""
 _PERSONAL: Final = named_tag(PURPOSE, Purpose.PERSONAL)
-_ASKED_AGAIN_MICROS: Final = LEASE_ASKED_AGAIN_MILLIS * 1000
 _ONCE_NAMES_FROM: Final = 1 << 31
 """Names used by one record only (client call ids, provider request ids) count from here and are not remembered."""
 _ONCE_NAMES_LAST: Final = (1 << 32) - 1
@@ -326,7 +324,7 @@ class Spending(Leases):
             least_nanos = -(-(fixed_grains + least * per_token_grains) // hold.rates.grains_per_nano)
             needed = min(needed, max(least_nanos, (available + held) // 2))
         if may_wait and needed - available <= held:
-            until = 0 if self.sized is None else hold.admitted_at + _ASKED_AGAIN_MICROS
+            until = 0 if self.sized is None else self.sized.asks_again_at(hold)
             return Wait(needed, (wallet,) if pool is None else (wallet, pool), until=until)
         # nobody embeds or draws with the floor's model: it talks
         if (

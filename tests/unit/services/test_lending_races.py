@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from tests import ledger_kit as kit
-from tests.desk import BOUND
+from tests.desk import BOUND, make_facts
 from tests.ledger_kit import ADA_LOT, CREDIT
-from tests.pair import Pair
+from tests.pair import Call, Pair
 from tests.unit.services.test_lending import story
 from tokenroll.gateway.waiting import Waiting
 from tokenroll.services.hot import HotHold, Wait
@@ -296,3 +296,59 @@ def test_a_worker_whose_clock_is_behind_counts_by_its_own_window(tmp_path):
         assert pair.rows("SELECT used FROM limit_counters ORDER BY start_at") == [(3,), (3,), (1,)]
 
     asyncio.run(inside())
+
+
+def waiting_for_what_is_held(pair, count):
+    """So many calls at worker 1 that wait for what a call at worker 0 holds: it is nearly all that Ada has."""
+    holder = pair.call(0, **credits_worth(99.9))
+    calls = [Call(pair.workers[1], "Ada", make_facts(**credits_worth(1)), None) for _ in range(count)]
+    for one in calls:
+        one.may_wait = True
+        one.attempt()
+    pair.talk()
+    return holder, calls
+
+
+def again(pair, calls):
+    """The moment comes at which those that still wait ask once more, as the gateway lets them."""
+    still = [one for one in calls if isinstance(one.answer, Wait) and one.answer.until]
+    for one in still:
+        pair.workers[1].spending.forget(one.answer)
+        one.attempt()
+    pair.talk()
+    return len(still)
+
+
+@story
+def test_calls_that_wait_for_what_others_hold_ask_together(pair):
+    holder, calls = waiting_for_what_is_held(pair, 20)
+    sized = pair.workers[1].sized
+    assert len({one.answer.until for one in calls}) == 1
+    # the first asked at once, and the others together when it was answered
+    assert sized.want_count <= 3
+    for _ in range(5):
+        before = sized.want_count
+        pair.now += 50_000
+        assert again(pair, calls) == 20
+        assert sized.want_count - before <= 2
+    holder.release()
+    pair.talk()
+    pair.now += 50_000
+    again(pair, calls)
+    for _ in range(8):
+        pair.talk()
+    assert [type(one.answer) for one in calls] == [HotHold] * 20
+    pair.prove()
+
+
+@story
+def test_one_that_needs_less_is_not_told_that_there_is_no_more(pair):
+    holder = pair.call(0, **credits_worth(98))
+    sizes = [5, 4, 1]
+    calls = [Call(pair.workers[1], "Ada", make_facts(**credits_worth(size)), None) for size in sizes]
+    for one in calls:
+        one.attempt()
+    pair.talk()
+    assert [type(one.answer) for one in calls] == [Denial, Denial, HotHold]
+    holder.release()
+    pair.prove()
