@@ -9,7 +9,7 @@ python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
   gateway/{answers,attempts,call,chunks,client,deployment,edge,errand,exchange,framed,headers,heads,health,local,metrics,outbox,reading,resuming,routing,seeking,telling,thrifty,twins,upstream,waiting,wheel,worker,writing}
   services/{cache_aids,call_memory,call_records,clock,fingerprints,group_commit,hot,hot_contexts,hot_limits,hot_prices,leases,limit_fitting,limit_rules,loops,metering,output_sizes,recovery,reuse,slip_making,spending,spending_views,unfolded_tape,windows}
-  store/{attempt_record,fold,fold_batch,limit_sums,plain_settlement,rollups,tape,usage_rollups}
+  store/{attempt_record,fold,fold_batch,fold_columns,limit_sums,plain_settlement,rollups,tape,usage_rollups}
   engine/{chaining,paying,rating,sharing}
   upstream/{anthropic,audio,aws_frames,batching,completions,dialect,embeddings,facts,fields,file_batches,fine_tuning,form_endpoint,forms,heads,images,media,message_batches,moderations,openai,openai_endpoint,pace,prompt_caches,prompts,reading,rerank,responses,resting,sameness,sse,usage}
 )

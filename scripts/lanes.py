@@ -75,6 +75,7 @@ LANES = {
         "tests/unit/services/test_thrift_reports.py",
         "tests/unit/services/test_usage_reports.py",
         "tests/e2e/test_pay_run_in_processes.py",
+        "tests/property/test_it_folds_in_columns.py",
         "tests/property/test_nodes_come_and_go.py",
         "tests/unit/store/test_verify.py",
         "tests/unit/store/test_verify_pay.py",

@@ -19,6 +19,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -163,6 +164,7 @@ def settlements_bytes(connection: Connection) -> int:
 
 def measure(connection: Connection, made: list[bytes]) -> dict[str, object]:
     """The reports folded one after another, each one transaction."""
+    import_module("numpy")  # a fold loads it once in a life, at its first long report
     mirror, journal = Mirror(), Journal(connection)
     mirror.load(connection)
     connection.rollback()

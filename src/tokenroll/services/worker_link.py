@@ -56,7 +56,7 @@ from tokenroll.services.unfolded_tape import UnfoldedTape
 from tokenroll.store.tape import Block, Disk, TapeError, block_span
 
 REPORT_BYTES_MAX: Final = 14 * 1024 * 1024
-"""One report: below a message's limit, about 60,000 attempts, which the ledger folds in one transaction."""
+"""One report: below a message's limit, about 120,000 attempts, which the ledger folds in one transaction."""
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 """Blocks kept in memory while the ledger is away; beyond it they are read from the tape again."""
 REPORT_PAUSE_SECONDS: Final = 0.025

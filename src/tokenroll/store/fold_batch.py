@@ -1,17 +1,19 @@
 """FoldBatch: what one fold writes, in few statements: settlements as they fill some, all else gathered and written at its end."""
 
 from collections import Counter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
 from tokenroll.model.instant import Instant
 from tokenroll.store.database import raw_connection
-from tokenroll.store.fold_rows import FoldRows, fold_rows
+from tokenroll.store.fold_rows import FoldRows, PlainRows, fold_rows
 from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.mirror import Mirror
 from tokenroll.store.raw import RawConnection
 
+Paid: TypeAlias = tuple[list[int], list[int], list[int], list[int]]
+"""Lots in their order, each once: the lot, its wallet, what it paid, for how many."""
 SettlementRow = tuple[int, int, int, int, int, int, int, int, int, bytes]
 """In the order of the columns of `settlements`."""
 
@@ -36,8 +38,8 @@ class FoldBatch:
 
     `values` are those of settlements not yet written, row after row; a record as a bytearray, for sqlite3 looks up an adapter for
     bytes. `spent` is what plain ones took, by the place in the mirror of the one lot that paid them, and `again` has that place for
-    each but the first. `counts` and `charged` are how many others there are by wallet, and what they cost; `changes` is all other
-    movement: lot -> [held, suspense, spent].
+    each but the first; `paid` is the same of a report that was folded in columns. `counts` and `charged` are how many others there are
+    by wallet, and what they cost; `changes` is all other movement: lot -> [held, suspense, spent].
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class FoldBatch:
         "draws",
         "limits",
         "names",
+        "paid",
         "spent",
         "touched",
         "values",
@@ -61,6 +64,7 @@ class FoldBatch:
         self.counts: dict[int, int] = {}
         self.charged: dict[int, int] = {}
         self.spent: dict[Any, Any] = {}
+        self.paid: Paid = ([], [], [], [])
         self.again: list[int] = []
         self.changes: dict[int, list[int]] = {}
         self.company: dict[int, int] = {}
@@ -85,9 +89,17 @@ class FoldBatch:
         change[1] += suspense
         change[2] += spent
 
+    def paying_lots(self) -> set[int]:
+        """Which lots plain settlements took from."""
+        return {place >> 1 for place in self.spent}.union(self.paid[0])
+
     def write_settlements(self, connection: Connection) -> None:
         """The rows of settlements so far, as many as are worth it: what is written soon is still in the processor's cache."""
         fold_rows(connection).settlements_so_far(self.values)
+
+    def write_plain(self, connection: Connection, rows: PlainRows) -> None:
+        """Rows of plain settlements."""
+        fold_rows(connection).plain_settlements(rows)
 
     def write(self, connection: Connection, mirror: Mirror, now: Instant) -> None:
         """All that is not written yet, inside the caller's transaction."""
@@ -116,6 +128,9 @@ class FoldBatch:
             counts = [1 + more.get(place, 0) for place in places]
         rows.add_charged(wallets, [last_seq[wallet] for wallet in wallets], counts, nanos)
         rows.add_spent([place >> 1 for place in places], nanos)
+        paying, wallets, nanos, counts = self.paid
+        rows.add_charged(wallets, [last_seq[wallet] for wallet in wallets], counts, nanos)
+        rows.add_spent(paying, nanos)
         others = sorted(self.counts)
         seqs, counts = [last_seq[wallet] for wallet in others], [self.counts[wallet] for wallet in others]
         rows.add_charged(others, seqs, counts, [self.charged[wallet] for wallet in others])

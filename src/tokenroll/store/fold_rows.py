@@ -4,13 +4,28 @@
 """
 
 import sqlite3
-from typing import Any, Final, Protocol
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
 _ROWS_PER_STATEMENT: Final = (256, 32, 4, 1)
 """Rows of one INSERT, the most first: a statement's own cost is then shared by so many, which takes a third off each. A short fold's
 rows are few statements, too."""
+
+
+class PlainRows(NamedTuple):
+    """Rows of `settlements` of one cycle, each settled, as columns of numpy."""
+
+    seqs: Any
+    hold_keys: Any
+    wallets: Any
+    api_keys: Any
+    admitted: Any
+    cycle: int
+    charges: Any
+    previous: Any
+    records: list[bytearray]
 
 
 class FoldRows(Protocol):
@@ -21,6 +36,9 @@ class FoldRows(Protocol):
 
     def settlements(self, values: list[Any]) -> None:
         """All rows; `values` are theirs, one row after another, and are taken out of the list."""
+
+    def plain_settlements(self, rows: PlainRows) -> None:
+        """All of them."""
 
     def add_spent(self, lots: list[int], nanos: list[int]) -> None:
         """What lots paid, each lot once."""
@@ -75,10 +93,16 @@ _WALLETS: Final = _Bulk(
 )
 
 
-def _flat(*columns: list[int]) -> list[int]:
+@lru_cache(maxsize=16)
+def _plain(cycle: int) -> _Bulk:
+    """Settled rows of a cycle: what is the same for all stands in the statement, for each value that is handed over costs."""
+    return _Bulk("settlements", f"(?,?,?,?,?,{cycle},?,1,?,?)")
+
+
+def _flat(*columns: list[Any]) -> list[Any]:
     """Row after row: columns are laid in at a stride, which is four times as fast as to chain rows."""
     width = len(columns)
-    values = [0] * (width * len(columns[0]))
+    values: list[Any] = [0] * (width * len(columns[0]))
     for place, column in enumerate(columns):
         values[place::width] = column
     return values
@@ -97,6 +121,11 @@ class _SqliteRows:
 
     def settlements(self, values: list[Any]) -> None:
         _SETTLEMENTS.execute(self._raw.cursor(), values)
+
+    def plain_settlements(self, rows: PlainRows) -> None:
+        columns = (rows.seqs, rows.hold_keys, rows.wallets, rows.api_keys, rows.admitted, rows.charges, rows.previous)
+        values = _flat(*[column.tolist() for column in columns], rows.records)
+        _plain(rows.cycle).execute(self._raw.cursor(), values)
 
     def add_spent(self, lots: list[int], nanos: list[int]) -> None:
         _SPENT.execute(self._raw.cursor(), _flat(lots, nanos))

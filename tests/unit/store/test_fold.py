@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.columns_kit import in_columns
 from tests.ledger_kit import (
     ADA,
     ADA_LOT,
@@ -47,10 +48,12 @@ class ToldKit(Kit):
     is_told_short = False
 
 
-@pytest.fixture(params=[False, True], ids=["version 2", "version 3"])
+@pytest.fixture(params=["version 2", "version 3", "in columns"])
 def one(request):
     kit = ToldKit()
-    kit.is_told_short = request.param
+    kit.is_told_short = request.param != "version 2"
+    if request.param == "in columns":
+        in_columns(kit)
     return kit
 
 
