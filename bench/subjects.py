@@ -135,8 +135,7 @@ class Tokenroll(Subject):
         shutil.rmtree(self.home, ignore_errors=True)
         shutil.copytree(prepared(full=self.full), self.home)
         write_config(self.home, gateway_port=GATEWAY_PORT, web_port=WEB_PORT, provider_port=MOCK_PORT, full=self.full)
-        package = HERE.parent / "src" if self.from_source else installed_wheel()
-        environment = {**environment_of(package), "TOKENROLL_HOME": str(self.home)}
+        environment = {**environment_of(self.package()), "TOKENROLL_HOME": str(self.home)}
         for port in (GATEWAY_PORT, WEB_PORT):
             must_be_free(port)
         self._serve(environment)
@@ -144,6 +143,10 @@ class Tokenroll(Subject):
         self._wait_until_healthy()
         for pid in self.near():
             place(pid, SYSTEM_CORE, real_time=True)
+
+    def package(self) -> Path:
+        """What it is started from."""
+        return HERE.parent / "src" if self.from_source else installed_wheel()
 
     def _serve(self, environment: dict[str, str]) -> None:
         command = [interpreter(), "-m", "tokenroll", "serve", "--durability", self.durability]
