@@ -452,8 +452,8 @@ class Worker:
 
     def _report(self) -> None:
         blocks, self._unreported = self._unreported, []
-        for block in blocks:
-            self.core.report(block)
+        if blocks:
+            self.core.report(*blocks)
 
     def _failed(self, error: OSError) -> None:
         self.is_over = True

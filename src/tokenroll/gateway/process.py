@@ -246,8 +246,8 @@ class _Life:
 
     def _report(self) -> None:
         blocks, self._unreported = self._unreported, []
-        for block in blocks:
-            self._core.report(block)
+        if blocks:
+            self._core.report(*blocks)
 
     def begin(self, epoch: int) -> None:
         """See WorkerEvents. A life that never got its lease is begun again under a new epoch."""

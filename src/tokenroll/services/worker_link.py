@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -56,15 +56,15 @@ from tokenroll.services.unfolded_tape import UnfoldedTape
 from tokenroll.store.tape import Block, Disk, TapeError, block_span
 
 REPORT_BYTES_MAX: Final = 14 * 1024 * 1024
-"""One report: below a message's limit, about 120,000 attempts, which the ledger folds in one transaction."""
+"""One report while nobody is served: below a message's limit, about 120,000 attempts, which the ledger folds in one transaction."""
+LIVE_REPORT_BYTES_MAX: Final = 2 * 1024 * 1024
+"""One report while calls are served, about 16,000 attempts: making or reading a larger one holds them up for more than some milliseconds."""
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 """Blocks kept in memory while the ledger is away; beyond it they are read from the tape again."""
 REPORT_PAUSE_SECONDS: Final = 0.025
 """Between a report's acknowledgment and the next report: how much later than it could be the ledger may know of a settlement."""
 EARLY_RECORDS_MIN: Final = 20_000
 """So many records of earlier lives take the ledger a while to fold, and a worker alone need not wait for it."""
-EARLY_REPORT_BYTES_MAX: Final = 2 * 1024 * 1024
-"""One report of them while calls are served: reading it holds nobody up for long."""
 FINAL_REFUSALS: Final = frozenset({"closed_epoch", "leased", "tape", "version", "worker"})
 """Refusals that no repetition changes: the process must end, and say why."""
 
@@ -160,7 +160,8 @@ class WorkerCore:
         self._unfolded: tuple[int, list[bytes]] | None = None
         """Blocks of an earlier life that are reported until they are acknowledged: no lease before that."""
         self._in_flight: tuple[int, int] | None = None
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        """What is to be reported, by its last record."""
         self._waiting_bytes = 0
         self._overflowed = False
         self._newest_sequence = 0
@@ -222,14 +223,18 @@ class WorkerCore:
 
     # ---- called by the worker ---------------------------------------------------------------------------
 
-    def report(self, block: bytes) -> None:
-        """A block that is on the tape as durably as was promised. Reported as soon as the ledger listens."""
-        self._newest_sequence = block_span(block)[1]
-        if self._overflowed or self._waiting_bytes + len(block) > WAITING_BYTES_MAX:
+    def report(self, *blocks: bytes) -> None:
+        """Blocks that are on the tape as durably as was promised, the next ones in order. Reported as soon as the ledger listens.
+
+        A moment's blocks wait as one piece: a busy worker writes thousands a second, and while the ledger is slow or away there would
+        be tens of thousands of pieces to go through at its first word, in which nobody is answered.
+        """
+        self._newest_sequence = block_span(blocks[-1])[1]
+        size = sum(map(len, blocks))
+        if self._overflowed or self._waiting_bytes + size > WAITING_BYTES_MAX:
             self._overflowed = True
         else:
-            self._waiting.append(block)
-            self._waiting_bytes += len(block)
+            self._wait(blocks)
         self._report_next()
 
     def want(self, want: Want | Claim) -> None:
@@ -264,6 +269,11 @@ class WorkerCore:
     def unreported_records(self) -> int:
         """How far the ledger is behind this life's tape, in records."""
         return max(0, self._newest_sequence - self.acked_sequence)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more waits for the ledger than one report takes: then the next one is full however soon it is made."""
+        return self._waiting_bytes > 2 * LIVE_REPORT_BYTES_MAX
 
     @property
     def earlier_records(self) -> int:
@@ -375,7 +385,8 @@ class WorkerCore:
                 self._refused(Refusal("tape", f"the tape of an earlier life cannot be ended: {error}"))
                 return
         if self._unfolded is not None:
-            self._send_report(*self._unfolded)
+            epoch, parts = self._unfolded
+            self._send_report(epoch, block_span(parts[-1])[1], parts)
             return
         self._recovering = False
         if not self._is_early:
@@ -401,7 +412,7 @@ class WorkerCore:
         """An epoch and as many of its blocks as one report takes; None behind the last one."""
         parts: list[bytes] = []
         size, epoch = 0, 0
-        most = EARLY_REPORT_BYTES_MAX if self._is_early else REPORT_BYTES_MAX
+        most = LIVE_REPORT_BYTES_MAX if self._is_early else REPORT_BYTES_MAX
         while (one := self._held or next(self._recovered, None)) is not None:
             self._held = None
             raw = one[1].raw
@@ -413,18 +424,24 @@ class WorkerCore:
             size += len(raw)
         return (epoch, parts) if parts else None
 
+    def _wait(self, blocks: Sequence[bytes]) -> None:
+        piece = b"".join(blocks)
+        self._waiting.append((block_span(blocks[-1])[1], piece))
+        self._waiting_bytes += len(piece)
+
     def _report_waiting(self) -> None:
         if not self._waiting and self._overflowed:
             self._read_again()
         parts: list[bytes] = []
-        size = 0
-        for block in self._waiting:
-            if parts and size + len(block) > REPORT_BYTES_MAX:
+        last = size = 0
+        for piece_last, piece in self._waiting:
+            if parts and size + len(piece) > LIVE_REPORT_BYTES_MAX:
                 break
-            parts.append(block)
-            size += len(block)
+            parts.append(piece)
+            size += len(piece)
+            last = piece_last
         if parts:
-            self._send_report(self.epoch, parts)
+            self._send_report(self.epoch, last, parts)
 
     def _read_again(self) -> None:
         """What did not fit in memory, from the tape; blocks that were not told to us yet are left out."""
@@ -435,18 +452,17 @@ class WorkerCore:
             if self._waiting_bytes + len(block.raw) > WAITING_BYTES_MAX:
                 self._overflowed = True
                 break
-            self._waiting.append(block.raw)
-            self._waiting_bytes += len(block.raw)
+            self._wait([block.raw])
 
-    def _send_report(self, epoch: int, parts: list[bytes]) -> None:
-        self._in_flight = (epoch, block_span(parts[-1])[1])
+    def _send_report(self, epoch: int, last: int, parts: list[bytes]) -> None:
+        self._in_flight = (epoch, last)
         self._say(Report(worker=self.worker, epoch=epoch, blocks=b"".join(parts)))
 
     def _acknowledged(self, ack: Ack) -> None:
         if ack.epoch == self.epoch:
             self.acked_sequence = max(self.acked_sequence, ack.sequence)
-            while self._waiting and block_span(self._waiting[0])[1] <= self.acked_sequence:
-                self._waiting_bytes -= len(self._waiting.popleft())
+            while self._waiting and self._waiting[0][0] <= self.acked_sequence:
+                self._waiting_bytes -= len(self._waiting.popleft()[1])
         if self._in_flight is not None and (ack.epoch, ack.sequence) < self._in_flight:
             return  # said twice: what is on its way is still to be answered, and nothing else is sent before
         if self._unfolded is not None and ack.epoch == self._unfolded[0]:
@@ -599,11 +615,16 @@ class WorkerLink:
         if isinstance(message, Deletable):
             if self._deletable is not None:
                 self._deletable(message)
-        elif isinstance(message, Ack) and self.core.spending and not self.core.earlier_records:
+        elif isinstance(message, Ack) and self._gathers():
             self._pause = asyncio.get_running_loop().call_later(REPORT_PAUSE_SECONDS, self.core.received, message)
         else:
             self.core.received(message)
             self._renew()
+
+    def _gathers(self) -> bool:
+        """Whether the next report gains by waiting: not while earlier lives are told, nor where a full one waits already."""
+        core = self.core
+        return core.spending and not core.earlier_records and not core.is_behind
 
     def lost(self, error: Exception | None = None) -> None:
         """The connection is gone."""

@@ -152,7 +152,7 @@ def test_a_tape_with_a_hole_is_followed_by_nobody(story, monkeypatch):
 
 
 def test_a_line_that_breaks_and_a_ledger_that_restarts_lose_nothing_and_book_nothing_twice(story, monkeypatch):
-    monkeypatch.setattr(worker_link, "EARLY_REPORT_BYTES_MAX", 1)  # a report for each block
+    monkeypatch.setattr(worker_link, "LIVE_REPORT_BYTES_MAX", 1)  # a report for each block
     dies_with_three_calls(story)
     life = story.begins()
     story.until_it_spends()

@@ -13,9 +13,9 @@ from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.protocol import Ack, Lease, LotTerms, Refusal, WalletTerms
 from tokenroll.services.recovery import epoch_blocks
-from tokenroll.services.worker_link import REPORT_PAUSE_SECONDS, WorkerCore, WorkerLink
+from tokenroll.services.worker_link import LIVE_REPORT_BYTES_MAX, REPORT_PAUSE_SECONDS, WorkerCore, WorkerLink
 from tokenroll.store import tape as tapes
-from tokenroll.store.tape import TapeWriter, worker_directory
+from tokenroll.store.tape import TapeWriter, pack_name, worker_directory
 
 HELD = 10_000_000
 
@@ -137,6 +137,57 @@ def test_a_worker_whose_memory_overflowed_reads_what_is_missing_from_its_tape(di
     assert one.lot(ADA_LOT) == (6 * HELD, 0, 0)
 
 
+def test_blocks_of_a_moment_wait_and_are_acknowledged_as_one_piece(directory):
+    """While the ledger stands still: its first word must not be answered with a walk over every block since."""
+    one = Kit()
+    core = WorkerCore(0, directory, Life(), boot_id=BOOT, clock=lambda: START)
+    Loopback(LedgerServer(one.ledger), core).pump()
+    tape = TapeWriter(directory, worker=0, epoch=core.epoch, boot_id=BOOT, created_at=START)
+    core.lost()
+    blocks = []
+    for sequence in range(1, 8):
+        tape.append(hold_record(sequence, (ADA_LOT, HELD)))
+        blocks.append(tape.take_block())
+        tape.write(blocks[-1], START)
+    tape.close()
+    core.report(*blocks[:6])
+    core.report(blocks[6])
+    assert [last for last, _ in core._waiting] == [6, 7]
+    assert core.unreported_records == 7
+    Loopback(LedgerServer(one.ledger), core).pump()
+    assert (core.acked_sequence, core.unreported_records, len(core._waiting), core._waiting_bytes) == (7, 0, 0, 0)
+    assert one.lot(ADA_LOT) == (7 * HELD, 0, 0)
+
+
+def test_while_calls_are_served_a_report_is_small_and_the_next_one_follows_at_once(directory, monkeypatch):
+    """A ledger that was away is told in parts that hold nobody up; where a full part waits, nothing is gained by a pause."""
+    monkeypatch.setattr("tokenroll.services.worker_link.LIVE_REPORT_BYTES_MAX", 300)
+    one = Kit()
+    told = []
+    core = WorkerCore(0, directory, Life(), boot_id=BOOT, clock=lambda: START)
+    Loopback(LedgerServer(one.ledger), core).pump()
+    tape = TapeWriter(directory, worker=0, epoch=core.epoch, boot_id=BOOT, created_at=START)
+    fold = one.ledger.report
+
+    def noted(message):
+        told.append((len(message.blocks), core.is_behind))
+        return fold(message)
+
+    monkeypatch.setattr(one.ledger, "report", noted)
+    core.lost()
+    for sequence in range(1, 13):
+        tape.append(hold_record(sequence, (ADA_LOT, HELD)))
+        block = tape.take_block()
+        assert 100 < len(block) < 150
+        tape.write(block, START)
+        core.report(block)
+    tape.close()
+    Loopback(LedgerServer(one.ledger), core).pump()
+    assert core.acked_sequence == 12
+    assert [size < 300 for size, _ in told] == [True] * 6
+    assert [behind for _, behind in told] == [True, True, True, True, False, False], "six blocks of over 100 bytes are"
+
+
 def test_a_lease_that_was_cut_off_is_replaced_by_the_next_one():
     lot = LotTerms(1, 0, 0, 0, 0, "tool")
     terms = WalletTerms(7, "wallet_7", "Ada", "member", "UTC", [lot], "enforce", "deny", 1_000, 0, 0, 0, 100)
@@ -182,7 +233,7 @@ def test_acknowledgments_are_heard_a_moment_later_so_that_reports_hold_more_than
 
     async def story():
         link = WorkerLink(Core(0, directory, Life(), boot_id=BOOT, clock=lambda: START), directory / "sock")
-        refusal, first, second = Refusal("overdraw", "of lot 3"), Ack(1, 5), Ack(1, 9)
+        refusal, first, second, third = Refusal("overdraw", "of lot 3"), Ack(1, 5), Ack(1, 9), Ack(1, 12)
         link.received(first)
         assert heard == [first], "while earlier lives are told nothing waits"
         link.core.spending = True
@@ -195,6 +246,14 @@ def test_acknowledgments_are_heard_a_moment_later_so_that_reports_hold_more_than
         link.lost()
         await asyncio.sleep(2 * REPORT_PAUSE_SECONDS)
         assert heard == [first, refusal, second], "what a lost connection said is not heard on the next one"
+        link.core.lost()
+        tape = TapeWriter(directory, worker=0, epoch=1, boot_id=BOOT, created_at=START)
+        tape.append(pack_name(1, "a" * 200))
+        block = tape.take_block()
+        tape.close()
+        link.core.report(*[block] * (2 * LIVE_REPORT_BYTES_MAX // len(block) + 1))
+        link.received(third)
+        assert heard == [first, refusal, second, third], "where more than a full report waits, it does not wait longer"
 
     asyncio.run(story())
 
