@@ -38,6 +38,9 @@ class MemoryDisk:
         self.calls.append("write")
         self.data += data
 
+    def write_out(self, descriptor: int) -> None:
+        self.calls.append("write out")
+
     def sync(self, descriptor: int) -> None:
         self.calls.append("sync")
         self.synced_bytes = len(self.data)

@@ -42,6 +42,9 @@ class NoDisk:
     def write(self, descriptor: int, data: bytes) -> None:
         """See Disk."""
 
+    def write_out(self, descriptor: int) -> None:
+        """See Disk."""
+
     def sync(self, descriptor: int) -> None:
         """See Disk."""
 

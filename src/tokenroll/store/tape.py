@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, Protocol
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import TAPE_BLOCK_BYTES_MAX, TAPE_SEGMENT_BYTES_MAX
+from tokenroll.store.write_out import write_out
 
 MAGIC: Final = b"TKRLTAPE"
 VERSION: Final = 3
@@ -37,6 +38,8 @@ RECORD_HEAD: Final = struct.Struct("<BBH")
 RECORD_BYTES_MAX: Final = 0xFFFF
 _BLOCK_RECORDS_SAFE: Final = TAPE_BLOCK_BYTES_MAX // (RECORD_BYTES_MAX + 1)
 """So many records fit one block whatever their lengths."""
+_WRITTEN_OUT_BYTES: Final = 1024 * 1024
+"""After so many bytes the kernel begins to bring them to the disk: a full segment is synced while calls wait, and shall be quick."""
 
 
 class Durability(StrEnum):
@@ -302,6 +305,9 @@ class Disk(Protocol):
     def write(self, descriptor: int, data: bytes) -> None:
         """All of `data` handed to the kernel, else OSError."""
 
+    def write_out(self, descriptor: int) -> None:
+        """What was written so far begins to be brought to stable storage; nothing is promised, and nobody waits."""
+
     def sync(self, descriptor: int) -> None:
         """All data written so far on stable storage, else OSError."""
 
@@ -327,6 +333,10 @@ class KernelDisk:
         written = os.write(descriptor, data)
         while written < len(data):
             written += os.write(descriptor, data[written:])
+
+    def write_out(self, descriptor: int) -> None:
+        """See Disk."""
+        write_out(descriptor)
 
     def sync(self, descriptor: int) -> None:
         """See Disk. fdatasync: the size is data's metadata and is synced with it."""
@@ -476,7 +486,9 @@ class TapeWriter:
             (_, _, first, _) = _BLOCK.unpack_from(block)
             self._open_segment(at, first)
         self._disk.write(self._descriptor, block)
-        self._bytes += len(block)
+        before, self._bytes = self._bytes, self._bytes + len(block)
+        if self._bytes // _WRITTEN_OUT_BYTES != before // _WRITTEN_OUT_BYTES:
+            self._disk.write_out(self._descriptor)
 
     def sync(self) -> None:
         """Everything written so far on stable storage."""
