@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tokenroll import __version__
+from tokenroll.cli import giving_way
 
 NOUNS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -115,6 +116,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command line: 0 done, 1 refused or found wanting, 2 wrong usage, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
+    if arguments is None and tuple(given[:2]) in giving_way.COMMANDS:
+        giving_way.give_way()
     try:
         code = _run(given, as_json=as_json)
         put("")
