@@ -43,7 +43,11 @@ def importing(home: Path) -> Iterator[list[int]]:
             if over.is_set():
                 return
             with (DIR / "import.log").open("ab") as log:
-                running[:] = [subprocess.Popen([*program, str(path)], env=environment, stdout=log, stderr=log)]
+                command = [*program, str(path)]
+                # a session of its own, as cron gives it
+                running[:] = [
+                    subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+                ]
             if running[0].wait() == 0:
                 rows.append(ROWS)
 

@@ -41,6 +41,7 @@ PACED_STREAMS, PACED_EVENT_MICROS = 3000, 150_000
 RATE = 3000
 FOLDED_BESIDE = 2000
 """Calls a second of a second generator, so that the ledger folds 5,000 while the latency of 3,000 is read."""
+UNFOLDED = "tokenroll_unfolded_records"
 QUIET_SECONDS_MAX = 60
 Result = dict[str, Any]
 
@@ -199,7 +200,7 @@ def busy(subject: Subject) -> Result:
         result["beside"] = answer_of(second)["rps"]
         result["rows_imported"], result["pages_read"] = sum(rows), len(waits)
     if isinstance(subject, Tokenroll):
-        behind = (value for name, value in subject.metrics().items() if name.startswith("tokenroll_unfolded_records"))
+        behind = (value for name, value in subject.metrics().items() if name.partition("{")[0] == UNFOLDED)
         result["unfolded_after"] = sum(behind)
     return result
 
