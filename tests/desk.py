@@ -38,7 +38,7 @@ class MemoryDisk:
         self.calls.append("write")
         self.data += data
 
-    def write_out(self, descriptor: int) -> None:
+    def write_out(self, descriptor: int, size: int) -> None:
         self.calls.append("write out")
 
     def sync(self, descriptor: int) -> None:

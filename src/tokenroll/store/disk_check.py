@@ -42,7 +42,7 @@ class NoDisk:
     def write(self, descriptor: int, data: bytes) -> None:
         """See Disk."""
 
-    def write_out(self, descriptor: int) -> None:
+    def write_out(self, descriptor: int, size: int) -> None:
         """See Disk."""
 
     def sync(self, descriptor: int) -> None:

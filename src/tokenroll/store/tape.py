@@ -305,8 +305,8 @@ class Disk(Protocol):
     def write(self, descriptor: int, data: bytes) -> None:
         """All of `data` handed to the kernel, else OSError."""
 
-    def write_out(self, descriptor: int) -> None:
-        """What was written so far begins to be brought to stable storage; nothing is promised, and nobody waits."""
+    def write_out(self, descriptor: int, size: int) -> None:
+        """Most of the `size` bytes written so far begins to be brought to stable storage; nothing is promised, and nobody waits."""
 
     def sync(self, descriptor: int) -> None:
         """All data written so far on stable storage, else OSError."""
@@ -334,9 +334,9 @@ class KernelDisk:
         while written < len(data):
             written += os.write(descriptor, data[written:])
 
-    def write_out(self, descriptor: int) -> None:
+    def write_out(self, descriptor: int, size: int) -> None:
         """See Disk."""
-        write_out(descriptor)
+        write_out(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
         """See Disk. fdatasync: the size is data's metadata and is synced with it."""
@@ -488,7 +488,7 @@ class TapeWriter:
         self._disk.write(self._descriptor, block)
         before, self._bytes = self._bytes, self._bytes + len(block)
         if self._bytes // _WRITTEN_OUT_BYTES != before // _WRITTEN_OUT_BYTES:
-            self._disk.write_out(self._descriptor)
+            self._disk.write_out(self._descriptor, self._bytes)
 
     def sync(self) -> None:
         """Everything written so far on stable storage."""

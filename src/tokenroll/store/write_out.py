@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Final, cast
 
 _SYNC_FILE_RANGE_WRITE: Final = 2
+_WHOLE_BYTES: Final = 64 * 1024
+"""The file is left alone behind the last whole piece of so many: who appends to what is on its way already may wait for the journal."""
 _Call = Callable[[int, int, int, int], int]
 
 
@@ -22,7 +24,11 @@ def _kernel_call() -> _Call | None:
 _call: Final = _kernel_call()
 
 
-def write_out(descriptor: int) -> None:
-    """What was written so far is on its way to the disk. Nothing is promised by it, and an error is left to the next sync to tell."""
-    if _call is not None:
-        _call(descriptor, 0, 0, _SYNC_FILE_RANGE_WRITE)
+def write_out(descriptor: int, size: int) -> None:
+    """What was written so far, up to `size`, is on its way to the disk, but for the last few pages.
+
+    Nothing is promised by it, and an error is left to the next sync to tell.
+    """
+    whole = size - size % _WHOLE_BYTES
+    if whole and _call is not None:  # none would be all
+        _call(descriptor, 0, whole, _SYNC_FILE_RANGE_WRITE)

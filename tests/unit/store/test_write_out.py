@@ -43,11 +43,12 @@ def test_the_file_says_the_same(tmp_path):
 def test_the_kernel_is_asked_to_begin_and_not_waited_for(monkeypatch):
     asked = []
     monkeypatch.setattr(module, "_call", lambda *arguments: asked.append(arguments))
-    KernelDisk().write_out(7)
+    KernelDisk().write_out(7, 200_000)
     begin_and_do_not_wait = 2
-    assert asked == [(7, 0, 0, begin_and_do_not_wait)], "the whole file of that descriptor"
+    assert asked == [(7, 0, 3 * 65_536, begin_and_do_not_wait)], "all but the pages that are still written to"
+    KernelDisk().write_out(7, 65_535)  # no bytes would mean all
     monkeypatch.setattr(module, "_call", None)  # where the kernel cannot
-    KernelDisk().write_out(7)
+    KernelDisk().write_out(7, 200_000)
     assert len(asked) == 1
 
 
@@ -55,6 +56,6 @@ def test_trouble_is_the_next_syncs_to_tell(tmp_path):
     disk = KernelDisk()
     descriptor = disk.open_append(tmp_path / "one")
     disk.close(descriptor)
-    disk.write_out(descriptor)
+    disk.write_out(descriptor, MEBIBYTE)
     with pytest.raises(OSError, match="Bad file descriptor"):
         disk.sync(descriptor)
