@@ -92,9 +92,10 @@ def loses_a_record(real: Any) -> Any:
 
 
 def reports_no_third_block(real: Any) -> Any:
-    def report(self: Any, block: bytes) -> None:
-        if block_span(block)[0] % 3:
-            real(self, block)
+    def report(self: Any, *blocks: bytes) -> None:
+        kept = [block for block in blocks if block_span(block)[0] % 3]
+        if kept:
+            real(self, *kept)
 
     return report
 
@@ -659,7 +660,11 @@ PLANTED = [
     Planted("deny what was not asked for", SizedLease, "refusal", denies_what_was_not_asked_for, SHORT),
     Planted("believe what no want lacked", SizedLease, "_lacks_as_much", lambda _real: lambda *_arguments: True, SHORT),
     Planted(
-        "deny whoever's time is over", SizedLease, "_has_lacked", lambda _real: staticmethod(lambda _asked: True), SHORT
+        "deny whoever's time is over",
+        SizedLease,
+        "_has_lacked",
+        lambda _real: staticmethod(lambda *_asked: True),
+        SHORT,
     ),
     Planted("return what is held", SizedLease, "_give", returns_what_is_held, SHORT),
     Planted("return and keep", SizedLease, "_give", returns_and_keeps, SHORT),

@@ -193,8 +193,8 @@ def test_it_catches_a_closed_epoch_that_may_still_report(monkeypatch):
 
 
 def test_it_catches_blocks_read_in_the_wrong_order(tmp_path: Path, monkeypatch):
-    def reversed_blocks(blocks: bytes) -> list[Block]:
-        return list(reversed(list(whole(blocks))))
+    def reversed_blocks(blocks: bytes, sequence: int) -> list[Block]:
+        return list(reversed(list(whole(blocks, sequence))))
 
     whole = Fold._blocks
     monkeypatch.setattr(Fold, "_blocks", staticmethod(reversed_blocks))

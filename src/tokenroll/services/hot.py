@@ -456,7 +456,7 @@ class Wait:
     """
 
     __slots__ = (
-        "asks", "client", "lacked", "lacked_before", "limit", "needed", "needed_nanos", "told", "until", "wake", "wallets",
+        "asks", "client", "lacked", "lacked_before", "lacks", "limit", "needed", "needed_nanos", "told", "until", "wake", "wallets",
     )  # fmt: skip
 
     def __init__(
@@ -481,6 +481,8 @@ class Wait:
         """Of a sized lease: the ledger is asked for what is missing, also for shares that limits lack for these amounts; None: it is not."""
         self.lacked = False
         """Whether the ledger answered that there is not so much."""
+        self.lacks: tuple[int, list[int]] = (0, [])
+        """Of what: nanos, and limits by id."""
         self.lacked_before: Wait | None = None
         """Of a call whose time is over: how it waited when the ledger said so last, be it that it asked once more since."""
         self.client = client

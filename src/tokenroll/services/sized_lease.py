@@ -130,17 +130,21 @@ class SizedLease:
         if type(refusal) is Denial and asked is not None and not asked.lacked:
             # who waited for a pace has not asked for money at all
             not_asked = asked.limit is not None and refusal.code == "wallet_empty"
-            if (asked.asks is not None or not_asked) and not self._has_lacked(asked):
+            if (asked.asks is not None or not_asked) and not self._has_lacked(asked, refusal.code):
                 return self._not_ready(hold, cut_off=cut_off)
         return refusal
 
     @staticmethod
-    def _has_lacked(asked: Wait) -> bool:
-        """Whether the ledger has said while the call waited that there is not so much of the same: then it may be denied."""
+    def _has_lacked(asked: Wait, code: str) -> bool:
+        """Whether the ledger has said while the call waited that just this is lacking: then it may be denied for it.
+
+        Of a want of money and of a limit it does not say which, nor of two limits.
+        """
         before = asked.lacked_before
-        if before is None:
-            return False
-        return {limit.id for limit, _ in asked.asks or ()} == {limit.id for limit, _ in before.asks or ()}
+        need, limits = (0, []) if before is None else before.lacks
+        if code == "wallet_empty":
+            return need > 0 and not limits
+        return not need and len(limits) == 1 and limits == [limit.id for limit, _ in asked.asks or ()]
 
     def _cut_off(self, hold: HotHold, here: int, short: Wait) -> Wait | Denial | None:
         """The policy for calls that need more than there is here, with nobody to ask. Limits are never passed."""
@@ -324,12 +328,16 @@ class SizedLease:
             # others were asked for money by what the first one lacks: where that is a limit, it says nothing of who needs more money
             is_told = lacked and (place == 0 or (want.need_nanos > 0 and not want.limits))
             wait.lacked = is_told and self._lacks_as_much(wait, want)
-        since = self._queues.pop(asked.ids, [])
-        short = [one for one in since if self._missing(one) != (0, [])] if lacked else []
-        if short:  # the others have what they need by now: a question for nothing is answered by nobody's word
+            if wait.lacked:
+                wait.lacks = want.need_nanos, [limit_id for limit_id, _ in want.limits]
+        woken = list(asked.waits)
+        short: list[Wait] = []
+        for wait in self._queues.pop(asked.ids, ()):
+            # who has what is needed by now asks no more: a question for nothing is answered by nobody's word
+            (short if lacked and self._missing(wait) != (0, []) else woken).append(wait)
+        if short:
             self._queues[asked.ids] = short
-            since = [one for one in since if one not in short]
-        for wait in asked.waits + since:
+        for wait in woken:
             wake, wait.wake = wait.wake, None
             if wake is not None:
                 wake()

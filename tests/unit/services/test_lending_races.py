@@ -219,12 +219,21 @@ def test_a_call_whose_time_ends_while_it_asks_again_is_denied_for_what_was_lacki
     limit.id = 7
     hold = types.SimpleNamespace(key=types.SimpleNamespace(funding_text="The wallet Ada"))
     asks = Wait(BOUND, asks=[])
-    asks.lacked_before = Wait(BOUND, asks=[])
-    assert sized.refusal(hold, 0, Denial("wallet_empty"), asks).code == "wallet_empty"
-    asks.lacked_before = Wait(BOUND, asks=[(limit, 1)])  # that was lacking, and this was not asked for
-    assert sized.refusal(hold, 0, Denial("wallet_empty"), asks).code == "not_ready"
+    asks.lacked_before = before = Wait(BOUND, asks=[])
+
+    def told(code, need, limits):
+        before.lacks = need, limits
+        return sized.refusal(hold, 0, Denial(code), asks).code
+
+    assert told("wallet_empty", BOUND, []) == "wallet_empty"
+    assert told("wallet_empty", 0, [7]) == "not_ready"  # a limit was lacking
+    assert told("wallet_empty", BOUND, [7]) == "not_ready"  # one of both
+    asks.asks = [(limit, 1)]
+    assert told("limit_reached", 0, [7]) == "limit_reached"
+    assert told("limit_reached", BOUND, [7]) == "not_ready"
+    assert told("limit_reached", 0, [8]) == "not_ready"
     asks.lacked_before = None
-    assert sized.refusal(hold, 0, Denial("wallet_empty"), asks).code == "not_ready"
+    assert told("wallet_empty", BOUND, []) == "not_ready"
 
 
 def test_a_call_whose_time_ends_when_it_is_woken_has_not_been_told_that_there_is_no_more():
