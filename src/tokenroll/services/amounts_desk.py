@@ -3,6 +3,9 @@
 A question is answered once the ledger has folded what its worker wrote before it: whoever asks after a call sees that call.
 """
 
+from collections import deque
+
+from tokenroll.model.limits import AMOUNTS_ASKED_MAX
 from tokenroll.services.holdings import amounts_of
 from tokenroll.services.lease_desk import Peer
 from tokenroll.services.ledger import Ledger
@@ -16,24 +19,28 @@ class AmountsDesk:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: list[tuple[Peer, AskAmounts]] = []
+        self._waiting: dict[int, deque[tuple[Peer, AskAmounts]]] = {}
+        """By worker, in the order of its tape. No more than it lets wait: where a fold is halted, the oldest have long been told so."""
 
     def ask(self, peer: Peer, message: AskAmounts) -> None:
         """Answered now, or behind the report that is on its way."""
-        self._waiting.append((peer, message))
+        self._waiting.setdefault(message.worker, deque(maxlen=AMOUNTS_ASKED_MAX)).append((peer, message))
         self.folded(message.worker)
 
     def folded(self, worker: int) -> None:
         """More of a worker's tape is in the ledger."""
-        for one in [one for one in self._waiting if one[1].worker == worker]:
-            peer, message = one
-            if self._ledger.folded_sequence(worker, message.epoch) >= message.sequence:
-                self._waiting.remove(one)
-                peer.say(told(self._ledger, message))
+        waiting = self._waiting.get(worker)
+        while waiting:
+            peer, message = waiting[0]
+            if self._ledger.folded_sequence(worker, message.epoch) < message.sequence:
+                return
+            waiting.popleft()
+            peer.say(told(self._ledger, message))
 
     def left(self, peer: Peer) -> None:
         """A connection is gone, and whoever asked on it."""
-        self._waiting = [one for one in self._waiting if one[0] is not peer]
+        waiting = self._waiting.get(peer.worker, ())
+        self._waiting[peer.worker] = deque((one for one in waiting if one[0] is not peer), maxlen=AMOUNTS_ASKED_MAX)
 
 
 def told(ledger: Ledger, message: AskAmounts) -> Amounts:

@@ -153,6 +153,7 @@ class Ledger:
                 while self.roll_up():
                     pass
             result, number = self._run(command, handler, body_digest)
+            self._lending.forget()
         except Refused as refused:
             return Reply(command.id, problem=refused.message, problem_kind=refused.kind)
         except _DryRun as dry:
@@ -386,7 +387,7 @@ class Ledger:
                 self.connection.rollback()
                 return answer
         plan = self._lending.plan(message, at, sparing=sparing)
-        if plan.holders - asked and not plan.suffices:
+        if plan.holders - asked:  # also where it suffices: of a wallet that comes first others may have something
             self.connection.rollback()
             return plan.holders - asked
         if not plan.suffices:
@@ -439,6 +440,7 @@ class Ledger:
             delta = None if self._leased else self._alone("resign", charging.collect, now)
             self._journal.close_batch(now)
         self._publish(delta)
+        self._lending.forget()
 
     def _tell_denials(self) -> None:
         """Once after an update: a ledger of an earlier release stores otherwise whom denials name."""
@@ -505,7 +507,7 @@ class Ledger:
         except FoldHalt as halt:
             return self._halted(message, halt)
         self._publish(delta)
-        self.recalls_answered = bool(self._fold.gives or self._fold.answered)
+        self.recalls_answered = self._lending.noted(bool(self._fold.gives or self._fold.answered))
         self.returned = self._fold.returned
         self._folded[at] = folded
         if worker.halt_reason:

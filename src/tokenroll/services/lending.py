@@ -5,26 +5,37 @@ is; below a low-water mark a worker is lent just what its call needs. Before a w
 what they do not hold: a call is denied only when the money is nowhere.
 """
 
-from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
+from tokenroll.engine.limiting import window_at
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
+from tokenroll.model.limit import Limit, LimitOverride
 from tokenroll.model.limits import SHARE_SLACK, SHARE_WHOLE
+from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.services import recalling
 from tokenroll.services.hot import NEVER
-from tokenroll.services.limit_terms import counted_from, least_cap, limit_from_row
+from tokenroll.services.limit_terms import limit_from_row, overrides_of
 from tokenroll.services.protocol import Elsewhere, Lent, Want
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import hold_key
+from tokenroll.store.cycles import read_calendars
+from tokenroll.store.database import raw_connection
 from tokenroll.store.lease_book import LeaseBook, LeasePart
 from tokenroll.store.mirror import Mirror
 from tokenroll.store.tape import LIMIT, LOT
 
 _BOTH: Final = 2
 """A loan leaves the others as much as it takes."""
+_OF_NOBODY: Final = """SELECT (SELECT coalesce(sum(used), 0) FROM limit_counters WHERE limit_id = ? AND start_at >= ?)
+    - (SELECT coalesce(sum(u.used), 0) FROM workers w CROSS JOIN tapes t CROSS JOIN limit_uses u
+        WHERE t.worker = w.worker AND t.epoch >= w.closed_epoch
+        AND u.worker = t.worker AND u.epoch = t.epoch AND u.limit_id = ? AND u.start_at >= ?)"""
+"""What is counted of a limit by lives that are over: by life, because what lives count has no other index."""
 
 
 class _Lot(NamedTuple):
@@ -34,6 +45,13 @@ class _Lot(NamedTuple):
     expires_at: Instant
     effective_at: Instant
     id: int
+
+
+class _Limit(NamedTuple):
+    """A limit as its rows say it; `limit` is None when there is none."""
+
+    limit: Limit | None
+    overrides: list[LimitOverride]
 
 
 class Plan(NamedTuple):
@@ -53,11 +71,21 @@ class Lending:
         self._book = book
         self._lots: dict[int, list[_Lot]] = {}
         self._owed: dict[int, int] | None = None
+        self._limits: dict[int, _Limit] = {}
+        self._calendars: Sequence[PayCalendar] | None = None
 
     def forget(self) -> None:
-        """Lots or recalls changed: what was read of them is read again."""
+        """Lots, recalls, limits or calendars changed: what was read of them is read again."""
         self._lots.clear()
         self._owed = None
+        self._limits.clear()
+        self._calendars = None
+
+    def noted(self, answered: bool) -> bool:
+        """Whether a fold answered recalls: then less is owed to them."""
+        if answered:
+            self._owed = None
+        return answered
 
     def plan(self, want: Want, now: Instant, *, sparing: bool) -> Plan:
         """In draw order what there is for it; `sparing`: no more than it needs."""
@@ -106,7 +134,9 @@ class Lending:
             lots = self._eligible(wallet_id, now)
             left = sum(self._free(lot.id) for lot in lots)
             left += 0 if here_alone else sum(self._lent_to_others(lots, want.worker).values())
-            found.append(Elsewhere(wallet_id, left, sum(self._held(wallet_id, want).values())))
+            # what calls hold is told to who may wait for it: finding it takes a look at every open call
+            held = sum(self._held(wallet_id, want).values()) if here_alone else 0
+            found.append(Elsewhere(wallet_id, left, held))
         return found
 
     def lent(self, want: Want, parts: Iterable[LeasePart], now: Instant) -> Lent:
@@ -120,7 +150,10 @@ class Lending:
         """By other worker, what its calls hold of a wallet as far as it has told: it comes back when they end."""
         found: dict[int, int] = {}
         mirror = self._mirror
+        is_pool = wallet_id in mirror.pools
         for hold in mirror.holds.values():
+            if hold.wallet_id != wallet_id and not is_pool:  # nobody draws another's wallet
+                continue
             worker = hold_key(hold.key).worker
             if hold.lapsed_at is None and worker != want.worker:
                 for lot, nanos in hold.slices:
@@ -169,17 +202,23 @@ class Lending:
 
     def _used_by_nobody(self, limit_id: int, now: Instant) -> int:
         """The part of a limit that is used by calls of lives that are over: no share counts them."""
-        row = self._connection.execute(select(schema.limits).where(schema.limits.c.id == limit_id)).one_or_none()
-        if row is None:
+        limit, overrides = self._limit(limit_id)
+        if limit is None:
             return SHARE_WHOLE
-        limit = limit_from_row(row)
-        cap = least_cap(self._connection, limit, now)
-        since = counted_from(self._connection, limit, now)
-        total = _sum(self._connection, schema.limit_counters.c, limit_id, since)
-        unshared = max(0, total - _sum(self._connection, schema.limit_uses.c, limit_id, since))
+        cap = min([limit.cap, *(one.cap for one in overrides if one.expires_at > now)])
+        if self._calendars is None:
+            self._calendars = read_calendars(self._connection)
+        window = window_at(limit.window, limit.window_seconds, now, ZoneInfo(limit.zone), self._calendars)
+        since = (limit_id, window.counted_from)
+        ((counted,),) = raw_connection(self._connection).execute(_OF_NOBODY, since + since).fetchall()
+        unshared = max(0, int(counted))
         return SHARE_WHOLE if cap <= 0 else min(SHARE_WHOLE, -(-unshared * SHARE_WHOLE // cap))
 
-
-def _sum(connection: Connection, columns: Any, limit_id: int, since: Instant) -> int:
-    query = select(func.sum(columns["used"])).where(columns["limit_id"] == limit_id, columns["start_at"] >= since)
-    return int(connection.scalar(query) or 0)
+    def _limit(self, limit_id: int) -> _Limit:
+        known = self._limits.get(limit_id)
+        if known is None:
+            row = self._connection.execute(select(schema.limits).where(schema.limits.c.id == limit_id)).one_or_none()
+            limit = None if row is None else limit_from_row(row)
+            known = _Limit(limit, overrides_of(self._connection, [limit_id]).get(limit_id, []))
+            self._limits[limit_id] = known
+        return known

@@ -77,12 +77,6 @@ def counted_from(connection: Connection, limit: Limit, now: Instant) -> Instant:
     return window_at(limit.window, limit.window_seconds, now, zone, read_calendars(connection)).counted_from
 
 
-def least_cap(connection: Connection, limit: Limit, now: Instant) -> int:
-    """The smallest cap that holds now or, as far as is known, later."""
-    overrides = [one for one in overrides_of(connection, [limit.id]).get(limit.id, []) if one.expires_at > now]
-    return min(limit.cap, *(one.cap for one in overrides)) if overrides else limit.cap
-
-
 def limit_terms(connection: Connection, now: Instant, limit_ids: Iterable[int] | None = None) -> list[LimitTerms]:
     """These limits, or all that hold now or later."""
     table = schema.limits

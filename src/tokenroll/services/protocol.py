@@ -273,7 +273,7 @@ class Want(msgspec.Struct, tag="want", frozen=True):
 
 
 class Elsewhere(msgspec.Struct, array_like=True, frozen=True):
-    """What a wallet has that this worker was not lent: at the ledger, at other workers, and what calls of these hold."""
+    """What a wallet has that this worker was not lent: at the ledger, at other workers, and, where it is LACKING, what calls of these hold."""
 
     wallet_id: int
     left_nanos: int

@@ -32,6 +32,7 @@ GIVEN_UP: Final = -3
 """Numbers of moves that answer no want: what became of the lease of a node that was away."""
 _PART: Final = struct.Struct("<bqq")
 _HEAD: Final = struct.Struct("<cqqqq")
+_MOVE: Final = "INSERT INTO lease_moves(ledger_seq, worker, epoch, number, record) VALUES (?,?,?,?,?)"
 _SHARE: Final = """
     INSERT INTO limit_shares(worker, limit_id, share) VALUES (?,?,?)
     ON CONFLICT(worker, limit_id) DO UPDATE SET share = excluded.share"""
@@ -92,9 +93,7 @@ class LeaseBook:
         """The same for nanos that a fold has moved already: the journal's row, and the shares."""
         record, seq = pack_parts(parts), self._journal.next_seq
         self._journal.take(move_leaf(seq, worker, epoch, number, record))
-        self._connection.execute(
-            schema.lease_moves.insert().values(ledger_seq=seq, worker=worker, epoch=epoch, number=number, record=record)
-        )
+        raw_connection(self._connection).executemany(_MOVE, [(seq, worker, epoch, number, record)])
         shares = self.shares.setdefault(worker, {})
         changed = {}
         for kind, row_id, amount in parts:

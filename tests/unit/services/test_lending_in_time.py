@@ -1,0 +1,81 @@
+"""What the ledger remembers between two wants is what is so: nobody is denied, or drawn from elsewhere, for what was so before."""
+
+from tests import ledger_kit as kit
+from tests.ledger_kit import BO_LOT, CREDIT, DAY
+from tests.unit.services.test_lending import story
+from tests.unit.services.test_lending_races import Listener, credits_worth
+from tokenroll.model.limits import AMOUNTS_ASKED_MAX
+from tokenroll.services.hot import HotHold
+from tokenroll.services.protocol import AskAmounts, Lacking, Lent, Want
+
+
+@story
+def test_nobody_is_denied_what_a_claw_back_left(pair):
+    """A pro-rata claw-back is answered without a delta, while the ledger remembers what was owed to it: the rest is Bo's all the same."""
+    leaving = {"leaving": {"clawback": {"basis": "pro_rata", "months": 12}}}
+    pair.do("plan.create", name="once", kind="stipend", classification="tool", amount_nanos=24 * CREDIT, terms=leaving)
+    grant = pair.do("grant.create", to="Bo", plan="once")["grant"]
+    pair.talk()
+    pair.now += 1
+    pair.call(0, "Bo", **credits_worth(6)).settle(input=10, output=0)  # of both lots something is lent to worker 0
+    pair.talk()
+    pair.now += 150 * DAY
+    taken = pair.do("grant.clawback", grant=grant, reason="left")["clawed_back_nanos"]
+    assert 0 < taken < 24 * CREDIT
+    pair.ledger.want(Want(1, 1, 77, [kit.ADA], 0, 0, [], at=pair.now))  # anybody's, before the worker has answered
+    pair.talk()
+    assert pair.rows("SELECT count(*) FROM recalls WHERE ended_at IS NULL") == [(0,)]
+    left = 5 * CREDIT + 20 * CREDIT + 24 * CREDIT - taken - 10 * kit.IN_NANOS
+    assert isinstance(pair.call(1, "Bo", output_cap_tokens=(left - 7_000_000) // kit.OUT_NANOS).answer, HotHold)
+    pair.prove()
+
+
+@story
+def test_no_pool_is_drawn_while_a_worker_has_ones_own_money_idle(pair):
+    pair.call(0, "Bo", **credits_worth(4.9)).release()
+    pair.talk()
+    assert pair.lent(0, BO_LOT) > 4 * CREDIT
+    call = pair.call(1, "Bo", **credits_worth(2))
+    assert [one.wallet.id for one in call.hold.lots] == [kit.BO]
+    pair.prove()
+
+
+@story
+def test_a_limit_that_is_raised_is_lent_of_at_once(pair):
+    """What the ledger read of a limit it reads again after each command."""
+    limit = pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=1)["limit"]
+    pair.talk()
+    assert isinstance(pair.call(0).answer, HotHold)
+    assert pair.call(1).denial.code == "limit_reached"
+    pair.do("limit.override", limit=limit, cap=3, until=pair.now + DAY)
+    pair.talk()
+    assert isinstance(pair.call(1).answer, HotHold)
+    pair.prove()
+
+
+@story
+def test_what_calls_hold_is_told_to_who_may_wait_for_it(pair):
+    """Bo's calls are not Ada's, and the pool's are both's."""
+    pair.call(1, **credits_worth(1))
+    pair.call(1, "Bo", **credits_worth(1))
+    asks = [kit.ADA, kit.BO]
+    lacking = pair.ledger.want(Want(0, 1, 77, asks, 10**15, 0, [], at=pair.now), frozenset({1}))
+    assert isinstance(lacking, Lacking)
+    most = int(1 * CREDIT) // kit.OUT_NANOS * kit.OUT_NANOS
+    assert [one.held_nanos - most < CREDIT // 10 for one in lacking.elsewhere] == [True, True]
+    assert all(one.held_nanos >= most for one in lacking.elsewhere)
+    lent = pair.ledger.want(Want(0, 1, 78, [kit.ADA], 1, 0, [], at=pair.now))
+    assert isinstance(lent, Lent)
+
+
+@story
+def test_questions_that_nobody_waits_for_any_more_are_forgotten(pair):
+    """While a worker's fold is halted, what its owners ask stays at the ledger, and no more of it than they may ask at once."""
+    desk, peer = pair.server.amounts, Listener(0)
+    for number in range(3 * AMOUNTS_ASKED_MAX):
+        desk.ask(peer, AskAmounts(0, 1, number, 1_000_000, [kit.ADA], []))
+    assert [len(one) for one in desk._waiting.values()] == [AMOUNTS_ASKED_MAX]
+    desk.left(peer)
+    assert [len(one) for one in desk._waiting.values()] == [0]
+    desk.ask(peer, AskAmounts(0, 1, 9, 0, [kit.ADA], []))
+    assert [one.number for one in peer.heard] == [9]
