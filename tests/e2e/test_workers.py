@@ -1,12 +1,14 @@
 """Several gateway processes spend the same wallets: never more than there is, and nobody is denied what is there (law 3, law 4)."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
 
+from tests.chaos.supervised import SERVE, Supervised
 from tests.company import CREDIT, Company
 from tests.e2e.burst import Burst, body_of, run
 
@@ -159,3 +161,21 @@ def test_a_ledger_that_does_not_answer_is_not_guessed_for(company):
     company.start_ledger()
     company.quiet()
     company.until(lambda: company.me("Ada") == company.wallet("Ada"), "what is left")
+
+
+def test_fewer_workers_start_at_once_after_everything_was_killed(tmp_path):
+    """Nobody told the ledger that the second one is dead: its tape is told first, and then the one that is alone begins."""
+    with Supervised(tmp_path / "home", workers=2) as company:
+        company.hire("Ada")
+        assert {answer.status for answer in burst(company, [company.raw_chat("Ada", CALL, QUICK)] * 20)} == {200}
+        pids = [company.pid(role) for role in (SERVE, "ledger", "web", *company.gateways)]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        company.end(SERVE)
+        company.workers = 1
+        company.start_gateway()
+        assert company.starts_refused == 0
+        assert {answer.status for answer in burst(company, [company.raw_chat("Ada", CALL, QUICK)])} == {200}
+        company.quiet()
+        company.tokenroll("reconcile", "--bill", str(company.bill_file(tmp_path / "bill.jsonl")), "--json")
+        proven(company)

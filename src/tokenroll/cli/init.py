@@ -27,7 +27,7 @@ zone = "{zone}"            # IANA zone in which the company's own months begin
 
 [gateway]
 listen = "127.0.0.1:8787"
-workers = 1                  # processes; this release runs one, and takes no other number
+workers = 1                  # processes, up to 16: each is busy with one core
 durability = "synced"        # synced: a hold survives power loss; written: only the death of a process
 observe = false              # true: refuse nobody, record every would-be denial
 

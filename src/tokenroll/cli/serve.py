@@ -26,12 +26,19 @@ from tokenroll.cli.role import refuse_bad_deployments, refuse_bad_line
 from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
 from tokenroll.settings import NODE_WORKERS, WORKERS_MAX, Settings, child_environment
 from tokenroll.settings_table import Listen, listen_from_text
+from tokenroll.store.tape import worker_directory
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 LEDGER: Final = "ledger"
 INTERPRETER: Final = (sys.executable, "-m", "tokenroll.cli.role")
 BACKLOG: Final = 4096
+_FLAGS: Final = {
+    "gateway": "--listen or --port 0",
+    "web": "--web-listen",
+    "nodes": "listen under [nodes] in config.toml",
+}
+"""Where each address is chosen."""
 READY_SECONDS_MAX: Final = 60
 """A ledger that folds a long tape first is slow to start; one that is not ready in a minute has a reason in its output."""
 STOP_SECONDS_MAX: Final = 20
@@ -133,7 +140,9 @@ class Supervisor:
 def serve(
     *,
     listen: Annotated[str | None, typer.Option(help="Gateway address host:port; default from config.toml.")] = None,
-    port: Annotated[int | None, typer.Option(help="Gateway port; 0 lets the system choose, for the pages too.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Gateway port; 0 lets the system choose, for the pages too.")
+    ] = None,
     web_listen: Annotated[str | None, typer.Option(help="Address of the pages; default from config.toml.")] = None,
     workers: Annotated[
         int | None,
@@ -161,7 +170,8 @@ def serve(
     refuse_second(settings)
     settings.run_directory.mkdir(mode=0o700, exist_ok=True)
     with contextlib.ExitStack() as sockets:
-        doors = {name: sockets.enter_context(listening(place)) for name, place in _places(settings).items()}
+        places = _places(settings).items()
+        doors = {name: sockets.enter_context(listening(place, _FLAGS[name])) for name, place in places}
         supervisor = Supervisor(settings=settings)
         obey_signals(supervisor)
         try:
@@ -227,8 +237,8 @@ def refuse_second(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def listening(listen: Listen) -> Iterator[socket.socket]:
-    """A socket that listens for as long as the block runs and that processes inherit. Raises Failure."""
+def listening(listen: Listen, where: str = _FLAGS["gateway"]) -> Iterator[socket.socket]:
+    """A socket that listens for as long as the block runs and that processes inherit. Raises Failure, which says where another is chosen."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     server = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -236,7 +246,7 @@ def listening(listen: Listen) -> Iterator[socket.socket]:
         try:
             server.bind((listen.host, listen.port))
         except OSError as error:
-            message = f"cannot listen on {listen}: {error.strerror}; choose another with --listen or --port 0"
+            message = f"cannot listen on {listen}: {error.strerror}; choose another with {where}"
             raise Failure(message, kind="listen") from error
         server.listen(BACKLOG)
         server.set_inheritable(True)
@@ -269,10 +279,13 @@ def _start_all(supervisor: Supervisor, doors: Mapping[str, socket.socket]) -> No
     supervisor.roles.append(ledger)
     supervisor.start(ledger)
     note("tokenroll serve: starting the ledger")
-    if "gateway" in doors:  # beside it: they read their tapes, and wait for the ledger
+    beside = "gateway" in doors and not _ran_with_more(settings)
+    if beside:  # they read their tapes, and wait for the ledger
         start_gateways(supervisor, doors["gateway"], first_worker=0)
     _wait(supervisor, lambda: _ledger_answers(settings), "the ledger")
     _retire(settings)
+    if "gateway" in doors and not beside:  # one that is alone now is refused while another may still run
+        start_gateways(supervisor, doors["gateway"], first_worker=0)
     note("tokenroll serve: starting the pages; the gateway goes on where its tape ends")
     web = doors["web"]
     pages = Role(name="web", command=[*INTERPRETER, "web", "--fd", str(web.fileno())], fds=(web.fileno(),))
@@ -298,6 +311,12 @@ def start_gateways(supervisor: Supervisor, door: socket.socket, *, first_worker:
         role = Role(name=f"gateway-{worker:03d}", command=command, fds=(door.fileno(),))
         supervisor.roles.append(role)
         supervisor.start(role)
+
+
+def _ran_with_more(settings: Settings) -> bool:
+    """Whether there are tapes of workers that run no more."""
+    numbers = range(settings.gateway.workers, NODE_WORKERS[0])
+    return any(worker_directory(settings.tape_directory, number).exists() for number in numbers)
 
 
 def _retire(settings: Settings) -> None:

@@ -16,7 +16,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def simulate_command(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 lets the kernel choose, and the choice is printed.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port; 0 lets the kernel choose, and the choice is printed.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="The same seed and the same requests give the same answers.")] = 1,
     bill: Annotated[
         Path | None,
@@ -77,4 +79,8 @@ def simulate_command(
                 f"  state               GET {address}/-/state; POST /-/hold, /-/release, /-/faults, /-/reset",
             )
 
-    run(options, host, port, ready)
+    try:
+        run(options, host, port, ready)
+    except OSError as error:
+        message = f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port 0"
+        raise Failure(message, kind="listen") from error

@@ -187,7 +187,7 @@ class SizedLease:
 
     @staticmethod
     def _not_ready(hold: HotHold, *, cut_off: bool) -> Denial:
-        return Denial("not_ready", scope=hold.key.funding_text, state="cut_off" if cut_off else "")
+        return Denial("not_ready", scope=hold.key.funding_text, state="cut_off" if cut_off else "unanswered")
 
     @staticmethod
     def _short(hold: HotHold, here: int) -> Wait | None:

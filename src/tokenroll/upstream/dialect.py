@@ -238,6 +238,8 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
     ),
     "not_ready": lambda d: (
         f"This gateway is cut off from its ledger, and what it was lent of {d.scope} does not suffice; try again in a moment."
+        if d.state == "cut_off"
+        else f"The ledger has not said in time whether {d.scope} has more than this gateway was lent; try again in a moment."
         if d.state
         else f"Whether a call with the id {d.call_id} was sent before is not known now, so it is not sent; try again in a moment."
         if d.call_id
