@@ -20,6 +20,19 @@ class Peer(Protocol):
     def say(self, message: Message) -> None:
         """The message to the worker, if it is still there."""
 
+    def end(self) -> None:
+        """The connection closed: its worker comes again, and says what it wants once more."""
+
+
+class Server(Protocol):
+    """Who serves the ledger."""
+
+    lost: bool
+    """Whether nobody knows what the ledger has, and no more is answered."""
+
+    def note_failure(self, error: Exception, what: str) -> None:
+        """Told to whoever looks after the ledger."""
+
 
 class _Waiting:
     """A want that others are asked for, or that waits behind one before it."""
@@ -46,8 +59,9 @@ class _Waiting:
 class LeaseDesk:
     """Answers wants in the order in which they came: of one wallet one after another, for each must find what the last one left."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, server: Server) -> None:
         self._ledger = ledger
+        self._server = server
         self._number = 0
         self._waiting: list[_Waiting] = []
         self.peers: dict[int, Peer] = {}
@@ -93,7 +107,16 @@ class LeaseDesk:
             self._decide(waiting)
 
     def _answer(self, waiting: _Waiting) -> None:
-        answer = self._ledger.want(waiting.want, waiting.answered, sparing=bool(self._waiting))
+        """Where it fails the wanter's line is ended, so that it is wanted again: nobody else stands in for it, and others go on."""
+        if self._server.lost:
+            waiting.peer.end()
+            return
+        try:
+            answer = self._ledger.want(waiting.want, waiting.answered, sparing=bool(self._waiting))
+        except Exception as error:  # noqa: BLE001 - a door: told, and wanted again
+            self._server.note_failure(error, "a want cannot be answered")
+            waiting.peer.end()
+            return
         if isinstance(answer, set):
             self._ask(waiting, answer)
         elif answer is not None:

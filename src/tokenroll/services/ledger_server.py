@@ -74,7 +74,7 @@ class LedgerServer:
         self.lost = False
         """Whether nobody knows what of the last commit is kept: no more is answered, and whoever serves this reads the ledger anew."""
         self._said: dict[str, float] = {}
-        self.leases = LeaseDesk(ledger)
+        self.leases = LeaseDesk(ledger, self)
         self.amounts = AmountsDesk(ledger)
         self.watch = LeaseWatch(ledger, self._reclaimed)
         self.worker_count: Callable[[], int] = _one
