@@ -5,11 +5,16 @@ remembers may go with them: a worker that comes again wants again.
 """
 
 import asyncio
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Protocol
 
 from tokenroll.model.limits import LEASE_ANSWER_SECONDS_MAX, NODE_WORKER_MIN
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.protocol import AskBack, Lacking, Message, Want
+from tokenroll.store.tape import LIMIT, LOT
 
 
 class Peer(Protocol):
@@ -34,14 +39,26 @@ class Server(Protocol):
         """Told to whoever looks after the ledger."""
 
 
+_Thing = tuple[int, int]
+"""What a want may be of, as a part of a lease has it: LOT and a wallet, or LIMIT and a limit."""
+
+
+def _things(want: Want) -> list[_Thing]:
+    return list(dict.fromkeys([*((LOT, one) for one in want.wallets), *((LIMIT, one) for one, _ in want.limits)]))
+
+
 class _Waiting:
     """A want that others are asked for, or that waits behind one before it."""
 
-    __slots__ = ("answered", "asked", "number", "peer", "timer", "want")
+    __slots__ = ("answered", "asked", "number", "peer", "place", "things", "timer", "want")
 
     def __init__(self, peer: Peer, want: Want) -> None:
         self.peer = peer
         self.want = want
+        self.things = _things(want)
+        """In whose lines it waits."""
+        self.place = 0
+        """Its place in all of them, so that no two wait for each other."""
         self.number = 0
         """Of what others were asked last; 0: nothing yet."""
         self.asked: set[int] = set()
@@ -50,10 +67,8 @@ class _Waiting:
         """Who is asked no more."""
         self.timer: asyncio.TimerHandle | None = None
 
-    def overlaps(self, want: Want) -> bool:
-        """Whether both want of the same wallet or limit."""
-        mine, limits = self.want, {limit_id for limit_id, _ in self.want.limits}
-        return not {*mine.wallets}.isdisjoint(want.wallets) or any(limit_id in limits for limit_id, _ in want.limits)
+
+_PLACE = attrgetter("place")
 
 
 class LeaseDesk:
@@ -63,33 +78,40 @@ class LeaseDesk:
         self._ledger = ledger
         self._server = server
         self._number = 0
-        self._waiting: list[_Waiting] = []
+        self._place = 0
+        self._waiting: dict[tuple[Peer, int], _Waiting] = {}
+        """By connection and number of the want."""
+        self._lines: dict[_Thing, list[_Waiting]] = {}
+        """By wallet or limit, who waits for it; those that others are asked for come first."""
+        self._asked: dict[int, _Waiting] = {}
+        """For which of them others were asked under a number."""
         self.peers: dict[int, Peer] = {}
         """Workers that spend, by number."""
 
     def want(self, peer: Peer, want: Want) -> None:
         """Lent, lacking, or asked of others first. One that waits already is put another way: its worker returned what it counted on."""
-        for waiting in self._waiting:
-            if waiting.peer is peer and waiting.want.number == want.number:
-                waiting.want = want
-                return
+        known = self._waiting.get((peer, want.number))
+        if known is not None:
+            known.want = want
+            return
         waiting = _Waiting(peer, want)
-        if not any(one.overlaps(want) for one in self._waiting):
+        if not any(one in self._lines for one in waiting.things):
             self._answer(waiting)
         elif want.need_nanos or want.limits or want.again:  # what is said again may have been lent already
-            self._waiting.append(waiting)
+            self._place += 1
+            self._wait(waiting, self._place)
         else:  # what is asked for ahead is for later, and others wait now
             peer.say(Lacking(want.number, []))
 
     def returned(self, worker: int, numbers: set[int]) -> None:
         """A worker's report returned what was asked for under these numbers."""
-        for waiting in [one for one in self._waiting if one.number in numbers]:
-            if waiting.number in numbers:
-                self._heard(waiting, worker)
+        for number in sorted(numbers):
+            if number in self._asked:
+                self._heard(self._asked[number], worker)
 
     def ended(self, worker: int) -> None:
         """A worker's lease came back whole: it resigned, or its next life begins."""
-        for waiting in [one for one in self._waiting if worker in one.asked]:
+        for waiting in [one for one in self._waiting.values() if worker in one.asked]:
             if worker in waiting.asked:
                 self._heard(waiting, worker)
 
@@ -97,9 +119,10 @@ class LeaseDesk:
         """A connection is gone: what it wanted it wants again when it is back."""
         if self.peers.get(peer.worker) is peer:
             del self.peers[peer.worker]
-        for waiting in [one for one in self._waiting if one.peer is peer]:
+        gone = [one for one in self._waiting.values() if one.peer is peer]
+        for waiting in gone:
             self._forget(waiting)
-        self._go_on()
+        self._go_on(thing for one in gone for thing in one.things)
 
     def _heard(self, waiting: _Waiting, worker: int) -> None:
         waiting.asked.discard(worker)
@@ -129,15 +152,29 @@ class LeaseDesk:
         if not waiting.asked:
             self._answer(waiting)  # machines without a line: theirs until their deadline, and nobody waits for it
             return
-        self._waiting.insert(0, waiting)  # it comes before those that wait behind it
+        self._wait(waiting, -self._number)  # it comes before those that wait behind it
+        self._asked[self._number] = waiting
         waiting.timer = asyncio.get_running_loop().call_later(LEASE_ANSWER_SECONDS_MAX, self._decide, waiting)
         limits = [limit_id for limit_id, _ in waiting.want.limits]
         for worker in waiting.asked:
             if worker in self.peers:
                 self.peers[worker].say(AskBack(self._number, waiting.want.wallets, limits))
 
+    def _wait(self, waiting: _Waiting, place: int) -> None:
+        waiting.place = place
+        self._waiting[waiting.peer, waiting.want.number] = waiting
+        for one in waiting.things:
+            insort(self._lines.setdefault(one, []), waiting, key=_PLACE)
+
     def _forget(self, waiting: _Waiting) -> None:
-        self._waiting.remove(waiting)
+        del self._waiting[waiting.peer, waiting.want.number]
+        self._asked.pop(waiting.number, None)
+        for one in waiting.things:
+            line = self._lines[one]
+            del line[bisect_left(line, waiting.place, key=_PLACE)]
+            if not line:
+                del self._lines[one]
+        waiting.asked = set()
         if waiting.timer is not None:
             waiting.timer.cancel()
 
@@ -145,18 +182,16 @@ class LeaseDesk:
         """All answered, or are away: what is there now is all that there is, but for whoever was lent something meanwhile."""
         self._forget(waiting)
         self._answer(waiting)
-        self._go_on()
+        self._go_on(waiting.things)
 
-    def _go_on(self) -> None:
-        """Those that waited behind one that is answered."""
-        for place, waiting in enumerate(tuple(self._waiting)):
-            before = self._waiting[:place]
-            if (
-                waiting in self._waiting
-                and not waiting.number
-                and not any(one.overlaps(waiting.want) for one in before)
-            ):
-                self._waiting.remove(waiting)
-                self._answer(waiting)
-                return self._go_on()
-        return None
+    def _go_on(self, things: Iterable[_Thing]) -> None:
+        """Those that waited behind one that is answered, and are the first in all their lines now."""
+        moved = deque(things)
+        while moved:
+            line = self._lines.get(moved.popleft())
+            waiting = line[0] if line else None
+            if waiting is None or waiting.number or any(self._lines[one][0] is not waiting for one in waiting.things):
+                continue
+            self._forget(waiting)
+            self._answer(waiting)
+            moved.extend(waiting.things)

@@ -1,6 +1,7 @@
 """Who waits for whom at the ledger: no want is lost, none is answered for what was not asked, and thousands wait at no cost."""
 
 import sqlite3
+import time
 
 from sqlalchemy.exc import OperationalError
 
@@ -10,6 +11,8 @@ from tests.pair import Pair
 from tests.unit.services.test_lending import story
 from tokenroll.services.hot import HotHold
 from tokenroll.services.loopback import Loopback
+from tokenroll.services.protocol import AskBack, Lacking, Want
+from tokenroll.store.collector import no_cycle_search
 
 
 class Listener:
@@ -25,6 +28,22 @@ class Listener:
 
     def end(self):
         self.is_over = True
+
+
+def want_of(worker, number, need, wallets):
+    return Want(worker, 1, number, wallets, need, 0, [], at=kit.START + 1)
+
+
+def pool_of(pair, count):
+    """So many wants of members of one pool: others are asked for the first one, and the rest stand behind it."""
+    pair.ledger.want = lambda message, asked=frozenset(), *, sparing=False: (
+        Lacking(message.number, []) if asked or message.number > 1 else {1}
+    )
+    desk, first, asked = pair.server.leases, Listener(0), Listener(1)
+    desk.peers[1] = asked
+    for number in range(1, count + 1):
+        desk.want(first, want_of(0, number, 5, [100 + number, 9]))
+    return desk, first, asked
 
 
 def credits_worth(amount):
@@ -66,3 +85,30 @@ def test_a_want_whose_answer_failed_once_is_said_again(pair):
     pair.talk()
     assert isinstance(call.answer, HotHold)
     pair.prove()
+
+
+@story
+def test_thousands_of_wants_behind_one_are_all_answered_in_their_order(pair):
+    desk, first, asked = pool_of(pair, 3_000)
+    assert first.heard == []
+    (question,) = asked.heard
+    assert isinstance(question, AskBack)
+    desk.returned(1, {question.number})
+    assert [one.number for one in first.heard] == [*range(1, 3_001)]
+    assert not desk._waiting
+    assert not desk._lines
+
+
+@story
+def test_a_want_costs_as_little_behind_thousands_as_behind_few(pair):
+    """Each that is compared with all that wait costs 16 times as much when 16 times as many wait."""
+    seconds = []
+    for count in (500, 8_000):
+        with no_cycle_search():
+            began = time.thread_time()
+            desk, first, asked = pool_of(pair, count)
+            desk.returned(1, {asked.heard[0].number})
+            seconds.append((time.thread_time() - began) / count)
+        assert len(first.heard) == count
+    few, many = seconds
+    assert many < 5 * few, f"{many * 1e6:.0f} us a want of 8,000, {few * 1e6:.0f} us of 500"

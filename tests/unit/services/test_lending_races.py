@@ -107,7 +107,7 @@ def test_what_was_lent_ahead_and_never_heard_is_said_again_while_others_wait(pai
     desk.want(first, want_of(0, 9, 0, like=10 * CREDIT))
     desk.want(second, want_of(1, 9, 75 * CREDIT))
     assert [type(one) for one in first.heard + second.heard] == [Lent]
-    (waiting,) = desk._waiting
+    (waiting,) = desk._waiting.values()
     desk.left(first)  # the line was cut behind the loan
     first.heard.clear()
     desk.want(first, msgspec.structs.replace(want_of(0, 9, 0, like=10 * CREDIT), again=True))
