@@ -77,7 +77,8 @@ class LeaseDesk:
     def __init__(self, ledger: Ledger, server: Server) -> None:
         self._ledger = ledger
         self._server = server
-        self._number = 0
+        self._number = ledger.now()
+        """Of what is asked next. What was returned for a ledger before this one is on tapes yet: no number counts twice."""
         self._place = 0
         self._waiting: dict[tuple[Peer, int], _Waiting] = {}
         """By connection and number of the want."""

@@ -6,10 +6,11 @@ import time
 from sqlalchemy.exc import OperationalError
 
 from tests import ledger_kit as kit
-from tests.ledger_kit import CREDIT
+from tests.ledger_kit import BO_LOT, CREDIT
 from tests.pair import Pair
 from tests.unit.services.test_lending import story
 from tokenroll.services.hot import HotHold
+from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.protocol import AskBack, Lacking, Want
 from tokenroll.store.collector import no_cycle_search
@@ -112,3 +113,32 @@ def test_a_want_costs_as_little_behind_thousands_as_behind_few(pair):
         assert len(first.heard) == count
     few, many = seconds
     assert many < 5 * few, f"{many * 1e6:.0f} us a want of 8,000, {few * 1e6:.0f} us of 500"
+
+
+@story
+def test_what_was_returned_for_a_ledger_before_this_one_answers_no_question_of_this_one(pair):
+    """A worker was asked, and returned about somebody else; before that was reported the ledger was started again."""
+    pair.call(1, "Bo", **credits_worth(0.1)).settle(input=10, output=0)
+    pair.talk()
+    wanter, other = pair.workers
+    question = pair.server.leases._number + 1
+    other.link.close()
+    other.spending.returned([], question)
+    other.turn()  # on its tape, and not reported
+    wanter.link.close()
+    pair.now += 1
+    pair.ledger = kit.new_ledger(pair.connection, lambda: pair.now)
+    pair.server = LedgerServer(pair.ledger)
+    wanter.link = Loopback(pair.server, wanter.core)
+    wanter.link.pump()
+    assert pair.lent(1, BO_LOT) > 0
+    call = pair.call(0, "Bo", talk=False, **credits_worth(24.9))
+    other.link = Loopback(pair.server, other.core)
+    other.link.step()  # it says HELLO, so it is asked
+    while wanter.link.step():
+        pass
+    (waiting,) = pair.server.leases._waiting.values()
+    assert waiting.asked == {1}
+    pair.talk()
+    assert isinstance(call.answer, HotHold)
+    pair.prove()
