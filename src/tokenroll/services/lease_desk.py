@@ -116,6 +116,13 @@ class LeaseDesk:
             if worker in waiting.asked:
                 self._heard(waiting, worker)
 
+    def came(self, peer: Peer) -> None:
+        """A worker's line is there again: what it was asked on the one before may be lost, and is asked once more."""
+        self.peers[peer.worker] = peer
+        for waiting in self._waiting.values():
+            if peer.worker in waiting.asked:
+                self._say(waiting, peer.worker)
+
     def left(self, peer: Peer) -> None:
         """A connection is gone: what it wanted it wants again when it is back."""
         if self.peers.get(peer.worker) is peer:
@@ -156,10 +163,14 @@ class LeaseDesk:
         self._wait(waiting, -self._number)  # it comes before those that wait behind it
         self._asked[self._number] = waiting
         waiting.timer = asyncio.get_running_loop().call_later(LEASE_ANSWER_SECONDS_MAX, self._decide, waiting)
-        limits = [limit_id for limit_id, _ in waiting.want.limits]
-        for worker in waiting.asked:
-            if worker in self.peers:
-                self.peers[worker].say(AskBack(self._number, waiting.want.wallets, limits))
+        for worker in tuple(waiting.asked):
+            self._say(waiting, worker)
+
+    def _say(self, waiting: _Waiting, worker: int) -> None:
+        """The question to one whom it is for; who has no line hears it when it is back."""
+        if worker in self.peers:
+            limits = [limit_id for limit_id, _ in waiting.want.limits]
+            self.peers[worker].say(AskBack(waiting.number, waiting.want.wallets, limits))
 
     def _wait(self, waiting: _Waiting, place: int) -> None:
         waiting.place = place

@@ -400,10 +400,10 @@ class LedgerConnection(asyncio.Protocol):
                 other.end()  # its epoch is over, or this is the same process after a lost connection
         if message.epoch:
             self.spends = True
-            self._server.leases.peers[self.worker] = self
             ledger.applied(Applied(worker=message.worker, number=message.last_delta))
             for delta in ledger.missed_deltas(message.worker, message.last_delta):
                 self.write(encode(delta))
+            self._server.leases.came(self)
 
     def _ready(self, message: Ready) -> None:
         if message.of > 1:

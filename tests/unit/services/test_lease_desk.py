@@ -142,3 +142,21 @@ def test_what_was_returned_for_a_ledger_before_this_one_answers_no_question_of_t
     pair.talk()
     assert isinstance(call.answer, HotHold)
     pair.prove()
+
+
+@story
+def test_a_worker_whose_line_was_cut_behind_a_question_is_asked_again(pair):
+    pair.call(1, "Bo", **credits_worth(0.1)).settle(input=10, output=0)
+    pair.talk()
+    wanter, other = pair.workers
+    call = pair.call(0, "Bo", talk=False, **credits_worth(24.9))
+    while wanter.link.step():
+        pass
+    (waiting,) = pair.server.leases._waiting.values()
+    assert waiting.asked == {1}
+    other.link.close()  # and the question is lost
+    other.link = Loopback(pair.server, other.core)
+    pair.talk()
+    assert isinstance(call.answer, HotHold)
+    assert not pair.server.leases._waiting
+    pair.prove()
