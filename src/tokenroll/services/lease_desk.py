@@ -8,6 +8,7 @@ import asyncio
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
+from itertools import takewhile
 from operator import attrgetter
 from typing import Protocol
 
@@ -61,14 +62,14 @@ class _Waiting:
         """Its place in all of them, so that no two wait for each other."""
         self.number = 0
         """Of what others were asked last; 0: nothing yet."""
-        self.asked: set[int] = set()
-        """Who has not answered."""
+        self.asked: dict[int, int] = {}
+        """Who has not answered, and under which number it will."""
         self.answered: frozenset[int] = frozenset()
         """Who is asked no more."""
         self.timer: asyncio.TimerHandle | None = None
 
 
-_PLACE = attrgetter("place")
+_PLACE, _NUMBER = attrgetter("place"), attrgetter("number")
 
 
 class LeaseDesk:
@@ -84,13 +85,15 @@ class LeaseDesk:
         """By connection and number of the want."""
         self._lines: dict[_Thing, list[_Waiting]] = {}
         """By wallet or limit, who waits for it; those that others are asked for come first."""
-        self._asked: dict[int, _Waiting] = {}
-        """For which of them others were asked under a number."""
+        self._asked: dict[tuple[int, int], _Waiting] = {}
+        """For which of them a worker was asked under a number."""
         self.peers: dict[int, Peer] = {}
         """Workers that spend, by number."""
 
     def want(self, peer: Peer, want: Want) -> None:
         """Lent, lacking, or asked of others first. One that waits already is put another way: its worker returned what it counted on."""
+        if want.again and self._is_met(peer, want):
+            return
         known = self._waiting.get((peer, want.number))
         if known is not None:
             known.want = want
@@ -98,7 +101,7 @@ class LeaseDesk:
         waiting = _Waiting(peer, want)
         if not any(one in self._lines for one in waiting.things):
             self._answer(waiting)
-        elif want.need_nanos or want.limits or want.again:  # what is said again may have been lent already
+        elif want.need_nanos or want.limits or want.again:
             self._place += 1
             self._wait(waiting, self._place)
         else:  # what is asked for ahead is for later, and others wait now
@@ -107,8 +110,9 @@ class LeaseDesk:
     def returned(self, worker: int, numbers: set[int]) -> None:
         """A worker's report returned what was asked for under these numbers."""
         for number in sorted(numbers):
-            if number in self._asked:
-                self._heard(self._asked[number], worker)
+            waiting = self._asked.get((worker, number))
+            if waiting is not None:
+                self._heard(waiting, worker)
 
     def ended(self, worker: int) -> None:
         """A worker's lease came back whole: it resigned, or its next life begins."""
@@ -119,7 +123,7 @@ class LeaseDesk:
     def came(self, peer: Peer) -> None:
         """A worker's line is there again: what it was asked on the one before may be lost, and is asked once more."""
         self.peers[peer.worker] = peer
-        for waiting in self._waiting.values():
+        for waiting in tuple(self._waiting.values()):
             if peer.worker in waiting.asked:
                 self._say(waiting, peer.worker)
 
@@ -132,8 +136,25 @@ class LeaseDesk:
             self._forget(waiting)
         self._go_on(thing for one in gone for thing in one.things)
 
+    def _is_met(self, peer: Peer, want: Want) -> bool:
+        """Whether a want was met before, and its answer lost with the line: it is said again, and nobody need wait for that.
+
+        As long as its worker had not heard it, there was nothing that it could return: who asked it asks it once more.
+        """
+        met = self._ledger.met(want)
+        if met is None:
+            return False
+        peer.say(met)
+        for waiting in dict.fromkeys(
+            one for thing in _things(want) for one in takewhile(_NUMBER, self._lines.get(thing, ()))
+        ):
+            if peer.worker in waiting.answered:
+                self._number += 1
+                self._question(waiting, peer.worker)
+        return True
+
     def _heard(self, waiting: _Waiting, worker: int) -> None:
-        waiting.asked.discard(worker)
+        self._asked.pop((worker, waiting.asked.pop(worker)))
         if not waiting.asked:
             self._decide(waiting)
 
@@ -156,21 +177,26 @@ class LeaseDesk:
     def _ask(self, waiting: _Waiting, holders: set[int]) -> None:
         self._number += 1
         away = {worker for worker in holders if worker >= NODE_WORKER_MIN and worker not in self.peers}
-        waiting.number, waiting.asked, waiting.answered = self._number, holders - away, waiting.answered | holders
-        if not waiting.asked:
+        waiting.number, waiting.answered = self._number, waiting.answered | holders
+        if holders <= away:
             self._answer(waiting)  # machines without a line: theirs until their deadline, and nobody waits for it
             return
         self._wait(waiting, -self._number)  # it comes before those that wait behind it
-        self._asked[self._number] = waiting
         waiting.timer = asyncio.get_running_loop().call_later(LEASE_ANSWER_SECONDS_MAX, self._decide, waiting)
-        for worker in tuple(waiting.asked):
-            self._say(waiting, worker)
+        for worker in sorted(holders - away):
+            self._question(waiting, worker)
+
+    def _question(self, waiting: _Waiting, worker: int) -> None:
+        self._asked.pop((worker, waiting.asked.get(worker, 0)), None)
+        waiting.asked[worker] = self._number
+        self._asked[worker, self._number] = waiting
+        self._say(waiting, worker)
 
     def _say(self, waiting: _Waiting, worker: int) -> None:
         """The question to one whom it is for; who has no line hears it when it is back."""
         if worker in self.peers:
             limits = [limit_id for limit_id, _ in waiting.want.limits]
-            self.peers[worker].say(AskBack(waiting.number, waiting.want.wallets, limits))
+            self.peers[worker].say(AskBack(waiting.asked[worker], waiting.want.wallets, limits))
 
     def _wait(self, waiting: _Waiting, place: int) -> None:
         waiting.place = place
@@ -180,13 +206,14 @@ class LeaseDesk:
 
     def _forget(self, waiting: _Waiting) -> None:
         del self._waiting[waiting.peer, waiting.want.number]
-        self._asked.pop(waiting.number, None)
+        for asked in waiting.asked.items():
+            del self._asked[asked]
         for one in waiting.things:
             line = self._lines[one]
             del line[bisect_left(line, waiting.place, key=_PLACE)]
             if not line:
                 del self._lines[one]
-        waiting.asked = set()
+        waiting.asked = {}
         if waiting.timer is not None:
             waiting.timer.cancel()
 

@@ -379,25 +379,26 @@ class Ledger:
         """
         if not self._is_lessee(message):
             return None
+        if (met := self.met(message)) is not None:
+            return met
         at = message.at or self.now()
-        if message.again:
-            known = self._book.lent(message.worker, message.epoch, message.number)
-            if known is not None:
-                answer = self._lending.lent(message, known, at)
-                self.connection.rollback()
-                return answer
         plan = self._lending.plan(message, at, sparing=sparing)
-        if plan.holders - asked:  # also where it suffices: of a wallet that comes first others may have something
+        holders = plan.holders - asked  # also where it suffices: of a wallet that comes first others may have something
+        if holders or not plan.suffices:
+            answer = holders or Lacking(message.number, self._lending.elsewhere(message, at, here_alone=True))
             self.connection.rollback()
-            return plan.holders - asked
-        if not plan.suffices:
-            elsewhere = self._lending.elsewhere(message, at, here_alone=True)
-            self.connection.rollback()
-            return Lacking(message.number, elsewhere)
+            return answer
         with self._transaction() as now:
             self._book.move(message.worker, message.epoch, message.number, plan.parts)
             self._journal.close_batch(now)
         return self._lending.lent(message, plan.parts, at)
+
+    def met(self, message: Want) -> Lent | None:
+        """What was lent for a want that is said again, if it was met."""
+        known = self._book.lent(message.worker, message.epoch, message.number) if message.again else None
+        met = None if known is None else self._lending.lent(message, known, message.at or self.now())
+        self.connection.rollback()
+        return met if self._is_lessee(message) else None
 
     def claim(self, messages: Sequence[Claim], peers: Container[int]) -> list[ClaimAnswer]:
         """Which calls that their clients named a worker may send, durable. None of a life that is over is answered."""

@@ -138,7 +138,7 @@ def test_what_was_returned_for_a_ledger_before_this_one_answers_no_question_of_t
     while wanter.link.step():
         pass
     (waiting,) = pair.server.leases._waiting.values()
-    assert waiting.asked == {1}
+    assert waiting.asked.keys() == {1}
     pair.talk()
     assert isinstance(call.answer, HotHold)
     pair.prove()
@@ -153,10 +153,32 @@ def test_a_worker_whose_line_was_cut_behind_a_question_is_asked_again(pair):
     while wanter.link.step():
         pass
     (waiting,) = pair.server.leases._waiting.values()
-    assert waiting.asked == {1}
+    assert waiting.asked.keys() == {1}
     other.link.close()  # and the question is lost
     other.link = Loopback(pair.server, other.core)
     pair.talk()
     assert isinstance(call.answer, HotHold)
     assert not pair.server.leases._waiting
+    pair.prove()
+
+
+@story
+def test_who_was_lent_something_and_did_not_hear_it_denies_nobody_else(pair):
+    """It is asked back while its answer is said again, and what it returned before that says nothing."""
+    call = pair.call(0, "Bo", talk=False, **credits_worth(0.1))
+    first, second = pair.workers
+    while first.link.step():
+        if pair.lent(0, BO_LOT):
+            break
+    lent = pair.lent(0, BO_LOT)
+    assert lent == 1_060_860_000
+    first.link.close()
+    first.link = Loopback(pair.server, first.core)
+    first.link.step()  # it says HELLO, so it can be asked
+    other = pair.call(1, "Bo", talk=False, output_cap_tokens=(25 * CREDIT - lent // 2) // kit.OUT_NANOS)
+    while second.link.step():  # its want comes first
+        pass
+    pair.talk()
+    assert isinstance(call.answer, HotHold)
+    assert isinstance(other.answer, HotHold)
     pair.prove()

@@ -110,11 +110,14 @@ def test_what_was_lent_ahead_and_never_heard_is_said_again_while_others_wait(pai
     (waiting,) = desk._waiting.values()
     desk.left(first)  # the line was cut behind the loan
     first.heard.clear()
+    desk.came(first)
     desk.want(first, msgspec.structs.replace(want_of(0, 9, 0, like=10 * CREDIT), again=True))
-    assert first.heard == []
-    desk.returned(0, {waiting.number})
+    asked, lent, anew = first.heard
+    assert (asked.number, lent.lots) == (waiting.number, [(kit.ADA, ADA_LOT, 10 * CREDIT)])
+    desk.returned(0, {asked.number})  # it had nothing yet
+    assert second.heard == []
+    desk.returned(0, {anew.number})
     assert [(type(one), one.number) for one in second.heard] == [(Lacking, 9)]
-    assert [one.lots for one in first.heard] == [[(kit.ADA, ADA_LOT, 10 * CREDIT)]]
     assert pair.rows("SELECT count(*) FROM lease_moves WHERE number = 9") == [(1,)]
 
 
