@@ -56,7 +56,7 @@ class _Waiting:
     def __init__(self, peer: Peer, want: Want) -> None:
         self.peer = peer
         self.want = want
-        self.things = _things(want)
+        self.things: list[_Thing] = []
         """In whose lines it waits."""
         self.place = 0
         """Its place in all of them, so that no two wait for each other."""
@@ -96,10 +96,10 @@ class LeaseDesk:
             return
         known = self._waiting.get((peer, want.number))
         if known is not None:
-            known.want = want
+            self._put(known, want)
             return
         waiting = _Waiting(peer, want)
-        if not any(one in self._lines for one in waiting.things):
+        if not any(one in self._lines for one in _things(want)):
             self._answer(waiting)
         elif want.need_nanos or want.limits or want.again:
             self._place += 1
@@ -132,9 +132,15 @@ class LeaseDesk:
         if self.peers.get(peer.worker) is peer:
             del self.peers[peer.worker]
         gone = [one for one in self._waiting.values() if one.peer is peer]
-        for waiting in gone:
-            self._forget(waiting)
-        self._go_on(thing for one in gone for thing in one.things)
+        self._go_on([thing for one in gone for thing in self._forget(one)])
+
+    def _put(self, waiting: _Waiting, want: Want) -> None:
+        """Another way. Who was asked has said nothing of what it names now and did not name then, and is asked of all before it is decided."""
+        waiting.want = want
+        more = [one for one in _things(want) if one not in waiting.things]
+        if more:
+            waiting.answered = frozenset()
+            self._join(waiting, more)
 
     def _is_met(self, peer: Peer, want: Want) -> bool:
         """Whether a want was met before, and its answer lost with the line: it is said again, and nobody need wait for that.
@@ -201,27 +207,34 @@ class LeaseDesk:
     def _wait(self, waiting: _Waiting, place: int) -> None:
         waiting.place = place
         self._waiting[waiting.peer, waiting.want.number] = waiting
-        for one in waiting.things:
+        self._join(waiting, _things(waiting.want))
+
+    def _join(self, waiting: _Waiting, things: list[_Thing]) -> None:
+        waiting.things += things
+        for one in things:
             insort(self._lines.setdefault(one, []), waiting, key=_PLACE)
 
-    def _forget(self, waiting: _Waiting) -> None:
+    def _forget(self, waiting: _Waiting) -> list[_Thing]:
+        """It waits no more; where somebody else may be the first now."""
         del self._waiting[waiting.peer, waiting.want.number]
         for asked in waiting.asked.items():
             del self._asked[asked]
-        for one in waiting.things:
+        things = waiting.things
+        for one in things:
             line = self._lines[one]
             del line[bisect_left(line, waiting.place, key=_PLACE)]
             if not line:
                 del self._lines[one]
-        waiting.asked = {}
+        waiting.asked, waiting.things = {}, []
         if waiting.timer is not None:
             waiting.timer.cancel()
+        return things
 
     def _decide(self, waiting: _Waiting) -> None:
         """All answered, or are away: what is there now is all that there is, but for whoever was lent something meanwhile."""
-        self._forget(waiting)
+        things = self._forget(waiting)
         self._answer(waiting)
-        self._go_on(waiting.things)
+        self._go_on(things)
 
     def _go_on(self, things: Iterable[_Thing]) -> None:
         """Those that waited behind one that is answered, and are the first in all their lines now."""
@@ -231,6 +244,6 @@ class LeaseDesk:
             waiting = line[0] if line else None
             if waiting is None or waiting.number or any(self._lines[one][0] is not waiting for one in waiting.things):
                 continue
-            self._forget(waiting)
+            things = self._forget(waiting)
             self._answer(waiting)
-            moved.extend(waiting.things)
+            moved.extend(things)

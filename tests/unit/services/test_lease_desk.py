@@ -3,6 +3,7 @@
 import sqlite3
 import time
 
+import msgspec
 from sqlalchemy.exc import OperationalError
 
 from tests import ledger_kit as kit
@@ -182,3 +183,45 @@ def test_who_was_lent_something_and_did_not_hear_it_denies_nobody_else(pair):
     assert isinstance(call.answer, HotHold)
     assert isinstance(other.answer, HotHold)
     pair.prove()
+
+
+@story
+def test_a_want_that_is_put_another_way_asks_for_what_it_did_not_ask(pair):
+    """A worker was asked for money alone; that it returned that says nothing of its share of a limit, which is wanted since."""
+    pair.do("limit.create", name="ten", member="Bo", window="day", measure="calls", cap=10)
+    pair.talk()
+    pair.now += 1
+    for _ in range(3):
+        pair.call(1, "Bo", **credits_worth(0.1))
+    (limit_id,) = pair.workers[0].spending.limits.known
+    shares = pair.rows(f"SELECT share FROM limit_shares WHERE worker = 1 AND limit_id = {limit_id}")
+    assert shares[0][0] > 0
+    desk, wanter, holder = pair.server.leases, Listener(0), Listener(1)
+    desk.peers[1] = holder
+    want = Want(0, 1, 50, [kit.BO, kit.POOL], 24 * CREDIT + 700_000_000, 0, [], at=pair.now)
+    desk.want(wanter, want)
+    # what it counted on of the limit went back meanwhile, and it wants all that there is
+    desk.want(wanter, msgspec.structs.replace(want, limits=[(limit_id, 10**18)], again=True))
+    (question,) = holder.heard
+    desk.returned(1, {question.number})
+    _, anew = holder.heard
+    assert (question.limits, anew.limits, anew.wallets) == ([], [limit_id], [kit.BO, kit.POOL])
+    assert wanter.heard == []
+    desk.returned(1, {anew.number})
+    assert [type(one) for one in wanter.heard] == [Lacking]
+    assert not desk._lines
+
+
+@story
+def test_two_that_are_put_another_way_do_not_wait_for_each_other(pair):
+    """Each names what the other does, behind one that is asked for."""
+    desk, wanter, asked = pool_of(pair, 1)
+    two, three = want_of(0, 2, 5, [9, 20]), want_of(0, 3, 5, [9, 30])
+    desk.want(wanter, two)
+    desk.want(wanter, three)
+    desk.want(wanter, msgspec.structs.replace(three, limits=[(7, 1)]))
+    desk.want(wanter, msgspec.structs.replace(two, limits=[(7, 1)]))
+    assert wanter.heard == []
+    desk.returned(1, {asked.heard[0].number})
+    assert [one.number for one in wanter.heard] == [1, 2, 3]
+    assert not desk._lines
