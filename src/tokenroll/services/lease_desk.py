@@ -12,9 +12,11 @@ from itertools import takewhile
 from operator import attrgetter
 from typing import Protocol
 
+import msgspec
+
 from tokenroll.model.limits import LEASE_ANSWER_SECONDS_MAX, NODE_WORKER_MIN
 from tokenroll.services.ledger import Ledger
-from tokenroll.services.protocol import AskBack, Lacking, Message, Want
+from tokenroll.services.protocol import AskBack, Lacking, Lent, Message, Want
 from tokenroll.store.tape import LIMIT, LOT
 
 
@@ -101,6 +103,8 @@ class LeaseDesk:
         waiting = _Waiting(peer, want)
         if not any(one in self._lines for one in _things(want)):
             self._answer(waiting)
+        elif self._is_met_beside(peer, want):
+            return
         elif want.need_nanos or want.limits or want.again:
             self._place += 1
             self._wait(waiting, self._place)
@@ -133,6 +137,21 @@ class LeaseDesk:
             del self.peers[peer.worker]
         gone = [one for one in self._waiting.values() if one.peer is peer]
         self._go_on([thing for one in gone for thing in self._forget(one)])
+
+    def _is_met_beside(self, peer: Peer, want: Want) -> bool:
+        """Whether there is at once all that it needs of what nobody waits for: who has enough waits for no other member of a pool.
+
+        Of its wallets that is those before the first that somebody waits for, in their order: nobody draws a pool before what is one's own.
+        """
+        if not (want.need_nanos or want.limits) or any((LIMIT, one) in self._lines for one, _ in want.limits):
+            return False
+        own = list(takewhile(lambda one: (LOT, one) not in self._lines, want.wallets))
+        if want.need_nanos and not own:
+            return False
+        answer = self._ledger.want(msgspec.structs.replace(want, wallets=own), sparing=True)
+        if isinstance(answer, Lent):
+            peer.say(answer)
+        return isinstance(answer, Lent)
 
     def _put(self, waiting: _Waiting, want: Want) -> None:
         """Another way. Who was asked has said nothing of what it names now and did not name then, and is asked of all before it is decided."""

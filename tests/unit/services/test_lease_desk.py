@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy.exc import OperationalError
 
 from tests import ledger_kit as kit
-from tests.ledger_kit import BO_LOT, CREDIT
+from tests.ledger_kit import ADA_LOT, BO_LOT, CREDIT, POOL_LOT
 from tests.pair import Pair
 from tests.unit.services.test_lending import story
 from tokenroll.services.hot import HotHold
@@ -225,3 +225,34 @@ def test_two_that_are_put_another_way_do_not_wait_for_each_other(pair):
     desk.returned(1, {asked.heard[0].number})
     assert [one.number for one in wanter.heard] == [1, 2, 3]
     assert not desk._lines
+
+
+@story
+def test_who_has_enough_waits_for_nobody_of_the_same_pool(pair):
+    """Bo needs the pool, and worker 1 is asked for what it has of it; Ada has eighty credits of her own."""
+    pair.now += 1
+    pair.call(1, "Nightly", **credits_worth(1))
+    desk, peer = pair.server.leases, Listener(0)
+    pool = pair.lent(1, POOL_LOT)
+    assert pool > 0
+    desk.want(peer, want_of(0, 8, 24 * CREDIT, [kit.BO, kit.POOL]))
+    assert peer.heard == []
+    desk.want(peer, want_of(0, 9, CREDIT, [kit.ADA, kit.POOL]))
+    assert [one.lots for one in peer.heard] == [[(kit.ADA, ADA_LOT, CREDIT)]]
+    desk.want(peer, want_of(0, 10, 80 * CREDIT, [kit.ADA, kit.POOL]))  # more than her own: the pool is Bo's first
+    desk.want(peer, want_of(0, 11, CREDIT, [kit.BO, kit.POOL]))
+    assert len(peer.heard) == 1
+    assert pair.rows("SELECT sum(left_nanos) FROM lot_leases WHERE worker = 0") == [(CREDIT,)]
+
+
+@story
+def test_who_has_enough_money_waits_for_a_limit_that_somebody_waits_for(pair):
+    pair.do("limit.create", name="ten", department="Engineering", window="day", measure="calls", cap=10)
+    pair.talk()
+    pair.now += 1
+    pair.call(1, "Bo", **credits_worth(0.1))
+    (limit_id,) = pair.workers[1].spending.limits.known
+    desk, peer = pair.server.leases, Listener(0)
+    desk.want(peer, Want(0, 1, 8, [kit.BO, kit.POOL], 0, 0, [(limit_id, 10**18)], at=pair.now))
+    desk.want(peer, Want(0, 1, 9, [kit.ADA, kit.POOL], CREDIT, 0, [(limit_id, 1)], at=pair.now))
+    assert peer.heard == []
