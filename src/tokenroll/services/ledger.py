@@ -120,7 +120,7 @@ class Ledger:
         self._workers: dict[int, KnownWorker] = {}
         self._folded: dict[tuple[int, int], int] = {}
         self._given_up: set[tuple[int, int]] = set()
-        """Lives of nodes whose tapes nobody waits for any more."""
+        """Lives of nodes whose tapes nobody waits for any more: each up to the newest one that was given up."""
         self._reload()
         self._tell_denials()
 
@@ -697,5 +697,6 @@ class Ledger:
         tapes = self.connection.execute(select(schema.tapes))
         self._folded = {(row.worker, row.epoch): row.folded_sequence for row in tapes}
         nodes = [worker for worker in self._workers if worker >= NODE_WORKER_MIN]
-        self._given_up = {(worker, epoch) for worker in nodes for epoch in self._book.given_up(worker)}
+        over = {worker: self._book.given_up_to(worker) for worker in nodes}
+        self._given_up = {at for at in self._folded if at[1] <= over.get(at[0], 0)}
         self.connection.rollback()

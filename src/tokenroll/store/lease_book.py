@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import SHARE_WHOLE
@@ -152,12 +152,14 @@ class LeaseBook:
         query = select(batches.closed_at).where(batches.last_seq >= (last.ledger_seq if last else 0))
         return self._connection.scalar(query.order_by(batches.last_seq).limit(1)) or 0
 
-    def given_up(self, worker: int) -> list[int]:
-        """The lives of a worker whose tapes nobody waits for any more."""
+    def given_up_to(self, worker: int) -> int:
+        """The newest life of a worker that was given up, 0 for none: nobody waits for its tape any more, nor for those before it.
+
+        An earlier life may have written what the given-up one was still to tell. It was lent in the same lease, which others may hold.
+        """
         moves = schema.lease_moves.c
-        return list(
-            self._connection.scalars(select(moves.epoch).where(moves.worker == worker, moves.number == GIVEN_UP))
-        )
+        query = select(func.max(moves.epoch)).where(moves.worker == worker, moves.number == GIVEN_UP)
+        return self._connection.scalar(query) or 0
 
     def _last_of_away(self, worker: int, epoch: int) -> Any:
         moves = schema.lease_moves.c

@@ -1,6 +1,7 @@
 """A node that stays away: what it was lent is in suspense until it is back or given up, and nobody else waits for it."""
 
 import asyncio
+import types
 
 from tests import ledger_kit as kit
 from tests.desk import BOUND, make_meter
@@ -260,3 +261,53 @@ def test_a_restored_ledger_answers_a_life_that_it_still_waits_for(pair):
     assert isinstance(welcome, Welcome)
     assert pair.lent(0, ADA_LOT) == 9 * BOUND
     assert verified(pair) == []
+
+
+def next_life_says_hello_and_is_cut_off(pair):
+    """Its tape is read, and its line is gone before it is READY: what the life before it wrote is reported by nobody."""
+    pair.restart(0)
+    while pair.ledger.epoch_of(64) < 2:
+        pair.workers[0].link.step()
+    away(pair, 0)
+    pair.workers[0].tape = types.SimpleNamespace(close=lambda: None)  # it has not begun one
+
+
+@story
+def test_with_a_life_those_before_it_are_given_up_and_the_node_goes_on(pair):
+    """The ledger knew of a call of life 1, which lapsed: a report that ends it would be refused for ever, and the node never served again."""
+    pair.call(0)
+    cut(pair, 0)
+    late = pair.call(0, talk=False)
+    assert isinstance(late.answer, HotHold)
+    late.settle(input=1_000, output=10)
+    pair.workers[0].turn()  # on its tape, within its lease
+    next_life_says_hello_and_is_cut_off(pair)
+    pair.do("lease.give_up", worker=64)
+    refusal = pair.ledger.report(Report(worker=64, epoch=1, blocks=b""))
+    assert isinstance(refusal, Refusal)
+    assert refusal.kind == "closed_epoch"
+    pair.restart(0)
+    pair.talk()
+    assert pair.workers[0].core.spending
+    assert isinstance(pair.call(0).answer, HotHold)
+    pair.prove()
+
+
+@story
+def test_what_an_earlier_life_of_a_node_that_was_given_up_wrote_reaches_no_wallet(pair):
+    pair.call(0).settle(input=10, output=0)
+    pair.talk()
+    assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(30_000,)]
+    cut(pair, 0)
+    pair.call(0, talk=False).settle(input=1_000, output=10)
+    pair.workers[0].turn()
+    next_life_says_hello_and_is_cut_off(pair)
+    pair.do("lease.give_up", worker=64)
+    # all of it is somebody else's now: Ada's eighty and the pool's twenty
+    other = pair.call(1, output_cap_tokens=(100 * CREDIT - 30_000 - 7_000_000) // kit.OUT_NANOS)
+    assert isinstance(other.answer, HotHold)
+    pair.restart(0)
+    pair.talk()
+    assert pair.workers[0].core.spending
+    assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(30_000,)]
+    pair.prove()
