@@ -420,16 +420,16 @@ class Ledger:
         lots = charging.lots_asked_again(self.connection, self._mirror.left)
         return Delta(number=number, wallets=[], lots=lots, keys=[], cards=[], settings={}, recalls=recalls)
 
-    def resign(self, message: Resign) -> None:
-        """A life ended in order: the lease is back, and what is still asked for the ledger gives by itself.
+    def resign(self, message: Resign) -> bool:
+        """A life ended in order: the lease is back, and what is still asked for the ledger gives by itself. Whether it is heeded.
 
-        Not heeded from a life that is over or that has open holds: then its next life says what became of them.
+        Not from a life that is over or that has open holds: its next life says what became of them. Of those in suspense it has told all.
         """
         worker = self._workers.get(message.worker)
         if worker is None or worker.epoch != message.epoch or worker.lease == LEASE_EARLY:
-            return
-        if self.open_sequences(message.worker, message.epoch):
-            return
+            return False
+        if reclaiming.left_open(self._mirror, message.worker, message.epoch + 1):
+            return False
         with self._transaction() as now:
             table = schema.workers
             self.connection.execute(
@@ -442,6 +442,7 @@ class Ledger:
             self._journal.close_batch(now)
         self._publish(delta)
         self._lending.forget()
+        return True
 
     def _tell_denials(self) -> None:
         """Once after an update: a ledger of an earlier release stores otherwise whom denials name."""

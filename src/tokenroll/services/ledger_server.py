@@ -367,18 +367,22 @@ class LedgerConnection(asyncio.Protocol):
             self._server.publish()
             self._server.noticed()
         elif isinstance(message, Resign):
-            self.spends = False
-            ledger.resign(message)
-            self._server.leases.ended(message.worker)
-            self._server.publish()
-            self._server.noticed()
-            self._server.begin_those_who_wait()
+            if message.worker == self.worker:
+                self._resigned(message)
         elif isinstance(message, KeysUsed):
             ledger.keys_used(message)
         elif isinstance(message, Status):
             self.write(encode(self._server.status()))
         else:
             raise ProtocolError(f"a {type(message).__name__} is for the ledger to send")
+
+    def _resigned(self, message: Resign) -> None:
+        self.spends = False
+        if self._server.ledger.resign(message):
+            self._server.leases.ended(message.worker)
+        self._server.publish()
+        self._server.noticed()
+        self._server.begin_those_who_wait()
 
     def _answer_claims(self) -> None:
         claims, self._claims = self._claims, []
