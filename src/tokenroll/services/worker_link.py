@@ -523,6 +523,8 @@ class WorkerLink:
         """Of a node with a sized lease."""
         self._route: LedgerRoute = SocketRoute(route) if isinstance(route, Path) else route
         self._deletable = deletable
+        self._rounds = 0
+        """Looks at the present connection, and how many of them since a word of the ledger."""
         self._quiet_rounds = 0
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -572,14 +574,18 @@ class WorkerLink:
             await asyncio.sleep(self._route.pause_seconds)
 
     def _listen_for_silence(self) -> None:
-        """A peer on another machine that says nothing is asked for a word, and given up when none comes: a cut cable tells nobody."""
+        """A peer on another machine is told now and then that we are here, and given up when it says nothing: a cut cable tells nobody.
+
+        Whatever it says meanwhile: a lease may be minutes on its way, in which nothing else is ours to say, and it gives silence up, too.
+        """
         most = self._route.quiet_rounds_max
+        self._rounds += 1
         self._quiet_rounds += 1
-        if not most or self._transport is None or self._quiet_rounds % most:
+        if not most or self._transport is None:
             return
         if self._quiet_rounds >= 4 * most:
             self._transport.abort()
-        else:
+        elif self._rounds % most == 0:
             self.say(Alive())
 
     def _renew(self) -> None:
@@ -595,7 +601,7 @@ class WorkerLink:
     def made(self, transport: asyncio.Transport) -> None:
         """The connection is there."""
         self._transport = transport
-        self._quiet_rounds = 0
+        self._rounds = self._quiet_rounds = 0
         if self._deadline is not None:
             self._deadline.made()
         self.core.connected(transport.write)
