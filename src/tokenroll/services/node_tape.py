@@ -59,7 +59,7 @@ class NodeTape:
 
     async def _round(self, link: WorkerLink) -> None:
         core = self._core
-        if not core.spending:
+        if not core.spending or not core.is_welcome:
             return
         offered = await asyncio.to_thread(
             offered_segments, self._directory, core.epoch, core.acked_sequence, self._known

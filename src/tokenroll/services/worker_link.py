@@ -142,6 +142,8 @@ class WorkerCore:
         self._clock = clock
         self._disk = disk
         self._send: Send | None = None
+        self.is_welcome = False
+        """Whether the ledger has answered this connection's HELLO. Until then a door takes small messages alone: nothing large is said."""
         self._recovered: Iterator[tuple[int, Block]] = iter(())
         self._recovering = False
         self._is_early = False
@@ -177,6 +179,7 @@ class WorkerCore:
     def connected(self, send: Send) -> None:
         """A connection is there: HELLO, as a new life or as the present one."""
         self._send = send
+        self.is_welcome = False
         self._in_flight = None
         epoch = self._begun
         self._say(
@@ -192,6 +195,7 @@ class WorkerCore:
     def lost(self) -> None:
         """The connection is gone; what was not acknowledged will be reported again."""
         self._send = None
+        self.is_welcome = False
         self._in_flight = None
 
     def received(self, message: Message) -> None:
@@ -253,7 +257,7 @@ class WorkerCore:
 
     def tell_used(self) -> None:
         """Which keys were used since the last time, for whoever asks which are unused."""
-        if self._send is not None and self.spending:
+        if self.is_welcome and self.spending:
             used = self._events.take_used(KEYS_USED_TOLD_MAX)
             if used:
                 self._say(KeysUsed(used_at=self._clock() // HOUR_MICROS * HOUR_MICROS, key_ids=used))
@@ -287,6 +291,7 @@ class WorkerCore:
             self._send(encode(message))
 
     def _welcomed(self, message: Welcome) -> None:
+        self.is_welcome = True
         if self._begun and not self.spending:
             self._say_ready()
             return
@@ -366,7 +371,7 @@ class WorkerCore:
         return [epoch for epoch in recovery.epochs_on_disk(self._directory) if epoch < self.epoch]
 
     def _report_next(self) -> None:
-        if self._send is None or self._in_flight is not None or self.halt is not None or not self.epoch:
+        if not self.is_welcome or self._in_flight is not None or self.halt is not None or not self.epoch:
             return
         if self._recovering and (self.spending or not self._is_early):
             self._report_recovered()
