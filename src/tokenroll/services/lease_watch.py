@@ -1,7 +1,8 @@
 """The lease watch: which nodes have been silent for longer than their leases count, by the ledger's own clock that only goes on.
 
 It counts looks, not the hour: a ledger that stood still has looked once, and hears what waited for it before it looks again. So it may
-take a lease back late, and never early; a ledger that was started anew begins to count then.
+take a lease back late, and never early; a ledger that was started anew begins to count then. So it counts the hours after which it
+gives a node up, too: by the hour of the day only what an earlier start of it has seen.
 """
 
 import asyncio
@@ -9,8 +10,15 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from tokenroll.model.limits import NODE_LEASE_MARGIN_SHARE, NODE_LEASE_SECONDS, NODE_WORKER_MIN
-from tokenroll.services.ledger import Ledger
+from tokenroll.model.instant import MICROS_PER_SECOND
+from tokenroll.model.limits import (
+    NODE_LEASE_MARGIN_SHARE,
+    NODE_LEASE_SECONDS,
+    NODE_WORKER_MIN,
+    SUSPENSE_SECONDS_MAX,
+)
+from tokenroll.services.ledger import GIVE_UP, Ledger
+from tokenroll.services.protocol import Command
 
 _LOOKS: Final = 60
 """In the time for which a lease counts."""
@@ -28,6 +36,10 @@ class LeaseWatch:
         self.seconds = seconds
         """How long a node's lease counts that is not renewed."""
         self._silent: dict[int, float] = {}
+        self._looked = 0.0
+        """Seconds, since this watch began."""
+        self._away: dict[int, tuple[float, float]] = {}
+        """Of nodes that are away: when that was seen, in seconds looked, and how long it was so by then."""
 
     def seconds_for(self, worker: int) -> int:
         """How long a worker's lease counts; 0: for ever, for it is beside the ledger and its tape is there."""
@@ -39,6 +51,7 @@ class LeaseWatch:
 
     def look(self, seconds: float) -> None:
         """So long after the last look."""
+        self._looked += seconds
         most = self.seconds + self.seconds / NODE_LEASE_MARGIN_SHARE
         for worker in self._ledger.lessees:
             if worker < NODE_WORKER_MIN:
@@ -46,11 +59,23 @@ class LeaseWatch:
             silent = self._silent[worker] = self._silent.get(worker, 0.0) + seconds
             if silent > most:
                 nanos = self._ledger.reclaim(worker) or 0
+                self._away[worker] = self._looked, 0.0
                 _log.warning(
                     "worker %d is away since %.0f s: what it was lent, %.6f credits, is in suspense until it is back",
                     worker, silent, nanos / _NANOS,
                 )  # fmt: skip
                 self._reclaimed(worker)
+
+    def give_up(self) -> None:
+        """Nobody waits any longer for nodes that are away for as long as anything may be in suspense (law 4)."""
+        away, now = self._ledger.away(), self._ledger.now()
+        self._away = {worker: known for worker, known in self._away.items() if worker in away}
+        for worker, since in away.items():
+            seen, before = self._away.setdefault(worker, (self._looked, (now - since) / MICROS_PER_SECOND))
+            looked = self._looked - seen
+            if looked >= self.seconds and before + looked >= SUSPENSE_SECONDS_MAX:  # who lives has come by then
+                _log.warning("worker %d is given up: nobody heard of it for %d h", worker, SUSPENSE_SECONDS_MAX // 3600)
+                self._ledger.execute(Command(id=f"give-up-{worker}-{now}", name=GIVE_UP, arguments={"worker": worker}))
 
     async def run(self) -> None:
         """Looks for as long as the ledger is served."""

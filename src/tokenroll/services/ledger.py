@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select, update
 from tokenroll.model.instant import Instant
 from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, NODE_WORKER_MIN
 from tokenroll.services import charging, leasing, recalling, reclaiming, refilling
-from tokenroll.services.ageing import SUSPENSE_MICROS_MAX, is_due
+from tokenroll.services.ageing import is_due
 from tokenroll.services.approvers_told import is_told, tell_denials
 from tokenroll.services.claim_book import ClaimBook
 from tokenroll.services.clock import Clock
@@ -307,6 +307,13 @@ class Ledger:
         """The workers that have a sized lease."""
         return [worker for worker, one in self._workers.items() if one.lease == LEASE_SIZED]
 
+    def away(self) -> dict[int, Instant]:
+        """The nodes that are away and not given up, and since which hour."""
+        epochs = {worker: one.epoch for worker, one in self._workers.items() if one.lease == LEASE_AWAY}
+        since = {worker: self._book.reclaimed_at(worker, epoch) for worker, epoch in epochs.items()}
+        self.connection.rollback()
+        return since
+
     def ready(self, message: Ready) -> Iterator[View | Lease] | Refusal:
         """What a worker needs to spend, once its earlier epochs are reported; from here on those are closed.
 
@@ -321,11 +328,10 @@ class Ledger:
             return refusal
         leased_delta = self._last_delta
         with self._transaction() as now:
-            table = schema.workers
             values = {"ready_at": now, "applied_delta": leased_delta, "lease": lease}
             if lease != LEASE_EARLY:
                 values["closed_epoch"] = message.epoch
-            self.connection.execute(update(table).where(table.c.worker == message.worker).values(values))
+            reclaiming.note_worker(self.connection, message.worker, **values)
             worker.lease = lease
             again = None if lease == LEASE_EARLY else self._close_earlier(worker, message.worker, now)
             self._journal.close_batch(now)
@@ -343,9 +349,7 @@ class Ledger:
         if worker.lease != LEASE_EARLY or worker.ready_at is None:
             return None
         with self._transaction() as now:
-            table = schema.workers
-            values = {"lease": LEASE_WHOLE, "closed_epoch": message.epoch}
-            self.connection.execute(update(table).where(table.c.worker == message.worker).values(values))
+            reclaiming.note_worker(self.connection, message.worker, lease=LEASE_WHOLE, closed_epoch=message.epoch)
             worker.lease = LEASE_WHOLE
             again = self._close_earlier(worker, message.worker, now)
             self._journal.close_batch(now)
@@ -431,10 +435,7 @@ class Ledger:
         if reclaiming.left_open(self._mirror, message.worker, message.epoch + 1):
             return False
         with self._transaction() as now:
-            table = schema.workers
-            self.connection.execute(
-                update(table).where(table.c.worker == message.worker).values(ready_at=None, resigned_at=now, lease=0)
-            )
+            reclaiming.note_worker(self.connection, message.worker, ready_at=None, resigned_at=now, lease=LEASE_NONE)
             self._book.end(message.worker, message.epoch)
             self._claims.end(message.worker, message.epoch + 1, self._given_up)
             worker.ready_at, worker.lease, worker.resigned = None, LEASE_NONE, True
@@ -572,9 +573,6 @@ class Ledger:
     def housekeep(self) -> Reply | None:
         """The age rule of law 4, when somebody's suspense is due. Safe to call at any time and any number of times (law 9)."""
         now = self.now()
-        for worker, one in tuple(self._workers.items()):
-            if one.lease == LEASE_AWAY and self._book.reclaimed_at(worker, one.epoch) + SUSPENSE_MICROS_MAX <= now:
-                self.execute(Command(id=f"give-up-{worker}-{now}", name=GIVE_UP, arguments={"worker": worker}))
         due = any(is_due(hold, now) for hold in self._mirror.holds.values())
         return self.execute(Command(id=f"housekeep-{now}", name="suspense.decide", arguments={})) if due else None
 

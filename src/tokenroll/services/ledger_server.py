@@ -127,6 +127,7 @@ class LedgerServer:
         """
         while True:
             try:
+                self.watch.give_up()
                 self.ledger.housekeep()
                 self.publish()
                 self.begin_those_who_wait()

@@ -53,7 +53,7 @@ def reclaim(connection: Connection, changes: HoldChanges, book: LeaseBook, at: t
     postings = suspend_postings(0, slices, _owners(changes, slices))
     _append(changes, EntryKind.SUSPEND, postings, at, now)
     changes.batch.write(connection, changes.mirror, now)
-    _say(connection, worker, lease=LEASE_AWAY, ready_at=None)
+    note_worker(connection, worker, lease=LEASE_AWAY, ready_at=None)
     return sum(one.nanos for one in slices)
 
 
@@ -66,7 +66,7 @@ def restore(
     _out_of_suspense(changes, _slices(book.reclaimed(worker, epoch)), at, now)
     book.restore(worker, epoch)
     changes.batch.write(connection, changes.mirror, now)
-    _say(connection, worker, lease=LEASE_SIZED, ready_at=now if same_life else None)
+    note_worker(connection, worker, lease=LEASE_SIZED, ready_at=now if same_life else None)
 
 
 class GiveUp(TypedDict):
@@ -90,7 +90,7 @@ def give_up(work: UnitOfWork, arguments: GiveUp) -> dict[str, Any]:
     slices = _slices(book.give_up(worker, row.epoch))
     _out_of_suspense(changes, slices, (worker, row.epoch), work.now)
     # the next number, so that the life that is given up is over wherever it still goes on
-    _say(work.connection, worker, lease=LEASE_NONE, ready_at=None, epoch=row.epoch + 1, boot_id=bytes(16))
+    note_worker(work.connection, worker, lease=LEASE_NONE, ready_at=None, epoch=row.epoch + 1, boot_id=bytes(16))
     work.connection.execute(schema.tapes.insert().values(worker=worker, epoch=row.epoch + 1, folded_sequence=0))
     return {
         "worker": worker,
@@ -127,6 +127,7 @@ def _owners(changes: HoldChanges, slices: Iterable[Slice]) -> dict[int, int]:
     return {lot: changes.mirror.owner(lot) for lot, _ in slices}
 
 
-def _say(connection: Connection, worker: int, **values: Any) -> None:
+def note_worker(connection: Connection, worker: int, **values: Any) -> None:
+    """What a worker's row says from now on."""
     table = schema.workers
     connection.execute(update(table).where(table.c.worker == worker).values(values))

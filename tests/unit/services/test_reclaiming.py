@@ -9,6 +9,7 @@ from tests.ledger_kit import ADA_LOT, BO_LOT, CREDIT
 from tests.pair import Pair
 from tests.tampering import change, permit_changes
 from tokenroll.services.hot import HotHold
+from tokenroll.services.lease_watch import LeaseWatch
 from tokenroll.services.loopback import Loopback
 from tokenroll.services.protocol import Hello, Refusal, Report, Welcome
 from tokenroll.store.tape import Finish
@@ -215,17 +216,82 @@ def test_a_node_that_is_given_up_leaves_its_money_to_the_others(pair):
     pair.prove()
 
 
+def hours_go_by(pair, hours):
+    """For everybody, as the ledger's chores see it. Node 65 is there all the time."""
+    for _ in range(hours):
+        pair.now += kit.HOUR
+        for _ in range(120):
+            pair.server.watch.heard(65)
+            pair.server.watch.look(30)
+        pair.server.watch.give_up()
+
+
 @story
 def test_what_nobody_told_of_for_three_days_is_given_up(pair):
     pair.call(0)
     away(pair, 0)
-    pair.now += 72 * 3_600 * 1_000_000 - 1_000_000
-    pair.ledger.housekeep()
+    pair.server.watch.give_up()
+    hours_go_by(pair, 71)
     assert pair.rows(SUSPENSE) == [(9 * BOUND,)]
-    pair.now += 2_000_000
-    pair.ledger.housekeep()
+    hours_go_by(pair, 1)
     assert pair.rows(SUSPENSE) == [(BOUND,)]
+    assert status_of(pair, 0)["lease"] == 0
     assert verified(pair) == []
+
+
+@story
+def test_a_wall_clock_that_is_set_gives_no_node_up_and_holds_none_back(pair):
+    pair.call(0)
+    away(pair, 0)
+    pair.now += 73 * kit.HOUR  # somebody sets the ledger's clock; the node is away since 36 seconds
+    pair.server.watch.give_up()
+    hours_go_by(pair, 1)
+    assert status_of(pair, 0)["lease"] == 3
+    hours_go_by(pair, 71)
+    assert status_of(pair, 0)["lease"] == 0
+
+
+@story
+def test_a_node_that_was_back_is_waited_for_as_long_again(pair):
+    pair.call(0)
+    away(pair, 0)
+    hours_go_by(pair, 71)
+    back(pair, 0)
+    away(pair, 0)
+    hours_go_by(pair, 71)
+    assert status_of(pair, 0)["lease"] == 3
+    hours_go_by(pair, 1)
+    assert status_of(pair, 0)["lease"] == 0
+
+
+@story
+def test_a_ledger_that_is_started_anew_goes_on_waiting(pair):
+    """It knows since which hour the node is away. Whoever lives comes within a lease of its start, and is not given up before that."""
+    pair.call(0)
+    away(pair, 0)
+    hours_go_by(pair, 40)
+    pair.server.watch = LeaseWatch(pair.ledger, pair.server._reclaimed)
+    pair.server.watch.give_up()
+    hours_go_by(pair, 31)
+    assert status_of(pair, 0)["lease"] == 3
+    hours_go_by(pair, 1)
+    assert status_of(pair, 0)["lease"] == 0
+
+
+@story
+def test_a_ledger_that_stood_still_for_days_waits_for_a_lease(pair):
+    pair.call(0)
+    away(pair, 0)
+    pair.server.watch = LeaseWatch(pair.ledger, pair.server._reclaimed)
+    pair.now += 100 * kit.HOUR
+    pair.server.watch.give_up()
+    pair.server.watch.heard(65)
+    pair.server.watch.look(29)
+    pair.server.watch.give_up()
+    assert status_of(pair, 0)["lease"] == 3
+    pair.server.watch.look(1)
+    pair.server.watch.give_up()
+    assert status_of(pair, 0)["lease"] == 0
 
 
 @story
