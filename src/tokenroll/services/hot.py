@@ -341,6 +341,13 @@ class HotKey:
             return f"The wallet {self.wallet.name}"
         return f"The wallet {self.wallet.name} with its pool {self.pool.name}"
 
+    @property
+    def in_use_nanos(self) -> int:
+        """What open calls hold of what pays for its calls, at other workers as far as the ledger said it last."""
+        wallet, pool = self.wallet, self.pool
+        held = wallet.held_nanos + wallet.held_elsewhere_nanos
+        return held if pool is None else held + pool.held_nanos + pool.held_elsewhere_nanos
+
     def shut_to(self, model: str, aliases: tuple[str, ...]) -> str:
         """What of a call it is not for, in words; nothing when it is for it."""
         if self.models and not _names_any(self.models, model, aliases):

@@ -316,9 +316,7 @@ class Spending(Leases):
             hold.bound_nanos = -(-(fixed_grains + fitting * per_token_grains) // hold.rates.grains_per_nano)
             return None
         pool = key.pool
-        held = wallet.held_nanos + wallet.held_elsewhere_nanos
-        if pool is not None:
-            held += pool.held_nanos + pool.held_elsewhere_nanos
+        held = key.in_use_nanos
         needed = hold.bound_nanos
         if clamps and may_lower:  # it takes what is there, yet not the first little that comes back
             least_nanos = -(-(fixed_grains + least * per_token_grains) // hold.rates.grains_per_nano)
@@ -353,7 +351,7 @@ class Spending(Leases):
             scope=key.funding_text,
             needed_nanos=hold.bound_nanos,
             left_nanos=available,
-            held_nanos=key.wallet.held_nanos + (pool.held_nanos if pool is not None else 0),
+            held_nanos=key.in_use_nanos,
             next_at=when,
             next_nanos=sum(nanos for at, nanos in arrivals if when and at == when),
             model=hold.model,
