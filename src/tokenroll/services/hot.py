@@ -62,7 +62,7 @@ class HotLot:
         self.expires_at = terms.expires_at or NEVER
         self.left_nanos = terms.available_nanos
         self.told_nanos = 0
-        """Of a sized lease: what the ledger said there is, which is not lent here."""
+        """Of a sized lease, until it begins: what the ledger said there is of it, which is not lent here."""
         self.classification = terms.classification
         self.wallet = wallet
         self.drawable = False
@@ -206,6 +206,9 @@ class HotWallet:
             if lot.drawable:
                 order.append(lot)
                 boundaries.append(lot.expires_at)
+                if lot.told_nanos:  # it has begun: from now on the ledger may lend of it
+                    self.elsewhere_nanos += lot.told_nanos
+                    lot.told_nanos = 0
             elif now < lot.effective_at:
                 boundaries.append(lot.effective_at)
         order.sort(key=lambda lot: lot.rank)
@@ -270,9 +273,11 @@ class HotWallet:
     def lend_nothing(self, lots: Iterable[HotLot], now: Instant) -> None:
         """Of a sized lease: what the ledger said there is of these lots, it has itself, and lends it when it is wanted."""
         for lot in lots:
-            lot.told_nanos, lot.left_nanos = lot.left_nanos, 0
+            nanos, lot.left_nanos = lot.left_nanos, 0
             if lot.effective_at <= now < lot.expires_at:
-                self.elsewhere_nanos += lot.told_nanos
+                self.elsewhere_nanos += nanos
+            elif now < lot.effective_at:
+                lot.told_nanos = nanos
         self.next_change_at = 0
 
 
