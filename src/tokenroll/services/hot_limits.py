@@ -40,7 +40,7 @@ class HotLimit:
     """
 
     __slots__ = (
-        "calendars", "cap", "earlier", "earlier_used", "enforces", "held", "holds", "id", "later", "measure", "overage", "rule", "scope_text",
+        "calendars", "cap", "earlier", "earlier_used", "enforces", "free_share", "held", "holds", "id", "later", "measure", "overage", "rule", "scope_text",
         "share", "start_at", "turns_at", "used", "waiting", "whole_cap", "window",
     )  # fmt: skip
 
@@ -61,6 +61,8 @@ class HotLimit:
         """Calls that are held back until it has room for them."""
         self.share = SHARE_WHOLE
         """How much of the cap is this worker's, of SHARE_WHOLE: of a sized lease it counts its own calls alone."""
+        self.free_share = -1
+        """What nobody had and nobody used when the ledger said last that it has too little of it; -1: it never did."""
         self.earlier: dict[Instant, int] = dict(counters)
         self.earlier_used = self.used = sum(self.earlier.values())
         self.later: dict[Instant, int] = {}
@@ -84,9 +86,13 @@ class HotLimit:
         self.share = share
         self.cap, self.overage = self.whole_cap, self.rule.overage
         if share != SHARE_WHOLE:
-            slack = SHARE_SLACK if share and self.cap < SHARE_ROUNDED_CAP_MAX else 0
-            self.cap = self.cap * min(SHARE_WHOLE, share + slack) // SHARE_WHOLE
+            self.cap = self.part_of_cap(share)
             self.overage = self.overage * share // SHARE_WHOLE
+
+    def part_of_cap(self, share: int) -> int:
+        """What of the whole cap a share is."""
+        slack = SHARE_SLACK if share and self.whole_cap < SHARE_ROUNDED_CAP_MAX else 0
+        return self.whole_cap * min(SHARE_WHOLE, share + slack) // SHARE_WHOLE
 
     def share_for(self, amount: int) -> int:
         """The share with which a call that raises it by `amount` fits."""
@@ -180,9 +186,12 @@ class HotLimit:
             self.later[start_at] += amount
 
     def fits_at(self, amount: int) -> Instant:
-        """When a call that raises it by `amount` fits, if no other comes before it; 0 when it is above the whole cap."""
+        """When a call that raises it by `amount` fits, if no other comes before it; 0 when it is above the whole cap.
+
+        At the latest, where that needs more than its share: what others used counts no more, then.
+        """
         if amount > self.cap:
-            return 0
+            return self.window.frees_at if amount <= self.whole_cap else 0
         excess = self.used + amount - self.cap
         at = turns_at = self.window.turns_at
         for start_at, used in sorted([*self.earlier.items(), (self.start_at, self.used - self.earlier_used)]):
@@ -202,7 +211,7 @@ class HotLimit:
             return None
         wanted = amount + sum(one.needed for one in waiting)
         latest_at = hold.admitted_at + patience_micros
-        fits_at = self.fits_at(wanted)
+        fits_at = self.fits_at(wanted) if wanted <= self.cap else 0
         if 0 < fits_at <= latest_at:
             return Wait(limit=self, needed=amount, until=fits_at)
         if self.measure != CALLS and self.used + wanted - self.cap <= self.held:  # a call is one call when it ends
@@ -325,6 +334,14 @@ class Limited:
         """What of a limit is left for the call: of all of it, where more of it may be asked for."""
         may_ask = self.may_ask and not (self.lacks and limit in self.lacks)
         return (limit.whole_cap if may_ask else limit.cap) - limit.used
+
+    def left_of(self, limit: HotLimit) -> int | None:
+        """What is left of all of a limit; None: of a share of it that is not known, for the ledger was not asked."""
+        if limit.share == SHARE_WHOLE:
+            return limit.cap - limit.used
+        if limit.free_share < 0 or not (self.lacks and limit in self.lacks):
+            return None
+        return limit.part_of_cap(limit.share + limit.free_share) - limit.used
 
     def asks_for(self, limit: HotLimit, amount: int) -> bool:
         """Whether another share of a limit could let the call in, which is then asked for."""

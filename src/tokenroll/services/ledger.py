@@ -389,7 +389,7 @@ class Ledger:
         plan = self._lending.plan(message, at, sparing=sparing)
         holders = plan.holders - asked  # also where it suffices: of a wallet that comes first others may have something
         if holders or not plan.suffices:
-            answer = holders or Lacking(message.number, self._lending.elsewhere(message, at, here_alone=True))
+            answer = holders or self._lending.lacking(message, at)
             self.connection.rollback()
             return answer
         with self._transaction() as now:

@@ -20,7 +20,7 @@ from tokenroll.model.pay_cycle import PayCalendar
 from tokenroll.services import recalling
 from tokenroll.services.hot import NEVER
 from tokenroll.services.limit_terms import limit_from_row, overrides_of
-from tokenroll.services.protocol import Elsewhere, Lent, Want
+from tokenroll.services.protocol import Elsewhere, Lacking, Lent, Want
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import hold_key
 from tokenroll.store.cycles import read_calendars
@@ -146,6 +146,11 @@ class Lending:
         shares = [(one.id, one.amount) for one in parts if one.kind == LIMIT]
         return Lent(want.number, lots, shares, self.elsewhere(want, now))
 
+    def lacking(self, want: Want, now: Instant) -> Lacking:
+        """The answer to a want that was not met: what there is without what others did not return."""
+        limits = [(limit_id, max(0, self._free_share(limit_id, now))) for limit_id, _ in want.limits]
+        return Lacking(want.number, self.elsewhere(want, now, here_alone=True), limits)
+
     def _held(self, wallet_id: int, want: Want) -> dict[int, int]:
         """By other worker, what its calls hold of a wallet as far as it has told: it comes back when they end."""
         found: dict[int, int] = {}
@@ -194,11 +199,15 @@ class Lending:
 
     def _share(self, limit_id: int, need: int, now: Instant, *, sparing: bool) -> int:
         """How much of a limit a worker that needs so much is given; 0: so much nobody has not."""
-        free = self._book.unshared(limit_id) - self._used_by_nobody(limit_id, now)
+        free = self._free_share(limit_id, now)
         if need > free + SHARE_SLACK:
             return 0
         need = min(need, free)
         return need if sparing else max(need, free // (_BOTH * max(1, len(self._mirror.leased))))
+
+    def _free_share(self, limit_id: int, now: Instant) -> int:
+        """The part of a limit that no worker has; below zero where lives that are over used more."""
+        return self._book.unshared(limit_id) - self._used_by_nobody(limit_id, now)
 
     def _used_by_nobody(self, limit_id: int, now: Instant) -> int:
         """The part of a limit that is used by calls of lives that are over: no share counts them."""

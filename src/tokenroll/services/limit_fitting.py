@@ -39,10 +39,11 @@ def fit(
                 if not limit.id:
                     limited.too_fast = hold.would_deny = True  # no counter of the ledger's can say so
                 if limit.rule.warns:
-                    limited.notes += _warning(limit, amount)
+                    limited.notes += _warning(limit, amount, limited.left_of(limit))
             elif missing <= limit.overage:
                 flags = tapes.RAISE_OVERAGE
-                limited.notes += _above(limit, missing)
+                left = limited.left_of(limit)
+                limited.notes += _above(limit, missing if left is None else amount - left)
             elif (
                 limit.rule.cheaper_model
                 and may_lower  # a model that talks embeds and draws nothing, and batches are sent as they are
@@ -53,7 +54,7 @@ def fit(
             elif patience_micros and (waits := limit.wait_for(hold, amount, patience_micros)) is not None:
                 wait = waits
             else:
-                denial = _denial(hold, limit, amount, facts, fixed_grains)
+                denial = _denial(hold, limited, limit, amount, facts, fixed_grains)
                 denial.at = hold.admitted_at
                 denial.paces = paces_of(limited.limits, hold.admitted_at)
                 return denial
@@ -97,22 +98,23 @@ def _lower(hold: HotHold, limited: Limited, facts: Facts, available: int, fixed_
             hold.on_overage = hold.would_deny = False
 
 
-def _denial(hold: HotHold, limit: HotLimit, amount: int, facts: Facts, fixed_grains: int) -> Denial:
+def _denial(hold: HotHold, limited: Limited, limit: HotLimit, amount: int, facts: Facts, fixed_grains: int) -> Denial:
     """With all that law 4 says a person must be told."""
     rule = limit.rule
+    known = limited.left_of(limit)
     next_at = limit.fits_at(amount)
     wait = next_at - hold.admitted_at
     comes_soon = wait > 0 and (rule.is_pace or wait <= LIMIT_RETRY_SECONDS_MAX * MICROS_PER_SECOND)
-    room = limit.cap - limit.used
-    left = rule.text(max(0, room))
+    room = limit.cap - limit.used if known is None else known
+    left = _left_text(limit, known)
     fitting = rule.fitting_cap(hold, room, fixed_grains) if rule.counts_output else 0
     if fitting < max(OUTPUT_CAP_FLOOR_TOKENS, facts.thinking_budget_tokens + 1):
         fitting = 0
     return Denial(
         "limit_reached",
         scope=f"The limit {rule.name} ({limit.scope_text}) has {left} left in {rule.window_text}",
-        needed_nanos=amount if limit.measure == CREDITS else 0,
-        left_nanos=max(0, room) if limit.measure == CREDITS else 0,
+        needed_nanos=amount if limit.measure == CREDITS and known is not None else 0,
+        left_nanos=max(0, room) if limit.measure == CREDITS and known is not None else 0,
         next_at=next_at,
         model=hold.model,
         fitting_cap_tokens=fitting,
@@ -123,13 +125,22 @@ def _denial(hold: HotHold, limit: HotLimit, amount: int, facts: Facts, fixed_gra
         state="" if limit.id else "plan",
         retry_after_millis=-(-wait // 1000) if comes_soon else 0,
         pace_kind=rule.pace_kind,
-        pace_text=rule.pace_text(limit.scope_text, limit.cap, limit.used, amount),
+        pace_text=""
+        if known is None
+        else rule.pace_text(limit.scope_text, limit.whole_cap, limit.whole_cap - known, amount),
     )
 
 
-def _warning(limit: HotLimit, amount: int) -> bytes:
+def _left_text(limit: HotLimit, known: int | None) -> str:
+    """What is left of a limit; of one that several workers share, where that is not known, what is left at most."""
+    if known is None:
+        return f"at most {limit.rule.text(max(0, limit.whole_cap - limit.used))}"
+    return limit.rule.text(max(0, known))
+
+
+def _warning(limit: HotLimit, amount: int, known: int | None) -> bytes:
     rule = limit.rule
-    left = rule.text(max(0, limit.cap - limit.used))
+    left = _left_text(limit, known)
     text = (
         f"x-tokenroll-limit: {rule.name}; would-deny\r\nx-tokenroll-warning: the limit {rule.name} has {left} left in "
         f"{rule.window_text} and this call may take up to {rule.text(amount)}; under enforce it would be refused\r\n"
@@ -141,6 +152,6 @@ def _above(limit: HotLimit, missing: int) -> bytes:
     rule = limit.rule
     text = (
         f"x-tokenroll-limit: {rule.name}; overage\r\nx-tokenroll-warning: the limit {rule.name} may run up to "
-        f"{rule.text(missing)} above its cap with this call; its overage is {rule.text(limit.overage)}\r\n"
+        f"{rule.text(missing)} above its cap with this call; its overage is {rule.text(rule.overage)}\r\n"
     )
     return text.encode()

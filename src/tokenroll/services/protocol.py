@@ -294,6 +294,8 @@ class Lacking(msgspec.Struct, tag="lacking", frozen=True):
 
     number: int
     elsewhere: list[Elsewhere]
+    limits: list[tuple[int, int]] = []
+    """Of limits that were wanted, by id: the share that nobody has and nobody used."""
 
 
 class AskBack(msgspec.Struct, tag="ask_back", frozen=True):

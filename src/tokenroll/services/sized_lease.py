@@ -302,6 +302,10 @@ class SizedLease:
         if asked is None:
             return
         self._note(lacking.elsewhere)
+        for limit_id, free_share in lacking.limits:
+            limit = self._limits.known.get(limit_id)
+            if limit is not None:
+                limit.free_share = free_share
         self.lack_count += 1
         if asked.want.again:
             self._lacked.add(lacking.number)

@@ -73,7 +73,7 @@ def _limit(limit: HotLimit) -> dict[str, Any]:
         "name": rule.name,
         "of": limit.scope_text,
         "window": rule.window_text,
-        "cap": rule.text(limit.cap),
+        "cap": rule.text(limit.whole_cap),
         "used": rule.text(limit.used),
         "in_use_now": rule.text(limit.held),
         "turns_at": text_from_instant(limit.window.turns_at),

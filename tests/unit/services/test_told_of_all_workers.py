@@ -2,9 +2,14 @@
 
 from tests import ledger_kit as kit
 from tests.ledger_kit import CREDIT, DAY, HOUR
+from tests.pair import SECRETS
 from tests.unit.services.test_lending import story
 from tests.unit.services.test_lending_races import credits_worth
+from tokenroll.model.instant import text_from_instant
+from tokenroll.services.amounts_desk import told
 from tokenroll.services.hot import HotHold
+from tokenroll.services.protocol import AskAmounts
+from tokenroll.upstream.dialect import denial_headers
 
 
 @story
@@ -45,3 +50,67 @@ def test_a_lot_that_began_is_counted_once(pair):
         wallet.look(kit.START + hour * HOUR)
         assert wallet.elsewhere_nanos == 45 * CREDIT
         assert wallet.next_arrival(kit.START + hour * HOUR) == (0, 0)
+
+
+def limited(pair, cap, **how):
+    """Ada's calls are limited."""
+    pair.do("limit.create", name="hers", member="Ada", cap=cap, **{"window": "day", "measure": "calls", **how})
+    pair.talk()
+
+
+@story
+def test_who_is_denied_is_told_when_the_window_of_a_limit_turns(pair):
+    limited(pair, 3)
+    for _ in range(3):
+        assert isinstance(pair.call(1).answer, HotHold)
+    denial = pair.call(0).denial
+    assert (denial.code, denial.limit_left) == ("limit_reached", "0 calls")
+    assert text_from_instant(denial.next_at) == "2026-01-06T00:00:00Z"
+    assert "There is room for it again at" in denial.sentence()
+
+
+@story
+def test_who_is_denied_is_told_what_all_workers_left_of_a_limit(pair):
+    limited(pair, 10 * CREDIT, measure="credits")
+    other = pair.call(1, **credits_worth(4)).hold
+    denial = pair.call(0, **credits_worth(7)).denial
+    assert (denial.code, denial.left_nanos) == ("limit_reached", 10 * CREDIT - other.bound_nanos)
+    assert (denial.limit_left, denial.limit_needed) == ("5.993914 credits", "7.006086 credits")
+    assert "has 5.993914 credits left in this day" in denial.sentence()
+    fits = pair.call(0, output_cap_tokens=denial.fitting_cap_tokens)
+    assert isinstance(fits.answer, HotHold)
+    pair.prove()
+
+
+@story
+def test_what_is_more_than_the_whole_cap_is_told_with_no_amount_that_nobody_asked_for(pair):
+    """The ledger is not asked for what it can never lend, so what the other worker used is not known here."""
+    limited(pair, 10 * CREDIT, measure="credits")
+    pair.call(1, **credits_worth(4))
+    denial = pair.call(0, **credits_worth(11)).denial
+    assert (denial.code, denial.limit_left, denial.left_nanos) == ("limit_reached", "at most 10.00 credits", 0)
+    assert "has at most 10.00 credits left in this day" in denial.sentence()
+    assert denial.sentence().count("It is more than the whole cap.") == 1
+    assert b"x-tokenroll-available" not in denial_headers(denial, should_retry=False)
+
+
+@story
+def test_who_is_denied_for_a_pace_is_told_of_the_whole_of_it_as_providers_say_it(pair):
+    limited(pair, 3, window="minute")
+    pair.call(0)
+    pair.call(1)
+    pair.call(1)
+    denial = pair.call(0).denial
+    assert denial.retry_after_millis == 60_000
+    assert denial.pace_text.endswith("on requests per min (RPM): Limit 3, Used 3, Requested 1")
+
+
+@story
+def test_the_wallet_tells_the_whole_cap_of_a_limit(pair):
+    limited(pair, 3)
+    pair.call(1)
+    spending = pair.workers[0].spending
+    key = spending.key_for(SECRETS["Ada"], pair.now)
+    asked = AskAmounts(0, 1, 1, 0, [kit.ADA, kit.POOL], [next(iter(spending.limits.known))])
+    (shown,) = spending.told_wallet_view(key, told(pair.ledger, asked), pair.now)["limits"]
+    assert (shown["cap"], shown["used"], shown["in_use_now"]) == ("3 calls", "1 calls", "1 calls")
