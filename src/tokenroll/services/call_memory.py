@@ -58,6 +58,11 @@ class EndedCall(NamedTuple):
     state: str
     charge_nanos: int
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self.state in {"settled", "released"}
+
 
 class CallMemory:
     """The last calls by their sequence, and client ids by key."""

@@ -20,7 +20,7 @@ from tokenroll.model.limits import (
 )
 from tokenroll.model.tag import PURPOSE, Purpose, merged_tags, named_tag
 from tokenroll.services.above_hold import AboveHold
-from tokenroll.services.call_memory import CallMemory, SettledCall, repeated
+from tokenroll.services.call_memory import CallMemory, EndedCall, SettledCall, repeated
 from tokenroll.services.call_records import hold_record, settle_record
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
@@ -185,9 +185,12 @@ class Spending(Leases):
 
     def _named(self, key_id: int, client_id: str, asked: Wait | None) -> Denial | Wait | None:
         """What is told to a call that its client named, when the name is used or may be another worker's."""
-        if (known := self._memory.by_client(key_id, client_id)) is not None:
-            return repeated(known, client_id)
-        return None if self.sized is None else self.sized.named((key_id, client_id), asked)
+        if (known := self._memory.by_client(key_id, client_id)) is None:
+            return None if self.sized is None else self.sized.named((key_id, client_id), asked)
+        told = None
+        if self.sized is not None and type(known) is EndedCall and not known.is_final:
+            told = self.sized.named((key_id, client_id), asked)  # it may have ended since, at another worker
+        return repeated(known, client_id) if told is None else told
 
     def _unknown(self, dialect: Dialect, facts: Facts, provider: str, now: Instant) -> Denial:
         """A model without a rate card here, which may have one at the other dialect's endpoint."""

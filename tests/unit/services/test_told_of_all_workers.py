@@ -8,7 +8,7 @@ from tests.unit.services.test_lending_races import credits_worth
 from tokenroll.model.instant import text_from_instant
 from tokenroll.services.amounts_desk import told
 from tokenroll.services.hot import HotHold
-from tokenroll.services.protocol import AskAmounts
+from tokenroll.services.protocol import AskAmounts, ClientCallTerms
 from tokenroll.upstream.dialect import denial_headers
 
 
@@ -114,3 +114,39 @@ def test_the_wallet_tells_the_whole_cap_of_a_limit(pair):
     asked = AskAmounts(0, 1, 1, 0, [kit.ADA, kit.POOL], [next(iter(spending.limits.known))])
     (shown,) = spending.told_wallet_view(key, told(pair.ledger, asked), pair.now)["limits"]
     assert (shown["cap"], shown["used"], shown["in_use_now"]) == ("3 calls", "1 calls", "1 calls")
+
+
+def repeats(call):
+    """What a call is told whose name was used."""
+    return call.denial.code, call.denial.state, call.denial.cost_nanos
+
+
+@story
+def test_a_call_that_was_running_when_a_worker_began_is_told_there_as_it_ended(pair):
+    call = pair.call(0, call_id=b"once")
+    pair.restart(1)
+    pair.talk()  # its view says that the call is held
+    assert repeats(pair.call(1, call_id=b"once")) == ("call_repeated", "still running", None)
+    call.settle(input=1_000, output=10)
+    pair.talk()
+    cost = 1_000 * kit.IN_NANOS + 10 * kit.OUT_NANOS
+    assert repeats(pair.call(1, call_id=b"once")) == ("call_repeated", "settled", cost)
+    assert pair.rows("SELECT count(*) FROM call_claims") == [(0,)]
+    pair.prove()
+
+
+@story
+def test_a_call_that_ended_at_another_worker_is_told_as_it_ended(pair):
+    call = pair.call(0, call_id=b"once")
+    pair.talk()
+    call.settle(input=1_000, output=10)
+    pair.talk()
+    assert repeats(pair.call(1, call_id=b"once"))[:2] == ("call_repeated", "settled")
+
+
+@story
+def test_a_name_that_this_worker_knows_to_be_used_is_sent_by_no_ledgers_word(pair):
+    """As when a ledger's older copy is put back, which does not know the call."""
+    worker = pair.workers[1]
+    worker.spending._memory.learn(ClientCallTerms(api_key_id=1, client_call_id="once", state="held", charge_nanos=0))
+    assert repeats(pair.call(1, call_id=b"once")) == ("call_repeated", "still running", None)
