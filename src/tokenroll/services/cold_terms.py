@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from tokenroll.services.clock import Clock
-from tokenroll.services.hot import HotWallet
+from tokenroll.services.hot import HotWallet, carried_before
 from tokenroll.services.protocol import KeyTerms, LotTerms, WalletTerms
 
 _OWN_OF_WALLETS: Final = (
@@ -132,12 +132,14 @@ def _long(own: str | bytes, prefix: str) -> str:
 class Wallets:
     """A worker's wallets by id: those in use as objects, the rest packed. Reads like a dictionary; `hot` are those in use."""
 
-    __slots__ = ("_lots", "_rows", "_shared", "_shared_names", "hot", "lent_at")
+    __slots__ = ("_lots", "_rows", "_shared", "_shared_names", "hot", "lent_at", "workers")
 
     def __init__(self) -> None:
         self.hot: dict[int, HotWallet] = {}
         self.lent_at: Clock | None = None
         """Of a sized lease, the worker's clock: what lots have is the ledger's until it is lent."""
+        self.workers = 1
+        """How many have a lease of them."""
         self._rows = _Rows()
         self._shared, self._lots = _Shared(), _Shared()
         self._shared_names = [one for one in WalletTerms.__struct_fields__ if one not in _OWN_OF_WALLETS]
@@ -148,7 +150,7 @@ class Wallets:
         if known is None:
             terms = self._unpacked(wallet_id)
             if terms is not None:
-                known = self.hot[wallet_id] = HotWallet(terms)
+                known = self.hot[wallet_id] = HotWallet(terms, self.workers)
                 self._rows.forget(wallet_id)
                 if self.lent_at is not None:  # what calls hold of it they hold at other workers
                     known.held_elsewhere_nanos, known.held_nanos = known.held_nanos, 0
@@ -182,7 +184,7 @@ class Wallets:
         if cold is None:
             self._pack(terms)
             return True
-        company = max(cold.company_nanos, terms.company_nanos)  # as HotWallet.set_terms says
+        company = carried_before(terms, cold.company_nanos, workers=self.workers)  # as HotWallet.set_terms says
         known = {lot.id for lot in cold.lots}
         self._pack(
             msgspec.structs.replace(

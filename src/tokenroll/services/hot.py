@@ -102,16 +102,18 @@ class HotWallet:
     """
 
     __slots__ = (
-        "available_nanos", "cap_policy", "company_nanos", "cycle_ends_at", "day_paces", "day_start_at", "elsewhere_nanos", "enforcement", "first", "floor_model",
+        "available_nanos", "cap_policy", "carried_before_nanos", "carried_nanos", "cycle_ends_at", "day_paces", "day_start_at", "elsewhere_nanos", "enforcement", "first", "floor_model",
         "floor_pool_id", "held_elsewhere_nanos", "held_nanos", "holder_kind", "id", "is_open", "lots", "low_nanos", "models", "name", "next_change_at", "order", "output_cap_tokens",
         "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "purpose_tag", "service_tiers", "spent_nanos",
         "suspense_nanos", "thrift",
-        "waiting", "worst_nanos", "zone",
+        "waiting", "workers", "worst_nanos", "zone",
     )  # fmt: skip
 
-    def __init__(self, terms: WalletTerms) -> None:
+    def __init__(self, terms: WalletTerms, workers: int = 1) -> None:
         self.id = terms.id
         self.public_id = terms.public_id
+        self.workers = workers
+        """How many may spend it: each may use an equal part of the limit of overage."""
         self.held_nanos = terms.held_nanos
         self.suspense_nanos = terms.suspense_nanos
         self.spent_nanos = terms.spent_nanos
@@ -135,8 +137,10 @@ class HotWallet:
         """The dearest call of late, which loans are sized by."""
         self.overage_held_nanos = 0
         """The company's part of open holds that count against the overage limit."""
-        self.company_nanos = 0
-        """What the company carried of this wallet's calls, what is in suspense included: it counts against the overage limit."""
+        self.carried_nanos = 0
+        """What the company carried of this wallet's calls here since this life began, what is in suspense included."""
+        self.carried_before_nanos = terms.company_nanos
+        """What it had carried of all workers' calls before that: both count against the overage limit."""
         self.set_terms(terms)
 
     def set_terms(self, terms: WalletTerms) -> None:
@@ -176,10 +180,13 @@ class HotWallet:
         thrift = HotThrift(terms)
         self.thrift = thrift if thrift.does_anything else None
         """What its plan lets the gateway do to save; None, as for nearly every one: nothing."""
-        # the ledger knows the limit and what was folded; what was carried since, and what is held, is known better here
-        self.company_nanos = max(self.company_nanos, terms.company_nanos)
+        # the ledger knows the limit and what was folded of all workers; what was carried here, and what is held, is known better here
         limit_nanos = terms.overage_nanos_left + terms.company_nanos
-        self.overage_left_nanos = limit_nanos - self.company_nanos - self.overage_held_nanos
+        before_nanos = self.carried_before_nanos = carried_before(
+            terms, self.carried_before_nanos, workers=self.workers, carried_nanos=self.carried_nanos
+        )
+        part_nanos = (limit_nanos - before_nanos) // self.workers
+        self.overage_left_nanos = part_nanos - self.carried_nanos - self.overage_held_nanos
         for lot in terms.lots:
             self.add_lot(lot)
 
@@ -279,6 +286,15 @@ class HotWallet:
             elif now < lot.effective_at:
                 lot.told_nanos = nanos
         self.next_change_at = 0
+
+
+def carried_before(terms: WalletTerms, known_nanos: int, *, workers: int, carried_nanos: int = 0) -> int:
+    """What the company had carried before a life began, by what was known of it and the newest terms.
+
+    More than was known when the ledger says that less is left than this worker's part: no part is more than all that is left.
+    """
+    limit_nanos = terms.overage_nanos_left + terms.company_nanos
+    return max(known_nanos, limit_nanos - workers * (carried_nanos + terms.overage_nanos_left))
 
 
 def _names_any(names: list[str], model: str, aliases: tuple[str, ...]) -> bool:

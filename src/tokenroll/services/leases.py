@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import msgspec
-
 from tokenroll.engine.calendar_terms import CALENDARS_SETTING, calendars_from_text
 from tokenroll.model.api_key import KeyScope
 from tokenroll.model.instant import HOUR_MICROS, Instant, text_from_instant
@@ -91,14 +89,14 @@ class Leases:
     def apply_lease(self, lease: Lease) -> None:
         """Wallets to spend. One that is leased already keeps its amounts: this worker knows what it holds of them better."""
         if lease.of > 1 and self.sized is None:
-            self.sized = SizedLease(*self.limits.life, self.wallets, self.limits, lease.of)
+            self.sized = SizedLease(*self.limits.life, self.wallets, self.limits)
             self.limits.share()
+            self.wallets.workers = lease.of
         for terms in lease.wallets:
-            own = self._own_part(terms)
             if self._is_whole:
-                self.wallets.renew(own)
+                self.wallets.renew(terms)
             else:
-                self.wallets.begin(own)
+                self.wallets.begin(terms)
         self._is_whole = self._is_whole or lease.last
         self.last_delta = max(self.last_delta, lease.delta)
         self.lease_expires_at = lease.expires_at or NEVER
@@ -159,14 +157,8 @@ class Leases:
             ):
                 raise ProtocolError(f"lot {lot_id} changes, which wallet {wallet_id} does not have here")
 
-    def _own_part(self, terms: WalletTerms) -> WalletTerms:
-        """Of several workers each has a part of the limit of overage: together they keep it."""
-        if self.sized is None:
-            return terms
-        return msgspec.structs.replace(terms, overage_nanos_left=terms.overage_nanos_left // self.sized.workers)
-
     def _apply_wallet(self, terms: WalletTerms) -> None:
-        if self.wallets.renew(self._own_part(terms)):
+        if self.wallets.renew(terms):
             self._bearers.clear()
 
     def _apply_lot(self, change: LotChange) -> None:

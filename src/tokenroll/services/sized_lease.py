@@ -52,9 +52,7 @@ class _Asked:
 class SizedLease:
     """What one of several workers was lent, of wallets and limits that it knows whole."""
 
-    def __init__(self, worker: int, epoch: int, wallets: Wallets, limits: HotLimits, workers: int) -> None:
-        self.workers = workers
-        """Of how many this is one."""
+    def __init__(self, worker: int, epoch: int, wallets: Wallets, limits: HotLimits) -> None:
         self.say: Callable[[Want | Claim], None] = _nobody
         """Tells the ledger."""
         self.claims = Claims(worker, epoch, self._tell)

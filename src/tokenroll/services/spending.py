@@ -541,7 +541,7 @@ class Spending(Leases):
             lot.wallet.suspense_nanos += take
         if hold.on_overage:
             hold.key.wallet.overage_held_nanos -= hold.company_nanos
-            hold.key.wallet.company_nanos += hold.company_nanos
+            hold.key.wallet.carried_nanos += hold.company_nanos
 
     def _end(self, hold: HotHold, state: str, now: Instant) -> Instant:
         assert self.open_holds.pop(hold.sequence, None) is hold, (
@@ -571,7 +571,7 @@ class Spending(Leases):
             held = hold.company_nanos if hold.on_overage else 0
             wallet.overage_held_nanos -= held
             wallet.overage_left_nanos += held - excess
-            wallet.company_nanos += excess
+            wallet.carried_nanos += excess
             if charge_nanos > hold.bound_nanos:
                 self.above_hold.add(hold, charge_nanos)
         if wallet.waiting:

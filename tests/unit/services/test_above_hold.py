@@ -33,7 +33,7 @@ def test_what_costs_more_than_was_held_is_counted_and_told_without_a_word_of_the
         f"call_{hold.call_number_bytes.hex()} to {hold.card.card.model} cost {charge // CREDIT}.{charge % CREDIT:09d} credits, "
         f"above its hold of {bound // CREDIT}.{bound % CREDIT:09d}: a bound is wrong; the company carries the rest."
     )
-    assert desk.spending.wallets[ADA_WALLET].company_nanos == charge - bound
+    assert desk.spending.wallets[ADA_WALLET].carried_nanos == charge - bound
 
 
 @pytest.mark.parametrize("enforcement", ["enforce", "observe"])

@@ -1,13 +1,15 @@
 """Several workers: what one of them tells people of a wallet, a limit or a call is so of all of them, or is not said."""
 
 from tests import ledger_kit as kit
+from tests.desk import ADA_WALLET, wallet
 from tests.ledger_kit import CREDIT, DAY, HOUR
 from tests.pair import SECRETS
 from tests.unit.services.test_lending import story
 from tests.unit.services.test_lending_races import credits_worth
 from tokenroll.model.instant import text_from_instant
 from tokenroll.services.amounts_desk import told
-from tokenroll.services.hot import HotHold
+from tokenroll.services.cold_terms import Wallets
+from tokenroll.services.hot import HotHold, HotWallet
 from tokenroll.services.protocol import AskAmounts, ClientCallTerms
 from tokenroll.upstream.dialect import denial_headers
 
@@ -31,8 +33,8 @@ def test_a_lot_that_begins_is_counted_before_anything_of_it_is_lent(pair):
     assert pair.call(0, "Bo", **credits_worth(1)).denial.code == "wallet_empty"
     first.settle(input=10, output=0)
     pair.talk()
-    wallet = pair.workers[0].spending.wallets[kit.BO]
-    assert wallet.next_arrival(pair.now) == (kit.START + DAY, 40 * CREDIT)
+    bo = pair.workers[0].spending.wallets[kit.BO]
+    assert bo.next_arrival(pair.now) == (kit.START + DAY, 40 * CREDIT)
     pair.now += DAY + 1
     call = pair.call(0, "Bo", output_cap_tokens=0)
     assert call.hold.output_tokens_max == 16_384  # what the plan says: ten credits afford more
@@ -43,13 +45,13 @@ def test_a_lot_that_begins_is_counted_before_anything_of_it_is_lent(pair):
 def test_a_lot_that_began_is_counted_once(pair):
     pair.do("grant.create", to="Bo", plan="tools", effective_at=pair.now + DAY)
     pair.talk()
-    wallet = pair.workers[0].spending.wallets[kit.BO]
-    wallet.look(pair.now)
-    assert wallet.elsewhere_nanos == 5 * CREDIT
+    bo = pair.workers[0].spending.wallets[kit.BO]
+    bo.look(pair.now)
+    assert bo.elsewhere_nanos == 5 * CREDIT
     for hour in (24, 25, 26):
-        wallet.look(kit.START + hour * HOUR)
-        assert wallet.elsewhere_nanos == 45 * CREDIT
-        assert wallet.next_arrival(kit.START + hour * HOUR) == (0, 0)
+        bo.look(kit.START + hour * HOUR)
+        assert bo.elsewhere_nanos == 45 * CREDIT
+        assert bo.next_arrival(kit.START + hour * HOUR) == (0, 0)
 
 
 def limited(pair, cap, **how):
@@ -150,3 +152,61 @@ def test_a_name_that_this_worker_knows_to_be_used_is_sent_by_no_ledgers_word(pai
     worker = pair.workers[1]
     worker.spending._memory.learn(ClientCallTerms(api_key_id=1, client_call_id="once", state="held", charge_nanos=0))
     assert repeats(pair.call(1, call_id=b"once")) == ("call_repeated", "still running", None)
+
+
+def told_of_overage(carried, left):
+    """Bo's wallet as the ledger tells it to every worker: what the company carried so far, and what it may yet."""
+    return wallet(company_nanos=carried, overage_nanos_left=left)
+
+
+def carries(one, nanos):
+    """A call of Bo's is settled, of which the company carries this."""
+    one.overage_left_nanos -= nanos
+    one.carried_nanos += nanos
+
+
+def test_parts_of_an_overage_limit_are_never_more_than_the_limit():
+    """Twelve for two workers. The ledger has folded what one of them carried and not yet what the other did."""
+    mine, other = HotWallet(told_of_overage(0, 12), 2), HotWallet(told_of_overage(0, 12), 2)
+    assert (mine.overage_left_nanos, other.overage_left_nanos) == (6, 6)
+    carries(mine, 3)
+    carries(other, 4)
+    for one in (mine, other):
+        one.set_terms(told_of_overage(4, 8))
+    assert (mine.overage_left_nanos, other.overage_left_nanos) == (3, 2)
+    for one in (mine, other):  # now both are folded, and the plan lets the company carry two more
+        one.set_terms(told_of_overage(7, 7))
+    assert (mine.overage_left_nanos, other.overage_left_nanos) == (4, 3)
+
+
+def test_no_part_of_an_overage_limit_is_more_than_all_that_is_left():
+    """The plan's limit was twelve and is five, of which four are used."""
+    mine = HotWallet(told_of_overage(0, 12), 2)
+    carries(mine, 1)
+    mine.set_terms(told_of_overage(4, 1))
+    assert mine.overage_left_nanos == 1
+    mine.set_terms(told_of_overage(9, 0))
+    assert mine.overage_left_nanos == 0
+    mine.set_terms(told_of_overage(9, 6))  # it is fifteen: a half of what is left is this worker's
+    assert mine.overage_left_nanos == 3
+
+
+def test_one_worker_alone_has_the_whole_overage_but_for_what_it_or_the_ledger_knows_of():
+    mine = HotWallet(told_of_overage(2, 10))
+    carries(mine, 3)
+    mine.set_terms(told_of_overage(4, 8))  # of its three, two are folded
+    assert mine.overage_left_nanos == 7
+    mine.set_terms(told_of_overage(9, 3))  # a check found that an earlier life's call cost the company four
+    assert mine.overage_left_nanos == 3
+    carries(mine, 1)
+    mine.set_terms(told_of_overage(9, 3))
+    assert mine.overage_left_nanos == 2
+
+
+def test_a_part_of_an_overage_limit_is_the_same_for_a_wallet_that_nobody_used_here():
+    packed = Wallets()
+    packed.workers = 2
+    packed.begin(told_of_overage(0, 12))
+    packed.renew(told_of_overage(4, 8))
+    packed.renew(told_of_overage(7, 5))
+    assert packed[ADA_WALLET].overage_left_nanos == 5  # six would be more than all that is left
