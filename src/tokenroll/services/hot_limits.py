@@ -561,7 +561,7 @@ def paces_of(limits: list[HotLimit], now: Instant, kind_count: int = len(KINDS))
                     if known is None or limit.cap - limit.used < known.cap - known.used:
                         tightest[kind] = limit
     return [
-        Pace(kind, limit.cap, max(0, limit.cap - limit.used), limit.restored_at(now))
+        Pace(kind, limit.whole_cap, max(0, limit.cap - limit.used), limit.restored_at(now))
         for kind, limit in enumerate(tightest)
         if limit is not None
     ]

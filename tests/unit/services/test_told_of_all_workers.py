@@ -10,6 +10,7 @@ from tokenroll.model.instant import text_from_instant
 from tokenroll.services.amounts_desk import told
 from tokenroll.services.cold_terms import Wallets
 from tokenroll.services.hot import HotHold, HotWallet
+from tokenroll.services.hot_limits import paces_of
 from tokenroll.services.protocol import AskAmounts, ClientCallTerms
 from tokenroll.upstream.dialect import denial_headers
 
@@ -105,6 +106,14 @@ def test_who_is_denied_for_a_pace_is_told_of_the_whole_of_it_as_providers_say_it
     denial = pair.call(0).denial
     assert denial.retry_after_millis == 60_000
     assert denial.pace_text.endswith("on requests per min (RPM): Limit 3, Used 3, Requested 1")
+
+
+@story
+def test_the_pace_that_clients_are_told_has_the_whole_cap(pair):
+    limited(pair, 3)
+    held = pair.call(0).hold
+    (pace,) = paces_of(held.limited.limits, pair.now)
+    assert (pace.cap, pace.left) == (3, 0)  # this worker may let none more through without asking
 
 
 @story
