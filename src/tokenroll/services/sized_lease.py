@@ -359,7 +359,7 @@ class SizedLease:
         """What another worker may have of it: all that no call holds, and of limits all that none has used."""
         parts: list[Part] = []
         for wallet_id in asked.wallets:
-            wallet = self._wallets.get(wallet_id)
+            wallet = self._wallets.hot.get(wallet_id)  # of those that nobody used here nothing was lent, and they stay packed
             for lot in wallet.lots.values() if wallet is not None else ():
                 self._give(lot, parts)
         for limit_id in asked.limits:
