@@ -75,6 +75,8 @@ class SizedLease:
         self._asked: dict[int, _Asked] = {}
         self._lacked: set[int] = set()
         """Wants that were said again and not met: the one may be met yet that was said last."""
+        self._lacked_before: set[int] = set()
+        """Likewise those of before the last look for idle lots. Of older ones nobody says anything any more."""
         self._on_its_way: set[_Ids] = set()
         self._queues: dict[_Ids, list[Wait]] = {}
         self._lots: dict[int, HotLot] = {}
@@ -272,9 +274,10 @@ class SizedLease:
     def lent(self, lent: Lent) -> None:
         """Nanos and shares that this worker may use from now on; whoever waited is tried again."""
         asked = self._asked.pop(lent.number, None)
-        if asked is None and lent.number not in self._lacked:
+        if asked is None and lent.number not in self._lacked and lent.number not in self._lacked_before:
             return  # said twice
         self._lacked.discard(lent.number)
+        self._lacked_before.discard(lent.number)
         sums: dict[int, int] = {}
         for wallet_id, lot_id, nanos in lent.lots:
             wallet = self._wallets.get(wallet_id)
@@ -383,6 +386,7 @@ class SizedLease:
         """What nobody has drawn since it was asked last; and call ids that nobody used are free again."""
         self.claims.drop_idle()
         self._asks_again.clear()
+        self._lacked_before, self._lacked = self._lacked, set()
         parts: list[Part] = []
         for lot in tuple(self._lots.values()):
             if not lot.wallet.held_nanos and self._lefts.get(lot.id) == lot.left_nanos:
