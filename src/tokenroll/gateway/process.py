@@ -190,6 +190,8 @@ class _Life:
         self._tape: TapeWriter | None = None
         self._spending: Spending
         self._commit: GroupCommit
+        self._returns = True
+        """Whether the tape still takes what goes back of a sized lease: also while the last calls end, for others wait for it."""
         self._gateway: Gateway | None = None
         self._backlog: Backlog
         self._listening: asyncio.Task[None] | None = None
@@ -222,6 +224,7 @@ class _Life:
         if self._gateway is not None:
             self._gateway.not_ready = self._why or _ENDING
             await self._gateway.stop()
+            self._returns = False
             self._commit.close()
             self._report()
         if await link.drained(REPORT_SECONDS_MAX) and self._gateway is not None and not self._spending.open_holds:
@@ -384,14 +387,14 @@ class _Life:
 
     def _give_back(self, asked: AskBack) -> None:
         sized = self._spending.sized
-        if sized is not None and not self._ended.is_set():
+        if sized is not None and self._returns:
             self._spending.returned(sized.give_back(asked, self._clock()), asked.number)
             self._hurries = True
             self._commit.soon()
 
     def _return_idle(self) -> None:
         sized = self._spending.sized
-        if sized is None or self._ended.is_set():
+        if sized is None or not self._returns:
             return
         parts = sized.idle()
         if parts:

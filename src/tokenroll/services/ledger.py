@@ -378,8 +378,7 @@ class Ledger:
     ) -> Lent | Lacking | set[int] | None:
         """What a worker is lent for what it wants, durable, or the workers that shall return something first.
 
-        Those that were `asked` did, or are away. `sparing`: nothing beyond what calls need, for others wait. None for a life that is
-        over: it may not spend.
+        Those that were `asked` did, or are away. `sparing`: nothing beyond what calls need, for others wait. None: a life that is over.
         """
         if not self._is_lessee(message):
             return None

@@ -3,12 +3,19 @@
 A strange reader found these, not the simulator.
 """
 
+import types
+from pathlib import Path
+
 from tests import ledger_kit as kit
-from tests.desk import BOUND
+from tests.desk import BOUND, PEPPER
 from tests.ledger_kit import ADA_LOT
 from tests.unit.services.test_lending import story
-from tokenroll.services.hot import Wait
+from tests.unit.services.test_lending_races import credits_worth
+from tokenroll.gateway.process import _Life
+from tokenroll.gateway.settings import GatewaySettings
+from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.protocol import AskBack, Lacking, Lent
+from tokenroll.store.tape import Durability
 
 
 @story
@@ -37,3 +44,21 @@ def test_wants_that_were_said_again_and_lacked_are_not_remembered_for_ever(pair)
     assert not sized._lacked | sized._lacked_before
     sized.lent(Lent(999, [(kit.ADA, ADA_LOT, 7)], [], []))
     assert pair.workers[0].left(kit.ADA) == 7
+
+
+@story
+def test_a_worker_that_ends_in_order_returns_what_others_need_while_its_last_calls_run(pair):
+    pair.call(1, "Bo", **credits_worth(0.1)).settle(input=10, output=0)
+    pair.talk()
+    other = pair.workers[1]
+    settings = GatewaySettings(home=Path(), durability=Durability.WRITTEN, deployments=())
+    life = _Life(settings, lambda: pair.now, PEPPER, observe=False, ready=None)
+    life._spending, life._commit = other.spending, types.SimpleNamespace(soon=lambda: None)
+    life._ended.set()  # SIGTERM: an answer of two minutes is still streamed
+    other.ask_back = life._give_back
+    assert isinstance(pair.call(0, "Bo", **credits_worth(24.9)).answer, HotHold)
+    before = other.tape.next_sequence
+    life._returns = False  # its tape is closed
+    life._give_back(AskBack(9, [kit.BO], []))
+    assert other.tape.next_sequence == before
+    pair.prove()
