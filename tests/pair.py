@@ -117,7 +117,9 @@ class Worker:
         return self.spending.apply_delta(delta)
 
     def lent(self, lent: Lent) -> None:
-        self.sized.lent(lent)
+        unknown = self.sized.lent(lent)
+        if unknown:
+            self.spending.returned(unknown)
 
     def lacking(self, lacking: Lacking) -> None:
         self.sized.lacking(lacking)

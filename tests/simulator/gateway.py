@@ -367,7 +367,8 @@ class Worker:
 
     def lent(self, lent: Lent) -> None:
         self.loan.lent(lent.number, lent.lots, lent.shares)
-        self._sized.lent(lent)
+        unknown = self._sized.lent(lent)
+        must(not unknown, "the ledger lent what the worker does not know: %s", unknown)
         self.agree()
 
     def lacking(self, lacking: Lacking) -> None:

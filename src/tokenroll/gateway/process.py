@@ -325,9 +325,12 @@ class _Life:
         return applied
 
     def lent(self, lent: Lent) -> None:
-        """See WorkerEvents."""
+        """See WorkerEvents. What is of no use here goes back at once."""
         if self._spending.sized is not None:
-            self._spending.sized.lent(lent)
+            unknown = self._spending.sized.lent(lent)
+            if unknown and self._returns:
+                self._spending.returned(unknown)
+                self._commit.soon()
 
     def lacking(self, lacking: Lacking) -> None:
         """See WorkerEvents."""

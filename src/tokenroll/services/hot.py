@@ -516,5 +516,5 @@ class Wait:
         self.client = client
         """The key and the client's call id that are claimed at the ledger (services/claims.py); None: nothing is."""
         self.told: Denial | None = None
-        """What a claim that was not granted tells the call."""
+        """What a claim that was not granted tells the call, or a loan that is of no use here."""
         self.wake: Wake | None = None

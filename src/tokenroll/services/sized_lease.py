@@ -17,7 +17,7 @@ from tokenroll.services.cold_terms import Wallets
 from tokenroll.services.hot import HotHold, HotLot, HotWallet, Wait
 from tokenroll.services.hot_limits import HotLimits, Reroute
 from tokenroll.services.lease_deadline import LeaseDeadline
-from tokenroll.services.protocol import AskBack, Claim, Elsewhere, Lacking, Lent, ProtocolError, Want
+from tokenroll.services.protocol import AskBack, Claim, Elsewhere, Lacking, Lent, Want
 from tokenroll.store import tape
 from tokenroll.store.tape import LIMIT, LOT
 from tokenroll.upstream.dialect import Denial
@@ -124,8 +124,10 @@ class SizedLease:
     ) -> Denial | Wait | Reroute | None:
         """What becomes of a call by what it was lent. A ledger that did not answer in time has not said that there is no more."""
         cut_off = self.deadline is not None and self.deadline.is_cut_off
+        short = self._short(hold, here) if refusal is None else None
+        if asked is not None and asked.told is not None and (refusal is not None or short is not None):
+            return asked.told
         if refusal is None:
-            short = self._short(hold, here)
             return self._cut_off(hold, here, short) if cut_off and short is not None else short
         if type(refusal) is Denial and asked is not None and not asked.lacked:
             # who waited for a pace has not asked for money at all
@@ -271,19 +273,24 @@ class SizedLease:
 
     # ---- the ledger's answers --------------------------------------------------------------------------------------
 
-    def lent(self, lent: Lent) -> None:
-        """Nanos and shares that this worker may use from now on; whoever waited is tried again."""
+    def lent(self, lent: Lent) -> list[Part]:
+        """Nanos and shares that this worker may use from now on; whoever waited is tried again. What it cannot use is to be returned.
+
+        That is of a lot which its lease left out, for it was over or used up when this life began: until the next one nobody here draws it.
+        """
         asked = self._asked.pop(lent.number, None)
         if asked is None and lent.number not in self._lacked and lent.number not in self._lacked_before:
-            return  # said twice
+            return []  # said twice
         self._lacked.discard(lent.number)
         self._lacked_before.discard(lent.number)
+        unknown: list[Part] = []
         sums: dict[int, int] = {}
         for wallet_id, lot_id, nanos in lent.lots:
             wallet = self._wallets.get(wallet_id)
             lot = None if wallet is None else wallet.lots.get(lot_id)
             if wallet is None or lot is None:
-                raise ProtocolError(f"lot {lot_id} of wallet {wallet_id} is lent, which is not known here")
+                unknown.append((LOT, lot_id, nanos))
+                continue
             wallet.change(lot, nanos)
             self._lots[lot_id] = lot
             sums[wallet_id] = sums.get(wallet_id, 0) + nanos
@@ -291,11 +298,14 @@ class SizedLease:
             self._wallets[wallet_id].low_nanos = nanos // LEASE_RENEWED_SHARE
         for limit_id, share in lent.shares:
             limit = self._limits.known.get(limit_id)
-            if limit is not None:
+            if limit is None:
+                unknown.append((LIMIT, limit_id, share))
+            else:
                 limit.set_share(limit.share + share)
         self._note(lent.elsewhere)
         if asked is not None:
-            self._wake(asked, lacked=False)
+            self._wake(asked, lacked=False, unknown=bool(unknown))
+        return unknown
 
     def lacking(self, lacking: Lacking) -> None:
         """There is not so much: whoever waited is told."""
@@ -319,11 +329,12 @@ class SizedLease:
                 wallet.elsewhere_nanos = one.left_nanos
                 wallet.held_elsewhere_nanos = one.held_nanos
 
-    def _wake(self, asked: _Asked, *, lacked: bool) -> None:
+    def _wake(self, asked: _Asked, *, lacked: bool, unknown: bool = False) -> None:
         """Those whose want it was, then those that came since, in their order.
 
         What was lacking says nothing to one that needs less than was wanted, or needs less by now: it asks for itself. Nor to those that
-        came since: they ask together, or each would wait for the answers of all before it.
+        came since: they ask together, or each would wait for the answers of all before it. Whose want was met with what is `unknown` here
+        is told to come again: it would be met so again, and that there is no more was not said.
         """
         if not asked.waits:
             return
@@ -333,7 +344,10 @@ class SizedLease:
             # others were asked for money by what the first one lacks: where that is a limit, it says nothing of who needs more money
             is_told = lacked and (place == 0 or (want.need_nanos > 0 and not want.limits))
             wait.lacked = is_told and self._lacks_as_much(wait, want)
-            if wait.lacked:
+            if unknown and self._missing(wait) != (0, []):
+                wait.lacked = True
+                wait.told = Denial("not_ready", scope=f"What is left of the wallet {wait.wallets[0].name}")
+            elif wait.lacked:
                 wait.lacks = want.need_nanos, [limit_id for limit_id, _ in want.limits]
         woken = list(asked.waits)
         short: list[Wait] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests import ledger_kit as kit
 from tests.desk import BOUND, PEPPER
-from tests.ledger_kit import ADA_LOT
+from tests.ledger_kit import ADA_LOT, BO_LOT
 from tests.unit.services.test_lending import story
 from tests.unit.services.test_lending_races import credits_worth
 from tokenroll.gateway.process import _Life
@@ -61,4 +61,19 @@ def test_a_worker_that_ends_in_order_returns_what_others_need_while_its_last_cal
     life._returns = False  # its tape is closed
     life._give_back(AskBack(9, [kit.BO], []))
     assert other.tape.next_sequence == before
+    pair.prove()
+
+
+@story
+def test_what_is_lent_of_a_lot_that_its_worker_does_not_know_goes_back_and_whoever_waits_is_answered(pair):
+    """A lot that was used up when this life began, say: the lease leaves it out."""
+    worker, bo = pair.workers[0], pair.workers[0].spending.wallets[kit.BO]
+    lots, bo.lots = bo.lots, {}
+    bo.next_change_at = 0
+    call, other = (pair.call(0, "Bo", talk=False, **credits_worth(0.1)) for _ in range(2))
+    pair.talk()
+    assert (pair.lent(0, BO_LOT), worker.left(kit.BO), worker.sized.unanswered()) == (0, 0, [])
+    assert [(one.denial.code, one.denial.state) for one in (call, other)] == [("not_ready", "")] * 2
+    bo.lots, bo.next_change_at = lots, 0  # the next life knows it
+    assert isinstance(pair.call(0, "Bo", **credits_worth(0.1)).answer, HotHold)
     pair.prove()
