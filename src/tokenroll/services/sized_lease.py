@@ -49,6 +49,23 @@ class _Asked:
         self.waits = waits
 
 
+class _Promised:
+    """What calls that were woken take in a moment, so that nobody else counts on it."""
+
+    __slots__ = ("amounts", "nanos")
+
+    def __init__(self) -> None:
+        self.nanos = 0
+        self.amounts: dict[int, int] = {}
+        """By limit, what they raise it by."""
+
+    def add(self, wait: Wait) -> None:
+        """One more is woken."""
+        self.nanos += wait.needed_nanos
+        for limit, amount in wait.asks or ():
+            self.amounts[limit.id] = self.amounts.get(limit.id, 0) + amount
+
+
 class SizedLease:
     """What one of several workers was lent, of wallets and limits that it knows whole."""
 
@@ -78,7 +95,8 @@ class SizedLease:
         self._lacked_before: set[int] = set()
         """Likewise those of before the last look for idle lots. Of older ones nobody says anything any more."""
         self._on_its_way: set[_Ids] = set()
-        self._queues: dict[_Ids, list[Wait]] = {}
+        self._queues: dict[_Ids, dict[Wait, None]] = {}
+        """In the order in which they came."""
         self._lots: dict[int, HotLot] = {}
         """Lots that something was lent of and is not back."""
         self._lefts: dict[int, int] = {}
@@ -206,7 +224,7 @@ class SizedLease:
             self.claims.wait(wait)
             return
         ids = tuple(one.id for one in wait.wallets)
-        self._queues.setdefault(ids, []).append(wait)
+        self._queues.setdefault(ids, {})[wait] = None
         if ids not in self._on_its_way:
             self._ask(ids)
 
@@ -215,9 +233,7 @@ class SizedLease:
         if wait.client is not None:
             self.claims.forget(wait)
             return
-        waits = self._queues.get(tuple(one.id for one in wait.wallets), [])
-        if wait in waits:
-            waits.remove(wait)
+        self._queues.get(tuple(one.id for one in wait.wallets), {}).pop(wait, None)
 
     def asks_again_at(self, hold: HotHold) -> Instant:
         """When calls ask once more that wait for what others hold: those of one wallet at one moment, for then one question is enough."""
@@ -235,21 +251,28 @@ class SizedLease:
                 wallet.low_nanos = 0
                 self._send([wallet], 0, LEASE_CALLS * wallet.worst_nanos, [], [])
 
-    def _ask(self, ids: _Ids) -> None:
-        waits = self._queues.pop(ids)
+    def _ask(self, ids: _Ids, promised: _Promised | None = None) -> None:
+        """One question for all that wait, so that the first fits beside what is `promised`, and the others if there is plenty."""
+        waits = list(self._queues.pop(ids))
         first = waits[0]
         worst = max(one.needed_nanos for one in waits)
         for wallet in first.wallets:
             wallet.worst_nanos = worst = max(worst, wallet.worst_nanos - wallet.worst_nanos // _AGES)
-        need, limits = self._missing(first)
+        need, limits = self._missing(first, promised)
         like = max(LEASE_CALLS * worst, sum(one.needed_nanos for one in waits))
         self._send(list(first.wallets), need, like, limits, waits)
 
     @staticmethod
-    def _missing(wait: Wait) -> tuple[int, list[tuple[int, int]]]:
-        """What a call lacks of money, and of limits."""
+    def _missing(wait: Wait, promised: _Promised | None = None) -> tuple[int, list[tuple[int, int]]]:
+        """What a call lacks of money, and of limits, beside what is promised to others."""
         here = sum(one.available_nanos for one in wait.wallets)
-        lacks = ((limit.id, limit.share_for(amount) - limit.share) for limit, amount in wait.asks or ())
+        amounts: dict[int, int] = {}
+        if promised is not None:
+            here, amounts = here - promised.nanos, promised.amounts
+        lacks = (
+            (limit.id, limit.share_for(amounts.get(limit.id, 0) + amount) - limit.share)
+            for limit, amount in wait.asks or ()
+        )
         return max(0, wait.needed_nanos - here), [(row_id, share) for row_id, share in lacks if share > 0]
 
     def _send(
@@ -330,7 +353,7 @@ class SizedLease:
                 wallet.held_elsewhere_nanos = one.held_nanos
 
     def _wake(self, asked: _Asked, *, lacked: bool, unknown: bool = False) -> None:
-        """Those whose want it was, then those that came since, in their order.
+        """Those whose want it was, then those that came since, in their order, as far as there is enough for them; the others ask together.
 
         What was lacking says nothing to one that needs less than was wanted, or needs less by now: it asks for itself. Nor to those that
         came since: they ask together, or each would wait for the answers of all before it. Whose want was met with what is `unknown` here
@@ -349,11 +372,22 @@ class SizedLease:
                 wait.told = Denial("not_ready", scope=f"What is left of the wallet {wait.wallets[0].name}")
             elif wait.lacked:
                 wait.lacks = want.need_nanos, [limit_id for limit_id, _ in want.limits]
-        woken = list(asked.waits)
-        short: list[Wait] = []
-        for wait in self._queues.pop(asked.ids, ()):
+        promised = _Promised()
+        woken: list[Wait] = []
+        short: dict[Wait, None] = {}
+        for place, wait in enumerate((*asked.waits, *self._queues.pop(asked.ids, ()))):
+            if wait.wake is None:  # its call waits no more
+                continue
             # who has what is needed by now asks no more: a question for nothing is answered by nobody's word
-            (short if lacked and self._missing(wait) != (0, []) else woken).append(wait)
+            is_covered = self._missing(wait, promised) == (0, [])
+            if is_covered:
+                promised.add(wait)
+            # the first of a loan looks for itself: of a lot that has begun since it came, nobody here knows before
+            looks = place < len(asked.waits) if lacked else wait.lacked or not woken
+            if is_covered or looks:
+                woken.append(wait)
+            else:
+                short[wait] = None
         if short:
             self._queues[asked.ids] = short
         for wait in woken:
@@ -361,7 +395,7 @@ class SizedLease:
             if wake is not None:
                 wake()
         if self._queues.get(asked.ids) and asked.ids not in self._on_its_way:
-            self._ask(asked.ids)
+            self._ask(asked.ids, promised)
 
     def _lacks_as_much(self, wait: Wait, want: Want) -> bool:
         need, limits = self._missing(wait)

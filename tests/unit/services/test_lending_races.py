@@ -186,22 +186,21 @@ def test_what_a_want_of_nothing_lacks_no_call_lacks(pair):
     sized, wallet = pair.workers[0].sized, pair.workers[0].spending.wallets[kit.ADA]
     wallet.look(pair.now)
     woken: list[str] = []
-    first, second = Wait(BOUND, (wallet,), asks=[]), Wait(BOUND, (wallet,), asks=[])
+    first = Wait(BOUND, (wallet,), asks=[])
     said: list[Want] = []
     sized.say = said.append
-    first.wake, second.wake = lambda: woken.append("first"), lambda: woken.append("second")
+    first.wake = lambda: woken.append("first")
     sized.wait(first)
-    sized.wait(second)
     lot = wallet.lots[ADA_LOT]
     wallet.change(lot, BOUND)
     sized.lent(Lent(said[0].number, [], [], []))
-    assert woken == ["first", "second"]
+    assert woken == ["first"]
     first.wake = lambda: woken.append("first again")
     sized.wait(first)
     assert said[1].need_nanos == 0
     wallet.change(lot, -BOUND)  # another call was quicker
     sized.lacking(Lacking(said[1].number, []))
-    assert (woken[2:], first.lacked) == (["first again"], False)
+    assert (woken[1:], first.lacked) == (["first again"], False)
 
 
 @story

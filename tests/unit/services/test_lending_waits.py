@@ -77,3 +77,38 @@ def test_what_is_lent_of_a_lot_that_its_worker_does_not_know_goes_back_and_whoev
     bo.lots, bo.next_change_at = lots, 0  # the next life knows it
     assert isinstance(pair.call(0, "Bo", **credits_worth(0.1)).answer, HotHold)
     pair.prove()
+
+
+@story
+def test_those_who_wait_for_money_are_not_all_tried_again_for_each_loan(pair):
+    """Each loan woke everybody, and the first to wait again asked for ten calls' worth alone: thousands of tries."""
+    tries = []
+    spending, sized = pair.workers[0].spending, pair.workers[0].sized
+    real = spending.admit
+    spending.admit = lambda *facts, **how: (tries.append(1), real(*facts, **how))[1]
+    calls = [pair.call(0, talk=False) for _ in range(300)]
+    pair.talk()
+    assert all(isinstance(one.answer, HotHold) for one in calls)
+    assert len(tries) == 600
+    assert sized.want_count < 10
+    pair.prove()
+
+
+@story
+def test_of_a_loan_those_who_fit_are_woken_in_their_order_and_the_others_ask_once_for_all(pair):
+    sized, wallet = pair.workers[0].sized, pair.workers[0].spending.wallets[kit.ADA]
+    wallet.look(pair.now)
+    woken, said = [], []
+    sized.say = said.append
+    waits = [Wait(need, (wallet,), asks=[]) for need in (30, 50, 10, 40)]
+    for name, one in zip("abcd", waits, strict=True):
+        one.wake = lambda name=name: woken.append(name)
+        sized.wait(one)
+    wallet.change(wallet.lots[ADA_LOT], 5)
+    sized.lent(Lent(said[0].number, [(kit.ADA, ADA_LOT, 40)], [], []))
+    assert woken == ["a", "c"]  # 40 of 45: beside them b lacks 45
+    assert [(one.need_nanos, one.like_nanos) for one in said[1:]] == [(45, 500)]
+    pair.workers[0].spending.forget(waits[1])  # its client is gone
+    sized.lent(Lent(said[1].number, [(kit.ADA, ADA_LOT, 45)], [], []))
+    assert woken == ["a", "c", "d"]
+    assert len(said) == 2
