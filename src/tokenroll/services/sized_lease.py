@@ -11,7 +11,7 @@ import msgspec
 
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import LEASE_ASKED_AGAIN_MILLIS, LEASE_CALLS, LEASE_RENEWED_SHARE
+from tokenroll.model.limits import LEASE_ASKED_AGAIN_MILLIS, LEASE_CALLS, LEASE_RENEWED_SHARE, SHARE_WHOLE
 from tokenroll.services.claims import Claims, not_answered
 from tokenroll.services.cold_terms import Wallets
 from tokenroll.services.hot import HotHold, HotLot, HotWallet, Wait
@@ -148,11 +148,23 @@ class SizedLease:
         if refusal is None:
             return self._cut_off(hold, here, short) if cut_off and short is not None else short
         if type(refusal) is Denial and asked is not None and not asked.lacked:
-            # who waited for a pace has not asked for money at all
-            not_asked = asked.limit is not None and refusal.code == "wallet_empty"
+            # who waited for a pace has not asked for money at all, and who waited for that or for money not for shares of limits
+            if refusal.code == "limit_reached":
+                not_asked = self._may_be_lent(hold)
+            else:
+                not_asked = asked.limit is not None and refusal.code == "wallet_empty"
             if (asked.asks is not None or not_asked) and not self._has_lacked(asked, refusal.code):
                 return self._not_ready(hold, cut_off=cut_off)
         return refusal
+
+    @staticmethod
+    def _may_be_lent(hold: HotHold) -> bool:
+        """Whether the limit that refused a call, the first whose amount is not known, may let it in with another share."""
+        if hold.limited is None:
+            return False
+        limit = hold.limited.limits[len(hold.limited.amounts)]
+        amount = limit.rule.amount_of(hold)
+        return limit.id > 0 and limit.share < SHARE_WHOLE and limit.used + amount <= limit.whole_cap
 
     @staticmethod
     def _has_lacked(asked: Wait, code: str) -> bool:

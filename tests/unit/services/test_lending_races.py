@@ -173,7 +173,7 @@ def test_a_lot_that_was_over_when_a_life_began_may_come_out_of_suspense(pair):
 @story
 def test_who_waited_for_a_pace_is_not_told_that_the_wallet_is_empty(pair):
     pace = object.__new__(HotLimit)
-    hold = types.SimpleNamespace(key=types.SimpleNamespace(funding_text="The wallet Ada"))
+    hold = types.SimpleNamespace(key=types.SimpleNamespace(funding_text="The wallet Ada"), limited=None)
     sized = pair.workers[0].sized
     told = sized.refusal(hold, 0, Denial("wallet_empty"), Wait(limit=pace))
     assert told.code == "not_ready"
@@ -219,7 +219,7 @@ def test_whoever_came_since_a_want_asks_together(pair):
 def test_a_call_whose_time_ends_while_it_asks_again_is_denied_for_what_was_lacking(pair):
     sized, limit = pair.workers[0].sized, object.__new__(HotLimit)
     limit.id = 7
-    hold = types.SimpleNamespace(key=types.SimpleNamespace(funding_text="The wallet Ada"))
+    hold = types.SimpleNamespace(key=types.SimpleNamespace(funding_text="The wallet Ada"), limited=None)
     asks = Wait(BOUND, asks=[])
     asks.lacked_before = before = Wait(BOUND, asks=[])
 

@@ -7,8 +7,9 @@ import types
 from pathlib import Path
 
 from tests import ledger_kit as kit
-from tests.desk import BOUND, PEPPER
+from tests.desk import BOUND, CHAT, PEPPER, SIM, make_facts
 from tests.ledger_kit import ADA_LOT, BO_LOT
+from tests.pair import SECRETS
 from tests.unit.services.test_lending import story
 from tests.unit.services.test_lending_races import credits_worth
 from tokenroll.gateway.process import _Life
@@ -112,3 +113,28 @@ def test_of_a_loan_those_who_fit_are_woken_in_their_order_and_the_others_ask_onc
     sized.lent(Lent(said[1].number, [(kit.ADA, ADA_LOT, 45)], [], []))
     assert woken == ["a", "c", "d"]
     assert len(said) == 2
+
+
+def denied_late(pair, asked):
+    """What a call of Ada's is told at worker 0 when its time ends while it waits so."""
+    spending = pair.workers[0].spending
+    key = spending.key_for(SECRETS["Ada"], pair.now)
+    return spending.admit(key, CHAT, make_facts(), pair.now, deployment=SIM, may_wait=False, asked=asked).code
+
+
+@story
+def test_a_call_that_waited_for_money_behind_others_is_not_told_that_a_limit_is_reached(pair):
+    """Its want lacked money, so no share was lent; its time ends behind a dearer call, with money enough for it here."""
+    pair.call(0)  # nine more calls' money is here
+    pair.do("limit.create", name="three", member="Ada", window="day", measure="calls", cap=3)
+    pair.talk()
+    wallet = pair.workers[0].spending.wallets[kit.ADA]
+    waits = {
+        "money": Wait(BOUND, (wallet,), until=pair.now + 50_000),  # as Spending makes it: no share is asked for
+        "a pace": Wait(limit=next(iter(pair.workers[0].spending.limits.known.values()))),
+    }
+    assert {what: denied_late(pair, one) for what, one in waits.items()} == dict.fromkeys(waits, "not_ready")
+    for _ in range(3):
+        assert isinstance(pair.call(0).answer, HotHold)
+    # of three calls it has made three itself, and no other share would let it in
+    assert {what: denied_late(pair, one) for what, one in waits.items()} == dict.fromkeys(waits, "limit_reached")
