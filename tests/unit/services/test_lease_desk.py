@@ -70,7 +70,8 @@ def come_again(pair: Pair):
 def test_a_want_whose_answer_failed_once_is_said_again(pair):
     """The disk is full for a moment, when another worker's return would meet the want."""
     pair.call(1, "Bo", **credits_worth(4.9)).release()
-    real, failures = pair.ledger.want, []
+    real = pair.ledger.want
+    failures: list[OperationalError] = []
 
     def want(message, asked=frozenset(), **how):
         if asked and not failures:
