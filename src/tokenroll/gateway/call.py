@@ -177,7 +177,7 @@ class Call(Exchange):
         elif type(answer) is Wait:
             self._state = _WAITING
             if self._waiting is None or self._waiting.closed:
-                self._waiting = Waiting(self)
+                self._waiting = Waiting(self, self._key.wallet)
             self._waiting.begin(answer)
         elif type(answer) is Reroute:
             self._send_to(answer)

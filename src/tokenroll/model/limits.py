@@ -251,7 +251,10 @@ NODE_ALLOW_CREDITS_MAX: Final = 1_000_000
 NODE_LEASE_MARGIN_SHARE: Final = 6
 """So much of it the node stops before its end, and the ledger waits beyond: no pause of a process may close that gap."""
 WAITING_CALLS_MAX: Final = 64
-"""Calls of one wallet that may wait for its parallel calls to settle; more are denied at once."""
+"""Calls of one wallet that may wait, at each worker, for its parallel calls to settle; more are denied at once.
+
+Those that wait for the ledger's word alone are as many as there are connections: it is a moment, and a burst that it can pay is let in.
+"""
 EVIDENCE_BYTES: Final = 256 * 1024
 """Evidence is written again after so many relayed bytes: what a crash can make us forget of a stream."""
 EVIDENCE_SECONDS: Final = 5

@@ -11,7 +11,13 @@ import msgspec
 
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import LEASE_ASKED_AGAIN_MILLIS, LEASE_CALLS, LEASE_RENEWED_SHARE, SHARE_WHOLE
+from tokenroll.model.limits import (
+    LEASE_ASKED_AGAIN_MILLIS,
+    LEASE_CALLS,
+    LEASE_RENEWED_SHARE,
+    SHARE_WHOLE,
+    WAITING_CALLS_MAX,
+)
 from tokenroll.services.claims import Claims, not_answered
 from tokenroll.services.cold_terms import Wallets
 from tokenroll.services.hot import HotHold, HotLot, HotWallet, Wait
@@ -103,6 +109,8 @@ class SizedLease:
         """What they had left at the last look for idle ones."""
         self._asks_again: dict[int, Instant] = {}
         """By wallet, as far as calls of it have waited for what others hold since the last look for idle ones."""
+        self._places: dict[int, int] = {}
+        """By wallet, how many calls wait for what others hold of it: beside its own queue those that ask once more."""
         self.want_count = 0
         self.lack_count = 0
 
@@ -254,6 +262,20 @@ class SizedLease:
         if not now < at <= now + _ASKED_AGAIN_MICROS:  # it is over, or the clock was set
             at = self._asks_again[wallet] = now + _ASKED_AGAIN_MICROS
         return at
+
+    def has_place(self, wallet: HotWallet) -> bool:
+        """Whether one more call may wait for what others hold of a wallet (law 11). For the ledger's word all may: it is a moment."""
+        return self._places.get(wallet.id, 0) < WAITING_CALLS_MAX
+
+    def take_place(self, wallet: HotWallet) -> None:
+        """A call waits for that, from now on."""
+        self._places[wallet.id] = self._places.get(wallet.id, 0) + 1
+
+    def give_up_place(self, wallet: HotWallet) -> None:
+        """It waits no more."""
+        left = self._places.pop(wallet.id) - 1
+        if left:
+            self._places[wallet.id] = left
 
     def drawn(self, hold: HotHold) -> None:
         """Of a wallet that a hold was drawn from little is left: more is asked for ahead."""
@@ -422,7 +444,7 @@ class SizedLease:
         """What another worker may have of it: all that no call holds, and of limits all that none has used."""
         parts: list[Part] = []
         for wallet_id in asked.wallets:
-            wallet = self._wallets.hot.get(wallet_id)  # of those that nobody used here nothing was lent, and they stay packed
+            wallet = self._wallets.hot.get(wallet_id)  # of the others nothing was lent here: they stay packed
             for lot in wallet.lots.values() if wallet is not None else ():
                 self._give(lot, parts)
         for limit_id in asked.limits:

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from tests import ledger_kit as kit
-from tests.desk import BOUND, make_facts
+from tests.desk import BOUND, make_facts, wallet
 from tests.ledger_kit import ADA_LOT, CREDIT
 from tests.pair import Call, Pair
 from tests.unit.services.test_lending import story
 from tokenroll.gateway.waiting import Waiting
-from tokenroll.services.hot import HotHold, Wait
+from tokenroll.services.hot import HotHold, HotWallet, Wait
 from tokenroll.services.hot_limits import HotLimit
 from tokenroll.services.ledger_server import LedgerConnection
 from tokenroll.services.protocol import Delta, FrameReader, Lacking, Lent, LotChange, Refusal, Report, Want, encode
@@ -243,12 +243,12 @@ def test_a_call_whose_time_ends_when_it_is_woken_has_not_been_told_that_there_is
     gateway = types.SimpleNamespace(
         wheel=types.SimpleNamespace(now=0, add=lambda _one: None), ticks=types.SimpleNamespace(wait=5),
         metrics=types.SimpleNamespace(waits=0), loop=types.SimpleNamespace(call_soon=lambda _does: None),
-        spending=types.SimpleNamespace(wait=lambda _wait, _wake: None, forget=lambda _wait: None),
+        spending=types.SimpleNamespace(wait=lambda _wait, _wake: None, forget=lambda _wait: None, sized=None),
     )  # fmt: skip
     call = types.SimpleNamespace(
         gateway=gateway, is_waiting=False, admit_again=lambda *, may_wait, asked: told.append((may_wait, asked))
     )
-    waiting = Waiting(call)  # type: ignore[arg-type]
+    waiting = Waiting(call, HotWallet(wallet()))  # type: ignore[arg-type]
     waiting.begin(Wait(1, asks=[]))
     waiting._wake()  # something was lent, which another call takes before this one is tried
     waiting.deadline_passed()

@@ -3,20 +3,23 @@
 A strange reader found these, not the simulator.
 """
 
+import time
 import types
 from pathlib import Path
 
 from tests import ledger_kit as kit
 from tests.desk import BOUND, CHAT, PEPPER, SIM, make_facts
 from tests.ledger_kit import ADA_LOT, BO_LOT
-from tests.pair import SECRETS
+from tests.pair import SECRETS, Call
 from tests.unit.services.test_lending import story
 from tests.unit.services.test_lending_races import credits_worth
 from tokenroll.gateway.process import _Life
 from tokenroll.gateway.settings import GatewaySettings
+from tokenroll.gateway.waiting import Waiting
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.protocol import AskBack, Lacking, Lent
 from tokenroll.store.tape import Durability
+from tokenroll.upstream.dialect import Denial
 
 
 @story
@@ -138,3 +141,72 @@ def test_a_call_that_waited_for_money_behind_others_is_not_told_that_a_limit_is_
         assert isinstance(pair.call(0).answer, HotHold)
     # of three calls it has made three itself, and no other share would let it in
     assert {what: denied_late(pair, one) for what, one in waits.items()} == dict.fromkeys(waits, "limit_reached")
+
+
+class Waiter(Call):
+    """A call at the door of a worker, which waits as the gateway's do; what its loop would do soon is done by `turn`."""
+
+    def __init__(self, worker, soon, **facts):
+        super().__init__(worker, "Ada", make_facts(**facts), None)
+        self.gateway = types.SimpleNamespace(
+            wheel=types.SimpleNamespace(now=0, add=lambda _one: None), ticks=types.SimpleNamespace(wait=5),
+            metrics=types.SimpleNamespace(waits=0), clock=lambda: worker.pair.now, spending=worker.spending,
+            loop=types.SimpleNamespace(
+                call_soon=soon.append, call_later=lambda _seconds, does: (soon.append(does), types.SimpleNamespace(cancel=lambda: None))[1]
+            ),
+        )  # fmt: skip
+        self.waiting = None
+        self.admit_again(may_wait=True)
+
+    @property
+    def is_waiting(self):
+        return isinstance(self.answer, Wait)
+
+    def admit_again(self, *, may_wait, asked=None):
+        spending, now = self.worker.spending, self.worker.pair.now
+        key = spending.key_for(SECRETS[self.name], now)
+        self.answer = spending.admit(key, CHAT, self.facts, now, deployment=SIM, may_wait=may_wait, asked=asked)
+        if self.is_waiting:
+            self.waiting = self.waiting or Waiting(self, key.wallet)
+            self.waiting.begin(self.answer)
+
+
+def turn(pair, soon):
+    """Everything is said and heard, and done that was to be done soon; the moment has come at which calls ask once more."""
+    pair.talk()
+    does, soon[:] = soon[:], []
+    for one in does:
+        one()
+    pair.talk()
+
+
+@story
+def test_no_more_calls_wait_for_what_others_hold_than_may_wait(pair):
+    """Those that asked the ledger once more were not counted, so that any number waited and asked twenty times a second."""
+    holder, soon = pair.call(0, **credits_worth(99)), []
+    calls = [Waiter(pair.workers[1], soon, **credits_worth(1)) for _ in range(100)]
+    assert sum(one.is_waiting for one in calls) == 100  # for a word of the ledger all of them
+    for _ in range(6):
+        turn(pair, soon)
+    assert [sum(isinstance(one.answer, kind) for one in calls) for kind in (Wait, Denial, HotHold)] == [64, 36, 0]
+    assert {one.denial.code for one in calls if not one.is_waiting} == {"wallet_empty"}
+    holder.release()
+    for _ in range(20):
+        turn(pair, soon)
+    assert sum(isinstance(one.answer, HotHold) for one in calls) == 64
+    assert not pair.workers[1].sized._places
+    pair.prove()
+
+
+@story
+def test_one_of_ten_thousand_that_wait_for_the_ledger_leaves_without_a_look_at_the_others(pair):
+    sized, wallet = pair.workers[0].sized, pair.workers[0].spending.wallets[kit.ADA]
+    sized.say = lambda _want: None
+    waits = [Wait(BOUND, (wallet,), asks=[]) for _ in range(10_000)]
+    for one in waits:
+        sized.wait(one)
+    began = time.process_time()
+    for one in reversed(waits):
+        pair.workers[0].spending.forget(one)
+    assert time.process_time() - began < 0.5  # with a look at each of the others it takes several seconds
+    assert not any(sized._queues.values())
