@@ -6,6 +6,7 @@ A strange reader found these, not the simulator.
 import time
 import types
 from pathlib import Path
+from typing import Any
 
 from tests import ledger_kit as kit
 from tests.desk import BOUND, CHAT, PEPPER, SIM, make_facts
@@ -17,7 +18,7 @@ from tokenroll.gateway.process import _Life
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.waiting import Waiting
 from tokenroll.services.hot import HotHold, Wait
-from tokenroll.services.protocol import AskBack, Lacking, Lent
+from tokenroll.services.protocol import AskBack, Lacking, Lent, Want
 from tokenroll.store.tape import Durability
 from tokenroll.upstream.dialect import Denial
 
@@ -57,7 +58,8 @@ def test_a_worker_that_ends_in_order_returns_what_others_need_while_its_last_cal
     other = pair.workers[1]
     settings = GatewaySettings(home=Path(), durability=Durability.WRITTEN, deployments=())
     life = _Life(settings, lambda: pair.now, PEPPER, observe=False, ready=None)
-    life._spending, life._commit = other.spending, types.SimpleNamespace(soon=lambda: None)
+    life._spending = other.spending
+    life._commit = types.SimpleNamespace(soon=lambda: None)  # type: ignore[assignment]
     life._ended.set()  # SIGTERM: an answer of two minutes is still streamed
     other.ask_back = life._give_back
     assert isinstance(pair.call(0, "Bo", **credits_worth(24.9)).answer, HotHold)
@@ -86,10 +88,15 @@ def test_what_is_lent_of_a_lot_that_its_worker_does_not_know_goes_back_and_whoev
 @story
 def test_those_who_wait_for_money_are_not_all_tried_again_for_each_loan(pair):
     """Each loan woke everybody, and the first to wait again asked for ten calls' worth alone: thousands of tries."""
-    tries = []
+    tries: list[Any] = []
     spending, sized = pair.workers[0].spending, pair.workers[0].sized
     real = spending.admit
-    spending.admit = lambda *facts, **how: (tries.append(1), real(*facts, **how))[1]
+
+    def admit(*facts, **how):
+        tries.append(facts)
+        return real(*facts, **how)
+
+    spending.admit = admit
     calls = [pair.call(0, talk=False) for _ in range(300)]
     pair.talk()
     assert all(isinstance(one.answer, HotHold) for one in calls)
@@ -102,7 +109,8 @@ def test_those_who_wait_for_money_are_not_all_tried_again_for_each_loan(pair):
 def test_of_a_loan_those_who_fit_are_woken_in_their_order_and_the_others_ask_once_for_all(pair):
     sized, wallet = pair.workers[0].sized, pair.workers[0].spending.wallets[kit.ADA]
     wallet.look(pair.now)
-    woken, said = [], []
+    woken: list[str] = []
+    said: list[Want] = []
     sized.say = said.append
     waits = [Wait(need, (wallet,), asks=[]) for need in (30, 50, 10, 40)]
     for name, one in zip("abcd", waits, strict=True):
@@ -146,17 +154,21 @@ def test_a_call_that_waited_for_money_behind_others_is_not_told_that_a_limit_is_
 class Waiter(Call):
     """A call at the door of a worker, which waits as the gateway's do; what its loop would do soon is done by `turn`."""
 
+    waiting: Any = None
+
     def __init__(self, worker, soon, **facts):
         super().__init__(worker, "Ada", make_facts(**facts), None)
         self.gateway = types.SimpleNamespace(
             wheel=types.SimpleNamespace(now=0, add=lambda _one: None), ticks=types.SimpleNamespace(wait=5),
             metrics=types.SimpleNamespace(waits=0), clock=lambda: worker.pair.now, spending=worker.spending,
-            loop=types.SimpleNamespace(
-                call_soon=soon.append, call_later=lambda _seconds, does: (soon.append(does), types.SimpleNamespace(cancel=lambda: None))[1]
-            ),
+            loop=types.SimpleNamespace(call_soon=soon.append, call_later=self._later),
         )  # fmt: skip
-        self.waiting = None
+        self._soon = soon
         self.admit_again(may_wait=True)
+
+    def _later(self, _seconds, does):
+        self._soon.append(does)
+        return types.SimpleNamespace(cancel=lambda: None)
 
     @property
     def is_waiting(self):
@@ -165,9 +177,10 @@ class Waiter(Call):
     def admit_again(self, *, may_wait, asked=None):
         spending, now = self.worker.spending, self.worker.pair.now
         key = spending.key_for(SECRETS[self.name], now)
+        assert key is not None
         self.answer = spending.admit(key, CHAT, self.facts, now, deployment=SIM, may_wait=may_wait, asked=asked)
         if self.is_waiting:
-            self.waiting = self.waiting or Waiting(self, key.wallet)
+            self.waiting = self.waiting or Waiting(self, key.wallet)  # type: ignore[arg-type]
             self.waiting.begin(self.answer)
 
 
@@ -183,7 +196,8 @@ def turn(pair, soon):
 @story
 def test_no_more_calls_wait_for_what_others_hold_than_may_wait(pair):
     """Those that asked the ledger once more were not counted, so that any number waited and asked twenty times a second."""
-    holder, soon = pair.call(0, **credits_worth(99)), []
+    holder = pair.call(0, **credits_worth(99))
+    soon: list[Any] = []
     calls = [Waiter(pair.workers[1], soon, **credits_worth(1)) for _ in range(100)]
     assert sum(one.is_waiting for one in calls) == 100  # for a word of the ledger all of them
     for _ in range(6):
