@@ -294,6 +294,22 @@ def test_a_ledger_that_stood_still_for_days_waits_for_a_lease(pair):
     assert status_of(pair, 0)["lease"] == 0
 
 
+def test_the_ledgers_chores_give_up_whom_nobody_waits_for(tmp_path):
+    async def inside():
+        pair = Pair(tmp_path, first=64)
+        pair.call(0)
+        away(pair, 0)
+        pair.server.watch.look(72 * 3_600)
+        assert status_of(pair, 0)["lease"] == 3
+        await pair.server.start(tmp_path / "socket", tmp_path)
+        async with asyncio.timeout(20):
+            while status_of(pair, 0)["lease"]:
+                await asyncio.sleep(0.01)
+        await pair.server.close()
+
+    asyncio.run(inside())
+
+
 @story
 def test_its_share_of_a_limit_is_nobody_elses_until_it_is_given_up(pair):
     pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=10)
