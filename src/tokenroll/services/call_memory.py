@@ -58,11 +58,6 @@ class EndedCall(NamedTuple):
     state: str
     charge_nanos: int
 
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing more becomes of it."""
-        return self.state in {"settled", "released"}
-
 
 class CallMemory:
     """The last calls by their sequence, and client ids by key."""
@@ -141,6 +136,11 @@ def last_attempt(hold: HotHold) -> HotHold:
     while hold.later is not None:
         hold = hold.later
     return hold
+
+
+def may_have_ended(known: HotHold | EndedCall) -> bool:
+    """Whether more may have become of it than is remembered here: when that was told, it ran elsewhere or was being checked."""
+    return not isinstance(known, HotHold) and known.state in {"held", "suspense"}
 
 
 _STATES: Final = {

@@ -20,7 +20,7 @@ from tokenroll.model.limits import (
 )
 from tokenroll.model.tag import PURPOSE, Purpose, merged_tags, named_tag
 from tokenroll.services.above_hold import AboveHold
-from tokenroll.services.call_memory import CallMemory, EndedCall, SettledCall, repeated
+from tokenroll.services.call_memory import CallMemory, SettledCall, may_have_ended, repeated
 from tokenroll.services.call_records import hold_record, settle_record
 from tokenroll.services.clock import Clock
 from tokenroll.services.hot import Deployment, HotHold, HotKey, Wait
@@ -188,8 +188,8 @@ class Spending(Leases):
         if (known := self._memory.by_client(key_id, client_id)) is None:
             return None if self.sized is None else self.sized.named((key_id, client_id), asked)
         told = None
-        if self.sized is not None and type(known) is EndedCall and not known.is_final:
-            told = self.sized.named((key_id, client_id), asked)  # it may have ended since, at another worker
+        if self.sized is not None and may_have_ended(known):
+            told = self.sized.named((key_id, client_id), asked)
         return repeated(known, client_id) if told is None else told
 
     def _unknown(self, dialect: Dialect, facts: Facts, provider: str, now: Instant) -> Denial:

@@ -1,7 +1,7 @@
 """Several workers: what one of them tells people of a wallet, a limit or a call is so of all of them, or is not said."""
 
 from tests import ledger_kit as kit
-from tests.desk import ADA_WALLET, wallet
+from tests.desk import wallet
 from tests.ledger_kit import CREDIT, DAY, HOUR
 from tests.pair import SECRETS
 from tests.unit.services.test_lending import story
@@ -218,4 +218,4 @@ def test_a_part_of_an_overage_limit_is_the_same_for_a_wallet_that_nobody_used_he
     packed.begin(told_of_overage(0, 12))
     packed.renew(told_of_overage(4, 8))
     packed.renew(told_of_overage(7, 5))
-    assert packed[ADA_WALLET].overage_left_nanos == 5  # six would be more than all that is left
+    assert packed[told_of_overage(0, 12).id].overage_left_nanos == 5  # six would be more than all that is left
