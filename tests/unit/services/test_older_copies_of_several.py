@@ -1,12 +1,12 @@
 """A ledger put back from an older copy, of several workers: the copy does not know what was lent since it was made (docs/faults.md)."""
 
-import asyncio
 import sqlite3
 
 from tests import ledger_kit as kit
 from tests.empty_ledger import sqlite_connection
 from tests.ledger_kit import CREDIT
-from tests.pair import Pair, Worker
+from tests.pair import Worker
+from tests.unit.services.test_lending import story
 from tokenroll.services.hot import HotHold
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.restoring import learn_lives
@@ -40,17 +40,6 @@ def heard(pair):
     for worker in pair.workers:
         while worker.link.step():
             pass
-
-
-def story(test):
-    def run(tmp_path):
-        async def inside():
-            test(Pair(tmp_path))
-
-        asyncio.run(inside())
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
 
 
 @story
