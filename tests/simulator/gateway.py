@@ -184,6 +184,8 @@ class Worker:
         self.claiming: dict[int, tuple[int, str]] = {}
         self.granted: set[tuple[int, str]] = set()
         """What clients named calls that this worker may send, and has not sent."""
+        self.unfinished: set[tuple[int, str]] = set()
+        """Calls that had not ended when this worker was told of them: what became of them it may ask."""
         self.used_names: dict[tuple[int, str], str] = {}
         """What the ledger said last of such names that are used."""
         self.idle_looks = 0
@@ -255,6 +257,8 @@ class Worker:
     def apply_view(self, view: View) -> None:
         self._learn_limits(view.limits)
         self._learn_keys(view.keys)
+        ends = {"settled", "released"}
+        self.unfinished |= {(one.api_key_id, one.client_call_id) for one in view.client_calls if one.state not in ends}
         self.spending.apply_view(view)
 
     def _learn_keys(self, keys: list[Any]) -> None:
@@ -340,7 +344,7 @@ class Worker:
         client = (claim.api_key_id, claim.client_call_id)
         if claim.ends:
             must(
-                self.purse is not None and client not in self.purse.clients,
+                self.purse is not None and (client not in self.purse.clients or client in self.unfinished),
                 "the name %s is given back and was used",
                 client,
             )
@@ -542,10 +546,12 @@ class Worker:
     def _allowed(self, purse: Purse, call: Patience, wish: Asked, at: int, asked: Wait | None) -> set[str]:
         if isinstance(purse, Loan):
             client = wish.client
-            if client is not None and client not in purse.clients and client not in self.granted:
+            is_used = client in purse.clients
+            if client is not None and (client in self.unfinished if is_used else client not in self.granted):
                 if asked is not None and asked.told is not None:
                     return {"not_ready"} if self.used_names[client] == AWAY else {"call_repeated"}
-                return {"not_ready"} if call.is_late else {"claim"}
+                asks = "not_ready" if call.is_late else "claim"
+                return {asks, "call_repeated"} if is_used else {asks}
             clocks = bool(self.world.rates_were.skews_every)
             allowed = purse.answers(wish, at, call.said, is_late=call.is_late, are_clocks_set=clocks)
             if call.lacked_money and not allowed & {"admitted", "call_repeated"}:
