@@ -2,6 +2,7 @@
 
 import asyncio
 import types
+from typing import Any
 
 from tests.pair import Pair
 from tokenroll.model.limits import NODE_HELLO_BYTES_MAX
@@ -14,18 +15,19 @@ from tokenroll.services.worker_link import WorkerLink
 
 def linked(said):
     """A link whose core is being told of its lease, on a line that writes down what is said."""
-    core = types.SimpleNamespace(
+    core: Any = types.SimpleNamespace(
         spending=False, earlier_records=0, received=lambda _message: None, connected=lambda _send: None
     )
-    route = types.SimpleNamespace(quiet_rounds_max=25, works=lambda: None)
+    route: Any = types.SimpleNamespace(quiet_rounds_max=25, works=lambda: None)
     link = WorkerLink(core, route, None, LeaseDeadline())
-    link.made(types.SimpleNamespace(write=said.append, abort=lambda: said.append(None)))
+    line: Any = types.SimpleNamespace(write=said.append, abort=lambda: said.append(None))
+    link.made(line)
     return link
 
 
 def test_a_node_says_a_word_while_it_is_told_for_long():
     """The lease of a million wallets is half a gigabyte: the node has nothing to say until it is there, and silence ends its line."""
-    said = []
+    said: list[Any] = []
     link = linked(said)
     for _ in range(5 * 40):  # 40 s, of which the ledger waits 20
         link.received(View(keys=[], cards=[], settings={}, last=False))
@@ -36,7 +38,7 @@ def test_a_node_says_a_word_while_it_is_told_for_long():
 
 
 def test_a_ledger_that_says_nothing_is_asked_three_times_and_given_up():
-    said = []
+    said: list[Any] = []
     link = linked(said)
     for _ in range(5 * 20 - 1):
         link._listen_for_silence()
@@ -62,9 +64,9 @@ def test_a_node_that_comes_again_says_nothing_large_before_it_is_welcomed(tmp_pa
                 call.settle(input=10, output=0)
                 calls += 1
         worker.turn()
-        sent = []
+        sent: list[bytes] = []
         worker.core.connected(sent.append)
-        worker.take_used = lambda keys_max: list(range(2_000))
+        worker.take_used = lambda keys_max: list(range(2_000))  # type: ignore[method-assign]
         worker.core.tell_used()
         late = pair.call(0, talk=False)  # and one more, a few milliseconds after the line is there
         assert isinstance(late.answer, HotHold)
