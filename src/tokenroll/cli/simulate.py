@@ -82,5 +82,6 @@ def simulate_command(
     try:
         run(options, host, port, ready)
     except OSError as error:
-        message = f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port 0"
-        raise Failure(message, kind="listen") from error
+        raise Failure(
+            f"cannot listen on {host}:{port}: {error}; choose another with --port 0", kind="listen"
+        ) from error

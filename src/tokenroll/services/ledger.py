@@ -411,9 +411,8 @@ class Ledger:
 
     def _is_lessee(self, message: Want | Claim) -> bool:
         """Whether it is of a life that may spend, and has a sized lease."""
-        worker = self._workers.get(message.worker)
-        is_ready = worker is not None and worker.epoch == message.epoch and worker.ready_at is not None
-        return worker is not None and is_ready and worker.lease == LEASE_SIZED
+        one = self._workers.get(message.worker)
+        return one is not None and (one.epoch, one.lease) == (message.epoch, LEASE_SIZED) and one.ready_at is not None
 
     def _open_recalls(self, number: int) -> Delta | None:
         """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now."""
