@@ -1,6 +1,8 @@
 """`tokenroll simulate`: a provider to try things against, with its own bill and faults on demand."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -79,9 +81,15 @@ def simulate_command(
                 f"  state               GET {address}/-/state; POST /-/hold, /-/release, /-/faults, /-/reset",
             )
 
-    try:
+    with _listening_on(host, port):
         run(options, host, port, ready)
+
+
+@contextlib.contextmanager
+def _listening_on(host: str, port: int) -> Iterator[None]:
+    """Why it cannot listen, in words."""
+    try:
+        yield
     except OSError as error:
-        raise Failure(
-            f"cannot listen on {host}:{port}: {error}; choose another with --port 0", kind="listen"
-        ) from error
+        message = f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port 0"
+        raise Failure(message, kind="listen") from error
