@@ -198,4 +198,4 @@ def test_it_catches_blocks_read_in_the_wrong_order(tmp_path: Path, monkeypatch):
 
     whole = Fold._blocks
     monkeypatch.setattr(Fold, "_blocks", staticmethod(reversed_blocks))
-    assert "gap" in caught(tmp_path)
+    assert "halted" in caught(tmp_path)
