@@ -86,7 +86,9 @@ def _compare_one(books: Books, key: Attempt, record: AttemptRecord, line: BillLi
     settle = record.settle
     if settle is None:
         if line.cost_nanos:
-            books.faults.append(f"free: {_named(key)}, released, on the bill for {line.cost_nanos} ({line.status})")
+            books.faults.append(
+                f"free: {_named(key)}, on the bill for {line.cost_nanos} ({line.status}): {record.release}"
+            )
     elif tuple(UsageSource)[settle.source - 1] is UsageSource.ESTIMATED:
         books.estimates += 1
         if not settle.charge_nanos and line.cost_nanos:

