@@ -1,5 +1,6 @@
 """Answers that break off, as the official clients see them, and how the books come to the provider's truth afterwards."""
 
+import anthropic
 import httpx2
 import openai
 import pytest
@@ -81,6 +82,38 @@ def test_it_charges_what_was_seen_when_the_provider_breaks_off_itself(company, t
     # booked once, however often it is asked
     assert usd_nanos(reconcile(company, tmp_path, "--book", code=1)["booked_cost"]) == 0
     company.ledger_verify()
+
+
+def test_a_message_that_fails_before_its_first_word_costs_what_the_provider_says_it_read(company):
+    """Its first event tells the input, which is billed; an error that comes before any event is a refusal, and costs nothing."""
+    told = [{"role": "user", "content": "x" * 300}]
+    for events in (0, 1, 3):
+        with (
+            pytest.raises(anthropic.APIStatusError, match="Overloaded"),
+            company.anthropic(max_retries=0).messages.stream(
+                **messages(f"error-event={events}") | {"messages": told}
+            ) as stream,
+        ):
+            stream.until_done()
+    company.quiet()
+    # 91 tokens of input at 4 USD a million, and nothing else
+    assert sorted(call["charge_nanos"] for call in company.calls("Ada")) == [0, 364_000, 364_000]
+    assert sorted(line.cost_nanos for line in company.bill()) == [0, 364_000, 364_000]
+    company.prove()
+
+
+def test_a_response_that_fails_before_its_first_word_is_refused(company):
+    """A full provider answers 200, creates the response and then says that it failed: nothing was made, nothing is billed."""
+    for events in (0, 2):
+        asked = company.openai(max_retries=0).responses.create(
+            model="gpt-4o-mini", input="How much is left?", max_output_tokens=500, stream=True,
+            extra_headers={"x-sim-fault": f"error-event={events}"},
+        )  # fmt: skip
+        assert [event.type for event in asked][-1] == "error"
+    company.quiet()
+    assert [call["outcome"] for call in company.calls("Ada")] == ["not charged", "not charged"]
+    assert [line.cost_nanos for line in company.bill()] == [0, 0]
+    company.prove()
 
 
 def test_it_charges_an_answer_without_usage_by_what_it_saw(company):

@@ -564,7 +564,7 @@ class Call(Exchange):
         """The end of an attempt whose answer is whole. The charge in nanos, NOT_YET when only the provider will know."""
         meter = self._meter
         if not meter.saw_usage:
-            if self._status >= 300 or (meter.saw_error and not meter.output_events):
+            if self._status >= 300 or (meter.saw_error and not meter.has_begun()):
                 self._release(ReleaseReason.PROVIDER_ERROR)
                 return 0
             if meter.goes_on():

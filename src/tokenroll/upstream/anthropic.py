@@ -315,7 +315,15 @@ class StreamMessageMeter(EventMeter):
             self._final()
         elif kind == "error":
             _read_error(self, event.error or True)
+            if not self.output_events:
+                # nothing of what passed is text, and the output in `message_start` stays a placeholder
+                self._prelude_bytes = self.delivered_output_bytes
+                self.counts[counts.OUTPUT] = 0
         return False
+
+    def has_begun(self) -> bool:
+        """See CallMeter. `message_start` says what was read, and that is billed: the provider may still fail before any output."""
+        return self.output_events > 0 or self.counts[counts.INPUT] is not None
 
     def _on_usage(self, usage: dict[str, Any]) -> None:
         self._merge(usage)

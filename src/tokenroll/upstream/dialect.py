@@ -334,6 +334,10 @@ class CallMeter(ABC):
     def output_tokens_seen(self) -> int:
         """How many output tokens the bytes that passed show at least, for attempts whose usage never came."""
 
+    def has_begun(self) -> bool:
+        """Whether there is something of an answer that may cost, whatever came behind it."""
+        return self.output_events > 0
+
     def stored_as(self) -> str:
         """Under which name the provider keeps this answer and can be asked what became of it; "": under none that is known."""
         return ""

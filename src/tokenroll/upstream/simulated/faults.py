@@ -26,7 +26,7 @@ KNOWN: Final = {
     "split-body": "the body leaves in pieces of 7 bytes",
     "no-length": "neither length nor chunks: the body ends with the connection",
     "hold": "the answer is withheld until it is released",
-    "error-event": "an error event after N events (half of them without N), then the stream ends",
+    "error-event": "an error event after N events (half of them without N), then the stream ends; as the first word it is a refusal, not billed",
     "tier": "answers with another service tier than asked (default: priority) and bills it",
     "model": "answers and bills another model than asked (default: gpt-4o)",
     "exceed-cap": "more output than the request allows",

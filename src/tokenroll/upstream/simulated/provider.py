@@ -83,6 +83,8 @@ class Attempt:
     received_ns: int
     generated: int = 0
     closed: bool = False
+    refused: bool = False
+    """Whether its stream says an error and nothing before it that costs: then it is billed nothing, as an error answer is."""
 
 
 class Provider:
@@ -181,6 +183,8 @@ class Provider:
     def _write(self, attempt: Attempt, status: str) -> None:
         answer = attempt.answer
         usage = answering.usage_billed(answer, attempt.generated)
+        if attempt.refused:
+            usage = dict.fromkeys(usage, 0)
         cost = attempt.model.exact_nanos(usage, answer.service_tier)
         for one in answer.passes:
             model = self.prices.models[one.model] if one.model else attempt.model

@@ -227,6 +227,8 @@ class Sender:
             at = self._place("error-event", events)
             reached = events[at - 1].output_tokens if at else 0
             events = [*events[:at], Event(self._dialect.error_event(self._answer), reached)]
+            # a response that was created and then fails before any output is how a full provider refuses a stream (gateways.md §6.2)
+            self._attempt.refused = not at or (self._dialect is responses and not reached)
         if "cut" in faults or "stall" in faults:
             self._stop_at = self._place("cut" if "cut" in faults else "stall", events)
         self._events = events
