@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def copied_home(home, tmp_path, monkeypatch):
     shutil.copytree(home, copy)
     monkeypatch.setenv("TOKENROLL_HOME", str(copy))
     return copy
+
+
+def eventually(check, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.002)
 
 
 def run(*arguments, **options):
@@ -584,6 +592,19 @@ def test_it_says_at_once_what_it_starts_and_who_has_the_lock(tmp_path, monkeypat
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["pid"] == process.pid
         process.terminate()
+
+
+def test_a_supervisor_that_is_killed_while_a_role_begins_leaves_nobody_behind(copied_home):
+    """The role is not so far that the kernel would tell it: left alone it would keep lock and port, and no `serve` could start again."""
+    written = copied_home / "run" / "ledger.pid"
+    written.unlink(missing_ok=True)
+    with subprocess.Popen([sys.executable, "-m", "tokenroll", "serve", "--port", "0"], stdout=-3, stderr=-3) as serving:
+        eventually(written.exists)
+        serving.kill()
+    role = Path("/proc") / written.read_text().strip()
+    eventually(lambda: not role.exists() or not (role / "cmdline").read_bytes())
+    with held_lock(copied_home / "run" / "lock"):
+        pass  # nobody has it
 
 
 def test_a_home_of_an_earlier_release_is_served(copied_home):

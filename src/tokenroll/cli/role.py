@@ -49,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--durability", choices=DURABILITIES)
     parser.add_argument("--observe", action="store_true")
     parser.add_argument("--retire", action="store_true")
+    parser.add_argument("--supervisor", type=int, default=0)
     given = parser.parse_args(arguments)
-    _end_with_parent()
+    _end_with_parent(given.supervisor or os.getppid())
     _keep_memory_private()
     try:
         settings = load_settings()
@@ -74,13 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _end_with_parent() -> None:
-    """A role never outlives its supervisor, however that one died: the kernel tells it."""
-    parent = os.getppid()
+def _end_with_parent(parent: int) -> None:
+    """A role never outlives its supervisor, however that one died: the kernel tells it.
+
+    Who the supervisor is, it says itself: it may be dead before this process has come so far as to ask.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            sys.exit(0)
+    if os.getppid() != parent:
+        sys.exit(0)
 
 
 def _keep_memory_private() -> None:

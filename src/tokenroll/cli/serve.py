@@ -77,7 +77,7 @@ class Supervisor:
     def start(self, role: Role) -> None:
         """The role's process, in a process group of its own so that a terminal's Ctrl-C reaches only the supervisor."""
         role.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            role.command,
+            [*role.command, "--supervisor", str(os.getpid())],
             pass_fds=role.fds,
             env=child_environment(self.settings.home),
             stdin=subprocess.DEVNULL,
