@@ -16,6 +16,9 @@ _Client = tuple[int, str]
 _LOOKS_MAX: Final = 2
 """A claim that is unused at so many looks for idle ones goes back: whoever still waits with it claims anew."""
 
+_REFUSED_MAX: Final = 4_096
+"""So many claims that were refused are remembered."""
+
 
 class _Asked:
     """A claim on its way, and the calls that wait for its answer."""
@@ -42,6 +45,8 @@ class Claims:
         """Granted, and nothing was sent under it yet."""
         self._ending: dict[int, Claim] = {}
         """Given back, by number, as far as the ledger has not said that it heard it."""
+        self._refused: dict[int, Claim] = {}
+        """By number, the newest ones. Said again over a new line, one may be granted after all, when nobody here waits for it any more."""
         self._looks: dict[int, int] = {}
         self.claim_count = 0
 
@@ -103,8 +108,10 @@ class Claims:
             asked = self._asked.pop(one.number, None)
             if one.state == FREE:
                 self._ending.pop(one.number, None)
-            elif asked is not None:  # else said twice
+            elif asked is not None:
                 self._answered(asked, one)
+            elif one.state == YOURS and one.number in self._refused:  # other answers that come twice say nothing new
+                self._end(self._refused.pop(one.number))
 
     def _answered(self, asked: _Asked, answer: ClaimAnswer) -> None:
         client = asked.claim.api_key_id, asked.claim.client_call_id
@@ -115,6 +122,9 @@ class Claims:
                 return
             self._mine[client] = asked.claim
         else:
+            self._refused[answer.number] = asked.claim
+            if len(self._refused) > _REFUSED_MAX:
+                del self._refused[next(iter(self._refused))]
             away = answer.state == AWAY
             for wait in asked.waits:
                 wait.lacked = True

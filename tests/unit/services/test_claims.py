@@ -177,6 +177,24 @@ def test_an_end_whose_answer_was_lost_frees_nothing_that_was_claimed_since(pair)
 
 
 @story
+def test_a_claim_that_is_heard_twice_and_granted_the_second_time_is_given_back(pair):
+    """It went out again over a new line; meanwhile its first answer came, and the other worker let the name go."""
+    poor = pair.call(0, "Bo", call_id=JOB, output_cap_tokens=4_000_000)
+    late = pair.call(1, "Bo", call_id=JOB)
+    assert told(late) == ("call_repeated", "still running", None)
+    pair.workers[0].spending.drop_claim((poor.key_id, "nightly-42"))
+    pair.talk()
+    worker = pair.workers[1]
+    again = Claim(1, worker.core.epoch, 1, late.key_id, "nightly-42")
+    answers = pair.server.ledger.claim([again], {0, 1})
+    assert claims(pair) == [("nightly-42", 1)]
+    worker.sized.claims.answered(answers)
+    pair.talk()
+    assert claims(pair) == []
+    pair.prove()
+
+
+@story
 def test_the_claims_of_a_dead_worker_are_what_its_tape_says(pair):
     pair.call(0).settle(input=1, output=1)
     pair.talk()
