@@ -27,7 +27,7 @@ Thing = tuple[str, int]
 
 
 class Said(NamedTuple):
-    """What there was when the ledger said that there is not so much: by wallet what it had, by limit what all had counted."""
+    """What there was when the ledger said that there is not so much: by wallet what it had, by limit what all others had counted."""
 
     free: dict[int, int]
     used: dict[int, int]
@@ -138,7 +138,7 @@ class Denials:
         return missing > there
 
     def _used(self, worker: "Worker", limit: int, need: int, since: int, at: int) -> int | None:
-        """What this worker has counted, and all others may: whoever answered kept the share that it had used.
+        """What all others than this worker may have counted: whoever answered kept the share that it had used.
 
         None: of that limit there was enough.
         """
@@ -153,7 +153,7 @@ class Denials:
         gone = sum(share for _, share in shares) - (int(lived) - int(counted)) * SHARE_WHOLE // terms.cap
         if need <= SHARE_WHOLE - gone:
             return None
-        used = int(counted) - int(lived) + worker.purse.counters.get((limit, terms.start(worker.purse.stamped)), 0)
+        used = int(counted) - int(lived)
         for number, share in shares:
             if number != worker.number and share:
                 self._must_have_answered(number, ("limit", limit), since)

@@ -529,7 +529,7 @@ class Loan(Purse):
         if missing > sum(free.get(one, 0) for one in (asked.wallet, asked.pool)):
             allowed |= {"wallet_empty", "wait"} if asked.may_wait else {"wallet_empty"}
         for one in short:
-            lacks = one.id in used and used[one.id] + one.amount(asked) > one.cap
+            lacks = one.id in used and used[one.id] + self.used(one, now) + one.amount(asked) > one.cap
             if lacks or (are_clocks_set and one.id in used):
                 allowed.add("limit_reached")
         return allowed
