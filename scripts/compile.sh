@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 dir=$(realpath -m "$1")
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 modules=(
-  gateway/{answers,attempts,call,chunks,client,deployment,edge,errand,exchange,framed,headers,heads,health,local,metrics,outbox,reading,resuming,routing,seeking,telling,thrifty,twins,upstream,waiting,wheel,worker,writing}
+  gateway/{accepting,answers,attempts,call,chunks,client,deployment,edge,errand,exchange,framed,headers,heads,health,local,metrics,outbox,reading,resuming,routing,seeking,telling,thrifty,twins,upstream,waiting,wheel,worker,writing}
   services/{cache_aids,call_memory,call_records,clock,fingerprints,group_commit,hot,hot_contexts,hot_limits,hot_prices,leases,limit_fitting,limit_rules,loops,metering,output_sizes,recovery,reuse,slip_making,spending,spending_views,unfolded_tape,windows}
   store/{attempt_record,fold,fold_batch,fold_columns,limit_sums,plain_settlement,rollups,tape,usage_rollups}
   engine/{chaining,paying,rating,sharing}

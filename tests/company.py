@@ -29,6 +29,7 @@ import openai
 from tests.postgresql_kit import Choice, migrated, new_database, server
 from tokenroll.app import ledger_door, open_reports, random_bits
 from tokenroll.cli.init import make_home
+from tokenroll.gateway.accepting import attendance_page
 from tokenroll.ledger_place import LedgerUrl
 from tokenroll.model.amount import nanos_from_text
 from tokenroll.model.instant import MICROS_PER_SECOND
@@ -162,6 +163,7 @@ class Company:
         self._listening.set_inheritable(True)
         self._pages = socket.create_server(("127.0.0.1", 0))
         self._pages.set_inheritable(True)
+        self._attendance = attendance_page(self.workers)
         self.web_port: int = self._pages.getsockname()[1]
         self.port = self._listening.getsockname()[1]
         try:
@@ -181,6 +183,7 @@ class Company:
             self.end(name, signal.SIGTERM)
         self._pages.close()
         self._listening.close()
+        os.close(self._attendance)
         for provider in self.providers:
             provider.stop()
 
@@ -206,6 +209,7 @@ class Company:
         """The processes of the gateway that do not run, on the listening socket that outlives them, as under `tokenroll serve`."""
         flags = ["--fd", str(self._listening.fileno()), "--durability", self.durability]
         flags += ["--workers", str(self.workers), *(["--observe"] if self.observe else [])]
+        flags += ["--attendance-fd", str(self._attendance)] if self.workers > 1 else []
         for worker in range(self.workers):
             name = f"gateway-{worker}" if worker else "gateway"
             if name not in self._processes:
@@ -225,7 +229,7 @@ class Company:
         with (self.home / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "tokenroll.cli.role", role, *arguments],
-                env={**os.environ, **self.environment, "TOKENROLL_HOME": str(self.home)}, pass_fds=(self._listening.fileno(), self._pages.fileno()),
+                env={**os.environ, **self.environment, "TOKENROLL_HOME": str(self.home)}, pass_fds=(self._listening.fileno(), self._pages.fileno(), self._attendance),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -429,11 +433,11 @@ class Company:
     def _is_quiet(self) -> bool:
         return (
             all(provider.state()["open"] == 0 for provider in self.providers)
-            and not any(self._everywhere("tokenroll_open_holds", "tokenroll_unfolded_records"))
+            and not any(self.everywhere("tokenroll_open_holds", "tokenroll_unfolded_records"))
             and all(row.state == "suspense" for row in self._open_rows())
         )
 
-    def _everywhere(self, *names: str) -> list[int]:
+    def everywhere(self, *names: str) -> list[int]:
         """These numbers of every worker: who answers on the socket that they share is chance, so it is asked until all have."""
         found: dict[str, list[int]] = {}
         while len(found) < self.workers:

@@ -17,11 +17,12 @@ class Answered(NamedTuple):
 
 
 class Burst:
-    """Calls under way. `answers` grow as they end; `pieces` counts the chunks of each that have come."""
+    """Calls under way. `answers` grow as they end; `pieces` counts the chunks of each that have come, `connected` the connections."""
 
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         self.answers: dict[int, Answered] = {}
         self.pieces = [0] * len(requests)
+        self.connected = 0
         self._tasks = [asyncio.create_task(self._one(port, number, request)) for number, request in enumerate(requests)]
 
     def leave(self, number: int) -> None:
@@ -33,6 +34,7 @@ class Burst:
         writer = None
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            self.connected += 1
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             status = int(head[0].split()[1])

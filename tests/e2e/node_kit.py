@@ -124,11 +124,11 @@ class Several(Company):
         with self.at(node.port):
             return self.is_admitting()
 
-    def _everywhere(self, *names: str) -> list[int]:
+    def everywhere(self, *names: str) -> list[int]:
         found: list[int] = []
         if self.workers:
             with self.at(self.local_port):
-                found += super()._everywhere(*names)
+                found += super().everywhere(*names)
         for node in self.nodes:
             if node.name in self._processes:
                 with self.at(node.port):

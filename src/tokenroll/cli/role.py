@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--fd", type=int, default=-1)
+    parser.add_argument("--attendance-fd", type=int, default=-1)
     parser.add_argument("--durability", choices=DURABILITIES)
     parser.add_argument("--observe", action="store_true")
     parser.add_argument("--retire", action="store_true")
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 chosen = replace(chosen, durability=given.durability)
             chosen = replace(chosen, observe=given.observe or chosen.observe, workers=given.workers)
             settings = replace(settings, gateway=chosen)
-            _gateway(settings, given.worker, None if given.retire else _inherited(given.fd))
+            _gateway(settings, given.worker, None if given.retire else _inherited(given.fd), given.attendance_fd)
         else:
             _web(settings, _inherited(given.fd))
     except Exception as error:
@@ -252,9 +253,10 @@ def _sound_targets(settings: Settings) -> "Iterator[Target]":
             yield Target(deployment_of(one), FAMILIES[one.dialect])
 
 
-def _gateway(settings: Settings, worker: int, listening: socket.socket | None) -> None:
+def _gateway(settings: Settings, worker: int, listening: socket.socket | None, attendance_fd: int) -> None:
     """A worker's life. Without a socket it is its last: nobody calls it, and it ends once it has told everything."""
     from tokenroll.app import clock_of
+    from tokenroll.gateway.accepting import Attendance
     from tokenroll.gateway.deployment import DeploymentError
     from tokenroll.gateway.edge import EdgeLimits
     from tokenroll.gateway.process import WorkerEndedError, run_gateway
@@ -263,6 +265,9 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None) -
     from tokenroll.store.tape import Durability
 
     chosen = settings.gateway
+    attendance = None
+    if attendance_fd >= _FIRST_FD:  # the numbers of a machine's workers follow each other, wherever they begin
+        attendance = Attendance(attendance_fd, chosen.workers, worker % chosen.workers)
     try:
         run_gateway(
             GatewaySettings(
@@ -273,6 +278,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None) -
                 beyond_max_nanos=_beyond_max_nanos(settings),
                 retires=listening is None,
                 listening=listening,
+                attendance=attendance,
                 durability=Durability(chosen.durability),
                 deployments=tuple(deployment_of(one) for one in settings.deployments),
                 decode_request_bodies=chosen.decode_request_bodies,

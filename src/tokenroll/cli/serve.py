@@ -23,6 +23,7 @@ import typer
 from tokenroll.cli.console import note, say, settings_with_ledger
 from tokenroll.cli.program import Failure
 from tokenroll.cli.role import refuse_bad_deployments, refuse_bad_line
+from tokenroll.gateway.accepting import attendance_page
 from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
 from tokenroll.settings import NODE_WORKERS, WORKERS_MAX, Settings, child_environment
 from tokenroll.settings_table import Listen, listen_from_text
@@ -297,8 +298,9 @@ def _start_all(supervisor: Supervisor, doors: Mapping[str, socket.socket]) -> No
 
 
 def start_gateways(supervisor: Supervisor, door: socket.socket, *, first_worker: int) -> None:
-    """The gateways of this machine, all on one listening socket."""
+    """The gateways of this machine, all on one listening socket, of whose connections each takes its share."""
     chosen = supervisor.settings.gateway
+    fds: tuple[int, ...] = (door.fileno(),)
     flags = [
         "--workers",
         str(chosen.workers),
@@ -306,9 +308,13 @@ def start_gateways(supervisor: Supervisor, door: socket.socket, *, first_worker:
         chosen.durability,
         *(["--observe"] if chosen.observe else []),
     ]
+    if chosen.workers > 1:
+        page = attendance_page(chosen.workers)
+        fds += (page,)
+        flags += ["--attendance-fd", str(page)]
     for worker in range(first_worker, first_worker + chosen.workers):
         command = [*INTERPRETER, "gateway", "--worker", str(worker), "--fd", str(door.fileno()), *flags]
-        role = Role(name=f"gateway-{worker:03d}", command=command, fds=(door.fileno(),))
+        role = Role(name=f"gateway-{worker:03d}", command=command, fds=fds)
         supervisor.roles.append(role)
         supervisor.start(role)
 

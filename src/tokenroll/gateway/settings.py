@@ -4,6 +4,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tokenroll.gateway.accepting import Attendance
 from tokenroll.gateway.deployment import Deployment
 from tokenroll.gateway.edge import EdgeLimits
 from tokenroll.model.limits import LIMIT_WAIT_SECONDS
@@ -31,6 +32,8 @@ class GatewaySettings:
     host: str = "127.0.0.1"
     port: int = 0
     listening: socket.socket | None = None
+    attendance: Attendance | None = None
+    """Of several workers that take from `listening`: how many connections each has."""
     durability: Durability = Durability.SYNCED
     deployments: tuple[Deployment, ...] = ()
     decode_request_bodies: bool = False

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from tokenroll.gateway.accepting import Acceptor
 from tokenroll.gateway.answers import DIALECTS, FAMILIES
 from tokenroll.gateway.client import ClientConnection
 from tokenroll.gateway.deployment import Target
@@ -90,6 +91,8 @@ class Gateway:
         self._token_keepers = [TokenKeeper(one) for one in self.routes.targets if one.deployment.token_command]
         self._terms: dict[tuple[str, int, int], tuple[Instant, bytes]] = {}
         self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
+        """Of one of several workers."""
         self._dials: set[asyncio.Task[None]] = set()
         self._all_gone: asyncio.Event | None = None
 
@@ -171,13 +174,23 @@ class Gateway:
         return cast("asyncio.Protocol", ClientConnection(self))
 
     async def listen(self) -> int:
-        """Accepts connections from now on. The port. Several workers may share one (SO_REUSEPORT); the kernel spreads."""
+        """Accepts connections from now on. The port. Of several workers on one socket each takes its share."""
         settings = self.settings
         self.wheel.start()
         await asyncio.gather(*(keeper.start() for keeper in self._token_keepers))
         if settings.listening is not None:
-            self._server = await self.loop.create_server(self._protocol, sock=settings.listening, backlog=BACKLOG)
             handed: int = settings.listening.getsockname()[1]
+            if settings.attendance is None:
+                self._server = await self.loop.create_server(self._protocol, sock=settings.listening, backlog=BACKLOG)
+            else:
+                self._acceptor = Acceptor(
+                    settings.listening,
+                    settings.attendance,
+                    self._protocol,
+                    count=lambda: len(self.clients),
+                    admits=lambda: not self.not_ready,
+                )
+                self._acceptor.start()
             return handed
         self._server = await self.loop.create_server(
             self._protocol,
@@ -193,6 +206,8 @@ class Gateway:
 
     def connection_ended(self) -> None:
         """A client's connection is gone; the last one ends a stop."""
+        if self._acceptor is not None:
+            self._acceptor.tell()
         if self._all_gone is not None and not self.clients:
             self._all_gone.set()
 
@@ -201,6 +216,8 @@ class Gateway:
         self.stopping = True
         if self._server is not None:
             self._server.close()
+        if self._acceptor is not None:
+            await self._acceptor.close()
         for keeper in self._token_keepers:
             await keeper.stop()
         self._all_gone = asyncio.Event()
