@@ -229,6 +229,9 @@ WORKERS_MAX: Final = 16
 """Gateway processes of one `tokenroll serve`: each is busy with one core."""
 LEASE_CALLS: Final = 10
 """A worker is lent money for so many of its dearest calls of late: larger leases save few trips and strand more (reference: 10 or 50 alike)."""
+LEASE_CALLS_MAX: Final = 10_240
+"""For so many at most: a wallet that uses up what it was lent in less than `LEASE_LASTS_MICROS` is lent twice as much the next time."""
+LEASE_LASTS_MICROS: Final = 1_000_000
 LEASE_RENEWED_SHARE: Final = 4
 """It asks for more when a quarter of what it was lent last is left, so that calls need not wait for it."""
 LEASE_IDLE_SECONDS: Final = 30

@@ -29,7 +29,7 @@ from tokenroll.services.charge_booking import LotDates, book_slices, charge_name
 from tokenroll.services.finding import find_member
 from tokenroll.services.holdings import lot_from_row, states_by_wallet
 from tokenroll.services.members import changes_of
-from tokenroll.services.protocol import LotChange
+from tokenroll.services.protocol import Delta, LotChange
 from tokenroll.services.recalling import Part
 from tokenroll.services.refusal import Refused
 from tokenroll.services.unit_of_work import UnitOfWork
@@ -283,10 +283,17 @@ def _go_on(work: UnitOfWork, references: set[str]) -> bool:
     return asks
 
 
-def lots_asked_again(connection: Connection, left_of: Callable[[int], int]) -> list[LotChange]:
-    """The lots of open charges, for a worker that begins: it may not have been leased those that have expired."""
+def asked_again(connection: Connection, left_of: Callable[[int], int], number: int) -> Delta | None:
+    """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now.
+
+    With the lots of open charges: it may not have been leased those that have expired.
+    """
+    open_recalls = recalling.open_recalls(connection)
+    if not open_recalls:
+        return None
     recalls, lots = schema.recalls.c, schema.lots
     query = select(lots).join(schema.recalls, recalls.lot_id == lots.c.id).distinct()
     rows = connection.execute(query.where(recalls.ended_at.is_(None), recalls.purpose == RecallPurpose.CHARGE.value))
     found = (lot_from_row(row) for row in rows)
-    return [LotChange(lot.wallet_id, lot.id, 0, leasing.lot_terms(lot, left_of(lot.id))) for lot in found]
+    changes = [LotChange(lot.wallet_id, lot.id, 0, leasing.lot_terms(lot, left_of(lot.id))) for lot in found]
+    return Delta(number=number, wallets=[], lots=changes, keys=[], cards=[], settings={}, recalls=open_recalls)

@@ -7,7 +7,7 @@ remembers may go with them: a worker that comes again wants again.
 import asyncio
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from operator import attrgetter
 from typing import Protocol
@@ -91,6 +91,38 @@ class LeaseDesk:
         """For which of them a worker was asked under a number."""
         self.peers: dict[int, Peer] = {}
         """Workers that spend, by number."""
+
+    def wants(self, peer: Peer, wants: Sequence[Want]) -> None:
+        """Those that came together: what nobody need be asked for is lent in one transaction, and the others are answered after it.
+
+        One after another where they are of one wallet or limit: behind one that is not met none is.
+        """
+        single: set[_Thing] = set()
+        together = []
+        for want in wants:
+            things = _things(want)
+            if want.again or any(one in self._lines or one in single for one in things):
+                single.update(things)
+            else:
+                together.append(want)
+        answers = self._lent(peer, together) if len(together) > 1 else {}
+        if answers is None:
+            return
+        for want in wants:
+            answer = answers.get(want.number)
+            if answer is None:
+                self.want(peer, want)
+            else:
+                peer.say(answer)
+
+    def _lent(self, peer: Peer, wants: Sequence[Want]) -> dict[int, Lent] | None:
+        """By number, what is lent for these in one transaction; None: it failed, and the line is ended."""
+        try:
+            return self._ledger.lend(wants, sparing=bool(self._waiting))
+        except Exception as error:  # noqa: BLE001 - a door: told, and wanted again
+            self._server.note_failure(error, "wants cannot be answered")
+            peer.end()
+            return None
 
     def want(self, peer: Peer, want: Want) -> None:
         """Lent, lacking, or asked of others first. One that waits already is put another way: its worker returned what it counted on."""

@@ -366,7 +366,8 @@ class Ledger:
         if worker.lease == LEASE_SIZED:
             self._mirror.begin_lease(number)
             return None if self._leased else self._alone("ready", charging.collect, now)
-        return self._store_delta(self._open_recalls(self._last_delta + 1), now)
+        asked = charging.asked_again(self.connection, self._mirror.left, self._last_delta + 1)
+        return self._store_delta(asked, now)
 
     def _lapse_earlier(self, worker: int, epoch: int, now: Instant) -> None:
         self._changes.batch = FoldBatch()
@@ -396,6 +397,13 @@ class Ledger:
             self._journal.close_batch(now)
         return self._lending.lent(message, plan.parts, at)
 
+    def lend(self, messages: Sequence[Want], *, sparing: bool) -> dict[int, Lent]:
+        """By number, what one life is lent for new wants of it, durable in one transaction, as far as nobody need be asked for it."""
+        with self._transaction() as now:
+            met = self._lending.lend([one for one in messages if self._is_lessee(one)], now, sparing=sparing)
+            self._journal.close_batch(now)
+        return {one.number: self._lending.lent(one, parts, at) for one, parts, at in met}
+
     def met(self, message: Want) -> Lent | None:
         """What was lent for a want that is said again, if it was met."""
         known = self._book.lent(message.worker, message.epoch, message.number) if message.again else None
@@ -413,14 +421,6 @@ class Ledger:
         """Whether it is of a life that may spend, and has a sized lease."""
         one = self._workers.get(message.worker)
         return one is not None and (one.epoch, one.lease) == (message.epoch, LEASE_SIZED) and one.ready_at is not None
-
-    def _open_recalls(self, number: int) -> Delta | None:
-        """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now."""
-        recalls = recalling.open_recalls(self.connection)
-        if not recalls:
-            return None
-        lots = charging.lots_asked_again(self.connection, self._mirror.left)
-        return Delta(number=number, wallets=[], lots=lots, keys=[], cards=[], settings={}, recalls=recalls)
 
     def resign(self, message: Resign) -> bool:
         """A life ended in order: the lease is back, and what is still asked for the ledger gives by itself. Whether it is heeded.

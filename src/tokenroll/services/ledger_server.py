@@ -261,6 +261,8 @@ class LedgerConnection(asyncio.Protocol):
         self._is_early = False
         """Whether it spends already, and what its earlier lives left is still on its way."""
         self._ready_later: Ready | None = None
+        self._wants: list[Want] = []
+        """Those that came one behind the other are answered together."""
         self._claims: list[Claim] = []
         """What came in one read is claimed in one transaction."""
 
@@ -284,7 +286,10 @@ class LedgerConnection(asyncio.Protocol):
                 if self._server.lost:
                     self.end()
                     return
+                if self._wants and not isinstance(message, Want):
+                    self._answer_wants()
                 self._handle(message)
+            self._answer_wants()
             self._answer_claims()
         except ProtocolError:
             self.end()
@@ -341,7 +346,7 @@ class LedgerConnection(asyncio.Protocol):
                 self._server.noticed()
         elif isinstance(message, Want):
             if message.worker == self.worker:
-                self._server.leases.want(self, message)
+                self._wants.append(message)
         elif isinstance(message, AskAmounts):
             if message.worker == self.worker:
                 self._server.amounts.ask(self, message)
@@ -384,6 +389,13 @@ class LedgerConnection(asyncio.Protocol):
         self._server.publish()
         self._server.noticed()
         self._server.begin_those_who_wait()
+
+    def _answer_wants(self) -> None:
+        wants, self._wants = self._wants, []
+        if len(wants) == 1:
+            self._server.leases.want(self, wants[0])
+        elif wants:
+            self._server.leases.wants(self, wants)
 
     def _answer_claims(self) -> None:
         claims, self._claims = self._claims, []

@@ -103,6 +103,28 @@ class Lending:
             holders.update(*(self._held(wallet_id, want) for wallet_id in want.wallets))
         return Plan(parts, not missing, holders - {want.worker})
 
+    def lend(
+        self, wants: Sequence[Want], now: Instant, *, sparing: bool
+    ) -> list[tuple[Want, Sequence[LeasePart], Instant]]:
+        """Moves what is wanted as far as nobody need be asked for it; and by when it was wanted. The caller's transaction makes it durable.
+
+        None of a wallet or a limit of which one before it is not met: it would be answered before that.
+        """
+        met: list[tuple[Want, Sequence[LeasePart], Instant]] = []
+        wallets: set[int] = set()
+        limits: set[int] = set()
+        for want in wants:
+            at = want.at or now
+            plan = self.plan(want, at, sparing=sparing)
+            free = wallets.isdisjoint(want.wallets) and limits.isdisjoint(one for one, _ in want.limits)
+            if plan.suffices and not plan.holders and free:
+                self._book.move(want.worker, want.epoch, want.number, plan.parts)
+                met.append((want, plan.parts, at))
+            else:
+                wallets.update(want.wallets)
+                limits.update(one for one, _ in want.limits)
+        return met
+
     def _plan_money(
         self, want: Want, now: Instant, parts: list[LeasePart], holders: set[int], *, like_nanos: int
     ) -> bool:

@@ -14,6 +14,8 @@ from tokenroll.model.instant import Instant
 from tokenroll.model.limits import (
     LEASE_ASKED_AGAIN_MILLIS,
     LEASE_CALLS,
+    LEASE_CALLS_MAX,
+    LEASE_LASTS_MICROS,
     LEASE_RENEWED_SHARE,
     SHARE_WHOLE,
     WAITING_CALLS_MAX,
@@ -109,6 +111,8 @@ class SizedLease:
         """What they had left at the last look for idle ones."""
         self._asks_again: dict[int, Instant] = {}
         """By wallet, as far as calls of it have waited for what others hold since the last look for idle ones."""
+        self._wanted: dict[int, tuple[Instant, int]] = {}
+        """By wallet, when more of it was wanted last and for how many calls, since the last look for idle ones."""
         self._places: dict[int, int] = {}
         """By wallet, how many calls wait for what others hold of it: beside its own queue those that ask once more."""
         self.want_count = 0
@@ -283,7 +287,7 @@ class SizedLease:
             wallet = lot.wallet
             if wallet.available_nanos < wallet.low_nanos:
                 wallet.low_nanos = 0
-                self._send([wallet], 0, LEASE_CALLS * wallet.worst_nanos, [], [])
+                self._send([wallet], 0, self._calls(wallet) * wallet.worst_nanos, [], [])
 
     def _ask(self, ids: _Ids, promised: _Promised | None = None) -> None:
         """One question for all that wait, so that the first fits beside what is `promised`, and the others if there is plenty."""
@@ -295,6 +299,17 @@ class SizedLease:
         need, limits = self._missing(first, promised)
         like = max(LEASE_CALLS * worst, sum(one.needed_nanos for one in waits))
         self._send(list(first.wallets), need, like, limits, waits)
+
+    def _calls(self, wallet: HotWallet) -> int:
+        """For how many calls more is wanted: for twice as many as last time, if that was used up in less than a second."""
+        at, (last_at, calls) = self._now(), self._wanted.get(wallet.id, (0, 0))
+        calls = min(2 * calls, LEASE_CALLS_MAX) if 0 <= at - last_at < LEASE_LASTS_MICROS and calls else LEASE_CALLS
+        self._wanted[wallet.id] = at, calls
+        return calls
+
+    def _now(self) -> Instant:
+        """As the next call is admitted."""
+        return 0 if self._wallets.lent_at is None else self._wallets.lent_at()
 
     @staticmethod
     def _missing(wait: Wait, promised: _Promised | None = None) -> tuple[int, list[tuple[int, int]]]:
@@ -314,8 +329,7 @@ class SizedLease:
     ) -> None:
         self._number += 1
         ids = [one.id for one in wallets]
-        at = 0 if self._wallets.lent_at is None else self._wallets.lent_at()
-        want = Want(self._worker, self._epoch, self._number, ids, need, like, limits, at=at)
+        want = Want(self._worker, self._epoch, self._number, ids, need, like, limits, at=self._now())
         self._asked[self._number] = _Asked(want, tuple(ids), waits)
         if waits:
             self._on_its_way.add(tuple(ids))
@@ -468,6 +482,7 @@ class SizedLease:
         """What nobody has drawn since it was asked last; and call ids that nobody used are free again."""
         self.claims.drop_idle()
         self._asks_again.clear()
+        self._wanted.clear()
         self._lacked_before, self._lacked = self._lacked, set()
         parts: list[Part] = []
         for lot in tuple(self._lots.values()):

@@ -13,7 +13,7 @@ from tests.unit.services.test_lending import story
 from tokenroll.services.hot import HotHold
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.loopback import Loopback
-from tokenroll.services.protocol import AskBack, Lacking, Want
+from tokenroll.services.protocol import AskBack, Lacking, Lent, Want
 from tokenroll.store.collector import no_cycle_search
 
 
@@ -257,3 +257,47 @@ def test_who_has_enough_money_waits_for_a_limit_that_somebody_waits_for(pair):
     desk.want(peer, Want(0, 1, 8, [kit.BO, kit.POOL], 0, 0, [(limit_id, 10**18)], at=pair.now))
     desk.want(peer, Want(0, 1, 9, [kit.ADA, kit.POOL], CREDIT, 0, [(limit_id, 1)], at=pair.now))
     assert peer.heard == []
+
+
+@story
+def test_wants_that_came_in_one_read_are_met_in_one_transaction(pair):
+    calls = [pair.call(0, name, talk=False, **credits_worth(0.1)) for name in ("Ada", "Bo")]
+    link = pair.workers[0].link
+    read = b"".join(link._to_ledger)
+    link._to_ledger.clear()
+    ((before,),) = pair.rows("SELECT count(*) FROM batches")
+    link._connection.data_received(read)
+    assert pair.rows("SELECT count(*) FROM batches") == [(before + 1,)]
+    assert pair.lent(0, ADA_LOT) > 0
+    assert pair.lent(0, BO_LOT) > 0
+    pair.talk()
+    assert [type(one.answer) for one in calls] == [HotHold, HotHold]
+    pair.prove()
+
+
+@story
+def test_behind_a_want_for_which_another_is_asked_none_of_its_wallet_is_met(pair):
+    pair.call(1, "Bo", **credits_worth(0.1))
+    desk, wanter, holder = pair.server.leases, Listener(0), Listener(1)
+    desk.peers[1] = holder
+    # Bo has 5 credits and 20 of the pool, of which the other one has some
+    much = want_of(0, 50, 25 * CREDIT, [kit.BO, kit.POOL])
+    desk.wants(wanter, [much, want_of(0, 51, 5, [kit.BO]), want_of(0, 52, 7, [kit.ADA])])
+    assert [(one.number, one.lots) for one in wanter.heard] == [(52, [(kit.ADA, ADA_LOT, 7)])]
+    (question,) = holder.heard
+    desk.returned(1, {question.number})
+    assert [(one.number, type(one)) for one in wanter.heard[1:]] == [(50, Lacking), (51, Lent)]
+    assert not desk._lines
+
+
+@story
+def test_where_wants_that_came_together_fail_their_worker_says_them_anew(pair):
+    def fails(wants, *, sparing):
+        del wants, sparing
+        raise disk_is_full()
+
+    pair.ledger.lend = fails
+    wanter = Listener(0)
+    pair.server.leases.wants(wanter, [want_of(0, 50, 5, [kit.ADA]), want_of(0, 51, 5, [kit.BO])])
+    assert wanter.is_over
+    assert wanter.heard == []

@@ -51,6 +51,22 @@ def test_the_next_calls_need_no_word_of_the_ledger(pair):
 
 
 @story
+def test_a_busy_wallet_is_lent_twice_as_much_each_time(pair):
+    sized, said = pair.workers[0].sized, []
+    say = sized.say
+    sized.say = lambda want: (said.append(want.like_nanos), say(want))
+    while len(said) < 4:  # all in one second: one for the first call, and three ahead
+        pair.call(0).settle(input=1_016, output=100)
+    assert said == [10 * BOUND, 10 * BOUND, 20 * BOUND, 40 * BOUND]
+    pair.now += 1_000_001
+    while len(said) < 5:
+        pair.call(0).settle(input=1_016, output=100)
+    # what lasted for more than a second was enough
+    assert said[4] == 10 * BOUND
+    pair.prove()
+
+
+@story
 def test_what_one_has_idle_another_gets_before_it_is_denied(pair):
     # Bo has 5 credits and no more than what is left of the pool, 20
     big = pair.call(0, "Bo", output_cap_tokens=2_000_000 // 15 * 10, talk=True)
