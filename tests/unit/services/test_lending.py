@@ -54,7 +54,12 @@ def test_the_next_calls_need_no_word_of_the_ledger(pair):
 def test_a_busy_wallet_is_lent_twice_as_much_each_time(pair):
     sized, said = pair.workers[0].sized, []
     say = sized.say
-    sized.say = lambda want: (said.append(want.like_nanos), say(want))
+
+    def overheard(want):
+        said.append(want.like_nanos)
+        say(want)
+
+    sized.say = overheard
     while len(said) < 4:  # all in one second: one for the first call, and three ahead
         pair.call(0).settle(input=1_016, output=100)
     assert said == [10 * BOUND, 10 * BOUND, 20 * BOUND, 40 * BOUND]
