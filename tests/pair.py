@@ -27,6 +27,7 @@ from tokenroll.services.protocol import (
     View,
     Want,
 )
+from tokenroll.services.restoring import learn_lives
 from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore
 from tokenroll.store.database import raw_connection
@@ -182,6 +183,7 @@ class Pair:
         self.of = of
         self.connection = connection or kit.connect()
         self.ledger = kit.new_ledger(self.connection, lambda: self.now)
+        learn_lives(self.ledger, folder)
         self.server = LedgerServer(self.ledger)
         self.numbers = 0
         for name, secret in SECRETS.items():

@@ -53,6 +53,14 @@ def put_back(company, copy):
     company.signal_to("serve", signal.SIGCONT)
 
 
+def lose(company, folder, calls):
+    """The ledger that had these calls, for a copy of before."""
+    copy = copy_of(company, folder)
+    ask(company, calls)
+    company.quiet()
+    put_back(company, copy)
+
+
 def is_running(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -78,10 +86,7 @@ def agrees(company, calls):
 
 
 def test_calls_since_the_copy_are_booked_again_from_the_tape(company, tmp_path):
-    copy = copy_of(company, tmp_path)
-    ask(company, 4)
-    company.quiet()
-    put_back(company, copy)
+    lose(company, tmp_path, calls=4)
     company.until(lambda: "it is an older copy" in company.log("serve"), "the gateway's word")
     agrees(company, 7)
 
@@ -138,3 +143,14 @@ def test_a_copy_older_than_the_tape_is_refused_until_the_tape_is_there(company, 
             shutil.copy(one, tapes)
     company.start_gateway()
     agrees(company, 8)
+
+
+def test_two_workers_are_booked_again_what_the_lost_ledger_lent_them(tmp_path):
+    with Supervised(tmp_path / "home", durability="synced", workers=2) as company:
+        company.hire("Ada")
+        ask(company, 3)
+        company.quiet()
+        lose(company, tmp_path, calls=6)
+        company.until(lambda: "Nobody is lent anything before" in company.log("serve"), "the ledger's word")
+        agrees(company, 9)
+        assert company.rows("SELECT halt_reason FROM workers") == [("",), ("",)]

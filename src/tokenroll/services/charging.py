@@ -284,7 +284,7 @@ def _go_on(work: UnitOfWork, references: set[str]) -> bool:
 
 
 def asked_again(connection: Connection, left_of: Callable[[int], int], number: int) -> Delta | None:
-    """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now.
+    """What earlier lives were asked for and did not give is asked for again, of the life that has the lots now; None for nothing.
 
     With the lots of open charges: it may not have been leased those that have expired.
     """

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 from tokenroll.model.instant import Instant
 from tokenroll.services.protocol import Refusal
 from tokenroll.store import schema
+from tokenroll.store.journal import Journal
 from tokenroll.store.lease_book import LEASE_AWAY, LEASE_EARLY, LEASE_SIZED, LEASE_WHOLE, LeaseBook
 from tokenroll.store.mirror import Mirror
 
@@ -76,6 +77,17 @@ def worker_values(
         }
         for number, one in sorted(workers.items())
     ]  # fmt: skip
+
+
+def standing(journal: Journal, mirror: Mirror, last_delta: int, workers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Where everything stands, beside what `worker_values` says."""
+    suspense = [hold for hold in mirror.holds.values() if hold.lapsed_at is not None]
+    held_nanos = sum(one.nanos for hold in suspense for one in hold.slices)
+    return {
+        "ledger_seq": journal.next_seq - 1, "batch": journal.batch_number, "head": journal.head_hash.hex(),
+        "last_delta": last_delta, "open_holds": len(mirror.holds) - len(suspense), "suspense_holds": len(suspense),
+        "suspense_nanos": held_nanos + sum(one["away_nanos"] for one in workers), "workers": workers,
+    }  # fmt: skip
 
 
 def unfit(workers: Mapping[int, KnownWorker], worker: int, lease: int) -> Refusal | None:

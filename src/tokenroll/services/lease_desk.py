@@ -91,6 +91,8 @@ class LeaseDesk:
         """For which of them a worker was asked under a number."""
         self.peers: dict[int, Peer] = {}
         """Workers that spend, by number."""
+        self._early: list[tuple[Peer, Want]] = []
+        """Wants that came to an older copy before all tapes beside it were told: until then nobody knows what there is."""
 
     def wants(self, peer: Peer, wants: Sequence[Want]) -> None:
         """Those that came together: what nobody need be asked for is lent in one transaction, and the others are answered after it.
@@ -126,6 +128,9 @@ class LeaseDesk:
 
     def want(self, peer: Peer, want: Want) -> None:
         """Lent, lacking, or asked of others first. One that waits already is put another way: its worker returned what it counted on."""
+        if self._ledger.loans.untold:
+            self._early.append((peer, want))
+            return
         if want.again and self._is_met(peer, want):
             return
         known = self._waiting.get((peer, want.number))
@@ -142,6 +147,14 @@ class LeaseDesk:
             self._wait(waiting, self._place)
         else:  # what is asked for ahead is for later, and others wait now
             peer.say(Lacking(want.number, []))
+
+    def look_again(self) -> None:
+        """Answers what came too early, once all is told."""
+        if not self._ledger.loans.untold:
+            early, self._early = self._early, []
+            for peer, want in early:
+                if self.peers.get(peer.worker) is peer:
+                    self.want(peer, want)
 
     def returned(self, worker: int, numbers: set[int]) -> None:
         """A worker's report returned what was asked for under these numbers."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
 
 from tokenroll.model.enforcement import CapPolicy, Enforcement
@@ -90,6 +91,18 @@ def view_parts(connection: Connection, now: Instant) -> Iterator[View]:
     for start in range(0, len(limits), LIMITS_PER_MESSAGE):
         yield View(keys=[], cards=[], settings={}, last=False, limits=limits[start : start + LIMITS_PER_MESSAGE])
     yield View(keys=[], cards=[], settings={}, last=True)
+
+
+def ready_parts(
+    connection: Connection, delta: int, now: Instant, of: int, *, with_expired: bool
+) -> Iterator[View | Lease]:
+    """All that one of so many workers needs to spend."""
+    try:
+        yield from view_parts(connection, now)
+        for part in lease_parts(connection, delta, now, with_expired=with_expired):
+            yield msgspec.structs.replace(part, of=of)
+    finally:
+        connection.rollback()
 
 
 def client_call_terms(connection: Connection) -> list[ClientCallTerms]:

@@ -6,7 +6,6 @@ fold is one transaction and one batch of the chain, so that a crash leaves whole
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -15,13 +14,14 @@ import msgspec
 from sqlalchemy import Connection, func, select, update
 
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, NODE_WORKER_MIN
+from tokenroll.model.limits import NODE_WORKER_MIN
 from tokenroll.services import charging, leasing, recalling, reclaiming, refilling
 from tokenroll.services.ageing import is_due
 from tokenroll.services.approvers_told import is_told, tell_denials
 from tokenroll.services.claim_book import ClaimBook
 from tokenroll.services.clock import Clock
-from tokenroll.services.known_workers import KnownWorker, known_workers, unfit, worker_values
+from tokenroll.services.command_words import words_problem
+from tokenroll.services.known_workers import KnownWorker, known_workers, standing, unfit, worker_values
 from tokenroll.services.lending import Lending
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
@@ -50,6 +50,7 @@ from tokenroll.services.protocol import (
 from tokenroll.services.refusal import Refused
 from tokenroll.services.roll_ups import Following, RollUps
 from tokenroll.services.unit_of_work import Handler, RandomBits, UnitOfWork
+from tokenroll.services.unknown_loans import UnknownLoans
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import EPOCH_MAX, WORKER_MAX, hold_key
 from tokenroll.store.cycles import CycleBook
@@ -82,8 +83,6 @@ class _DryRun(Exception):  # noqa: N818 - ends a transaction that was never mean
         self.result = result
 
 
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""In JSON. PostgreSQL has no text with that character, and both databases hold the same."""
 _ROLLED_UP_FIRST: Final = frozenset({"payrun.close", "payrun.off_cycle"})
 """Commands that read roll-ups of a million wallets in processes of their own: what is not rolled up by then would be added by one."""
 GIVE_UP: Final = "lease.give_up"
@@ -114,6 +113,7 @@ class Ledger:
         self.returned: set[int] = set()
         """The numbers of what the last report returned parts of a lease for."""
         self._claims = ClaimBook(connection, self._mirror)
+        self.loans = UnknownLoans()
         self._last_at = 0
         self._last_delta = 0
         self._roll_ups = RollUps(connection, self._changes.cycles, self._mirror)
@@ -132,15 +132,9 @@ class Ledger:
         The same id gives the first answer, a different body under it conflicts; a refusal wrote nothing and may be tried again.
         A dry run does everything and keeps nothing.
         """
-        if not command.id or len(command.id) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
-            return Reply(
-                command.id, problem=f"a command id has 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters",
-                problem_kind="argument",
-            )  # fmt: skip
         body = canonical([command.name, command.arguments])
-        if _NUL.search(body) or "\0" in command.id:
-            return Reply(command.id, problem="a text holds the character NUL, which no database of ours keeps: leave it out",
-                         problem_kind="argument")  # fmt: skip
+        if problem := words_problem(command.id, body):
+            return Reply(command.id, problem=problem, problem_kind="argument")
         body_digest = hashlib.sha256(body).digest()
         earlier = self._earlier_answer(command, body_digest)
         if earlier is not None:
@@ -258,7 +252,8 @@ class Ledger:
             )
         if not 0 <= message.worker <= WORKER_MAX:
             return Refusal("worker", f"workers are numbered 0 to {WORKER_MAX}, not {message.worker}")
-        self._back(message)
+        if not self._back(message):
+            return self._closed(message.worker, message.epoch)
         known = self._workers.get(message.worker)
         early = not message.epoch and message.worker not in self._mirror.leased
         early = early and not leasing.names_day_rates(self.connection)
@@ -280,16 +275,19 @@ class Ledger:
         early = early and sum(map(len, holds.values())) <= OPEN_HOLDS_BYTES_MAX
         return Welcome(epoch, folded, early, holds if early else {})
 
-    def _back(self, message: Hello) -> None:
-        """A node that was away has what it was lent again, before anything that it says is folded."""
+    def _back(self, message: Hello) -> bool:
+        """A node that was away has what it was lent again, before anything that it says is folded. Not the same life whose shares are free."""
         known = self._workers.get(message.worker)
         if known is None or known.lease != LEASE_AWAY or message.epoch not in {0, known.epoch}:
-            return
+            return True
+        if message.epoch and self._book.has_freed(message.worker, known.epoch):
+            return False
         with self._transaction() as now:
             at = (message.worker, known.epoch)
             reclaiming.restore(self.connection, self._changes, self._book, at, now, same_life=message.epoch > 0)
             self._journal.close_batch(now)
         self._read_workers()
+        return True
 
     def reclaim(self, worker: int) -> int | None:
         """A node's lease counts no more: what it was lent goes to suspense, in nanos. None for one that has no sized lease."""
@@ -339,6 +337,7 @@ class Ledger:
         self._lending.forget()
         worker.ready_at = now
         worker.applied_delta = leased_delta
+        self.loans.untold.discard(message.worker)
         return self._lease_messages(leased_delta, now, message.of, with_expired=message.early)
 
     def caught_up(self, message: CaughtUp) -> Refusal | None:
@@ -366,8 +365,7 @@ class Ledger:
         if worker.lease == LEASE_SIZED:
             self._mirror.begin_lease(number)
             return None if self._leased else self._alone("ready", charging.collect, now)
-        asked = charging.asked_again(self.connection, self._mirror.left, self._last_delta + 1)
-        return self._store_delta(asked, now)
+        return self._store_delta(charging.asked_again(self.connection, self._mirror.left, self._last_delta + 1), now)
 
     def _lapse_earlier(self, worker: int, epoch: int, now: Instant) -> None:
         self._changes.batch = FoldBatch()
@@ -387,6 +385,8 @@ class Ledger:
             return met
         at = message.at or self.now()
         plan = self._lending.plan(message, at, sparing=sparing)
+        if not plan.suffices and self._free_outlived(message, at):
+            plan = self._lending.plan(message, at, sparing=sparing)
         holders = plan.holders - asked  # also where it suffices: of a wallet that comes first others may have something
         if holders or not plan.suffices:
             answer = holders or self._lending.lacking(message, at)
@@ -395,14 +395,18 @@ class Ledger:
         with self._transaction() as now:
             self._book.move(message.worker, message.epoch, message.number, plan.parts)
             self._journal.close_batch(now)
+        self.loans.lent(self.last_seq)
         return self._lending.lent(message, plan.parts, at)
 
-    def lend(self, messages: Sequence[Want], *, sparing: bool) -> dict[int, Lent]:
-        """By number, what one life is lent for new wants of it, durable in one transaction, as far as nobody need be asked for it."""
-        with self._transaction() as now:
-            met = self._lending.lend([one for one in messages if self._is_lessee(one)], now, sparing=sparing)
-            self._journal.close_batch(now)
-        return {one.number: self._lending.lent(one, parts, at) for one, parts, at in met}
+    def _free_outlived(self, message: Want, at: Instant) -> bool:
+        """Whether nodes that are away had shares of windows that began since: they are free. It is for their next lives to come back."""
+        freed = self._lending.outlived(message, at, self.away()) if message.limits else {}
+        if freed:
+            with self._transaction() as now:
+                for worker, limit_ids in freed.items():
+                    self._book.free(worker, self._workers[worker].epoch, limit_ids)
+                self._journal.close_batch(now)
+        return bool(freed)
 
     def met(self, message: Want) -> Lent | None:
         """What was lent for a want that is said again, if it was met."""
@@ -494,6 +498,7 @@ class Ledger:
         try:
             with self._transaction() as now:
                 first = self._folded[at]
+                lent = self.loans.lend(message, first, self._book, self._mirror)
                 folded = self._fold.apply(message.worker, message.epoch, message.blocks, first, now)
                 if folded > first:
                     tapes = schema.tapes
@@ -504,6 +509,7 @@ class Ledger:
                     )
                 self._claims.folded(self._fold.named)
                 delta = self._book_gives(message, now)
+                self.loans.take_back(message, lent, self._book, self._mirror)
                 self._journal.close_batch(now, (message.worker, message.epoch, first + 1, folded))
         except FoldHalt as halt:
             return self._halted(message, halt)
@@ -515,15 +521,13 @@ class Ledger:
             self._note_halt(message.worker, "")
         return Ack(epoch=message.epoch, sequence=folded)
 
-    def unnamed(self, message: Report) -> Refusal:
-        """A report on a line that has not said who it is, or is over: nothing of it is heard."""
-        return Refusal("closed_epoch", f"worker {message.worker} has not said HELLO on this line")
-
     def _book_gives(self, message: Report, now: Instant) -> Delta | None:
         """What a report gave back of leased lots goes where it was asked for, in the report's own transaction."""
         fold = self._fold
-        if fold.returns:
-            self._book.note(message.worker, message.epoch, 0, fold.returns)
+        is_over = message.epoch < self._workers[message.worker].epoch
+        returns = self._book.capped(message.worker, fold.returns) if is_over else fold.returns
+        if returns:
+            self._book.note(message.worker, message.epoch, 0, returns)
         if fold.answered:
             recalling.note_answers(self.connection, fold.answered, message.worker)
             return self._alone("fold", charging.collect, now)
@@ -557,16 +561,7 @@ class Ledger:
         """Where everything stands."""
         workers = worker_values(self._workers, self._mirror, self._book, self._folded)
         self.connection.rollback()
-        suspense = self.holds_in_suspense()
-        held_nanos = sum(one.nanos for hold in suspense for one in hold.slices)
-        return StatusReply(
-            values={
-                "ledger_seq": self.last_seq, "batch": self._journal.batch_number, "head": self._journal.head_hash.hex(),
-                "last_delta": self._last_delta, "open_holds": len(self._mirror.holds) - len(suspense),
-                "suspense_holds": len(suspense),
-                "suspense_nanos": held_nanos + sum(one["away_nanos"] for one in workers), "workers": workers,
-            }
-        )  # fmt: skip
+        return StatusReply(values=standing(self._journal, self._mirror, self._last_delta, workers))
 
     def housekeep(self) -> Reply | None:
         """The age rule of law 4, when somebody's suspense is due. Safe to call at any time and any number of times (law 9)."""
@@ -634,24 +629,28 @@ class Ledger:
         known = self._workers.get(worker)
         return known.epoch if known else 0
 
-    def has_resigned(self, worker: int) -> bool:
-        """Whether that worker's present life ended in order: then all of its tape is in the ledger."""
-        known = self._workers.get(worker)
-        return known is not None and known.resigned
+    def known(self, worker: int) -> KnownWorker | None:
+        """What is known of that worker; None of one that never was."""
+        return self._workers.get(worker)
 
-    def learn_life(self, worker: int, epoch: int, boot_id: bytes) -> None:
-        """A life that this ledger does not know, because it was restored from a copy that is older (services/restoring.py)."""
+    def learn_life(self, worker: int, epoch: int, boot_id: bytes, *, is_lent: bool = False) -> None:
+        """A life that this ledger does not know, because it was restored from a copy that is older (services/restoring.py).
+
+        Was it lent to by the ledger that is lost, its worker has a sized lease of nothing: what its tape takes is lent as it is told.
+        """
         self._begin_epoch(Hello(version=PROTOCOL_VERSION, worker=worker, epoch=0, boot_id=boot_id, last_delta=0), epoch)
+        if is_lent:
+            with self._transaction() as now:
+                self._book.end(worker, epoch)
+                reclaiming.note_worker(self.connection, worker, lease=LEASE_SIZED)
+                self._journal.close_batch(now)
+            self._reload()
 
     def _lease_messages(self, delta: int, now: Instant, of: int, *, with_expired: bool) -> Iterator[View | Lease]:
-        try:
-            yield from leasing.view_parts(self.connection, now)
-            for part in leasing.lease_parts(self.connection, delta, now, with_expired=with_expired):
-                yield msgspec.structs.replace(part, of=of)
-        finally:
-            self.connection.rollback()
+        return leasing.ready_parts(self.connection, delta, now, of, with_expired=with_expired)
 
     def _halted(self, message: Report, halt: FoldHalt) -> Refusal:
+        self.loans.untold.discard(message.worker)  # it cannot tell, and others need not wait for it
         self._note_halt(message.worker, halt.reason)
         return Refusal(halt.reason, f"fold of worker {message.worker} epoch {message.epoch} halted: {halt}")
 

@@ -239,6 +239,7 @@ class LedgerServer:
         """A lease ended or began: who could not be ready beside what others had may be by now."""
         for connection in tuple(self.connections):
             connection.ready_again()
+        self.leases.look_again()
 
     def noticed(self) -> None:
         """A worker applied something: commands that wait for it look again."""
@@ -333,9 +334,10 @@ class LedgerConnection(asyncio.Protocol):
             self._server.watch.heard(self.worker)
         if isinstance(message, Report):
             # on the line whose HELLO named the worker: while its next life recovers, any earlier one may be reported
-            answer = ledger.report(message) if message.worker == self.worker else ledger.unnamed(message)
+            answer = ledger.report(message) if message.worker == self.worker else _unnamed(message)
             self.write(encode(answer))
             if not isinstance(answer, Ack):
+                self._server.leases.look_again()  # others need not wait for what cannot be told
                 return
             self._recovered_at = time.monotonic()
             if ledger.returned:
@@ -462,6 +464,11 @@ class LedgerConnection(asyncio.Protocol):
     def _give_up(self, command_id: str, reply: Reply) -> None:
         if self._waiting.pop(command_id, None) is not None:
             self.write(encode(reply))
+
+
+def _unnamed(message: Report) -> Refusal:
+    """A report on a line that has not said who it is, or is over: nothing of it is heard."""
+    return Refusal("closed_epoch", f"worker {message.worker} has not said HELLO on this line")
 
 
 def _one() -> int:

@@ -5,7 +5,7 @@ is; below a low-water mark a worker is lent just what its call needs. Before a w
 what they do not hold: a call is denied only when the money is nowhere.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -73,13 +73,16 @@ class Lending:
         self._owed: dict[int, int] | None = None
         self._limits: dict[int, _Limit] = {}
         self._calendars: Sequence[PayCalendar] | None = None
+        self._begun: dict[int, Instant] = {}
+        """By worker: when its life was READY."""
 
     def forget(self) -> None:
-        """Lots, recalls, limits or calendars changed: what was read of them is read again."""
+        """Lots, recalls, limits, calendars or lives of workers changed: what was read of them is read again."""
         self._lots.clear()
         self._owed = None
         self._limits.clear()
         self._calendars = None
+        self._begun.clear()
 
     def noted(self, answered: bool) -> bool:
         """Whether a fold answered recalls: then less is owed to them."""
@@ -129,7 +132,7 @@ class Lending:
         self, want: Want, now: Instant, parts: list[LeasePart], holders: set[int], *, like_nanos: int
     ) -> bool:
         """Whether something is missing. No wallet is drawn while another worker may return of one that comes before it."""
-        groups = [self._eligible(wallet_id, now) for wallet_id in want.wallets]
+        groups = [self._eligible(wallet_id, now, want.worker) for wallet_id in want.wallets]
         lent = [self._lent_to_others(group, want.worker) for group in groups]
         frees = [sum(self._free(lot.id) for lot in group) for group in groups]
         everything = sum(frees) + sum(sum(one.values()) for one in lent)
@@ -153,7 +156,7 @@ class Lending:
         """What the wallets of a want have that its worker does not; `here_alone`: without what others did not return."""
         found = []
         for wallet_id in want.wallets:
-            lots = self._eligible(wallet_id, now)
+            lots = self._eligible(wallet_id, now, want.worker)
             left = sum(self._free(lot.id) for lot in lots)
             left += 0 if here_alone else sum(self._lent_to_others(lots, want.worker).values())
             # what calls hold is told to who may wait for it: finding it takes a look at every open call
@@ -202,20 +205,31 @@ class Lending:
                     found[other] = found.get(other, 0) + nanos
         return found
 
-    def _eligible(self, wallet_id: int, now: Instant) -> list[_Lot]:
-        """The lots of a wallet that may be drawn now and have something, here or at a worker; in draw order."""
+    def _eligible(self, wallet_id: int, now: Instant, worker: int) -> list[_Lot]:
+        """The lots of a wallet that a worker may draw now and that have something, here or at a worker; in draw order.
+
+        What was over by the ledger's clock when its life began, the worker was not told of, though it may not be over by its own.
+        """
         known = self._lots.get(wallet_id)
         if known is None:
             lots = schema.lots
             rows = self._connection.execute(select(lots).where(lots.c.wallet_id == wallet_id))
             known = sorted(_Lot(row.priority, row.expires_at or NEVER, row.effective_at, row.id) for row in rows)
             self._lots[wallet_id] = known
-        mirror = self._mirror
+        mirror, over_by = self._mirror, max(now, self._begun_at(worker))
         return [
             lot
             for lot in known
-            if lot.effective_at <= now < lot.expires_at and (mirror.left(lot.id) or mirror.lent_to(lot.id))
+            if lot.effective_at <= now and over_by < lot.expires_at and (mirror.left(lot.id) or mirror.lent_to(lot.id))
         ]
+
+    def _begun_at(self, worker: int) -> Instant:
+        found = self._begun.get(worker)
+        if found is None:
+            workers = schema.workers.c
+            found = self._connection.scalar(select(workers.ready_at).where(workers.worker == worker)) or 0
+            self._begun[worker] = found
+        return found
 
     # ---- shares of limits ----------------------------------------------------------------------------------------
 
@@ -231,16 +245,34 @@ class Lending:
         """The part of a limit that no worker has; below zero where lives that are over used more."""
         return self._book.unshared(limit_id) - self._used_by_nobody(limit_id, now)
 
+    def outlived(self, want: Want, now: Instant, away: Mapping[int, Instant]) -> dict[int, list[int]]:
+        """By worker that is away, and since when: the limits of a want of which it has a share, and whose window began since.
+
+        It stopped by its own clock before it was away, so it counts nothing in that window.
+        """
+        found: dict[int, list[int]] = {}
+        for limit_id, _ in want.limits:
+            for worker, since in away.items():
+                if self._book.shares.get(worker, {}).get(limit_id) and since <= self._counted_from(limit_id, now):
+                    found.setdefault(worker, []).append(limit_id)
+        return found
+
+    def _counted_from(self, limit_id: int, now: Instant) -> Instant:
+        limit, _ = self._limit(limit_id)
+        if limit is None:
+            return 0
+        if self._calendars is None:
+            self._calendars = read_calendars(self._connection)
+        window = window_at(limit.window, limit.window_seconds, now, ZoneInfo(limit.zone), self._calendars)
+        return window.counted_from
+
     def _used_by_nobody(self, limit_id: int, now: Instant) -> int:
         """The part of a limit that is used by calls of lives that are over: no share counts them."""
         limit, overrides = self._limit(limit_id)
         if limit is None:
             return SHARE_WHOLE
         cap = min([limit.cap, *(one.cap for one in overrides if one.expires_at > now)])
-        if self._calendars is None:
-            self._calendars = read_calendars(self._connection)
-        window = window_at(limit.window, limit.window_seconds, now, ZoneInfo(limit.zone), self._calendars)
-        since = (limit_id, window.counted_from)
+        since = (limit_id, self._counted_from(limit_id, now))
         ((counted,),) = raw_connection(self._connection).execute(_OF_NOBODY, since + since).fetchall()
         unshared = max(0, int(counted))
         return SHARE_WHOLE if cap <= 0 else min(SHARE_WHOLE, -(-unshared * SHARE_WHOLE // cap))

@@ -6,34 +6,85 @@ tape in between is gone, calls that were paid for would be in no book: then the 
 """
 
 from pathlib import Path
+from typing import Final, NamedTuple
 
+from tokenroll.model.limits import NODE_WORKER_MIN
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.recovery import epoch_paths, epochs_on_disk
+from tokenroll.services.unknown_loans import UnknownLoans
 from tokenroll.store import tape
+
+_NO_BOOT: Final = bytes(16)
 
 
 class CopyTooOldError(Exception):
     """The tape between this copy of the ledger and now is gone; the message says which, and what to do."""
 
 
+class _Tapes(NamedTuple):
+    """Of one worker beside this ledger: the life that the ledger knows, those of its tape that it does not, and the newest of all."""
+
+    worker: int
+    directory: Path
+    known: int
+    later: list[int]
+    newest: int
+    is_untold: bool
+    """Whether its tape may have what the ledger lacks."""
+
+
 def learn_lives(ledger: Ledger, tape_directory: Path) -> list[str]:
-    """What is to be told of workers whose tapes are younger than this ledger; empty when none is. Raises CopyTooOldError."""
+    """What is to be told of a ledger that is younger than the tapes; empty when it is not. Raises CopyTooOldError."""
+    loans = UnknownLoans(tape_directory)
+    newest_loan, last_seq = loans.newest_loan(), ledger.last_seq
+    is_older = newest_loan > last_seq
+    found = [_tapes(ledger, directory) for directory in sorted(tape_directory.glob("worker-*"))]
     told = []
-    for directory in sorted(tape_directory.glob("worker-*")):
-        worker = int(directory.name.rsplit("-", 1)[1])
-        known = ledger.epoch_of(worker)
-        _refuse_holes(ledger, worker, known, directory)
-        later = [epoch for epoch in epochs_on_disk(directory) if epoch > known]
-        for epoch in later:
-            ledger.learn_life(worker, epoch, _header(directory, epoch).boot_id)
-        if later:
+    if is_older:  # remembered before anything is written: the next start finds this ledger further than the newest loan
+        nodes = {one: ledger.epoch_of(one) for one in {*ledger.lessees, *ledger.away()} if one >= NODE_WORKER_MIN}
+        loans.remember(nodes | {one.worker: one.newest for one in found if one.is_untold})
+        told.append(
+            f"the ledger is at row {last_seq}, and row {newest_loan} has lent something: it is an older copy. Nobody is lent anything before "
+            "each worker here has told its tape; what its calls took is booked from what their lots have left"
+        )
+    for one in found:
+        for epoch in one.later:
+            ledger.learn_life(one.worker, epoch, _header(one.directory, epoch).boot_id)
+        if one.later or (is_older and one.is_untold):
             # a life that still goes on holds what the copy does not know of: its number is over, so it ends and reports
-            ledger.learn_life(worker, later[-1] + 1, bytes(16))
+            ledger.learn_life(one.worker, one.newest + 1, _NO_BOOT, is_lent=is_older)
+        if one.later:
             told.append(
-                f"the tape of worker {worker} goes on to life {later[-1]}, and the ledger knows {known}: it is an older copy. "
+                f"the tape of worker {one.worker} goes on to life {one.newest}, and the ledger knows {one.known}: it is an older copy. "
                 "What the tape has is booked before anybody spends; what was granted since the copy is not there"
             )
+    if is_older:
+        loans.lent(ledger.last_seq)
+    loans.untold = {one.worker for one in found if _is_to_tell(ledger, loans, one.worker)}
+    ledger.loans = loans
     return told
+
+
+def _tapes(ledger: Ledger, directory: Path) -> _Tapes:
+    worker = int(directory.name.rsplit("-", 1)[1])
+    known, epochs = ledger.epoch_of(worker), epochs_on_disk(directory)
+    _refuse_holes(ledger, worker, known, directory)
+    later = [epoch for epoch in epochs if epoch > known]
+    newest = max(later, default=known)
+    return _Tapes(
+        worker, directory, known, later, newest, bool(later) or (known in epochs and not _has_resigned(ledger, worker))
+    )
+
+
+def _has_resigned(ledger: Ledger, worker: int) -> bool:
+    """Whether that worker's present life ended in order: then all of its tape is in the ledger."""
+    known = ledger.known(worker)
+    return known is not None and known.resigned
+
+
+def _is_to_tell(ledger: Ledger, loans: UnknownLoans, worker: int) -> bool:
+    known = ledger.known(worker)
+    return known is not None and loans.has(worker, known.closed_epoch) and worker in loans.lives
 
 
 def _refuse_holes(ledger: Ledger, worker: int, known: int, directory: Path) -> None:
@@ -41,7 +92,7 @@ def _refuse_holes(ledger: Ledger, worker: int, known: int, directory: Path) -> N
     epochs = epochs_on_disk(directory)
     newest = max(epochs, default=0)
     needed = [] if newest <= known else list(range(known, newest + 1))
-    if not known or ledger.has_resigned(worker):
+    if not known or _has_resigned(ledger, worker):
         needed = needed[1:]
     gone = [epoch for epoch in needed if epoch not in epochs]
     torn = [
@@ -63,4 +114,4 @@ def _header(directory: Path, epoch: int) -> tape.SegmentHeader:
     try:
         return tape.read_header(data)
     except tape.TapeError:
-        return tape.SegmentHeader(0, epoch, 1, bytes(16), 1, 0)
+        return tape.SegmentHeader(0, epoch, 1, _NO_BOOT, 1, 0)

@@ -141,16 +141,38 @@ class LeaseBook:
 
     def reclaimed(self, worker: int, epoch: int) -> list[LeasePart]:
         """What of a worker's lease is in suspense, because it is away."""
-        last = self._last_of_away(worker, epoch)
+        last = _last_of_away(self._connection, worker, epoch)
         return [] if last is None or last.number != RECLAIMED else [
             one._replace(amount=-one.amount) for one in parts_of(last.record)
         ]  # fmt: skip
 
+    def free(self, worker: int, epoch: int, limit_ids: Iterable[int]) -> None:
+        """What a worker that is away has of these limits is its own no more."""
+        shares = self.shares.get(worker, {})
+        self.note(worker, epoch, 0, [LeasePart(LIMIT, row_id, -shares[row_id]) for row_id in limit_ids])
+
+    def has_freed(self, worker: int, epoch: int) -> bool:
+        """Whether shares of one that is away were freed: what its life may count of limits is not what it was told then."""
+        moves, last = schema.lease_moves.c, _last_of_away(self._connection, worker, epoch)
+        query = select(func.max(moves.ledger_seq)).where(moves.worker == worker, moves.epoch == epoch)
+        return last is not None and (self._connection.scalar(query) or 0) > last.ledger_seq
+
+    def capped(self, worker: int, parts: Iterable[LeasePart]) -> list[LeasePart]:
+        """Parts that come back, of limits no more than the worker has here: of a life that is over some may have been freed before it told."""
+        lefts = dict(self.shares.get(worker, {}))
+        found = []
+        for one in parts:
+            amount = one.amount if one.kind == LOT else -min(-one.amount, lefts.get(one.id, 0))
+            if one.kind == LIMIT:
+                lefts[one.id] = lefts.get(one.id, 0) + amount
+            if amount:
+                found.append(one._replace(amount=amount))
+        return found
+
     def reclaimed_at(self, worker: int, epoch: int) -> Instant:
         """Since when it is so."""
-        last, batches = self._last_of_away(worker, epoch), schema.batches.c
-        query = select(batches.closed_at).where(batches.last_seq >= (last.ledger_seq if last else 0))
-        return self._connection.scalar(query.order_by(batches.last_seq).limit(1)) or 0
+        last = _last_of_away(self._connection, worker, epoch)
+        return _closed_at(self._connection, last.ledger_seq if last else 0)
 
     def given_up_to(self, worker: int) -> int:
         """The newest life of a worker that was given up, 0 for none: nobody waits for its tape any more, nor for those before it.
@@ -161,14 +183,41 @@ class LeaseBook:
         query = select(func.max(moves.epoch)).where(moves.worker == worker, moves.number == GIVEN_UP)
         return self._connection.scalar(query) or 0
 
-    def _last_of_away(self, worker: int, epoch: int) -> Any:
-        moves = schema.lease_moves.c
-        query = select(schema.lease_moves).where(moves.worker == worker, moves.epoch == epoch, moves.number < 0)
-        return self._connection.execute(query.order_by(moves.ledger_seq.desc()).limit(1)).one_or_none()
-
     def lent(self, worker: int, epoch: int, number: int) -> list[LeasePart] | None:
         """What was lent for a want of that number; None when it was not."""
         moves = schema.lease_moves.c
         query = select(moves.record).where(moves.worker == worker, moves.epoch == epoch, moves.number == number)
         record = self._connection.scalar(query)
         return None if record is None else parts_of(record)
+
+
+class Away(NamedTuple):
+    """What of a lot is in suspense, because the node is away to which it was lent; and since when."""
+
+    lot: int
+    nanos: int
+    since: Instant
+
+
+def in_suspense(connection: Connection) -> list[Away]:
+    """By lot and node: what no hold tells of it."""
+    workers = schema.workers.c
+    found = []
+    for worker, epoch in connection.execute(select(workers.worker, workers.epoch).where(workers.lease == LEASE_AWAY)):
+        last = _last_of_away(connection, worker, epoch)
+        if last is not None and last.number == RECLAIMED:
+            since = _closed_at(connection, last.ledger_seq)
+            found += [Away(one.id, -one.amount, since) for one in parts_of(last.record) if one.kind == LOT]
+    return found
+
+
+def _last_of_away(connection: Connection, worker: int, epoch: int) -> Any:
+    moves = schema.lease_moves.c
+    query = select(schema.lease_moves).where(moves.worker == worker, moves.epoch == epoch, moves.number < 0)
+    return connection.execute(query.order_by(moves.ledger_seq.desc()).limit(1)).one_or_none()
+
+
+def _closed_at(connection: Connection, ledger_seq: int) -> Instant:
+    batches = schema.batches.c
+    query = select(batches.closed_at).where(batches.last_seq >= ledger_seq).order_by(batches.last_seq).limit(1)
+    return connection.scalar(query) or 0

@@ -79,3 +79,19 @@ def test_questions_that_nobody_waits_for_any_more_are_forgotten(pair):
     assert [len(one) for one in desk._waiting.values()] == [0]
     desk.ask(peer, AskAmounts(0, 1, 9, 0, [kit.ADA], []))
     assert [one.number for one in peer.heard] == [9]
+
+
+@story
+def test_nobody_is_lent_what_was_over_when_its_life_began(pair):
+    """By its own clock, a second behind the ledger's, the second worker may still spend what it was not told of: it would come back at once."""
+    pair.do("plan.create", name="day", kind="stipend", classification="tool", amount_nanos=CREDIT, lifetime="1d")
+    pair.do("grant.create", to="Bo", plan="day")
+    pair.talk()
+    pair.now += DAY
+    pair.restart(1)
+    pair.talk()
+    want = Want(1, 2, 1, [kit.BO], 5 * CREDIT, 0, [], at=pair.now - 1_000_000)
+    lent = pair.ledger.want(want)
+    assert isinstance(lent, Lent)
+    assert [(lot, nanos) for _, lot, nanos in lent.lots] == [(BO_LOT, 5 * CREDIT)]
+    assert [one.left_nanos for one in lent.elsewhere] == [0]

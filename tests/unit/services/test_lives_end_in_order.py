@@ -52,7 +52,7 @@ def test_a_life_that_has_an_open_call_does_not_end_by_its_word_alone(pair):
     pair.workers[0].core.resign()
     pair.talk()
     assert pair.lent(0, ADA_LOT) == 9 * BOUND
-    assert not pair.ledger.has_resigned(0)
+    assert not pair.ledger.known(0).resigned
 
 
 @pytest.mark.parametrize("first", [0, 64])
@@ -65,7 +65,7 @@ def test_a_worker_that_is_alone_leaves_all_to_the_ledger(tmp_path, first):
         lapsed(pair)
         pair.workers[0].core.resign()
         pair.talk()
-        assert pair.ledger.has_resigned(first)
+        assert pair.ledger.known(first).resigned
         assert not pair.ledger._leased
         pair.prove()
 

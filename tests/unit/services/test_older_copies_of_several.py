@@ -7,10 +7,11 @@ from tests.empty_ledger import sqlite_connection
 from tests.ledger_kit import CREDIT
 from tests.pair import Worker
 from tests.unit.services.test_lending import story
-from tokenroll.services.hot import HotHold
+from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.restoring import learn_lives
 from tokenroll.store.verify import verify
+from tokenroll.upstream.dialect import Denial
 
 
 def copy_of(pair):
@@ -55,12 +56,114 @@ def test_what_was_lent_before_the_copy_was_made_is_booked_again(pair):
     assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(30_000 + cost,)]
 
 
+def tell(pair, number):
+    """What one worker's next life has to say, while the other's is not there yet."""
+    worker = pair.workers[number]
+    while worker.link.step():
+        pass
+
+
 @story
-def test_what_was_lent_since_halts_its_worker_in_words_until_its_tape_is_moved_out(pair):
+def test_what_was_lent_since_is_booked_again_from_what_nobody_has(pair):
+    copy = copy_of(pair)
+    first = pair.call(0).settle(input=1_000, output=10)
+    second = pair.call(1, "Bo").settle(input=2_000, output=10)
+    pair.talk()
+    put_back(pair, copy)
+    pair.prove()
+    assert (first, second) == (3_150_000, 6_150_000)
+    assert pair.rows("SELECT wallet_id, charge_nanos FROM settlements ORDER BY wallet_id") == [
+        (kit.ADA, 3_150_000), (kit.BO, 6_150_000),
+    ]  # fmt: skip
+    assert pair.rows("SELECT sum(left_nanos) FROM lot_leases") == [(None,)]
+    call = pair.call(0)
+    call.settle(input=10, output=0)
+    pair.prove()
+    assert pair.rows("SELECT count(*) FROM settlements") == [(3,)]
+
+
+@story
+def test_several_lives_since_are_booked_again_and_what_they_returned(pair):
+    """Each life was lent anew, the second one gave its part to the other worker, and the last one left a call open."""
+    copy = copy_of(pair)
+    pair.call(0).settle(input=1_000, output=0)
+    pair.talk()
+    pair.restart(0)
+    pair.talk()
+    pair.call(0).settle(input=1_000, output=0)
+    held = pair.call(1, output_cap_tokens=8 * CREDIT // kit.OUT_NANOS)
+    assert isinstance(held.answer, HotHold)
+    pair.talk()
+    held.worker.spending.dispatched([held.hold], pair.now)
+    pair.talk()
+    put_back(pair, copy)
+    pair.prove()
+    assert pair.rows("SELECT charge_nanos FROM settlements") == [(3_000_000,), (3_000_000,)]
+    assert pair.rows("SELECT held_nanos, suspense_nanos FROM lot_values WHERE suspense_nanos > 0") == [
+        (0, held.hold.bound_nanos)
+    ]
+
+
+@story
+def test_nobody_is_lent_anything_before_both_tapes_are_told(pair):
+    """Ada spent ninety credits at the second worker, of a hundred with her pool's. Was the first one lent them by then, they were spent twice."""
+    copy = copy_of(pair)
+    call = pair.call(1, output_cap_tokens=6_000_000)
+    call.settle(input=0, output=6_000_000)
+    pair.talk()
+    put_back(pair, copy)
+    tell(pair, 0)
+    call = pair.call(0, output_cap_tokens=1_000_000, talk=False)
+    tell(pair, 0)
+    assert isinstance(call.answer, Wait)
+    pair.prove()
+    assert isinstance(call.answer, Denial)
+    assert pair.rows("SELECT charge_nanos FROM settlements") == [(90 * CREDIT,)]
+
+
+@story
+def test_a_ledger_that_is_started_once_more_still_knows_that_it_is_a_copy(pair):
+    """By then it has come further than the newest loan of the one that is lost."""
+    copy = copy_of(pair)
+    for number in (0, 1):
+        pair.call(number).settle(input=1_000, output=0)
+    pair.talk()
+    put_back(pair, copy)
+    tell(pair, 0)
+    for number in range(20):
+        pair.do("grant.top_up", to="Bo", amount_nanos=number + 1)
+    pair.workers[0].die()
+    pair.workers[1].link.close()
+    start(pair)
+    pair.prove()
+    assert pair.rows("SELECT charge_nanos FROM settlements") == [(3_000_000,), (3_000_000,)]
+
+
+@story
+def test_what_is_no_more_there_is_not_made(pair):
+    """Finance took Ada's credits away before the tape was told: its worker halts in words, and nobody waits for it."""
+    copy = copy_of(pair)
+    pair.call(0).settle(input=1_000, output=10)
+    pair.talk()
+    put_back(pair, copy)
+    for (grant,) in pair.rows("SELECT public_id FROM grants"):
+        pair.do("grant.void", grant=grant, reason="A mistake")
+    heard(pair)
+    assert pair.workers[0].core.halt.kind == "overdraw"
+    pair.do("grant.top_up", to="Bo", amount_nanos=CREDIT)
+    call = pair.call(1, "Bo", talk=False)
+    heard(pair)
+    pair.workers[1].turn()
+    assert isinstance(call.answer, HotHold)
+
+
+@story
+def test_without_evidence_of_a_copy_a_worker_halts_in_words_until_its_tape_is_moved_out(pair):
     """Nobody's money is taken for it, and the other worker serves. What the calls cost, the provider's bill tells."""
     copy = copy_of(pair)
     pair.call(0).settle(input=1_000, output=10)
     pair.talk()
+    (pair.folder / "newest-loan").write_bytes(b"")
     put_back(pair, copy)
     heard(pair)
     assert pair.workers[0].core.halt.kind == "overdraw"

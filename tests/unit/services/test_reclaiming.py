@@ -5,15 +5,18 @@ import types
 
 from tests import ledger_kit as kit
 from tests.desk import BOUND, make_meter
-from tests.ledger_kit import ADA_LOT, BO_LOT, CREDIT
+from tests.ledger_kit import ADA_LOT, BO_LOT, CREDIT, DAY
 from tests.pair import Pair
 from tests.tampering import change, permit_changes
+from tokenroll.services.exporting import journal_of
 from tokenroll.services.hot import HotHold
 from tokenroll.services.lease_watch import LeaseWatch
 from tokenroll.services.loopback import Loopback
-from tokenroll.services.protocol import Hello, Refusal, Report, Welcome
+from tokenroll.services.protocol import AskBack, Hello, Refusal, Report, Welcome
+from tokenroll.services.reporting import Reports
 from tokenroll.store.tape import Finish
 from tokenroll.store.verify import verify
+from tokenroll.upstream.dialect import Denial
 
 AWAY_SECONDS = 36
 """Longer than the 30 that a lease counts and the 5 of the ledger's margin."""
@@ -325,6 +328,63 @@ def test_its_share_of_a_limit_is_nobody_elses_until_it_is_given_up(pair):
 
 
 @story
+def test_its_share_of_a_limit_is_not_of_windows_that_begin_while_it_is_away(pair):
+    """Else a daily limit would have nine tenths for three days, and a dead node the rest."""
+    pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=10)
+    pair.talk()
+    pair.call(0)
+    away(pair, 0)
+    today = sum(isinstance(pair.call(1).answer, HotHold) for _ in range(10))
+    assert today < 9
+    pair.now += DAY
+    assert [type(pair.call(1).answer) for _ in range(11)] == [HotHold] * 10 + [Denial]
+    assert verified(pair) == []
+
+
+@story
+def test_a_node_whose_share_is_free_begins_anew_and_its_tape_is_told(pair):
+    """The same life would count the next day's calls against a share that others have. Its answers are in the books all the same."""
+    pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=10)
+    pair.talk()
+    call = pair.call(0)
+    away(pair, 0)
+    pair.now += DAY
+    assert [type(pair.call(1).answer) for _ in range(11)] == [HotHold] * 10 + [Denial]
+    cost = call.settle(input=10, output=0)
+    pair.workers[0].turn()
+    pair.workers[0].link = Loopback(pair.server, pair.workers[0].core)
+    while pair.workers[0].link.step():
+        pass
+    assert [one.kind for one in pair.workers[0].refusals] == ["closed_epoch"]
+    pair.restart(0)
+    pair.talk()
+    assert pair.rows("SELECT charge_nanos FROM settlements") == [(cost,)]
+    assert isinstance(pair.call(0).answer, Denial)
+    assert verified(pair) == []
+
+
+@story
+def test_what_a_dead_life_returned_of_a_share_that_is_free_comes_back_once(pair):
+    pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=10)
+    pair.talk()
+    pair.call(0).settle(input=10, output=0)
+    pair.talk()
+    cut(pair, 0)
+    sized = pair.workers[0].sized
+    limit = next(iter(pair.workers[0].spending.limits.known))
+    pair.workers[0].spending.returned(sized.give_back(AskBack(1, [kit.ADA], [limit]), pair.now), 1)
+    pair.workers[0].turn()
+    away(pair, 0)
+    pair.now += DAY
+    assert isinstance(pair.call(1).answer, HotHold)
+    pair.restart(0)
+    pair.talk()
+    assert pair.rows("SELECT min(share) > 0, sum(share) <= 1000000000000000000 FROM limit_shares") == [(1, 1)]
+    assert [type(pair.call(1).answer) for _ in range(10)] == [HotHold] * 9 + [Denial]
+    assert verified(pair) == []
+
+
+@story
 def test_the_journal_tells_of_a_suspense_that_no_move_explains(pair):
     pair.call(0)
     away(pair, 0)
@@ -393,3 +453,39 @@ def test_what_an_earlier_life_of_a_node_that_was_given_up_wrote_reaches_no_walle
     assert pair.workers[0].core.spending
     assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(30_000,)]
     pair.prove()
+
+
+def slip_of_ada(pair, cycle):
+    found = Reports(pair.connection, pair.now).payslip("Ada", cycle)
+    return [found[f"{line}_nanos"] for line in ("suspense", "breakage", "closing")]
+
+
+@story
+def test_a_slip_tells_what_a_node_has_that_is_away_as_being_checked(pair):
+    """Ada's credits of the day end while the node is away: what it may have spent of them is not told as expired."""
+    pair.do("plan.create", name="day", kind="stipend", classification="tool", amount_nanos=40 * CREDIT, lifetime="1d")
+    pair.do("grant.create", to="Ada", plan="day")
+    pair.talk()
+    pair.call(0)
+    away(pair, 0)
+    lent = 9 * BOUND
+    assert slip_of_ada(pair, "2026-01") == [lent, 0, 120 * CREDIT]
+    pair.now += 2 * DAY
+    assert slip_of_ada(pair, "2026-01") == [lent, 40 * CREDIT - 10 * BOUND, 80 * CREDIT + 10 * BOUND]
+    pair.do("lease.give_up", worker=64)
+    assert slip_of_ada(pair, "2026-01") == [BOUND, 40 * CREDIT - BOUND, 80 * CREDIT + BOUND]
+
+
+@story
+def test_the_exported_books_tell_it_as_suspense(pair):
+    pair.call(0)
+    away(pair, 0)
+    text = journal_of(pair.connection, pair.now, "The firm")
+    assert [[leg.nanos for leg in one.legs] for one in text.movements if one.text.startswith("a node is away")] == [
+        [-9 * BOUND, 9 * BOUND]
+    ]
+    pair.do("lease.give_up", worker=64)
+    text = journal_of(pair.connection, pair.now, "The firm")
+    assert [one.text for one in text.movements if "being checked" in one.text or "a node is away" in one.text] == [
+        "a call is being checked"
+    ]
