@@ -225,25 +225,35 @@ class NodeConnection(LedgerConnection):
             super()._handle(message)
 
     def _greet(self, message: Hello) -> None:
-        """A HELLO. One worker lives on one machine: a copied home waits for as long as the other one answers."""
+        """A HELLO. One worker is one process on one machine: a copied home waits for as long as the other one answers.
+
+        One that is started anew need not wait: the kernel has ended the line of the process that died. The same life may come on a
+        new line at any time, for the one before may be broken and look whole from here.
+        """
         for other in self._server.connections:
             if (
                 isinstance(other, NodeConnection)
                 and other is not self
                 and other.worker == message.worker
                 and other.answers
-                and other._boot_id != message.boot_id  # noqa: SLF001 - of its own class
+                and not (message.epoch and other.runs_on(message.boot_id))
             ):
-                self._refuse(
-                    f"worker {message.worker} works on another machine, at {other._address}: give this one a certificate of its own",  # noqa: SLF001 - as above
-                    kind="other_machine",
-                )
+                self._refuse(other.occupied(message), kind="other_machine")
                 return
         self._boot_id = message.boot_id
         super()._handle(message)
         if self.worker == message.worker:
             self._reader.bytes_max = MESSAGE_BYTES_MAX
             _log.warning("%s speaks for worker %d", self._name, message.worker)
+
+    def runs_on(self, boot_id: bytes) -> bool:
+        """Whether the peer's kernel is that one."""
+        return self._boot_id == boot_id
+
+    def occupied(self, message: Hello) -> str:
+        """What is told to another process that speaks for this peer's worker."""
+        where = "in another process of this machine" if self.runs_on(message.boot_id) else "on another machine"
+        return f"worker {message.worker} works {where}, at {self._address}: give this one a certificate of its own"
 
     @property
     def answers(self) -> bool:

@@ -373,15 +373,36 @@ def test_a_copied_home_waits_while_the_first_one_lives(tmp_path):
     play(story)
 
 
-def test_the_same_machine_may_start_its_worker_anew(tmp_path):
+def test_a_copied_home_on_the_same_machine_waits_too(tmp_path):
+    """It looks like a start anew, but the first process lives: else the two would end each other in turns."""
+
     async def story():
         async with Line(tmp_path) as line:
             files = line.authority.node()
-            first, heard, _ = line.worker(files)
+            first, heard, link = line.worker(files)
             await until(lambda: first.spending)
+            copy, _, _ = line.worker(files, folder="copy")
+            await until(lambda: line.told)
+            assert "worker 64 works in another process of this machine, at 127.0.0.1:" in line.told[0]
+            assert first.spending
+            assert not any("ended" in one for one in heard.heard)
+            await link.close()
+            await until(lambda: copy.spending)
+
+    play(story)
+
+
+def test_the_same_machine_may_start_its_worker_anew(tmp_path):
+    """The process before is dead, so its line is closed."""
+
+    async def story():
+        async with Line(tmp_path) as line:
+            files = line.authority.node()
+            first, _, link = line.worker(files)
+            await until(lambda: first.spending)
+            await link.close()
             second, _, _ = line.worker(files, folder="b")
             await until(lambda: second.spending)
-            await until(lambda: "ended closed_epoch" in heard.heard[-1])
 
     play(story)
 
