@@ -25,6 +25,7 @@ from tokenroll.services.slip_making import STATE_FIELDS
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import REGULAR, CycleBook
+from tokenroll.store.lease_book import in_suspense
 
 _ROWS_PER_FETCH: Final = 10_000
 """A server is asked for so many settlements at a time, instead of for all."""
@@ -200,6 +201,10 @@ class _Export:
                     owner = self.lots[lot_id].lot.wallet_id
                     legs = (Leg(books.available(owner), -nanos), Leg(books.suspense(owner), nanos))
                     yield Movement(on=self._day(owner, hold.admitted_at), text="a call is being checked", legs=legs)
+        for lot_id, nanos, since in in_suspense(self.connection):
+            owner = self.lots[lot_id].lot.wallet_id
+            legs = (Leg(books.available(owner), -nanos), Leg(books.suspense(owner), nanos))
+            yield Movement(on=self._day(owner, since), text="a node is away to which it was lent", legs=legs)
 
     def _breakage(self) -> Iterable[Movement]:
         """What lapsed, in the cycle in which it did; what open calls returned later, in theirs."""

@@ -25,6 +25,7 @@ from tokenroll.store import schema
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.cycles import REGULAR, CycleBook
 from tokenroll.store.database import raw_connection
+from tokenroll.store.lease_book import in_suspense
 from tokenroll.store.raw import RawConnection
 from tokenroll.store.rollups import rolled_through, sums_of
 
@@ -105,20 +106,23 @@ class SlipRows:
         return found
 
     def _read_holds(self) -> None:
-        """What calls hold that were admitted before the cycle's end, and may still cost."""
-        holds, lots, wallets = schema.holds, schema.lots.c, schema.wallets.c
-        zones: dict[int, str] = {}
+        """What calls hold that were admitted before the cycle's end, and may still cost; and what a node has that was away by then."""
+        holds, held, suspense = schema.holds, self._maker.held, self._maker.suspense
+        found = [(suspense, *one) for one in in_suspense(self._connection)]
         for state, blob in self._connection.execute(select(holds.c.state, holds.c.record)):
             hold = parse_record(blob).hold
-            part = self._maker.suspense if state == "suspense" else self._maker.held
-            for lot_id, nanos in hold.slices:
-                if lot_id == COMPANY_LOT_ID:
-                    continue
-                if lot_id not in zones:
-                    query = select(wallets.zone).join(lots.wallet_id.table, lots.wallet_id == wallets.id)
-                    zones[lot_id] = self._connection.scalar(query.where(lots.id == lot_id)) or "UTC"
-                if hold.admitted_at < self._span(zones[lot_id])[1]:
-                    part[lot_id] = part.get(lot_id, 0) + nanos
+            part = suspense if state == "suspense" else held
+            found += [(part, lot_id, nanos, hold.admitted_at) for lot_id, nanos in hold.slices]
+        lots, wallets = schema.lots.c, schema.wallets.c
+        zones: dict[int, str] = {}
+        for part, lot_id, nanos, since in found:
+            if lot_id == COMPANY_LOT_ID:
+                continue
+            if lot_id not in zones:
+                query = select(wallets.zone).join(lots.wallet_id.table, lots.wallet_id == wallets.id)
+                zones[lot_id] = self._connection.scalar(query.where(lots.id == lot_id)) or "UTC"
+            if since < self._span(zones[lot_id])[1]:
+                part[lot_id] = part.get(lot_id, 0) + nanos
 
     def _read_taken(self) -> None:
         """What recalls took of lots within the cycle and later: rows hold what was taken by now."""
