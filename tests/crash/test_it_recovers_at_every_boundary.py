@@ -1,5 +1,6 @@
 """A tape cut at every record boundary and inside every record: each dispatched call is settled or in suspense, nothing else moved."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from tests.ledger_kit import (
     release_record,
     settle_record,
 )
-from tokenroll.services.recovery import epoch_blocks, recover_epoch
+from tokenroll.services.recovery import epoch_blocks, read_end, recover_epoch
 from tokenroll.store import tape
 from tokenroll.store.attempt_record import hold_key
 from tokenroll.store.tape import KernelDisk, TapeRelease, segment_path, worker_directory
@@ -234,3 +235,28 @@ def test_it_cuts_on_the_disk_it_was_given(tmp_path):
         ("sync", ""),
         ("sync_directory", ""),
     ]
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_segment_that_was_not_synced_is_not_read_as_if_it_were(tmp_path, failing):
+    """The disk says no at the sync of the header, or of the records. The next life writes them again, and once."""
+
+    class Failing(KernelDisk):
+        syncs = 0
+
+        def sync(self, descriptor):
+            self.syncs += 1
+            if self.syncs == failing:
+                raise OSError(errno.EIO, "Input/output error")
+            super().sync(descriptor)
+
+    directory = worker_directory(tmp_path, 0)
+    directory.mkdir(parents=True)
+    header = tape.pack_header(tape.SegmentHeader(0, 1, 1, BOOT, 1, START))
+    segment_path(directory, 1, 1).write_bytes(header + b"".join(BLOCKS[:3]))
+    with pytest.raises(OSError, match="Input/output error"):
+        recover_epoch(directory, 1, folded_sequence=0, boot_id=BOOT, now=START, disk=Failing())
+    assert [path.name for path in sorted(directory.iterdir())] == ["00000001-000001.tape"]
+    ended = recover_epoch(directory, 1, folded_sequence=0, boot_id=BOOT, now=START)
+    assert ended.last_segment == 2
+    assert read_end(directory, 1).open_holds == ()

@@ -305,3 +305,21 @@ def started(home, command):
         process.wait(30)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def test_a_node_with_more_workers_than_its_certificate_names_says_so_once_and_serves(company, tmp_path):
+    """The second one is not started again and again: no other life of it is let in either."""
+    """The second one is not started again and again: no other life of it is let in either."""
+    company.end("gateway", signal.SIGTERM)
+    path = company.node_home / "config.toml"
+    before, after = path.read_text().split("[gateway]\n")
+    kept = [line for line in after.splitlines() if not line.startswith("workers")]
+    path.write_text("\n".join([f"{before}[gateway]", "workers = 2", *kept, ""]))
+    company.start_gateway()
+    company.until(lambda: "gateway-065 is not started again" in company.log("gateway"), "the supervisor's word")
+    company.chat()
+    time.sleep(1)
+    said = company.log("gateway")
+    assert said.count("make one for 2 workers, or write fewer workers under [gateway] in ") == 1
+    assert "the certificate of eu-1 speaks for worker 64, not for worker 65. Let `tokenroll node certificate`" in said
+    assert "starting it again" not in said

@@ -147,15 +147,23 @@ def _parts(path: Path) -> Iterator[list[dict[str, Any]]]:
 
     last: dict[str, dict[str, Any]] = {}
     bad: list[str] = []
+    is_like_a_bill = False
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         row, problem = _read(line)
+        is_like_a_bill = is_like_a_bill or isinstance(row, dict)
         problem = problem or bill_row_problem(row)
         if problem:
             bad.append(f"line {number}: {problem}")
         else:
             last[row["request_id"]] = bill_row_sent(row)
+    if bad and not last and not is_like_a_bill:
+        message = (
+            f"{path} is no bill, so nothing was changed: a bill has a line of JSON for each request, as docs/reconcile.md says, and none of "
+            f"these {len(bad)} is one ({bad[0]:.200}). A provider's usage or cost report is compared without --bill: tokenroll reconcile {path}"
+        )
+        raise Failure(message, kind="bill")
     if bad:
         shown = "; ".join(bad[:_BAD_SHOWN])
         lines = "1 line that is no bill row" if len(bad) == 1 else f"{len(bad)} lines that are no bill rows"

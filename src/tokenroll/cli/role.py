@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _FIRST_FD: Final = 3
+NOT_AGAIN_CODE: Final = 3
+"""Of a role that ends so no other life can do better: it is not started again."""
 LOCK_SECONDS_MAX: Final = 10.0
 """How long a ledger waits for the one before it, or for a command, to let go of the home's lock."""
 LOCK_RETRY_SECONDS: Final = 0.05
@@ -40,7 +42,7 @@ STOP_SECONDS: Final = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one role until it is told to end. 0: it ended; 1: it could not start, and why stands on standard error."""
+    """Runs one role until it is told to end. 0: it ended; 1: it could not start, and why stands on standard error; 3: nor can it later."""
     parser = argparse.ArgumentParser(prog="python -m tokenroll.cli.role", description=__doc__)
     parser.add_argument("role", choices=("ledger", "gateway", "web"))
     parser.add_argument("--worker", type=int, default=0)
@@ -72,8 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if failure is None:
             raise
         sys.stderr.write(f"tokenroll {given.role}: {failure}\n")
-        return 1
+        return NOT_AGAIN_CODE if isinstance(error, _NotNamedError) else 1
     return 0
+
+
+class _NotNamedError(SettingsError):
+    """The node's certificate does not speak for this worker."""
 
 
 def _end_with_parent(parent: int) -> None:
@@ -259,7 +265,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None, a
     from tokenroll.gateway.accepting import Attendance
     from tokenroll.gateway.deployment import DeploymentError
     from tokenroll.gateway.edge import EdgeLimits
-    from tokenroll.gateway.process import WorkerEndedError, run_gateway
+    from tokenroll.gateway.process import WorkerEndedError, WorkerNotNamedError, run_gateway
     from tokenroll.gateway.settings import GatewaySettings
     from tokenroll.services.sized_lease import WhenCutOff
     from tokenroll.store.tape import Durability
@@ -293,6 +299,11 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None, a
             route=_route(settings, worker),
             observe=chosen.observe,
         )
+    except WorkerNotNamedError as error:
+        raise _NotNamedError(
+            f"{error}. Let `tokenroll node certificate`, beside the ledger, make one for {settings.gateway.workers} workers, or write "
+            f"fewer workers under [gateway] in {settings.config_path}; then start this node again"
+        ) from error
     except (DeploymentError, WorkerEndedError) as error:
         raise SettingsError(str(error)) from error
 

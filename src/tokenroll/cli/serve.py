@@ -7,6 +7,7 @@ in the kernel's queue for its successor.
 import contextlib
 import http.client
 import json
+import math
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ import typer
 
 from tokenroll.cli.console import note, say, settings_with_ledger
 from tokenroll.cli.program import Failure
-from tokenroll.cli.role import refuse_bad_deployments, refuse_bad_line
+from tokenroll.cli.role import NOT_AGAIN_CODE, refuse_bad_deployments, refuse_bad_line
 from tokenroll.gateway.accepting import attendance_page
 from tokenroll.services.addresses import remove_addresses, running_addresses, write_addresses
 from tokenroll.settings import NODE_WORKERS, WORKERS_MAX, Settings, child_environment
@@ -107,6 +108,12 @@ class Supervisor:
 
     def _died(self, role: Role, code: int, now: float) -> None:
         role.process = None
+        if code == NOT_AGAIN_CODE:
+            role.start_again_at = math.inf
+            note(f"tokenroll serve: {role.name} is not started again; its reason stands above")
+            if all(one.process is None and one.start_again_at == math.inf for one in self.roles):
+                raise Failure("nothing is left that could run; the reasons stand above", kind="certificate")
+            return
         if now - role.started_at > LIVED_SECONDS:
             role.back_off = BACK_OFF_SECONDS_MIN
         role.start_again_at = now + role.back_off
@@ -165,6 +172,11 @@ def serve(
         durability=durability,
         observe=observe,
     )
+    if not settings.gateway.workers and settings.nodes is None:
+        raise Failure(
+            f"with 0 workers only nodes serve, and {settings.config_path} lets none in: start with --workers 1 or more, or write [nodes] "
+            "with its listen (docs/nodes.md)", kind="settings",
+        )  # fmt: skip
     refuse_bad_deployments(settings)
     refuse_bad_line(settings)
     settings.pepper()  # its roles need it: without one, why is told once, here, and not by each of them

@@ -28,6 +28,7 @@ from tokenroll.services.lease_deadline import LeaseDeadline
 from tokenroll.services.ledger_route import LedgerRoute
 from tokenroll.services.node_tape import NodeTape
 from tokenroll.services.protocol import (
+    NOT_NAMED,
     Amounts,
     AskAmounts,
     AskBack,
@@ -72,6 +73,10 @@ _ENDING: Final = "The gateway is ending; try again in a moment."
 
 class WorkerEndedError(Exception):
     """The ledger will not have this worker, or its tape cannot be written; the message says why."""
+
+
+class WorkerNotNamedError(WorkerEndedError):
+    """The certificate of this node does not speak for the worker: no other life of it is let in either."""
 
 
 def run_gateway(
@@ -181,6 +186,7 @@ class _Life:
         self._ended = asyncio.Event()
         self._unreported: list[bytes] = []
         self._why = ""
+        self._is_not_named = False
         self._deadline: LeaseDeadline | None = None
         """Of a node with a sized lease."""
         self._hurries = False
@@ -234,7 +240,7 @@ class _Life:
             with contextlib.suppress(OSError):  # of a tape that cannot be written, and that is told already
                 self._tape.close()
         if self._why:
-            raise WorkerEndedError(self._why)
+            raise (WorkerNotNamedError if self._is_not_named else WorkerEndedError)(self._why)
 
     # ---- what the ledger says ---------------------------------------------------------------------------------------
 
@@ -361,6 +367,7 @@ class _Life:
 
     def ended(self, refusal: Refusal) -> None:
         """See WorkerEvents."""
+        self._is_not_named = refusal.kind == NOT_NAMED
         self._stop(refusal.text if refusal.kind == "tape" else f"the ledger refuses this worker: {refusal.text}")
 
     # ---- a sized lease ----------------------------------------------------------------------------------------------

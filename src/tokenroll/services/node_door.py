@@ -25,6 +25,7 @@ from tokenroll.services.clock import Clock
 from tokenroll.services.ledger_server import LedgerConnection, LedgerServer
 from tokenroll.services.node_line import LineError, Peer, handshake_problem, ledger_context, peer_of
 from tokenroll.services.protocol import (
+    NOT_NAMED,
     Alive,
     Deletable,
     FrameReader,
@@ -213,7 +214,8 @@ class NodeConnection(LedgerConnection):
             self._refuse(f"a {type(message).__name__} is not for a node to say")
         elif message.worker not in peer.workers:
             own = ", ".join(map(str, sorted(peer.workers)))
-            self._refuse(f"the certificate of {peer.name} speaks for worker {own}, not for worker {message.worker}")
+            why = f"the certificate of {peer.name} speaks for worker {own}, not for worker {message.worker}"
+            self._refuse(why, kind=NOT_NAMED if isinstance(message, Hello) else "worker")
         elif isinstance(message, Hello):
             self._greet(message)
         elif message.worker != self.worker:

@@ -11,6 +11,8 @@ import msgspec
 
 from tokenroll.model.limits import MESSAGE_BYTES_MAX
 
+NOT_NAMED: Final = "not_named"
+"""The kind of a refusal: the certificate of a node does not speak for this worker."""
 PROTOCOL_VERSION: Final = 1
 _LENGTH = struct.Struct(">I")
 

@@ -157,7 +157,8 @@ def append_segment(
     """A segment of its own for what recovery has to say, synced before anybody is told."""
     worker = int(directory.name.rsplit("-", 1)[1])
     header = tape.SegmentHeader(worker, epoch, segment, boot_id, first_sequence, now)
-    descriptor = disk.open_append(tape.segment_path(directory, epoch, segment))
+    path = tape.segment_path(directory, epoch, segment)
+    descriptor = disk.open_append(path)
     try:
         disk.write(descriptor, tape.pack_header(header))
         disk.sync(
@@ -166,9 +167,13 @@ def append_segment(
         for start in range(0, len(records), _RECORDS_PER_BLOCK):
             disk.write(descriptor, tape.pack_block(first_sequence + start, records[start : start + _RECORDS_PER_BLOCK]))
         disk.sync(descriptor)
+        disk.sync_directory(directory)
+    except OSError:
+        # what may not be on the disk would read whole for as long as the kernel remembers it, and be reported as if it were
+        path.unlink(missing_ok=True)
+        raise
     finally:
         disk.close(descriptor)
-    disk.sync_directory(directory)
 
 
 def _ending(hold: OpenOnTape, *, same_kernel: bool, now: Instant) -> bytes:

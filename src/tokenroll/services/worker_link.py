@@ -23,6 +23,7 @@ from tokenroll.services.clock import Clock
 from tokenroll.services.lease_deadline import LeaseDeadline
 from tokenroll.services.ledger_route import RETRY_SECONDS, LedgerRoute, SocketRoute
 from tokenroll.services.protocol import (
+    NOT_NAMED,
     PROTOCOL_VERSION,
     Ack,
     Alive,
@@ -65,7 +66,7 @@ REPORT_PAUSE_SECONDS: Final = 0.025
 """Between a report's acknowledgment and the next report: how much later than it could be the ledger may know of a settlement."""
 EARLY_RECORDS_MIN: Final = 20_000
 """So many records of earlier lives take the ledger a while to fold, and a worker alone need not wait for it."""
-FINAL_REFUSALS: Final = frozenset({"closed_epoch", "leased", "tape", "version", "worker"})
+FINAL_REFUSALS: Final = frozenset({"closed_epoch", "leased", NOT_NAMED, "tape", "version", "worker"})
 """Refusals that no repetition changes: the process must end, and say why."""
 
 Send = Callable[[bytes], None]

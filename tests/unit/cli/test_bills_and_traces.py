@@ -155,3 +155,21 @@ def test_a_replay_is_good_only_with_a_call(calls, good):
         late_p99_ms=0.0, durability="synced", fold_lag_ms=0.0, added_latency_ms={}, proof=Proof(),
     )  # fmt: skip
     assert summary.good is good
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("Invoice 2026-01\n\nDear customer,\nplease pay 12.50 USD.\n", "line 1: not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("[\n  1,\n  2\n]\n", "line 1: not JSON: Expecting value: line 2 column 1 (char 2)"),
+        ("7\n8\n", "line 1: not a JSON object"),
+    ],
+)  # fmt: skip
+def test_what_is_no_bill_at_all_is_one_sentence(nothing_sent, tmp_path, capsys, text, first):
+    (tmp_path / "bill").write_text(text)
+    count = sum(bool(line.strip()) for line in text.splitlines())
+    assert told(capsys, "reconcile", "--bill", str(tmp_path / "bill")) == (
+        f"tokenroll: {tmp_path}/bill is no bill, so nothing was changed: a bill has a line of JSON for each request, as docs/reconcile.md "
+        f"says, and none of these {count} is one ({first}). A provider's usage or cost report is compared without --bill: "
+        f"tokenroll reconcile {tmp_path}/bill\n"
+    )

@@ -3,11 +3,14 @@
 import json
 import stat
 import subprocess
+import sys
 
 import pytest
 
 from tests.made_home import home_of
 from tokenroll.cli import main, role
+from tokenroll.cli.program import Failure
+from tokenroll.cli.serve import Role, Supervisor
 from tokenroll.services.node_line import ledger_context, node_context
 from tokenroll.settings import load_settings
 from tokenroll.settings_table import SettingsError
@@ -186,3 +189,37 @@ def test_with_nodes_each_worker_is_one_of_several_but_one_that_is_alone(home, tm
     with (home / "config.toml").open("a") as file:
         file.write('[nodes]\nlisten = "127.0.0.1:7443"\nlease_seconds = 60\n')
     assert role._lessees(load_settings(tmp_path / place)) == of
+
+
+def test_without_workers_and_nodes_nobody_would_be_served(home, capsys):
+    for line in (["serve", "--workers", "0"], ["serve", "--workers", "0", "--json"]):
+        assert main(line) == 1
+        said = capsys.readouterr().err
+        assert "with 0 workers only nodes serve, and " in said
+        assert "config.toml lets none in: start with --workers 1 or more, or write [nodes]" in said
+
+
+def test_a_role_that_no_other_life_can_help_is_not_started_again(home, capsys):
+    """The certificate names one worker, and the node was to have two: the other one serves. Without any there is nothing to wait for."""
+    supervisor = Supervisor(settings=load_settings(home))
+    supervisor.settings.run_directory.mkdir(exist_ok=True)
+    refused = Role(name="gateway-065", command=[sys.executable, "-c", "raise SystemExit(3)"])
+    serves = Role(name="gateway-064", command=[sys.executable, "-c", "import time; time.sleep(60)"])
+    supervisor.roles += [serves, refused]
+    try:
+        supervisor.look()
+        assert refused.process is not None
+        refused.process.wait(60)
+        for _ in range(3):
+            supervisor.look()
+        assert refused.process is None
+        assert capsys.readouterr().err == "tokenroll serve: gateway-065 is not started again; its reason stands above\n"
+        assert serves.process is not None
+        supervisor.roles.remove(serves)
+        supervisor.start(refused)
+        refused.process.wait(60)
+        with pytest.raises(Failure, match="nothing is left that could run"):
+            supervisor.look()
+    finally:
+        serves.process.kill()
+        serves.process.wait()

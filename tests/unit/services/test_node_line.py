@@ -126,7 +126,7 @@ def test_nobody_speaks_for_a_worker_that_the_certificate_does_not_name(tmp_path,
             _, events, _ = line.worker(files)
             await until(lambda: events.heard)
             assert len(events.heard) == 1
-            assert events.heard[0].startswith("ended worker: ")
+            assert events.heard[0].startswith(f"ended {'not_named' if case == 'another worker' else 'worker'}: ")
             assert words in events.heard[0]
             assert line.workers() == []
 
