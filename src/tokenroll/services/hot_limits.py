@@ -40,7 +40,7 @@ class HotLimit:
     """
 
     __slots__ = (
-        "calendars", "cap", "earlier", "earlier_used", "enforces", "free_share", "held", "holds", "id", "later", "measure", "overage", "rule", "scope_text",
+        "calendars", "cap", "earlier", "earlier_used", "elsewhere_at", "elsewhere_used", "enforces", "free_share", "held", "holds", "id", "later", "measure", "overage", "rule", "scope_text",
         "share", "start_at", "turns_at", "used", "waiting", "whole_cap", "window",
     )  # fmt: skip
 
@@ -63,6 +63,10 @@ class HotLimit:
         """How much of the cap is this worker's, of SHARE_WHOLE: of a sized lease it counts its own calls alone."""
         self.free_share = -1
         """What nobody had and nobody used when the ledger said last that it has too little of it; -1: it never did."""
+        self.elsewhere_used = 0
+        """What calls of other workers count, as the ledger said it last."""
+        self.elsewhere_at: Instant = 0
+        """When that was asked."""
         self.earlier: dict[Instant, int] = dict(counters)
         self.earlier_used = self.used = sum(self.earlier.values())
         self.later: dict[Instant, int] = {}
@@ -108,8 +112,19 @@ class HotLimit:
         """Of a sized lease: nothing is used by this life, and nothing may be."""
         self.earlier.clear()
         self.later.clear()
-        self.earlier_used = self.used = 0
+        self.earlier_used = self.used = self.elsewhere_used = 0
         self.set_share(0)
+
+    def known_elsewhere(self) -> int:
+        """What others used of it, as far as it was said in this window."""
+        return self.elsewhere_used if self.elsewhere_at >= self.window.counted_from else 0
+
+    def told_left(self) -> int:
+        """What clients are told to be left: of all workers, and at least what may be let through here without asking."""
+        left = self.cap - self.used
+        if self.share != SHARE_WHOLE:
+            left = max(left, self.whole_cap - self.known_elsewhere() - self.used)
+        return max(0, left)
 
     def turn_again(self) -> None:
         """Its window is found again before the next call."""
@@ -232,7 +247,8 @@ class HotLimit:
 
     def restored_at(self, now: Instant) -> Instant:
         """When nothing of it will be used, if no call comes before."""
-        if self.used != self.earlier_used:  # the newest is used
+        if self.used != self.earlier_used or (self.share != SHARE_WHOLE and self.known_elsewhere()):
+            # the newest is used, or of others, who do not say when
             return self.window.frees_at
         newest = max([start_at for start_at, used in self.earlier.items() if used], default=-1)
         return now if newest < 0 else self.rule.windows.frees_at(newest, self.window.turns_at)
@@ -558,10 +574,10 @@ def paces_of(limits: list[HotLimit], now: Instant, kind_count: int = len(KINDS))
             for kind in kinds:
                 if kind < kind_count:
                     known = tightest[kind]
-                    if known is None or limit.cap - limit.used < known.cap - known.used:
+                    if known is None or limit.told_left() < known.told_left():
                         tightest[kind] = limit
     return [
-        Pace(kind, limit.whole_cap, max(0, limit.cap - limit.used), limit.restored_at(now))
+        Pace(kind, limit.whole_cap, limit.told_left(), limit.restored_at(now))
         for kind, limit in enumerate(tightest)
         if limit is not None
     ]

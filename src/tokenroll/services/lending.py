@@ -37,6 +37,10 @@ _OF_NOBODY: Final = """SELECT (SELECT coalesce(sum(used), 0) FROM limit_counters
         AND u.worker = t.worker AND u.epoch = t.epoch AND u.limit_id = ? AND u.start_at >= ?)"""
 """What is counted of a limit by lives that are over: by life, because what lives count has no other index."""
 
+_ELSEWHERE: Final = """SELECT (SELECT coalesce(sum(used), 0) FROM limit_counters WHERE limit_id = ? AND start_at >= ?)
+    - (SELECT coalesce(sum(used), 0) FROM limit_uses WHERE limit_id = ? AND start_at >= ? AND worker = ? AND epoch = ?)"""
+"""What is counted of a limit by all but one life."""
+
 
 class _Lot(NamedTuple):
     """In draw order."""
@@ -169,12 +173,21 @@ class Lending:
         parts = list(parts)
         lots = [(self._mirror.owner(one.id), one.id, one.amount) for one in parts if one.kind == LOT]
         shares = [(one.id, one.amount) for one in parts if one.kind == LIMIT]
-        return Lent(want.number, lots, shares, self.elsewhere(want, now))
+        return Lent(want.number, lots, shares, self.elsewhere(want, now), self._used_elsewhere(want, now))
 
     def lacking(self, want: Want, now: Instant) -> Lacking:
         """The answer to a want that was not met: what there is without what others did not return."""
         limits = [(limit_id, max(0, self._free_share(limit_id, now))) for limit_id, _ in want.limits]
-        return Lacking(want.number, self.elsewhere(want, now, here_alone=True), limits)
+        return Lacking(want.number, self.elsewhere(want, now, here_alone=True), limits, self._used_elsewhere(want, now))
+
+    def _used_elsewhere(self, want: Want, now: Instant) -> list[tuple[int, int]]:
+        found = []
+        for limit_id, _ in want.limits:
+            since = (limit_id, self._counted_from(limit_id, now))
+            parameters = (*since, *since, want.worker, want.epoch)
+            ((used,),) = raw_connection(self._connection).execute(_ELSEWHERE, parameters).fetchall()
+            found.append((limit_id, max(0, int(used))))
+        return found
 
     def _held(self, wallet_id: int, want: Want) -> dict[int, int]:
         """By other worker, what its calls hold of a wallet as far as it has told: it comes back when they end."""

@@ -289,6 +289,8 @@ class Lent(msgspec.Struct, tag="lent", frozen=True):
     lots: list[tuple[int, int, int]]
     shares: list[tuple[int, int]]
     elsewhere: list[Elsewhere]
+    used_elsewhere: list[tuple[int, int]] = []
+    """Of the limits that were wanted, by id: what calls of all other lives and workers count in the window of the want."""
 
 
 class Lacking(msgspec.Struct, tag="lacking", frozen=True):
@@ -298,6 +300,8 @@ class Lacking(msgspec.Struct, tag="lacking", frozen=True):
     elsewhere: list[Elsewhere]
     limits: list[tuple[int, int]] = []
     """Of limits that were wanted, by id: the share that nobody has and nobody used."""
+    used_elsewhere: list[tuple[int, int]] = []
+    """As of Lent."""
 
 
 class AskBack(msgspec.Struct, tag="ask_back", frozen=True):

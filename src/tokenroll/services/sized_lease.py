@@ -375,6 +375,7 @@ class SizedLease:
                 limit.set_share(limit.share + share)
         self._note(lent.elsewhere)
         if asked is not None:
+            self._note_used(asked, lent.used_elsewhere)
             self._wake(asked, lacked=False, unknown=bool(unknown))
         return unknown
 
@@ -388,6 +389,7 @@ class SizedLease:
             limit = self._limits.known.get(limit_id)
             if limit is not None:
                 limit.free_share = free_share
+        self._note_used(asked, lacking.used_elsewhere)
         self.lack_count += 1
         if asked.want.again:
             self._lacked.add(lacking.number)
@@ -399,6 +401,12 @@ class SizedLease:
             if wallet is not None:
                 wallet.elsewhere_nanos = one.left_nanos
                 wallet.held_elsewhere_nanos = one.held_nanos
+
+    def _note_used(self, asked: _Asked, used_elsewhere: Iterable[tuple[int, int]]) -> None:
+        for limit_id, used in used_elsewhere:
+            limit = self._limits.known.get(limit_id)
+            if limit is not None:
+                limit.elsewhere_used, limit.elsewhere_at = used, asked.want.at
 
     def _wake(self, asked: _Asked, *, lacked: bool, unknown: bool = False) -> None:
         """Those whose want it was, then those that came since, in their order, as far as there is enough for them; the others ask together.

@@ -113,7 +113,33 @@ def test_the_pace_that_clients_are_told_has_the_whole_cap(pair):
     limited(pair, 3)
     held = pair.call(0).hold
     (pace,) = paces_of(held.limited.limits, pair.now)
-    assert (pace.cap, pace.left) == (3, 0)  # this worker may let none more through without asking
+    assert (pace.cap, pace.left) == (3, 2)
+
+
+@story
+def test_what_is_left_of_a_pace_counts_the_calls_of_other_workers(pair):
+    """As the ledger said it when the share was asked for: four calls there and one here, of ten. The next day has all ten again but for one."""
+    limited(pair, 10)
+    for _ in range(4):
+        pair.call(1).settle(input=10, output=0)
+    pair.talk()
+    held = pair.call(0).hold
+    (pace,) = paces_of(held.limited.limits, pair.now)
+    assert (pace.cap, pace.left) == (10, 5)
+    assert text_from_instant(pace.restored_at) == "2026-01-06T00:00:00Z"
+    pair.now += DAY
+    (pace,) = paces_of(pair.call(0).hold.limited.limits, pair.now)
+    assert (pace.cap, pace.left) == (10, 9)
+
+
+@story
+def test_a_call_that_is_denied_for_a_pace_is_told_that_nothing_is_left(pair):
+    limited(pair, 3)
+    for _ in range(3):
+        pair.call(1).settle(input=10, output=0)
+    pair.talk()
+    (pace,) = pair.call(0).denial.paces
+    assert (pace.cap, pace.left) == (3, 0)
 
 
 @story
