@@ -1,19 +1,17 @@
 """FoldBatch: what one fold writes, in few statements: settlements as they fill some, all else gathered and written at its end."""
 
 from collections import Counter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from tokenroll.model.instant import Instant
 from tokenroll.store.database import raw_connection
-from tokenroll.store.fold_rows import FoldRows, PlainRows, fold_rows
+from tokenroll.store.fold_rows import FoldRows, PaidRows, PlainRows, fold_rows
 from tokenroll.store.limit_sums import LimitSums
 from tokenroll.store.mirror import Mirror
 from tokenroll.store.raw import RawConnection
 
-Paid: TypeAlias = tuple[list[int], list[int], list[int], list[int]]
-"""Lots in their order, each once: the lot, its wallet, what it paid, for how many."""
 SettlementRow = tuple[int, int, int, int, int, int, int, int, int, bytes]
 """In the order of the columns of `settlements`."""
 
@@ -64,7 +62,7 @@ class FoldBatch:
         self.counts: dict[int, int] = {}
         self.charged: dict[int, int] = {}
         self.spent: dict[Any, Any] = {}
-        self.paid: Paid = ([], [], [], [])
+        self.paid: PaidRows | None = None
         self.again: list[int] = []
         self.changes: dict[int, list[int]] = {}
         self.company: dict[int, int] = {}
@@ -91,7 +89,8 @@ class FoldBatch:
 
     def paying_lots(self) -> set[int]:
         """Which lots plain settlements took from."""
-        return {place >> 1 for place in self.spent}.union(self.paid[0])
+        paying = {place >> 1 for place in self.spent}
+        return paying if self.paid is None else paying.union(self.paid.lots.tolist())
 
     def write_settlements(self, connection: Connection) -> None:
         """The rows of settlements so far, as many as are worth it: what is written soon is still in the processor's cache."""
@@ -128,9 +127,8 @@ class FoldBatch:
             counts = [1 + more.get(place, 0) for place in places]
         rows.add_charged(wallets, [last_seq[wallet] for wallet in wallets], counts, nanos)
         rows.add_spent([place >> 1 for place in places], nanos)
-        paying, wallets, nanos, counts = self.paid
-        rows.add_charged(wallets, [last_seq[wallet] for wallet in wallets], counts, nanos)
-        rows.add_spent(paying, nanos)
+        if self.paid is not None:
+            rows.paid(self.paid)
         others = sorted(self.counts)
         seqs, counts = [last_seq[wallet] for wallet in others], [self.counts[wallet] for wallet in others]
         rows.add_charged(others, seqs, counts, [self.charged[wallet] for wallet in others])

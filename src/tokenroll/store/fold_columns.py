@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenroll.store import tape
-from tokenroll.store.fold_batch import Paid
-from tokenroll.store.fold_rows import PlainRows
+from tokenroll.store.fold_rows import PaidRows, PlainRows
 from tokenroll.store.limit_sums import LimitSums, raises_end
 from tokenroll.store.tape import Block, RecordType
 
@@ -432,11 +431,12 @@ def count_limits(columns: Columns, limits: LimitSums) -> None:
         limits.passed(hold, _HOLD_BYTES, int(columns.charges[one]), payload, ended)
 
 
-def settle(columns: Columns, lots: "array[int]", last_seq: "array[int]") -> Paid:
+def settle(columns: Columns, lots: "array[int]", last_seq: "array[int]") -> PaidRows:
     """What the plain attempts took leaves its lots, and every wallet has its newest row; what each lot paid."""
-    np.frombuffer(last_seq, np.int64)[columns.last_wallets] = columns.last_seqs
+    newest = np.frombuffer(last_seq, np.int64)
+    newest[columns.last_wallets] = columns.last_seqs
     order, in_order, starts = _by_number(columns.lots)
     paying, nanos = in_order[starts], np.add.reduceat(columns.charges[order], starts)
     np.frombuffer(lots, np.int64)[paying + paying] -= nanos
-    counts = np.diff(np.concatenate((starts, [len(in_order)])))
-    return paying.tolist(), columns.wallets[order][starts].tolist(), nanos.tolist(), counts.tolist()
+    wallets, counts = columns.wallets[order][starts], np.diff(np.concatenate((starts, [len(in_order)])))
+    return PaidRows(paying, wallets, newest[wallets], counts, nanos)

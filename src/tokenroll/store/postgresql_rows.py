@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
-from tokenroll.store.fold_rows import PlainRows
+from tokenroll.store.fold_rows import PaidRows, PlainRows
 from tokenroll.store.postgresql import Int8s
 
 _ROWS_PER_COPY: Final = 8_192
@@ -109,6 +109,12 @@ class PostgresqlRows:
             parts.append(record)
         parts.append(_COPY_END)
         return b"".join(parts)
+
+    def paid(self, rows: PaidRows) -> None:
+        """The same as the two below, of columns."""
+        lots, wallets, last_seqs, counts, nanos = [column.tolist() for column in rows]
+        self.add_charged(wallets, last_seqs, counts, nanos)
+        self.add_spent(lots, nanos)
 
     def add_spent(self, lots: list[int], nanos: list[int]) -> None:
         """One statement for all lots; one more for those that have no values yet."""

@@ -65,7 +65,8 @@ def test_each_call_is_linked_to_its_wallets_call_before():
 def test_what_they_cost_leaves_the_lots_and_every_wallet_knows_its_newest():
     columns = found(*TWO_OF_ADAS)
     lots, last_seq = array("q", (0, 0, 40_000_000, ADA)), array("q", LAST_SEQ)
-    assert fold_columns.settle(columns, lots, last_seq) == ([ADA_LOT], [ADA], [9_000_000], [2])
+    paid = fold_columns.settle(columns, lots, last_seq)
+    assert [column.tolist() for column in paid] == [[ADA_LOT], [ADA], [102], [2], [9_000_000]]
     assert lots.tolist() == [0, 0, 31_000_000, ADA]
     assert last_seq.tolist() == [0, 102, 0]
 
