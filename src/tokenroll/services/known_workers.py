@@ -103,3 +103,10 @@ def unfit(workers: Mapping[int, KnownWorker], worker: int, lease: int) -> Refusa
                 )
             return Refusal("waits", f"worker {number} has not yet said what its last life left")
     return None
+
+
+def life_is_over(worker: int, epoch: int) -> Refusal:
+    """What a life is told that may not spend any more."""
+    return Refusal(
+        "closed_epoch", f"epoch {epoch} of worker {worker} is over: it may not spend; start the process again"
+    )

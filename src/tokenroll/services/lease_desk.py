@@ -107,7 +107,7 @@ class LeaseDesk:
                 single.update(things)
             else:
                 together.append(want)
-        answers = self._lent(peer, together) if len(together) > 1 else {}
+        answers = self._lent(peer, together) if len(together) > 1 and not self._ledger.loans.untold else {}
         if answers is None:
             return
         for want in wants:

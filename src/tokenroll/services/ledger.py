@@ -21,7 +21,7 @@ from tokenroll.services.approvers_told import is_told, tell_denials
 from tokenroll.services.claim_book import ClaimBook
 from tokenroll.services.clock import Clock
 from tokenroll.services.command_words import words_problem
-from tokenroll.services.known_workers import KnownWorker, known_workers, standing, unfit, worker_values
+from tokenroll.services.known_workers import KnownWorker, known_workers, life_is_over, standing, unfit, worker_values
 from tokenroll.services.lending import Lending
 from tokenroll.services.protocol import (
     PROTOCOL_VERSION,
@@ -253,7 +253,7 @@ class Ledger:
         if not 0 <= message.worker <= WORKER_MAX:
             return Refusal("worker", f"workers are numbered 0 to {WORKER_MAX}, not {message.worker}")
         if not self._back(message):
-            return self._closed(message.worker, message.epoch)
+            return life_is_over(message.worker, message.epoch)
         known = self._workers.get(message.worker)
         early = not message.epoch and message.worker not in self._mirror.leased
         early = early and not leasing.names_day_rates(self.connection)
@@ -267,7 +267,7 @@ class Ledger:
             self._begin_epoch(message, epoch)
         elif known is None or known.epoch != message.epoch or message.last_delta > self._last_delta:
             # what it was leased is not all in this ledger: another life has begun, or this is an older copy
-            return self._closed(message.worker, message.epoch)
+            return life_is_over(message.worker, message.epoch)
         epoch = self._workers[message.worker].epoch
         folded = {one: sequence for (worker, one), sequence in self._folded.items() if worker == message.worker}
         folded |= {one: _SEQUENCE_MAX for worker, one in self._given_up if worker == message.worker}
@@ -319,7 +319,7 @@ class Ledger:
         """
         worker = self._workers.get(message.worker)
         if worker is None or worker.epoch != message.epoch:
-            return self._closed(message.worker, message.epoch)
+            return life_is_over(message.worker, message.epoch)
         lease = LEASE_SIZED if message.of > 1 else LEASE_EARLY if message.early else LEASE_WHOLE
         refusal = unfit(self._workers, message.worker, lease)
         if refusal is not None:
@@ -338,13 +338,13 @@ class Ledger:
         worker.ready_at = now
         worker.applied_delta = leased_delta
         self.loans.untold.discard(message.worker)
-        return self._lease_messages(leased_delta, now, message.of, with_expired=message.early)
+        return leasing.ready_parts(self.connection, leased_delta, now, message.of, with_expired=message.early)
 
     def caught_up(self, message: CaughtUp) -> Refusal | None:
         """A worker that was READY early has reported its earlier epochs: what would have followed at READY follows now."""
         worker = self._workers.get(message.worker)
         if worker is None or worker.epoch != message.epoch:
-            return self._closed(message.worker, message.epoch)
+            return life_is_over(message.worker, message.epoch)
         if worker.lease != LEASE_EARLY or worker.ready_at is None:
             return None
         with self._transaction() as now:
@@ -397,6 +397,14 @@ class Ledger:
             self._journal.close_batch(now)
         self.loans.lent(self.last_seq)
         return self._lending.lent(message, plan.parts, at)
+
+    def lend(self, messages: Sequence[Want], *, sparing: bool) -> dict[int, Lent]:
+        """By number, what one life is lent for new wants of it, durable in one transaction, as far as nobody need be asked for it."""
+        with self._transaction() as now:
+            met = self._lending.lend([one for one in messages if self._is_lessee(one)], now, sparing=sparing)
+            self._journal.close_batch(now)
+        self.loans.lent(self.last_seq)
+        return {one.number: self._lending.lent(one, parts, at) for one, parts, at in met}
 
     def _free_outlived(self, message: Want, at: Instant) -> bool:
         """Whether nodes that are away had shares of windows that began since: they are free. It is for their next lives to come back."""
@@ -493,7 +501,7 @@ class Ledger:
             worker is None or at not in self._folded or at in self._given_up or worker.lease == LEASE_AWAY
             or message.epoch < worker.closed_epoch
         ):  # fmt: skip
-            return self._closed(message.worker, message.epoch)
+            return life_is_over(message.worker, message.epoch)
         self.recalls_answered, self.returned = False, set()
         try:
             with self._transaction() as now:
@@ -603,11 +611,6 @@ class Ledger:
         """The clock, never before what was recorded last."""
         return max(self._clock(), self._last_at)
 
-    def _closed(self, worker: int, epoch: int) -> Refusal:
-        return Refusal(
-            "closed_epoch", f"epoch {epoch} of worker {worker} is over: it may not spend; start the process again"
-        )
-
     def _begin_epoch(self, message: Hello, epoch: int) -> None:
         row = {
             "epoch": epoch, "boot_id": message.boot_id, "ready_at": None, "applied_delta": 0, "halt_reason": "",
@@ -645,9 +648,6 @@ class Ledger:
                 reclaiming.note_worker(self.connection, worker, lease=LEASE_SIZED)
                 self._journal.close_batch(now)
             self._reload()
-
-    def _lease_messages(self, delta: int, now: Instant, of: int, *, with_expired: bool) -> Iterator[View | Lease]:
-        return leasing.ready_parts(self.connection, delta, now, of, with_expired=with_expired)
 
     def _halted(self, message: Report, halt: FoldHalt) -> Refusal:
         self.loans.untold.discard(message.worker)  # it cannot tell, and others need not wait for it
