@@ -438,14 +438,14 @@ class Company:
         )
 
     def everywhere(self, *names: str) -> list[int]:
-        """These numbers of every worker: who answers on the socket that they share is chance, so it is asked until all have."""
+        """These numbers of every worker, the first one's first: who answers is not known before, so it is asked until all have."""
         found: dict[str, list[int]] = {}
         while len(found) < self.workers:
             told = [line.split() for line in self.get("/metrics")[1].splitlines()]
             lines = [line for line in told if line[0].partition("{")[0] in names]
             worker = next(line[0] for line in lines).partition('worker="')[2].partition('"')[0]
             found[worker] = [int(float(line[-1])) for line in lines]
-        return [number for numbers in found.values() for number in numbers]
+        return [number for worker in sorted(found, key=int) for number in found[worker]]
 
     def calls_open(self) -> list[Any]:
         """Attempts that have not ended in the ledger's books: in use or being checked."""
