@@ -315,8 +315,8 @@ class StreamMessageMeter(EventMeter):
             self._final()
         elif kind == "error":
             _read_error(self, event.error or True)
-            if not self.output_events:
-                # nothing of what passed is text, and the output in `message_start` stays a placeholder
+            if not self.output_events and self.counts[counts.OUTPUT]:
+                # nothing of what passed is text, and the output in `message_start` was a placeholder
                 self._prelude_bytes = self.delivered_output_bytes
                 self.counts[counts.OUTPUT] = 0
         return False

@@ -173,7 +173,7 @@ def streamed_messages() -> list[Golden]:
         of("message_stop without any delta is no report", start(INPUT) + BODY + STOP,
            {"input": 25, "cache_write_5m": 0, "cache_read": 0, "output": 1}, None, source="estimated", facts={"complete": True}),
         of("an error after 200", start(INPUT) + BLOCK + error,
-           {"input": 25, "cache_write_5m": 0, "cache_read": 0, "output": 1}, None, source="estimated",
+           {"input": 25, "cache_write_5m": 0, "cache_read": 0, "output": 0}, None, source="estimated",
            facts={"saw_error": True, "error_code": "overloaded_error"}),
         of("an error first", error, {}, None, source="estimated", facts={"saw_error": True}),
         of("words about message_delta are text", start(INPUT) + BLOCK + text('a message_delta has \\"error\\"') + BLOCK_END
