@@ -73,12 +73,15 @@ class Attendance:
 
         What cannot be shared evenly is for anybody but the one that took last: so clients that come one by one come to each in turn.
         """
-        own = total = self._slots[2 * self._own]
-        total += waiting
+        own = self._slots[2 * self._own]
+        total = own + waiting
         sharing = 1
         for number in self._others:
+            count = self._slots[2 * number]
+            if count >= _NOT_ADMITTING > own:
+                continue  # it takes none, and the others share as if it were not there
             if self._passed_over.get(number) != self._slots[2 * number + 1]:
-                total += self._slots[2 * number]
+                total += count
                 sharing += 1
         share, rest = divmod(total, sharing)
         if rest and self._slots[self._last] != self._own + 1:
@@ -165,7 +168,9 @@ class Acceptor:
         self.tell()
         waiting = _waiting(self._listening)
         if not waiting:
-            return 0.0
+            if self._timer is not None:
+                return 0.0
+            waiting = 1  # somebody came, whatever the system says; others may have been quicker
         due = self._attendance.due(waiting)
         if due <= 0:
             self._leave()
@@ -184,9 +189,9 @@ class Acceptor:
     def _leave(self) -> None:
         """Somebody waits who is for others to take; those of them that tell nothing for long enough are not waited for."""
         now = self._loop.time()
-        if self._timer is not None and now < self._left_until:
+        if now < self._left_until:
             return
-        if self._timer is not None:
+        if now < self._left_until + LEFT_SECONDS_MAX:
             self._attendance.pass_over(self._said)
         self._said = self._attendance.said()
         self._left_until = now + LEFT_SECONDS_MAX
@@ -207,8 +212,9 @@ class Acceptor:
 
 
 def _waiting(listening: socket.socket) -> int:
-    """How many connections wait to be taken; 1 where the system does not tell."""
+    """How many connections wait to be taken; 1 where the system does not tell, and 0 from a Linux that is none but for its name."""
     if sys.platform != "linux":
         return 1
-    told: tuple[int] = _UNACKED.unpack(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size))
-    return told[0]
+    told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size)
+    waiting: int = _UNACKED.unpack(told)[0] if len(told) == _UNACKED.size else 0
+    return waiting

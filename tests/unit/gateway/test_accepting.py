@@ -58,6 +58,16 @@ def test_three_that_are_not_even_share_what_there_is(of):
     assert (one.due(6), other.due(6), third.due(6)) == (-3, 3, 6)
 
 
+def test_two_share_evenly_beside_one_that_would_refuse_every_call(of):
+    one, other, third = of(3)
+    one.tell(10)
+    other.tell(20)
+    third.tell(1 << 32)
+    # thirty and ten are forty, twenty for each of the two
+    assert (one.due(10), other.due(10)) == (10, 0)
+    assert third.due(10) < 0
+
+
 def test_one_that_tells_nothing_is_passed_over_until_it_does(of):
     one, other = of(2)
     one.tell(5)
@@ -135,6 +145,27 @@ def test_nobody_waits_for_one_that_does_not_come(of):
             async with taking(one, listening) as connections:
                 for _ in range(20):
                     clients.enter_context(socket.create_connection(listening.getsockname()))
+                await until(lambda: len(connections) == 20)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("told", [b"", bytes(104)])
+def test_a_system_that_does_not_say_who_waits_is_served_too(of, told):
+    """Some are a Linux by name alone: their word on the queue is none, or zeros. The other worker is dead."""
+
+    class Untold(socket.socket):
+        def getsockopt(self, *_):
+            return told[:28]
+
+    async def story():
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as made, contextlib.ExitStack() as clients:
+            listening = Untold(fileno=made.dup().detach())
+            clients.callback(listening.close)
+            one, _ = of(2)
+            async with taking(one, listening) as connections:
+                for _ in range(20):
+                    clients.enter_context(socket.create_connection(made.getsockname()))
                 await until(lambda: len(connections) == 20)
 
     asyncio.run(story())
