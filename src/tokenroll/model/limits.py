@@ -244,6 +244,8 @@ AMOUNTS_SECONDS_MAX: Final = 2
 """How long they wait for the ledger before they are told that it does not answer."""
 LEASE_ANSWER_SECONDS_MAX: Final = 1
 """How long the ledger waits for another worker to return what it does not use before it says that it is not there."""
+UNTOLD_TAPE_SECONDS_MAX: Final = 60
+"""How long a ledger that is an older copy lends nothing while a tape beside it is not told (decision 0148)."""
 NODE_LEASE_SECONDS: Final = 30
 """How long a node's lease counts without a word of the ledger: calls outlive a restart of it, and few are lent to who is gone for longer."""
 NODE_LEASE_SECONDS_MIN: Final = 3

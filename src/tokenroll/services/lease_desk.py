@@ -5,6 +5,7 @@ remembers may go with them: a worker that comes again wants again.
 """
 
 import asyncio
+import logging
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -14,10 +15,12 @@ from typing import Protocol
 
 import msgspec
 
-from tokenroll.model.limits import LEASE_ANSWER_SECONDS_MAX, NODE_WORKER_MIN
+from tokenroll.model.limits import LEASE_ANSWER_SECONDS_MAX, NODE_WORKER_MIN, UNTOLD_TAPE_SECONDS_MAX
 from tokenroll.services.ledger import Ledger
 from tokenroll.services.protocol import AskBack, Lacking, Lent, Message, Want
 from tokenroll.store.tape import LIMIT, LOT
+
+_log = logging.getLogger(__name__)
 
 
 class Peer(Protocol):
@@ -130,6 +133,8 @@ class LeaseDesk:
         """Lent, lacking, or asked of others first. One that waits already is put another way: its worker returned what it counted on."""
         if self._ledger.loans.untold:
             self._early.append((peer, want))
+            if len(self._early) == 1:
+                asyncio.get_running_loop().call_later(UNTOLD_TAPE_SECONDS_MAX, self._tell_no_more)
             return
         if want.again and self._is_met(peer, want):
             return
@@ -147,6 +152,21 @@ class LeaseDesk:
             self._wait(waiting, self._place)
         else:  # what is asked for ahead is for later, and others wait now
             peer.say(Lacking(want.number, []))
+
+    def _tell_no_more(self) -> None:
+        """A tape that cannot be read, or whose worker never starts, stops the others for no longer.
+
+        What it took is lent once more then, and its report halts in words, as of a worker of whose loans nothing is known.
+        """
+        if self._ledger.loans.untold:
+            late = ", ".join(str(one) for one in sorted(self._ledger.loans.untold))
+            _log.error(
+                "the tape of worker %s is not told after %d s, and nobody waits for it any more",
+                late,
+                UNTOLD_TAPE_SECONDS_MAX,
+            )
+            self._ledger.loans.untold.clear()
+        self.look_again()
 
     def look_again(self) -> None:
         """Answers what came too early, once all is told."""
@@ -180,6 +200,7 @@ class LeaseDesk:
         """A connection is gone: what it wanted it wants again when it is back."""
         if self.peers.get(peer.worker) is peer:
             del self.peers[peer.worker]
+        self._early = [one for one in self._early if one[0] is not peer]
         gone = [one for one in self._waiting.values() if one.peer is peer]
         self._go_on([thing for one in gone for thing in self._forget(one)])
 

@@ -408,7 +408,7 @@ class Ledger:
 
     def _free_outlived(self, message: Want, at: Instant) -> bool:
         """Whether nodes that are away had shares of windows that began since: they are free. It is for their next lives to come back."""
-        freed = self._lending.outlived(message, at, self.away()) if message.limits else {}
+        freed = self._lending.outlived(message, min(at, self.now()), self.away()) if message.limits else {}
         if freed:
             with self._transaction() as now:
                 for worker, limit_ids in freed.items():
@@ -421,6 +421,7 @@ class Ledger:
         known = self._book.lent(message.worker, message.epoch, message.number) if message.again else None
         met = None if known is None else self._lending.lent(message, known, message.at or self.now())
         self.connection.rollback()
+        self.loans.lent(self.last_seq if met else 0)  # whoever lent it may have failed before that was noted
         return met if self._is_lessee(message) else None
 
     def claim(self, messages: Sequence[Claim], peers: Container[int]) -> list[ClaimAnswer]:
@@ -532,7 +533,7 @@ class Ledger:
     def _book_gives(self, message: Report, now: Instant) -> Delta | None:
         """What a report gave back of leased lots goes where it was asked for, in the report's own transaction."""
         fold = self._fold
-        is_over = message.epoch < self._workers[message.worker].epoch
+        is_over = message.epoch < self._workers[message.worker].epoch or self.loans.has(message.worker, message.epoch)
         returns = self._book.capped(message.worker, fold.returns) if is_over else fold.returns
         if returns:
             self._book.note(message.worker, message.epoch, 0, returns)

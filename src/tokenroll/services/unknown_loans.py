@@ -35,6 +35,8 @@ class UnknownLoans:
         """By worker: the newest such life, and all before it."""
         self.untold: set[int] = set()
         """Workers beside this ledger whose tapes are not told: nobody is lent anything before they are, or cannot be."""
+        self._noted: set[tuple[int, int]] = set()
+        """Lives of which the journal has a move, be it of nothing: from there its readers know that they spend what they were lent."""
         if tape_directory is not None:
             with contextlib.suppress(FileNotFoundError):
                 read = json.loads((tape_directory / LIVES).read_bytes())
@@ -58,8 +60,8 @@ class UnknownLoans:
         partial.replace(self._path() / LIVES)
 
     def lent(self, ledger_seq: int) -> None:
-        """That row lends something, and whom to is about to hear of it. After a power loss an earlier one may stand there: no evidence then."""
-        if self._directory is not None:
+        """That row, if there is one, lends something, and whom to is about to hear of it. After a power loss an earlier one may stand there: no evidence then."""
+        if ledger_seq and self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             mark = os.open(self._directory / NEWEST_LOAN, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -81,12 +83,14 @@ class UnknownLoans:
             lacks = min(mirror.left(lot), nanos - leased.get(lot, 0)) if mirror.owner(lot) else 0
             if lacks > 0:
                 parts.append(LeasePart(LOT, lot, lacks))
-        if parts:
+        if parts or (report.worker, report.epoch) not in self._noted:
             book.move(report.worker, report.epoch, 0, parts)
         return parts
 
     def take_back(self, report: Report, lent: list[LeasePart], book: LeaseBook, mirror: Mirror) -> None:
-        """What the report did not need of it after all."""
+        """What the report did not need of it after all; the last word of its transaction."""
+        if self.has(report.worker, report.epoch):
+            self._noted.add((report.worker, report.epoch))
         leased = dict(mirror.leases_of(report.worker)) if lent else {}
         parts = [LeasePart(LOT, one.id, -min(one.amount, leased[one.id])) for one in lent if leased.get(one.id)]
         if parts:

@@ -162,7 +162,7 @@ class LeaseBook:
         lefts = dict(self.shares.get(worker, {}))
         found = []
         for one in parts:
-            amount = one.amount if one.kind == LOT else -min(-one.amount, lefts.get(one.id, 0))
+            amount = one.amount if one.kind == LOT else -min(-one.amount, max(0, lefts.get(one.id, 0)))
             if one.kind == LIMIT:
                 lefts[one.id] = lefts.get(one.id, 0) + amount
             if amount:

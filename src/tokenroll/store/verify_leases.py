@@ -53,7 +53,8 @@ class LeaseReplay:
             except struct.error as error:
                 self._differs("lease", f"move {row.ledger_seq} of leases cannot be read: {error}")
                 parts = []
-            if any(one.amount > 0 for one in parts):  # a life that has everything only returned what its last one had
+            # a life that has everything only returned what its last one had; a move of nothing is of one with unknown loans
+            if not row.record or any(one.amount > 0 for one in parts):
                 self._sized.add((row.worker, row.epoch))
             if row.number < 0:
                 self._away(row, parts)

@@ -1,12 +1,14 @@
 """A ledger put back from an older copy, of several workers: the copy does not know what was lent since it was made (docs/faults.md)."""
 
+import asyncio
 import sqlite3
 
 from tests import ledger_kit as kit
 from tests.empty_ledger import sqlite_connection
 from tests.ledger_kit import CREDIT
-from tests.pair import Worker
+from tests.pair import Pair, Worker
 from tests.unit.services.test_lending import story
+from tokenroll.services import lease_desk
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.ledger_server import LedgerServer
 from tokenroll.services.restoring import learn_lives
@@ -105,6 +107,27 @@ def test_several_lives_since_are_booked_again_and_what_they_returned(pair):
 
 
 @story
+def test_a_later_life_that_lives_on_what_an_earlier_one_gave_back_verifies(pair):
+    """The copy has a call of eight credits open, which cost a thousandth of it: the next life's calls need no loan that is not there."""
+    held = pair.call(0, output_cap_tokens=8 * CREDIT // kit.OUT_NANOS)
+    held.worker.turn()
+    pair.talk()
+    copy = copy_of(pair)
+    held.settle(input=1_000, output=0)
+    pair.talk()
+    pair.restart(0)
+    pair.talk()
+    pair.call(0).settle(input=2_000, output=0)
+    pair.talk()
+    put_back(pair, copy)
+    pair.prove()
+    assert pair.rows("SELECT charge_nanos FROM settlements ORDER BY 1") == [(3_000_000,), (6_000_000,)]
+    pair.connection.rollback()
+    verified = verify(pair.connection, pair.now)
+    assert verified.holds, verified.differences
+
+
+@story
 def test_nobody_is_lent_anything_before_both_tapes_are_told(pair):
     """Ada spent ninety credits at the second worker, of a hundred with her pool's. Was the first one lent them by then, they were spent twice."""
     copy = copy_of(pair)
@@ -119,6 +142,29 @@ def test_nobody_is_lent_anything_before_both_tapes_are_told(pair):
     pair.prove()
     assert isinstance(call.answer, Denial)
     assert pair.rows("SELECT charge_nanos FROM settlements") == [(90 * CREDIT,)]
+
+
+def test_nobody_waits_for_ever_for_a_tape_that_is_not_told(tmp_path, monkeypatch):
+    """The second worker never comes: its tape cannot be read, or nobody starts it. Then the first one is lent what there is."""
+    monkeypatch.setattr(lease_desk, "UNTOLD_TAPE_SECONDS_MAX", 0.01)
+
+    async def story():
+        pair = Pair(tmp_path)
+        copy = copy_of(pair)
+        pair.call(0).settle(input=1_000, output=0)
+        pair.call(1, "Bo").settle(input=1_000, output=0)
+        pair.talk()
+        put_back(pair, copy)
+        tell(pair, 0)
+        call = pair.call(0, talk=False)
+        tell(pair, 0)
+        assert isinstance(call.answer, Wait)
+        await asyncio.sleep(0.05)
+        tell(pair, 0)
+        pair.workers[0].turn()
+        assert isinstance(call.answer, HotHold)
+
+    asyncio.run(story())
 
 
 @story
