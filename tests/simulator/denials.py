@@ -19,7 +19,7 @@ ANSWER_MICROS_MAX = SECOND
 """Whoever was asked and has not answered for so long is away."""
 _LOTS = """SELECT l.id, l.wallet_id, l.amount_nanos - v.held_nanos - v.suspense_nanos - v.spent_nanos - v.forfeited_nanos
     - v.clawed_back_nanos - v.voided_nanos - v.transferred_out_nanos
-    FROM lots l JOIN lot_values v ON v.lot_id = l.id WHERE l.effective_at <= {now} AND coalesce(l.expires_at, {now} + 1) > {now}"""
+    FROM lots l JOIN lot_values v ON v.lot_id = l.id WHERE l.effective_at <= {now} AND coalesce(l.expires_at, {over} + 1) > {over}"""
 _OWED = "SELECT lot_id, sum(wanted_nanos - given_nanos) FROM recalls WHERE ended_at IS NULL GROUP BY lot_id"
 
 Thing = tuple[str, int]
@@ -79,7 +79,7 @@ class Denials:
         lent = rows_of(connection, "SELECT worker, lot_id, left_nanos FROM lot_leases")
         free = dict.fromkeys(want.wallets, 0)
         wallet_of: dict[int, int] = {}
-        for lot, wallet, left in rows_of(connection, _LOTS.format(now=want.at)):
+        for lot, wallet, left in rows_of(connection, _LOTS.format(now=want.at, over=self._over_by(worker, want.at))):
             if wallet in free:
                 wallet_of[lot] = wallet
                 there = left - sum(nanos for _, one, nanos in lent if one == lot) - owed.get(lot, 0)
@@ -97,6 +97,10 @@ class Denials:
                 used[limit] = counted
         connection.rollback()
         self.said[name] = Said(free, used)
+
+    def _over_by(self, worker: "Worker", at: int) -> int:
+        """What ended by then a life is lent nothing of: it was not told of what was over when it began, by the ledger's clock."""
+        return max(at, self.world.ready_at(worker.number))
 
     def _must_have_answered(self, number: int, thing: Thing, since: int) -> None:
         """Or be away, or not have said a word for a second."""
@@ -126,15 +130,16 @@ class Denials:
         connection.rollback()
         owed = dict(rows_of(connection, _OWED))
         lent = rows_of(connection, "SELECT worker, lot_id, left_nanos FROM lot_leases")
-        there = 0
-        for lot, wallet, nanos in rows_of(connection, _LOTS.format(now=at)):
+        there, over = 0, self._over_by(worker, at)
+        for lot, wallet, nanos in rows_of(connection, _LOTS.format(now=at, over=over)):
             if wallet in {asked.wallet, asked.pool}:
                 there += max(0, nanos - sum(part for _, one, part in lent if one == lot) - owed.get(lot, 0))
         connection.rollback()
         Statements.left = left
         for other in world.workers:
             if other is not None and other is not worker and other.purse is not None:
-                there += sum(one.left for own in (asked.wallet, asked.pool) for one in other.purse.drawable(own, at))
+                owned = (one for own in (asked.wallet, asked.pool) for one in other.purse.drawable(own, at))
+                there += sum(one.left for one in owned if one.expires > over)
         return missing > there
 
     def _used(self, worker: "Worker", limit: int, need: int, since: int, at: int) -> int | None:

@@ -316,11 +316,17 @@ class Judge:
         if want is None or self._has_folded:  # what came back in this very event may have come back behind the loan
             return
         must(want.again or sum(lent.values()) >= want.need_nanos, "want %s was lent %s, which is less", want, lent)
+        # what was over by the ledger's clock when the life began it was not told of, though by its own it may not be over
+        over = self.world.ready_at(name[0])
         order = [
             lot
             for wallet in want.wallets
             for lot in sorted(
-                (one for one in lots.values() if one.wallet == wallet and one.effective <= want.at < one.expires),
+                (
+                    one
+                    for one in lots.values()
+                    if one.wallet == wallet and one.effective <= want.at and max(want.at, over) < one.expires
+                ),
                 key=Lot.rank,
             )
         ]

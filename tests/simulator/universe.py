@@ -133,6 +133,10 @@ class Universe:
             if one.ready_at is not None
         ]
 
+    def ready_at(self, number: int) -> int:
+        """Since when that worker's present life may spend, by the ledger's clock; 0 for one that may not."""
+        return self.ledger._workers[number].ready_at or 0
+
     def leases(self) -> dict[int, tuple[int, int]]:
         """By worker that was lent what it spends: in which life, and as the how manieth. It is over when a life is ready after it, or it resigned."""
         sized = self.judge.books.sized
