@@ -46,15 +46,19 @@ def ask(company, path="/v1/chat/completions", body=None):
 
 
 def until_served(company, seconds=30):
-    """The first call that is admitted again; the ones before it are refused, and none is left without an answer but between two lives."""
+    """The first call that is admitted again; the ones before it are refused, and none is left without an answer but between two lives.
+
+    How many those were: each is served all the same when its client's patience ends while the next life begins.
+    """
     deadline = time.monotonic() + seconds
+    left = 0
     while True:
         try:
             status, _ = ask(company)
         except OSError:  # in the kernel's queue while the next life begins
-            status = 0
+            status, left = 0, left + 1
         if status == 200:
-            return
+            return left
         assert status in {0, 503}
         assert time.monotonic() < deadline, company.log("serve")
         time.sleep(0.2)
@@ -102,10 +106,10 @@ def test_a_gateway_that_starts_on_a_full_disk_answers_and_begins_when_there_is_r
     time.sleep(1)
     assert epoch(company) == before, "lives were used up by a disk that takes none"
     faults.full(TAPE, now=False)
-    until_served(company)
+    left = until_served(company)
     company.prove()
     assert epoch(company) == before + 1
-    assert company.wallet("Ada").spent == 2 * CALL_NANOS
+    assert company.wallet("Ada").spent in {(2 + served) * CALL_NANOS for served in range(left + 1)}
 
 
 def answers(company):
