@@ -17,7 +17,7 @@ from tests.simulator.rates import DAY, SECOND, Rates, drawn
 from tests.simulator.universe import run
 from tokenroll.engine.chaining import GENESIS_HASH
 from tokenroll.model.hold import ReleaseReason
-from tokenroll.services import ageing, lease_desk, lending, reconciling, recovery, retention
+from tokenroll.services import ageing, lease_desk, leasing, lending, reconciling, recovery, retention
 from tokenroll.services.call_memory import CallMemory
 from tokenroll.services.claim_book import ClaimBook
 from tokenroll.services.claims import Claims
@@ -198,15 +198,15 @@ def leaves_dead_holds(_real: Any) -> Any:
 
 
 def leases_what_is_held(real: Any) -> Any:
-    def _lease_messages(self: Any, *arguments: Any, **named: Any) -> Any:
-        for part in real(self, *arguments, **named):
+    def ready_parts(*arguments: Any, **named: Any) -> Any:
+        for part in real(*arguments, **named):
             for wallet in getattr(part, "wallets", ()):
                 if wallet.suspense_nanos and wallet.lots:
                     first = wallet.lots[0]
                     wallet.lots[0] = replace(first, available_nanos=first.available_nanos + wallet.suspense_nanos)
             yield part
 
-    return _lease_messages
+    return ready_parts
 
 
 def forgets_first_answers(_real: Any) -> Any:
@@ -580,7 +580,7 @@ PLANTED = [
     Planted("forget suspense", HoldChanges, "suspend", forgets_suspense, KILLS),
     Planted("free a lapsed lease", Ledger, "_lapse_earlier", frees_a_lapsed_lease, DARK | {"synced": False}),
     Planted("leave a dead life's holds", Ledger, "_lapse_earlier", leaves_dead_holds, DARK | {"synced": False}),
-    Planted("lease what is in suspense", Ledger, "_lease_messages", leases_what_is_held, KILLS),
+    Planted("lease what is in suspense", leasing, "ready_parts", leases_what_is_held, KILLS),
     Planted("forget first answers", Ledger, "_earlier_answer", forgets_first_answers, WISHES | {"reply_losses": 0.5}),
     Planted("unlink the chain", Journal, "close_batch", unlinks_the_chain),
     Planted("trust the ledger's wall clock", Ledger, "now", trusts_the_ledgers_clock, SKEWED),

@@ -214,12 +214,12 @@ def test_a_role_that_no_other_life_can_help_is_not_started_again(home, capsys):
             supervisor.look()
         assert refused.process is None
         assert capsys.readouterr().err == "tokenroll serve: gateway-065 is not started again; its reason stands above\n"
-        assert serves.process is not None
         supervisor.roles.remove(serves)
         supervisor.start(refused)
         refused.process.wait(60)
         with pytest.raises(Failure, match="nothing is left that could run"):
             supervisor.look()
     finally:
+        assert serves.process is not None
         serves.process.kill()
         serves.process.wait()

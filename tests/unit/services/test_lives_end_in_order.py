@@ -65,7 +65,9 @@ def test_a_worker_that_is_alone_leaves_all_to_the_ledger(tmp_path, first):
         lapsed(pair)
         pair.workers[0].core.resign()
         pair.talk()
-        assert pair.ledger.known(first).resigned
+        known = pair.ledger.known(first)
+        assert known is not None
+        assert known.resigned
         assert not pair.ledger._leased
         pair.prove()
 
