@@ -448,7 +448,7 @@ class Company:
                 connection = asked.enter_context(
                     contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60))
                 )
-                connection.request("GET", "/metrics")
+                connection.request("GET", "/metrics?worker=this")
                 told = [line.split() for line in connection.getresponse().read().decode().splitlines()]
                 lines = [line for line in told if line[0].partition("{")[0] in names]
                 worker = next(line[0] for line in lines).partition('worker="')[2].partition('"')[0]

@@ -129,3 +129,18 @@ def test_the_next_life_of_a_worker_takes_what_the_other_has_more(company, progra
     ):  # in turn or not: until it has as many, no more than a few come to the other
         assert programs.come(1) == [200]
         assert max(connections(company)) < 20
+
+
+def test_whoever_is_asked_tells_what_all_count(company, programs):
+    """Prometheus comes with one connection, to whichever worker has fewer: what it reads is of both, and of one only when asked so."""
+    assert programs.come(20) == [200] * 20
+    calls = "tokenroll_calls_total"
+    company.until(lambda: company.metric(calls) == 20, "the pages of both")
+    parts = company.everywhere(calls)
+    assert sum(parts) == 20
+    assert [company.metric(f'{calls}{{worker="{worker}"}}') for worker in (0, 1)] == parts
+    page = company.get("/metrics")[1].splitlines()
+    assert [line for line in page if line.startswith(f"# TYPE {calls} ")] == [f"# TYPE {calls} counter"]
+    assert len([line for line in page if line.startswith("tokenroll_added_latency_seconds_count{")]) == 2
+    alone = company.get("/metrics?worker=this")[1].splitlines()
+    assert len([line for line in alone if line.startswith(calls)]) == 1

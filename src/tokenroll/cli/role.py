@@ -292,6 +292,7 @@ def _gateway(settings: Settings, worker: int, listening: socket.socket | None, a
                 limit_wait_seconds=chosen.limit_wait_seconds,
                 stop_seconds=STOP_SECONDS,
                 edge=EdgeLimits(attempts=chosen.attempts, retry_seconds=chosen.retry_seconds),
+                pages_directory=settings.run_directory if attendance is not None else None,
                 reports_socket=settings.reports_socket_path if settings.node is None else None,
             ),
             clock=clock_of(settings),

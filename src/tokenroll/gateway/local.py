@@ -26,6 +26,8 @@ _GREETING: Final = (
     "This is a tokenroll gateway. Calls go to /v1/…, in the words of OpenAI and Anthropic, with a key that "
     "`tokenroll key create` makes; /me/wallet says what is left, /healthz whether calls are admitted.\n"
 )
+_THIS_ALONE: Final = b"?worker=this"
+"""Asks /metrics for what the worker counts that answers, where several share a port."""
 _PAGE_MAX: Final = 1000
 """Models of one page: Anthropic's own largest."""
 
@@ -93,7 +95,7 @@ def answer(gateway: "Gateway", head: RequestHead, dialect: Dialect | None) -> Er
     if path in _GREETINGS:
         return text_answer(_GREETING, b"text/plain; charset=utf-8")
     if path == b"/metrics":
-        return text_answer(gateway.metrics.text(gateway.extra_metrics(), gateway.metric_labels))
+        return text_answer(gateway.own_page() if head.query == _THIS_ALONE else gateway.metrics_page())
     if gateway.not_ready:
         return error_answer(dialect, 503, "not_ready", gateway.not_ready, retry_after_seconds=1)
     key = authenticate(gateway, head, dialect, calls=False)

@@ -31,16 +31,18 @@ class Histogram:
         """How many values."""
         return sum(self.counts)
 
-    def lines(self, name: str) -> Iterable[str]:
+    def lines(self, name: str, labels: str) -> Iterable[str]:
         """The histogram in Prometheus' words, in seconds."""
         yield f"# TYPE {name} histogram"
         total = 0
+        before = labels + "," if labels else ""
+        behind = f"{{{labels}}}" if labels else ""
         for index, count in enumerate(self.counts):
             total += count
-            yield f'{name}_bucket{{le="{2**index / 1e6:.6g}"}} {total}'
-        yield f'{name}_bucket{{le="+Inf"}} {total}'
-        yield f"{name}_sum {self.sum_micros / 1e6:.6f}"
-        yield f"{name}_count {total}"
+            yield f'{name}_bucket{{{before}le="{2**index / 1e6:.6g}"}} {total}'
+        yield f'{name}_bucket{{{before}le="+Inf"}} {total}'
+        yield f"{name}_sum{behind} {self.sum_micros / 1e6:.6f}"
+        yield f"{name}_count{behind} {total}"
 
 
 class Metrics:
@@ -169,7 +171,7 @@ class Metrics:
         family("tokenroll_cap_hints_total", "counter", [("", self.cap_hints)])
         family("tokenroll_drained_calls_total", "counter", [("", self.drained_calls)])
         family("tokenroll_errands_total", "counter", [("", self.errands)])
-        lines += self.added.lines("tokenroll_added_latency_seconds")
+        lines += self.added.lines("tokenroll_added_latency_seconds", labels)
         families: dict[tuple[str, str], list[tuple[str, float]]] = {}
         for name, kind, label, value in extra:
             families.setdefault((name, kind), []).append((label, value))

@@ -318,6 +318,8 @@ class _Life:
                 loop = asyncio.get_running_loop()
                 _Collector().look_on(loop)
                 self._backlog.look_on(loop)
+                if self._gateway.shared_pages is not None:
+                    self._gateway.shared_pages.write_on(loop)
                 self._listening = loop.create_task(self._listen(self._gateway))
 
     def apply_delta(self, delta: Delta) -> object:

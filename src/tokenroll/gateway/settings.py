@@ -44,5 +44,7 @@ class GatewaySettings:
     limit_wait_seconds: int = LIMIT_WAIT_SECONDS
     """How long a call may be held back until a pace has room for it; 0: it is refused at once."""
     edge: EdgeLimits = field(default_factory=EdgeLimits)
+    pages_directory: Path | None = None
+    """Where several workers that share a port tell each other what they count; None: each tells of itself alone."""
     reports_socket: Path | None = None
     """Where the process of the pages answers questions about usage and costs; None: nowhere."""

@@ -18,6 +18,7 @@ from tokenroll.gateway.metrics import Metrics
 from tokenroll.gateway.outbox import Outbox
 from tokenroll.gateway.routing import Routes
 from tokenroll.gateway.settings import GatewaySettings
+from tokenroll.gateway.shared_pages import SharedPages
 from tokenroll.gateway.telling import terms_lines
 from tokenroll.gateway.tokens import TokenKeeper
 from tokenroll.gateway.upstream import Pool
@@ -88,6 +89,9 @@ class Gateway:
         self.stopping = False
         self.extra_sources: list[Callable[[], Iterable[tuple[str, str, str, float]]]] = []
         """Where /metrics asks others: the worker link for its fold lag."""
+        self.shared_pages: SharedPages | None = None
+        if settings.pages_directory is not None:
+            self.shared_pages = SharedPages(settings.pages_directory, settings.worker, self.own_page)
         self._token_keepers = [TokenKeeper(one) for one in self.routes.targets if one.deployment.token_command]
         self._terms: dict[tuple[str, int, int], tuple[Instant, bytes]] = {}
         self._server: asyncio.Server | None = None
@@ -130,6 +134,14 @@ class Gateway:
             ends_at = self.spending.cycle_ends_at(key, hold.admitted_at)
             known = self._terms[name] = (ends_at, terms_lines(ends_at, hold.rate_card))
         return known[1]
+
+    def metrics_page(self) -> str:
+        """What is told at /metrics: of several workers that share a port, what all of them count."""
+        return self.own_page() if self.shared_pages is None else self.shared_pages.text()
+
+    def own_page(self) -> str:
+        """What this worker counts, in Prometheus' words."""
+        return self.metrics.text(self.extra_metrics(), self.metric_labels)
 
     def extra_metrics(self) -> Iterable[tuple[str, str, str, float]]:
         """What others count: tape, commit and ledger link."""
@@ -237,5 +249,7 @@ class Gateway:
         for pool in self.pools.values():
             for connection in list(pool.idle):
                 connection.abort()
+        if self.shared_pages is not None:
+            self.shared_pages.remove()
         self.wheel.stop()
         await asyncio.sleep(0)

@@ -185,7 +185,7 @@ class Stage:
         finally:
             connection.close()
         found = [line for line in lines if line.startswith("tokenroll_unfolded_records")]
-        return bool(found) and found[0].endswith(" 0")
+        return bool(found) and all(line.endswith(" 0") for line in found)
 
 
 @dataclass(frozen=True, slots=True)

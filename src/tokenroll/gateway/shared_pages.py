@@ -1,0 +1,72 @@
+"""One page of /metrics for all workers that share a port: each writes its own down, and whoever is asked joins them.
+
+A scrape of a shared port comes to one of the workers, and mostly to the same one. Its page alone would tell a part as if it were all.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+WRITE_SECONDS: Final = 1.0
+CURRENT_SECONDS: Final = 10.0
+"""A page that nobody wrote for so long is of a worker that is gone, or stands still: it is left out, as Prometheus would find it down."""
+_PREFIX: Final = "metrics-"
+
+
+class SharedPages:
+    """The pages of the workers of one machine, each in a file of `directory`."""
+
+    def __init__(self, directory: Path, worker: int, own: Callable[[], str]) -> None:
+        self._directory = directory
+        self._path = directory / f"{_PREFIX}{worker:03d}"
+        self._own = own
+        self._is_over = False
+
+    def write_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Now and once a second, until it is removed."""
+        if self._is_over:
+            return
+        self.write()
+        loop.call_later(WRITE_SECONDS, self.write_on, loop)
+
+    def write(self) -> None:
+        """Once, whole or not at all. On a disk that takes nothing the others tell nothing of this worker."""
+        beside = self._path.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            beside.write_text(self._own(), encoding="utf-8")
+            beside.replace(self._path)
+
+    def text(self) -> str:
+        """The page of all: of this worker as it is now, of the others as they were a moment ago."""
+        pages = {self._path.name: self._own()}
+        earliest = time.time() - CURRENT_SECONDS
+        with contextlib.suppress(OSError), os.scandir(self._directory) as found:
+            for one in found:
+                if one.name.startswith(_PREFIX) and not one.name.endswith(".new") and one.name not in pages:
+                    with contextlib.suppress(OSError):
+                        if one.stat().st_mtime >= earliest:
+                            pages[one.name] = Path(one.path).read_text(encoding="utf-8")
+        return joined([pages[name] for name in sorted(pages)])
+
+    def remove(self) -> None:
+        """At the end of this worker."""
+        self._is_over = True
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+def joined(pages: Sequence[str]) -> str:
+    """The families of several pages, each once with the values of all, in the order in which they are first met."""
+    families: dict[str, list[str]] = {}
+    for page in pages:
+        values: list[str] = []
+        for line in page.splitlines():
+            if line.startswith("# TYPE "):
+                values = families.setdefault(line, [])
+            else:
+                values.append(line)
+    return "".join(f"{line}\n" for head, values in families.items() for line in (head, *values))
