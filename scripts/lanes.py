@@ -85,8 +85,9 @@ LANES = {
     "browser": ["tests/browser"],
     "wheel": ["tests/wheel"],
 }
-"""`postgresql` (the tests of ledgers that fold, pay, limit and verify, once more on that database), `browser` and `wheel` follow A on its core. The browser's driver keeps a loop running in the thread that tests start theirs in, so it has
-a process of its own."""
+"""`postgresql` (the tests of ledgers that fold, pay, limit and verify, once more on that database) and `browser` follow A on its core,
+`wheel` follows B. The browser's driver keeps a loop running in the thread that tests start theirs in, so it has a process of its own."""
+SECOND_CORE = {"B", "wheel"}
 OPTIONS = {"postgresql": ["--ledger", "postgresql"]}
 # Programs of the distribution that the tests of a folder start.
 PROGRAMS = {
@@ -275,7 +276,9 @@ def ensure_programs(folders: list[str]) -> None:
 def test() -> list[Run]:
     runs = quick()
     ensure_programs([folder for folders in LANES.values() for folder in folders])
-    lanes = [pytest_run(name, folders, profile="deep", core=int(name == "B")) for name, folders in LANES.items()]
+    lanes = [
+        pytest_run(name, folders, profile="deep", core=int(name in SECOND_CORE)) for name, folders in LANES.items()
+    ]
     present = [lane for lane in lanes if lane is not None]
     execute_chains([[lane for lane in present if lane.core == core] for core in (0, 1)])
     return [*runs, *present]
