@@ -85,9 +85,10 @@ LANES = {
     "browser": ["tests/browser"],
     "wheel": ["tests/wheel"],
 }
-"""`postgresql` (the tests of ledgers that fold, pay, limit and verify, once more on that database) and `browser` follow A on its core,
-`wheel` follows B. The browser's driver keeps a loop running in the thread that tests start theirs in, so it has a process of its own."""
-SECOND_CORE = {"B", "wheel"}
+"""`postgresql`: the tests of ledgers that fold, pay, limit and verify, once more on that database. The browser's driver keeps a loop
+running in the thread that tests start theirs in, so it has a process of its own."""
+SECOND_CORE = {"postgresql", "B", "browser"}
+"""The others are on the first one, one after another as they stand above: so both are done at about the same time."""
 OPTIONS = {"postgresql": ["--ledger", "postgresql"]}
 # Programs of the distribution that the tests of a folder start.
 PROGRAMS = {
