@@ -22,6 +22,8 @@ class Books:
     settled: dict[Attempt, AttemptRecord] = field(default_factory=dict)
     checked: dict[Attempt, AttemptRecord] = field(default_factory=dict)
     """In suspense: named, with their evidence."""
+    never_came: set[Attempt] = field(default_factory=set)
+    """Those of them that the provider has no line for: its gateway died between the record of sending and the sending."""
     charged_nanos: dict[int, int] = field(default_factory=dict)
     billed_nanos: Counter[int] = field(default_factory=Counter)
     """By wallet, by the provider's word."""
@@ -77,6 +79,11 @@ def compare(books: Books, lines: list[BillLine]) -> None:
             books.faults.append(f"above its hold: {_named(key)}, {line.cost_nanos} of {record.hold.bound_nanos}")
         if key in books.settled:
             _compare_one(books, key, record, line)
+    books.never_came = books.checked.keys() - on_bill
+    for key in books.never_came:
+        evidence = books.checked[key].evidence
+        if evidence is not None and evidence.status:
+            books.faults.append(f"answered with {evidence.status} and not on the bill: {_named(key)}")
     for key, record in books.settled.items():
         if record.settle is not None and record.settle.charge_nanos and key not in on_bill:
             books.faults.append(f"charged and not on the bill: {_named(key)}, {record.settle.charge_nanos}")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from tokenroll.engine.limiting import window_at
 from tokenroll.model.hold import COMPANY_LOT_ID
@@ -40,6 +40,12 @@ _OF_NOBODY: Final = """SELECT (SELECT coalesce(sum(used), 0) FROM limit_counters
 _ELSEWHERE: Final = """SELECT (SELECT coalesce(sum(used), 0) FROM limit_counters WHERE limit_id = ? AND start_at >= ?)
     - (SELECT coalesce(sum(used), 0) FROM limit_uses WHERE limit_id = ? AND start_at >= ? AND worker = ? AND epoch = ?)"""
 """What is counted of a limit by all but one life."""
+
+
+_LOTS: Final = schema.lots.c
+_LOTS_OF: Final = select(_LOTS.wallet_id, _LOTS.priority, _LOTS.expires_at, _LOTS.effective_at, _LOTS.id).where(
+    _LOTS.wallet_id.in_(bindparam("wallets", expanding=True))
+)
 
 
 class _Lot(NamedTuple):
@@ -117,6 +123,7 @@ class Lending:
 
         None of a wallet or a limit of which one before it is not met: it would be answered before that.
         """
+        self._read({wallet_id for want in wants for wallet_id in want.wallets})
         met: list[tuple[Want, Sequence[LeasePart], Instant]] = []
         wallets: set[int] = set()
         limits: set[int] = set()
@@ -223,18 +230,25 @@ class Lending:
 
         What was over by the ledger's clock when its life began, the worker was not told of, though it may not be over by its own.
         """
-        known = self._lots.get(wallet_id)
-        if known is None:
-            lots = schema.lots
-            rows = self._connection.execute(select(lots).where(lots.c.wallet_id == wallet_id))
-            known = sorted(_Lot(row.priority, row.expires_at or NEVER, row.effective_at, row.id) for row in rows)
-            self._lots[wallet_id] = known
+        if wallet_id not in self._lots:
+            self._read([wallet_id])
+        known = self._lots[wallet_id]
         mirror, over_by = self._mirror, max(now, self._begun_at(worker))
         return [
             lot
             for lot in known
             if lot.effective_at <= now and over_by < lot.expires_at and (mirror.left(lot.id) or mirror.lent_to(lot.id))
         ]
+
+    def _read(self, wallet_ids: Iterable[int]) -> None:
+        """The lots of these wallets, in one question for all of them."""
+        found: dict[int, list[_Lot]] = {one: [] for one in wallet_ids if one not in self._lots}
+        if not found:
+            return
+        rows = self._connection.execute(_LOTS_OF, {"wallets": sorted(found)})
+        for wallet_id, priority, expires_at, effective_at, lot_id in rows:
+            found[wallet_id].append(_Lot(priority, expires_at or NEVER, effective_at, lot_id))
+        self._lots.update({wallet_id: sorted(one) for wallet_id, one in found.items()})
 
     def _begun_at(self, worker: int) -> Instant:
         found = self._begun.get(worker)

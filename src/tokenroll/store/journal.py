@@ -18,6 +18,7 @@ from tokenroll.model.entry import Entry
 from tokenroll.model.instant import Instant
 from tokenroll.store import schema
 
+_BATCH: Final = schema.batches.insert()
 SETTLEMENT_LEAF: Final = struct.Struct("<cqqqii")
 """Kind byte, ledger_seq, hold key, previous_seq, cycle, outcome; the attempt's record follows."""
 
@@ -147,13 +148,12 @@ class Journal:
         )
         digest = batch_hash(header)
         worker, epoch, first_record, last_record = source
-        self._connection.execute(
-            schema.batches.insert().values(
-                number=header.number, first_seq=header.first_seq, last_seq=header.last_seq, closed_at=closed_at,
-                worker=worker, epoch=epoch, first_record=first_record, last_record=last_record,
-                root=header.merkle_root, previous_hash=header.previous_hash, hash=digest,
-            )
-        )  # fmt: skip
+        row = {
+            "number": header.number, "first_seq": header.first_seq, "last_seq": header.last_seq, "closed_at": closed_at,
+            "worker": worker, "epoch": epoch, "first_record": first_record, "last_record": last_record,
+            "root": header.merkle_root, "previous_hash": header.previous_hash, "hash": digest,
+        }  # fmt: skip
+        self._connection.execute(_BATCH, row)
         self.batch_number = header.number
         self.head_hash = digest
         self.first_seq = self.next_seq
