@@ -184,7 +184,7 @@ class Stage:
             return False
         finally:
             connection.close()
-        found = [line for line in lines if line.startswith("tokenroll_unfolded_records")]
+        found = [line for line in lines if line.startswith("tokenroll_unfolded_records{")]
         return bool(found) and all(line.endswith(" 0") for line in found)
 
 
