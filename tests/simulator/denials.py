@@ -156,7 +156,8 @@ class Denials:
         ((lived,),) = rows_of(connection, f"SELECT coalesce(sum(used), 0) FROM limit_uses {where}")
         shares = rows_of(connection, f"SELECT worker, share FROM limit_shares WHERE limit_id = {limit}")
         gone = sum(share for _, share in shares) - (int(lived) - int(counted)) * SHARE_WHOLE // terms.cap
-        if need <= SHARE_WHOLE - gone + SHARE_SLACK:  # as the ledger decides
+        free = SHARE_WHOLE - gone
+        if free > 0 and need <= free + SHARE_SLACK:  # as the ledger decides
             return None
         used = int(counted) - int(lived)
         for number, share in shares:
