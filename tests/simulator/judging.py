@@ -300,7 +300,7 @@ class Judge:
                 self.met.add((worker, epoch, number))
                 parts = list(_PART.iter_unpack(record))
                 books.lend(worker, epoch, parts)
-                self._fits_its_want((worker, epoch, number), parts)
+                self._fits_its_want((worker, epoch, number), parts, rows)
         lent = {(worker, lot.id): nanos for lot in books.lots.values() for worker, nanos in lot.lent.items() if nanos}
         for what, found, wanted in (
             ("leases of lots", {row[:2]: row[2] for row in rows(_LENT)}, lent),
@@ -309,7 +309,7 @@ class Judge:
         ):  # fmt: skip
             must(found == wanted, "%s are %s in the ledger and must be %s", what, found, wanted)
 
-    def _fits_its_want(self, name: tuple[int, int, int], parts: list[tuple[int, int, int]]) -> None:
+    def _fits_its_want(self, name: tuple[int, int, int], parts: list[tuple[int, int, int]], rows: Any) -> None:
         """All that it needs; and nothing of a lot while one before it in the order of draw has something left (I8)."""
         want, lots = self.world.denials.want_of(name), self.books.lots
         lent = {number: nanos for kind, number, nanos in parts if kind == LOT}
@@ -332,14 +332,16 @@ class Judge:
         ]
         must(lent.keys() <= {lot.id for lot in order}, "want %s was lent %s, which it cannot draw", want, lent)
         last = max((place for place, lot in enumerate(order) if lot.id in lent), default=0)
+        taken = {number: nanos for number, *_, nanos in rows(_VALUES)}
         for lot in order[:last]:
+            left = lot.left - (taken[lot.id] - lot.taken)  # what the ledger gave by itself is not in the books yet
             must(
-                lot.left <= (lot.left and self.world.denials.owed().get(lot.id, 0)),
+                left <= (left and self.world.denials.owed().get(lot.id, 0)),
                 "want %s was lent %s, and lot %d before it has %d left",
                 want,
                 lent,
                 lot.id,
-                lot.left,
+                left,
             )
 
     def _compare(self, rows: Any) -> None:
