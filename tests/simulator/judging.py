@@ -141,6 +141,8 @@ class Judge:
 
     def leased(self, worker: "Worker", lease: Lease) -> Purse:
         """The lease is what the books said when it was made: no lot is missing, none has more or less (I9, I3)."""
+        if (worker.number, worker.epoch) not in self.ready:  # the ledger died in the very event in which it said so
+            self.look()
         books = self.ready[worker.number, worker.epoch][1].copied()
         named = {lot.id: lot for wallet in lease.wallets for lot in wallet.lots}
         for lot in books.lots.values():
