@@ -159,7 +159,7 @@ class Worker:
             call.attempt(asked)
         asks, self.asked = self.asked, []
         for one in asks:
-            self.spending.returned(self.sized.give_back(one, self.pair.now), one.number)
+            self.spending.give_back_asked(one)
         block = self.tape.take_block()
         if block:
             self.tape.write(block, self.pair.now)

@@ -391,10 +391,9 @@ class Worker:
             return
         loan, now = self.loan, self.host.clock()
         at, before = loan.stamp(now), self.tape.next_sequence
-        parts = self._sized.give_back(asked, now)
+        parts = self.spending.give_back_asked(asked)
         foretold = loan.spare(asked.wallets, asked.limits, at)
         must(sorted(parts) == sorted(foretold), "the worker returned %s and must return %s", parts, foretold)
-        self.spending.returned(parts, asked.number)
         self._told_returns(before)
         for wallet in asked.wallets:
             self.cleared["wallet", wallet] = self.world.agenda.now

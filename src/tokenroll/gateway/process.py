@@ -398,9 +398,8 @@ class _Life:
             self._report()
 
     def _give_back(self, asked: AskBack) -> None:
-        sized = self._spending.sized
-        if sized is not None and self._returns:
-            self._spending.returned(sized.give_back(asked, self._clock()), asked.number)
+        if self._spending.sized is not None and self._returns:
+            self._spending.give_back_asked(asked)
             self._hurries = True
             self._commit.soon()
 

@@ -6,7 +6,7 @@ from tests.unit.services.test_lending import story
 from tests.unit.services.test_lending_races import Listener, credits_worth
 from tokenroll.model.limits import AMOUNTS_ASKED_MAX
 from tokenroll.services.hot import HotHold
-from tokenroll.services.protocol import AskAmounts, Lacking, Lent, Want
+from tokenroll.services.protocol import AskAmounts, AskBack, Lacking, Lent, Want
 
 
 @story
@@ -95,3 +95,20 @@ def test_nobody_is_lent_what_was_over_when_its_life_began(pair):
     assert isinstance(lent, Lent)
     assert [(lot, nanos) for _, lot, nanos in lent.lots] == [(BO_LOT, 5 * CREDIT)]
     assert [one.left_nanos for one in lent.elsewhere] == [0]
+
+
+@story
+def test_a_clock_that_is_set_back_keeps_no_share_of_a_day_that_is_over(pair):
+    """Instants of a life never go back, so the next calls count for the second day: what the first day used is not held back for it."""
+    pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=10)
+    pair.talk()
+    for _ in range(4):
+        pair.call(0).settle(input=10, output=0)
+    pair.now += DAY
+    pair.call(0, "Bo").settle(input=10, output=0)
+    pair.now -= DAY
+    worker = pair.workers[0]
+    limit = next(iter(worker.spending.limits.known))
+    parts = worker.spending.give_back_asked(AskBack(1, [], [limit]))
+    assert [one[:2] for one in parts] == [(1, limit)]
+    assert worker.spending.limits.known[limit].share == 0
