@@ -30,25 +30,28 @@ class SharedPages:
         """Now and once a second, until it is removed."""
         if self._is_over:
             return
-        self.write()
+        loop.run_in_executor(None, self._write, self._own())  # a disk that is busy syncing must not hold calls up
         loop.call_later(WRITE_SECONDS, self.write_on, loop)
 
     def write(self) -> None:
         """Once, whole or not at all. On a disk that takes nothing the others tell nothing of this worker."""
+        self._write(self._own())
+
+    def _write(self, text: str) -> None:
         beside = self._path.with_suffix(".new")
         with contextlib.suppress(OSError):
-            beside.write_text(self._own(), encoding="utf-8")
+            beside.write_text(text, encoding="utf-8")
             beside.replace(self._path)
 
     def text(self) -> str:
         """The page of all: of this worker as it is now, of the others as they were a moment ago."""
         pages = {self._path.name: self._own()}
-        earliest = time.time() - CURRENT_SECONDS
+        now = time.time()
         with contextlib.suppress(OSError), os.scandir(self._directory) as found:
             for one in found:
                 if one.name.startswith(_PREFIX) and not one.name.endswith(".new") and one.name not in pages:
                     with contextlib.suppress(OSError):
-                        if one.stat().st_mtime >= earliest:
+                        if abs(now - one.stat().st_mtime) <= CURRENT_SECONDS:  # also after a clock that was set back
                             pages[one.name] = Path(one.path).read_text(encoding="utf-8")
         return joined([pages[name] for name in sorted(pages)])
 

@@ -248,9 +248,8 @@ def _prepare_writer(raw: "psycopg.Connection[Any]", place: LedgerUrl) -> None:
         raise UnfitDatabaseError(
             f"{place} grants advisory locks and keeps none, so two ledgers could write: use PostgreSQL itself"
         )
-    raw.execute(
-        "SET jit = off"
-    )  # a report's arrays look dear to the planner, and making machine code of each costs more
+    # a report's arrays look dear to the planner, and making machine code for each costs more than it saves
+    raw.execute("SET jit = off")
     raw.autocommit = False
 
 
