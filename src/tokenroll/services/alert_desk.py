@@ -7,11 +7,11 @@ that a slow receiver delays its own messages only.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tokenroll.model.instant import Instant
-from tokenroll.model.limits import ALERT_SECONDS
+from tokenroll.model.limits import ALERT_CHANGES_MAX, ALERT_SECONDS
 from tokenroll.services import alerting
 from tokenroll.services.alert_sending import send
 from tokenroll.services.alert_watch import AlertWatch
@@ -43,17 +43,30 @@ class AlertDesk(Rounds):
         self._watch = AlertWatch(settings.thresholds)
         self._sending: set[str] = set()
 
-    def _round(self) -> None:
-        self.look()
+    def _round(self) -> Iterator[int]:
+        yield from self._looks()
         self._send_due()
 
     def look(self) -> int:
         """Notes what passed a threshold since the last look. How much that is."""
+        return sum(self._looks())
+
+    def _looks(self) -> Iterator[int]:
+        """The same in parts, and of each how much was noted."""
         ledger = self._ledger
-        now = ledger.now()
-        changes = self._watch.changes(ledger.connection, ledger.open_raises(), now)
-        if not changes:
-            return 0
+        try:
+            for changes in self._watch.changes(ledger.connection, ledger.open_raises, ledger.now()):
+                yield sum(
+                    self._note(changes[start : start + ALERT_CHANGES_MAX])
+                    for start in range(0, len(changes), ALERT_CHANGES_MAX)
+                )
+        except Exception:
+            ledger.connection.rollback()
+            self._watch = AlertWatch(self._settings.thresholds)  # what was summed and not noted is looked at again
+            raise
+
+    def _note(self, changes: list[dict[str, Any]]) -> int:
+        ledger = self._ledger
         names = [one.name for one in self._settings.destinations]
         command = Command(
             id=f"alerts-{ledger.last_seq}", name="alert.note", arguments={"changes": changes, "destinations": names}

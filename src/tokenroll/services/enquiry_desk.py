@@ -70,7 +70,7 @@ class EnquiryDesk(Rounds):
         self._asking: set[str] = set()
         """Deployments that are being asked."""
 
-    def _round(self) -> None:
+    def _round(self) -> Iterable[object]:
         """A thread for each deployment that has something due and is not being asked already."""
         loop = asyncio.get_running_loop()
         parts: dict[str, list[Enquiry]] = {}
@@ -82,6 +82,7 @@ class EnquiryDesk(Rounds):
             threading.Thread(
                 target=self._ask_all, args=(loop, deployment, enquiries), daemon=True, name=f"enquiries-{deployment}"
             ).start()
+        return ()
 
     def due(self) -> list[Enquiry]:
         """Attempts to be asked about now."""

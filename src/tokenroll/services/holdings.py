@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, case, select
 
 from tokenroll.engine.balance import balance_at
 from tokenroll.model.classification import Classification
@@ -45,6 +45,23 @@ def states_by_wallet(connection: Connection, wallet_ids: Sequence[int] | None = 
     found: dict[int, list[LotState]] = {}
     for row in connection.execute(query):
         found.setdefault(row.wallet_id, []).append(_state(row))
+    return found
+
+
+def lefts_of(connection: Connection, wallet_ids: Sequence[int], at: Instant) -> dict[int, int]:
+    """By wallet, what is left at an instant with what its calls hold and what is being checked, in nanos; a sum in Python has no bound."""
+    lots, values = schema.lots.c, schema.lot_values.c
+    gone = values.spent_nanos + values.forfeited_nanos + values.clawed_back_nanos + values.voided_nanos
+    usable = (lots.effective_at <= at) & (lots.expires_at.is_(None) | (lots.expires_at > at))
+    whole = lots.amount_nanos - gone - values.transferred_out_nanos
+    query = (
+        select(lots.wallet_id, case((usable, whole), else_=values.held_nanos + values.suspense_nanos))
+        .join_from(schema.lots, schema.lot_values, values.lot_id == lots.id)
+        .where(lots.wallet_id.in_(wallet_ids))
+    )
+    found: dict[int, int] = {}
+    for wallet_id, nanos in connection.execute(query):
+        found[wallet_id] = found.get(wallet_id, 0) + nanos
     return found
 
 

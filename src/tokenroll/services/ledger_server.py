@@ -59,6 +59,10 @@ RECOVERY_SECONDS: Final = 1.0
 """After so long without a report of a worker's earlier lives, summing goes on: they are waited for by callers, sums are not."""
 USAGE_SECONDS: Final = 2
 """How soon ended calls are summed for usage reports, so that few are left for a report to add itself."""
+SLICE_CPU_SECONDS: Final = 0.03
+SLICE_SETTLEMENTS_MIN: Final = 250
+SLICE_SETTLEMENTS_MAX: Final = 2_000
+"""Settlements that are summed in one transaction: twice as many as before where they took no more than so long of the CPU, half as many where more."""
 SAID_AGAIN_SECONDS: Final = 60
 """How often the same trouble with the disk is told: workers come again several times a second, and a log can fill a disk, too."""
 
@@ -181,15 +185,21 @@ class LedgerServer:
         self.watch.told(reply.values["workers"])
         return reply
 
-    async def _roll_up(self, roll_up: Callable[[], int]) -> None:
+    async def _roll_up(self, roll_up: Callable[[int], int]) -> None:
         """What was folded summed, a slice at a time, and never for more than a quarter of the time: reports come first.
 
+        A slice is as long as keeps nobody waiting, whatever is in it: calls of few keys are summed ten times as fast as calls of many.
         Nothing while a worker's earlier lives are folded: it serves nobody until then, or the books are far behind.
         """
+        limit = SLICE_SETTLEMENTS_MIN
         while not any(one.recovers() for one in self.connections):
-            started = time.monotonic()
-            if not roll_up():
+            started, started_cpu = time.monotonic(), time.thread_time()
+            if not roll_up(limit):
                 return
+            if time.thread_time() - started_cpu > SLICE_CPU_SECONDS:
+                limit = max(SLICE_SETTLEMENTS_MIN, limit // 2)
+            else:
+                limit = min(SLICE_SETTLEMENTS_MAX, limit * 2)
             await asyncio.sleep(3 * (time.monotonic() - started))
 
     def answer(self, command: Command) -> Reply:

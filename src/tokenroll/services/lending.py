@@ -7,11 +7,9 @@ what they do not hold: a call is denied only when the money is nowhere.
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, bindparam, select
 
-from tokenroll.engine.limiting import window_at
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.instant import Instant
 from tokenroll.model.limit import Limit, LimitOverride
@@ -21,6 +19,7 @@ from tokenroll.services import recalling
 from tokenroll.services.hot import NEVER
 from tokenroll.services.limit_terms import limit_from_row, overrides_of
 from tokenroll.services.protocol import Elsewhere, Lacking, Lent, Want
+from tokenroll.services.windows import windows_of
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import hold_key
 from tokenroll.store.cycles import read_calendars
@@ -46,6 +45,7 @@ _LOTS: Final = schema.lots.c
 _LOTS_OF: Final = select(_LOTS.wallet_id, _LOTS.priority, _LOTS.expires_at, _LOTS.effective_at, _LOTS.id).where(
     _LOTS.wallet_id.in_(bindparam("wallets", expanding=True))
 )
+_LIMITS_OF: Final = select(schema.limits).where(schema.limits.c.id.in_(bindparam("limits", expanding=True)))
 
 
 class _Lot(NamedTuple):
@@ -124,6 +124,7 @@ class Lending:
         None of a wallet or a limit of which one before it is not met: it would be answered before that.
         """
         self._read({wallet_id for want in wants for wallet_id in want.wallets})
+        self._read_limits(limit_id for want in wants for limit_id, _ in want.limits)
         met: list[tuple[Want, Sequence[LeasePart], Instant]] = []
         wallets: set[int] = set()
         limits: set[int] = set()
@@ -290,8 +291,7 @@ class Lending:
             return 0
         if self._calendars is None:
             self._calendars = read_calendars(self._connection)
-        window = window_at(limit.window, limit.window_seconds, now, ZoneInfo(limit.zone), self._calendars)
-        return window.counted_from
+        return windows_of(limit.window, limit.window_seconds, limit.zone).at(now, self._calendars).counted_from
 
     def _used_by_nobody(self, limit_id: int, now: Instant) -> int:
         """The part of a limit that is used by calls of lives that are over: no share counts them."""
@@ -305,10 +305,16 @@ class Lending:
         return SHARE_WHOLE if cap <= 0 else min(SHARE_WHOLE, -(-unshared * SHARE_WHOLE // cap))
 
     def _limit(self, limit_id: int) -> _Limit:
-        known = self._limits.get(limit_id)
-        if known is None:
-            row = self._connection.execute(select(schema.limits).where(schema.limits.c.id == limit_id)).one_or_none()
-            limit = None if row is None else limit_from_row(row)
-            known = _Limit(limit, overrides_of(self._connection, [limit_id]).get(limit_id, []))
-            self._limits[limit_id] = known
-        return known
+        if limit_id not in self._limits:
+            self._read_limits([limit_id])
+        return self._limits[limit_id]
+
+    def _read_limits(self, limit_ids: Iterable[int]) -> None:
+        """These limits, in two questions for all of them."""
+        wanted = sorted({one for one in limit_ids if one not in self._limits})
+        if not wanted:
+            return
+        rows = self._connection.execute(_LIMITS_OF, {"limits": wanted}).all()
+        overrides = overrides_of(self._connection, wanted)
+        self._limits.update({one: _Limit(None, []) for one in wanted})
+        self._limits.update({row.id: _Limit(limit_from_row(row), overrides.get(row.id, [])) for row in rows})

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 _log = logging.getLogger(__name__)
 
@@ -33,13 +34,14 @@ class Rounds(ABC):
         return self._task is not None and self._task.done()
 
     @abstractmethod
-    def _round(self) -> None:
-        """One round. Whatever it raises is told, and does not end the others."""
+    def _round(self) -> Iterable[object]:
+        """One round, in steps: between two of them the loop does what else waits. Whatever it raises is told, and does not end the others."""
 
     async def _run(self) -> None:
         while True:
             try:
-                self._round()
+                for _ in self._round():
+                    await asyncio.sleep(0)
             except Exception:  # noqa: BLE001 - a door: told, and tried again
                 _log.exception("%s failed; they are tried again in %s s", self.name, self._seconds)
             await asyncio.sleep(self._seconds)

@@ -72,6 +72,10 @@ class CycleBook:
         """The number of the cycle that contains `at` in that zone."""
         return self._span(zone_name, at)[2]
 
+    def began_at(self, zone_name: str, at: Instant) -> Instant:
+        """When the cycle began that contains `at` in that zone."""
+        return self._span(zone_name, at)[0]
+
     def first_open(self) -> int:
         """The cycle after the newest closed one: where late calls go. 0 when none is closed."""
         closed = self.closed_through

@@ -14,10 +14,13 @@ from tests.firm import CREDIT, FEBRUARY, HOUR, JANUARY, Firm
 from tests.post_office import MailServer, Receiver, opened
 from tests.tampering import change
 from tokenroll.model.limits import MESSAGE_ATTEMPTS_MAX
-from tokenroll.services import alerting
+from tokenroll.services import alert_desk, alert_watch, alerting
 from tokenroll.services.alert_desk import AlertDesk
 from tokenroll.services.alert_sending import send
+from tokenroll.services.alert_watch import AlertWatch
 from tokenroll.services.alerting import Outcome, pause_seconds
+from tokenroll.services.holdings import lefts_of
+from tokenroll.services.protocol import Reply
 from tokenroll.settings import AlertSettings, DestinationSettings, SmtpSettings
 
 KEY = bytes(range(32))
@@ -75,6 +78,57 @@ def test_each_threshold_of_a_wallets_cycle_is_told_once_when_it_is_crossed(firm)
     assert told(firm) == [("wallet", "Ada", "crossed", 50), ("wallet", "Ada", "crossed", 80)]
     (_, newest) = reversed(firm.reports.alerts(100))
     assert (newest["used"]["amount"], newest["of"]["amount"]) == ("81.000000000", "100.000000000")
+
+
+def team_of_five(firm):
+    """Ada and four more, each with 50 of their 100 credits used."""
+    names = ["Ada", "Bo", "Cleo", "Dev", "Eli"]
+    for name in names[1:]:
+        firm.hire(name)
+        firm.do("grant.create", to=name, plan="tools")
+    for name in names:
+        (lot,) = firm.lot_ids(name)
+        firm.call(name, lot, 50 * CREDIT)
+    return names
+
+
+def test_many_wallets_are_looked_at_in_parts_and_none_is_left_out(firm, monkeypatch):
+    """The ledger lends between two parts: with ten thousand wallets at work a look took it a second."""
+    monkeypatch.setattr(alert_watch, "_PART", 2)
+    names = team_of_five(firm)
+    parts = [len(one) for one in AlertWatch((50, 80)).changes(firm.connection, dict, firm.now)]
+    assert parts == [0, 2, 2, 1]  # their calls are read, then three parts of wallets
+    assert (desk(firm).look(), desk(firm).look()) == (5, 0)
+    assert told(firm) == [("wallet", name, "crossed", 50) for name in names]
+
+
+def test_more_than_one_note_holds_is_noted_all_the_same(firm, monkeypatch):
+    monkeypatch.setattr(alert_desk, "ALERT_CHANGES_MAX", 2)
+    team_of_five(firm)
+    watch = desk(firm)
+    assert (watch.look(), watch.look()) == (5, 0)
+
+
+def test_what_could_not_be_noted_is_looked_at_again(firm, monkeypatch):
+    watch = desk(firm)
+    watch.look()
+    (lot,) = firm.lot_ids("Ada")
+    firm.call("Ada", lot, 50 * CREDIT)
+    with monkeypatch.context() as broken:
+        broken.setattr(firm.ledger, "execute", lambda command: Reply(command.id, problem="the disk is full"))
+        with pytest.raises(RuntimeError, match="the disk is full"):
+            watch.look()
+    assert (watch.look(), watch.look()) == (1, 0)
+
+
+def test_what_is_held_or_being_checked_is_left_and_what_is_over_or_to_come_is_not(firm):
+    """A wallet's share is of what its member can still use."""
+    (lot,) = firm.lot_ids("Ada")
+    firm.call("Ada", lot, 20 * CREDIT)
+    firm.hold("Ada", (lot, 30 * CREDIT))
+    assert lefts_of(firm.connection, [firm.wallet_id("Ada")], firm.now) == {firm.wallet_id("Ada"): 80 * CREDIT}
+    assert lefts_of(firm.connection, [firm.wallet_id("Ada")], FEBRUARY) == {firm.wallet_id("Ada"): 30 * CREDIT}
+    assert lefts_of(firm.connection, [firm.wallet_id("Ada")], JANUARY - 1) == {firm.wallet_id("Ada"): 30 * CREDIT}
 
 
 def test_a_ledger_that_starts_again_repeats_nothing(firm):

@@ -4,6 +4,7 @@ import sqlite3
 import time
 
 import msgspec
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from tests import ledger_kit as kit
@@ -301,3 +302,24 @@ def test_where_wants_that_came_together_fail_their_worker_says_them_anew(pair):
     pair.server.leases.wants(wanter, [want_of(0, 50, 5, [kit.ADA]), want_of(0, 51, 5, [kit.BO])])
     assert wanter.is_over
     assert wanter.heard == []
+
+
+@story
+def test_however_many_limits_are_wanted_together_their_rows_are_read_together(pair):
+    """Each of ten thousand wallets has limits of its own: read one after another they were two fifths of the ledger's work."""
+    asked, counts = [], []
+    event.listen(pair.connection, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    for count in (2, 12):
+        for number in range(count):
+            pair.do("limit.create", name=f"{count} {number}", member="Bo", window="day", measure="calls", cap=10)
+        pair.talk()
+        limits = [(limit_id, 10**17) for limit_id in sorted(pair.workers[0].spending.limits.known)]
+        asked.clear()
+        wanter = Listener(0)
+        wants = [want_of(0, 50 * count + number, 5, [name]) for number, name in enumerate((kit.ADA, kit.BO))]
+        pair.server.leases.wants(
+            wanter, [msgspec.structs.replace(one, limits=limits[number::2]) for number, one in enumerate(wants)]
+        )
+        assert [type(one) for one in wanter.heard] == [Lent, Lent]
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0

@@ -258,6 +258,20 @@ def test_acknowledgments_are_heard_a_moment_later_so_that_reports_hold_more_than
     asyncio.run(story())
 
 
+def test_a_slice_of_sums_is_as_long_as_keeps_nobody_waiting(monkeypatch):
+    """Calls of ten thousand keys are ten thousand sums: 2,000 of them kept wants of workers waiting for half a second."""
+    seconds, asked = [100.0], []
+
+    def roll_up(limit: int) -> int:
+        asked.append(limit)
+        seconds[0] += limit * (0.000_01 if len(asked) < 6 else 0.000_1)
+        return limit if len(asked) < 9 else 0
+
+    monkeypatch.setattr("tokenroll.services.ledger_server.time.thread_time", lambda: seconds[0])
+    asyncio.run(LedgerServer(Kit().ledger)._roll_up(roll_up))
+    assert asked == [250, 500, 1_000, 2_000, 2_000, 2_000, 1_000, 500, 250]
+
+
 def test_nothing_is_summed_while_an_earlier_life_is_folded(directory, monkeypatch):
     """Callers wait for the fold; for sums of usage nobody waits, and one whose fold is refused holds them up for a second only."""
     one = Kit()
@@ -265,7 +279,7 @@ def test_nothing_is_summed_while_an_earlier_life_is_folded(directory, monkeypatc
     server = LedgerServer(one.ledger)
     summed = []
 
-    def once() -> int:
+    def once(limit: int) -> int:
         summed.append("once")
         return 0
 
