@@ -86,6 +86,7 @@ def ledger_door(settings: Settings, *, may_open: bool = True) -> LedgerClient:
         clock=clock_of(settings),
         commands=COMMANDS,
         random_bits=random_bits,
+        tape_directory=settings.tape_directory,
         may_open=may_open,
     )
 

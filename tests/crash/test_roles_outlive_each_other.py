@@ -49,7 +49,7 @@ class Home:
         }  # fmt: skip
 
     def client(self) -> LedgerClient:
-        return LedgerClient(socket_path=self.socket, **self.files)
+        return LedgerClient(socket_path=self.socket, tape_directory=self.tapes, **self.files)
 
     def fill(self) -> None:
         commands: list[tuple[str, dict[str, Any]]] = [

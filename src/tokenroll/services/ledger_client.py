@@ -1,5 +1,6 @@
 """The doors' way to the ledger: its socket if it is served, else the ledger itself under the home's lock (DESIGN §5)."""
 
+import logging
 import socket
 import time
 from collections.abc import Mapping
@@ -9,9 +10,12 @@ from typing import Any, Final, Self
 
 from tokenroll.ledger_place import LedgerPlace
 from tokenroll.services.clock import Clock
-from tokenroll.services.ledger import Handler, RandomBits
+from tokenroll.services.ledger import Handler, Ledger, RandomBits
 from tokenroll.services.ledger_home import LedgerBusyError, open_ledger
 from tokenroll.services.protocol import Command, FrameReader, KeysUsed, Message, Reply, Status, StatusReply, encode
+from tokenroll.services.restoring import CopyTooOldError, learn_lives
+
+_log = logging.getLogger(__name__)
 
 ANSWER_SECONDS_MAX: Final = 60
 """A command waits behind a fold of at most a second or two; a minute without an answer is a fault to be told."""
@@ -21,13 +25,14 @@ _RECEIVE_BYTES: Final = 256 * 1024
 
 
 class LedgerUnreachableError(Exception):
-    """The ledger is served but does not answer. The command may have been done: ask again with the same id."""
+    """The ledger is served but does not answer, or cannot be opened. The command may have been done: ask again with the same id."""
 
 
 class LedgerClient:
     """Synchronous, one command at a time; a context manager. Not for event loops.
 
-    `may_open` False is for processes that never write the database: they wait for a ledger that is served.
+    A ledger that it opens itself may be an older copy: what the tapes beside it know is taken in first, as whoever serves it does, for
+    after a few commands it would be as far as the lost one was, and nobody could tell. `may_open` False is for processes that never write the database: they wait for a ledger that is served.
     """
 
     def __init__(
@@ -39,9 +44,11 @@ class LedgerClient:
         clock: Clock,
         commands: Mapping[str, Handler],
         random_bits: RandomBits,
+        tape_directory: Path,
         may_open: bool = True,
     ) -> None:
         self._may_open = may_open
+        self._tape_directory = tape_directory
         self._socket_path = socket_path
         self._own: dict[str, Any] = {
             "ledger_place": ledger_place, "lock_path": lock_path, "clock": clock, "commands": commands,
@@ -98,11 +105,19 @@ class LedgerClient:
                 continue
             try:
                 with open_ledger(**self._own) as ledger:
-                    return ledger.execute(message) if isinstance(message, Command) else ledger.status()
+                    return self._executed(ledger, message) if isinstance(message, Command) else ledger.status()
             except LedgerBusyError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_SECONDS)
+
+    def _executed(self, ledger: Ledger, command: Command) -> Reply:
+        try:
+            for told in learn_lives(ledger, self._tape_directory):
+                _log.warning("%s", told)
+        except CopyTooOldError as error:
+            raise LedgerUnreachableError(str(error)) from error
+        return ledger.execute(command)
 
     def _connected(self) -> bool:
         if self._socket is not None:

@@ -50,9 +50,11 @@ def learn_lives(ledger: Ledger, tape_directory: Path) -> list[str]:
     for one in found:
         for epoch in one.later:
             ledger.learn_life(one.worker, epoch, _header(one.directory, epoch).boot_id)
-        if one.later or (is_older and one.is_untold):
+        # remembered and not begun anew: the ledger that found it out ended before it came to this worker
+        is_lent = is_older or (one.is_untold and loans.has(one.worker, one.newest))
+        if one.later or (is_lent and one.is_untold):
             # a life that still goes on holds what the copy does not know of: its number is over, so it ends and reports
-            ledger.learn_life(one.worker, one.newest + 1, _NO_BOOT, is_lent=is_older)
+            ledger.learn_life(one.worker, one.newest + 1, _NO_BOOT, is_lent=is_lent)
         if one.later:
             told.append(
                 f"the tape of worker {one.worker} goes on to life {one.newest}, and the ledger knows {one.known}: it is an older copy. "

@@ -15,7 +15,7 @@ from typing import Final
 from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.services.protocol import Report
 from tokenroll.store import tape
-from tokenroll.store.attempt_record import parse_record
+from tokenroll.store.attempt_record import hold_key, parse_record
 from tokenroll.store.lease_book import LeaseBook, LeasePart
 from tokenroll.store.mirror import Mirror
 from tokenroll.store.tape import LOT, RecordType, TapeError
@@ -83,8 +83,11 @@ class UnknownLoans:
             lacks = min(mirror.left(lot), nanos - leased.get(lot, 0)) if mirror.owner(lot) else 0
             if lacks > 0:
                 parts.append(LeasePart(LOT, lot, lacks))
-        if parts or (report.worker, report.epoch) not in self._noted:
-            book.move(report.worker, report.epoch, 0, parts)
+        at = (report.worker, report.epoch)
+        if at not in self._noted and not book.is_sized(*at):
+            book.note(*at, 0, _held(mirror, *at))
+        if parts:
+            book.move(*at, 0, parts)
         return parts
 
     def take_back(self, report: Report, lent: list[LeasePart], book: LeaseBook, mirror: Mirror) -> None:
@@ -99,6 +102,16 @@ class UnknownLoans:
     def _path(self) -> Path:
         assert self._directory is not None
         return self._directory
+
+
+def _held(mirror: Mirror, worker: int, epoch: int) -> list[LeasePart]:
+    """What open calls of a life hold that had everything when they began: it was the life's own, and no lease had it."""
+    found = []
+    for hold in mirror.holds.values():
+        key = hold_key(hold.key)
+        if (key.worker, key.epoch) == (worker, epoch):
+            found += [LeasePart(LOT, lot, nanos) for lot, nanos in hold.slices if lot != COMPANY_LOT_ID]
+    return found
 
 
 def taken(blocks: bytes, folded: int) -> dict[int, int]:

@@ -61,6 +61,14 @@ def parts_of(record: bytes) -> list[LeasePart]:
     return [LeasePart(*one) for one in _PART.iter_unpack(record)]
 
 
+def makes_sized(record: bytes) -> bool:
+    """Whether from a move on its life is one that spends what it was lent. A life that has everything only returns what its last one had.
+
+    A move of nothing is of one with unknown loans. Raises struct.error for what is no record of a move.
+    """
+    return not record or any(one.amount > 0 for one in parts_of(record))
+
+
 class LeaseBook:
     """Sized leases as the rows have them: lots in the mirror, shares here."""
 
@@ -182,6 +190,14 @@ class LeaseBook:
         moves = schema.lease_moves.c
         query = select(func.max(moves.epoch)).where(moves.worker == worker, moves.number == GIVEN_UP)
         return self._connection.scalar(query) or 0
+
+    def is_sized(self, worker: int, epoch: int) -> bool:
+        """Whether the journal says of a life that it spends what it was lent: it was lent something, or it has a move of nothing."""
+        moves = schema.lease_moves.c
+        records = self._connection.scalars(
+            select(moves.record).where(moves.worker == worker, moves.epoch == epoch).order_by(moves.ledger_seq)
+        )
+        return any(makes_sized(record) for record in records)
 
     def lent(self, worker: int, epoch: int, number: int) -> list[LeasePart] | None:
         """What was lent for a want of that number; None when it was not."""

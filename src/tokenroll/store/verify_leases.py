@@ -11,7 +11,7 @@ from tokenroll.model.hold import COMPANY_LOT_ID, Slice
 from tokenroll.model.limits import SHARE_WHOLE
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import hold_key
-from tokenroll.store.lease_book import RECLAIMED, RESTORED, LeasePart, move_leaf, parts_of
+from tokenroll.store.lease_book import RECLAIMED, RESTORED, LeasePart, makes_sized, move_leaf, parts_of
 from tokenroll.store.tape import LOT
 
 _LEASE: Final = "lease "
@@ -48,14 +48,13 @@ class LeaseReplay:
     def leaves(self, rows: Iterable[Any]) -> Iterator[tuple[int, bytes]]:
         """Each row's leaf, the row replayed on the way."""
         for row in rows:
+            parts = []
             try:
                 parts = parts_of(row.record)
+                if makes_sized(row.record):
+                    self._sized.add((row.worker, row.epoch))
             except struct.error as error:
                 self._differs("lease", f"move {row.ledger_seq} of leases cannot be read: {error}")
-                parts = []
-            # a life that has everything only returned what its last one had; a move of nothing is of one with unknown loans
-            if not row.record or any(one.amount > 0 for one in parts):
-                self._sized.add((row.worker, row.epoch))
             if row.number < 0:
                 self._away(row, parts)
             for kind, row_id, amount in parts:

@@ -1,16 +1,21 @@
 """A ledger put back from an older copy, of several workers: the copy does not know what was lent since it was made (docs/faults.md)."""
 
 import asyncio
+import itertools
 import sqlite3
+
+import pytest
 
 from tests import ledger_kit as kit
 from tests.empty_ledger import sqlite_connection
-from tests.ledger_kit import CREDIT
+from tests.ledger_kit import ADA_LOT, CREDIT
 from tests.pair import Pair, Worker
 from tests.unit.services.test_lending import story
 from tokenroll.services import lease_desk
 from tokenroll.services.hot import HotHold, Wait
+from tokenroll.services.ledger_client import LedgerClient
 from tokenroll.services.ledger_server import LedgerServer
+from tokenroll.services.protocol import Command
 from tokenroll.services.restoring import learn_lives
 from tokenroll.store.verify import verify
 from tokenroll.upstream.dialect import Denial
@@ -33,6 +38,8 @@ def put_back(pair, copy):
 
 
 def start(pair):
+    """Two workers, and whatever the ledger has learnt from their tapes."""
+    pair.of = 2
     pair.ledger = kit.new_ledger(pair.connection, lambda: pair.now)
     learn_lives(pair.ledger, pair.folder)
     pair.server = LedgerServer(pair.ledger)
@@ -82,6 +89,71 @@ def test_what_was_lent_since_is_booked_again_from_what_nobody_has(pair):
     call.settle(input=10, output=0)
     pair.prove()
     assert pair.rows("SELECT count(*) FROM settlements") == [(3,)]
+
+
+@story
+def test_commands_to_an_older_copy_that_is_not_served_yet_do_not_hide_that_it_is_one(pair):
+    """After some commands it is further than the lost ledger was when it lent last; Cleo gives them before she starts it."""
+    copy = copy_of(pair)
+    cost = pair.call(0).settle(input=1_000, output=10)
+    pair.talk()
+    last_seq = pair.ledger.last_seq
+    for worker in pair.workers:
+        worker.die()
+    place = pair.folder.parent / "put-back.db"
+    file = sqlite3.connect(place)
+    copy.backup(file)
+    numbers = itertools.count(10**6)
+    client = LedgerClient(
+        socket_path=pair.folder.parent / "none.sock", ledger_place=place, lock_path=pair.folder.parent / "lock",
+        clock=lambda: pair.now, commands=kit.HANDLERS, random_bits=lambda bits: next(numbers) % (1 << bits), tape_directory=pair.folder,
+    )  # fmt: skip
+    for number in range(last_seq):
+        named = {"name": f"Cleo's {number}", "cost_centre": "R2"}
+        assert (
+            client.execute(Command(id=f"cleo-{number}", name="department.create", arguments=named)).result is not None
+        )
+    pair.connection.rollback()
+    file.backup(sqlite_connection(pair.connection))
+    start(pair)
+    assert pair.ledger.last_seq > last_seq
+    pair.prove()
+    assert cost == 3_150_000
+    assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(cost,)]
+
+
+@story
+def test_a_ledger_that_dies_while_it_finds_out_that_it_is_an_older_copy_goes_on_where_it_was(pair):
+    """What it wrote of the first worker brought it as far as the lost one was; of the second it must know all the same."""
+    pair.call(0).settle(input=10, output=0)
+    pair.call(1, "Bo").settle(input=10, output=0)
+    pair.talk()
+    copy = copy_of(pair)
+    cost = pair.call(1).settle(input=1_000, output=10)  # one loan since
+    pair.talk()
+    for worker in pair.workers:
+        worker.die()
+    pair.connection.rollback()
+    copy.backup(sqlite_connection(pair.connection))
+    ledger = kit.new_ledger(pair.connection, lambda: pair.now)
+    learn_life = ledger.learn_life
+
+    def dies_at_the_second(worker, *arguments, **named):
+        if worker == 1:
+            raise KeyboardInterrupt
+        learn_life(worker, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(ledger, "learn_life", dies_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            learn_lives(ledger, pair.folder)
+    ledger = kit.new_ledger(pair.connection, lambda: pair.now)
+    learn_lives(ledger, pair.folder)
+    assert [ledger.epoch_of(worker) for worker in (0, 1)] == [2, 2]  # who lives on holds what the copy does not know of
+    start(pair)
+    pair.prove()
+    assert cost == 3_150_000
+    assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(2 * 30_000 + cost,)]
 
 
 @story
@@ -231,3 +303,38 @@ def test_without_evidence_of_a_copy_a_worker_halts_in_words_until_its_tape_is_mo
     assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(30_000,)]
     pair.connection.rollback()
     assert verify(pair.connection, pair.now).holds
+
+
+@pytest.mark.parametrize(
+    ("ends", "spent_nanos", "suspense_nanos"), [(False, 6_030_000, 8_006_091_000), (True, 9_180_000, 0)]
+)
+def test_a_call_that_was_open_when_one_worker_had_everything_is_booked_where_several_are_now(
+    tmp_path, ends, spent_nanos, suspense_nanos
+):
+    """What it held was in no lease: the copy is of before there were two workers, and since then each is lent its part."""
+
+    async def story():
+        pair = Pair(tmp_path, of=1)
+        pair.call(0).settle(input=10, output=0)
+        held = pair.call(0, output_cap_tokens=8 * CREDIT // kit.OUT_NANOS)
+        copy = copy_of(pair)
+        if ends:
+            held.settle(input=1_000, output=10)
+        else:
+            held.worker.spending.dispatched([held.hold], pair.now)
+        pair.talk()
+        pair.workers[0].die()
+        start(pair)
+        pair.talk()
+        pair.call(0).settle(input=2_000, output=0)
+        pair.call(1, "Bo").settle(input=3_000, output=0)
+        pair.talk()
+        before = pair.rows("SELECT wallet_id, charge_nanos FROM settlements ORDER BY hold_key")
+        put_back(pair, copy)
+        pair.prove()
+        assert pair.rows("SELECT wallet_id, charge_nanos FROM settlements ORDER BY hold_key") == before
+        assert pair.rows(
+            f"SELECT held_nanos, spent_nanos, suspense_nanos FROM lot_values WHERE lot_id = {ADA_LOT}"
+        ) == [(0, spent_nanos, suspense_nanos)]
+
+    asyncio.run(story())
