@@ -31,6 +31,8 @@ class Said(NamedTuple):
 
     free: dict[int, int]
     used: dict[int, int]
+    told: int
+    """What the worker was told that the wallets have, beside what it has itself: by that it judges a call that lacks more by now."""
 
 
 class Denials:
@@ -84,7 +86,8 @@ class Denials:
                 wallet_of[lot] = wallet
                 there = left - sum(nanos for _, one, nanos in lent if one == lot) - owed.get(lot, 0)
                 free[wallet] += max(0, there)
-        if want.need_nanos <= sum(free.values()):  # it is a limit that is lacking, and nobody was asked for money
+        told = sum(free.values())
+        if want.need_nanos <= told:  # it is a limit that is lacking, and nobody was asked for money
             free = dict.fromkeys(free, 1 << 62)
         else:
             for number, lot, nanos in lent:
@@ -96,7 +99,7 @@ class Denials:
             if counted is not None:
                 used[limit] = counted
         connection.rollback()
-        self.said[name] = Said(free, used)
+        self.said[name] = Said(free, used, told)
 
     def _over_by(self, worker: "Worker", at: int) -> int:
         """What ended by then a life is lent nothing of: it was not told of what was over when it began, by the ledger's clock."""

@@ -502,12 +502,13 @@ class Loan(Purse):
         self,
         asked: Asked,
         now: int,
-        said: tuple[dict[int, int], dict[int, int]] | None,
+        said: tuple[dict[int, int], dict[int, int], int] | None,
         *,
         is_late: bool,
         are_clocks_set: bool,
     ) -> set[str]:
-        """What the call may be told. `said`: what there was, of wallets and limits, when the ledger said that it is not enough.
+        """What the call may be told. `said`: what there was, of wallets and limits, when the ledger said that it is not enough; and of
+        wallets without what nobody was asked for.
 
         `is_late`: it has waited for as long as it may. What fits here must be admitted; what does not is asked for.
         """
@@ -525,7 +526,9 @@ class Loan(Purse):
             allowed = {"limit_reached"} if said is None and not is_late else {"limit_reached", *allowed}
         if said is None:
             return allowed
-        free, used = said
+        free, used, told = said
+        if missing > told and asked.may_wait:
+            allowed.add("wait")  # for a moment, and asks again: it lacks more than it did
         if missing > sum(free.get(one, 0) for one in (asked.wallet, asked.pool)):
             allowed |= {"wallet_empty", "wait"} if asked.may_wait else {"wallet_empty"}
         for one in short:

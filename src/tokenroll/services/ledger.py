@@ -403,7 +403,7 @@ class Ledger:
         with self._transaction() as now:
             met = self._lending.lend([one for one in messages if self._is_lessee(one)], now, sparing=sparing)
             self._journal.close_batch(now)
-        self.loans.lent(self.last_seq)
+        self.loans.lent(self.last_seq if met else 0)
         return {one.number: self._lending.lent(one, parts, at) for one, parts, at in met}
 
     def _free_outlived(self, message: Want, at: Instant) -> bool:
@@ -418,10 +418,10 @@ class Ledger:
 
     def met(self, message: Want) -> Lent | None:
         """What was lent for a want that is said again, if it was met."""
-        known = self._book.lent(message.worker, message.epoch, message.number) if message.again else None
+        seq, known = self._book.lent(message.worker, message.epoch, message.number) if message.again else (0, None)
         met = None if known is None else self._lending.lent(message, known, message.at or self.now())
         self.connection.rollback()
-        self.loans.lent(self.last_seq if met else 0)  # whoever lent it may have failed before that was noted
+        self.loans.lent(seq)  # whoever lent it may have failed before that was noted
         return met if self._is_lessee(message) else None
 
     def claim(self, messages: Sequence[Claim], peers: Container[int]) -> list[ClaimAnswer]:

@@ -61,7 +61,7 @@ def learn_lives(ledger: Ledger, tape_directory: Path) -> list[str]:
                 "What the tape has is booked before anybody spends; what was granted since the copy is not there"
             )
     if is_older:
-        loans.lent(ledger.last_seq)
+        loans.begin_at(ledger.last_seq)
     loans.untold = {one.worker for one in found if _is_to_tell(ledger, loans, one.worker)}
     ledger.loans = loans
     return told

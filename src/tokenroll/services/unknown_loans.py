@@ -37,7 +37,9 @@ class UnknownLoans:
         """Workers beside this ledger whose tapes are not told: nobody is lent anything before they are, or cannot be."""
         self._noted: set[tuple[int, int]] = set()
         """Lives of which the journal has a move, be it of nothing: from there its readers know that they spend what they were lent."""
+        self._newest = 0
         if tape_directory is not None:
+            self._newest = self.newest_loan()
             with contextlib.suppress(FileNotFoundError):
                 read = json.loads((tape_directory / LIVES).read_bytes())
                 self.lives = {int(worker): life for worker, life in read.items()}
@@ -61,7 +63,13 @@ class UnknownLoans:
 
     def lent(self, ledger_seq: int) -> None:
         """That row, if there is one, lends something, and whom to is about to hear of it. After a power loss an earlier one may stand there: no evidence then."""
-        if ledger_seq and self._directory is not None:
+        if ledger_seq > self._newest:
+            self.begin_at(ledger_seq)
+
+    def begin_at(self, ledger_seq: int) -> None:
+        """No later row has lent anything: this ledger goes on from there, also if the one that is lost was further."""
+        if self._directory is not None:
+            self._newest = ledger_seq
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             mark = os.open(self._directory / NEWEST_LOAN, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

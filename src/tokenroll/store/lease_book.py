@@ -199,12 +199,14 @@ class LeaseBook:
         )
         return any(makes_sized(record) for record in records)
 
-    def lent(self, worker: int, epoch: int, number: int) -> list[LeasePart] | None:
-        """What was lent for a want of that number; None when it was not."""
+    def lent(self, worker: int, epoch: int, number: int) -> tuple[int, list[LeasePart] | None]:
+        """By which row of the journal a want of that number was met, and what was lent; 0 and None when it was not."""
         moves = schema.lease_moves.c
-        query = select(moves.record).where(moves.worker == worker, moves.epoch == epoch, moves.number == number)
-        record = self._connection.scalar(query)
-        return None if record is None else parts_of(record)
+        query = select(moves.ledger_seq, moves.record).where(
+            moves.worker == worker, moves.epoch == epoch, moves.number == number
+        )
+        row = self._connection.execute(query).one_or_none()
+        return (0, None) if row is None else (row.ledger_seq, parts_of(row.record))
 
 
 class Away(NamedTuple):

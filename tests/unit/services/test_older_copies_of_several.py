@@ -15,7 +15,7 @@ from tokenroll.services import lease_desk
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.ledger_client import LedgerClient
 from tokenroll.services.ledger_server import LedgerServer
-from tokenroll.services.protocol import Command
+from tokenroll.services.protocol import Command, Want
 from tokenroll.services.restoring import learn_lives
 from tokenroll.store.verify import verify
 from tokenroll.upstream.dialect import Denial
@@ -154,6 +154,20 @@ def test_a_ledger_that_dies_while_it_finds_out_that_it_is_an_older_copy_goes_on_
     pair.prove()
     assert cost == 3_150_000
     assert pair.rows("SELECT sum(charge_nanos) FROM settlements") == [(2 * 30_000 + cost,)]
+
+
+@story
+def test_what_is_not_lent_or_only_said_again_is_no_evidence_of_a_copy(pair):
+    """A copy of the moment before lacks no loan: nobody need wait for tapes, and nobody's life is over."""
+    pair.call(0).settle(input=10, output=0)
+    pair.talk()
+    newest = (pair.folder / "newest-loan").read_text()
+    ((worker, epoch, number),) = pair.rows("SELECT worker, epoch, number FROM lease_moves WHERE number > 0")
+    pair.do("grant.top_up", to="Bo", amount_nanos=1)
+    too_much = Want(0, 1, 900, [kit.BO], 10**6 * CREDIT, 0, [], at=pair.now)
+    assert pair.ledger.lend([too_much], sparing=False) == {}
+    assert pair.ledger.met(Want(worker, epoch, number, [kit.ADA], 1, 0, [], again=True, at=pair.now)) is not None
+    assert (pair.folder / "newest-loan").read_text() == newest
 
 
 @story
