@@ -1,10 +1,12 @@
 """One number, two ways: a wallet's amounts from rows as they come are those of the nouns, for any lots at any time."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.firm import CREDIT, DAY, HOUR, JANUARY, Firm
-from tokenroll.services.holdings import amounts_for_people, amounts_of, states_by_wallet
+from tests.tampering import change
+from tokenroll.services.holdings import amounts_for_people, amounts_of, states_by_wallet, unspent_of
 
 GRANTS = st.lists(
     st.tuples(st.integers(1, 3), st.sampled_from([None, "1m", "1d", "45d"]), st.integers(0, 40)), max_size=4
@@ -43,4 +45,28 @@ def test_rows_show_what_nouns_show(grants, calls, day):
     wallet, at = firm.wallet_id("Ada"), JANUARY + day * DAY
     states = states_by_wallet(firm.connection, [wallet]).get(wallet, [])
     kinds = sorted({one.lot.classification.value for one in states})
-    assert amounts_of(firm.connection, wallet, at) == (amounts_for_people(states, at), kinds)
+    shown = amounts_for_people(states, at)
+    assert amounts_of(firm.connection, wallet, at) == (shown, kinds)
+    unspent = shown["left_nanos"] + shown["in_use_nanos"] + shown["being_checked_nanos"]
+    assert unspent_of(firm.connection, [wallet], at).get(wallet, 0) == unspent
+
+
+@pytest.mark.parametrize(
+    ("at", "unspent"), [(JANUARY - 1, 11), (JANUARY, 3 * CREDIT - 1_111_100), (JANUARY + 40 * DAY, 11)],
+    ids=["to come", "now", "over"],
+)  # fmt: skip
+def test_what_went_anywhere_is_not_unspent(at, unspent):
+    """One nano in use, ten being checked, a hundred spent, and a power of ten each forfeited, clawed back, voided and passed on."""
+    firm = Firm()
+    firm.hire("Ada")
+    firm.do("plan.create", name="tools", kind="stipend", classification="tool", amount_nanos=3 * CREDIT, lifetime="1m")
+    firm.do("grant.create", to="Ada", plan="tools", effective_at=JANUARY)
+    (lot,) = firm.lot_ids("Ada")
+    firm.connection.rollback()
+    with firm.connection.begin():
+        change(
+            firm.connection, "UPDATE lot_values SET held_nanos = 1, suspense_nanos = 10, spent_nanos = 100, forfeited_nanos = 1000, "
+            "clawed_back_nanos = 10000, voided_nanos = 100000, transferred_out_nanos = 1000000 WHERE lot_id = ?", lot,
+        )  # fmt: skip
+    wallet = firm.wallet_id("Ada")
+    assert unspent_of(firm.connection, [wallet], at) == {wallet: unspent}

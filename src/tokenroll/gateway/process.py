@@ -398,7 +398,7 @@ class _Life:
             self._report()
 
     def _give_back(self, asked: AskBack) -> None:
-        if self._spending.sized is not None and self._returns:
+        if self._returns:
             self._spending.give_back_asked(asked)
             self._hurries = True
             self._commit.soon()

@@ -25,12 +25,14 @@ class SharedPages:
         self._path = directory / f"{_PREFIX}{worker:03d}"
         self._own = own
         self._is_over = False
+        self._writing: asyncio.Future[None] | None = None
 
     def write_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Now and once a second, until it is removed."""
+        """Now and once a second, until it is removed; not while the disk still takes the last one, which must not hold calls up."""
         if self._is_over:
             return
-        loop.run_in_executor(None, self._write, self._own())  # a disk that is busy syncing must not hold calls up
+        if self._writing is None or self._writing.done():
+            self._writing = loop.run_in_executor(None, self._write, self._own())
         loop.call_later(WRITE_SECONDS, self.write_on, loop)
 
     def write(self) -> None:
@@ -42,6 +44,8 @@ class SharedPages:
         with contextlib.suppress(OSError):
             beside.write_text(text, encoding="utf-8")
             beside.replace(self._path)
+            if self._is_over:  # it ended meanwhile
+                self._path.unlink()
 
     def text(self) -> str:
         """The page of all: of this worker as it is now, of the others as they were a moment ago."""

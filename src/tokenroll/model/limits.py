@@ -489,8 +489,8 @@ ALERT_THRESHOLDS_MAX: Final = 10
 """Thresholds of one home: more are noise."""
 ALERT_DESTINATIONS_MAX: Final = 16
 """Destinations of one home: whoever needs more has something that forwards."""
-ALERT_CHANGES_MAX: Final = 500
-"""Thresholds noted in one transaction; the next ones follow a moment later."""
+ALERT_CHANGES_MAX: Final = 20
+"""Thresholds noted in one transaction, some 30 ms; the next ones follow a moment later."""
 ALERT_SECONDS: Final = 5
 """How often thresholds are looked at: what is told by mail need not be sooner."""
 MESSAGE_SECONDS_MAX: Final = 15

@@ -55,14 +55,12 @@ class AlertDesk(Rounds):
         """The same in parts, and of each how much was noted."""
         ledger = self._ledger
         try:
-            for changes in self._watch.changes(ledger.connection, ledger.open_raises, ledger.now()):
-                yield sum(
-                    self._note(changes[start : start + ALERT_CHANGES_MAX])
-                    for start in range(0, len(changes), ALERT_CHANGES_MAX)
-                )
+            for changes in self._watch.changes(ledger.connection, ledger.open_raises, ledger.now):
+                for start in range(0, len(changes), ALERT_CHANGES_MAX):
+                    yield self._note(changes[start : start + ALERT_CHANGES_MAX])
+                yield 0
         except Exception:
             ledger.connection.rollback()
-            self._watch = AlertWatch(self._settings.thresholds)  # what was summed and not noted is looked at again
             raise
 
     def _note(self, changes: list[dict[str, Any]]) -> int:

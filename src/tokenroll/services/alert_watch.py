@@ -3,6 +3,7 @@
 It reads and remembers sums between two looks; what is known to be crossed is in the ledger, so a new watch repeats nothing.
 """
 
+import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -13,7 +14,8 @@ from tokenroll.engine.limiting import cap_at, holds_at, is_pace
 from tokenroll.model.alert import AlertSubject
 from tokenroll.model.instant import Instant
 from tokenroll.model.limit import Limit, LimitMeasure, WindowKind
-from tokenroll.services.holdings import lefts_of
+from tokenroll.services.clock import Clock
+from tokenroll.services.holdings import unspent_of
 from tokenroll.services.limit_terms import limit_from_row, overrides_of
 from tokenroll.services.windows import HotWindow, windows_of
 from tokenroll.store import schema
@@ -21,10 +23,12 @@ from tokenroll.store.cycles import CycleBook, read_calendars
 
 _T = TypeVar("_T")
 NANOS: Final = 10**9
-_PART: Final = 500
+_PART: Final = 200
 """So many wallets or limits at a time: some milliseconds."""
-_ROWS: Final = 4_000
+_ROWS: Final = 2_000
 """So many rows of the journal at a time: as long."""
+OpenRaises = Mapping[tuple[int, Instant], int]
+"""By limit and counter, what calls that have not ended raised it by."""
 _Known = Mapping[tuple[str, int], Mapping[int, Instant]]
 """By subject, the thresholds that it is known to be above and in which window that was told."""
 
@@ -48,22 +52,25 @@ class AlertWatch:
         self._seq: int | None = None
         self._spent: dict[tuple[int, int], int] = {}
         """By wallet and cycle: what its calls and charged usage cost, less what pools paid of it; for a pool what it paid."""
+        self._touched: set[int] = set()
+        """Wallets whose share may have changed since what is news of them was noted."""
 
     def changes(
-        self, connection: Connection, open_raises: Callable[[], Mapping[tuple[int, Instant], int]], now: Instant
+        self, connection: Connection, open_raises: Callable[[], OpenRaises], clock: Clock
     ) -> Iterator[list[dict[str, Any]]]:
         """What is news since the last look, as the command `alert.note` takes it, in parts of a few milliseconds each.
 
-        Whoever asks may do other things between two parts. What is read of a wallet later than its calls were summed shows it no
-        further than it is by then, so nothing is told that is not so.
+        Whoever asks notes a part before it asks for the next one, and may do other things between the two; what was not noted is news
+        the next time. A limit is read with its counters at one moment. What is read of a wallet later than its calls were summed shows
+        it no further than it is by then, so nothing is told that is not so.
         """
         known = self._known(connection)
-        touched = {number for subject, number in known if subject == AlertSubject.WALLET}
-        for _ in self._read(connection, now, touched):
+        for _ in self._read(connection, clock()):
             connection.rollback()
             yield []
-        yield from self._of_wallets(connection, sorted(touched), known, now)
-        yield from self._of_limits(connection, open_raises, known, now)
+        connection.rollback()
+        yield from self._of_wallets(connection, known, clock)
+        yield from self._of_limits(connection, open_raises, known, clock)
 
     @staticmethod
     def _known(connection: Connection) -> dict[tuple[str, int], dict[int, Instant]]:
@@ -74,30 +81,32 @@ class AlertWatch:
 
     # ---- wallets ----------------------------------------------------------------------------------------------------
 
-    def _read(self, connection: Connection, now: Instant, touched: set[int]) -> Iterator[None]:
-        """The sums brought up to date, some rows of the journal at a time; `touched`: wallets whose share may have changed."""
+    def _read(self, connection: Connection, now: Instant) -> Iterator[None]:
+        """The sums brought up to date, some rows of the journal at a time."""
         last = connection.scalar(select(func.max(schema.batches.c.last_seq))) or 0
-        seq = self._first_seq(connection, now) if self._seq is None else self._seq
-        while seq < last:
-            through = min(last, seq + _ROWS)
-            touched |= self._read_rows(connection, seq, through)
-            seq = self._seq = through
+        if self._seq is None:
+            self._seq = self._first_seq(connection, now)
+        while self._seq < last:
+            through = min(last, self._seq + _ROWS)
+            spent, touched = self._read_rows(connection, self._seq, through)
+            for key, nanos in spent.items():
+                self._spent[key] = self._spent.get(key, 0) + nanos
+            self._touched |= touched - {0}
+            self._seq = through
             yield
-        self._seq = seq
-        touched.discard(0)
 
-    def _read_rows(self, connection: Connection, after: int, through: int) -> set[int]:
-        settlements, draws = schema.settlements.c, schema.pool_draws.c
+    @staticmethod
+    def _read_rows(connection: Connection, after: int, through: int) -> tuple[dict[tuple[int, int], int], set[int]]:
+        """What these rows add, by wallet and cycle; and whose share they may have changed."""
+        settlements, draws, spent = schema.settlements.c, schema.pool_draws.c, collections.Counter[tuple[int, int]]()
         new = (settlements.ledger_seq > after) & (settlements.ledger_seq <= through)
         sums = (func.sum(settlements.charge_nanos // NANOS), func.sum(settlements.charge_nanos % NANOS))
-        touched = set()
         for wallet_id, cycle, whole, rest in connection.execute(
             select(settlements.wallet_id, settlements.cycle, *sums)
             .where(new)
             .group_by(settlements.wallet_id, settlements.cycle)
         ):
-            self._add(wallet_id, cycle, int(whole) * NANOS + int(rest))
-            touched.add(wallet_id)
+            spent[wallet_id, cycle] += int(whole) * NANOS + int(rest)
         pools = connection.scalars(select(schema.pools.c.wallet_id)).all()
         paid = (
             select(draws.wallet_id.label("pool_id"), settlements.wallet_id, settlements.cycle, draws.nanos)
@@ -105,27 +114,23 @@ class AlertWatch:
             .where(draws.wallet_id.in_(pools), draws.ledger_seq > after, draws.ledger_seq <= through)
         )
         for pool_id, wallet_id, cycle, nanos in connection.execute(paid):
-            self._add(wallet_id, cycle, -nanos)
-            self._add(pool_id, cycle, nanos)
-            touched.add(pool_id)
-        self._read_charges(connection, after, through)
-        postings = schema.postings.c
-        granted = select(postings.wallet_id).where(postings.ledger_seq > after, postings.ledger_seq <= through)
-        touched.update(connection.scalars(granted.distinct()))
-        return touched
-
-    def _read_charges(self, connection: Connection, after: int, through: int) -> None:
-        """What wallets and pools paid of usage around the gateway, or the company for them; their postings say whom it touched."""
+            spent[wallet_id, cycle] -= nanos
+            spent[pool_id, cycle] += nanos
+        touched = {wallet_id for wallet_id, _ in spent}
+        # usage around the gateway, paid by wallets and pools, or by the company for them; postings say whom it touched
         parts, entries, wallets = schema.usage_charge_parts.c, schema.entries.c, schema.wallets.c
-        query = (
+        charged = (
             select(parts.wallet_id, parts.nanos, entries.effective_at, wallets.zone)
             .join(schema.entries, entries.ledger_seq == parts.ledger_seq)
             .join(schema.wallets, wallets.id == parts.wallet_id)
             .where(parts.ledger_seq > after, parts.ledger_seq <= through)
         )
         book = CycleBook(connection)
-        for wallet_id, nanos, at, zone in connection.execute(query):
-            self._add(wallet_id, book.of_admission(zone, at), nanos)
+        for wallet_id, nanos, at, zone in connection.execute(charged):
+            spent[wallet_id, book.of_admission(zone, at)] += nanos
+        postings = schema.postings.c
+        granted = select(postings.wallet_id).where(postings.ledger_seq > after, postings.ledger_seq <= through)
+        return dict(spent), touched | set(connection.scalars(granted.distinct()))
 
     @staticmethod
     def _first_seq(connection: Connection, now: Instant) -> int:
@@ -134,64 +139,44 @@ class AlertWatch:
         first = book.span_at("UTC", book.span_at("UTC", now).start_at - 1)
         return connection.scalar(select(func.max(batches.last_seq)).where(batches.closed_at < first.start_at)) or 0
 
-    def _add(self, wallet_id: int, cycle: int, nanos: int) -> None:
-        key = (wallet_id, cycle)
-        self._spent[key] = self._spent.get(key, 0) + nanos
-
-    def _of_wallets(
-        self,
-        connection: Connection,
-        wallet_ids: list[int],
-        known: _Known,
-        now: Instant,
-    ) -> Iterator[list[dict[str, Any]]]:
+    def _of_wallets(self, connection: Connection, known: _Known, clock: Clock) -> Iterator[list[dict[str, Any]]]:
         wallets, book = schema.wallets.c, CycleBook(connection)
-        for part in _parts(wallet_ids):
+        above = {number for subject, number in known if subject == AlertSubject.WALLET}
+        for part in _parts(sorted(self._touched | above)):
+            now = clock()
             found: list[dict[str, Any]] = []
             zones = select(wallets.id, wallets.zone).where(wallets.id.in_(part)).order_by(wallets.id)
-            lefts = lefts_of(connection, part, now)
+            unspent = unspent_of(connection, part, now)
             for wallet_id, zone in connection.execute(zones):
                 used = max(0, self._spent.get((wallet_id, book.of_admission(zone, now)), 0))
-                allowance, began_at = used + lefts.get(wallet_id, 0), book.began_at(zone, now)
+                allowance, began_at = used + unspent.get(wallet_id, 0), book.began_at(zone, now)
                 found += self._changes(
                     AlertSubject.WALLET, wallet_id, known, used, allowance, began_at, LimitMeasure.CREDITS
                 )
             connection.rollback()
             yield found
+            self._touched.difference_update(part)
 
     # ---- limits -----------------------------------------------------------------------------------------------------
 
     def _of_limits(
-        self, connection: Connection, open_raises: Callable[[], Mapping[tuple[int, Instant], int]], known: _Known, now: Instant
-    ) -> Iterator[list[dict[str, Any]]]:  # fmt: skip
+        self, connection: Connection, open_raises: Callable[[], OpenRaises], known: _Known, clock: Clock
+    ) -> Iterator[list[dict[str, Any]]]:
         """Of ended calls only: what an open one may still give back crosses nothing."""
-        limits, calendars = schema.limits, read_calendars(connection)
-        ids = connection.scalars(select(limits.c.id).where(limits.c.removed_at.is_(None)).order_by(limits.c.id)).all()
-        looked_at: list[_Watched] = []
-        for part in _parts(ids):
-            rows = connection.execute(select(limits).where(limits.c.id.in_(part)).order_by(limits.c.id)).all()
-            overrides = overrides_of(connection, part)
-            for row in rows:
-                limit = limit_from_row(row)
-                if not is_pace(
-                    limit.window, limit.window_seconds
-                ):  # those are full every other minute, and meant to be
-                    cap = cap_at(limit, overrides.get(limit.id, ()), now)
-                    windows = windows_of(limit.window, limit.window_seconds, limit.zone)
-                    looked_at.append(_Watched(limit, windows.at(now, calendars), cap))
-            connection.rollback()
-            yield []
-        counted = _counters_since(connection, min((one.window.counted_from for one in looked_at), default=now))
-        raised = open_raises()
-        connection.rollback()
-        for watched in _parts(looked_at):
+        limits = schema.limits.c
+        holding = select(limits.id).where(limits.removed_at.is_(None)).order_by(limits.id)
+        for part in _parts(connection.scalars(holding).all()):
+            now, raised = clock(), open_raises()
             found: list[dict[str, Any]] = []
-            for limit, window, cap in watched:
+            looked_at = _watched(connection, part, now)
+            counted = _counters(connection, looked_at)
+            connection.rollback()
+            for limit, window, cap in looked_at:
                 used = 0
                 if holds_at(limit, now):
-                    for start_at, count in counted.get(limit.id, ()):
-                        if start_at >= window.counted_from:
-                            used += count - raised.get((limit.id, start_at), 0)
+                    used = sum(
+                        count - raised.get((limit.id, start_at), 0) for start_at, count in counted.get(limit.id, ())
+                    )
                 began_at = 0 if limit.window is WindowKind.ROLLING else window.start_at
                 found += self._changes(AlertSubject.LIMIT, limit.id, known, used, cap, began_at, limit.measure)
             yield found
@@ -210,12 +195,33 @@ class AlertWatch:
         ]  # fmt: skip
 
 
-def _counters_since(connection: Connection, first_at: Instant) -> dict[int, list[tuple[Instant, int]]]:
-    """What windows and their parts from then on have counted, by limit: one question for all, since a company may have thousands."""
+def _watched(connection: Connection, limit_ids: Sequence[int], now: Instant) -> list[_Watched]:
+    """Those of these limits that are not removed. Paces are left out: they are full every other minute, and meant to be."""
+    limits, calendars = schema.limits, read_calendars(connection)
+    rows = connection.execute(
+        select(limits).where(limits.c.id.in_(limit_ids), limits.c.removed_at.is_(None)).order_by(limits.c.id)
+    ).all()
+    overrides = overrides_of(connection, limit_ids)
+    found = []
+    for limit in map(limit_from_row, rows):
+        if not is_pace(limit.window, limit.window_seconds):
+            window = windows_of(limit.window, limit.window_seconds, limit.zone).at(now, calendars)
+            found.append(_Watched(limit, window, cap_at(limit, overrides.get(limit.id, ()), now)))
+    return found
+
+
+def _counters(connection: Connection, looked_at: Iterable[_Watched]) -> dict[int, list[tuple[Instant, int]]]:
+    """What the windows have counted, by limit: one question for all whose windows begin together."""
+    ids: dict[Instant, list[int]] = {}
+    for limit, window, _ in looked_at:
+        ids.setdefault(window.counted_from, []).append(limit.id)
     counters = schema.limit_counters.c
     found: dict[int, list[tuple[Instant, int]]] = {}
-    for limit_id, start_at, used in connection.execute(
-        select(counters.limit_id, counters.start_at, counters.used).where(counters.start_at >= first_at)
-    ):
-        found.setdefault(limit_id, []).append((start_at, used))
+    for since, limit_ids in ids.items():
+        for limit_id, start_at, used in connection.execute(
+            select(counters.limit_id, counters.start_at, counters.used).where(
+                counters.limit_id.in_(limit_ids), counters.start_at >= since
+            )
+        ):
+            found.setdefault(limit_id, []).append((start_at, used))
     return found

@@ -48,8 +48,8 @@ def states_by_wallet(connection: Connection, wallet_ids: Sequence[int] | None = 
     return found
 
 
-def lefts_of(connection: Connection, wallet_ids: Sequence[int], at: Instant) -> dict[int, int]:
-    """By wallet, what is left at an instant with what its calls hold and what is being checked, in nanos; a sum in Python has no bound."""
+def unspent_of(connection: Connection, wallet_ids: Sequence[int], at: Instant) -> dict[int, int]:
+    """By wallet, in nanos, what `amounts_for_people` tells as left, in use and being checked, in one sum; a property test holds it against them."""
     lots, values = schema.lots.c, schema.lot_values.c
     gone = values.spent_nanos + values.forfeited_nanos + values.clawed_back_nanos + values.voided_nanos
     usable = (lots.effective_at <= at) & (lots.expires_at.is_(None) | (lots.expires_at > at))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -35,13 +36,18 @@ class Rounds(ABC):
 
     @abstractmethod
     def _round(self) -> Iterable[object]:
-        """One round, in steps: between two of them the loop does what else waits. Whatever it raises is told, and does not end the others."""
+        """One round, in steps: between two of them the loop does what else waits, for as long as the step took.
+
+        Whatever it raises is told, and does not end the others.
+        """
 
     async def _run(self) -> None:
         while True:
             try:
+                started = time.monotonic()
                 for _ in self._round():
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(time.monotonic() - started)
+                    started = time.monotonic()
             except Exception:  # noqa: BLE001 - a door: told, and tried again
                 _log.exception("%s failed; they are tried again in %s s", self.name, self._seconds)
             await asyncio.sleep(self._seconds)

@@ -1,7 +1,13 @@
 """Workers that share a port write their pages of /metrics down, and whoever is asked joins them."""
 
+import asyncio
+import itertools
 import os
+import threading
+import time
+from pathlib import Path
 
+from tokenroll.gateway import shared_pages
 from tokenroll.gateway.metrics import Histogram
 from tokenroll.gateway.shared_pages import SharedPages, joined
 
@@ -48,6 +54,63 @@ def test_nor_one_that_has_written_nothing_for_ten_seconds(tmp_path):
     first, _ = pages(tmp_path)
     os.utime(tmp_path / "metrics-001", (1_000, 1_000))
     assert first.text() == FIRST
+
+
+def test_nor_one_whose_page_is_of_tomorrow_for_the_clock_was_set_back(tmp_path):
+    first, _ = pages(tmp_path)
+    tomorrow = time.time() + 86_400
+    os.utime(tmp_path / "metrics-001", (tomorrow, tomorrow))
+    assert first.text() == FIRST
+
+
+class SlowDisk:
+    """A disk that takes no page until it is let."""
+
+    def __init__(self, monkeypatch):
+        self.goes_on = threading.Event()
+        self.begun: list[str] = []
+        write_text = Path.write_text
+
+        def slowly(path, text, **how):
+            self.begun.append(text)
+            assert self.goes_on.wait(30)
+            return write_text(path, text, **how)
+
+        monkeypatch.setattr(Path, "write_text", slowly)
+        monkeypatch.setattr(shared_pages, "WRITE_SECONDS", 0.01)
+
+
+def test_while_the_disk_is_busy_calls_go_on_and_one_page_at_most_waits_for_it(tmp_path, monkeypatch):
+    disk, told = SlowDisk(monkeypatch), itertools.count()
+    one = SharedPages(tmp_path, 0, lambda: f"# TYPE calls counter\ncalls {next(told)}\n")
+
+    async def story():
+        one.write_on(asyncio.get_running_loop())
+        await asyncio.sleep(0.1)
+        assert len(disk.begun) == 1
+        disk.goes_on.set()
+        await asyncio.sleep(0.2)
+        one.remove()
+
+    asyncio.run(story())
+    assert disk.begun[0] == "# TYPE calls counter\ncalls 0\n"
+    assert len(disk.begun) > 1
+
+
+def test_a_page_that_reaches_the_disk_after_its_workers_end_is_removed(tmp_path, monkeypatch):
+    disk = SlowDisk(monkeypatch)
+    one = SharedPages(tmp_path, 0, lambda: FIRST)
+
+    async def story():
+        one.write_on(asyncio.get_running_loop())
+        one.remove()
+        disk.goes_on.set()
+        assert one._writing is not None
+        await one._writing
+
+    asyncio.run(story())
+    assert disk.begun == [FIRST]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_cut_off_in_writing_is_not_told(tmp_path):

@@ -19,7 +19,6 @@ from tokenroll.services.alert_desk import AlertDesk
 from tokenroll.services.alert_sending import send
 from tokenroll.services.alert_watch import AlertWatch
 from tokenroll.services.alerting import Outcome, pause_seconds
-from tokenroll.services.holdings import lefts_of
 from tokenroll.services.protocol import Reply
 from tokenroll.settings import AlertSettings, DestinationSettings, SmtpSettings
 
@@ -96,7 +95,7 @@ def test_many_wallets_are_looked_at_in_parts_and_none_is_left_out(firm, monkeypa
     """The ledger lends between two parts: with ten thousand wallets at work a look took it a second."""
     monkeypatch.setattr(alert_watch, "_PART", 2)
     names = team_of_five(firm)
-    parts = [len(one) for one in AlertWatch((50, 80)).changes(firm.connection, dict, firm.now)]
+    parts = [len(one) for one in AlertWatch((50, 80)).changes(firm.connection, dict, lambda: firm.now)]
     assert parts == [0, 2, 2, 1]  # their calls are read, then three parts of wallets
     assert (desk(firm).look(), desk(firm).look()) == (5, 0)
     assert told(firm) == [("wallet", name, "crossed", 50) for name in names]
@@ -121,14 +120,66 @@ def test_what_could_not_be_noted_is_looked_at_again(firm, monkeypatch):
     assert (watch.look(), watch.look()) == (1, 0)
 
 
-def test_what_is_held_or_being_checked_is_left_and_what_is_over_or_to_come_is_not(firm):
-    """A wallet's share is of what its member can still use."""
+def test_a_note_that_fails_again_and_again_reads_the_journal_once(firm, monkeypatch):
+    """A full disk is the worst moment to read two months of calls every five seconds."""
+    watch = desk(firm)
+    watch.look()
     (lot,) = firm.lot_ids("Ada")
-    firm.call("Ada", lot, 20 * CREDIT)
-    firm.hold("Ada", (lot, 30 * CREDIT))
-    assert lefts_of(firm.connection, [firm.wallet_id("Ada")], firm.now) == {firm.wallet_id("Ada"): 80 * CREDIT}
-    assert lefts_of(firm.connection, [firm.wallet_id("Ada")], FEBRUARY) == {firm.wallet_id("Ada"): 30 * CREDIT}
-    assert lefts_of(firm.connection, [firm.wallet_id("Ada")], JANUARY - 1) == {firm.wallet_id("Ada"): 30 * CREDIT}
+    firm.call("Ada", lot, 50 * CREDIT)
+    asked = []
+    event.listen(firm.connection, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    with monkeypatch.context() as broken:
+        broken.setattr(firm.ledger, "execute", lambda command: Reply(command.id, problem="the disk is full"))
+        for _ in range(3):
+            with pytest.raises(RuntimeError):
+                watch.look()
+    assert sum("FROM settlements" in one for one in asked) == 1
+    assert watch.look() == 1
+
+
+def test_a_look_that_is_left_half_way_forgets_nobody(firm, monkeypatch):
+    monkeypatch.setattr(alert_watch, "_PART", 2)
+    team_of_five(firm)
+    watch = desk(firm)
+    steps = watch._looks()
+    while not next(steps):
+        pass
+    steps.close()
+    assert (watch.look(), watch.look()) == (3, 0)
+
+
+def between_parts(firm, monkeypatch, do):
+    """A look at two limits, the second of which is looked at after something else was done."""
+    monkeypatch.setattr(alert_watch, "_PART", 1)
+    limited(firm, name="first", cap=10**6 * CREDIT)
+    limited(firm)
+    count(firm, 8 * CREDIT, JANUARY, 2)
+    looked = AlertWatch((50, 80)).changes(firm.connection, dict, lambda: firm.now)
+    assert [next(looked), next(looked), next(looked)] == [[], [], []]  # what was granted, Ada, and the first limit
+    do()
+    return [(one["subject_id"], one["threshold"]) for part in looked for one in part]
+
+
+def test_a_limit_is_looked_at_as_it_is_when_its_counters_are(firm, monkeypatch):
+    """Another cap, none at all, or another day, between two steps of a look."""
+    assert between_parts(firm, monkeypatch, lambda: None) == [(2, 50), (2, 80)]
+
+
+def test_a_cap_that_was_raised_meanwhile_is_the_cap(firm, monkeypatch):
+    raised = {"limit": "ada-daily", "cap": 1_000 * CREDIT, "until": JANUARY + HOUR}
+    assert between_parts(firm, monkeypatch, lambda: firm.do("limit.override", **raised)) == []
+
+
+def test_a_limit_that_was_removed_meanwhile_is_none(firm, monkeypatch):
+    assert between_parts(firm, monkeypatch, lambda: firm.do("limit.remove", limit="ada-daily")) == []
+
+
+def test_a_day_that_began_meanwhile_counts_its_own_calls(firm, monkeypatch):
+    def midnight():
+        firm.now = JANUARY + 24 * HOUR
+        count(firm, 4 * CREDIT, JANUARY + 24 * HOUR, 2)
+
+    assert between_parts(firm, monkeypatch, midnight) == []
 
 
 def test_a_ledger_that_starts_again_repeats_nothing(firm):

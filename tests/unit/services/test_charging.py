@@ -383,9 +383,9 @@ def test_the_overage_limit_of_the_plan_counts_what_was_carried(firm):
 
 def test_a_charge_crosses_the_thresholds_that_calls_cross(firm):
     watch = AlertWatch((50, 80))
-    assert not any(watch.changes(firm.connection, dict, firm.now))
+    assert not any(watch.changes(firm.connection, dict, lambda: firm.now))
     charge(firm, row(6 * CREDIT))
-    (found,) = chain.from_iterable(watch.changes(firm.connection, dict, firm.now))
+    (found,) = chain.from_iterable(watch.changes(firm.connection, dict, lambda: firm.now))
     assert (found["subject_id"], found["used"], found["threshold"]) == (firm.wallet_id("Ada"), 6 * CREDIT, 50)
 
 

@@ -305,7 +305,7 @@ def test_where_wants_that_came_together_fail_their_worker_says_them_anew(pair):
 
 
 @story
-def test_however_many_limits_are_wanted_together_their_rows_are_read_together(pair):
+def test_however_many_limits_are_wanted_together_their_terms_are_read_together(pair):
     """Each of ten thousand wallets has limits of its own: read one after another they were two fifths of the ledger's work."""
     asked, counts = [], []
     event.listen(pair.connection, "before_cursor_execute", lambda *told: asked.append(told[2]))

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from psycopg.errors import NumericValueOutOfRange
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
@@ -33,6 +35,7 @@ from tokenroll.store.database import (
     raw_connection,
     storage_problem,
 )
+from tokenroll.store.fold_rows import PaidRows
 from tokenroll.store.postgresql_rows import PostgresqlRows, int8s
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -153,6 +156,48 @@ def test_values_that_are_not_there_yet_are_made_and_a_wallets_parts_are_summed(w
     assert [tuple(row) for row in found] == [(7, 5, 4, 1_110, 0), (8, 6, 1, 30, 0)]
     spent = writer.exec_driver_sql("SELECT lot_id, spent_nanos FROM lot_values ORDER BY lot_id").all()
     assert [tuple(row) for row in spent] == [(0, 0), (3, 1), (4, 2)]
+
+
+PLANNED_BY = ("enable_nestloop", "enable_hashjoin", "enable_seqscan", "enable_bitmapscan", "work_mem")
+
+
+def planned_by(writer: Connection) -> list[str]:
+    return [writer.exec_driver_sql(f"SHOW {one}").scalar_one() for one in PLANNED_BY]
+
+
+def test_what_thousands_of_lots_paid_is_added_and_other_statements_are_planned_as_before(writer: Connection):
+    """Half of them are known, and a wallet of each two lots comes twice in the second report."""
+    writer.exec_driver_sql("INSERT INTO lot_values(lot_id, spent_nanos) SELECT i, 7 FROM generate_series(10, 1509) i")
+    writer.exec_driver_sql("INSERT INTO wallet_values SELECT i, 1, 1, 7, 0 FROM generate_series(10, 1509) i")
+    writer.commit()
+    before = planned_by(writer)
+    rows = PostgresqlRows(writer.connection.driver_connection)
+    lots = np.arange(10, 3010)
+    rows.paid(PaidRows(lots, lots, np.full(3000, 5), np.full(3000, 2), lots * 100))
+    rows.paid(PaidRows(lots, lots // 2, np.full(3000, 6), np.full(3000, 1), np.full(3000, 3)))
+    assert planned_by(writer) == before
+    found = writer.exec_driver_sql("SELECT lot_id, spent_nanos FROM lot_values WHERE lot_id > 0").all()
+    spent: dict[int, int] = {lot: nanos for lot, nanos in found}  # noqa: C416 - rows are no tuples to a type checker
+    assert (len(spent), spent[10], spent[1509], spent[1510], spent[3009]) == (3000, 1_010, 150_910, 151_003, 300_903)
+    assert sum(spent.values()) == 452_850_000 + 10_500 + 9_000
+    wallets = {row[0]: tuple(row[1:]) for row in writer.exec_driver_sql("SELECT * FROM wallet_values").all()}
+    assert (wallets[5], wallets[10]) == ((6, 2, 6, 0), (6, 5, 1_013, 0))
+    assert (wallets[1504], wallets[1505]) == ((6, 5, 150_413, 0), (5, 3, 150_507, 0))
+    assert (wallets[2000], len(wallets)) == ((5, 2, 200_000, 0), 3005)
+
+
+def test_a_report_that_fails_leaves_other_statements_planned_as_before(writer: Connection):
+    before = planned_by(writer)
+    writer.exec_driver_sql("INSERT INTO lot_values(lot_id, spent_nanos) SELECT i, 7 FROM generate_series(10, 2009) i")
+    writer.commit()
+    lots, ones, most = np.arange(10, 2010), np.ones(2000, np.int64), np.full(2000, 2**63 - 1)
+    rows = PostgresqlRows(writer.connection.driver_connection)
+    with pytest.raises(NumericValueOutOfRange):
+        rows.paid(PaidRows(lots, lots, ones, ones, most))
+    raw_connection(writer).psycopg.rollback()  # type: ignore[attr-defined]
+    assert planned_by(writer) == before
+    none = np.array([], np.int64)
+    rows.paid(PaidRows(none, none, none, none, none))
 
 
 # ---- one session that writes ----------------------------------------------------------------------------------------------
