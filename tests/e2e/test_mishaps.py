@@ -8,6 +8,7 @@ import random
 import re
 import resource
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -623,6 +624,25 @@ def test_a_home_of_an_earlier_release_is_served(copied_home):
         why = process.stderr.read()
     assert said, why
     assert json.loads(said)["pid"] == process.pid
+
+
+@pytest.mark.parametrize("role", ["ledger", "gateway-000"])
+def test_a_role_that_is_killed_while_it_starts_is_started_again(copied_home, role):
+    """The gateway may serve calls by then: its callers must not hear that nobody is there, because one process died."""
+    pid = copied_home / "run" / f"{role}.pid"
+    pid.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "tokenroll", "serve", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        eventually(pid.exists)
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        said = process.stdout.readline()
+        process.terminate()
+        why = process.stderr.read()
+    assert said, why
+    assert json.loads(said)["pid"] == process.pid
+    assert f"tokenroll serve: {role} ended (signal 9); starting it again in 0.1 s" in why
 
 
 def test_it_ends_when_a_role_cannot_start(copied_home):

@@ -139,9 +139,12 @@ class Supervisor:
                 process.wait()
             (self.settings.run_directory / f"{role.name}.pid").unlink(missing_ok=True)
 
-    def failed(self) -> Role | None:
-        """A role that has ended during start-up."""
-        return next((one for one in self.roles if one.process is not None and one.process.poll() is not None), None)
+    def look_while_starting(self) -> None:
+        """Whoever was killed is started again. Raises Failure for one that ended by itself: it says why, and would end so again."""
+        for role in self.roles:
+            if role.process is not None and (code := role.process.poll()) is not None and code >= 0:
+                raise Failure(f"{role.name} did not start (exit code {code}); its reason stands above", kind="start")
+        self.look()
 
 
 @app.command()
@@ -363,10 +366,7 @@ def _wait(supervisor: Supervisor, ready: Callable[[], bool], what: str) -> None:
     while not ready():
         if supervisor.stopping:
             raise typer.Exit(130)
-        failed = supervisor.failed()
-        if failed is not None and failed.process is not None:
-            message = f"{failed.name} did not start (exit code {failed.process.returncode}); its reason stands above"
-            raise Failure(message, kind="start")
+        supervisor.look_while_starting()
         if time.monotonic() > deadline:
             message = f"{what} was not ready after {READY_SECONDS_MAX} s"
             raise Failure(message, kind="start")

@@ -145,6 +145,17 @@ class SizedLease:
         pool = hold.key.pool
         return here + hold.key.wallet.elsewhere_nanos + (pool.elsewhere_nanos if pool is not None else 0)
 
+    @staticmethod
+    def left_of_all(hold: HotHold, available: int) -> int:
+        """What a call's wallets have left, for people: also what the ledger said last that is elsewhere, unless the call would fit then.
+
+        It was denied for what there was when it asked, and that is what it should read.
+        """
+        key = hold.key
+        left = key.wallet.available_nanos + key.wallet.elsewhere_nanos
+        left += 0 if key.pool is None else key.pool.available_nanos + key.pool.elsewhere_nanos
+        return left if available <= left < hold.bound_nanos else available
+
     def here(self, here: int) -> int:
         """What a call may be paid of: nothing once the lease counts no more."""
         return here if self.deadline is None or self.deadline.counts else 0

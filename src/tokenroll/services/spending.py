@@ -353,7 +353,7 @@ class Spending(Leases):
             code,
             scope=key.funding_text,
             needed_nanos=hold.bound_nanos,
-            left_nanos=available,
+            left_nanos=available if self.sized is None else self.sized.left_of_all(hold, available),
             held_nanos=key.in_use_nanos,
             next_at=when,
             next_nanos=sum(nanos for at, nanos in arrivals if when and at == when),

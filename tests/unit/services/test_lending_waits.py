@@ -194,6 +194,20 @@ def turn(pair, soon):
 
 
 @story
+def test_who_has_waited_long_enough_reads_what_is_left_wherever_it_is(pair):
+    """The worker has nothing of it itself; Ada's page tells of all."""
+    holder = pair.call(0, **credits_worth(99))
+    soon: list[Any] = []
+    call = Waiter(pair.workers[1], soon, **credits_worth(5))
+    for _ in range(3):
+        turn(pair, soon)
+    assert call.is_waiting
+    call.admit_again(may_wait=False, asked=Wait())
+    assert (call.denial.code, call.denial.held_nanos) == ("wallet_empty", holder.hold.bound_nanos)
+    assert call.denial.left_nanos == 100 * 10**9 - holder.hold.bound_nanos > 0
+
+
+@story
 def test_no_more_calls_wait_for_what_others_hold_than_may_wait(pair):
     """Those that asked the ledger once more were not counted, so that any number waited and asked twenty times a second."""
     holder = pair.call(0, **credits_worth(99))
