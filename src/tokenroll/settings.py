@@ -338,6 +338,8 @@ class Settings:
         if len(secret) != 32:
             message = f"{path} must hold 32 bytes, not {len(secret)}: put it back from your backup"
             raise SettingsError(message)
+        if path.stat().st_mode & 0o077:
+            raise SettingsError(f"{path} may be read by others, who could try keys with it: chmod 600 it")
         return secret
 
     @property

@@ -304,6 +304,10 @@ class Worker:
         if delta.number > self.spending.last_delta:
             self._foretell(purse, delta)
         self.spending.apply_delta(delta)
+        # whether a new lot is lent to anybody is looked at as the next call would: then no call is of an earlier instant
+        looked = self.spending._recorded_at
+        must(looked <= max(purse.stamped, self.host.clock()), "a delta is of %d, which it never was", looked)
+        purse.stamp(looked)
         self._wrote(before)
         if self.tape.has_pending:
             self.commit.soon()

@@ -33,7 +33,10 @@ def reconcile_reports(
         _book(lines, true_ups, kind=kind, command_id=command_id, dry_run=dry_run)
         return
     _show(found, lines, kind)
-    if not all(line.is_sound for line in lines):
+    tells_nothing = not (
+        lines or found.whole_days or found.partial_days
+    )  # such as an empty folder: nobody can say that it agrees
+    if tells_nothing or not all(line.is_sound for line in lines):
         raise typer.Exit(1)
 
 
@@ -124,7 +127,7 @@ def _show_table(result: dict[str, Any]) -> None:
         columns |= {name: columns[name].replace("USD", "/".join(sorted(currencies))) for name in list(columns)[7:9]}
     table(columns, rows, empty="the reports tell no whole day, and nothing is compared")
     if rows:
-        say(f"{result['sound_count']} of {result['line_count']} lines need nobody")
+        say(f"{result['sound_count']} of {result['line_count']} lines agree, or are explained")
 
 
 def _pair(theirs: int | None, ours: int) -> str:

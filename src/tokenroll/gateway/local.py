@@ -124,6 +124,9 @@ def _route_name(path: bytes) -> str:
 
 def _health(gateway: "Gateway") -> ErrorAnswer:
     reason = gateway.not_ready or ("The gateway is stopping." if gateway.stopping else "")
+    sized = gateway.spending.sized
+    if not reason and sized is not None and sized.has_nothing_to_spend:
+        reason = "The lease of this node is over, because its ledger does not answer."
     state: dict[str, Any] = {
         "status": "not_admitting" if reason else "ok",
         "durability": gateway.settings.durability,

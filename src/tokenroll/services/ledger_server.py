@@ -177,8 +177,8 @@ class LedgerServer:
         for connection in tuple(self.connections):
             if connection.worker == worker:
                 connection.end()
-        self.leases.ended(worker)
         self.publish()
+        self.leases.ended(worker)
         self.noticed()
 
     def status(self) -> StatusReply:
@@ -353,11 +353,12 @@ class LedgerConnection(asyncio.Protocol):
                 self._server.leases.look_again()  # others need not wait for what cannot be told
                 return
             self._recovered_at = time.monotonic()
+            if ledger.recalls_answered:  # first: what they brought may be lent in the next line, and is a new lot
+                self._server.publish()
             if ledger.returned:
                 self._server.leases.returned(message.worker, ledger.returned)
             self._server.amounts.folded(message.worker)
             if ledger.recalls_answered:
-                self._server.publish()
                 self._server.noticed()
         elif isinstance(message, Want):
             if message.worker == self.worker:
@@ -399,9 +400,10 @@ class LedgerConnection(asyncio.Protocol):
 
     def _resigned(self, message: Resign) -> None:
         self.spends = False
-        if self._server.ledger.resign(message):
-            self._server.leases.ended(message.worker)
+        is_heeded = self._server.ledger.resign(message)
         self._server.publish()
+        if is_heeded:
+            self._server.leases.ended(message.worker)
         self._server.noticed()
         self._server.begin_those_who_wait()
 
@@ -452,8 +454,8 @@ class LedgerConnection(asyncio.Protocol):
             self.write(encode(msgspec.structs.replace(part, seconds=seconds) if isinstance(part, Lease) else part))
         self.spends, self._is_early = True, message.early
         self._server.leases.peers[self.worker] = self
-        self._server.leases.ended(self.worker)
         self._server.publish()  # what earlier lives were asked for and did not give is asked for again
+        self._server.leases.ended(self.worker)
         self._server.noticed()
         self._server.begin_those_who_wait()
 

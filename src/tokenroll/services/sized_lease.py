@@ -145,6 +145,11 @@ class SizedLease:
         pool = hold.key.pool
         return here + hold.key.wallet.elsewhere_nanos + (pool.elsewhere_nanos if pool is not None else 0)
 
+    @property
+    def has_nothing_to_spend(self) -> bool:
+        """Whether every call is refused, or waits in vain: a node's lease is over, and nothing is allowed beyond it."""
+        return self.deadline is not None and not self.deadline.counts and self.when_cut_off is not WhenCutOff.ALLOW
+
     @staticmethod
     def left_of_all(hold: HotHold, available: int) -> int:
         """What a call's wallets have left, for people: also what the ledger said last that is elsewhere, unless the call would fit then.

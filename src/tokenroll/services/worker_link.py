@@ -212,7 +212,8 @@ class WorkerCore:
         elif isinstance(message, Lease):
             self._leased(message)
         elif isinstance(message, Lent):
-            self._events.lent(message)
+            if self.spending:  # a life that has resigned has nothing any more, nor hears of new lots
+                self._events.lent(message)
         elif isinstance(message, Lacking):
             self._events.lacking(message)
         elif isinstance(message, AskBack):

@@ -208,7 +208,15 @@ def _connected(place: LedgerUrl, arguments: Any, options: dict[str, Any]) -> "ps
             raise UnfitDatabaseError(
                 f"{place} does not let us in ({said}): see to user, password and database in config.toml"
             ) from error
+        if re.search(r"invalid \S+ value|does not support SSL|certificate", said):
+            raise UnfitDatabaseError(
+                f"{place} cannot be reached so ({said}): see to the parameters of its URL"
+            ) from error
         raise LedgerLostError(f"{place} does not answer ({said}): see that it runs") from error
+    except psycopg.ProgrammingError as error:  # before anything was sent
+        raise UnfitDatabaseError(
+            f"{place} cannot be reached so ({_first_line(error)}): see to the parameters of its URL"
+        ) from error
     raw.adapters.register_loader("numeric", _WholeNumberLoader)
     raw.adapters.register_dumper(bool, _TruthDumper)
     raw.adapters.register_dumper(Int8s, _Int8sDumper)

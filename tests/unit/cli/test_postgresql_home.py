@@ -90,6 +90,17 @@ def test_a_missing_driver_is_named_with_what_to_install(
     assert "its driver is not installed: pip install 'tokenroll[postgresql]'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("parameters", ["bogus=1", "sslmode=bogus"])
+def test_parameters_of_a_url_that_cannot_be_are_told(home: Path, parameters: str, capsys: pytest.CaptureFixture[str]):
+    """The server runs; nobody need look for it."""
+    place = new_database()
+    assert main(["init", "--ledger", f"{place.text}{'&' if '?' in place.text else '?'}{parameters}"]) == 1
+    said = capsys.readouterr().err
+    assert "cannot be reached so (" in said
+    assert "see to the parameters of its URL" in said
+    assert not home.exists()
+
+
 def test_the_password_is_where_the_configuration_says(home: Path, monkeypatch: pytest.MonkeyPatch):
     home.mkdir()
     (home / "password").write_text("s3cret/1\n")

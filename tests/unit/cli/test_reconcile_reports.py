@@ -41,7 +41,7 @@ def test_what_went_around_us_is_a_line_with_its_reason(home, capsys):
     )
     said = ended(capsys, 1, report).out
     assert "not through us: nothing of this went through us: somebody used the provider without the gateway" in said
-    assert "1 of 2 lines need nobody" in said
+    assert "1 of 2 lines agree, or are explained" in said
     rows = list(csv.DictReader(io.StringIO(ended(capsys, 1, report, "--format", "csv").out)))
     assert [
         (row["day"], row["model"], row["provider_input_tokens"], row["ledger_input_tokens"], row["why"]) for row in rows
@@ -57,6 +57,12 @@ def test_what_went_around_us_is_a_line_with_its_reason(home, capsys):
         [],
         [],
     )
+
+
+def test_a_folder_without_a_report_does_not_look_as_if_all_agreed(home, capsys):
+    """A job that fetched nothing is found out by its exit code."""
+    (home / "reports").mkdir()
+    assert "nothing is compared" in ended(capsys, 1, home / "reports").out
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,22 @@
 """A node's own deadline: it counts from before it asked, and what becomes of calls once it cannot ask."""
 
 import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.desk import BOUND
 from tests.ledger_kit import CREDIT
 from tests.pair import Pair
+from tokenroll.gateway import local
+from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.lease_deadline import LeaseDeadline, seconds_on
 from tokenroll.services.protocol import Lease, Renewed, Welcome
 from tokenroll.services.sized_lease import WhenCutOff
+from tokenroll.store.tape import Durability
 from tokenroll.upstream.dialect import Denial
 
 
@@ -132,6 +138,24 @@ def test_a_node_spends_what_it_was_lent_and_then_its_policy_decides(tmp_path, po
         assert [type(one) for one in answers] == [HotHold] * 9 + [then]
         if then is Denial:
             assert (answers[-1].code, answers[-1].state) == ("not_ready", "cut_off")
+
+    cut_off(tmp_path, story, policy)
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"), [(WhenCutOff.DENY, 503), (WhenCutOff.RETRY_THEN_DENY, 503), (WhenCutOff.ALLOW, 200)]
+)
+def test_whoever_balances_loads_hears_of_a_lease_that_is_over(tmp_path, policy, status):
+    """Each call that came would be refused, some after seconds: /healthz says so. With `allow` the company carries them."""
+
+    def story(pair, clock, _deadline):
+        gateway: Any = SimpleNamespace(
+            not_ready="", stopping=False, spending=pair.workers[0].spending, settings=GatewaySettings(home=Path(), durability=Durability.WRITTEN, deployments=()),
+            deployments_state=dict,
+        )  # fmt: skip
+        assert local._health(gateway).status == 200
+        clock.now += 60
+        assert local._health(gateway).status == status
 
     cut_off(tmp_path, story, policy)
 

@@ -363,3 +363,17 @@ def test_one_that_needs_less_is_not_told_that_there_is_no_more(pair):
     assert [type(one.answer) for one in calls] == [Denial, Denial, HotHold]
     holder.release()
     pair.prove()
+
+
+@story
+def test_what_is_lent_to_a_life_that_has_resigned_is_not_heard(pair):
+    """Its want was answered while its last word was on the way. It hears of no new lots either, and nothing more is for its tape to say."""
+    pair.call(0).release()
+    pair.talk()
+    worker = pair.workers[0]
+    worker.sized._send([worker.spending.wallets[kit.ADA]], 0, BOUND, [], [])  # ahead, for nobody waits
+    worker.core.resign()
+    worker.core.received(Lent(worker.sized._number, [(kit.ADA, 99, 5)], [], [], []))
+    assert not worker.tape.has_pending
+    pair.talk()
+    assert pair.rows("SELECT sum(left_nanos) FROM lot_leases WHERE worker = 0") == [(None,)]

@@ -176,6 +176,10 @@ def test_it_wants_a_whole_secret(tmp_path):
     with pytest.raises(SettingsError, match="must hold 32 bytes, not 5"):
         settings.pepper()
     (tmp_path / "secret").write_bytes(bytes(32))
+    (tmp_path / "secret").chmod(0o640)
+    with pytest.raises(SettingsError, match="may be read by others, who could try keys with it: chmod 600 it"):
+        settings.pepper()
+    (tmp_path / "secret").chmod(0o600)
     assert settings.pepper() == bytes(32)
 
 
