@@ -110,7 +110,9 @@ def writer_engine(place: LedgerUrl) -> Engine:
     def connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
         nonlocal connected
         if connected:
-            raise LedgerLostError(f"the connection to {place} was lost: what was not answered is not done")
+            raise LedgerLostError(
+                f"the connection to {place} was lost: whether what was under way is done is not known before it is asked for again"
+            )
         raw = _connected(place, arguments, options)
         try:
             _prepare_writer(raw, place)

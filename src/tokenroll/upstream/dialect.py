@@ -123,6 +123,11 @@ class Denial:
         return _SENTENCES[self.code](self)
 
 
+def _inside(scope: str) -> str:
+    """As it stands inside a sentence."""
+    return scope[:1].lower() + scope[1:]
+
+
 def _wallet_empty(denial: Denial) -> str:
     left, needed = text_from_nanos(denial.left_nanos), text_from_nanos(denial.needed_nanos)
     parts = [f"{denial.scope} has {left} credits left, and this call may cost up to {needed}."]
@@ -237,9 +242,9 @@ _SENTENCES: Final[dict[str, Callable[[Denial], str]]] = {
         f"{d.scope} would pay this call from more lots than one hold may have; {WHO_RUNS_IT} can merge small lots."
     ),
     "not_ready": lambda d: (
-        f"This gateway is cut off from its ledger, and what it was lent of {d.scope} does not suffice; try again in a moment."
+        f"This gateway is cut off from its ledger, and what it was lent of {_inside(d.scope)} does not suffice; try again in a moment."
         if d.state == "cut_off"
-        else f"The ledger has not said in time whether {d.scope} has more than this gateway was lent; try again in a moment."
+        else f"The ledger has not said in time whether {_inside(d.scope)} has more than this gateway was lent; try again in a moment."
         if d.state
         else f"Whether a call with the id {d.call_id} was sent before is not known now, so it is not sent; try again in a moment."
         if d.call_id
