@@ -364,7 +364,10 @@ class Limited:
         if not (self.may_ask and limit.id and limit.used + amount <= limit.whole_cap) or limit.share == SHARE_WHOLE:
             return False
         if self.lacks is not None and limit in self.lacks:
-            return False
+            # of several that were asked for together only one may have been lacking: of this one there was told to be enough
+            left = self.left_of(limit)
+            if left is None or amount > left:
+                return False
         self.asks = [*(self.asks or ()), (limit, amount)]
         return True
 

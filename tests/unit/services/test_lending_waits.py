@@ -238,3 +238,26 @@ def test_one_of_ten_thousand_that_wait_for_the_ledger_leaves_without_a_look_at_t
         pair.workers[0].spending.forget(one)
     assert time.process_time() - began < 0.5  # with a look at each of the others it takes several seconds
     assert not any(sized._queues.values())
+
+
+@story
+def test_of_two_limits_the_one_that_was_not_lacking_denies_nothing_once_the_other_is_gone(pair):
+    """Both were wanted together, and one word answers for both. Until the call looks again the one that was used up may be over (seed 50952)."""
+    for name, cap in (("one", 1), ("hundred", 100)):
+        pair.do("limit.create", name=name, member="Ada", window="day", measure="calls", cap=cap)
+    pair.talk()
+    pair.call(0).settle(input=10, output=0)
+    pair.talk()
+    call, (first, second) = pair.call(1, talk=False), pair.workers
+    for _ in range(9):
+        while first.link.step() or second.link.step():
+            pass
+        first.turn()
+    assert len(second.woken) == 1  # it was told that there is no more, and has not looked again
+    pair.do("limit.remove", limit="one")
+    pair.now += 1
+    while second.link.step():
+        pass
+    pair.talk()
+    assert isinstance(call.answer, HotHold)
+    pair.prove()
