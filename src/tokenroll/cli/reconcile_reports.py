@@ -33,9 +33,8 @@ def reconcile_reports(
         _book(lines, true_ups, kind=kind, command_id=command_id, dry_run=dry_run)
         return
     _show(found, lines, kind)
-    tells_nothing = not (
-        lines or found.whole_days or found.partial_days
-    )  # such as an empty folder: nobody can say that it agrees
+    # of an empty folder nobody can say that it agrees
+    tells_nothing = not (lines or found.whole_days or found.partial_days)
     if tells_nothing or not all(line.is_sound for line in lines):
         raise typer.Exit(1)
 

@@ -21,8 +21,8 @@ _MERGED: Final = (
     b"SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_seqscan = off; "
     b"SET LOCAL enable_bitmapscan = off; SET LOCAL work_mem = '64MB'"
 )
-"""Rows come in the order of their keys from the index (since version 17 page after page), and the arrays are laid beside them. The planner would read a
-million wallets, or look for each row from the root."""
+"""Rows come in the order of their keys from the index (since version 17 page after page), and the arrays are laid beside them. The
+planner would read a million wallets, or look for each row from the root."""
 _AS_PLANNED: Final = (
     b"SET LOCAL enable_nestloop TO DEFAULT; SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_seqscan TO DEFAULT; "
     b"SET LOCAL enable_bitmapscan TO DEFAULT; SET LOCAL work_mem TO DEFAULT"
@@ -40,7 +40,7 @@ _SPENT: Final = """
     UPDATE lot_values SET spent_nanos = spent_nanos + more.nanos
     FROM unnest(%(keys)b, %(nanos)b) AS more(lot_id, nanos)
     WHERE lot_values.lot_id = more.lot_id AND lot_values.lot_id = ANY((SELECT %(keys)b)::bigint[])"""
-"""One walk through the index for all keys (a look-up for each before version 17): as a query of their own, or the planner weighs each of them."""
+"""One walk through the index for all keys (a look-up for each before version 17); in a query of their own, or the planner weighs each."""
 _NEW_SPENT: Final = """
     INSERT INTO lot_values(lot_id, spent_nanos) SELECT more.lot_id, more.nanos
     FROM unnest(%(keys)b, %(nanos)b) AS more(lot_id, nanos)
