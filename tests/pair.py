@@ -118,7 +118,7 @@ class Worker:
         return self.spending.apply_delta(delta)
 
     def lent(self, lent: Lent) -> None:
-        unknown = self.sized.lent(lent)
+        unknown = self.spending.lent(lent)
         if unknown:
             self.spending.returned(unknown)
 

@@ -374,9 +374,12 @@ class Worker:
         return self.spending.sized
 
     def lent(self, lent: Lent) -> None:
+        before = self.tape.next_sequence
+        self.loan.stamp(self.host.clock())
         self.loan.lent(lent.number, lent.lots, lent.shares)
-        unknown = self._sized.lent(lent)
+        unknown = self.spending.lent(lent)
         must(not unknown, "the ledger lent what the worker does not know: %s", unknown)
+        self._wrote(before)
         self.agree()
 
     def lacking(self, lacking: Lacking) -> None:

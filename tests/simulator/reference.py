@@ -470,7 +470,7 @@ class Loan(Purse):
             return
         self.met.add(number)
         for _, lot_id, nanos in lots:
-            self.lots[lot_id].left += nanos
+            self.back(self.lots[lot_id], nanos)
         for limit, share in shares:
             self.parts[limit] = self.parts.get(limit, 0) + share
 

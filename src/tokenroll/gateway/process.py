@@ -334,11 +334,11 @@ class _Life:
 
     def lent(self, lent: Lent) -> None:
         """See WorkerEvents. What is of no use here goes back at once."""
-        if self._spending.sized is not None:
-            unknown = self._spending.sized.lent(lent)
-            if unknown and self._returns:
-                self._spending.returned(unknown)
-                self._commit.soon()
+        unknown = self._spending.lent(lent)
+        if unknown and self._returns:
+            self._spending.returned(unknown)
+        if self._tape is not None and self._tape.has_pending:
+            self._commit.soon()
 
     def lacking(self, lacking: Lacking) -> None:
         """See WorkerEvents."""

@@ -35,7 +35,8 @@ _SPLITS: Final[dict[int, tuple[int, int, int]]] = {}
 class HotLimit:
     """A limit, and how far it is used now, open calls at their bounds. Window, overrides and dates are looked at when `turns_at` passes.
 
-    What is counted since `start_at` is `used` without `earlier_used`; what older parts of a rolling window count is `earlier`, by start.
+    What is counted since `start_at` is `used` without `earlier_used`; what older parts of a rolling window count is `earlier`, by start,
+    oldest first.
     What a ledger whose clock is ahead has counted in windows to come is `later`, and counts then.
     """
 
@@ -67,7 +68,7 @@ class HotLimit:
         """What calls of other workers count, as the ledger said it last."""
         self.elsewhere_at: Instant = 0
         """When that was asked."""
-        self.earlier: dict[Instant, int] = dict(counters)
+        self.earlier: dict[Instant, int] = dict(sorted(counters))
         self.earlier_used = self.used = sum(self.earlier.values())
         self.later: dict[Instant, int] = {}
         self.start_at: Instant = NO_WINDOW.start_at
@@ -155,8 +156,6 @@ class HotLimit:
 
     def _turn(self, now: Instant) -> None:
         window = self.rule.windows.at(now, self.calendars)
-        if self.later:
-            self._bring_back()
         earlier = self.earlier
         if self.start_at != window.start_at:
             left_used = self.used - self.earlier_used
@@ -166,26 +165,33 @@ class HotLimit:
                 earlier[self.start_at] = left_used
                 self.earlier_used += left_used
             self.start_at = window.start_at
-            if earlier:
-                self.earlier_used -= earlier.pop(window.start_at, 0)
-        if earlier:
-            for start_at in [one for one in earlier if one < window.counted_from]:
-                old_used = earlier.pop(start_at)
-                self.used -= old_used
-                self.earlier_used -= old_used
-            for start_at in [one for one in earlier if one > window.start_at]:
-                self.later[start_at] = later_used = earlier.pop(start_at)
-                self.used -= later_used
-                self.earlier_used -= later_used
+        if self.later or (earlier and next(reversed(earlier)) > window.start_at):
+            self._set_aside(window.start_at)
+        self.earlier_used -= self.earlier.pop(window.start_at, 0)
+        self._forget(window.counted_from)
         self.window = window
 
-    def _bring_back(self) -> None:
-        """What was to count later, before it is seen whether that is now."""
-        for start_at, used in self.later.items():
-            self.earlier[start_at] = used
-            self.earlier_used += used
-            self.used += used
-        self.later.clear()
+    def _set_aside(self, start_at: Instant) -> None:
+        """What is to count later, because a clock is ahead or was set back, apart from what counts now, each in order of time."""
+        known = sorted([*self.earlier.items(), *self.later.items()])
+        earlier = self.earlier = dict([one for one in known if one[0] <= start_at])
+        self.later = dict(known[len(earlier) :])
+        self.used -= self.earlier_used
+        self.earlier_used = sum(earlier.values())
+        self.used += self.earlier_used
+
+    def _forget(self, counted_from: Instant) -> None:
+        """What counts no more: a rolling minute of seconds turns for every limit of every call, so only what goes is looked at."""
+        earlier = self.earlier
+        gone: list[Instant] = []
+        for start_at in earlier:
+            if start_at >= counted_from:
+                break
+            gone.append(start_at)
+        for start_at in gone:
+            used = earlier.pop(start_at)
+            self.used -= used
+            self.earlier_used -= used
 
     def change(self, start_at: Instant, amount: int) -> None:
         """A call that raised it at that start came to something else. One that counts no more is nobody's business here."""
@@ -250,8 +256,10 @@ class HotLimit:
         if self.used != self.earlier_used or (self.share != SHARE_WHOLE and self.known_elsewhere()):
             # the newest is used, or of others, who do not say when
             return self.window.frees_at
-        newest = max([start_at for start_at, used in self.earlier.items() if used], default=-1)
-        return now if newest < 0 else self.rule.windows.frees_at(newest, self.window.turns_at)
+        for start_at in reversed(self.earlier):
+            if self.earlier[start_at]:
+                return self.rule.windows.frees_at(start_at, self.window.turns_at)
+        return now
 
 
 class Counting:

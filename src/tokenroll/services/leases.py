@@ -89,7 +89,7 @@ class Leases:
     def apply_lease(self, lease: Lease) -> None:
         """Wallets to spend. One that is leased already keeps its amounts: this worker knows what it holds of them better."""
         if lease.of > 1 and self.sized is None:
-            self.sized = SizedLease(*self.limits.life, self.wallets, self.limits)
+            self.sized = SizedLease(*self.limits.life, self.wallets, self.limits, self.give_back)
             self.limits.share()
             self.wallets.workers = lease.of
         for terms in lease.wallets:
@@ -207,7 +207,7 @@ class Leases:
         return max(0, lot.left_nanos)
 
     def give_back(self, lot: HotLot, nanos: int) -> None:
-        """`nanos` of a lot are free again; what is owed of it to recalls is paid first."""
+        """`nanos` of a lot are free again, or lent here; what is owed of it to recalls is paid first."""
         owed_nanos = -lot.left_nanos
         lot.wallet.change(lot, nanos)
         if owed_nanos <= 0:

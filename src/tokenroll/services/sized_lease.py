@@ -77,7 +77,9 @@ class _Promised:
 class SizedLease:
     """What one of several workers was lent, of wallets and limits that it knows whole."""
 
-    def __init__(self, worker: int, epoch: int, wallets: Wallets, limits: HotLimits) -> None:
+    def __init__(
+        self, worker: int, epoch: int, wallets: Wallets, limits: HotLimits, fill: Callable[[HotLot, int], None]
+    ) -> None:
         self.say: Callable[[Want | Claim], None] = _nobody
         """Tells the ledger."""
         self.claims = Claims(worker, epoch, self._tell)
@@ -96,6 +98,8 @@ class SizedLease:
         self._epoch = epoch
         self._wallets = wallets
         self._limits = limits
+        self._fill = fill
+        """Makes nanos of a lot free here."""
         self._number = 0
         self._asked: dict[int, _Asked] = {}
         self._lacked: set[int] = set()
@@ -378,7 +382,7 @@ class SizedLease:
             if wallet is None or lot is None:
                 unknown.append((LOT, lot_id, nanos))
                 continue
-            wallet.change(lot, nanos)
+            self._fill(lot, nanos)
             self._lots[lot_id] = lot
             sums[wallet_id] = sums.get(wallet_id, 0) + nanos
         for wallet_id, nanos in sums.items():

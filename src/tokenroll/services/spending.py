@@ -31,7 +31,7 @@ from tokenroll.services.leases import Leases
 from tokenroll.services.limit_fitting import fit
 from tokenroll.services.limit_rules import fitting_cap
 from tokenroll.services.metering import charge_of, charge_of_passes, estimated_counts
-from tokenroll.services.protocol import Amounts, AskBack, Delta, Lease, View
+from tokenroll.services.protocol import Amounts, AskBack, Delta, Lease, Lent, View
 from tokenroll.services.sized_lease import Part, return_records
 from tokenroll.services.spending_views import cycle_ends_at, remembered_view, told_wallet_view, wallet_view
 from tokenroll.store import tape as tapes
@@ -601,6 +601,13 @@ class Spending(Leases):
         now = self._stamp(self.clock())
         for start in range(0, len(given), tapes.GIVES_MAX):
             self.tape.append(tapes.pack_gives(self.last_delta, now, given[start : start + tapes.GIVES_MAX]))
+
+    def lent(self, lent: Lent) -> list[Part]:
+        """See SizedLease. A loan that was on its way while a recall came pays what is owed to it, on the tape when this returns."""
+        unknown = [] if self.sized is None else self.sized.lent(lent)
+        if self._given:
+            self._record_given()
+        return unknown
 
     def give_back_asked(self, asked: AskBack) -> list[Part]:
         """What another worker may have of a sized lease goes back, by the instant of records: a clock that was set back keeps nothing."""

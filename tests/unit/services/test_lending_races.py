@@ -149,6 +149,30 @@ def test_a_want_that_was_lacking_and_is_met_when_it_is_put_another_way_is_heard(
 
 
 @story
+def test_a_loan_that_is_heard_behind_a_recall_pays_it_first(pair):
+    """The line broke, and what was said again came before what was lent earlier."""
+    worker = pair.workers[0]
+    call = pair.call(0)
+    said: list[Any] = []
+    worker.sized.say = said.append
+    pair.call(0, talk=False, **credits_worth(2))
+    lent = pair.ledger.want(said[0])
+    assert isinstance(lent, Lent)
+    (grant,) = pair.rows("SELECT public_id FROM grants WHERE id = 1")[0]
+    pair.do("grant.void", grant=grant, reason="a slip")
+    pair.talk()
+    held = call.hold.bound_nanos
+    loan = sum(nanos for _, lot, nanos in lent.lots if lot == ADA_LOT)
+    assert pair.rows("SELECT voided_nanos FROM lot_values WHERE lot_id = 1") == [(40 * CREDIT - held - loan,)]
+    worker.core.received(lent)
+    pair.talk()
+    assert pair.rows("SELECT voided_nanos FROM lot_values WHERE lot_id = 1") == [(40 * CREDIT - held,)]
+    call.settle(input=1_000, output=0)
+    pair.prove()
+    assert pair.rows("SELECT voided_nanos FROM lot_values WHERE lot_id = 1") == [(40 * CREDIT - 3_000_000,)]
+
+
+@story
 def test_a_call_that_needs_less_by_now_asks_again(pair):
     pair.do("limit.create", name="ten", member="Ada", window="day", measure="credits", cap=10 * CREDIT)
     pair.talk()
