@@ -83,7 +83,7 @@ def test_a_machine_that_dies_stops_nobody_and_its_money_is_seen(company):
     assert time.monotonic() - started < 0.9
     company.until(lambda: company.is_away(first), "the lease of the dead")
     assert company.wallet("Bo").being_checked >= BOUND - COST
-    assert "is away since" in company.log("ledger")
+    assert "Z ledger: node eu-1 (worker 64) is away since" in company.log("ledger")
     told = {one["name"]: one for one in company.tokenroll("node", "list", "--json")}
     assert (told["eu-1"]["lease"], told["eu-2"]["lease"]) == ("away", "sized")
     assert nanos_from_text(told["eu-1"]["suspense"]["amount"]) == lent

@@ -49,6 +49,8 @@ from tokenroll.store.tape import worker_directory
 EVENTS = 4_000
 REST_EVENTS_MAX = 8_000
 """With several workers ten times as many: calls that wait for what others hold ask for it again and again."""
+WAIT_EVENTS_MAX = 240
+"""And for each call that waits then: twenty times a second for six seconds at most, a timer and a try."""
 RESTART_MICROS = 300_000
 
 
@@ -428,7 +430,8 @@ class Universe:
         for wire in self._wires():
             wire.held_until = 0
         self.rates.calls_every = 0
-        until = self.agenda.events + REST_EVENTS_MAX * (10 if self.are_several else 1)
+        waiting = sum(len(one.waiting) for one in self.workers if one is not None)
+        until = self.agenda.events + REST_EVENTS_MAX * (10 if self.are_several else 1) + WAIT_EVENTS_MAX * waiting
         while not self._is_quiet():
             must(
                 self.agenda.events < until,

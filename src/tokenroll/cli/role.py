@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tokenroll.cli.log_lines import log_as
 from tokenroll.cli.program import failure_from
 from tokenroll.settings import DURABILITIES, DeploymentSettings, Settings, entry_place, load_settings
 from tokenroll.settings_table import SettingsError
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--retire", action="store_true")
     parser.add_argument("--supervisor", type=int, default=0)
     given = parser.parse_args(arguments)
+    log_as(f"gateway {given.worker}" if given.role == "gateway" else given.role)
     _end_with_parent(given.supervisor or os.getppid())
     _keep_memory_private()
     try:

@@ -230,7 +230,8 @@ class LeaseDesk:
     def _is_met(self, peer: Peer, want: Want) -> bool:
         """Whether a want was met before, and its answer lost with the line: it is said again, and nobody need wait for that.
 
-        As long as its worker had not heard it, there was nothing that it could return: who asked it asks it once more.
+        As long as its worker had not heard it, there was nothing that it could return: who asked it asks it once more, and it has as long
+        to answer as if it were asked for the first time.
         """
         met = self._ledger.met(want)
         if met is None:
@@ -242,6 +243,7 @@ class LeaseDesk:
             if peer.worker in waiting.answered:
                 self._number += 1
                 self._question(waiting, peer.worker)
+                self._await_answers(waiting)
         return True
 
     def _heard(self, waiting: _Waiting, worker: int) -> None:
@@ -273,9 +275,15 @@ class LeaseDesk:
             self._answer(waiting)  # machines without a line: theirs until their deadline, and nobody waits for it
             return
         self._wait(waiting, -self._number)  # it comes before those that wait behind it
-        waiting.timer = asyncio.get_running_loop().call_later(LEASE_ANSWER_SECONDS_MAX, self._decide, waiting)
+        self._await_answers(waiting)
         for worker in sorted(holders - away):
             self._question(waiting, worker)
+
+    def _await_answers(self, waiting: _Waiting) -> None:
+        """From now on, for as long as anybody is waited for."""
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        waiting.timer = asyncio.get_running_loop().call_later(LEASE_ANSWER_SECONDS_MAX, self._decide, waiting)
 
     def _question(self, waiting: _Waiting, worker: int) -> None:
         self._asked.pop((worker, waiting.asked.get(worker, 0)), None)

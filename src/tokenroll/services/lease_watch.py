@@ -40,10 +40,20 @@ class LeaseWatch:
         """Seconds, since this watch began."""
         self._away: dict[int, tuple[float, float]] = {}
         """Of nodes that are away: when that was seen, in seconds looked, and how long it was so by then."""
+        self._nodes: dict[int, str] = {}
+        """Which node spoke for a worker last, since this watch began."""
 
     def seconds_for(self, worker: int) -> int:
         """How long a worker's lease counts; 0: for ever, for it is beside the ledger and its tape is there."""
         return self.seconds if worker >= NODE_WORKER_MIN else 0
+
+    def spoken_for(self, worker: int, node: str) -> None:
+        """A node of that name speaks for a worker: so it is called when it is away."""
+        self._nodes[worker] = node
+
+    def _called(self, worker: int) -> str:
+        node = self._nodes.get(worker)
+        return f"worker {worker}" if node is None else f"node {node} (worker {worker})"
 
     def heard(self, worker: int) -> None:
         """A word of a worker: whatever it is, nothing is taken back for as long again."""
@@ -61,8 +71,8 @@ class LeaseWatch:
                 nanos = self._ledger.reclaim(worker) or 0
                 self._away[worker] = self._looked, 0.0
                 _log.warning(
-                    "worker %d is away since %.0f s: what it was lent, %.6f credits, is in suspense until it is back",
-                    worker, silent, nanos / _NANOS,
+                    "%s is away since %.0f s: what it was lent, %.6f credits, is in suspense until it is back",
+                    self._called(worker), silent, nanos / _NANOS,
                 )  # fmt: skip
                 self._reclaimed(worker)
 
@@ -74,7 +84,8 @@ class LeaseWatch:
             seen, before = self._away.setdefault(worker, (self._looked, (now - since) / MICROS_PER_SECOND))
             looked = self._looked - seen
             if looked >= self.seconds and before + looked >= SUSPENSE_SECONDS_MAX:  # who lives has come by then
-                _log.warning("worker %d is given up: nobody heard of it for %d h", worker, SUSPENSE_SECONDS_MAX // 3600)
+                hours = SUSPENSE_SECONDS_MAX // 3600
+                _log.warning("%s is given up: nobody heard of it for %d h", self._called(worker), hours)
                 self._ledger.execute(Command(id=f"give-up-{worker}-{now}", name=GIVE_UP, arguments={"worker": worker}))
 
     async def run(self) -> None:

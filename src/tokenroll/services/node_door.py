@@ -246,6 +246,8 @@ class NodeConnection(LedgerConnection):
         super()._handle(message)
         if self.worker == message.worker:
             self._reader.bytes_max = MESSAGE_BYTES_MAX
+            if self._peer is not None:
+                self._server.watch.spoken_for(message.worker, self._peer.name)
             _log.warning("%s speaks for worker %d", self._name, message.worker)
 
     def runs_on(self, boot_id: bytes) -> bool:

@@ -108,12 +108,15 @@ def test_what_was_lent_ahead_and_never_heard_is_said_again_while_others_wait(pai
     desk.want(second, want_of(1, 9, 75 * CREDIT))
     assert [type(one) for one in first.heard + second.heard] == [Lent]
     (waiting,) = desk._waiting.values()
+    timer = waiting.timer
     desk.left(first)  # the line was cut behind the loan
     first.heard.clear()
     desk.came(first)
     desk.want(first, msgspec.structs.replace(want_of(0, 9, 0, like=10 * CREDIT), again=True))
     asked, lent, anew = first.heard
     assert (asked.number, lent.lots) == (waiting.number, [(kit.ADA, ADA_LOT, 10 * CREDIT)])
+    assert timer.cancelled()  # it has a second from now on, not what is left of the first one
+    assert waiting.timer.when() > timer.when()
     desk.returned(0, {asked.number})  # it had nothing yet
     assert second.heard == []
     desk.returned(0, {anew.number})
