@@ -7,14 +7,10 @@ from typing import Final
 INSTANT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class _Lines(logging.Formatter):
-    """Instants in UTC, as everywhere else in the product."""
-
-    converter = time.gmtime
-
-
 def log_as(role: str) -> None:
-    """Whatever this process logs from here on is a line with its instant and the role, on standard error."""
+    """Whatever this process logs from here on is a line with its instant, in UTC as everywhere, and the role, on standard error."""
+    lines = logging.Formatter(f"%(asctime)s {role}: %(message)s", INSTANT)
+    lines.converter = time.gmtime
     handler = logging.StreamHandler()
-    handler.setFormatter(_Lines(f"%(asctime)s {role}: %(message)s", INSTANT))
+    handler.setFormatter(lines)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
