@@ -144,17 +144,17 @@ class Lending:
         self, want: Want, now: Instant, parts: list[LeasePart], holders: set[int], *, like_nanos: int
     ) -> bool:
         """Whether something is missing. No wallet is drawn while another worker may return of one that comes before it."""
-        groups = [self._eligible(wallet_id, now, want.worker) for wallet_id in want.wallets]
-        lent = [self._lent_to_others(group, want.worker) for group in groups]
-        frees = [sum(self._free(lot.id) for lot in group) for group in groups]
-        everything = sum(frees) + sum(sum(one.values()) for one in lent)
-        most = everything // (_BOTH * max(1, len(self._mirror.leased)))
-        need, more = want.need_nanos, max(0, min(like_nanos, most) - want.need_nanos)
-        for group, free, others in zip(groups, frees, lent, strict=True):
+        need, of = want.need_nanos, _BOTH * max(1, len(self._mirror.leased))
+        for wallet_id in want.wallets:
+            group = self._eligible(wallet_id, now, want.worker)
+            others = self._lent_to_others(group, want.worker)
+            free = sum(self._free(lot.id) for lot in group)
             if need and free < need:
                 holders.update(others)
-            takes = min(free, need + more) if free >= need else free
-            need, more = max(0, need - takes), max(0, more - max(0, takes - need))
+            # sized by the wallet itself: by its pool, too, one worker was lent all that is left of it, and was asked for it by the next
+            most = (free + sum(others.values())) // of
+            takes = min(free, max(need, min(like_nanos, most)))
+            need = max(0, need - takes)
             for lot in group:
                 nanos = min(self._free(lot.id), takes)
                 if nanos:

@@ -386,7 +386,9 @@ class SizedLease:
             self._lots[lot_id] = lot
             sums[wallet_id] = sums.get(wallet_id, 0) + nanos
         for wallet_id, nanos in sums.items():
-            self._wallets[wallet_id].low_nanos = nanos // LEASE_RENEWED_SHARE
+            wallet = self._wallets[wallet_id]
+            # a loan no larger than the dearest call says that there is little left: that is asked for by calls, and by nobody ahead of them
+            wallet.low_nanos = nanos // LEASE_RENEWED_SHARE if nanos > wallet.worst_nanos else 0
         for limit_id, share in lent.shares:
             limit = self._limits.known.get(limit_id)
             if limit is None:

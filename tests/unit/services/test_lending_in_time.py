@@ -41,6 +41,29 @@ def test_no_pool_is_drawn_while_a_worker_has_ones_own_money_idle(pair):
 
 
 @story
+def test_a_loan_is_sized_by_its_own_wallet_and_not_by_the_pool_behind_it(pair):
+    """Bo has five credits, of which four workers' worth is not lent to one: the next would have to ask it back."""
+    lent = pair.ledger.want(Want(0, 1, 77, [kit.BO, kit.POOL], CREDIT // 10, 4 * CREDIT, [], at=pair.now + 1))
+    assert isinstance(lent, Lent)
+    assert lent.lots == [(kit.BO, BO_LOT, 5 * CREDIT // 4)]  # a quarter, for there are two workers; of the pool nothing
+    pair.talk()
+
+
+@story
+def test_nobody_asks_ahead_for_a_wallet_of_which_little_is_left(pair):
+    """Each such question brought a little, and made the next worker ask it back."""
+    worker = pair.workers[0]
+    said: list[Want] = []
+    worker.sized.say = said.append
+    pair.call(0, "Bo", talk=False, **credits_worth(1))
+    (want,) = said
+    assert want.need_nanos == want.like_nanos // 10
+    worker.spending.lent(Lent(want.number, [(kit.BO, BO_LOT, want.need_nanos)], [], []))
+    worker.turn()
+    assert [one.need_nanos for one in said] == [want.need_nanos]
+
+
+@story
 def test_a_limit_that_is_raised_is_lent_of_at_once(pair):
     """What the ledger read of a limit it reads again after each command."""
     limit = pair.do("limit.create", name="ten", member="Ada", window="day", measure="calls", cap=1)["limit"]
