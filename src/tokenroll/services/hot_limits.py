@@ -63,7 +63,7 @@ class HotLimit:
         self.share = SHARE_WHOLE
         """How much of the cap is this worker's, of SHARE_WHOLE: of a sized lease it counts its own calls alone."""
         self.free_share = -1
-        """What nobody had and nobody used when the ledger said last that it has too little of it; -1: it never did."""
+        """What nobody else had and nobody used, beside its own, when the ledger said last that it has too little of it; -1: it never did."""
         self.elsewhere_used = 0
         """What calls of other workers count, as the ledger said it last."""
         self.elsewhere_at: Instant = 0

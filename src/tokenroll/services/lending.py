@@ -185,7 +185,10 @@ class Lending:
 
     def lacking(self, want: Want, now: Instant) -> Lacking:
         """The answer to a want that was not met: what there is without what others did not return."""
-        limits = [(limit_id, max(0, self._free_share(limit_id, now))) for limit_id, _ in want.limits]
+        own = self._book.shares.get(want.worker, {})
+        limits = [
+            (limit_id, max(0, self._free_share(limit_id, now)) + own.get(limit_id, 0)) for limit_id, _ in want.limits
+        ]
         return Lacking(want.number, self.elsewhere(want, now, here_alone=True), limits, self._used_elsewhere(want, now))
 
     def _used_elsewhere(self, want: Want, now: Instant) -> list[tuple[int, int]]:

@@ -299,7 +299,10 @@ class Lacking(msgspec.Struct, tag="lacking", frozen=True):
     number: int
     elsewhere: list[Elsewhere]
     limits: list[tuple[int, int]] = []
-    """Of limits that were wanted, by id: the share that nobody has and nobody used."""
+    """Of limits that were wanted, by id: the share that nobody else has and nobody used, with what this worker has as the ledger knows it.
+
+    What the worker returned, or was lent, and is on its way is in it either way.
+    """
     used_elsewhere: list[tuple[int, int]] = []
     """As of Lent."""
 

@@ -407,10 +407,10 @@ class SizedLease:
         if asked is None:
             return
         self._note(lacking.elsewhere)
-        for limit_id, free_share in lacking.limits:
+        for limit_id, share in lacking.limits:
             limit = self._limits.known.get(limit_id)
             if limit is not None:
-                limit.free_share = free_share
+                limit.free_share = max(0, share - limit.share)
         self._note_used(asked, lacking.used_elsewhere)
         self.lack_count += 1
         if asked.want.again:
@@ -496,6 +496,8 @@ class SizedLease:
             share = 0 if limit is None else limit.spare_share(now)
             if limit is not None and share:
                 limit.set_share(limit.share - share)
+                if limit.free_share >= 0:
+                    limit.free_share += share  # what the ledger said to be lacking may be there now
                 parts.append((LIMIT, limit_id, share))
         self._say_again(asked)
         return parts

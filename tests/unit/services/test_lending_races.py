@@ -18,7 +18,18 @@ from tokenroll.gateway.waiting import Waiting
 from tokenroll.services.hot import HotHold, HotWallet, Wait
 from tokenroll.services.hot_limits import HotLimit
 from tokenroll.services.ledger_server import LedgerConnection
-from tokenroll.services.protocol import Delta, FrameReader, Lacking, Lent, LotChange, Refusal, Report, Want, encode
+from tokenroll.services.protocol import (
+    AskBack,
+    Delta,
+    FrameReader,
+    Lacking,
+    Lent,
+    LotChange,
+    Refusal,
+    Report,
+    Want,
+    encode,
+)
 from tokenroll.upstream.dialect import Denial
 
 HOUR = 3_600_000_000
@@ -173,6 +184,25 @@ def test_a_loan_that_is_heard_behind_a_recall_pays_it_first(pair):
     call.settle(input=1_000, output=0)
     pair.prove()
     assert pair.rows("SELECT voided_nanos FROM lot_values WHERE lot_id = 1") == [(40 * CREDIT - 3_000_000,)]
+
+
+@story
+def test_a_limit_that_lacked_and_of_which_something_went_back_since_is_asked_for_again(pair):
+    limit = pair.do("limit.create", name="ten", member="Ada", window="day", measure="credits", cap=10 * CREDIT)["limit"]
+    pair.talk()
+    before = pair.call(0, **credits_worth(6))
+    pair.call(1, **credits_worth(2))
+    ((limit_id,),) = pair.rows(f"SELECT id FROM limits WHERE public_id = '{limit}'")
+    worker = pair.workers[0]
+    said: list[Any] = []
+    worker.sized.say = said.append
+    call = pair.call(0, talk=False, **credits_worth(3))
+    worker.sized.lacking(Lacking(said[0].number, [], limits=[(limit_id, 8 * 10**17)]))  # two of ten are another's
+    before.settle(input=0, output=CREDIT // kit.OUT_NANOS)
+    worker.spending.give_back_asked(AskBack(1, [], [limit_id]))
+    worker.turn()
+    assert isinstance(call.answer, Wait)  # of the ten three are used
+    assert len(said) == 2
 
 
 @story
