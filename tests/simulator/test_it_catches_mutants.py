@@ -60,7 +60,7 @@ FOUND_SOON = {
     "return no shares": (17, 2000),
     "share more than the whole": (3, 400),
     "share what dead lives used": (17, 2000),
-    "round shares up": (17, 2000),
+    "round shares up": (43, 2000),
     "deny before the others returned": (4, 400),
     "wait for nobody's return": (4, 400),
     "deny what was not asked for": (4, 400),
