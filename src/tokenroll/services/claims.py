@@ -47,6 +47,8 @@ class Claims:
         """Given back, by number, as far as the ledger has not said that it heard it."""
         self._refused: dict[int, Claim] = {}
         """By number, the newest ones. Said again over a new line, one may be granted after all, when nobody here waits for it any more."""
+        self._again: set[int] = set()
+        """Of those on their way, which were said once more over a new line, so that there may be two answers."""
         self._looks: dict[int, int] = {}
         self.claim_count = 0
 
@@ -100,6 +102,7 @@ class Claims:
 
     def unanswered(self) -> list[Claim]:
         """What is said again after a lost connection, in the order in which it was said: ends first."""
+        self._again.update(self._asked)
         return [*self._ending.values(), *(one.claim for one in self._asked.values())]
 
     def answered(self, answers: list[ClaimAnswer]) -> None:
@@ -116,6 +119,8 @@ class Claims:
     def _answered(self, asked: _Asked, answer: ClaimAnswer) -> None:
         client = asked.claim.api_key_id, asked.claim.client_call_id
         del self._numbers[client]
+        was_again = asked.claim.number in self._again
+        self._again.discard(asked.claim.number)
         if answer.state == YOURS:
             if not asked.waits:  # its client is gone, or waited for too long
                 self._end(asked.claim)
@@ -123,6 +128,8 @@ class Claims:
             self._mine[client] = asked.claim
         else:
             self._refused[answer.number] = asked.claim
+            if was_again:  # the other time it may be granted, and that answer lost with the line
+                self._end(asked.claim)
             if len(self._refused) > _REFUSED_MAX:
                 del self._refused[next(iter(self._refused))]
             away = answer.state == AWAY

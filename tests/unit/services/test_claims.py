@@ -8,9 +8,10 @@ from tests import ledger_kit as kit
 from tests.desk import BOUND
 from tests.pair import Pair
 from tests.unit.services.test_lending import story
+from tokenroll.services.claims import Claims
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.loopback import Loopback
-from tokenroll.services.protocol import Claim
+from tokenroll.services.protocol import FREE, Claim, ClaimAnswer
 from tokenroll.upstream.dialect import Denial
 
 JOB = b"nightly-42"
@@ -192,6 +193,22 @@ def test_a_claim_that_is_heard_twice_and_granted_the_second_time_is_given_back(p
     pair.talk()
     assert claims(pair) == []
     pair.prove()
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_claim_that_was_said_twice_and_refused_once_is_given_back_in_any_case(lines):
+    """The other time it may be granted, and that answer may be lost with the line: nobody could use the name as long as this worker lives."""
+    said: list[Claim] = []
+    claims = Claims(1, 5, said.append)
+    claims.wait(Wait(client=(2, "nightly-42")))
+    if lines == 2:
+        claims.unanswered()
+    claims.answered([ClaimAnswer(1, "held")])
+    ends = [(one.number, one.ends) for one in claims.unanswered()]
+    assert ends == ([(1, True)] if lines == 2 else [])
+    assert [(one.number, one.ends) for one in said] == [(1, False), *ends]
+    claims.answered([ClaimAnswer(1, FREE)])
+    assert claims.unanswered() == []
 
 
 @story
