@@ -42,7 +42,7 @@ def test_no_pool_is_drawn_while_a_worker_has_ones_own_money_idle(pair):
 
 @story
 def test_a_loan_is_sized_by_its_own_wallet_and_not_by_the_pool_behind_it(pair):
-    """Bo has five credits, of which four workers' worth is not lent to one: the next would have to ask it back."""
+    """Bo has five credits: four of them with one worker would have to be asked back for the next."""
     lent = pair.ledger.want(Want(0, 1, 77, [kit.BO, kit.POOL], CREDIT // 10, 4 * CREDIT, [], at=pair.now + 1))
     assert isinstance(lent, Lent)
     assert lent.lots == [(kit.BO, BO_LOT, 5 * CREDIT // 4)]  # a quarter, for there are two workers; of the pool nothing
