@@ -569,23 +569,6 @@ def test_anthropic_clients_are_answered_in_their_words(tmp_path):
         assert ends(one) == [("settled", 70_000, "reported")]
 
 
-def test_a_stopping_worker_finishes_what_it_has_begun(tmp_path):
-    with Rig(tmp_path) as one:
-        one.provider.turns = 300
-        one.provider.scripts[b"a"] = [Exchange([b"", whole()])]
-
-        async def stop_under_way() -> bytes:
-            call = asyncio.ensure_future(raw_call(one.port, [request(extra=b"")]))
-            while b"a" not in one.provider.received:  # noqa: ASYNC110 - the provider has no event for it
-                await asyncio.sleep(0.001)
-            await one.gateway.stop()
-            return await call
-
-        data = one.call(stop_under_way())
-        assert data.endswith(ANSWER)
-        assert ends(one) == [("settled", 70_000, "reported")]
-
-
 # ---- durability -----------------------------------------------------------------------------------------------------
 
 

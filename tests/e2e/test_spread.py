@@ -138,7 +138,8 @@ def test_whoever_is_asked_tells_what_all_count(company, programs):
     company.until(lambda: company.metric(calls) == 20, "the pages of both")
     parts = company.everywhere(calls)
     assert sum(parts) == 20
-    assert [company.metric(f'{calls}{{worker="{worker}"}}') for worker in (0, 1)] == parts
+    # whoever is asked may not have been asked before, and tells of the other what that one wrote a moment ago
+    company.until(lambda: [company.metric(f'{calls}{{worker="{worker}"}}') for worker in (0, 1)] == parts, "the parts")
     page = company.get("/metrics")[1].splitlines()
     assert [line for line in page if line.startswith(f"# TYPE {calls} ")] == [f"# TYPE {calls} counter"]
     assert len([line for line in page if line.startswith("tokenroll_added_latency_seconds_count{")]) == 2

@@ -166,9 +166,9 @@ class ClientConnection:
             self.transport.abort()
         self.deadline = 0 if self.state != LINGER else self.deadline
 
-    def close_when_idle(self) -> None:
-        """The worker is stopping: an idle connection goes now, a busy one after its answer."""
-        if self.state == HEAD and not self._has_begun():
+    def close_when_idle(self, *, new_too: bool) -> None:
+        """The worker is stopping: an idle connection goes now, a busy one after its answer; a new one may have its first call under way."""
+        if self.state == HEAD and not self._has_begun() and (new_too or self._head is not None):
             self.gateway.outbox.close(self.transport)
 
     # ---- reading ----------------------------------------------------------------------------------------

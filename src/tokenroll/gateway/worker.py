@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _TERMS_MAX: Final = 4096
 BACKLOG: Final = 4096
+_FIRST_CALL_SECONDS: Final = 1.0
+"""How long a worker that stops waits for the first call of a client that has only connected: nobody sends it again by itself."""
 """Connections the kernel may hold for us while we are busy; its own limit (somaxconn) caps it."""
 
 
@@ -223,6 +225,10 @@ class Gateway:
         if self._all_gone is not None and not self.clients:
             self._all_gone.set()
 
+    def _close_idle(self, *, new_too: bool) -> None:
+        for client in list(self.clients):
+            client.close_when_idle(new_too=new_too)
+
     async def stop(self) -> None:
         """No new connection or request; calls under way end or are cut at `stop_seconds`; nothing is left unsettled but in suspense."""
         self.stopping = True
@@ -233,8 +239,8 @@ class Gateway:
         for keeper in self._token_keepers:
             await keeper.stop()
         self._all_gone = asyncio.Event()
-        for client in list(self.clients):
-            client.close_when_idle()
+        self._close_idle(new_too=False)
+        self.loop.call_later(_FIRST_CALL_SECONDS, lambda: self._close_idle(new_too=True))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.stop_seconds):
                 # what a tape that failed cannot record stays open on it: its next life says what became of it
