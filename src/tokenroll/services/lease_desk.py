@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from operator import attrgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -75,6 +75,8 @@ class _Waiting:
 
 
 _PLACE, _NUMBER = attrgetter("place"), attrgetter("number")
+_PARTS: Final = 4
+"""In which it is waited for answers."""
 
 
 class LeaseDesk:
@@ -283,7 +285,15 @@ class LeaseDesk:
         """From now on, for as long as anybody is waited for."""
         if waiting.timer is not None:
             waiting.timer.cancel()
-        waiting.timer = asyncio.get_running_loop().call_later(LEASE_ANSWER_SECONDS_MAX, self._decide, waiting)
+        self._await_part(waiting, _PARTS)
+
+    def _await_part(self, waiting: _Waiting, parts: int) -> None:
+        """In parts, of which a pause of the whole machine takes one: those who were asked slept through it as the ledger did."""
+        if parts:
+            loop = asyncio.get_running_loop()
+            waiting.timer = loop.call_later(LEASE_ANSWER_SECONDS_MAX / _PARTS, self._await_part, waiting, parts - 1)
+        else:
+            self._decide(waiting)
 
     def _question(self, waiting: _Waiting, worker: int) -> None:
         self._asked.pop((worker, waiting.asked.get(worker, 0)), None)

@@ -1,7 +1,11 @@
 """What the ledger remembers between two wants is what is so: nobody is denied, or drawn from elsewhere, for what was so before."""
 
+import asyncio
+import time
+
 from tests import ledger_kit as kit
 from tests.ledger_kit import BO_LOT, CREDIT, DAY
+from tests.pair import Pair
 from tests.unit.services.test_lending import story
 from tests.unit.services.test_lending_races import Listener, credits_worth
 from tokenroll.model.limits import AMOUNTS_ASKED_MAX
@@ -38,6 +42,24 @@ def test_no_pool_is_drawn_while_a_worker_has_ones_own_money_idle(pair):
     call = pair.call(1, "Bo", **credits_worth(2))
     assert [one.wallet.id for one in call.hold.lots] == [kit.BO]
     pair.prove()
+
+
+def test_a_pause_of_the_whole_machine_is_no_silence_of_who_was_asked(tmp_path):
+    """The ledger wakes first, and its second is over by the clock: who was asked slept, too, and answers in a moment."""
+
+    async def inside():
+        pair = Pair(tmp_path)
+        pair.call(0, "Bo", **credits_worth(24)).release()
+        call = pair.call(1, "Bo", talk=False, **credits_worth(2))
+        while pair.workers[1].link.step():  # the want comes to the ledger, which asks the other one
+            pass
+        time.sleep(1.1)  # noqa: ASYNC251 - nothing runs: that is the story
+        await asyncio.sleep(0.01)
+        pair.talk()
+        assert isinstance(call.answer, HotHold)
+        pair.prove()
+
+    asyncio.run(inside())
 
 
 @story
