@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -21,7 +23,13 @@ from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.worker import Gateway
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.instant import MICROS_PER_SECOND
-from tokenroll.model.limits import BODY_BYTES_MAX, LEASE_IDLE_SECONDS, UNFOLDED_RECORDS_MAX
+from tokenroll.model.limits import (
+    BODY_BYTES_MAX,
+    CONNECTIONS_MAX,
+    LEASE_IDLE_SECONDS,
+    UNFOLDED_RECORDS_MAX,
+    UPSTREAM_CONNECTIONS_MAX,
+)
 from tokenroll.services.clock import Clock
 from tokenroll.services.group_commit import GroupCommit
 from tokenroll.services.lease_deadline import LeaseDeadline
@@ -65,6 +73,8 @@ _LOOK_SECONDS: Final = 0.2
 """Between two looks: a busy worker makes some thousand objects in it."""
 _SEARCHES_OF_YOUNG: Final = 10
 """After so many of them a search of what has lived through one: some ten milliseconds."""
+_FILES_BESIDE: Final = 64
+"""Tape, ledger, logs and what else is open beside connections."""
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _WAITING: Final = "The gateway waits for its lease from the ledger; try again in a moment."
@@ -100,11 +110,27 @@ def run_gateway(
         raise WorkerEndedError(message) from error
     try:
         _keep_memory()
+        _make_room_for_connections(lock)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             life = _Life(settings, clock, pepper, observe=observe, ready=ready)
             runner.run(life.run(directory, route))
     finally:
         os.close(lock)
+
+
+def _make_room_for_connections(descriptor: int) -> None:
+    """The process may open as many connections as its limits name, where the system's hard limit allows them, and its table has room for all.
+
+    The soft limit is mostly 1,024. The kernel doubles the table as connections come, and has a process with threads wait for all cores
+    each time: 15 ms in which nobody is answered. So it is made large at once, before there are threads. `descriptor` is any.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + UPSTREAM_CONNECTIONS_MAX + _FILES_BESIDE
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(OSError, ValueError):
+        if soft != resource.RLIM_INFINITY and soft < allowed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        os.close(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, allowed - 1))
 
 
 def _keep_memory() -> None:
