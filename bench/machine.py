@@ -136,12 +136,12 @@ def place(pid: int, core: int, *, real_time: bool) -> None:
 
 
 @contextlib.contextmanager
-def awake(*, wanted: bool) -> Iterator[None]:
+def awake(*, wanted: bool, cores: tuple[int, ...] = (SYSTEM_CORE, LOAD_CORE)) -> Iterator[None]:
     """Both cores kept from sleeping, in the idle class (see load/awake.c)."""
     programs = []
     if wanted:
         command = str(DIR / "bin/awake")
-        programs = [subprocess.Popen(["taskset", "-c", str(core), command]) for core in (SYSTEM_CORE, LOAD_CORE)]
+        programs = [subprocess.Popen(["taskset", "-c", str(core), command]) for core in cores]
     try:
         yield
     finally:
