@@ -1,8 +1,12 @@
 """A gateway that cannot reach its ledger spends what it was leased, tells the ledger later, and nobody's call waits for it."""
 
 import contextlib
+import json
+import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -134,6 +138,23 @@ def test_a_ledger_that_stands_still_keeps_nobodys_call_waiting(company):
     assert slowest < 2, "a call waited for the ledger"
     company.prove()
     assert company.wallet("Ada").spent == 41 * CALL_NANOS
+
+
+def test_whoever_commands_a_ledger_that_stands_still_is_told_that_it_is_waited_for(company):
+    ledger = company._processes["ledger"]
+    ledger.send_signal(signal.SIGSTOP)
+    command = [sys.executable, "-m", "tokenroll", "grant", "top-up", "Ada", "--amount", "1", "--json"]
+    environment = {**os.environ, "TOKENROLL_HOME": str(company.home)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as said:
+        try:
+            assert said.stderr is not None
+            assert said.stderr.readline() == "tokenroll: the ledger has not answered for 3 s; it is given 60 s\n"
+        finally:
+            ledger.send_signal(signal.SIGCONT)
+        answer, rest = said.communicate(timeout=60)
+    assert (said.returncode, rest) == (0, "")
+    assert json.loads(answer)["delivery"] == "applied"
+    assert company.me("Ada").left == 101 * CREDIT
 
 
 def test_a_gateway_that_stood_still_goes_on_with_its_lease(company):

@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 ANSWER_SECONDS_MAX: Final = 60
 """A command waits behind a fold of at most a second or two; a minute without an answer is a fault to be told."""
+SLOW_SECONDS: Final = 3.0
+"""After so long it is said that an answer is waited for."""
 _BUSY_SECONDS_MAX: Final = 5
 _RETRY_SECONDS: Final = 0.02
 _RECEIVE_BYTES: Final = 256 * 1024
@@ -137,6 +139,7 @@ class LedgerClient:
         assert self._socket is not None
         try:
             self._socket.sendall(encode(message))
+            self._wait_for_word()
             while True:
                 data = self._socket.recv(_RECEIVE_BYTES)
                 if not data:
@@ -148,3 +151,15 @@ class LedgerClient:
             raise LedgerUnreachableError(
                 f"the ledger at {self._socket_path} did not answer ({error}); if this was a write, repeat it with the same id"
             ) from error
+
+    def _wait_for_word(self) -> None:
+        """Whoever stands before a terminal is told why nothing happens."""
+        assert self._socket is not None
+        self._socket.settimeout(SLOW_SECONDS)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            _log.warning(
+                "tokenroll: the ledger has not answered for %g s; it is given %d s", SLOW_SECONDS, ANSWER_SECONDS_MAX
+            )
+        self._socket.settimeout(ANSWER_SECONDS_MAX - SLOW_SECONDS)
