@@ -133,6 +133,8 @@ class WorkerCore:
         """How many workers there are: of several each has a sized lease."""
         self.epoch = 0
         self.spending = False
+        self._is_ending = False
+        """Whether this life resigned: a lease that is still on its way to it is nobody's."""
         self._begun = 0
         self.last_delta = 0
         self.acked_sequence = 0
@@ -267,6 +269,7 @@ class WorkerCore:
     def resign(self) -> None:
         """The life ends in order: all is reported and nothing is held, so the ledger may spend by itself from here on."""
         self.tell_used()
+        self._is_ending = True
         if self.spending:
             self.spending = False
             self._say(Resign(worker=self.worker, epoch=self.epoch))
@@ -295,7 +298,8 @@ class WorkerCore:
     def _welcomed(self, message: Welcome) -> None:
         self.is_welcome = True
         if self._begun and not self.spending:
-            self._say_ready()
+            if not self._is_ending:
+                self._say_ready()
             return
         folded = message.folded_sequences.get(self.epoch, 0)
         if self.spending and folded < self.acked_sequence:
@@ -481,6 +485,8 @@ class WorkerCore:
         self._report_next()
 
     def _leased(self, lease: Lease) -> None:
+        if self._is_ending:
+            return
         self._events.apply_lease(lease if self._ahead is None else self._ahead.lease(lease))
         if lease.last:
             self._ahead = None

@@ -15,6 +15,7 @@ from tests.ledger_kit import ADA_LOT, CREDIT
 from tests.pair import Call, Pair
 from tests.unit.services.test_lending import story
 from tokenroll.gateway.waiting import Waiting
+from tokenroll.model.recall import RecallMode
 from tokenroll.services.hot import HotHold, HotWallet, Wait
 from tokenroll.services.hot_limits import HotLimit
 from tokenroll.services.ledger_server import LedgerConnection
@@ -23,8 +24,10 @@ from tokenroll.services.protocol import (
     Delta,
     FrameReader,
     Lacking,
+    Lease,
     Lent,
     LotChange,
+    RecallTerms,
     Refusal,
     Report,
     Want,
@@ -431,6 +434,23 @@ def test_what_is_lent_to_a_life_that_has_resigned_is_not_heard(pair):
     worker.sized._send([worker.spending.wallets[kit.ADA]], 0, BOUND, [], [])  # ahead, for nobody waits
     worker.core.resign()
     worker.core.received(Lent(worker.sized._number, [(kit.ADA, 99, 5)], [], [], []))
+    assert not worker.tape.has_pending
+    pair.talk()
+    assert pair.rows("SELECT sum(left_nanos) FROM lot_leases WHERE worker = 0") == [(None,)]
+
+
+@story
+def test_a_lease_that_comes_behind_a_lifes_last_word_is_nobodys(pair):
+    """It was asked for on the line before. With it the life would hear of claw-backs, and answer them when all was taken back of it."""
+    pair.call(0).release()
+    pair.talk()
+    worker = pair.workers[0]
+    assert worker.spending.wallets[kit.ADA].lots[ADA_LOT].left_nanos > 7
+    worker.core.resign()
+    worker.core.received(Lease([], 0, worker.core.last_delta, last=True, of=2))
+    recall = RecallTerms(99, 99, kit.ADA, ADA_LOT, 7, RecallMode.LEFT.value)
+    worker.core.received(Delta(worker.core.last_delta + 1, [], [], [], [], {}, recalls=[recall]))
+    assert not worker.core.spending
     assert not worker.tape.has_pending
     pair.talk()
     assert pair.rows("SELECT sum(left_nanos) FROM lot_leases WHERE worker = 0") == [(None,)]
