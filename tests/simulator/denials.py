@@ -105,18 +105,18 @@ class Denials:
         """What ended by then a life is lent nothing of: it was not told of what was over when it began, by the ledger's clock."""
         return max(at, self.world.ready_at(worker.number))
 
-    def _must_have_answered(self, number: int, thing: Thing, since: int) -> None:
-        """Or be away, or not have said a word for a second."""
+    def _must_have_answered(self, number: int, thing: Thing, since: int) -> bool:
+        """Or be away, or not have said a word for a second. Whether it has."""
         world, worker = self.world, self.world.workers[number]
         if worker is None or worker.loop.is_dead or worker.is_over or worker.purse is None:
-            return
+            return False
         if worker.cleared.get(thing, -1) >= since:
-            return
+            return True
         process = world.process
         assert process is not None
         is_there = any(one.worker == number and one.spends for one in process.server.connections)
         if worker.wire is None or worker.connected_at >= since or not is_there:
-            return
+            return False
         asked_at = worker.asked_at.get(thing, -1)
         must(asked_at >= since, "worker %d has something of %s, and was not asked for it", number, thing)
         must(
@@ -125,6 +125,7 @@ class Denials:
             thing,
             number,
         )
+        return False
 
     def is_nowhere(self, worker: "Worker", asked: Asked, missing: int, at: int) -> bool:
         """Whether neither the ledger nor another worker has what a call lacks, at this very moment."""
@@ -146,7 +147,7 @@ class Denials:
         return missing > there
 
     def _used(self, worker: "Worker", limit: int, need: int, since: int, at: int) -> int | None:
-        """What all others than this worker may have counted: whoever answered kept the share that it had used.
+        """What all others than this worker may have counted: whoever answered kept the share that it had used, who is away has all of it.
 
         None: of that limit there was enough.
         """
@@ -165,6 +166,8 @@ class Denials:
         used = int(counted) - int(lived)
         for number, share in shares:
             if number != worker.number and share:
-                self._must_have_answered(number, ("limit", limit), since)
-                used += terms.cap * (share + SHARE_SLACK) // SHARE_WHOLE
+                has_answered = self._must_have_answered(number, ("limit", limit), since)
+                whole, rest = divmod(terms.cap * (share + SHARE_SLACK), SHARE_WHOLE)
+                # of who is away nobody gets back what is less than the next call's share either
+                used += whole if has_answered else whole + (rest > terms.cap * SHARE_SLACK)
         return used
