@@ -26,7 +26,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -37,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.home import KEY_FORMAT, write_config
+from bench.interpreter import environment_of, interpreter
 from bench.machine import process_tree
 from bench.micro import spending as parts
 from bench.scale_home import home_of, write_unfolded
@@ -245,13 +245,12 @@ class Served:
 
     def __init__(self, home: Path, port: int, package: str | None) -> None:
         self.port = port
-        environment = {**os.environ, "TOKENROLL_HOME": str(home)}
-        if package:
-            environment["PYTHONPATH"] = package
+        environment = environment_of(Path(package or HERE.parent / "src"))
+        environment["TOKENROLL_HOME"] = str(home)
         self.began = time.monotonic()
         self._log = (home / "serve.log").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tokenroll", "serve"], env=environment, stdout=self._log, stderr=self._log
+            [interpreter(), "-m", "tokenroll", "serve"], env=environment, stdout=self._log, stderr=self._log
         )
 
     def first_call(self, key: str) -> float:
@@ -355,10 +354,9 @@ def recovery(wallets: int, records: int, package: str | None) -> dict[str, Any]:
 
 def apart(package: str | None, *arguments: str) -> Any:
     """What this module says of one size, in a process of its own."""
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    source = package or str(HERE.parent / "src")
-    environment["PYTHONPATH"] = os.pathsep.join((source, str(HERE.parent)))
-    command = [sys.executable, "-m", "bench.scale", "--one", *arguments]
+    environment = {**environment_of(Path(package or HERE.parent / "src")), "PYTHONHASHSEED": "0"}
+    environment["PYTHONPATH"] += os.pathsep + str(HERE.parent)
+    command = [interpreter(), "-m", "bench.scale", "--one", *arguments]
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
 
 

@@ -1,7 +1,7 @@
 """Homes of up to a million wallets, and tapes of calls that no ledger has folded: what `scale.py` starts and kills.
 
-A home is made by the ledger's own services for a thousand members (home.py) and multiplied by rows: a million through commands would
-take the evening. Its journal therefore does not verify; nothing that is measured here reads it.
+A home is made by the ledger's own services for ten thousand members (home.py), and more are copies of the first one's rows: a million
+through commands would take the evening. Its journal therefore does not verify; nothing that is measured here reads it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.home import KEY_FORMAT, prepared
+from bench.home import KEY_FORMAT, MEMBERS, prepared
 from bench.machine import DIR
 from bench.micro.fold import reports
 from tokenroll.services.keys import key_hash
 from tokenroll.settings import load_settings
 from tokenroll.store import tape
 
-MADE = 1_000
-"""Members that the services make; more are copies of the first one's rows."""
 ATTEMPTS_PER_REPORT = 32_768
 OVERLAP = 512
 
@@ -32,7 +30,7 @@ _COPIES = {
 
 
 def home_of(wallets: int) -> Path:
-    """The home of so many members, wallets, lots and keys that runs copy; made at the first call and kept in `$BENCH_DIR`."""
+    """The home of so many members (no fewer than home.py makes), wallets, lots and keys that runs copy; made at the first call and kept in `$BENCH_DIR`."""
     home = DIR / f"scale-{wallets}"
     if not (home / "made").exists():
         shutil.rmtree(home, ignore_errors=True)
@@ -47,7 +45,7 @@ def _multiply(home: Path, wallets: int) -> None:
     raw = sqlite3.connect(home / "ledger.db", isolation_level=None)
     raw.execute("PRAGMA synchronous=OFF")
     raw.execute("BEGIN")
-    if wallets > MADE:
+    if wallets > MEMBERS:
         _copy_rows(raw, wallets, pepper)
     raw.execute("COMMIT")
     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -55,7 +53,7 @@ def _multiply(home: Path, wallets: int) -> None:
 
 
 def _copy_rows(raw: sqlite3.Connection, wallets: int, pepper: bytes) -> None:
-    named = {"first": MADE + 1, "last": wallets}
+    named = {"first": MEMBERS + 1, "last": wallets}
     told = {
         "members": {"id": "i", "public_id": "printf('member_%032x', i)", "name": "'Member ' || i"},
         "wallets": {
@@ -79,7 +77,7 @@ def _copy_rows(raw: sqlite3.Connection, wallets: int, pepper: bytes) -> None:
     marks = ",".join("?" * len(columns))
 
     def rows() -> Iterator[list[object]]:
-        for number in range(MADE, wallets):
+        for number in range(MEMBERS, wallets):
             row = list(first)
             row[places["id"]] = row[places["member_id"]] = number + 1
             row[places["public_id"]] = f"key_{number + 1:032x}"

@@ -65,6 +65,8 @@ REPORT_SECONDS_MAX: Final = 5.0
 """How long an ending worker waits for the ledger to fold its last words; what is not folded then waits on the tape."""
 DISK_RETRY_SECONDS: Final = 1.0
 """How soon it is noticed that a disk takes a tape again."""
+_THRESHOLDS: Final = (100_000, 50, 100)
+"""Of Python's collector: as often as it looks by default, it would take a tenth of a start."""
 _GROWTH_KEPT: Final = 1000
 """So many new objects more between two looks at them are not searched for cycles."""
 _SEARCHED_FROM: Final = 2000
@@ -109,6 +111,7 @@ def run_gateway(
         message = f"worker {settings.worker} runs already: its tape in {directory} is locked"
         raise WorkerEndedError(message) from error
     try:
+        gc.set_threshold(*_THRESHOLDS)  # a tape of two million records makes as many objects, of which none is a cycle
         _keep_memory()
         _make_room_for_connections(lock)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -153,7 +156,7 @@ def _quiet_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*_THRESHOLDS)
 
 
 class _Collector:
