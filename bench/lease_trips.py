@@ -1,6 +1,6 @@
 """How often nodes ask their ledger: `python -m bench.lease_trips [--quick] [--json FILE]`, figures in docs/performance.md.
 
-A wallet of 100 credits, spent to its end by calls that cost 0.05 at most (uniform around it) and 35 % of that when they end, eight seconds
+A wallet of 120 credits (100 of them the member's own, 20 the pool's), spent to its end by calls that cost 0.05 at most (uniform around it) and 35 % of that when they end, eight seconds
 later: four a second over all nodes, each at a node by chance. The nodes are real workers with their tapes and the ledger is a real one,
 in one process, by a clock that is moved: no figure here belongs to a machine. What a node and its ledger say to each other because of
 leases is a trip: a want and its answer, what was asked back of others, what was returned because it lay idle. Reports of calls are none:

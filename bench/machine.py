@@ -137,7 +137,7 @@ def place(pid: int, core: int, *, real_time: bool) -> None:
 
 @contextlib.contextmanager
 def awake(*, wanted: bool, cores: tuple[int, ...] = (SYSTEM_CORE, LOAD_CORE)) -> Iterator[None]:
-    """Both cores kept from sleeping, in the idle class (see load/awake.c)."""
+    """These cores kept from sleeping, in the idle class (see load/awake.c)."""
     programs = []
     if wanted:
         command = str(DIR / "bin/awake")

@@ -31,7 +31,9 @@ _COPIES = {
 
 def home_of(wallets: int) -> Path:
     """The home of so many members (no fewer than home.py makes), wallets, lots and keys that runs copy; made at the first call and kept in `$BENCH_DIR`."""
-    home = DIR / f"scale-{wallets}"
+    if wallets < MEMBERS:
+        raise SystemExit(f"a home has {MEMBERS} wallets at least, not {wallets}")
+    home = DIR / f"scale-{wallets}-of-{MEMBERS}"
     if not (home / "made").exists():
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(prepared(), home)

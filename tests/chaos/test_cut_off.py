@@ -148,7 +148,7 @@ def test_whoever_commands_a_ledger_that_stands_still_is_told_that_it_is_waited_f
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as said:
         try:
             assert said.stderr is not None
-            assert said.stderr.readline() == "tokenroll: the ledger has not answered for 3 s; it is given 60 s\n"
+            assert said.stderr.readline() == "the ledger has not answered for 3 s; it is given 60 s\n"
         finally:
             ledger.send_signal(signal.SIGCONT)
         answer, rest = said.communicate(timeout=60)

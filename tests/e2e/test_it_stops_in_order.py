@@ -1,4 +1,4 @@
-"""A worker that stops answers whoever has begun to call, and waits for nobody else."""
+"""A worker that stops answers whoever has begun to call, tells whoever has only connected, and waits for nobody else."""
 
 import asyncio
 
@@ -24,15 +24,15 @@ def test_a_stopping_worker_finishes_what_it_has_begun(tmp_path):
         assert ends(one) == [("settled", 70_000, "reported")]
 
 
-def test_who_has_only_connected_when_a_worker_stops_is_answered(tmp_path):
-    """Its call is on its way, and no client sends a call again whose connection was closed on it."""
+def test_who_has_only_connected_when_a_worker_ends_is_told_to_come_again(tmp_path):
+    """Its call is on its way, and not every client sends a call again whose connection was closed on it."""
     with Rig(tmp_path) as one:
-        one.provider.scripts[b"a"] = [Exchange([whole()])]
 
         async def call_of_a_moment_later() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
             while not one.gateway.clients:  # noqa: ASYNC110 - the gateway has no event for it
                 await asyncio.sleep(0.001)
+            one.gateway.not_ready = "The gateway is ending; try again in a moment."  # as the life of a worker does
             stopping = asyncio.ensure_future(one.gateway.stop())
             await asyncio.sleep(0.1)
             writer.write(request(extra=b""))
@@ -42,9 +42,12 @@ def test_who_has_only_connected_when_a_worker_stops_is_answered(tmp_path):
             return data
 
         data = one.call(call_of_a_moment_later())
+        assert data.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in data
         assert b"connection: close\r\n" in data
-        assert data.endswith(ANSWER)
-        assert ends(one) == [("settled", 70_000, "reported")]
+        assert b"The gateway is ending; try again in a moment." in data
+        assert one.provider.received == {}
+        assert ends(one) == []
 
 
 def test_who_has_only_connected_and_says_nothing_holds_no_stop_up(tmp_path):

@@ -660,20 +660,26 @@ class Worker:
                 must(used == counted, "limit %d has used %d and must have %d", limit, used, counted)
 
     def retire(self) -> None:
-        """The process ends in order, once its calls have ended and all is told; it is the ledger that spends then."""
-        core = self.core
-        told = not core.unreported_records and core.acked_sequence == self.tape.next_sequence - 1
-        if self.spending.open_holds or self.tape.has_pending or not told or self.wire is None:
-            self.loop.call_later(0.1, self.retire)
+        """The process ends in order, once its calls have ended: its last words go to the tape and are told; it is the ledger that spends then."""
+        if not self.is_over:
+            if self.spending.open_holds:
+                self.loop.call_later(0.1, self.retire)
+                return
+            self.is_over = True
+            self.commit.close()
+            self.core.ends()
+            self._report()
+        if self.commit.failure is not None:
             return
-        self.is_over = True
-        self.commit.close()
+        if self.core.unreported_records or self.wire is None:
+            self.loop.call_later(0.01, self.retire)
+            return
         try:
             self.tape.close()
         except OSError as error:
             self._failed(error)
             return
-        core.resign()
+        self.core.resign()
         self.loop.call_later(0.1, self.loop.dies)
 
     def die(self) -> None:

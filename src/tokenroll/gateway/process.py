@@ -261,6 +261,7 @@ class _Life:
             await self._gateway.stop()
             self._returns = False
             self._commit.close()
+            self._core.ends()
             self._report()
         if await link.drained(REPORT_SECONDS_MAX) and self._gateway is not None and not self._spending.open_holds:
             self._core.resign()

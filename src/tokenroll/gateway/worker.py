@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 _TERMS_MAX: Final = 4096
 BACKLOG: Final = 4096
+"""Connections the kernel may hold for us while we are busy; its own limit (somaxconn) caps it."""
 _FIRST_CALL_SECONDS: Final = 1.0
 """How long a worker that stops waits for the first call of a client that has only connected: nobody sends it again by itself."""
-"""Connections the kernel may hold for us while we are busy; its own limit (somaxconn) caps it."""
 
 
 class Gateway:
@@ -230,7 +230,7 @@ class Gateway:
             client.close_when_idle(new_too=new_too)
 
     async def stop(self) -> None:
-        """No new connection or request; calls under way end or are cut at `stop_seconds`; nothing is left unsettled but in suspense."""
+        """No new connection; who has only connected may send one request. Calls under way end or are cut at `stop_seconds`; nothing is left unsettled but in suspense."""
         self.stopping = True
         if self._server is not None:
             self._server.close()

@@ -138,6 +138,7 @@ class LedgerClient:
     def _over_socket(self, message: Command | Status) -> Message:
         assert self._socket is not None
         try:
+            self._socket.settimeout(ANSWER_SECONDS_MAX)
             self._socket.sendall(encode(message))
             self._wait_for_word()
             while True:
@@ -159,7 +160,5 @@ class LedgerClient:
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except TimeoutError:
-            _log.warning(
-                "tokenroll: the ledger has not answered for %g s; it is given %d s", SLOW_SECONDS, ANSWER_SECONDS_MAX
-            )
+            _log.warning("the ledger has not answered for %g s; it is given %d s", SLOW_SECONDS, ANSWER_SECONDS_MAX)
         self._socket.settimeout(ANSWER_SECONDS_MAX - SLOW_SECONDS)

@@ -134,7 +134,7 @@ class WorkerCore:
         self.epoch = 0
         self.spending = False
         self._is_ending = False
-        """Whether this life resigned: a lease that is still on its way to it is nobody's."""
+        """Whether nothing more is written to its tape: what the ledger changes from here on its next life hears of, or nobody need."""
         self._begun = 0
         self.last_delta = 0
         self.acked_sequence = 0
@@ -214,7 +214,7 @@ class WorkerCore:
         elif isinstance(message, Lease):
             self._leased(message)
         elif isinstance(message, Lent):
-            if self.spending:  # a life that has resigned has nothing any more, nor hears of new lots
+            if self.spending and not self._is_ending:  # it is taken back when the life resigns
                 self._events.lent(message)
         elif isinstance(message, Lacking):
             self._events.lacking(message)
@@ -266,10 +266,14 @@ class WorkerCore:
             if used:
                 self._say(KeysUsed(used_at=self._clock() // HOUR_MICROS * HOUR_MICROS, key_ids=used))
 
+    def ends(self) -> None:
+        """The tape is closed: a change that would have to be answered on it is not taken any more, and lies with the ledger."""
+        self._is_ending = True
+
     def resign(self) -> None:
         """The life ends in order: all is reported and nothing is held, so the ledger may spend by itself from here on."""
         self.tell_used()
-        self._is_ending = True
+        self.ends()
         if self.spending:
             self.spending = False
             self._say(Resign(worker=self.worker, epoch=self.epoch))
@@ -495,8 +499,8 @@ class WorkerCore:
             self._report_next()
 
     def _delta(self, delta: Delta) -> None:
-        if not self.spending:
-            return  # the lease that is on its way holds it
+        if not self.spending or self._is_ending:
+            return  # the lease that is on its way holds it, or that of the next life
         if delta.number > self.last_delta:
             self._events.apply_delta(self._not_asked_twice(delta) if self._is_early else delta)
             self.last_delta = delta.number

@@ -111,7 +111,7 @@ def writer_engine(place: LedgerUrl) -> Engine:
         nonlocal connected
         if connected:
             raise LedgerLostError(
-                f"the connection to {place} was lost: whether what was under way is done is not known before it is asked for again"
+                f"the connection to {place} was lost, and the last change was made or was not: repeat it with the same id"
             )
         raw = _connected(place, arguments, options)
         try:

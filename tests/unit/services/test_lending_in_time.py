@@ -77,11 +77,12 @@ def test_nobody_asks_ahead_for_a_wallet_of_which_little_is_left(pair):
     worker = pair.workers[0]
     said: list[Want] = []
     worker.sized.say = said.append
-    pair.call(0, "Bo", talk=False, **credits_worth(1))
+    call = pair.call(0, "Bo", talk=False, **credits_worth(1))
     (want,) = said
     assert want.need_nanos == want.like_nanos // 10
     worker.spending.lent(Lent(want.number, [(kit.BO, BO_LOT, want.need_nanos)], [], []))
     worker.turn()
+    assert isinstance(call.answer, HotHold)
     assert [one.need_nanos for one in said] == [want.need_nanos]
 
 

@@ -454,3 +454,26 @@ def test_a_lease_that_comes_behind_a_lifes_last_word_is_nobodys(pair):
     assert not worker.tape.has_pending
     pair.talk()
     assert pair.rows("SELECT sum(left_nanos) FROM lot_leases WHERE worker = 0") == [(None,)]
+
+
+@story
+def test_a_claw_back_while_a_worker_says_its_last_words_is_the_ledgers_to_answer(pair):
+    """What it would still write would be told behind its last word: the ledger has taken back and given by then, and its next life would halt."""
+    pair.call(0).settle(input=1_000, output=0)
+    pair.talk()
+    worker = pair.workers[0]
+    assert pair.lent(0, ADA_LOT) > 0
+    worker.core.ends()
+    grant = pair.rows("SELECT public_id FROM grants WHERE id = 1")[0][0]
+    pair.do("grant.void", grant=grant, reason="a slip")
+    pair.talk()
+    assert not worker.tape.has_pending
+    assert pair.rows("SELECT count(*) FROM recalls WHERE ended_at IS NULL") == [(1,)]
+    worker.core.resign()
+    pair.talk()
+    spent = 1_000 * 3_000
+    assert pair.rows("SELECT voided_nanos, spent_nanos FROM lot_values WHERE lot_id = 1") == [(40 * CREDIT - spent, spent)]  # fmt: skip
+    assert pair.rows("SELECT count(*) FROM recalls WHERE ended_at IS NULL") == [(0,)]
+    pair.restart(0)
+    pair.talk()
+    pair.prove()
