@@ -10,7 +10,7 @@ from tokenroll.gateway.backlog import Backlog
 
 
 @pytest.mark.parametrize(("path", "kind"), [(b"/v1/chat/completions", "server_error"), (b"/v1/messages", "api_error")])
-def test_two_million_unfolded_records_pause_admission_until_a_tenth_of_them_is_folded(tmp_path, capsys, path, kind):
+def test_two_million_unfolded_records_pause_admission_until_a_tenth_of_them_is_folded(tmp_path, caplog, path, kind):
     with Rig(tmp_path) as one:
         unfolded = 2_000_000
         backlog = Backlog(one.gateway, lambda: unfolded)
@@ -36,9 +36,9 @@ def test_two_million_unfolded_records_pause_admission_until_a_tenth_of_them_is_f
         one.ask(backlog.look)
         assert (backlog.paused, one.gateway.not_ready) == (False, "")
         assert next(iter(backlog.metrics()))[3] == 0
-    assert capsys.readouterr().err.splitlines() == [
-        "tokenroll gateway: admission pauses, 2,000,001 records wait for the ledger",
-        "tokenroll gateway: admission goes on, the ledger has caught up",
+    assert caplog.messages == [
+        "admission pauses, 2,000,001 records wait for the ledger",
+        "admission goes on, the ledger has caught up",
     ]
 
 

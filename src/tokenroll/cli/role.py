@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import signal
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tokenroll.services.live_usage import LiveUsage
     from tokenroll.services.node_door import NodeDoor
     from tokenroll.services.span_intake import SpanIntake
+
+_log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -187,7 +190,7 @@ async def _ledger_life(
         refuse_bad_line(settings)
         try:
             for told in learn_lives(ledger, settings.tape_directory):
-                sys.stderr.write(f"tokenroll ledger: {told}\n")
+                _log.warning("%s", told)
         except CopyTooOldError as error:
             raise SettingsError(str(error)) from error
         server = LedgerServer(ledger)
@@ -335,7 +338,7 @@ def _route(settings: Settings, worker: int) -> "Path | LedgerRoute":
         return settings.socket_path
 
     def tell(text: str) -> None:
-        sys.stderr.write(f"tokenroll gateway {worker}: {text}\n")
+        _log.warning("%s", text)
 
     return TlsRoute(settings.node.ledger, settings.node.files, tell, worker=worker)
 

@@ -5,11 +5,13 @@ and that shall never take long.
 """
 
 import asyncio
-import sys
+import logging
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from tokenroll.model.limits import UNFOLDED_RECORDS_MAX
+
+_log = logging.getLogger(__name__)
 
 _RESUMED_BELOW: Final = UNFOLDED_RECORDS_MAX * 9 // 10
 """Lower than where it stops, so that a ledger that just keeps up does not stop and start all the time."""
@@ -45,12 +47,12 @@ class Backlog:
         gateway = self._gateway
         if not self.paused and unfolded > UNFOLDED_RECORDS_MAX and not gateway.not_ready:
             self.paused, gateway.not_ready = True, BEHIND
-            sys.stderr.write(f"tokenroll gateway: admission pauses, {unfolded:,} records wait for the ledger\n")
+            _log.warning("admission pauses, %s records wait for the ledger", f"{unfolded:,}")
         elif self.paused and unfolded < _RESUMED_BELOW:
             self.paused = False
             if gateway.not_ready == BEHIND:
                 gateway.not_ready = ""
-            sys.stderr.write("tokenroll gateway: admission goes on, the ledger has caught up\n")
+            _log.warning("admission goes on, the ledger has caught up")
 
     def metrics(self) -> Iterable[tuple[str, str, str, float]]:
         """In Prometheus' words."""

@@ -5,10 +5,10 @@ import contextlib
 import ctypes
 import fcntl
 import gc
+import logging
 import os
 import resource
 import signal
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -56,6 +56,8 @@ from tokenroll.services.spending import Spending
 from tokenroll.services.worker_link import WorkerCore, WorkerLink, lock_worker
 from tokenroll.store.disk_check import NoDisk, disk_problem
 from tokenroll.store.tape import Disk, TapeWriter, kernel_boot_id, worker_directory
+
+_log = logging.getLogger(__name__)
 
 SETTLE_SECONDS_MAX: Final = 0.005
 """How long a settlement may wait for the next hold's write. Until it is written a crash leaves its call in suspense, never lost."""
@@ -498,7 +500,7 @@ class _Life:
         self._why = self._why or why
         if self._gateway is not None:
             self._gateway.not_ready = why
-        sys.stderr.write(f"tokenroll gateway {self._settings.worker}: {why}\n")
+        _log.error("%s", why)
 
     def _unfolded(self) -> int:
         """By the tape's own count: records that wait for a write, or written ones for the next report, are unfolded too.

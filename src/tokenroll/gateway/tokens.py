@@ -1,12 +1,14 @@
 """Keys that live for an hour: a deployment's `token_command` is run at the start and again before its token ends, never for a call."""
 
 import asyncio
-import sys
+import logging
 from contextlib import suppress
 from typing import Final
 
 from tokenroll.gateway.deployment import Target
 from tokenroll.model.limits import TOKEN_BYTES_MAX, TOKEN_COMMAND_SECONDS_MAX, TOKEN_RETRY_SECONDS
+
+_log = logging.getLogger(__name__)
 
 _LIVED_SHARE: Final = 0.8
 """Which part of its time a token is used before the next one is fetched: what fails then can be tried again while it still serves."""
@@ -46,7 +48,7 @@ class TokenKeeper:
         try:
             self._target.use_token(await token_from(deployment.token_command))
         except TokenError as error:
-            sys.stderr.write(f"tokenroll gateway: deployment {deployment.name}: {error}\n")
+            _log.warning("deployment %s: %s", deployment.name, error)
             self._target.lacks_token(str(error))
             return TOKEN_RETRY_SECONDS
         return deployment.token_seconds * _LIVED_SHARE
