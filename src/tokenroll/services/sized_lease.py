@@ -34,6 +34,8 @@ Part = tuple[int, int, int]
 """Kind, id and amount, as a RETURN record has it."""
 _Ids = tuple[int, ...]
 _ASKED_AGAIN_MICROS: Final = LEASE_ASKED_AGAIN_MILLIS * 1000
+_LACKED_KEPT: Final = 1024
+"""Wants that were not met and said again, of which nothing is forgotten."""
 _AGES: Final = 8
 """The dearest call of late counts an eighth less with each want."""
 
@@ -105,7 +107,7 @@ class SizedLease:
         self._lacked: set[int] = set()
         """Wants that were said again and not met: the one may be met yet that was said last."""
         self._lacked_before: set[int] = set()
-        """Likewise those of before the last look for idle lots. Of older ones nobody says anything any more."""
+        """Likewise those of before the last look for idle lots, and where they are few all older ones: a line may stand still for long."""
         self._on_its_way: set[_Ids] = set()
         self._queues: dict[_Ids, dict[Wait, None]] = {}
         """In the order in which they came."""
@@ -515,7 +517,8 @@ class SizedLease:
         self.claims.drop_idle()
         self._asks_again.clear()
         self._wanted.clear()
-        self._lacked_before, self._lacked = self._lacked, set()
+        if len(self._lacked) + len(self._lacked_before) > _LACKED_KEPT:
+            self._lacked_before, self._lacked = self._lacked, set()
         parts: list[Part] = []
         for lot in tuple(self._lots.values()):
             if not lot.wallet.held_nanos and self._lefts.get(lot.id) == lot.left_nanos:
