@@ -24,14 +24,20 @@ def test_a_stopping_worker_finishes_what_it_has_begun(tmp_path):
         assert ends(one) == [("settled", 70_000, "reported")]
 
 
+async def connected(one):
+    """A client that the gateway has taken and that has said nothing yet."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+    while not one.gateway.clients:  # noqa: ASYNC110 - the gateway has no event for it
+        await asyncio.sleep(0.001)
+    return reader, writer
+
+
 def test_who_has_only_connected_when_a_worker_ends_is_told_to_come_again(tmp_path):
     """Its call is on its way, and not every client sends a call again whose connection was closed on it."""
     with Rig(tmp_path) as one:
 
         async def call_of_a_moment_later() -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
-            while not one.gateway.clients:  # noqa: ASYNC110 - the gateway has no event for it
-                await asyncio.sleep(0.001)
+            reader, writer = await connected(one)
             one.gateway.not_ready = "The gateway is ending; try again in a moment."  # as the life of a worker does
             stopping = asyncio.ensure_future(one.gateway.stop())
             await asyncio.sleep(0.1)
@@ -54,9 +60,7 @@ def test_who_has_only_connected_and_says_nothing_holds_no_stop_up(tmp_path):
     with Rig(tmp_path) as one:
 
         async def nothing_is_said() -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
-            while not one.gateway.clients:  # noqa: ASYNC110 - the gateway has no event for it
-                await asyncio.sleep(0.001)
+            reader, writer = await connected(one)
             await asyncio.wait_for(one.gateway.stop(), 5)  # its calls may take 30 s to end
             writer.close()
             return await reader.read()

@@ -152,13 +152,12 @@ def _keep_memory() -> None:
 
 
 def _quiet_collector() -> None:
-    """What was leased stays: it is taken out of the collector's sight, and the collector looks less often.
+    """What was leased stays: it is taken out of the collector's sight.
 
     A call leaves no cycles behind, so a full collection would only walk over wallets and keys while calls wait.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_THRESHOLDS)
 
 
 class _Collector:

@@ -7,6 +7,7 @@ BEGIN = """
 import gc, sys
 from tokenroll.gateway import process
 searched = []
+gc.set_threshold(*process._THRESHOLDS)
 process._quiet_collector()
 collector = process._Collector()
 gc.callbacks.append(lambda phase, said: searched.append(said["generation"]))
