@@ -223,7 +223,7 @@ def test_a_session_that_is_cut_off_is_gone_for_good_with_all_it_had_not_committe
     assert is_lost(lost.value)
     assert storage_problem(lost.value).startswith("the ledger's database does not answer (")
     writer.rollback()
-    with pytest.raises(StatementError, match="was lost: whether what was under way is done is not known") as again:
+    with pytest.raises(StatementError, match="was lost, and the last change was made or was not: repeat it") as again:
         writer.exec_driver_sql("SELECT 1")
     assert is_lost(again.value)
     assert is_gone(writer)
