@@ -70,7 +70,7 @@ def wallet(*lots: LotTerms, **changes: Any) -> WalletTerms:
     facts: dict[str, Any] = {
         "id": ADA_WALLET, "public_id": "wallet_ada", "name": "Ada", "holder_kind": "member", "zone": "UTC",
         "lots": list(lots), "enforcement": "enforce", "cap_policy": "deny", "output_cap_tokens": 16_384,
-        "overage_nanos_left": 0, "spent_nanos": 0, "held_nanos": 0, "suspense_nanos": 0,
+        "overage_nanos_max": 0, "spent_nanos": 0, "held_nanos": 0, "suspense_nanos": 0,
     }  # fmt: skip
     return WalletTerms(**facts | changes)
 

@@ -79,7 +79,7 @@ def wallet_terms(wallet_id: int, nanos: int, **changes: Any) -> WalletTerms:
     facts: dict[str, Any] = {
         "id": wallet_id, "public_id": f"wallet_{wallet_id:032x}", "name": f"Ada {wallet_id}", "holder_kind": "member",
         "zone": "UTC", "lots": lots, "enforcement": "enforce", "cap_policy": "deny", "output_cap_tokens": 16_384,
-        "overage_nanos_left": 0, "spent_nanos": 0, "held_nanos": 0, "suspense_nanos": 0,
+        "overage_nanos_max": 0, "spent_nanos": 0, "held_nanos": 0, "suspense_nanos": 0,
     }  # fmt: skip
     return WalletTerms(**facts | changes)
 

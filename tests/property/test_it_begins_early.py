@@ -34,6 +34,7 @@ from tests.ledger_kit import (
     settle_record,
 )
 from tokenroll.model.hold import COMPANY_LOT_ID
+from tokenroll.services.hot import carried_at
 from tokenroll.services.protocol import CaughtUp, Lease, View
 from tokenroll.services.unfolded_tape import UnfoldedTape
 from tokenroll.store.attempt_record import LimitRaise
@@ -124,7 +125,7 @@ def _told(parts: list[View | Lease], keys: frozenset[int]) -> dict[str, Any]:
     views = [part for part in parts if isinstance(part, View)]
     return {
         "wallets": {
-            one.name: (one.spent_nanos, one.held_nanos, one.suspense_nanos, one.company_nanos, one.overage_nanos_left)
+            one.name: (one.spent_nanos, one.held_nanos, one.suspense_nanos, carried_at(one, 0), one.overage_nanos_max)
             for one in wallets
         },
         "lots": {lot.id: lot.available_nanos for one in wallets for lot in one.lots if lot.available_nanos},
@@ -184,7 +185,7 @@ def test_it_begins_with_what_the_fold_would_leave(life):
     assert not ahead.lacks_names
     early = kit.ledger.ready(Ready(worker=0, epoch=2, early=True))
     assert not isinstance(early, Refusal)
-    told = [ahead.view(part) if isinstance(part, View) else ahead.lease(part) for part in early]
+    told = [ahead.view(part) if isinstance(part, View) else ahead.lease(part, 0) for part in early]
     assert _told(told, late_keys) == expected
 
     # what it spends meanwhile is folded behind what its earlier life wrote, which then is over

@@ -196,7 +196,7 @@ async def _ledger_life(
         server = LedgerServer(ledger)
         if settings.nodes is not None:
             server.watch.seconds = settings.nodes.lease_seconds
-            server.worker_count = lambda: settings.gateway.workers + _node_workers(settings)
+            server.workers = lambda: [*range(settings.gateway.workers), *_node_workers(settings)]
         await server.start(settings.socket_path, settings.tape_directory)
         nodes = _node_door(settings, server, for_nodes)
         if has_waited:
@@ -228,14 +228,14 @@ def refuse_bad_line(settings: Settings) -> None:
         raise SettingsError(f"{entry_place(settings.config_path, 'nodes', 'listen')}: {error}{made}") from error
 
 
-def _node_workers(settings: Settings) -> int:
-    """How many workers certificates of this home's authority name."""
+def _node_workers(settings: Settings) -> list[int]:
+    """The workers that certificates of this home's authority name."""
     from tokenroll.services.node_certificates import CertificateError, issued
 
     try:
-        return sum(len(one.workers) for one in issued(settings.nodes_directory).values())
+        return sorted(worker for one in issued(settings.nodes_directory).values() for worker in one.workers)
     except CertificateError:
-        return 0
+        return []
 
 
 def _node_door(settings: Settings, server: "LedgerServer", for_nodes: socket.socket | None) -> "NodeDoor | None":

@@ -13,11 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from tokenroll.services.clock import Clock
-from tokenroll.services.hot import HotWallet, carried_before
+from tokenroll.services.hot import HotWallet, Lessees, carried_at
 from tokenroll.services.protocol import KeyTerms, LotTerms, WalletTerms
 
 _OWN_OF_WALLETS: Final = (
-    "id", "public_id", "name", "lots", "overage_nanos_left", "spent_nanos", "held_nanos", "suspense_nanos", "company_nanos", "day_used",
+    "id", "public_id", "name", "lots", "overage_nanos_max", "spent_nanos", "held_nanos", "suspense_nanos", "carried", "day_used",
 )  # fmt: skip
 _OWN_OF_KEYS: Final = (
     "id", "public_id", "secret_hash", "member_id", "member_public_id", "wallet_id", "expires_at", "former_secrets",
@@ -132,14 +132,13 @@ def _long(own: str | bytes, prefix: str) -> str:
 class Wallets:
     """A worker's wallets by id: those in use as objects, the rest packed. Reads like a dictionary; `hot` are those in use."""
 
-    __slots__ = ("_lots", "_rows", "_shared", "_shared_names", "hot", "lent_at", "workers")
+    __slots__ = ("_lots", "_rows", "_shared", "_shared_names", "hot", "lent_at", "lessees")
 
     def __init__(self) -> None:
         self.hot: dict[int, HotWallet] = {}
         self.lent_at: Clock | None = None
         """Of a sized lease, the worker's clock: what lots have is the ledger's until it is lent."""
-        self.workers = 1
-        """How many have a lease of them."""
+        self.lessees = Lessees()
         self._rows = _Rows()
         self._shared, self._lots = _Shared(), _Shared()
         self._shared_names = [one for one in WalletTerms.__struct_fields__ if one not in _OWN_OF_WALLETS]
@@ -150,7 +149,7 @@ class Wallets:
         if known is None:
             terms = self._unpacked(wallet_id)
             if terms is not None:
-                known = self.hot[wallet_id] = HotWallet(terms, self.workers)
+                known = self.hot[wallet_id] = HotWallet(terms, self.lessees)
                 self._rows.forget(wallet_id)
                 if self.lent_at is not None:  # what calls hold of it they hold at other workers
                     known.held_elsewhere_nanos, known.held_nanos = known.held_nanos, 0
@@ -184,13 +183,15 @@ class Wallets:
         if cold is None:
             self._pack(terms)
             return True
-        company = carried_before(terms, cold.company_nanos, workers=self.workers)  # as HotWallet.set_terms says
+        worker = self.lessees.worker  # what it carried is known better here, as HotWallet.set_terms says
+        own_nanos = carried_at(cold, worker)
+        others = [(number, nanos) for number, nanos in terms.carried if number != worker]
         known = {lot.id for lot in cold.lots}
         self._pack(
             msgspec.structs.replace(
                 terms, lots=[*cold.lots, *(lot for lot in terms.lots if lot.id not in known)],
-                spent_nanos=cold.spent_nanos, held_nanos=cold.held_nanos, suspense_nanos=cold.suspense_nanos, company_nanos=company,
-                overage_nanos_left=terms.overage_nanos_left + terms.company_nanos - company,
+                spent_nanos=cold.spent_nanos, held_nanos=cold.held_nanos, suspense_nanos=cold.suspense_nanos,
+                carried=[*others, (worker, own_nanos)] if own_nanos else others,
             )
         )  # fmt: skip
         return False
@@ -207,6 +208,17 @@ class Wallets:
                 wallet.lend_nothing([wallet.lots[lot.id]], self.lent_at())
         elif all(one.id != lot.id for one in cold.lots):
             self._pack(msgspec.structs.replace(cold, lots=[*cold.lots, lot]))
+
+    def carry(self, wallet_id: int, nanos: int) -> None:
+        """The company carries so much more of a wallet's calls here, or less."""
+        hot = self.hot.get(wallet_id)
+        if hot is not None:
+            hot.carried_nanos += nanos
+            hot.overage_left_nanos -= nanos
+            return
+        cold = self._unpacked(wallet_id)
+        if cold is not None:
+            self._pack(msgspec.structs.replace(cold, carried=[*cold.carried, (self.lessees.worker, nanos)]))
 
     def has_lot(self, wallet_id: int, lot_id: int) -> bool:
         """Whether a wallet that is leased here has that lot."""
@@ -225,7 +237,7 @@ class Wallets:
             lots += (lot.id, kind, lot.available_nanos)
         values.append(lots)
         sums = (
-            terms.overage_nanos_left, terms.spent_nanos, terms.held_nanos, terms.suspense_nanos, terms.company_nanos, terms.day_used,
+            terms.overage_nanos_max, terms.spent_nanos, terms.held_nanos, terms.suspense_nanos, terms.carried, terms.day_used,
         )  # fmt: skip
         if any(sums):
             values += sums
@@ -236,12 +248,12 @@ class Wallets:
         if values is None:
             return None
         shared, public_id, name, lots, *sums = values
-        overage, spent, held, suspense, company, day_used = sums or (0, 0, 0, 0, 0, [])
+        overage, spent, held, suspense, carried, day_used = sums or (0, 0, 0, 0, [], [])
         kinds = self._lots.values
         return WalletTerms(
             id=wallet_id, public_id=_long(public_id, "wallet_"), name=name, lots=list(_lots(lots, kinds)),
-            overage_nanos_left=overage, spent_nanos=spent, held_nanos=held, suspense_nanos=suspense, company_nanos=company,
-            day_used=day_used, **dict(zip(self._shared_names, self._shared.values[shared], strict=True)),
+            overage_nanos_max=overage, spent_nanos=spent, held_nanos=held, suspense_nanos=suspense, carried=carried, day_used=day_used,
+            **dict(zip(self._shared_names, self._shared.values[shared], strict=True)),
         )  # fmt: skip
 
 

@@ -95,6 +95,17 @@ class HotThrift:
         return self.cache_marking or self.cache_key or self.coalesce or self.break_loops > 0 or self.cap_hints
 
 
+class Lessees(NamedTuple):
+    """Which worker this is, of how many that may spend the same wallets; `known` are their numbers where the ledger told them."""
+
+    worker: int = 0
+    of: int = 1
+    known: frozenset[int] = frozenset()
+
+
+_ALONE: Final = Lessees()
+
+
 class HotWallet:
     """A leased wallet: its lots, what is drawable now, and until when that is so.
 
@@ -102,18 +113,17 @@ class HotWallet:
     """
 
     __slots__ = (
-        "available_nanos", "cap_policy", "carried_before_nanos", "carried_nanos", "cycle_ends_at", "day_paces", "day_start_at", "elsewhere_nanos", "enforcement", "first", "floor_model",
-        "floor_pool_id", "held_elsewhere_nanos", "held_nanos", "holder_kind", "id", "is_open", "lots", "low_nanos", "models", "name", "next_change_at", "order", "output_cap_tokens",
+        "available_nanos", "cap_policy", "carried_nanos", "cycle_ends_at", "day_paces", "day_start_at", "elsewhere_nanos", "enforcement", "first", "floor_model",
+        "floor_pool_id", "held_elsewhere_nanos", "held_nanos", "holder_kind", "id", "is_open", "lessees", "lots", "low_nanos", "models", "name", "next_change_at", "order", "output_cap_tokens",
         "overage_held_nanos", "overage_left_nanos", "paces", "public_id", "purpose_tag", "service_tiers", "spent_nanos",
         "suspense_nanos", "thrift",
-        "waiting", "workers", "worst_nanos", "zone",
+        "waiting", "worst_nanos", "zone",
     )  # fmt: skip
 
-    def __init__(self, terms: WalletTerms, workers: int = 1) -> None:
+    def __init__(self, terms: WalletTerms, lessees: Lessees = _ALONE) -> None:
         self.id = terms.id
         self.public_id = terms.public_id
-        self.workers = workers
-        """How many may spend it: each may use an equal part of the limit of overage."""
+        self.lessees = lessees
         self.held_nanos = terms.held_nanos
         self.suspense_nanos = terms.suspense_nanos
         self.spent_nanos = terms.spent_nanos
@@ -137,10 +147,8 @@ class HotWallet:
         """The dearest call of late, which loans are sized by."""
         self.overage_held_nanos = 0
         """The company's part of open holds that count against the overage limit."""
-        self.carried_nanos = 0
-        """What the company carried of this wallet's calls here since this life began, what is in suspense included."""
-        self.carried_before_nanos = terms.company_nanos
-        """What it had carried of all workers' calls before that: both count against the overage limit."""
+        self.carried_nanos = carried_at(terms, lessees.worker)
+        """What the company carried of this wallet's calls at this worker, those of earlier lives and what is in suspense included."""
         self.set_terms(terms)
 
     def set_terms(self, terms: WalletTerms) -> None:
@@ -180,13 +188,7 @@ class HotWallet:
         thrift = HotThrift(terms)
         self.thrift = thrift if thrift.does_anything else None
         """What its plan lets the gateway do to save; None, as for nearly every one: nothing."""
-        # the ledger knows the limit and what was folded of all workers; what was carried here, and what is held, is known better here
-        limit_nanos = terms.overage_nanos_left + terms.company_nanos
-        before_nanos = self.carried_before_nanos = carried_before(
-            terms, self.carried_before_nanos, workers=self.workers, carried_nanos=self.carried_nanos
-        )
-        part_nanos = (limit_nanos - before_nanos) // self.workers
-        self.overage_left_nanos = part_nanos - self.carried_nanos - self.overage_held_nanos
+        self.overage_left_nanos = overage_part(terms, self.lessees) - self.carried_nanos - self.overage_held_nanos
         for lot in terms.lots:
             self.add_lot(lot)
 
@@ -288,13 +290,20 @@ class HotWallet:
         self.next_change_at = 0
 
 
-def carried_before(terms: WalletTerms, known_nanos: int, *, workers: int, carried_nanos: int = 0) -> int:
-    """What the company had carried before a life began, by what was known of it and the newest terms.
+def carried_at(terms: WalletTerms, worker: int) -> int:
+    """What the company carried of a wallet's calls at a worker, as far as it is folded."""
+    return sum(nanos for number, nanos in terms.carried if number == worker)
 
-    More than was known when the ledger says that less is left than this worker's part: no part is more than all that is left.
+
+def overage_part(terms: WalletTerms, lessees: Lessees) -> int:
+    """How much of a wallet's limit of overage is one worker's, with all that it ever carried: an equal part, never more than others left.
+
+    What workers that are gone carried is nobody's part any more, so all parts together are the limit at most.
     """
-    limit_nanos = terms.overage_nanos_left + terms.company_nanos
-    return max(known_nanos, limit_nanos - workers * (carried_nanos + terms.overage_nanos_left))
+    others = [(number, nanos) for number, nanos in terms.carried if number != lessees.worker]
+    gone_nanos = sum(nanos for number, nanos in others if lessees.known and number not in lessees.known)
+    part_nanos = (terms.overage_nanos_max - gone_nanos) // lessees.of
+    return min(part_nanos, terms.overage_nanos_max - sum(nanos for _, nanos in others))
 
 
 def _names_any(names: list[str], model: str, aliases: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ from tokenroll.model.recall import RecallMode
 from tokenroll.model.tag import merged_tags
 from tokenroll.services.cold_terms import ColdKeys, Wallets
 from tokenroll.services.fingerprints import Fingerprints
-from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Wait, Wake
+from tokenroll.services.hot import NEVER, HotKey, HotLot, HotWallet, Lessees, Wait, Wake
 from tokenroll.services.hot_limits import HotLimits
 from tokenroll.services.hot_prices import Prices
 from tokenroll.services.keys import KEY_PREFIX, is_well_formed, key_hash
@@ -91,7 +91,8 @@ class Leases:
         if lease.of > 1 and self.sized is None:
             self.sized = SizedLease(*self.limits.life, self.wallets, self.limits, self.give_back)
             self.limits.share()
-            self.wallets.workers = lease.of
+        if not self._is_whole:
+            self.wallets.lessees = Lessees(self.limits.life[0], lease.of, frozenset(lease.workers))
         for terms in lease.wallets:
             if self._is_whole:
                 self.wallets.renew(terms)
@@ -117,6 +118,9 @@ class Leases:
             cards = self.prices.read(delta.cards)
         except (ValueError, KeyError, TypeError) as error:
             raise ProtocolError(f"delta {delta.number} holds a rate card that is none: {error}") from error
+        for carried in delta.carried:
+            if carried.worker == self.wallets.lessees.worker:
+                self.wallets.carry(carried.wallet_id, carried.change_nanos)
         for terms in delta.wallets:
             self._apply_wallet(terms)
         for change in delta.lots:
@@ -134,7 +138,9 @@ class Leases:
             self._bearers.clear()  # which limits count a key, and which pool is its floor's, was found with the key
         self.limits.change(delta.counters)
         self.last_delta = delta.number
-        for wallet_id in {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}:
+        changed = {change.wallet_id for change in delta.lots} | {terms.id for terms in delta.wallets}
+        changed |= {carried.wallet_id for carried in delta.carried}
+        for wallet_id in changed:
             if wallet_id in self.wallets.hot:  # nobody waits for the others
                 self._wake(self.wallets[wallet_id])
         return True

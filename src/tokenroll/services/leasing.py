@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from tokenroll.model.enforcement import CapPolicy, Enforcement
 from tokenroll.model.hold import COMPANY_LOT_ID
@@ -46,7 +46,8 @@ def wallet_policies(connection: Connection, wallet_ids: Iterable[int], now: Inst
     used = UsedToday(connection, now)
     for part in _parts(sorted(wallet_ids)):
         query = _wallet_query().where(schema.wallets.c.id.in_(part))
-        found += _wallet_terms(connection, connection.execute(query).all(), {}, now, used)
+        carried = _carried(connection, schema.overage_uses.c.wallet_id.in_(part))
+        found += _wallet_terms(connection, connection.execute(query).all(), {}, carried, now, used)
     return found
 
 
@@ -68,7 +69,9 @@ def lease_parts(connection: Connection, delta: int, now: Instant, *, with_expire
         last = len(rows) < WALLETS_PER_MESSAGE
         through = rows[-1].id if rows else after
         lots = _lots_between(connection, after, through, 0 if with_expired else now)
-        yield Lease(wallets=_wallet_terms(connection, rows, lots, now, used), expires_at=0, delta=delta, last=last)
+        carried = _carried(connection, schema.overage_uses.c.wallet_id.between(after + 1, through))
+        terms = _wallet_terms(connection, rows, lots, carried, now, used)
+        yield Lease(wallets=terms, expires_at=0, delta=delta, last=last)
         if last:
             return
         after = through
@@ -269,16 +272,29 @@ class _Pools:
 
 
 def _wallet_query() -> Select[Any]:
-    wallets, values = schema.wallets, schema.wallet_values
+    wallets = schema.wallets
     parts = schema.usage_charge_parts.c
-    carried = select(func.sum(parts.nanos)).where(parts.wallet_id == wallets.c.id, parts.lot_id == COMPANY_LOT_ID)
+    around = select(func.sum(parts.nanos)).where(parts.wallet_id == wallets.c.id, parts.lot_id == COMPANY_LOT_ID)
     named = wallets.c
     query = select(
-        named.id, named.public_id, named.name, named.holder_kind, named.zone, values.c.company_nanos,
-        carried.scalar_subquery().label("carried_nanos"),
-    )  # fmt: skip
-    query = query.outerjoin(values, values.c.wallet_id == wallets.c.id)
+        named.id,
+        named.public_id,
+        named.name,
+        named.holder_kind,
+        named.zone,
+        around.scalar_subquery().label("around_nanos"),
+    )
     return query.order_by(wallets.c.id)
+
+
+def _carried(connection: Connection, which: ColumnElement[bool]) -> dict[int, list[tuple[int, int]]]:
+    """What the company carried of calls, by wallet, and of each by worker."""
+    uses = schema.overage_uses.c
+    found: dict[int, list[tuple[int, int]]] = {}
+    query = select(uses.wallet_id, uses.worker, uses.nanos).where(which, uses.nanos != 0)
+    for wallet_id, worker, nanos in connection.execute(query.order_by(uses.wallet_id, uses.worker)):
+        found.setdefault(wallet_id, []).append((worker, nanos))
+    return found
 
 
 class _Lots:
@@ -339,6 +355,7 @@ def _wallet_terms(
     connection: Connection,
     rows: Iterable[Row[Any]],
     lots: dict[int, _Lots],
+    carried: dict[int, list[tuple[int, int]]],
     now: Instant,
     used: UsedToday,
 ) -> list[WalletTerms]:
@@ -347,19 +364,18 @@ def _wallet_terms(
     pools = _pool_wallets(connection) if any(policy.terms.floor for policy in policies.values()) else {}
     told: dict[int, dict[str, Any]] = {}
     terms = []
-    for wallet_id, public_id, name, holder_kind, zone, company_nanos, carried_nanos in listed:
+    for wallet_id, public_id, name, holder_kind, zone, around_nanos in listed:
         own = lots.get(wallet_id, _NO_LOTS)
         policy = policies.get(wallet_id, _NO_PLAN)
         access = told.get(id(policy))
         if access is None:
             access = told[id(policy)] = _access(policy.terms, pools)
-        company = company_nanos or 0
         terms.append(
             WalletTerms(
                 wallet_id, public_id, name, holder_kind, zone, own.leased,
                 policy.enforcement, policy.cap_policy, policy.output_cap_tokens,
-                max(0, policy.overage_nanos_max - (carried_nanos or 0) - company),
-                own.spent_nanos, own.held_nanos, own.suspense_nanos, company, **access, day_start_at=used.day_start_at,
+                max(0, policy.overage_nanos_max - (around_nanos or 0)),
+                own.spent_nanos, own.held_nanos, own.suspense_nanos, carried.get(wallet_id, []), **access, day_start_at=used.day_start_at,
                 day_used=used.of(wallet_id) if has_day_rate(policy.terms.access) else [],
             )
         )  # fmt: skip

@@ -83,8 +83,9 @@ class LedgerServer:
         self.leases = LeaseDesk(ledger, self)
         self.amounts = AmountsDesk(ledger)
         self.watch = LeaseWatch(ledger, self._reclaimed)
-        self.worker_count: Callable[[], int] = _one
-        """How many workers there may be, beside the ledger and on nodes: so many share what is divided among them."""
+        self.workers: Callable[[], list[int]] = list
+        """The numbers of the workers that there may be, beside the ledger and on nodes: they share what is divided among them.
+        Where there is no door for nodes, as many as each says."""
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._chores: asyncio.Task[None] | None = None
@@ -440,8 +441,8 @@ class LedgerConnection(asyncio.Protocol):
             self._server.leases.came(self)
 
     def _ready(self, message: Ready) -> None:
-        if message.of > 1:
-            message = msgspec.structs.replace(message, of=max(message.of, self._server.worker_count()))
+        workers = (self._server.workers() or list(range(message.of))) if message.of > 1 else []
+        message = msgspec.structs.replace(message, of=max(message.of, len(workers)))
         answer = self._server.ledger.ready(message)
         if isinstance(answer, Refusal) and answer.kind == "waits":
             self._ready_later = message
@@ -451,7 +452,10 @@ class LedgerConnection(asyncio.Protocol):
             return
         seconds = self._server.watch.seconds_for(message.worker) if message.of > 1 else 0
         for part in answer:
-            self.write(encode(msgspec.structs.replace(part, seconds=seconds) if isinstance(part, Lease) else part))
+            told = part
+            if isinstance(part, Lease):
+                told = msgspec.structs.replace(part, seconds=seconds, workers=workers)
+            self.write(encode(told))
         self.spends, self._is_early = True, message.early
         self._server.leases.peers[self.worker] = self
         self._server.publish()  # what earlier lives were asked for and did not give is asked for again
@@ -484,10 +488,6 @@ class LedgerConnection(asyncio.Protocol):
 def _unnamed(message: Report) -> Refusal:
     """A report on a line that has not said who it is, or is over: nothing of it is heard."""
     return Refusal("closed_epoch", f"worker {message.worker} has not said HELLO on this line")
-
-
-def _one() -> int:
-    return 1
 
 
 def _make_room(path: Path) -> None:

@@ -48,12 +48,12 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     enforcement: str
     cap_policy: str
     output_cap_tokens: int
-    overage_nanos_left: int
+    overage_nanos_max: int
     spent_nanos: int
     held_nanos: int
     suspense_nanos: int
-    company_nanos: int = 0
-    """What was folded of the company's part in this wallet's calls; `overage_nanos_left` is the limit without it."""
+    carried: list[tuple[int, int]] = []
+    """What was folded of the company's part in this wallet's calls, or is in suspense, by worker: it counts against `overage_nanos_max`."""
     models: list[str] = []
     """What its plan gives access to, by the names of rate cards; a `*` at the end stands for any rest. Empty: everything."""
     service_tiers: list[str] = []
@@ -167,6 +167,14 @@ class CounterChange(msgspec.Struct, array_like=True, frozen=True):
     hold_key: int = 0
 
 
+class CarriedChange(msgspec.Struct, array_like=True, frozen=True):
+    """A call in suspense was resolved: the company carries so much more of that wallet's calls at that worker, or less."""
+
+    wallet_id: int
+    worker: int
+    change_nanos: int
+
+
 class ClientCallTerms(msgspec.Struct, array_like=True, frozen=True):
     """A client's own call id of an earlier life of a worker, so that it is never sent again (law 7). `state`: as HotHold's."""
 
@@ -251,6 +259,8 @@ class Lease(msgspec.Struct, tag="lease", frozen=True):
     delta: int
     last: bool
     of: int = 1
+    workers: list[int] = []
+    """Who they are, as far as the ledger knows: what others carried of a wallet's overage is nobody's part any more."""
     seconds: int = 0
     """How long it counts for a node that hears no more of the ledger, by the node's own clock; 0: for ever."""
 
@@ -418,6 +428,7 @@ class Delta(msgspec.Struct, tag="delta", frozen=True):
     counters: list[CounterChange] = []
     spent: dict[int, int] = {}
     """By wallet: what it spent around the gateway, out of lots that gave it to recalls."""
+    carried: list[CarriedChange] = []
 
 
 class Applied(msgspec.Struct, tag="applied", frozen=True):

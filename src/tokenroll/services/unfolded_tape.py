@@ -77,7 +77,7 @@ class UnfoldedTape:
         """Holds of one lot without an end, by epoch and sequence: wallet, lot, nanos, and the record of one that limits count."""
         self._open: dict[int, _Opened] = {}
         self._carried: dict[int, int] = {}
-        """By wallet: what the company carried."""
+        """By wallet: what the company carried, what is in suspense included."""
         self._limits = LimitSums()
         self._clients: deque[tuple[int, int, int, str, int]] = deque(maxlen=CLIENT_CALL_IDS_REMEMBERED_MAX)
         """Epoch, name, key, state and charge of calls that their clients named, oldest first."""
@@ -176,7 +176,7 @@ class UnfoldedTape:
         if self._plain:
             raise TapeError(f"{len(self._plain)} holds have no end on a tape that was ended")
         for one in self._open.values():
-            self._move(one.slices, held=-1, suspense=1)
+            self._suspend(one)
         self._open.clear()
         for lot, nanos in self._charged.items():
             change = self._lot(lot)
@@ -203,17 +203,24 @@ class UnfoldedTape:
         if one.client:
             self._clients.append((number >> _EPOCH_SHIFT, one.client, one.key, _STATES[kind], charge))
         if kind == _LAPSE:
-            self._move(one.slices, held=-1, suspense=1)
+            self._suspend(one)
             return
         consumed, returned = split(one.slices, charge)
         self._move(one.slices, held=-1)
         self._move(returned, available=1)
         self._move(consumed, spent=1)
-        carried = sum(part.nanos for part in consumed if part.lot_id == COMPANY_LOT_ID)
-        if carried:
-            self._carried[one.wallet_id] = self._carried.get(one.wallet_id, 0) + carried
+        self._carry(one.wallet_id, consumed)
         if one.raises:
             self._limits.ended(one.raises, parse_record(one.record + settle).settle if settle else None)
+
+    def _suspend(self, one: _Opened) -> None:
+        self._move(one.slices, held=-1, suspense=1)
+        self._carry(one.wallet_id, one.slices)
+
+    def _carry(self, wallet_id: int, slices: Iterable[Slice]) -> None:
+        carried = sum(part.nanos for part in slices if part.lot_id == COMPANY_LOT_ID)
+        if carried:
+            self._carried[wallet_id] = self._carried.get(wallet_id, 0) + carried
 
     def _give(self, record: bytes) -> None:
         """What was given to recalls has left its lots."""
@@ -253,11 +260,11 @@ class UnfoldedTape:
             ]
         return msgspec.structs.replace(view, limits=limits, client_calls=calls)
 
-    def lease(self, lease: Lease) -> Lease:
-        """The same with what the tape says of lots and of what the company carried."""
-        return msgspec.structs.replace(lease, wallets=[self._wallet(one) for one in lease.wallets])
+    def lease(self, lease: Lease, worker: int) -> Lease:
+        """The same with what the tape, which is that worker's, says of lots and of what the company carried."""
+        return msgspec.structs.replace(lease, wallets=[self._wallet(one, worker) for one in lease.wallets])
 
-    def _wallet(self, terms: WalletTerms) -> WalletTerms:
+    def _wallet(self, terms: WalletTerms, worker: int) -> WalletTerms:
         carried = self._carried.get(terms.id, 0)
         changes = [self._lots.get(lot.id) for lot in terms.lots]
         if not carried and not any(changes):
@@ -269,8 +276,7 @@ class UnfoldedTape:
             spent_nanos=terms.spent_nanos + sum(one.spent for one in known),
             held_nanos=terms.held_nanos + sum(one.held for one in known),
             suspense_nanos=terms.suspense_nanos + sum(one.suspense for one in known),
-            company_nanos=terms.company_nanos + carried,
-            overage_nanos_left=max(0, terms.overage_nanos_left - carried),
+            carried=[*terms.carried, (worker, carried)] if carried else terms.carried,
         )
 
 

@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Table, func, select, update
 
 from tokenroll.model.entry import Entry
+from tokenroll.model.hold import COMPANY_LOT_ID
 from tokenroll.model.identifier import identifier
 from tokenroll.model.instant import Instant
 from tokenroll.model.lot import Lot
 from tokenroll.services import leasing
 from tokenroll.services.limit_terms import limit_terms
-from tokenroll.services.protocol import CounterChange, Delta, LotChange, RecallTerms
+from tokenroll.services.protocol import CarriedChange, CounterChange, Delta, LotChange, RecallTerms
 from tokenroll.services.refusal import Refused
 from tokenroll.store import schema
 from tokenroll.store.attempt_record import Outcome, SettleRecord, counted, hold_key, pack_settle
@@ -56,6 +57,7 @@ class UnitOfWork:
         self._limits: set[int] = set()
         self._counters: list[CounterChange] = []
         self._spent: dict[int, int] = {}
+        self._carried: list[CarriedChange] = []
 
     def new_id(self, table: str) -> int:
         """The next inside id of a table: dense and ascending, so that ids index arrays (store/mirror.py)."""
@@ -197,6 +199,10 @@ class UnitOfWork:
         ]
         self._count_less(hold, settle)
         returned = dict(self._changes.end(hold, Outcome.RESOLVED, end, settle.charge_nanos))
+        above_nanos = max(0, settle.charge_nanos - sum(nanos for _, nanos in slices))
+        carried_nanos = above_nanos - returned.get(COMPANY_LOT_ID, 0)
+        if carried_nanos:
+            self._carried.append(CarriedChange(hold.wallet_id, hold_key(hold.key).worker, carried_nanos))
         back = 0
         for lot_id, nanos in slices:
             owner = self._changes.mirror.owner(lot_id)
@@ -241,7 +247,7 @@ class UnitOfWork:
         """Everything said, as one message; None when workers need not know of it."""
         told = (
             self._wallets, self._lots, self._keys, self._cards, self._settings, self._recalls, self._limits, self._counters,
-            self._spent,
+            self._spent, self._carried,
         )  # fmt: skip
         if not any(told):
             return None
@@ -256,6 +262,7 @@ class UnitOfWork:
             limits=limit_terms(self.connection, self.now, self._limits) if self._limits else [],
             counters=list(self._counters),
             spent=dict(self._spent),
+            carried=list(self._carried),
         )
 
     def write(self) -> None:

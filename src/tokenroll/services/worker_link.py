@@ -491,7 +491,7 @@ class WorkerCore:
     def _leased(self, lease: Lease) -> None:
         if self._is_ending:
             return
-        self._events.apply_lease(lease if self._ahead is None else self._ahead.lease(lease))
+        self._events.apply_lease(lease if self._ahead is None else self._ahead.lease(lease, self.worker))
         if lease.last:
             self._ahead = None
             self.last_delta = lease.delta

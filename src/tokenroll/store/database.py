@@ -35,7 +35,7 @@ _STORAGE_CODES: Final = frozenset(
 _UNSYNCED_CODES: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 """Extended: what was to be committed is written and not known to be on the disk. A reader after a crash may find it, or not."""
 _DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-SCHEMA_HEAD: Final = "0015"
+SCHEMA_HEAD: Final = "0016"
 """The newest migration; a database at it needs no look at Alembic."""
 
 

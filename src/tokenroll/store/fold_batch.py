@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from tokenroll.model.instant import Instant
+from tokenroll.store.attempt_record import hold_key
 from tokenroll.store.database import raw_connection
 from tokenroll.store.fold_rows import FoldRows, PaidRows, PlainRows, fold_rows
 from tokenroll.store.limit_sums import LimitSums
@@ -19,6 +20,9 @@ _LOTS: Final = """
     UPDATE lot_values SET held_nanos = held_nanos + ?, suspense_nanos = suspense_nanos + ?, spent_nanos = spent_nanos + ?
     WHERE lot_id = ?"""
 _COMPANY: Final = "UPDATE wallet_values SET company_nanos = company_nanos + ? WHERE wallet_id = ?"
+_OVERAGE: Final = """
+    INSERT INTO overage_uses VALUES (?,?,?)
+    ON CONFLICT(wallet_id, worker) DO UPDATE SET nanos = overage_uses.nanos + excluded.nanos"""
 _HOLD: Final = """
     INSERT INTO holds VALUES (?,?,?,?,?,?,?) ON CONFLICT(hold_key) DO UPDATE SET wallet_id = excluded.wallet_id,
     state = excluded.state, dispatched_at = excluded.dispatched_at, lapsed_at = excluded.lapsed_at,
@@ -37,7 +41,8 @@ class FoldBatch:
     `values` are those of settlements not yet written, row after row; a record as a bytearray, for sqlite3 looks up an adapter for
     bytes. `spent` is what plain ones took, by the place in the mirror of the one lot that paid them, and `again` has that place for
     each but the first; `paid` is the same of a report that was folded in columns. `counts` and `charged` are how many others there are
-    by wallet, and what they cost; `changes` is all other movement: lot -> [held, suspense, spent].
+    by wallet, and what they cost; `changes` is all other movement: lot -> [held, suspense, spent]. `company` is what the company paid by
+    wallet, `overage` the same with what is in suspense, by wallet and worker.
     """
 
     __slots__ = (
@@ -51,6 +56,7 @@ class FoldBatch:
         "draws",
         "limits",
         "names",
+        "overage",
         "paid",
         "spent",
         "touched",
@@ -66,6 +72,7 @@ class FoldBatch:
         self.again: list[int] = []
         self.changes: dict[int, list[int]] = {}
         self.company: dict[int, int] = {}
+        self.overage: dict[tuple[int, int], int] = {}
         self.draws: list[tuple[int, int, int]] = []
         self.attempts: list[tuple[int, int, int]] = []
         self.client_calls: list[tuple[int, str, int]] = []
@@ -86,6 +93,11 @@ class FoldBatch:
         change[0] += held
         change[1] += suspense
         change[2] += spent
+
+    def carry(self, hold: int, wallet: int, nanos: int) -> None:
+        """More of the company's part of a hold, charged or in suspense; less when below zero."""
+        key = (wallet, hold_key(hold).worker)
+        self.overage[key] = self.overage.get(key, 0) + nanos
 
     def paying_lots(self) -> set[int]:
         """Which lots plain settlements took from."""
@@ -137,6 +149,8 @@ class FoldBatch:
             raw.executemany(_LOTS, changes)
         if self.company:
             raw.executemany(_COMPANY, [(nanos, wallet) for wallet, nanos in sorted(self.company.items())])
+        if self.overage:
+            raw.executemany(_OVERAGE, [(*key, nanos) for key, nanos in sorted(self.overage.items())])
 
     def _write_holds(self, raw: RawConnection, mirror: Mirror, now: Instant) -> None:
         holds = mirror.holds

@@ -45,6 +45,8 @@ class HoldChanges:
             raise FoldHalt("transition", f"hold {hold_key(hold.key)} is in suspense already")
         for lot, nanos in hold.slices:
             self.batch.move(lot, held=-nanos, suspense=nanos)
+            if lot == COMPANY_LOT_ID:
+                self.batch.carry(hold.key, hold.wallet_id, nanos)
         hold.lapsed_at = at
         hold.record += lapse
         self.batch.touched.add(hold.key)
@@ -72,6 +74,8 @@ class HoldChanges:
                 batch.move(lot, held=-nanos)
             else:
                 batch.move(lot, suspense=-nanos)
+                if lot == COMPANY_LOT_ID:
+                    batch.carry(hold.key, hold.wallet_id, -nanos)
         for lot, nanos in returned:
             if lot != COMPANY_LOT_ID:
                 mirror.give_back(hold, lot, nanos)
@@ -80,6 +84,7 @@ class HoldChanges:
             batch.move(lot, spent=nanos)
             if lot == COMPANY_LOT_ID:
                 batch.company[hold.wallet_id] = batch.company.get(hold.wallet_id, 0) + nanos
+                batch.carry(hold.key, hold.wallet_id, nanos)
         if hold.raises:
             batch.limits.ended(
                 hold.raises, None if outcome == Outcome.RELEASED else parse_record(hold.record + end).settle

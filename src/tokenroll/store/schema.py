@@ -455,6 +455,13 @@ limit_uses: Final = Table(
     Column("start_at", _INT, primary_key=True, autoincrement=False), _int("used"), **_KEYED,
 )  # fmt: skip
 """The part of `limit_counters` that a life with a share counts against it; gone with that life, for then it counts against all."""
+overage_uses: Final = Table(
+    "overage_uses", metadata,
+    Column("wallet_id", _INT, primary_key=True, autoincrement=False),
+    Column("worker", _INT, primary_key=True, autoincrement=False), _int("nanos"), **_KEYED,
+)  # fmt: skip
+"""The company's part in what all lives of a worker charged a wallet or left in suspense: what counts against that worker's part of the
+limit of overage. What ended is `wallet_values.company_nanos` by worker."""
 recall_answers: Final = Table(
     "recall_answers", metadata,
     Column("recall_id", _INT, primary_key=True, autoincrement=False),

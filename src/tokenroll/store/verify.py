@@ -122,6 +122,7 @@ class Verifier:
         self._counts: Counter[str] = Counter()
         self._lots: dict[int, _LotSums] = {}
         self._wallets: dict[int, _WalletSums] = {}
+        self._overage: Counter[tuple[int, int]] = Counter()
         self._left_nanos: dict[int, int] = {}
         self._suspended: dict[int, tuple[tuple[int, int], ...]] = {}
         self._draws: dict[tuple[int, int], int] = {}
@@ -368,6 +369,7 @@ class Verifier:
             self._lot(lot_id).spent += nanos
             if lot_id == COMPANY_LOT_ID:
                 wallet.company += nanos
+                self._overage[row.wallet_id, hold_key(row.hold_key).worker] += nanos
             elif (owner := self._owner(lot_id)) != row.wallet_id:
                 self._draws[owner, row.ledger_seq] = self._draws.get((owner, row.ledger_seq), 0) + nanos
         if row.ledger_seq <= self._rolled_through:
@@ -542,6 +544,7 @@ class Verifier:
                 self._lot(lot_id).held += nanos
             elif lot_id == COMPANY_LOT_ID:
                 self._lot(lot_id).suspense += nanos
+                self._overage[row.wallet_id, hold_key(row.hold_key).worker] += nanos
 
     def _check_values(self) -> None:
         states: dict[int, list[LotState]] = {}
@@ -610,6 +613,14 @@ class Verifier:
                 )
         for wallet_id in self._wallets.keys() - seen:
             self._differs("wallet", f"wallet {wallet_id} spends in the journal but has no values")
+        uses = self._connection.execute(select(schema.overage_uses))
+        stored_uses = Counter({(row.wallet_id, row.worker): row.nanos for row in uses})
+        for key in stored_uses.keys() | self._overage.keys():
+            if stored_uses[key] != self._overage[key]:
+                self._differs(
+                    "overage",
+                    f"of wallet {key[0]} the company carried {stored_uses[key]} at worker {key[1]}; the journal gives {self._overage[key]}",
+                )
 
     def _check_indexes(self) -> None:
         """Tables that only repeat what records say, for finding: pools' draws, later attempts, clients' own ids."""

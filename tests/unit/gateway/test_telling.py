@@ -54,7 +54,7 @@ def test_what_the_company_would_have_carried_is_not_given_back_to_a_wallet(tmp_p
 
 
 def test_an_overage_beside_a_wallet_is_not_given_back_to_it(tmp_path):
-    desk = Desk(tmp_path, wallet(lot(1, 1_000_000), overage_nanos_left=10_000_000))
+    desk = Desk(tmp_path, wallet(lot(1, 1_000_000), overage_nanos_max=10_000_000))
     assert told(desk) == (b"0.000000000", b"0.000000000", 0)
 
 

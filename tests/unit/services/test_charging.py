@@ -378,7 +378,7 @@ def test_the_overage_limit_of_the_plan_counts_what_was_carried(firm):
     firm.ledger.take_deltas()
     charge(firm, row(12 * CREDIT))
     terms = [terms for delta in firm.ledger.take_deltas() for terms in delta.wallets if terms.name == "Ada"]
-    assert [one.overage_nanos_left for one in terms] == [3 * CREDIT]
+    assert [one.overage_nanos_max for one in terms] == [3 * CREDIT]
 
 
 def test_a_charge_crosses_the_thresholds_that_calls_cross(firm):

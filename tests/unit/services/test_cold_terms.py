@@ -39,7 +39,8 @@ lots = st.builds(
 wallets = st.builds(
     WalletTerms, st.integers(1, 5_000), ids, st.text(max_size=20), st.sampled_from(["member", "pool"]), st.text(max_size=9),
     st.lists(lots, max_size=3, unique_by=lambda lot: lot.id), st.sampled_from(["enforce", "warn"]), st.just("deny"),
-    st.integers(1, 9), amounts, amounts, amounts, amounts, amounts, st.lists(st.text(max_size=3), max_size=2),
+    st.integers(1, 9), amounts, amounts, amounts, amounts,
+    st.lists(st.tuples(st.integers(0, 2), amounts), max_size=3), st.lists(st.text(max_size=3), max_size=2),
     day_used=st.one_of(st.just([]), st.lists(amounts, min_size=4, max_size=4)), purpose=st.text(max_size=4),
 )  # fmt: skip
 

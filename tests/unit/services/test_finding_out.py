@@ -4,6 +4,8 @@ import pytest
 
 from tests.ledger_kit import (
     ADA_LOT,
+    BO,
+    BO_LOT,
     IN_NANOS,
     Command,
     Kit,
@@ -15,6 +17,7 @@ from tests.ledger_kit import (
 )
 from tokenroll.model.identifier import HoldKey
 from tokenroll.model.usage import METER_INDEX, METERS, Meter
+from tokenroll.services.protocol import CarriedChange
 from tokenroll.store.attempt_record import hold_number
 from tokenroll.store.verify import verify
 
@@ -73,3 +76,24 @@ def test_what_its_card_has_no_price_for_stays_in_suspense(one):
     assert "something in it has no price" in str(reply.problem)
     assert one.lot(ADA_LOT) == (0, HELD, 0)
     assert sound(one) == []
+
+
+def test_what_the_company_may_have_to_pay_counts_until_it_is_known():
+    """Bo's own lot pays 0.002 of a call and the company 0.008 at most: it comes to 0.003 in all. Of another to 0.012, above its hold."""
+    kit = Kit()
+    calls = [
+        [hold_record(at, (BO_LOT, 2_000_000), (0, 8_000_000), wallet=BO), dispatched_record(at), lapse_record(at)]
+        for at in (1, 4)
+    ]
+    kit.ledger.report(Report(worker=0, epoch=1, blocks=pack_block(1, [*calls[0], *calls[1]])))
+    assert kit.rows("SELECT * FROM overage_uses") == [(BO, 0, 16_000_000)]
+    kit.ledger.take_deltas()
+    kit.do("suspense.find", "first", **told())
+    assert kit.rows("SELECT * FROM overage_uses") == [(BO, 0, 9_000_000)]
+    kit.do("suspense.find", "second", **told(count=4_000) | {"hold": hold_number(HoldKey(0, 1, 4))})
+    assert kit.rows("SELECT * FROM overage_uses") == [(BO, 0, 11_000_000)]
+    assert [delta.carried for delta in kit.ledger.take_deltas()] == [
+        [CarriedChange(BO, 0, -7_000_000)],
+        [CarriedChange(BO, 0, 2_000_000)],
+    ]
+    assert sound(kit) == []

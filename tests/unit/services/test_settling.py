@@ -399,7 +399,7 @@ def test_a_lot_of_an_unknown_wallet_is_a_broken_promise(ada):
 def test_a_delta_that_breaks_half_way_changes_nothing(ada, broken, says):
     known = {"lots": [LotChange(1, 1, 500, None)], "cards": []} | broken
     revoked = key(1, ADA_KEY, 1, revoked=True)
-    new_policy = wallet(enforcement="observe", overage_nanos_left=CREDIT)
+    new_policy = wallet(enforcement="observe", overage_nanos_max=CREDIT)
     before = (ada.available(), ada.spending.wallets[1].suspense_nanos)
     delta = Delta(1, [new_policy], known["lots"], [revoked], known["cards"], {"approver": "Cleo"})
     with pytest.raises(ProtocolError, match=says):

@@ -527,7 +527,7 @@ def test_observe_does_not_shorten_answers_for_an_empty_wallet(tmp_path):
 
 
 def test_an_overage_limit_lets_the_company_carry_just_that_much(tmp_path):
-    desk = Desk(tmp_path, wallet(lot(1, 5_000_000), overage_nanos_left=10_000_000))
+    desk = Desk(tmp_path, wallet(lot(1, 5_000_000), overage_nanos_max=10_000_000))
     first = desk.admit()
     assert (first.slices, first.would_deny) == ([Slice(1, 5_000_000), Slice(0, 2_596_000)], False)
     assert desk.admit().code == "wallet_empty"  # 7.404 of overage are left, 7.596 are needed
@@ -537,7 +537,7 @@ def test_an_overage_limit_lets_the_company_carry_just_that_much(tmp_path):
 
 
 def test_what_the_company_carried_counts_against_its_limit(tmp_path):
-    desk = Desk(tmp_path, wallet(lot(1, BOUND), overage_nanos_left=10_000_000))
+    desk = Desk(tmp_path, wallet(lot(1, BOUND), overage_nanos_max=10_000_000))
     hold = desk.admit()
     desk.dispatch(hold)
     assert desk.settle(hold, input=4_000) == 12_000_000
@@ -545,9 +545,9 @@ def test_what_the_company_carried_counts_against_its_limit(tmp_path):
 
 
 def test_a_new_overage_limit_applies_beside_what_is_held(tmp_path):
-    desk = Desk(tmp_path, wallet(lot(1, 5_000_000), overage_nanos_left=3_000_000))
+    desk = Desk(tmp_path, wallet(lot(1, 5_000_000), overage_nanos_max=3_000_000))
     hold = desk.admit()
-    desk.spending.apply_delta(Delta(1, [wallet(overage_nanos_left=20_000_000)], [], [], [], {}))
+    desk.spending.apply_delta(Delta(1, [wallet(overage_nanos_max=20_000_000)], [], [], [], {}))
     assert desk.spending.wallets[1].overage_left_nanos == 20_000_000 - 2_596_000
     assert isinstance(desk.admit(), HotHold)
     desk.spending.release(hold, ReleaseReason.NOT_SENT, T0)
@@ -559,25 +559,25 @@ def test_a_new_overage_limit_applies_beside_what_is_held(tmp_path):
 
 
 def test_a_new_policy_forgets_nothing_that_the_company_carried_here(tmp_path):
-    desk = Desk(tmp_path, wallet(lot(1, 5_000_000), overage_nanos_left=10_000_000, company_nanos=2_000_000))
+    desk = Desk(tmp_path, wallet(lot(1, 5_000_000), overage_nanos_max=12_000_000, carried=[(1, 2_000_000)]))
     ada = desk.spending.wallets[1]
     first = desk.admit()
     desk.dispatch(first)
     assert desk.settle(first, input=2_000) == 6_000_000  # 1 million more than the lot has; the ledger has not folded it
     desk.spending.apply_delta(
-        Delta(1, [wallet(overage_nanos_left=10_000_000, company_nanos=2_000_000)], [], [], [], {})
+        Delta(1, [wallet(overage_nanos_max=12_000_000, carried=[(1, 2_000_000)])], [], [], [], {})
     )
     assert ada.overage_left_nanos == 9_000_000
     # folded meanwhile, and the plan's limit is 20 now instead of 12: 20 - 3 are left
     desk.spending.apply_delta(
-        Delta(2, [wallet(overage_nanos_left=17_000_000, company_nanos=3_000_000)], [], [], [], {})
+        Delta(2, [wallet(overage_nanos_max=20_000_000, carried=[(1, 3_000_000)])], [], [], [], {})
     )
     assert ada.overage_left_nanos == 17_000_000
     lapsed = desk.admit()
     desk.dispatch(lapsed)
     desk.spending.lapse(lapsed, make_meter(), T0, Finish.TIMED_OUT)
     desk.spending.apply_delta(
-        Delta(3, [wallet(overage_nanos_left=17_000_000, company_nanos=3_000_000)], [], [], [], {})
+        Delta(3, [wallet(overage_nanos_max=20_000_000, carried=[(1, 3_000_000)])], [], [], [], {})
     )
     assert ada.overage_left_nanos == 17_000_000 - BOUND
 

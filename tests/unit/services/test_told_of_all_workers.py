@@ -9,7 +9,7 @@ from tests.unit.services.test_lending_races import credits_worth
 from tokenroll.model.instant import text_from_instant
 from tokenroll.services.amounts_desk import told
 from tokenroll.services.cold_terms import Wallets
-from tokenroll.services.hot import HotHold, HotWallet
+from tokenroll.services.hot import HotHold, HotWallet, Lessees
 from tokenroll.services.hot_limits import paces_of
 from tokenroll.services.protocol import AskAmounts, ClientCallTerms
 from tokenroll.upstream.dialect import denial_headers
@@ -189,9 +189,13 @@ def test_a_name_that_this_worker_knows_to_be_used_is_sent_by_no_ledgers_word(pai
     assert repeats(pair.call(1, call_id=b"once")) == ("call_repeated", "still running", None)
 
 
-def told_of_overage(carried, left):
-    """Bo's wallet as the ledger tells it to every worker: what the company carried so far, and what it may yet."""
-    return wallet(company_nanos=carried, overage_nanos_left=left)
+def told_of_overage(limit, **carried):
+    """Bo's wallet as the ledger tells it to every worker: what the company may carry, and what it carried at workers 0, 1 and 2."""
+    numbers = {"first": 0, "second": 1, "third": 2}
+    return wallet(overage_nanos_max=limit, carried=[(numbers[name], nanos) for name, nanos in carried.items()])
+
+
+FIRST, SECOND = Lessees(0, 2, frozenset({0, 1})), Lessees(1, 2, frozenset({0, 1}))
 
 
 def carries(one, nanos):
@@ -202,46 +206,62 @@ def carries(one, nanos):
 
 def test_parts_of_an_overage_limit_are_never_more_than_the_limit():
     """Twelve for two workers. The ledger has folded what one of them carried and not yet what the other did."""
-    mine, other = HotWallet(told_of_overage(0, 12), 2), HotWallet(told_of_overage(0, 12), 2)
+    mine, other = HotWallet(told_of_overage(12), FIRST), HotWallet(told_of_overage(12), SECOND)
     assert (mine.overage_left_nanos, other.overage_left_nanos) == (6, 6)
     carries(mine, 3)
     carries(other, 4)
     for one in (mine, other):
-        one.set_terms(told_of_overage(4, 8))
+        one.set_terms(told_of_overage(12, second=4))
     assert (mine.overage_left_nanos, other.overage_left_nanos) == (3, 2)
     for one in (mine, other):  # now both are folded, and the plan lets the company carry two more
-        one.set_terms(told_of_overage(7, 7))
+        one.set_terms(told_of_overage(14, first=3, second=4))
     assert (mine.overage_left_nanos, other.overage_left_nanos) == (4, 3)
+
+
+def test_a_worker_that_begins_anew_has_its_part_less_what_its_earlier_lives_carried():
+    """Twelve for two: whoever begins how often, each may carry six."""
+    assert HotWallet(told_of_overage(12, first=5), FIRST).overage_left_nanos == 1
+    assert HotWallet(told_of_overage(12, first=5), SECOND).overage_left_nanos == 6
+    assert HotWallet(told_of_overage(12, first=6, second=2), FIRST).overage_left_nanos == 0
+
+
+def test_what_a_worker_that_is_gone_carried_is_nobodys_part():
+    """Twelve for three, then for two: the third carried four, so four are the part of each."""
+    told = told_of_overage(12, second=1, third=4)
+    assert HotWallet(told, FIRST).overage_left_nanos == 4
+    assert HotWallet(told, SECOND).overage_left_nanos == 3
 
 
 def test_no_part_of_an_overage_limit_is_more_than_all_that_is_left():
     """The plan's limit was twelve and is five, of which four are used."""
-    mine = HotWallet(told_of_overage(0, 12), 2)
+    mine = HotWallet(told_of_overage(12), FIRST)
     carries(mine, 1)
-    mine.set_terms(told_of_overage(4, 1))
+    mine.set_terms(told_of_overage(5, first=1, second=3))
     assert mine.overage_left_nanos == 1
-    mine.set_terms(told_of_overage(9, 0))
+    mine.set_terms(told_of_overage(9, first=1, second=8))
     assert mine.overage_left_nanos == 0
-    mine.set_terms(told_of_overage(9, 6))  # it is fifteen: a half of what is left is this worker's
-    assert mine.overage_left_nanos == 3
+    mine.set_terms(told_of_overage(15, first=1, second=8))
+    assert mine.overage_left_nanos == 6  # seven are its part, of which it used one
 
 
 def test_one_worker_alone_has_the_whole_overage_but_for_what_it_or_the_ledger_knows_of():
-    mine = HotWallet(told_of_overage(2, 10))
+    mine = HotWallet(told_of_overage(12, first=2))
     carries(mine, 3)
-    mine.set_terms(told_of_overage(4, 8))  # of its three, two are folded
+    mine.set_terms(told_of_overage(12, first=4))  # of its three, two are folded
     assert mine.overage_left_nanos == 7
-    mine.set_terms(told_of_overage(9, 3))  # a check found that an earlier life's call cost the company four
-    assert mine.overage_left_nanos == 3
     carries(mine, 1)
-    mine.set_terms(told_of_overage(9, 3))
-    assert mine.overage_left_nanos == 2
+    mine.set_terms(told_of_overage(12, first=6))
+    assert mine.overage_left_nanos == 6
+
+
+def test_one_worker_alone_has_what_those_before_it_left():
+    assert HotWallet(told_of_overage(12, first=2, second=7)).overage_left_nanos == 3
 
 
 def test_a_part_of_an_overage_limit_is_the_same_for_a_wallet_that_nobody_used_here():
     packed = Wallets()
-    packed.workers = 2
-    packed.begin(told_of_overage(0, 12))
-    packed.renew(told_of_overage(4, 8))
-    packed.renew(told_of_overage(7, 5))
-    assert packed[told_of_overage(0, 12).id].overage_left_nanos == 5  # six would be more than all that is left
+    packed.lessees = SECOND
+    packed.begin(told_of_overage(12, second=1))
+    packed.renew(told_of_overage(12, first=3, second=1))
+    packed.renew(told_of_overage(9, first=6, second=1))
+    assert packed[told_of_overage(12).id].overage_left_nanos == 2  # three would be more than all that is left

@@ -144,6 +144,7 @@ def test_it_gives_the_company_what_a_call_cost_above_its_hold(one):
     assert one.rows("SELECT charged_nanos, company_nanos FROM wallet_values WHERE wallet_id = 1") == [
         (3_000_000, 2_000_000)
     ]
+    assert one.rows("SELECT * FROM overage_uses") == [(1, 0, 2_000_000)]
     assert not unsound(one)
 
 
@@ -152,6 +153,7 @@ def test_it_lets_the_company_carry_a_hold_that_observe_would_have_denied(one):
     assert one.lot(0) == (CREDIT, 0, 0)
     told(one, lapse_record(1), first=3)
     assert one.lot(0) == (0, CREDIT, 0)
+    assert one.rows("SELECT * FROM overage_uses") == [(BO, 0, CREDIT)]
     assert not unsound(one)
 
 

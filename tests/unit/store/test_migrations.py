@@ -13,7 +13,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
+from tests import ledger_kit as kit
 from tests.cast import utc
+from tokenroll.services.protocol import Ack, Report
 from tokenroll.services.reporting import Reports
 from tokenroll.store import migrations, schema
 from tokenroll.store.cycles import CycleBook
@@ -51,7 +53,7 @@ def test_the_revisions_make_what_the_schema_says():
     made = statements(made_by_revisions())
     said = said_by_schema()
     assert made == said
-    assert len([name for name in said if name.startswith("table ")]) == 68
+    assert len([name for name in said if name.startswith("table ")]) == 69
     assert len([name for name in said if name.startswith("trigger ")]) == 54
 
 
@@ -83,7 +85,7 @@ OLD = Path(__file__).parent / "data" / "ledger-0001.db.gz"
 def test_a_ledger_of_the_first_revision_is_brought_up_to_date_and_its_journal_still_holds(tmp_path):
     path = tmp_path / "ledger.db"
     path.write_bytes(gzip.decompress(OLD.read_bytes()))
-    with pytest.raises(SchemaError, match="has schema 0001, this release reads 0015: start the ledger once"):
+    with pytest.raises(SchemaError, match="has schema 0001, this release reads 0016: start the ledger once"):
         open_reader(path)
     connection = open_writer(path)
     assert schema_version(connection) == SCHEMA_HEAD
@@ -112,6 +114,28 @@ def test_a_run_that_was_closed_before_stays_closed_and_its_slip_keeps_its_digest
     assert tuple(run) == (1, "payrun_1", 202601, "2026-01", "regular", 5, 9, 1, None)
     assert CycleBook(connection).closed_through == 202601
     assert CycleBook(connection).first_open() == 202602
+
+
+def test_what_the_company_carried_before_is_known_by_worker():
+    """Of Bo's calls the company paid a credit, and another is in suspense; of Ada's it paid two thousandths."""
+    one = kit.Kit()
+    records = [
+        kit.hold_record(1, (kit.BO_LOT, kit.CREDIT), (0, 2 * kit.CREDIT), wallet=kit.BO), kit.dispatched_record(1),
+        kit.settle_record(1, 666_666, 1_000),
+        kit.hold_record(4, (kit.BO_LOT, kit.CREDIT), (0, kit.CREDIT), wallet=kit.BO), kit.dispatched_record(4), kit.lapse_record(4),
+        kit.hold_record(7, (kit.ADA_LOT, 1_000_000)), kit.dispatched_record(7), kit.settle_record(7, 1_000, 0),
+        kit.hold_record(10, (kit.ADA_LOT, 1_000_000)), kit.dispatched_record(10), kit.settle_record(10, 100, 0),
+    ]  # fmt: skip
+    assert isinstance(one.ledger.report(Report(worker=0, epoch=1, blocks=kit.pack_block(1, records))), Ack)
+    known = [(kit.ADA, 0, 2_000_000), (kit.BO, 0, 1_014_998_000 + kit.CREDIT)]
+    assert one.rows("SELECT * FROM overage_uses ORDER BY wallet_id") == known
+    one.connection.exec_driver_sql("DROP TABLE overage_uses")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = one.connection
+    command.stamp(config, "0015")
+    command.upgrade(config, "head")
+    assert one.rows("SELECT * FROM overage_uses ORDER BY wallet_id") == known
 
 
 def test_a_changed_row_of_an_old_ledger_is_still_found(tmp_path):

@@ -107,6 +107,7 @@ TAMPERED = {
     "what is in suspense": ("UPDATE lot_values SET suspense_nanos = 0 WHERE lot_id = 1", "lot"),
     "a lot overdrawn": ("UPDATE lot_values SET spent_nanos = 41000000000 WHERE lot_id = 1", "conservation"),
     "what the company carried": ("UPDATE lot_values SET spent_nanos = 5 WHERE lot_id = 0", "lot"),
+    "at which worker it did": ("INSERT INTO overage_uses VALUES (2, 1, 5)", "overage"),
     "a wallet's newest call": ("UPDATE wallet_values SET last_seq = 0 WHERE wallet_id = 1", "wallet"),
     "a wallet's calls": ("UPDATE wallet_values SET call_count = 9 WHERE wallet_id = 1", "wallet"),
     "a hold taken out": ("DELETE FROM holds WHERE state = 'held'", "lot"),
