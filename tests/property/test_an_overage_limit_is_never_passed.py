@@ -12,6 +12,7 @@ from tests import ledger_kit as kit
 from tests.desk import BOUND, make_meter
 from tests.pair import Call, Pair
 from tokenroll.model.usage import METER_INDEX, METERS, Meter
+from tokenroll.services import hot
 from tokenroll.services.hot import HotHold
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.tape import Finish
@@ -113,3 +114,22 @@ def test_workers_that_begin_anew_never_pass_it(tmp_path, of):
     assert max(one.most for one in judges) > LIMIT * 3 // 4  # much of it is used where there is enough to do
     assert min(one.restarts for one in judges) > 0
     assert sum(one.found for one in judges) > 0
+
+
+def divides_what_is_left(terms, lessees):
+    """A part of what is left, beside what the others have of what there was when they began."""
+    left = terms.overage_nanos_max - sum(nanos for _, nanos in terms.carried)
+    return left // lessees.of + hot.carried_at(terms, lessees.worker)
+
+
+@pytest.mark.parametrize(
+    ("name", "planted"), [("overage_part", divides_what_is_left), ("carried_at", lambda _terms, _worker: 0)]
+)
+def test_the_judge_would_notice(tmp_path, monkeypatch, name, planted):
+    monkeypatch.setattr(hot, name, planted)
+
+    async def inside():
+        Judge(tmp_path, 1, 2).day(60)
+
+    with pytest.raises(AssertionError):
+        asyncio.run(inside())

@@ -43,6 +43,14 @@ PLANS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+OVERAGES_NANOS = (20_000_000, 100_000_000, 300_000_000)
+"""What plans may let the company carry above a wallet."""
+
+
+def plan_name(name: str, overage_nanos: int) -> str:
+    """The plan of that kind that lets the company carry so much above a wallet."""
+    return f"{name} and {overage_nanos} nanos above" if overage_nanos else name
+
 
 class Killed(Exception):  # noqa: N818 - what happened to the process
     """The ledger's process is gone. Not a BaseException: at such a one SQLAlchemy throws the connection away, and the rows with it."""
@@ -98,7 +106,16 @@ def _image() -> Connection:
     """The company before its first grant."""
     connection, do = kit.founded()
     for name, terms in PLANS.items():
-        do(f"plan {name}", "plan.create", name=name, amount_nanos=CREDIT, **terms)
+        for overage in (0, *OVERAGES_NANOS):
+            called = plan_name(name, overage)
+            do(
+                f"plan {called}",
+                "plan.create",
+                name=called,
+                amount_nanos=CREDIT,
+                overage_nanos_max=overage or None,
+                **terms,
+            )
     for number, (secret, wallet) in SECRETS.items():
         hashed = key_hash(PEPPER, secret).hex()
         do(
@@ -346,7 +363,7 @@ class Door:
             return "grant.top_up", {"to": to, "amount_nanos": amount}
         return "grant.create", {
             "to": to,
-            "plan": "tools" if to == NAMES[POOL] else plan,
+            "plan": plan_name("tools" if to == NAMES[POOL] else plan, self.world.overage_nanos),
             "amount_nanos": max(amount, 4),
         }
 

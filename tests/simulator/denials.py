@@ -115,7 +115,8 @@ class Denials:
         process = world.process
         assert process is not None
         is_there = any(one.worker == number and one.spends for one in process.server.connections)
-        if worker.wire is None or worker.connected_at >= since or not is_there:
+        # a line may be gone for as long without either end knowing
+        if worker.wire is None or not worker.wire.is_down or worker.connected_at >= since or not is_there:
             return False
         asked_at = worker.asked_at.get(thing, -1)
         must(asked_at >= since, "worker %d has something of %s, and was not asked for it", number, thing)

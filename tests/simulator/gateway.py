@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.desk import CHAT, PEPPER, SIM, make_facts
+from tests.simulator import overage
 from tests.simulator.denials import Said, Thing
 from tests.simulator.patience import Patience
 from tests.simulator.ports import Died, Loop, Wire
 from tests.simulator.rates import DAY, HOUR, MINUTE
-from tests.simulator.reference import MESSAGE_TOKENS, Asked, Loan, Lot, Purse, Terms, bound_of, cost_of, must
+from tests.simulator.reference import COMPANY, MESSAGE_TOKENS, Asked, Loan, Lot, Purse, Terms, bound_of, cost_of, must
 from tokenroll.model.hold import ReleaseReason
 from tokenroll.model.usage import METER_INDEX, Meter
 from tokenroll.services import group_commit
@@ -322,6 +323,7 @@ class Worker:
                 terms = change.terms
                 there = 0 if isinstance(purse, Loan) else terms.available_nanos
                 purse.add(Lot(terms.id, change.wallet_id, there, terms.effective_at, terms.expires_at or 1 << 62, terms.priority))  # fmt: skip
+        overage.foretell(self.world, purse, delta)
         purse.recalled(delta.recalls, self.host.clock())
         self._learn_keys(delta.keys)
         self._learn_limits(delta.limits)
@@ -525,15 +527,16 @@ class Worker:
             answer = "claim" if found.client else "wait" if found.asks is None else "ask"
         else:
             answer = "admitted" if isinstance(found, HotHold) else found.code
-        if answer not in allowed and answer == "wallet_empty" and isinstance(purse, Loan):
-            missing = purse.slices(wish, at)[1]
-            if self.world.denials.is_nowhere(self, wish, missing, at):
-                allowed.add(answer)
-        must(answer in allowed, "a call of %d was answered %s and must be answered %s", bound, answer, sorted(allowed))
+        missing = purse.slices(wish, at)[1]
+        judged = overage.judged(self, found, wish, missing, answer)
+        is_denied = judged not in allowed and judged == "wallet_empty" and isinstance(purse, Loan)
+        if is_denied and self.world.denials.is_nowhere(self, wish, missing, at):
+            allowed.add(judged)
+        must(judged in allowed, "a call of %d was answered %s and must be answered %s", bound, answer, sorted(allowed))
         if isinstance(found, HotHold):
             self._admitted(found, wish, at, before, (input_bytes, cap))
         elif not isinstance(found, Wait) and answer == "wallet_empty":
-            left = found.left_nanos if self.world.are_several else bound - purse.slices(wish, at)[1]
+            left = found.left_nanos if self.world.are_several else bound - missing
             said = found.needed_nanos, found.left_nanos
             must(said == (bound, left), "the denial says other sums than %d of %d", bound, left)
         return answer, found if isinstance(found, Wait) else None
@@ -568,7 +571,8 @@ class Worker:
     def _admitted(self, hold: HotHold, asked: Asked, at: int, before: int, size: tuple[int, int]) -> None:
         purse = self.purse
         assert purse is not None
-        slices, _ = purse.slices(asked, at)
+        slices, missing = purse.slices(asked, at)
+        slices += [(COMPANY, missing)] if missing else []
         taken = [(one.lot_id, one.nanos) for one in hold.slices]
         must(taken == slices, "the hold took %s and must take %s", taken, slices)
         key = self.base | hold.sequence
@@ -639,6 +643,7 @@ class Worker:
         """Hot wallets are what the Purse is, to the nano (I1, I3)."""
         purse = self.purse
         assert purse is not None
+        overage.agree(self)
         wallets = self.spending.wallets
         for lot in purse.lots.values():
             hot = wallets[lot.wallet].lots.get(lot.id)

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.simulator import overage
 from tests.simulator.company import rows_of
 from tests.simulator.reference import LOT, SUSPENSE_MICROS_MAX, Books, Loan, Lot, Purse, cost_of, must
 from tokenroll.services.protocol import Lease
@@ -161,7 +162,10 @@ class Judge:
                 )
         books.lots = {number: lot for number, lot in books.lots.items() if number in named}
         must((lease.of > 1) == (len(self.world.workers) > 1), "one of several workers has a lease of everything")
-        return Loan(books, (worker.number, worker.epoch)) if lease.of > 1 else Purse(books)
+        purse = Loan(books, (worker.number, worker.epoch)) if lease.of > 1 else Purse(books)
+        purse.number, purse.of = worker.number, len(self.world.workers)
+        overage.told(self.world, purse, lease.wallets)
+        return purse
 
     # ---- what the ledger says ------------------------------------------------------------------------------
 
@@ -367,6 +371,16 @@ class Judge:
                     wanted,
                 )
             lot.check()
+        carried = {
+            row[:2]: row[2] for row in rows("SELECT wallet_id, worker, nanos FROM overage_uses WHERE nanos != 0")
+        }
+        wanted_carried = {one: nanos for one, nanos in self.books.carried.items() if nanos}
+        must(carried == wanted_carried, "the company carried %s and must have %s", carried, wanted_carried)
+        for wallet in {wallet for wallet, _ in carried}:
+            both = (*self.books.carried.items(), *self.books.carries.items())
+            all_carried = sum(nanos for (owner, _), nanos in both if owner == wallet)
+            most = self.world.overage_nanos + self.books.overrun
+            must(all_carried <= most, "of wallet %d the company carried %d, and %d at most", wallet, all_carried, most)
         for limit, start, used in rows("SELECT limit_id, start_at, used FROM limit_counters").fetchall():
             counted = self.books.counters.get((limit, start), 0)
             must(used == counted, "limit %d has used %d since %d and must have %d", limit, used, start, counted)
@@ -501,8 +515,9 @@ class Judge:
             "what lots spent is not what calls were charged",
         )
         must(
-            billed <= sum(lot.spent for lot in lots) + self.world.provider.overrun,
-            "%d were billed, more than lots spent and the provider overran",
+            billed
+            <= sum(lot.spent for lot in lots) + self.books.company - self.books.overrun + self.world.provider.overrun,
+            "%d were billed, more than lots spent, the company carried and the provider overran",
             billed,
         )
 

@@ -15,6 +15,8 @@ SUSPENSE_MICROS_MAX = 72 * 3_600_000_000
 NEVER = 1 << 62
 SHARE_WHOLE = 10**18
 SHARE_SLACK = 100
+COMPANY = 0
+"""The slice of nobody's lot: what the company carries."""
 LOT, LIMIT = 0, 1
 """Kinds of what is lent."""
 
@@ -126,6 +128,10 @@ class Hold:
         return one
 
 
+def _more(sums: dict[tuple[int, int], int], of: tuple[int, int], nanos: int) -> None:
+    sums[of] = sums.get(of, 0) + nanos
+
+
 class Books:
     """Lots, open holds, how holds ended, counters of limits."""
 
@@ -137,8 +143,12 @@ class Books:
         self.counters: dict[tuple[int, int], int] = {}
         self.clients: dict[tuple[int, str], int] = {}
         """By key and the client's own call id: the hold."""
-        self.company = 0
-        """What calls cost above their holds: nobody's lots pay that."""
+        self.company = self.overrun = 0
+        """What nobody's lots paid; and of that, what calls cost above their holds."""
+        self.carried: dict[tuple[int, int], int] = {}
+        """The same by wallet and worker, with what it holds in suspense."""
+        self.carries: dict[tuple[int, int], int] = {}
+        """What it holds of calls under way, likewise."""
         self.sized: dict[int, tuple[int, int]] = {}
         """By worker that was lent what it spends: in which life, and as the how manieth."""
         self.shares: dict[tuple[int, int], int] = {}
@@ -159,6 +169,9 @@ class Books:
         )
         worker = self._spends(key)
         for lot_id, nanos in slices:
+            if lot_id == COMPANY:
+                _more(self.carries, (wallet, key >> 56), nanos)
+                continue
             lot = self.lots[lot_id]
             lot.take(worker, nanos, f"hold {key}")
             lot.held += nanos
@@ -184,6 +197,10 @@ class Books:
         must(hold.state != "suspense", "hold %d lapsed twice", key)
         hold.state, hold.lapsed_at = "suspense", at
         for lot_id, nanos in hold.slices:
+            if lot_id == COMPANY:
+                _more(self.carries, (hold.wallet, key >> 56), -nanos)
+                _more(self.carried, (hold.wallet, key >> 56), nanos)
+                continue
             self.lots[lot_id].held -= nanos
             self.lots[lot_id].suspense += nanos
 
@@ -196,19 +213,29 @@ class Books:
         rest = charge
         worker = None if hold.state == "suspense" else self._spends(key)
         for lot_id, nanos in hold.slices:
+            used = min(rest, nanos)
+            rest -= used
+            if lot_id == COMPANY:
+                _more(self.carried if hold.state == "suspense" else self.carries, (hold.wallet, key >> 56), -nanos)
+                self._carry(hold, used)
+                continue
             lot = self.lots[lot_id]
             if hold.state == "suspense":
                 lot.suspense -= nanos
             else:
                 lot.held -= nanos
-            used = min(rest, nanos)
-            rest -= used
             lot.spent += used
             self.back(lot, nanos - used, worker)
-        self.company += rest
+        self._carry(hold, rest)
+        self.overrun += rest
         for limit, start, amount in hold.raises:
             came_to = 0 if how == "released" else charge if amount == hold.bound else 1
             self._count(key, limit, start, came_to - amount)
+
+    def _carry(self, hold: Hold, nanos: int) -> None:
+        """The company pays so much of that call."""
+        self.company += nanos
+        _more(self.carried, (hold.wallet, hold.key >> 56), nanos)
 
     def _spends(self, key: int) -> int | None:
         """The worker of a hold whose money is what that worker was lent; None: it is what is left."""
@@ -286,7 +313,8 @@ class Books:
         one.lots = {lot.id: lot.copied() for lot in self.lots.values()}
         one.holds = {hold.key: hold.copied() for hold in self.holds.values()}
         one.ended, one.counters, one.clients = dict(self.ended), dict(self.counters), dict(self.clients)
-        one.company = self.company
+        one.company, one.overrun = self.company, self.overrun
+        one.carried, one.carries = dict(self.carried), dict(self.carries)
         one.sized, one.shares, one.uses = dict(self.sized), dict(self.shares), dict(self.uses)
         return one
 
@@ -336,6 +364,11 @@ class Purse(Books):
         self.holds = {}
         self.clients = leased.clients
         self.counters = leased.counters
+        self.carried = dict(leased.carried)
+        self.number, self.of = 0, 1
+        """Which worker's, of how many."""
+        self.overage: dict[int, int] = {}
+        """By wallet: how much its plan lets the company carry, as the ledger told."""
         self.limits: dict[int, Terms] = {}
         self.given: list[tuple[int, int, int]] = []
         self.stamped = 0
@@ -386,7 +419,17 @@ class Purse(Books):
         lot.spent += spent
         self.back(lot, returned)
 
+    def found(self, wallet: int, worker: int, change: int) -> None:
+        """A call in suspense was found out: so much more of it is the company's than it held, or less."""
+        if worker == self.number:
+            _more(self.carried, (wallet, worker), change)
+
     # ---- what it must answer ---------------------------------------------------------------------------------
+
+    def overage_left(self, wallet: int) -> int:
+        """What the company may yet carry of a wallet's calls here: an equal part of all, less what any life here carried."""
+        own = (wallet, self.number)
+        return self.overage.get(wallet, 0) // self.of - self.carried.get(own, 0) - self.carries.get(own, 0)
 
     def drawable(self, wallet: int, now: int) -> list[Lot]:
         """In draw order: the lower priority number, the earlier expiry, the earlier date, the older lot first (I7, I8)."""
@@ -409,7 +452,7 @@ class Purse(Books):
         if asked.client is not None and asked.client in self.clients:
             return "call_repeated"
         slices, missing = self.slices(asked, now)
-        if missing:
+        if missing > max(0, self.overage_left(asked.wallet)):
             own = (asked.wallet, asked.pool)
             held = sum(lot.held for lot in self.lots.values() if lot.wallet in own)
             return "wait" if asked.may_wait and missing <= held else "wallet_empty"

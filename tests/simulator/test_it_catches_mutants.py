@@ -4,6 +4,7 @@ import pytest
 
 from tests.simulator.__main__ import memory_folder
 from tests.simulator.mutants import PLANTED, Planted, caught
+from tests.simulator.overage_mutants import OVERAGE
 
 SEEDS = range(1, 30)
 EVENTS = 2_000
@@ -76,11 +77,14 @@ FOUND_SOON = {
     "settle suspense at the worker, too": (8, 400),
     "count what others resolve": (22, 1000),
     "delete a tape that is not folded": (26, 2000),
+    "carry anew in each life": (39, 400),
+    "count nothing that the company carries": (3, 400),
+    "tell nobody what the company carries after all": (3, 400),
 }
 """By bug: a seed that finds it soon, and in how many events. Where it no longer does, the others are tried."""
 
 
-@pytest.mark.parametrize("bug", PLANTED, ids=[bug.name for bug in PLANTED])
+@pytest.mark.parametrize("bug", PLANTED + OVERAGE, ids=[bug.name for bug in PLANTED + OVERAGE])
 def test_it_catches(bug: Planted):
     seed, events = FOUND_SOON.get(bug.name, (SEEDS[0], EVENTS))
     with memory_folder() as place:

@@ -21,6 +21,7 @@ from tests.simulator.company import (
     BO,
     NAMES,
     NIGHTLY,
+    OVERAGES_NANOS,
     POOL,
     SECRETS,
     START,
@@ -78,6 +79,8 @@ class Universe:
         self.disks = [FaultyDisk(self.rng, self.rates) for _ in range(count)]
         self.directories = [worker_directory(folder, number) for number in range(count)]
         self.pool = POOL
+        self.overage_nanos = random.Random(seed).choice(OVERAGES_NANOS) if seed % 4 == 3 else 0
+        """What every plan of this run lets the company carry above a wallet; nothing in most runs."""
         self.keys = dict(SECRETS)
         self.wallet_of_member = {1: ADA, 2: BO, 3: NIGHTLY}
         self.granted = 0
@@ -167,7 +170,9 @@ class Universe:
         assert self.process is not None
         for wallet, most in ((ADA, 4_000_000_000), (BO, 600_000_000), (POOL, 1_500_000_000)):
             for part in range(self.rng.randint(1, 2)):
-                plan = "tools" if wallet == POOL else self.rng.choice(tuple(company.PLANS))
+                plan = company.plan_name(
+                    "tools" if wallet == POOL else self.rng.choice(tuple(company.PLANS)), self.overage_nanos
+                )
                 arguments = {"to": NAMES[wallet], "plan": plan, "amount_nanos": self.rng.randint(4, most)}
                 reply = self.process.ledger.execute(
                     Command(id=f"first {wallet} {part}", name="grant.create", arguments=arguments)

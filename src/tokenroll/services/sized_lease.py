@@ -179,15 +179,19 @@ class SizedLease:
         short = self._short(hold, here) if refusal is None else None
         if asked is not None and asked.told is not None and (refusal is not None or short is not None):
             return asked.told
-        if refusal is None:
-            return self._cut_off(hold, here, short) if cut_off and short is not None else short
-        if type(refusal) is Denial and asked is not None and not asked.lacked:
+        if refusal is None and short is not None:
+            return self._cut_off(hold, here, short) if cut_off else short
+        if asked is not None and not asked.lacked:
+            # what the wallets may have the company does not carry
+            lacks = "wallet_empty" if refusal is None and hold.on_overage else ""
+            if type(refusal) is Denial:
+                lacks = refusal.code
             # who waited for a pace has not asked for money at all, and who waited for that or for money not for shares of limits
-            if refusal.code == "limit_reached":
+            if lacks == "limit_reached":
                 not_asked = self._may_be_lent(hold)
             else:
-                not_asked = asked.limit is not None and refusal.code == "wallet_empty"
-            if (asked.asks is not None or not_asked) and not self._has_lacked(asked, refusal.code):
+                not_asked = asked.limit is not None and lacks == "wallet_empty"
+            if lacks and (asked.asks is not None or not_asked) and not self._has_lacked(asked, lacks):
                 return self._not_ready(hold, cut_off=cut_off)
         return refusal
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from tests import ledger_kit as kit
 from tests.desk import BOUND, CHAT, PEPPER, SIM, make_facts
-from tests.ledger_kit import ADA_LOT, BO_LOT
+from tests.ledger_kit import ADA_LOT, BO_LOT, CREDIT
 from tests.pair import SECRETS, Call
 from tests.unit.services.test_lending import story
 from tests.unit.services.test_lending_races import credits_worth
 from tokenroll.gateway.process import _Life
 from tokenroll.gateway.settings import GatewaySettings
 from tokenroll.gateway.waiting import Waiting
+from tokenroll.model.hold import Slice
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.protocol import AskBack, Lacking, Lent, Want
 from tokenroll.store.tape import Durability
@@ -169,6 +170,33 @@ def test_a_call_that_waited_for_money_behind_others_is_not_told_that_a_limit_is_
         assert isinstance(pair.call(0).answer, HotHold)
     # of three calls it has made three itself, and no other share would let it in
     assert {what: denied_late(pair, one) for what, one in waits.items()} == dict.fromkeys(waits, "limit_reached")
+
+
+@story
+def test_while_the_ledger_does_not_answer_the_company_carries_nothing_that_the_wallet_may_pay(pair):
+    """Of Ada's sixty credits none are here yet; her plan lets the company carry as much above them (simulator, seed 107)."""
+    pair.do(
+        "plan.create",
+        name="above",
+        kind="stipend",
+        classification="tool",
+        amount_nanos=1,
+        overage_nanos_max=60 * CREDIT,
+    )
+    pair.do("grant.create", to="Ada", plan="above", amount_nanos=1)
+    pair.talk()
+    wallet = pair.workers[0].spending.wallets[kit.ADA]
+    assert wallet.overage_left_nanos == 30 * CREDIT
+    assert denied_late(pair, Wait(BOUND, (wallet,), asks=[])) == "not_ready"
+    lacked = Wait(BOUND, (wallet,), asks=[])
+    lacked.lacks = (BOUND, [])
+    late = Wait(BOUND, (wallet,), asks=[])
+    late.lacked_before = lacked  # the ledger said while it waited that there is no more
+    key = pair.workers[0].spending.key_for(SECRETS["Ada"], pair.now)
+    carried = pair.workers[0].spending.admit(
+        key, CHAT, make_facts(), pair.now, deployment=SIM, may_wait=False, asked=late
+    )
+    assert carried.slices == [Slice(0, BOUND)]
 
 
 class Waiter(Call):
