@@ -57,7 +57,7 @@ class Firm:
             self._begin()
 
     def _begin(self) -> None:
-        welcome = self.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=bytes(16), last_delta=0))
+        welcome = self.ledger.hello(Hello(version=2, worker=0, epoch=0, boot_id=bytes(16), last_delta=0))
         assert isinstance(welcome, Welcome)
         self._epoch = welcome.epoch
         for _ in self.ledger.ready(Ready(worker=0, epoch=self._epoch)):  # type: ignore[union-attr]

@@ -142,7 +142,7 @@ def connect(factory: type[sqlite3.Connection] = sqlite3.Connection) -> Connectio
 
 def begin_life(ledger: Ledger) -> int:
     """A new life of worker 0 that is ready to spend; its epoch."""
-    welcome = ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
+    welcome = ledger.hello(Hello(version=2, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
     assert isinstance(welcome, Welcome)
     make_ready(ledger, welcome.epoch)
     return welcome.epoch
@@ -166,7 +166,7 @@ class Kit:
         self._numbers = itertools.count()
 
     def new_life(self, *, ready: bool = True) -> int:
-        welcome = self.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
+        welcome = self.ledger.hello(Hello(version=2, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
         assert isinstance(welcome, Welcome)
         self.epoch = welcome.epoch
         if ready:

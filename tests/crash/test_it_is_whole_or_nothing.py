@@ -114,7 +114,7 @@ def test_it_grants_wholly_or_not_at_all():
 
 def test_it_begins_an_epoch_wholly_or_not_at_all():
     die_everywhere(
-        lambda one: one.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=kit.BOOT, last_delta=0)), at_least=3
+        lambda one: one.ledger.hello(Hello(version=2, worker=0, epoch=0, boot_id=kit.BOOT, last_delta=0)), at_least=3
     )
 
 

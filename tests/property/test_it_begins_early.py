@@ -171,7 +171,7 @@ def test_it_begins_with_what_the_fold_would_leave(life):
     expected = _told(kit.lease, late_keys)
 
     kit = _kit(records, folded)
-    welcome = kit.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
+    welcome = kit.ledger.hello(Hello(version=2, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
     assert isinstance(welcome, Welcome)
     assert welcome.may_begin_early
     ahead = UnfoldedTape(welcome.open_holds)

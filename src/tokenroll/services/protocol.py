@@ -13,7 +13,7 @@ from tokenroll.model.limits import MESSAGE_BYTES_MAX
 
 NOT_NAMED: Final = "not_named"
 """The kind of a refusal: the certificate of a node does not speak for this worker."""
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 _LENGTH = struct.Struct(">I")
 
 

@@ -144,7 +144,7 @@ def test_it_leases_what_is_left_and_not_what_is_in_suspense(one):
 
 def test_it_gives_each_life_an_epoch_and_tells_what_is_folded(one):
     one.ledger.report(Report(worker=0, epoch=1, blocks=pack_block(1, [hold_record(1, (ADA_LOT, 5))])))
-    welcome = one.ledger.hello(Hello(version=1, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
+    welcome = one.ledger.hello(Hello(version=2, worker=0, epoch=0, boot_id=BOOT, last_delta=0))
     assert welcome.epoch == 2
     assert welcome.folded_sequences == {1: 1, 2: 0}
     assert list(welcome.open_holds) == [1 << 40 | 1]
@@ -157,7 +157,7 @@ def test_it_takes_an_earlier_epochs_report_only_until_the_new_one_is_ready(one):
     list(one.ledger.ready(Ready(worker=0, epoch=2)))
     later = Report(worker=0, epoch=1, blocks=pack_block(2, [hold_record(2, (ADA_LOT, 5))]))
     assert one.ledger.report(later).kind == "closed_epoch"
-    assert one.ledger.hello(Hello(version=1, worker=0, epoch=1, boot_id=BOOT, last_delta=0)).kind == "closed_epoch"
+    assert one.ledger.hello(Hello(version=2, worker=0, epoch=1, boot_id=BOOT, last_delta=0)).kind == "closed_epoch"
 
 
 def test_it_puts_what_a_dead_life_left_open_in_suspense(one):
@@ -174,12 +174,12 @@ def test_it_lets_a_worker_go_on_in_its_life_and_sends_what_it_missed(one):
     start = one.ledger.last_delta
     top_up(one, "one")
     top_up(one, "two")
-    assert one.ledger.hello(Hello(version=1, worker=0, epoch=1, boot_id=BOOT, last_delta=start)).epoch == 1
+    assert one.ledger.hello(Hello(version=2, worker=0, epoch=1, boot_id=BOOT, last_delta=start)).epoch == 1
     assert [delta.number for delta in one.ledger.missed_deltas(0, start + 1)] == [start + 2]
 
 
 def test_it_refuses_a_second_worker_the_wallets_of_the_first(one):
-    welcome = one.ledger.hello(Hello(version=1, worker=1, epoch=0, boot_id=BOOT, last_delta=0))
+    welcome = one.ledger.hello(Hello(version=2, worker=1, epoch=0, boot_id=BOOT, last_delta=0))
     refusal = one.ledger.ready(Ready(worker=1, epoch=welcome.epoch))
     assert isinstance(refusal, Refusal)
     assert refusal.kind == "leased"
@@ -189,9 +189,9 @@ def test_it_refuses_a_second_worker_the_wallets_of_the_first(one):
     ("hello", "kind"),
     [
         (Hello(version=9, worker=0, epoch=0, boot_id=BOOT, last_delta=0), "version"),
-        (Hello(version=1, worker=128, epoch=0, boot_id=BOOT, last_delta=0), "worker"),
-        (Hello(version=1, worker=-1, epoch=0, boot_id=BOOT, last_delta=0), "worker"),
-        (Hello(version=1, worker=0, epoch=7, boot_id=BOOT, last_delta=0), "closed_epoch"),
+        (Hello(version=2, worker=128, epoch=0, boot_id=BOOT, last_delta=0), "worker"),
+        (Hello(version=2, worker=-1, epoch=0, boot_id=BOOT, last_delta=0), "worker"),
+        (Hello(version=2, worker=0, epoch=7, boot_id=BOOT, last_delta=0), "closed_epoch"),
     ],
 )
 def test_it_refuses_a_worker_that_it_cannot_have(one, hello, kind):

@@ -210,7 +210,7 @@ def test_a_lost_connection_loses_no_money(pair):
 
 @story
 def test_a_whole_lease_goes_beside_no_other(pair):
-    answer = pair.ledger.hello(Hello(version=1, worker=5, epoch=0, boot_id=kit.BOOT, last_delta=0))
+    answer = pair.ledger.hello(Hello(version=2, worker=5, epoch=0, boot_id=kit.BOOT, last_delta=0))
     refusal = pair.ledger.ready(Ready(worker=5, epoch=answer.epoch))
     assert isinstance(refusal, Refusal)
     assert refusal.kind == "leased"

@@ -45,7 +45,7 @@ async def peer(line, files):
 
 
 def hello(worker=WORKER, **facts):
-    return Hello(**{"version": 1, "worker": worker, "epoch": 0, "boot_id": BOOT, "last_delta": 0} | facts)
+    return Hello(**{"version": 2, "worker": worker, "epoch": 0, "boot_id": BOOT, "last_delta": 0} | facts)
 
 
 def test_a_node_is_leased_told_and_folded_as_a_worker_beside_the_ledger(tmp_path):
@@ -245,9 +245,9 @@ def test_another_version_is_refused_in_words(tmp_path):
     async def story():
         async with Line(tmp_path) as line:
             one = await peer(line, line.authority.node())
-            one.say(hello(version=2))
+            one.say(hello(version=1))
             await until(lambda: one.messages)
-            assert one.messages == [Refusal("version", "the ledger speaks protocol 1, not 2: restart both")]
+            assert one.messages == [Refusal("version", "the ledger speaks protocol 2, not 1: restart both")]
 
     play(story)
 

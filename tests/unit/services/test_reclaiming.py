@@ -205,7 +205,7 @@ def test_a_node_that_is_given_up_leaves_its_money_to_the_others(pair):
     all_of_it.release()
     # where that life goes on, it is over; its number is not used again
     epoch = pair.workers[0].core.epoch
-    again = pair.ledger.hello(Hello(version=1, worker=64, epoch=epoch, boot_id=kit.BOOT, last_delta=0))
+    again = pair.ledger.hello(Hello(version=2, worker=64, epoch=epoch, boot_id=kit.BOOT, last_delta=0))
     assert isinstance(again, Refusal)
     pair.workers[0].spending.settle(call.hold, make_meter(input=1_000, output=10), pair.now, 200, Finish.COMPLETE)
     pair.workers[0].turn()
@@ -399,7 +399,7 @@ def test_a_restored_ledger_answers_a_life_that_it_still_waits_for(pair):
     pair.call(0)
     away(pair, 0)
     pair.ledger._reload()
-    welcome = pair.ledger.hello(Hello(version=1, worker=64, epoch=0, boot_id=kit.BOOT, last_delta=0))
+    welcome = pair.ledger.hello(Hello(version=2, worker=64, epoch=0, boot_id=kit.BOOT, last_delta=0))
     assert isinstance(welcome, Welcome)
     assert pair.lent(0, ADA_LOT) == 9 * BOUND
     assert verified(pair) == []
