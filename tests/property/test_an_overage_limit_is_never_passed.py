@@ -10,10 +10,10 @@ import pytest
 
 from tests import ledger_kit as kit
 from tests.desk import BOUND, make_meter
-from tests.pair import Call, Pair
+from tests.pair import Call, Pair, Worker
 from tokenroll.model.usage import METER_INDEX, METERS, Meter
 from tokenroll.services import hot
-from tokenroll.services.hot import HotHold
+from tokenroll.services.hot import HotHold, Lessees
 from tokenroll.store.attempt_record import parse_record
 from tokenroll.store.tape import Finish
 from tokenroll.upstream.dialect import Denial
@@ -99,6 +99,44 @@ class Judge:
             self.pair.talk()
             self.look()
         self.pair.prove()
+
+
+def test_who_is_gone_has_a_part_until_all_is_told_that_it_did(tmp_path):
+    """Three workers for twelve calls, of which the third makes three and dies; the other two begin anew as two."""
+
+    async def inside():
+        judge = Judge(tmp_path, 1, 3)
+        pair = judge.pair
+        for _ in range(3):
+            call = pair.call(2, "Bo")
+            call.worker.spending.dispatched([call.hold], pair.now)
+        pair.talk()
+        for worker in pair.workers:
+            worker.die()
+        pair.of = 2
+        pair.workers = [Worker(pair, 0), Worker(pair, 1)]
+        pair.talk()
+        shared = [one.spending.wallets.lessees for one in pair.workers]
+        assert shared == [Lessees(place, 3, frozenset({0, 1, 2})) for place in (0, 1)]
+        assert [one.spending.wallets[kit.BO].overage_left_nanos for one in pair.workers] == [4 * BOUND] * 2
+
+        third = Worker(pair, 2)  # its tape is told by a life that ends at once
+        pair.workers.append(third)
+        pair.talk()
+        third.core.ends()
+        third.core.resign()
+        pair.talk()
+        pair.workers.pop().die()
+        pair.restart(0)
+        pair.restart(1)
+        pair.talk()
+        assert pair.rows("SELECT worker, nanos FROM overage_uses") == [(2, 3 * BOUND - 1)]  # Bo's own nano paid, too
+        shared = [one.spending.wallets.lessees for one in pair.workers]
+        assert shared == [Lessees(place, 2, frozenset({0, 1})) for place in (0, 1)]
+        assert [one.spending.wallets[kit.BO].overage_left_nanos for one in pair.workers] == [9 * BOUND // 2] * 2
+        pair.prove()
+
+    asyncio.run(inside())
 
 
 @pytest.mark.parametrize("of", [1, 2, 3])

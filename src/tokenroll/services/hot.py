@@ -291,19 +291,29 @@ class HotWallet:
 
 
 def carried_at(terms: WalletTerms, worker: int) -> int:
-    """What the company carried of a wallet's calls at a worker, as far as it is folded."""
+    """What the company carried of a wallet's calls at a worker, as far as the terms say."""
     return sum(nanos for number, nanos in terms.carried if number == worker)
 
 
 def overage_part(terms: WalletTerms, lessees: Lessees) -> int:
-    """How much of a wallet's limit of overage is one worker's, with all that it ever carried: an equal part, never more than others left.
+    """How much of a wallet's limit of overage is one worker's, with all that it ever carried.
 
-    What workers that are gone carried is nobody's part any more, so all parts together are the limit at most.
+    An equal part of what workers that are gone left, and those that carried more than their parts, as when there were fewer: so all
+    parts together are the limit at most.
     """
-    others = [(number, nanos) for number, nanos in terms.carried if number != lessees.worker]
-    gone_nanos = sum(nanos for number, nanos in others if lessees.known and number not in lessees.known)
-    part_nanos = (terms.overage_nanos_max - gone_nanos) // lessees.of
-    return min(part_nanos, terms.overage_nanos_max - sum(nanos for _, nanos in others))
+    rest, of = terms.overage_nanos_max, lessees.of
+    beyond = []
+    for number, nanos in terms.carried:
+        if lessees.known and number not in lessees.known and number != lessees.worker:
+            rest -= nanos
+        elif number != lessees.worker:
+            beyond.append(nanos)
+    for nanos in sorted(beyond, reverse=True):
+        if of > 1 and nanos * of <= rest:
+            break
+        rest -= nanos
+        of = max(1, of - 1)
+    return rest // of
 
 
 def _names_any(names: list[str], model: str, aliases: tuple[str, ...]) -> bool:

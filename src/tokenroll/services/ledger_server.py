@@ -440,8 +440,15 @@ class LedgerConnection(asyncio.Protocol):
                 self.write(encode(delta))
             self._server.leases.came(self)
 
+    def _lessees(self, of: int) -> list[int]:
+        """Among whom is divided what each may use a part of: who may spend, and who has not told all that it did; nobody, for one alone."""
+        if of == 1:
+            return []
+        ledger = self._server.ledger
+        return sorted({*(self._server.workers() or range(of)), *ledger.lessees, *ledger.away()})
+
     def _ready(self, message: Ready) -> None:
-        workers = (self._server.workers() or list(range(message.of))) if message.of > 1 else []
+        workers = self._lessees(message.of)
         message = msgspec.structs.replace(message, of=max(message.of, len(workers)))
         answer = self._server.ledger.ready(message)
         if isinstance(answer, Refusal) and answer.kind == "waits":

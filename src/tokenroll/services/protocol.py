@@ -49,6 +49,7 @@ class WalletTerms(msgspec.Struct, array_like=True, frozen=True):
     cap_policy: str
     output_cap_tokens: int
     overage_nanos_max: int
+    """What its plan lets the company carry of calls: less what it carried of usage around the gateway."""
     spent_nanos: int
     held_nanos: int
     suspense_nanos: int

@@ -219,7 +219,7 @@ class SizedLease:
     def _cut_off(self, hold: HotHold, here: int, short: Wait) -> Wait | Denial | None:
         """The policy for calls that need more than there is here, with nobody to ask. Limits are never passed."""
         missing = short.needed_nanos - here
-        if not short.asks and (
+        if not (short.asks or hold.on_overage) and (
             hold.key.wallet.enforcement != Enforcement.ENFORCE
             or (self._allows(short) and missing <= self._beyond_left_nanos())
         ):

@@ -539,9 +539,11 @@ class Spending(Leases):
         for lot, take in zip(hold.lots, hold.takes, strict=True):
             lot.wallet.held_nanos -= take
             lot.wallet.suspense_nanos += take
-        if hold.on_overage:
-            hold.key.wallet.overage_held_nanos -= hold.company_nanos
-            hold.key.wallet.carried_nanos += hold.company_nanos
+        if hold.company_nanos:  # whatever the company may have to pay counts against its limit, as in the ledger
+            wallet, held = hold.key.wallet, hold.company_nanos if hold.on_overage else 0
+            wallet.overage_held_nanos -= held
+            wallet.overage_left_nanos += held - hold.company_nanos
+            wallet.carried_nanos += hold.company_nanos
 
     def _end(self, hold: HotHold, state: str, now: Instant) -> Instant:
         assert self.open_holds.pop(hold.sequence, None) is hold, (

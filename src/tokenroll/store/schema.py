@@ -4,7 +4,7 @@ Four kinds of tables, and the kind decides who may change a row:
 
 - *journal* (`entries`, `postings`, `settlements`, `lease_moves`, `facts`, `commands`, `batches`): append-only, refused by triggers otherwise;
 - *nouns* (`members` … `lots`, `rate_cards`): written by commands; grants, lots and cards are immutable and chained as facts;
-- *values* (`lot_values`, `wallet_values`, `holds`, `spend_rollups`, `usage_rollups`): derived; replaying the journal from empty gives them again (law 8);
+- *values* (`lot_values`, `wallet_values`, `overage_uses`, `holds`, `spend_rollups`, `usage_rollups`): derived; replaying the journal from empty gives them again (law 8);
 - *machinery* (`workers`, `tapes`, `names`, `deltas` …): who writes what, and how far the ledger has read.
 
 Amounts are int64 nanos between 0 and AMOUNT_NANOS_MAX, refused at birth above it (law 1); only a posting has a sign.

@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.desk import BOUND
+from tests import ledger_kit as kit
+from tests.desk import BOUND, CHAT, SIM, make_facts, make_meter, wallet
 from tests.ledger_kit import CREDIT
-from tests.pair import Pair
+from tests.pair import SECRETS, Pair
 from tokenroll.gateway import local
 from tokenroll.gateway.settings import GatewaySettings
+from tokenroll.model.usage import METERS, Meter
 from tokenroll.services.hot import HotHold, Wait
 from tokenroll.services.lease_deadline import LeaseDeadline, seconds_on
-from tokenroll.services.protocol import Lease, Renewed, Welcome
+from tokenroll.services.protocol import Delta, Lease, Renewed, Welcome
 from tokenroll.services.sized_lease import WhenCutOff
-from tokenroll.store.tape import Durability
+from tokenroll.store.tape import Durability, Finish
 from tokenroll.upstream.dialect import Denial
 
 
@@ -243,6 +245,55 @@ def test_the_books_balance_with_what_was_allowed(tmp_path):
         pair.prove()
 
     cut_off(tmp_path, story, WhenCutOff.ALLOW, BOUND)
+
+
+def test_what_was_allowed_and_is_in_suspense_counts_as_the_ledger_counts_it(tmp_path):
+    def story(pair, clock, _deadline):
+        clock.now += 25.1
+        call = pair.call(0, talk=False)
+        spending = pair.workers[0].spending
+        spending.dispatched([call.hold], pair.now)
+        spending.lapse(call.hold, make_meter(), pair.now, Finish.TIMED_OUT)
+        ada = spending.wallets[kit.ADA]
+        assert (ada.carried_nanos, ada.overage_held_nanos, ada.overage_left_nanos) == (BOUND, 0, -BOUND)
+        pair.workers[0].sized.deadline = None
+        pair.workers[0].link = type(pair.workers[0].link)(pair.server, pair.workers[0].core)
+        pair.talk()
+        assert pair.rows("SELECT * FROM overage_uses") == [(kit.ADA, 64, BOUND)]
+        ((number,),) = pair.rows("SELECT hold_key FROM holds WHERE state = 'suspense'")
+        counts = [0 if meter in {Meter.INPUT, Meter.OUTPUT} else None for meter in METERS]
+        pair.do("suspense.find", hold=number, usages=[counts], service_tier="standard", dialect=15, is_doubtful=False)
+        pair.talk()
+        assert pair.rows("SELECT nanos FROM overage_uses") == [(0,)]
+        assert (ada.carried_nanos, ada.overage_left_nanos) == (0, 0)
+        pair.prove()
+
+    cut_off(tmp_path, story, WhenCutOff.ALLOW, BOUND)
+
+
+def test_what_the_plan_lets_the_company_carry_is_not_beside_what_a_node_may_allow(tmp_path):
+    """A half of the call is elsewhere, as the ledger said before it was gone: one call has one reason to be carried."""
+
+    def story(pair, clock, _deadline):
+        spending = pair.workers[0].spending
+        ada = spending.wallets[kit.ADA]
+        spending.apply_delta(
+            Delta(spending.last_delta + 1, [wallet(overage_nanos_max=60 * CREDIT, cap_policy="deny")], [], [], [], {})
+        )
+        assert ada.overage_left_nanos == 30 * CREDIT
+        clock.now += 25.1
+        ada.elsewhere_nanos = BOUND // 2
+        asked = Wait(BOUND, (ada,), asks=[])
+        asked.lacked = True
+        key = spending.key_for(SECRETS["Ada"], pair.now)
+        key.pool.elsewhere_nanos = 0
+        answer = spending.admit(key, CHAT, make_facts(), pair.now, deployment=SIM, may_wait=False, asked=asked)
+        assert (answer.code, answer.state) == ("not_ready", "cut_off")
+        ada.elsewhere_nanos = 0  # all of it is above the wallet
+        answer = spending.admit(key, CHAT, make_facts(), pair.now, deployment=SIM, may_wait=False, asked=asked)
+        assert (answer.company_nanos, ada.overage_left_nanos) == (BOUND, 30 * CREDIT - BOUND)
+
+    cut_off(tmp_path, story, WhenCutOff.ALLOW, 60 * CREDIT)
 
 
 def test_where_nobody_is_refused_nobody_is_when_the_node_is_cut_off(tmp_path):

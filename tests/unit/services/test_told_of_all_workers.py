@@ -225,6 +225,14 @@ def test_a_worker_that_begins_anew_has_its_part_less_what_its_earlier_lives_carr
     assert HotWallet(told_of_overage(12, first=6, second=2), FIRST).overage_left_nanos == 0
 
 
+def test_who_carried_more_than_its_part_leaves_the_others_parts_of_the_rest():
+    """One worker alone carried 24 of thirty; then there are three. Or one its half of them, as one of two."""
+    three = frozenset({0, 1, 2})
+    alone, one_of_two = told_of_overage(30, first=24), told_of_overage(30, first=15, second=4)
+    assert [HotWallet(alone, Lessees(one, 3, three)).overage_left_nanos for one in range(3)] == [-14, 3, 3]
+    assert [HotWallet(one_of_two, Lessees(one, 3, three)).overage_left_nanos for one in range(3)] == [-5, 3, 7]
+
+
 def test_what_a_worker_that_is_gone_carried_is_nobodys_part():
     """Twelve for three, then for two: the third carried four, so four are the part of each."""
     told = told_of_overage(12, second=1, third=4)
@@ -256,6 +264,15 @@ def test_one_worker_alone_has_the_whole_overage_but_for_what_it_or_the_ledger_kn
 
 def test_one_worker_alone_has_what_those_before_it_left():
     assert HotWallet(told_of_overage(12, first=2, second=7)).overage_left_nanos == 3
+
+
+def test_what_was_found_out_counts_for_a_wallet_that_nobody_used_here():
+    packed = Wallets()
+    packed.lessees = SECOND
+    packed.begin(told_of_overage(12, second=4))
+    packed.carry(kit.ADA, -3)
+    packed.renew(told_of_overage(12, first=2, second=4))
+    assert (packed[kit.ADA].carried_nanos, packed[kit.ADA].overage_left_nanos) == (1, 5)
 
 
 def test_a_part_of_an_overage_limit_is_the_same_for_a_wallet_that_nobody_used_here():

@@ -32,14 +32,12 @@ def upgrade() -> None:
     )
     uses: Counter[tuple[int, int]] = Counter()
     connection = op.get_bind()
-    carried = connection.exec_driver_sql("SELECT wallet_id, last_seq FROM wallet_values WHERE company_nanos != 0").all()
-    for wallet_id, last_seq in carried:
-        seq = last_seq
-        while seq:
+    carried = "SELECT wallet_id, last_seq, company_nanos FROM wallet_values WHERE company_nanos != 0"
+    for wallet_id, last_seq, company_nanos in connection.exec_driver_sql(carried).all():
+        seq, rest = last_seq, company_nanos
+        while rest:  # no part is below zero, so what is older has none once all is found
             number, seq, record = connection.execute(_SETTLEMENT, {"seq": seq}).one()
-            attempt = parse_record(record)
-            consumed = attempt.consumed
-            _note(uses, wallet_id, number, consumed)
+            rest -= _note(uses, wallet_id, number, parse_record(record).consumed)
     suspense = "SELECT wallet_id, hold_key, record FROM holds WHERE state = 'suspense'"
     for wallet_id, number, record in connection.exec_driver_sql(suspense):
         _note(uses, wallet_id, number, parse_record(record).hold.slices)
@@ -48,7 +46,8 @@ def upgrade() -> None:
     op.bulk_insert(table, [dict(zip(("wallet_id", "worker", "nanos"), row, strict=True)) for row in rows])
 
 
-def _note(uses: Counter[tuple[int, int]], wallet_id: int, number: int, slices: Iterable[Slice]) -> None:
+def _note(uses: Counter[tuple[int, int]], wallet_id: int, number: int, slices: Iterable[Slice]) -> int:
     nanos = sum(part for lot, part in slices if lot == COMPANY_LOT_ID)
     if nanos:
         uses[wallet_id, hold_key(number).worker] += nanos
+    return nanos
