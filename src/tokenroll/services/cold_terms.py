@@ -252,7 +252,8 @@ class Wallets:
         kinds = self._lots.values
         return WalletTerms(
             id=wallet_id, public_id=_long(public_id, "wallet_"), name=name, lots=list(_lots(lots, kinds)),
-            overage_nanos_max=overage, spent_nanos=spent, held_nanos=held, suspense_nanos=suspense, carried=carried, day_used=day_used,
+            overage_nanos_max=overage, spent_nanos=spent, held_nanos=held, suspense_nanos=suspense,
+            carried=[(worker, nanos) for worker, nanos in carried], day_used=day_used,  # compiled code takes no lists for pairs
             **dict(zip(self._shared_names, self._shared.values[shared], strict=True)),
         )  # fmt: skip
 

@@ -63,6 +63,7 @@ def test_a_wallet_that_was_packed_is_the_wallet(leased):
     assert len(packed) == len(leased)
     for terms in leased:
         assert terms.id in packed
+        assert packed._unpacked(terms.id) == terms
         assert state(packed[terms.id]) == state(HotWallet(terms))
 
 
