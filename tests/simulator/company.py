@@ -219,7 +219,7 @@ class LedgerProcess:
         self.wires: list[Wire] = []
         self.ledger = kit.new_ledger(world.connection, world.ledger_host.clock)
         learn_lives(self.ledger, world.folder)
-        self.ledger._random_bits = world.ids.getrandbits  # a ledger that is started again makes no id a second time
+        self.ledger.random_bits = world.ids.getrandbits  # a ledger that is started again makes no id a second time
         self._ready = self.ledger.ready
         self.ledger.ready = self.ready  # type: ignore[method-assign]
         self.server = LedgerServer(self.ledger)

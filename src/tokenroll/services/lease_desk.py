@@ -75,6 +75,7 @@ class _Waiting:
 
 
 _PLACE, _NUMBER = attrgetter("place"), attrgetter("number")
+_NUMBER_BITS: Final = 62
 _PARTS: Final = 4
 """In which it is waited for answers."""
 
@@ -85,8 +86,8 @@ class LeaseDesk:
     def __init__(self, ledger: Ledger, server: Server) -> None:
         self._ledger = ledger
         self._server = server
-        self._number = ledger.now()
-        """Of what is asked next. What was returned for a ledger before this one is on tapes yet: no number counts twice."""
+        self._number = ledger.random_bits(_NUMBER_BITS)
+        """Of what is asked next. What was returned for a ledger before this one is on tapes yet: no number counts twice, whatever the clock."""
         self._place = 0
         self._waiting: dict[tuple[Peer, int], _Waiting] = {}
         """By connection and number of the want."""

@@ -99,7 +99,7 @@ class Ledger:
         self.connection = connection
         self._clock = clock
         self._commands = commands
-        self._random_bits = random_bits
+        self.random_bits = random_bits
         self._journal = Journal(connection)
         self._mirror = Mirror()
         self._changes = HoldChanges(self._journal, self._mirror, CycleBook())
@@ -197,7 +197,7 @@ class Ledger:
         """The handler's answer as it was stored, and the number of its delta (0: none)."""
         with self._transaction() as now:
             work = UnitOfWork(
-                self.connection, self._changes, now=now, command_id=command.id, random_bits=self._random_bits,
+                self.connection, self._changes, now=now, command_id=command.id, random_bits=self.random_bits,
                 leases=self._book,
             )  # fmt: skip
             result_json = canonical(handler(work, command.arguments)).decode()
@@ -467,7 +467,7 @@ class Ledger:
     def _alone(self, cause: str, does: Callable[[UnitOfWork], None], now: Instant) -> Delta | None:
         """What the ledger does without a command, inside a transaction: its delta is stored and not published yet."""
         work = UnitOfWork(
-            self.connection, self._changes, now=now, command_id=f"{cause}-{now}", random_bits=self._random_bits,
+            self.connection, self._changes, now=now, command_id=f"{cause}-{now}", random_bits=self.random_bits,
             leases=self._book,
         )  # fmt: skip
         does(work)
