@@ -17,10 +17,12 @@ from tokenroll.engine.limiting import Verdict, cap_at, counted_for, judge, raise
 from tokenroll.engine.rating import charge_nanos
 from tokenroll.model.enforcement import Enforcement
 from tokenroll.model.hold import ReleaseReason
+from tokenroll.model.identifier import HoldKey
 from tokenroll.model.limit import LIMIT_MEASURES, Degrade, LimitMeasure, LimitOverride, LimitScope, WindowKind
 from tokenroll.model.usage import Usage
 from tokenroll.services.hot import HotHold
 from tokenroll.services.protocol import CounterChange, Delta, LimitTerms, View
+from tokenroll.store.attempt_record import hold_number
 from tokenroll.store.tape import RAISE_OVERAGE, RAISE_WOULD_DENY, Finish
 from tokenroll.upstream.dialect import Denial
 
@@ -176,7 +178,9 @@ class Both:
             came_to = 0 if how == "release" else counted_for(LIMIT_MEASURES[measure], cost, usage.counts)
             self.counters[limit_id, start_at] += came_to - amount
             call["now"][limit_id] = came_to
-            changes.append(CounterChange(limit_id, start_at, came_to - amount))
+            changes.append(
+                CounterChange(limit_id, start_at, came_to - amount, hold_number(HoldKey(1, 7, hold.sequence)))
+            )
         if how == "resolve":
             self.tell(counters=changes)
 

@@ -284,6 +284,7 @@ class Worker:
                     del self.purse.counters[counter]
                 for start, used in one.counters:
                     self.purse.counters[one.id, start] = used
+                    self.purse.told.add((one.id, start))
         self._learnt = []
 
     def apply_lease(self, lease: Lease) -> None:
@@ -328,10 +329,9 @@ class Worker:
         self._learn_keys(delta.keys)
         self._learn_limits(delta.limits)
         for one in delta.counters:
-            if isinstance(purse, Loan) and (one.hold_key >> 56, one.hold_key >> 40 & 0xFFFF) != purse.life:
-                continue
-            if (one.limit_id, one.start_at) in purse.counters:
-                purse.counters[one.limit_id, one.start_at] += one.change
+            raised = (one.limit_id, one.start_at)
+            if one.hold_key >> 40 == self.base >> 40 or raised in purse.told:
+                purse.counters[raised] = purse.counters.get(raised, 0) + one.change
 
     def take_used(self, keys_max: int) -> list[int]:
         return self.spending.take_used(self.host.clock(), keys_max)

@@ -370,6 +370,8 @@ class Purse(Books):
         self.overage: dict[int, int] = {}
         """By wallet: how much its plan lets the company carry, as the ledger told."""
         self.limits: dict[int, Terms] = {}
+        self.told: set[tuple[int, int]] = set()
+        """Limits and starts of which it was told what was counted before."""
         self.given: list[tuple[int, int, int]] = []
         self.stamped = 0
 

@@ -42,7 +42,7 @@ class HotLimit:
 
     __slots__ = (
         "calendars", "cap", "earlier", "earlier_used", "elsewhere_at", "elsewhere_used", "enforces", "free_share", "held", "holds", "id", "later", "measure", "overage", "rule", "scope_text",
-        "share", "start_at", "turns_at", "used", "waiting", "whole_cap", "window",
+        "share", "start_at", "told_starts", "turns_at", "used", "waiting", "whole_cap", "window",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,8 @@ class HotLimit:
         """When that was asked."""
         self.earlier: dict[Instant, int] = dict(sorted(counters))
         self.earlier_used = self.used = sum(self.earlier.values())
+        self.told_starts = frozenset(self.earlier)
+        """Of what the ledger counted when this life began. A ledger whose clock is ahead tells nothing of windows that are over there."""
         self.later: dict[Instant, int] = {}
         self.start_at: Instant = NO_WINDOW.start_at
         self.window = NO_WINDOW
@@ -515,10 +517,13 @@ class HotLimits:
         self.apply(limits)
 
     def change(self, changes: Iterable[CounterChange]) -> None:
-        """Calls in suspense that the ledger resolved; where it has a share, those of its own life."""
+        """Calls in suspense that the ledger resolved: those of its own life and, where it has no share, those that it was told of."""
         for one in changes:
             limit = self.known.get(one.limit_id)
-            if limit is not None and (not self.shared or hold_key(one.hold_key)[:2] == self.life):
+            if limit is None:
+                continue
+            was_told = not self.shared and one.start_at in limit.told_starts
+            if was_told or hold_key(one.hold_key)[:2] == self.life:
                 limit.change(one.start_at, one.change)
 
     def of_key(self, terms: KeyTerms) -> list[HotLimit]:

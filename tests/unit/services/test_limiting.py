@@ -17,10 +17,12 @@ from tests.ledger_kit import (
     release_record,
     settle_record,
 )
+from tokenroll.model.identifier import HoldKey
 from tokenroll.services.ageing import SUSPENSE_MICROS_MAX
-from tokenroll.services.protocol import CounterChange, View
+from tokenroll.services.hot_limits import HotLimits
+from tokenroll.services.protocol import CounterChange, LimitTerms, View
 from tokenroll.store import tape
-from tokenroll.store.attempt_record import LimitRaise, parse_record
+from tokenroll.store.attempt_record import LimitRaise, hold_number, parse_record
 from tokenroll.store.limit_counters import delete_old_counters
 from tokenroll.store.tape import TapeRelease
 from tokenroll.store.verify import verify
@@ -255,3 +257,21 @@ def test_a_counter_that_was_changed_behind_the_ledgers_back_is_found(one):
         f"limit 1 counts (1, 1, 0, 0) from {DAY_START} on, the records say ({COST}, 1, 0, 0)"
         in found.differences[0].message
     )
+
+
+def test_calls_that_a_life_was_never_told_of_change_nothing_that_it_counts():
+    """The ledger's clock is two hours ahead, so it tells its worker's second life of its own hour only (simulator, seed 130187)."""
+    hour, ahead = START - START % HOUR, START - START % HOUR + 2 * HOUR
+    limits = HotLimits()
+    limits.life = (0, 2)
+    limits.apply([LimitTerms(1, "hourly", "member", 1, "the member Ada", "", "", "hour", 0, "UTC", "credits", 50 * CREDIT, "enforce", "deny", "", 0, 0, 0, [], [(ahead, 7 * CREDIT)])])  # fmt: skip
+    hourly = limits.known[1]
+    hourly.look(START)
+    first, second = hold_number(HoldKey(0, 1, 9)), hold_number(HoldKey(0, 2, 1))
+    limits.change([CounterChange(1, hour, -5 * CREDIT, first)])
+    assert hourly.used == 0
+    hourly.change(hour, 3 * CREDIT)  # a call of this life
+    limits.change([CounterChange(1, hour, -2 * CREDIT, second), CounterChange(1, ahead, -4 * CREDIT, first)])
+    assert hourly.used == CREDIT
+    hourly.look(ahead)
+    assert hourly.used == 3 * CREDIT
