@@ -306,6 +306,7 @@ class Worker:
         if delta.number > self.spending.last_delta:
             self._foretell(purse, delta)
         self.spending.apply_delta(delta)
+        self.agree()
         # whether a new lot is lent to anybody is looked at as the next call would: then no call is of an earlier instant
         looked = self.spending._recorded_at
         must(looked <= max(purse.stamped, self.host.clock()), "a delta is of %d, which it never was", looked)
@@ -313,7 +314,6 @@ class Worker:
         self._wrote(before)
         if self.tape.has_pending:
             self.commit.soon()
-        self.agree()
 
     def _foretell(self, purse: Purse, delta: Delta) -> None:
         """What a delta must do here."""
