@@ -136,6 +136,13 @@ def test_what_the_company_carried_before_is_known_by_worker():
     command.stamp(config, "0015")
     command.upgrade(config, "head")
     assert one.rows("SELECT * FROM overage_uses ORDER BY wallet_id") == known
+    # and where a record cannot be read, that is said, and nothing is changed
+    one.connection.exec_driver_sql("DROP TABLE overage_uses")
+    command.stamp(config, "0015")
+    one.connection.exec_driver_sql("DROP TRIGGER settlements_refuses_update")
+    one.connection.exec_driver_sql("UPDATE settlements SET record = x'0102' WHERE wallet_id = 2")
+    with pytest.raises(SchemaError, match=r"is damaged .* Nothing was changed: put a backup back"):
+        command.upgrade(config, "head")
 
 
 def test_a_changed_row_of_an_old_ledger_is_still_found(tmp_path):

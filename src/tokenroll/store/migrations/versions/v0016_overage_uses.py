@@ -7,7 +7,9 @@ import sqlalchemy as sa
 from alembic import op
 
 from tokenroll.model.hold import COMPANY_LOT_ID, Slice
-from tokenroll.store.attempt_record import hold_key, parse_record
+from tokenroll.store.attempt_record import AttemptRecord, hold_key, parse_record
+from tokenroll.store.database import SchemaError
+from tokenroll.store.tape import TapeError
 
 revision = "0016"
 down_revision = "0015"
@@ -37,13 +39,24 @@ def upgrade() -> None:
         seq, rest = last_seq, company_nanos
         while rest:  # no part is below zero, so what is older has none once all is found
             number, seq, record = connection.execute(_SETTLEMENT, {"seq": seq}).one()
-            rest -= _note(uses, wallet_id, number, parse_record(record).consumed)
+            rest -= _note(uses, wallet_id, number, _read(number, record).consumed)
     suspense = "SELECT wallet_id, hold_key, record FROM holds WHERE state = 'suspense'"
     for wallet_id, number, record in connection.exec_driver_sql(suspense):
-        _note(uses, wallet_id, number, parse_record(record).hold.slices)
+        _note(uses, wallet_id, number, _read(number, record).hold.slices)
     rows = [(wallet_id, worker, nanos) for (wallet_id, worker), nanos in sorted(uses.items())]
     table = sa.table("overage_uses", sa.column("wallet_id"), sa.column("worker"), sa.column("nanos"))
     op.bulk_insert(table, [dict(zip(("wallet_id", "worker", "nanos"), row, strict=True)) for row in rows])
+
+
+def _read(number: int, record: bytes) -> AttemptRecord:
+    try:
+        return parse_record(record)
+    except TapeError as error:
+        message = (
+            f"the record of hold {hold_key(number)} is damaged ({error}), so this release cannot sum what the company carried. "
+            "Nothing was changed: put a backup back, or see with the release before what `tokenroll journal verify` says"
+        )
+        raise SchemaError(message) from error
 
 
 def _note(uses: Counter[tuple[int, int]], wallet_id: int, number: int, slices: Iterable[Slice]) -> int:
